@@ -1,0 +1,57 @@
+"""What jobs made: rows that name bytes in the artifact store by their SHA-256."""
+
+from datetime import datetime
+from enum import StrEnum
+
+from sqlalchemy import BigInteger, ForeignKey, Index, String, text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from app.core.columns import checked_enum
+from app.core.database import Base, UtcDateTime
+
+
+class ArtifactKind(StrEnum):
+    """What an artifact is for; `checkpoint` is what a resume starts from, all else is handed out."""
+
+    CHECKPOINT = "checkpoint"
+    WEIGHTS = "weights"
+    TABLE = "table"
+    CONFIG = "config"
+    PLOT = "plot"
+    LOG = "log"
+
+
+class Artifact(Base):
+    """A file of a job. A row exists only once its bytes are stored and synced."""
+
+    __tablename__ = "artifacts"
+    __table_args__ = (
+        Index(
+            "uq_artifacts_job_id_name",
+            "job_id",
+            "name",
+            unique=True,
+            sqlite_where=text("kind <> 'checkpoint'"),
+            postgresql_where=text("kind <> 'checkpoint'"),
+        ),
+        Index(
+            "uq_artifacts_checkpoint",
+            "job_id",
+            "name",
+            "epoch",
+            unique=True,
+            sqlite_where=text("kind = 'checkpoint'"),
+            postgresql_where=text("kind = 'checkpoint'"),
+        ),
+        Index("ix_artifacts_sha256", "sha256"),
+    )
+
+    id: Mapped[str] = mapped_column(String(40), primary_key=True)
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"))
+    attempt: Mapped[int]
+    kind: Mapped[ArtifactKind] = mapped_column(checked_enum(ArtifactKind, "kind"))
+    name: Mapped[str] = mapped_column(String(200), doc="file name shown and downloaded")
+    epoch: Mapped[int | None] = mapped_column(doc="the epoch whose end made it, from 1")
+    size_bytes: Mapped[int] = mapped_column(BigInteger)
+    sha256: Mapped[str] = mapped_column(String(64), doc="hex; also the key in the store")
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime)

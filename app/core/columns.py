@@ -1,0 +1,18 @@
+"""Column types that several features need."""
+
+from enum import StrEnum
+
+from sqlalchemy import Enum
+
+
+def checked_enum(kind: type[StrEnum], name: str) -> Enum:
+    """A text column holding the values of `kind`, with a CHECK named `ck_<table>_<name>`."""
+    return Enum(
+        kind,
+        name=name,
+        native_enum=False,
+        create_constraint=True,
+        length=40,
+        values_callable=lambda members: [member.value for member in members],
+        validate_strings=True,
+    )

@@ -1,0 +1,203 @@
+"""Engine, units of work, column types and the database clock, for SQLite and PostgreSQL alike.
+
+A commit happens in one place only: when a unit of work made by `Database.write` ends without an
+exception. Nothing else in the code base commits.
+"""
+
+import json
+import sqlite3
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from sqlalchemy import (
+    JSON,
+    DateTime,
+    Dialect,
+    Engine,
+    Float,
+    MetaData,
+    String,
+    TypeDecorator,
+    create_engine,
+    event,
+    literal,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.engine import Connection, make_url
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.orm import DeclarativeBase, Session
+from sqlalchemy.pool import ConnectionPoolEntry
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.expression import FunctionElement
+
+NAMING_CONVENTION = {
+    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    "ck": "ck_%(table_name)s_%(constraint_name)s",
+    "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s",
+    "pk": "pk_%(table_name)s",
+}
+
+SQLITE_TIME_FORMAT = "%Y-%m-%d %H:%M:%S.%f"
+SQLITE_BUSY_SECONDS = 10.0
+POOL_TIMEOUT_SECONDS = 5.0
+CONNECT_TIMEOUT_SECONDS = 5
+
+
+class Base(DeclarativeBase):
+    """Base of every table; the naming convention lets migrations drop what they name."""
+
+    metadata = MetaData(naming_convention=NAMING_CONVENTION)
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """An aware UTC time: `timestamptz` on PostgreSQL, sortable text with milliseconds on SQLite."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> Any:  # noqa: ANN401, D102 -- SQLAlchemy's signature
+        if dialect.name == "sqlite":
+            return dialect.type_descriptor(String(23))
+        return dialect.type_descriptor(DateTime(timezone=True))
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> Any:  # noqa: ANN401, D102
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            message = "times are stored with their time zone"
+            raise ValueError(message)
+        if dialect.name == "sqlite":
+            return value.astimezone(UTC).strftime(SQLITE_TIME_FORMAT)[:-3]
+        return value
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:  # noqa: ANN401, D102
+        if value is None:
+            return None
+        if dialect.name == "sqlite":
+            return datetime.strptime(value, SQLITE_TIME_FORMAT).replace(tzinfo=UTC)
+        return value.astimezone(UTC)  # type: ignore[no-any-return]
+
+
+Json = JSON(none_as_null=True).with_variant(JSONB(none_as_null=True), "postgresql")
+"""A JSON document whose key order does not matter; `jsonb` on PostgreSQL."""
+
+OrderedJson = JSON(none_as_null=True)
+"""A JSON document whose key order is kept (`jsonb` would sort it), such as a row of results.csv."""
+
+
+class database_now(FunctionElement[datetime]):  # noqa: N801 -- reads as the SQL function it is
+    """The database's clock at this statement, plus an offset: the only clock that leases know.
+
+    SQLite 3.40 answers NULL to `unixepoch('subsec')`; `strftime` with `%f` works on every version.
+    """
+
+    type = UtcDateTime()
+    inherit_cache = True
+    name = "database_now"
+
+    def __init__(self, offset: timedelta = timedelta()) -> None:
+        super().__init__(literal(offset.total_seconds(), Float()))
+
+
+@compiles(database_now, "sqlite")
+def _database_now_sqlite(element: database_now, compiler: SQLCompiler, **kw: Any) -> str:  # noqa: ANN401
+    seconds = compiler.process(element.clauses, **kw)
+    return f"strftime('%Y-%m-%d %H:%M:%f', 'now', {seconds} || ' seconds')"
+
+
+@compiles(database_now, "postgresql")
+def _database_now_postgresql(element: database_now, compiler: SQLCompiler, **kw: Any) -> str:  # noqa: ANN401
+    seconds = compiler.process(element.clauses, **kw)
+    return f"(clock_timestamp() + make_interval(secs => {seconds}))"
+
+
+class UnitOfWork:
+    """One transaction: its session, and what is to happen once it is committed."""
+
+    def __init__(self, session: Session) -> None:
+        self.session = session
+        self._callbacks: list[Callable[[], None]] = []
+
+    def after_commit(self, callback: Callable[[], None]) -> None:
+        """Run `callback` right after the commit; a rollback drops it.
+
+        It runs on the request's thread, so it only hands over (`queue.put`), and never waits.
+        """
+        self._callbacks.append(callback)
+
+    def run_callbacks(self) -> None:
+        """Called by `Database.write` after its commit, in the order of registration."""
+        for callback in self._callbacks:
+            callback()
+
+
+class Database:
+    """The engine of one database and the two kinds of unit of work on it."""
+
+    def __init__(self, url: str, *, pool_size: int = 40) -> None:
+        self.url = make_url(url)
+        self.is_sqlite = self.url.get_backend_name() == "sqlite"
+        self.engine = _create_engine(url, pool_size)
+        self._write_engine = self.engine.execution_options(sqlite_begin="BEGIN IMMEDIATE")
+        # SQLite has one writer at a time and lets the others poll with growing pauses; waiting
+        # in line here is both fair and several times faster.
+        self._write_turn = threading.Lock() if self.is_sqlite else nullcontext()
+
+    @contextmanager
+    def read(self) -> Iterator[UnitOfWork]:
+        """A consistent snapshot for reading; whatever was changed in it is rolled back."""
+        with Session(self.engine, expire_on_commit=False, autoflush=False) as session:
+            yield UnitOfWork(session)
+
+    @contextmanager
+    def write(self) -> Iterator[UnitOfWork]:
+        """A transaction that commits when the block ends, and rolls back when it raises.
+
+        On SQLite it begins IMMEDIATE: a deferred transaction that reads and then writes fails with
+        "database is locked" at once, whatever the busy timeout.
+        """
+        with self._write_turn, Session(self._write_engine, expire_on_commit=False) as session:
+            unit = UnitOfWork(session)
+            with session.begin():
+                yield unit
+        unit.run_callbacks()
+
+    def dispose(self) -> None:
+        """Close every pooled connection."""
+        self.engine.dispose()
+
+
+def _create_engine(url: str, pool_size: int) -> Engine:
+    def serialize(value: object) -> str:
+        return json.dumps(value, allow_nan=False, ensure_ascii=False, separators=(",", ":"))
+
+    options: dict[str, Any] = {
+        "pool_size": pool_size,
+        "max_overflow": 0,
+        "pool_timeout": POOL_TIMEOUT_SECONDS,
+        "json_serializer": serialize,
+    }
+    if make_url(url).get_backend_name() != "sqlite":
+        options["pool_pre_ping"] = True
+        options["connect_args"] = {"connect_timeout": CONNECT_TIMEOUT_SECONDS}
+        return create_engine(url, **options)
+    options["connect_args"] = {"timeout": SQLITE_BUSY_SECONDS, "check_same_thread": False}
+    engine = create_engine(url, **options)
+    event.listen(engine, "connect", _prepare_sqlite_connection)
+    event.listen(engine, "begin", _begin_sqlite)
+    return engine
+
+
+def _prepare_sqlite_connection(connection: sqlite3.Connection, _: ConnectionPoolEntry) -> None:
+    # The driver's own BEGIN comes too late (at the first write); `_begin_sqlite` says it instead.
+    connection.isolation_level = None
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    connection.exec_driver_sql(connection.get_execution_options().get("sqlite_begin", "BEGIN"))

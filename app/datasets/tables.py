@@ -1,0 +1,68 @@
+"""Data sets and their versions. A version never changes once it is ready."""
+
+from datetime import datetime
+from enum import StrEnum
+
+from pydantic import JsonValue
+from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, String, UniqueConstraint
+from sqlalchemy.orm import Mapped, mapped_column
+
+from app.core.columns import checked_enum
+from app.core.database import Base, OrderedJson, UtcDateTime
+
+
+class VersionState(StrEnum):
+    """Where the verification of a version stands."""
+
+    VALIDATING = "validating"
+    READY = "ready"
+    INVALID = "invalid"
+
+
+class Dataset(Base):
+    """A named series of versions of one task."""
+
+    __tablename__ = "datasets"
+    __table_args__ = (UniqueConstraint("project_id", "name"),)
+
+    id: Mapped[str] = mapped_column(String(40), primary_key=True)
+    project_id: Mapped[str] = mapped_column(ForeignKey("projects.id"))
+    owner_id: Mapped[str] = mapped_column(ForeignKey("users.id"))
+    name: Mapped[str] = mapped_column(String(200))
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
+class DatasetVersion(Base):
+    """One upload and what its verification made of it."""
+
+    __tablename__ = "dataset_versions"
+    __table_args__ = (
+        UniqueConstraint("dataset_id", "number"),
+        CheckConstraint(
+            "(state = 'ready') = (pack_sha256 IS NOT NULL)", name="ready_has_a_pack"
+        ),
+        CheckConstraint(
+            "state = 'validating' OR lease_expires_at IS NULL", name="lease_while_validating"
+        ),
+    )
+
+    id: Mapped[str] = mapped_column(String(40), primary_key=True)
+    dataset_id: Mapped[str] = mapped_column(ForeignKey("datasets.id"))
+    number: Mapped[int] = mapped_column(doc="counts from 1 within the data set")
+    state: Mapped[VersionState] = mapped_column(checked_enum(VersionState, "state"), index=True)
+    declared_task: Mapped[str | None] = mapped_column(String(20), doc="as given with the upload")
+    task: Mapped[str | None] = mapped_column(String(20), doc="known once ready")
+    archive_sha256: Mapped[str] = mapped_column(String(64), doc="the upload, hex")
+    archive_bytes: Mapped[int] = mapped_column(BigInteger)
+    manifest_digest: Mapped[str | None] = mapped_column(String(64), doc="of the verified members")
+    pack_sha256: Mapped[str | None] = mapped_column(String(64), doc="what workers fetch, hex")
+    pack_bytes: Mapped[int | None] = mapped_column(BigInteger)
+    classes: Mapped[list[str] | None] = mapped_column(OrderedJson)
+    images: Mapped[dict[str, int] | None] = mapped_column(OrderedJson, doc="images per split")
+    report: Mapped[dict[str, JsonValue] | None] = mapped_column(OrderedJson)
+    attempt: Mapped[int] = mapped_column(doc="verifications begun; the fencing token of the lease")
+    lease_expires_at: Mapped[datetime | None] = mapped_column(
+        UtcDateTime, doc="null: nobody verifies it now"
+    )
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    verified_at: Mapped[datetime | None] = mapped_column(UtcDateTime)

@@ -1,0 +1,374 @@
+"""The life of a job as data: states, requests, events, and one frozen row per transition.
+
+Guarded updates, the 409 answers and the documentation are all derived from `TRANSITIONS`; what is
+not in it is refused. Nothing here touches a database.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class JobState(StrEnum):
+    """Where a job stands."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    PAUSED = "paused"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+    @property
+    def is_ended(self) -> bool:
+        """Whether only `retry` leaves this state."""
+        return self in ENDED
+
+
+ENDED = frozenset({JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED})
+
+
+class Phase(StrEnum):
+    """What a running job is doing."""
+
+    PREPARING = "preparing"
+    TRAINING = "training"
+    VALIDATING = "validating"
+    FINALIZING = "finalizing"
+
+
+class Request(StrEnum):
+    """What was asked of a running job; a stronger one replaces a weaker."""
+
+    PAUSE = "pause"
+    STOP = "stop"
+    CANCEL = "cancel"
+
+
+REQUEST_STRENGTH = {None: 0, Request.PAUSE: 1, Request.STOP: 2, Request.CANCEL: 3}
+
+
+class JobEvent(StrEnum):
+    """Everything that can happen to a job."""
+
+    CLAIM = "claim"
+    LEAVE = "leave"
+    FINISH = "finish"
+    FAIL = "fail"
+    INTERRUPT = "interrupt"
+    DRAIN = "drain"
+    CANCEL = "cancel"
+    PAUSE = "pause"
+    RESUME = "resume"
+    STOP = "stop"
+    RETRY = "retry"
+    TIMEOUT = "timeout"
+    DELETE = "delete"
+
+
+USER_EVENTS = (
+    JobEvent.CANCEL,
+    JobEvent.PAUSE,
+    JobEvent.RESUME,
+    JobEvent.STOP,
+    JobEvent.RETRY,
+    JobEvent.DELETE,
+)
+
+
+class Guard(StrEnum):
+    """The condition, beside the state, under which a row applies. Rows are tried in order."""
+
+    ALWAYS = "always"
+    CANCEL_REQUESTED = "cancel is requested"
+    PAUSE_REQUESTED = "pause is requested"
+    STOP_REQUESTED = "stop is requested"
+    STOP_REQUESTED_WITH_CHECKPOINT = "stop is requested and a checkpoint exists"
+    NOTHING_STRONGER_THAN_PAUSE = "nothing stronger than pause is requested"
+    NOTHING_STRONGER_THAN_STOP = "nothing stronger than stop is requested"
+    NO_STOP_REQUESTED = "no stop is requested"
+    HAS_CHECKPOINT = "a checkpoint exists"
+    NO_EPOCH = "no epoch has ended"
+    RESTARTS_LEFT = "restarts are left"
+
+
+class RequestEffect(StrEnum):
+    """What a transition does to the request."""
+
+    KEEP = "keep"
+    CLEAR = "clear"
+    PAUSE = "pause"
+    STOP = "stop"
+    CANCEL = "cancel"
+
+
+@dataclass(frozen=True)
+class JobFacts:
+    """What guards are judged by."""
+
+    state: JobState
+    request: Request | None = None
+    has_checkpoint: bool = False
+    has_epoch: bool = False
+    restarts_left: bool = True
+
+
+@dataclass(frozen=True)
+class Transition:
+    """One arrow: `event` in `source` under `guard` leads to `target` and is logged as `logged_as`.
+
+    `logged_as` is None where nothing changes. `forced_reason` names the end reason where the
+    transition itself decides it.
+    """
+
+    event: JobEvent
+    source: JobState
+    guard: Guard
+    target: JobState
+    request: RequestEffect
+    logged_as: str | None
+    forced_reason: "EndReason | None" = None
+
+    @property
+    def changes_nothing(self) -> bool:
+        """Whether the event is answered without any change."""
+        return self.logged_as is None
+
+
+class ErrorKind(StrEnum):
+    """Who can do something about an end reason."""
+
+    NONE = "none"
+    USER = "user"
+    OPERATOR = "operator"
+
+
+@dataclass(frozen=True)
+class Consequence:
+    """What follows from an end reason of an attempt."""
+
+    state: JobState
+    retryable: bool
+    counted: bool
+    kind: ErrorKind
+    hint: str
+
+
+class EndReason(StrEnum):
+    """Why an attempt ended; owns the state, the retry, the count and the hint that follow."""
+
+    SUCCEEDED = "succeeded"
+    CANCELLED = "cancelled"
+    PAUSED = "paused"
+    BAD_DATA = "bad_data"
+    BAD_SPEC = "bad_spec"
+    BAD_WEIGHTS = "bad_weights"
+    OUT_OF_MEMORY = "out_of_memory"
+    DIVERGED = "diverged"
+    TRAINER_CRASHED = "trainer_crashed"
+    TRAINER_BUG = "trainer_bug"
+    TRAINER_KILLED = "trainer_killed"
+    WORKER_LOST = "worker_lost"
+    WORKER_DRAINED = "worker_drained"
+    LEASE_LOST = "lease_lost"
+    RESTARTS_EXHAUSTED = "restarts_exhausted"
+    TIMEOUT = "timeout"
+    NOTHING_TO_KEEP = "nothing_to_keep"
+    DISK_FULL = "disk_full"
+
+    @property
+    def consequence(self) -> Consequence:
+        """State, retry, count and hint that follow from this reason."""
+        return CONSEQUENCES[self]
+
+
+def _final(kind: ErrorKind, hint: str) -> Consequence:
+    return Consequence(JobState.FAILED, retryable=False, counted=False, kind=kind, hint=hint)
+
+
+def _retried(hint: str, *, counted: bool) -> Consequence:
+    return Consequence(
+        JobState.QUEUED, retryable=True, counted=counted, kind=ErrorKind.OPERATOR, hint=hint
+    )
+
+
+CONSEQUENCES: dict[EndReason, Consequence] = {
+    EndReason.SUCCEEDED: Consequence(
+        JobState.SUCCEEDED, retryable=False, counted=False, kind=ErrorKind.NONE, hint=""
+    ),
+    EndReason.CANCELLED: Consequence(
+        JobState.CANCELLED, retryable=False, counted=False, kind=ErrorKind.NONE, hint=""
+    ),
+    EndReason.PAUSED: Consequence(
+        JobState.PAUSED, retryable=False, counted=False, kind=ErrorKind.NONE, hint=""
+    ),
+    EndReason.BAD_DATA: _final(
+        ErrorKind.USER, "Mend the data set, upload it again and submit a new job."
+    ),
+    EndReason.BAD_SPEC: _final(ErrorKind.USER, "Change the named field and submit a new job."),
+    EndReason.BAD_WEIGHTS: _final(
+        ErrorKind.USER, "Choose a model of the job's task that loads under the safe loader."
+    ),
+    EndReason.OUT_OF_MEMORY: _final(
+        ErrorKind.USER, "Lower train.batch or train.imgsz, or take a smaller model."
+    ),
+    EndReason.DIVERGED: _final(
+        ErrorKind.USER, "Lower train.lr0, lengthen train.warmup_epochs, or check the labels."
+    ),
+    EndReason.TRAINER_CRASHED: _final(
+        ErrorKind.OPERATOR, "The training process died of a signal; its log has the last lines."
+    ),
+    EndReason.TRAINER_BUG: _final(
+        ErrorKind.OPERATOR, "The training process raised an exception; its log has the traceback."
+    ),
+    EndReason.TRAINER_KILLED: _retried(
+        "The training process was killed from outside, most often for memory of the machine.",
+        counted=True,
+    ),
+    EndReason.WORKER_LOST: _retried("The worker stopped answering.", counted=True),
+    EndReason.WORKER_DRAINED: _retried("The worker was asked to leave.", counted=False),
+    EndReason.LEASE_LOST: _retried(
+        "The worker could not reach the database for longer than its lease.", counted=False
+    ),
+    EndReason.RESTARTS_EXHAUSTED: _final(
+        ErrorKind.OPERATOR, "See the attempts for what ended each; mend that, then retry the job."
+    ),
+    EndReason.TIMEOUT: _final(
+        ErrorKind.USER, "Raise timeout_hours, or make an epoch shorter, and submit again."
+    ),
+    EndReason.NOTHING_TO_KEEP: _final(
+        ErrorKind.USER, "No checkpoint existed when the job was stopped; submit it again."
+    ),
+    EndReason.DISK_FULL: _final(
+        ErrorKind.OPERATOR, "Free space on the worker or the artifact store, then retry the job."
+    ),
+}
+
+
+def _row(  # noqa: PLR0913 -- the columns of the table
+    event: JobEvent,
+    source: JobState,
+    guard: Guard,
+    target: JobState,
+    request: RequestEffect,
+    logged_as: str | None,
+    forced_reason: EndReason | None = None,
+) -> Transition:
+    return Transition(event, source, guard, target, request, logged_as, forced_reason)
+
+
+_E, _S, _G, _R = JobEvent, JobState, Guard, RequestEffect
+
+
+def _requeue_by_request(event: JobEvent) -> tuple[Transition, ...]:
+    """A retryable end obeys what was requested before anything else."""
+    return (
+        _row(event, _S.RUNNING, _G.CANCEL_REQUESTED, _S.CANCELLED, _R.CLEAR, "job.cancelled",
+             EndReason.CANCELLED),
+        _row(event, _S.RUNNING, _G.PAUSE_REQUESTED, _S.PAUSED, _R.CLEAR, "job.paused"),
+        _row(event, _S.RUNNING, _G.STOP_REQUESTED_WITH_CHECKPOINT, _S.QUEUED, _R.KEEP,
+             "job.requeued"),
+        _row(event, _S.RUNNING, _G.STOP_REQUESTED, _S.FAILED, _R.CLEAR, "job.failed",
+             EndReason.NOTHING_TO_KEEP),
+    )  # fmt: skip
+
+
+# fmt: off
+TRANSITIONS: tuple[Transition, ...] = (
+    _row(_E.CLAIM, _S.QUEUED, _G.ALWAYS, _S.RUNNING, _R.KEEP, "job.started"),
+    _row(_E.LEAVE, _S.RUNNING, _G.CANCEL_REQUESTED, _S.CANCELLED, _R.CLEAR, "job.cancelled",
+         EndReason.CANCELLED),
+    _row(_E.LEAVE, _S.RUNNING, _G.PAUSE_REQUESTED, _S.PAUSED, _R.CLEAR, "job.paused"),
+    _row(_E.LEAVE, _S.RUNNING, _G.STOP_REQUESTED, _S.SUCCEEDED, _R.CLEAR, "job.succeeded"),
+    _row(_E.FINISH, _S.RUNNING, _G.ALWAYS, _S.SUCCEEDED, _R.CLEAR, "job.succeeded"),
+    _row(_E.FAIL, _S.RUNNING, _G.CANCEL_REQUESTED, _S.CANCELLED, _R.CLEAR, "job.cancelled",
+         EndReason.CANCELLED),
+    _row(_E.FAIL, _S.RUNNING, _G.ALWAYS, _S.FAILED, _R.CLEAR, "job.failed"),
+    *_requeue_by_request(_E.INTERRUPT),
+    _row(_E.INTERRUPT, _S.RUNNING, _G.RESTARTS_LEFT, _S.QUEUED, _R.CLEAR, "job.requeued"),
+    _row(_E.INTERRUPT, _S.RUNNING, _G.ALWAYS, _S.FAILED, _R.CLEAR, "job.failed",
+         EndReason.RESTARTS_EXHAUSTED),
+    *_requeue_by_request(_E.DRAIN),
+    _row(_E.DRAIN, _S.RUNNING, _G.ALWAYS, _S.QUEUED, _R.CLEAR, "job.requeued"),
+    _row(_E.CANCEL, _S.QUEUED, _G.ALWAYS, _S.CANCELLED, _R.CLEAR, "job.cancelled",
+         EndReason.CANCELLED),
+    _row(_E.CANCEL, _S.RUNNING, _G.CANCEL_REQUESTED, _S.RUNNING, _R.KEEP, None),
+    _row(_E.CANCEL, _S.RUNNING, _G.ALWAYS, _S.RUNNING, _R.CANCEL, "job.cancel_requested"),
+    _row(_E.CANCEL, _S.PAUSED, _G.ALWAYS, _S.CANCELLED, _R.CLEAR, "job.cancelled",
+         EndReason.CANCELLED),
+    _row(_E.CANCEL, _S.CANCELLED, _G.ALWAYS, _S.CANCELLED, _R.KEEP, None),
+    _row(_E.PAUSE, _S.QUEUED, _G.NO_STOP_REQUESTED, _S.PAUSED, _R.CLEAR, "job.paused"),
+    _row(_E.PAUSE, _S.RUNNING, _G.PAUSE_REQUESTED, _S.RUNNING, _R.KEEP, None),
+    _row(_E.PAUSE, _S.RUNNING, _G.NOTHING_STRONGER_THAN_PAUSE, _S.RUNNING, _R.PAUSE,
+         "job.pause_requested"),
+    _row(_E.PAUSE, _S.PAUSED, _G.ALWAYS, _S.PAUSED, _R.KEEP, None),
+    _row(_E.RESUME, _S.QUEUED, _G.ALWAYS, _S.QUEUED, _R.KEEP, None),
+    _row(_E.RESUME, _S.RUNNING, _G.PAUSE_REQUESTED, _S.RUNNING, _R.CLEAR, "job.pause_withdrawn"),
+    _row(_E.RESUME, _S.RUNNING, _G.ALWAYS, _S.RUNNING, _R.KEEP, None),
+    _row(_E.RESUME, _S.PAUSED, _G.ALWAYS, _S.QUEUED, _R.CLEAR, "job.resumed"),
+    _row(_E.STOP, _S.QUEUED, _G.STOP_REQUESTED, _S.QUEUED, _R.KEEP, None),
+    _row(_E.STOP, _S.QUEUED, _G.HAS_CHECKPOINT, _S.QUEUED, _R.STOP, "job.stop_requested"),
+    _row(_E.STOP, _S.RUNNING, _G.STOP_REQUESTED, _S.RUNNING, _R.KEEP, None),
+    _row(_E.STOP, _S.RUNNING, _G.NOTHING_STRONGER_THAN_STOP, _S.RUNNING, _R.STOP,
+         "job.stop_requested"),
+    _row(_E.STOP, _S.PAUSED, _G.HAS_CHECKPOINT, _S.QUEUED, _R.STOP, "job.stop_requested"),
+    _row(_E.RETRY, _S.FAILED, _G.ALWAYS, _S.QUEUED, _R.CLEAR, "job.retried"),
+    _row(_E.RETRY, _S.CANCELLED, _G.ALWAYS, _S.QUEUED, _R.CLEAR, "job.retried"),
+    _row(_E.TIMEOUT, _S.RUNNING, _G.CANCEL_REQUESTED, _S.RUNNING, _R.KEEP, None),
+    _row(_E.TIMEOUT, _S.RUNNING, _G.NO_EPOCH, _S.FAILED, _R.CLEAR, "job.failed",
+         EndReason.TIMEOUT),
+    _row(_E.TIMEOUT, _S.RUNNING, _G.STOP_REQUESTED, _S.RUNNING, _R.KEEP, None),
+    _row(_E.TIMEOUT, _S.RUNNING, _G.NOTHING_STRONGER_THAN_STOP, _S.RUNNING, _R.STOP,
+         "job.stop_requested"),
+    _row(_E.DELETE, _S.SUCCEEDED, _G.ALWAYS, _S.SUCCEEDED, _R.KEEP, "job.trashed"),
+    _row(_E.DELETE, _S.FAILED, _G.ALWAYS, _S.FAILED, _R.KEEP, "job.trashed"),
+    _row(_E.DELETE, _S.CANCELLED, _G.ALWAYS, _S.CANCELLED, _R.KEEP, "job.trashed"),
+)
+# fmt: on
+
+
+def holds(guard: Guard, facts: JobFacts) -> bool:
+    """Whether `guard` is true of `facts`."""
+    strength = REQUEST_STRENGTH[facts.request]
+    return {
+        Guard.ALWAYS: True,
+        Guard.CANCEL_REQUESTED: facts.request is Request.CANCEL,
+        Guard.PAUSE_REQUESTED: facts.request is Request.PAUSE,
+        Guard.STOP_REQUESTED: facts.request is Request.STOP,
+        Guard.STOP_REQUESTED_WITH_CHECKPOINT: facts.request is Request.STOP
+        and facts.has_checkpoint,
+        Guard.NOTHING_STRONGER_THAN_PAUSE: strength <= REQUEST_STRENGTH[Request.PAUSE],
+        Guard.NOTHING_STRONGER_THAN_STOP: strength <= REQUEST_STRENGTH[Request.STOP],
+        Guard.NO_STOP_REQUESTED: facts.request is not Request.STOP,
+        Guard.HAS_CHECKPOINT: facts.has_checkpoint,
+        Guard.NO_EPOCH: not facts.has_epoch,
+        Guard.RESTARTS_LEFT: facts.restarts_left,
+    }[guard]
+
+
+def transition_for(event: JobEvent, facts: JobFacts) -> Transition | None:
+    """Return the row that applies, or None where the event is refused in this situation."""
+    for row in TRANSITIONS:
+        if row.event is event and row.source is facts.state and holds(row.guard, facts):
+            return row
+    return None
+
+
+def request_after(transition: Transition, request: Request | None) -> Request | None:
+    """Return the request that stands after `transition`."""
+    match transition.request:
+        case RequestEffect.KEEP:
+            return request
+        case RequestEffect.CLEAR:
+            return None
+        case _:
+            return Request(transition.request.value)
+
+
+def sources_of(event: JobEvent) -> frozenset[JobState]:
+    """Return the states in which `event` is possible under some guard."""
+    return frozenset(row.source for row in TRANSITIONS if row.event is event)
+
+
+def allowed_events(facts: JobFacts) -> tuple[JobEvent, ...]:
+    """Return what a user may ask of a job now, in the order of the documentation."""
+    return tuple(event for event in USER_EVENTS if transition_for(event, facts) is not None)

@@ -1,0 +1,214 @@
+"""Jobs and what is known of them. Lists read `jobs` and `job_progress`, never `epochs`."""
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    ForeignKey,
+    Index,
+    LargeBinary,
+    String,
+    Text,
+    text,
+)
+from sqlalchemy.orm import Mapped, mapped_column
+
+from app.core.columns import checked_enum
+from app.core.database import Base, OrderedJson, UtcDateTime
+from app.jobs.states import EndReason, JobState, Phase, Request
+
+
+class Job(Base):
+    """A training job: the spec as submitted, its frozen resolution, and where it stands."""
+
+    __tablename__ = "jobs"
+    __table_args__ = (
+        CheckConstraint("(state = 'running') = (lease_expires_at IS NOT NULL)", name="lease"),
+        CheckConstraint("state = 'running' OR phase IS NULL", name="phase_while_running"),
+        CheckConstraint(
+            "request IS NULL OR state = 'running' OR (state = 'queued' AND request = 'stop')",
+            name="request_while_running",
+        ),
+        Index("ix_jobs_project_id_id", "project_id", "id"),
+        Index("ix_jobs_project_id_state_id", "project_id", "state", "id"),
+        Index(
+            "ix_jobs_waiting",
+            "queue",
+            "priority",
+            "id",
+            sqlite_where=text("state = 'queued'"),
+            postgresql_where=text("state = 'queued'"),
+        ),
+        Index(
+            "ix_jobs_running",
+            "worker_id",
+            sqlite_where=text("state = 'running'"),
+            postgresql_where=text("state = 'running'"),
+        ),
+    )
+
+    id: Mapped[str] = mapped_column(String(40), primary_key=True)
+    project_id: Mapped[str] = mapped_column(ForeignKey("projects.id"))
+    owner_id: Mapped[str] = mapped_column(ForeignKey("users.id"))
+    parent_id: Mapped[str | None] = mapped_column(ForeignKey("jobs.id"))
+    name: Mapped[str | None] = mapped_column(String(200))
+    notes: Mapped[str] = mapped_column(Text)
+    state: Mapped[JobState] = mapped_column(checked_enum(JobState, "state"))
+    phase: Mapped[Phase | None] = mapped_column(checked_enum(Phase, "phase"))
+    request: Mapped[Request | None] = mapped_column(checked_enum(Request, "request"))
+    queue: Mapped[str] = mapped_column(String(64))
+    gpus: Mapped[int | None] = mapped_column(doc="null: any slot; 0: a CPU slot; n: n GPUs")
+    priority: Mapped[int] = mapped_column(doc="higher first")
+    not_before_at: Mapped[datetime | None] = mapped_column(UtcDateTime, doc="back-off")
+    attempt: Mapped[int] = mapped_column(doc="claims so far; the fencing token of a worker")
+    restarts: Mapped[int] = mapped_column(doc="counted retryable ends since the last new epoch")
+    max_restarts: Mapped[int]
+    timeout_seconds: Mapped[float | None] = mapped_column(doc="of running time; null: none")
+    ran_seconds: Mapped[float] = mapped_column(doc="running time of ended attempts")
+    worker_id: Mapped[str | None] = mapped_column(String(40), doc="the slot of the last claim")
+    lease_expires_at: Mapped[datetime | None] = mapped_column(UtcDateTime, doc="by database clock")
+    dispatch_seq: Mapped[int] = mapped_column(doc="doorbells rung; an older bell is stale")
+    dispatched_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    last_seq: Mapped[int] = mapped_column(doc="seq of the newest event")
+    revision: Mapped[int] = mapped_column(doc="rises with user edits; what If-Match compares")
+    dataset_id: Mapped[str] = mapped_column(ForeignKey("datasets.id"), index=True)
+    dataset_version_id: Mapped[str] = mapped_column(ForeignKey("dataset_versions.id"))
+    model: Mapped[str] = mapped_column(String(200), doc="as given in the spec")
+    model_sha256: Mapped[str | None] = mapped_column(String(64), doc="weights to start from, hex")
+    task: Mapped[str] = mapped_column(String(20))
+    spec: Mapped[dict[str, Any]] = mapped_column(OrderedJson, doc="as submitted")
+    resolved_spec: Mapped[dict[str, Any]] = mapped_column(OrderedJson, doc="frozen at submit")
+    spec_version: Mapped[int]
+    threads: Mapped[int | None] = mapped_column(doc="CPU threads, frozen at the first attempt")
+    best_epoch: Mapped[int | None]
+    best_metric: Mapped[str | None] = mapped_column(String(100))
+    best_value: Mapped[float | None]
+    curve: Mapped[list[float | None] | None] = mapped_column(
+        OrderedJson, doc="best metric over epochs, at most 40 points, for lists"
+    )
+    end_reason: Mapped[EndReason | None] = mapped_column(checked_enum(EndReason, "end_reason"))
+    error_message: Mapped[str | None] = mapped_column(Text)
+    error_hint: Mapped[str | None] = mapped_column(Text)
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    started_at: Mapped[datetime | None] = mapped_column(UtcDateTime, doc="of the first attempt")
+    ended_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    trashed_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+
+
+class JobTag(Base):
+    """A key and value that a user put on a job."""
+
+    __tablename__ = "job_tags"
+    __table_args__ = (Index("ix_job_tags_key_value", "key", "value", "job_id"),)
+
+    job_id: Mapped[str] = mapped_column(
+        ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True
+    )
+    key: Mapped[str] = mapped_column(String(64), primary_key=True)
+    value: Mapped[str] = mapped_column(String(256))
+
+
+class JobProgress(Base):
+    """Where the running attempt is, written at most once a second."""
+
+    __tablename__ = "job_progress"
+
+    job_id: Mapped[str] = mapped_column(
+        ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True
+    )
+    epoch: Mapped[int] = mapped_column(doc="the epoch under way, from 1")
+    epochs: Mapped[int]
+    batch: Mapped[int] = mapped_column(doc="batches done of this epoch")
+    batches: Mapped[int]
+    losses: Mapped[dict[str, float | None]] = mapped_column(OrderedJson, doc="running means")
+    eta_seconds: Mapped[float | None]
+    updated_at: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
+class Attempt(Base):
+    """One claim of a job by a worker, and how it ended."""
+
+    __tablename__ = "attempts"
+    __table_args__ = (
+        Index(
+            "uq_attempts_open",
+            "job_id",
+            unique=True,
+            sqlite_where=text("ended_at IS NULL"),
+            postgresql_where=text("ended_at IS NULL"),
+        ),
+    )
+
+    job_id: Mapped[str] = mapped_column(
+        ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True
+    )
+    number: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    worker_id: Mapped[str] = mapped_column(String(40))
+    started_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    ended_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    end_reason: Mapped[EndReason | None] = mapped_column(checked_enum(EndReason, "end_reason"))
+    exit_code: Mapped[int | None] = mapped_column(doc="negative: the signal that killed it")
+    message: Mapped[str | None] = mapped_column(Text)
+    resumed: Mapped[str] = mapped_column(String(10), doc="none | exact | plain")
+
+
+class Epoch(Base):
+    """One finished epoch; its row is written once, by the attempt that finished it."""
+
+    __tablename__ = "epochs"
+
+    job_id: Mapped[str] = mapped_column(
+        ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True
+    )
+    epoch: Mapped[int] = mapped_column(primary_key=True, autoincrement=False, doc="from 1")
+    attempt: Mapped[int]
+    metrics: Mapped[dict[str, float | None]] = mapped_column(
+        OrderedJson, doc="the columns of results.csv but epoch and time; null: not finite"
+    )
+    lr: Mapped[dict[str, float | None]] = mapped_column(
+        OrderedJson, doc="named rates: lr/<part>/<group>"
+    )
+    system: Mapped[dict[str, float | None]] = mapped_column(OrderedJson)
+    duration_seconds: Mapped[float]
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
+class EpochClasses(Base):
+    """Per-class metrics of one epoch, as compressed columns."""
+
+    __tablename__ = "epoch_classes"
+
+    job_id: Mapped[str] = mapped_column(
+        ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True
+    )
+    epoch: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    columns: Mapped[bytes] = mapped_column(LargeBinary)
+
+
+class LogChunk(Base):
+    """A piece of a running attempt's log; all become `train.log` when it ends."""
+
+    __tablename__ = "log_chunks"
+
+    job_id: Mapped[str] = mapped_column(
+        ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True
+    )
+    attempt: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    offset: Mapped[int] = mapped_column(
+        BigInteger, primary_key=True, autoincrement=False, doc="bytes before it in the attempt"
+    )
+    bytes: Mapped[bytes] = mapped_column(LargeBinary)
+
+
+class IdempotencyKey(Base):
+    """A submit that was answered: the same key and body get the same job again."""
+
+    __tablename__ = "idempotency_keys"
+
+    owner_id: Mapped[str] = mapped_column(ForeignKey("users.id"), primary_key=True)
+    key: Mapped[str] = mapped_column(String(255), primary_key=True)
+    request_sha256: Mapped[str] = mapped_column(String(64))
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"))
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime, index=True)

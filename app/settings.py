@@ -1,0 +1,139 @@
+"""Settings of server and worker: `TRAINYARD_*` environment variables over one TOML file.
+
+Everything is validated at start; a wrong value ends the process with exit code 78 and its name.
+"""
+
+import os
+from pathlib import Path
+from typing import Annotated, Self
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+Seconds = Annotated[float, Field(gt=0, le=86_400)]
+
+MIB = 1024 * 1024
+
+
+class Timing(BaseModel):
+    """Every interval that leases depend on, in seconds, in one value.
+
+    A lease is judged by the database's clock alone; a worker measures its own silence with the
+    monotonic clock and leaves `self_fence_seconds` after its last renewal, before others may claim.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    lease_seconds: Seconds = 90.0
+    heartbeat_seconds: Seconds = 10.0
+    self_fence_seconds: Seconds = 75.0
+    request_poll_seconds: Seconds = 0.5
+    reconcile_seconds: Seconds = 2.0
+    doorbell_retry_seconds: Seconds = 10.0
+    doorbell_retry_max_seconds: Seconds = 600.0
+    restart_backoff_seconds: Seconds = 5.0
+    kill_grace_seconds: Seconds = 1.0
+    worker_silent_seconds: Seconds = 60.0
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        if not self.lease_seconds > self.self_fence_seconds > 3 * self.heartbeat_seconds:
+            message = "needs lease_seconds > self_fence_seconds > 3 x heartbeat_seconds"
+            raise ValueError(message)
+        return self
+
+
+class Limits(BaseModel):
+    """Upper bounds of what one request may bring."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    json_body_bytes: int = Field(MIB, ge=1024)
+    dataset_archive_bytes: int = Field(64 * 1024 * MIB, ge=MIB)
+
+
+class Settings(BaseSettings):
+    """What an operator can set; `home` holds everything that has no URL of its own."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="TRAINYARD_", env_nested_delimiter="__", extra="forbid", frozen=True
+    )
+
+    home: Path = Field(Path("~/.trainyard"), description="Directory of the instance.")
+    database_url: str | None = Field(
+        None, description="SQLAlchemy URL; default: SQLite in the home directory."
+    )
+    broker_url: SecretStr | None = Field(
+        None, description="Redis URL of the doorbells; default: an embedded Valkey."
+    )
+    store_url: str | None = Field(
+        None, description="Where bytes are kept (s3://, gs://, az:// or file://); default: home."
+    )
+    host: str = Field("127.0.0.1", description="Address to listen on.")
+    port: int = Field(8080, ge=0, le=65_535, description="Port to listen on; 0: a free one.")
+    allowed_hosts: tuple[str, ...] = Field(
+        (), description="Host names that requests may name, besides the loopback ones."
+    )
+    behind_proxy: bool = Field(
+        False, description="A TLS-ending proxy stands in front; allows another bind than loopback."
+    )
+    insecure_http: bool = Field(
+        False, description="Allow plain HTTP on another address than loopback."
+    )
+    request_threads: int = Field(
+        40, ge=1, le=1000, description="Request handlers at a time, and database connections."
+    )
+    models_base_url: str = Field(
+        "https://github.com/ultralytics/assets/releases/download/v8.4.0",
+        description="Where `trainyard models add --official` downloads from.",
+    )
+    log_level: str = Field("INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$")
+    timing: Timing = Timing()
+    limits: Limits = Limits()
+
+    @model_validator(mode="after")
+    def _expand_home(self) -> Self:
+        object.__setattr__(self, "home", self.home.expanduser().absolute())
+        return self
+
+    @property
+    def effective_database_url(self) -> str:
+        """The database's SQLAlchemy URL; `postgresql://` means psycopg 3."""
+        if self.database_url is None:
+            return f"sqlite:///{self.home / 'trainyard.db'}"
+        for scheme in ("postgresql://", "postgres://"):
+            if self.database_url.startswith(scheme):
+                return "postgresql+psycopg://" + self.database_url.removeprefix(scheme)
+        return self.database_url
+
+    @property
+    def effective_store_url(self) -> str:
+        """The artifact store's URL."""
+        return self.store_url or (self.home / "store").as_uri()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 -- pydantic-settings' signature
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Command line over environment over secret files over `TRAINYARD_CONFIG`'s TOML."""
+        return (
+            init_settings,
+            env_settings,
+            file_secret_settings,
+            TomlConfigSettingsSource(settings_cls, _config_file()),
+        )
+
+
+def _config_file() -> Path | None:
+    named = os.environ.get("TRAINYARD_CONFIG")
+    return Path(named) if named else None

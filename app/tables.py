@@ -1,0 +1,25 @@
+"""Every table of the schema, imported for its metadata: what Alembic and tests start from."""
+
+from app.accounts import tables as accounts
+from app.artifacts import tables as artifacts
+from app.core.database import Base
+from app.datasets import tables as datasets
+from app.events import tables as events
+from app.fleet import tables as fleet
+from app.jobs import tables as jobs
+from app.models import tables as models
+from app.uploads import tables as uploads
+
+METADATA = Base.metadata
+
+__all__ = [
+    "METADATA",
+    "accounts",
+    "artifacts",
+    "datasets",
+    "events",
+    "fleet",
+    "jobs",
+    "models",
+    "uploads",
+]
