@@ -1,0 +1,175 @@
+"""Rules of our own that ruff has no words for: a class each, its reason, a good and a bad example.
+
+A rule reads one parsed file and yields the lines that break it. `test_lint_rules.py` runs every
+rule over the tree and over its own examples.
+"""
+
+import ast
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from fnmatch import fnmatch
+from typing import ClassVar
+
+
+class LintRule(ABC):
+    """One law of the code base, checked on the syntax tree of a file."""
+
+    name: ClassVar[str]
+    reason: ClassVar[str]
+    where: ClassVar[tuple[str, ...]] = ("app/*", "worker/*")
+    except_in: ClassVar[tuple[str, ...]] = ()
+    good: ClassVar[str]
+    bad: ClassVar[str]
+
+    def applies_to(self, path: str) -> bool:
+        """`path` is relative to the repository and written with slashes."""
+        included = any(fnmatch(path, pattern) for pattern in self.where)
+        return included and not any(fnmatch(path, pattern) for pattern in self.except_in)
+
+    @abstractmethod
+    def broken_lines(self, tree: ast.AST) -> Iterator[int]:
+        """Yield the line of every place that breaks the rule."""
+
+
+class OneCommit(LintRule):
+    """`Database.write` commits, and nothing else."""
+
+    name = "one-commit"
+    reason = "a second place that commits can acknowledge what a rollback then takes back"
+    except_in = ("app/core/database.py",)
+    good = "with database.write() as uow:\n    uow.session.add(job)\n"
+    bad = "session.add(job)\nsession.commit()\n"
+
+    def broken_lines(self, tree: ast.AST) -> Iterator[int]:
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Call) and _called_name(node) == "commit":
+                yield node.lineno
+
+
+class StatesChangeInOnePlace(LintRule):
+    """A state changes by an event of its table, in the modules that own the row."""
+
+    name = "state-in-one-place"
+    reason = "a state written elsewhere skips the transition table and its guard"
+    except_in = ("app/*/lifecycle.py", "app/*/repository.py")
+    good = "cancel_job(session, job)\nupdate(Job).where(Job.id == job_id).values(priority=3)\n"
+    bad = "update(Job).where(Job.id == job_id).values(state='queued')\n"
+
+    def broken_lines(self, tree: ast.AST) -> Iterator[int]:
+        for node in ast.walk(tree):
+            if _assigns_state(node) or _updates_state(node):
+                yield node.lineno
+
+
+class OneClock(LintRule):
+    """Leases compare database time; durations are measured with the monotonic clock."""
+
+    name = "one-clock"
+    reason = "two machines' wall clocks disagree, and the one that is ahead steals a living job"
+    where = (
+        "app/jobs/dispatch.py",
+        "app/jobs/execution.py",
+        "app/jobs/lifecycle.py",
+        "app/jobs/reconcile*.py",
+        "app/jobs/repository.py",
+        "worker/lease.py",
+        "worker/supervisor.py",
+    )
+    good = "expired = Job.lease_expires_at < database_now()\nstarted = time.monotonic()\n"
+    bad = "expired = Job.lease_expires_at < datetime.now(UTC)\n"
+
+    clocks = frozenset({"time.time", "time.time_ns", "datetime.now", "datetime.utcnow"})
+
+    def broken_lines(self, tree: ast.AST) -> Iterator[int]:
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Call):
+                dotted = ast.unparse(node.func)
+                if any(dotted == clock or dotted.endswith(f".{clock}") for clock in self.clocks):
+                    yield node.lineno
+
+
+class NoRawSqlText(LintRule):
+    """SQL is written with SQLAlchemy's expressions, which bind values and suit both databases."""
+
+    name = "no-sql-from-strings"
+    reason = "a value pasted into SQL text is an injection, and a dialect's text breaks the other"
+    good = "text('SELECT 1')\n"
+    bad = "text(f'SELECT * FROM jobs WHERE name = {name}')\n"
+
+    def broken_lines(self, tree: ast.AST) -> Iterator[int]:
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Call) and _called_name(node) == "text" and node.args:
+                built = isinstance(node.args[0], ast.JoinedStr | ast.BinOp | ast.Call)
+                if built:
+                    yield node.lineno
+
+
+class NamesOfModules(LintRule):
+    """No module and no class is named for everything at once."""
+
+    name = "names-that-say-something"
+    reason = "a generic name collects everything until nobody knows which file to change"
+    good = "class JobQueue: ...\n"
+    bad = "class JobManager: ...\n"
+
+    generic = ("Utils", "Helper", "Helpers", "Manager", "Service", "Common", "Info")
+
+    def broken_lines(self, tree: ast.AST) -> Iterator[int]:
+        for node in ast.walk(tree):
+            if isinstance(node, ast.ClassDef) and node.name.endswith(self.generic):
+                yield node.lineno
+
+
+def _called_name(call: ast.Call) -> str:
+    if isinstance(call.func, ast.Attribute):
+        return call.func.attr
+    return call.func.id if isinstance(call.func, ast.Name) else ""
+
+
+def _assigns_state(node: ast.AST) -> bool:
+    targets: list[ast.expr] = []
+    if isinstance(node, ast.Assign):
+        targets = node.targets
+    elif isinstance(node, ast.AugAssign | ast.AnnAssign):
+        targets = [node.target]
+    return any(isinstance(target, ast.Attribute) and _is_row_state(target) for target in targets)
+
+
+def _is_row_state(target: ast.Attribute) -> bool:
+    # An object's own `self.state` is no column.
+    of_self = isinstance(target.value, ast.Name) and target.value.id == "self"
+    return target.attr == "state" and not of_self
+
+
+def _updates_state(node: ast.AST) -> bool:
+    if not isinstance(node, ast.Call) or _called_name(node) != "values":
+        return False
+    return _begins_with_update(node.func) and any(map(_names_state, [*node.keywords, *node.args]))
+
+
+def _begins_with_update(expression: ast.expr) -> bool:
+    while True:
+        if isinstance(expression, ast.Attribute):
+            expression = expression.value
+        elif isinstance(expression, ast.Call):
+            if _called_name(expression) == "update":
+                return True
+            expression = expression.func
+        else:
+            return False
+
+
+def _names_state(argument: ast.keyword | ast.expr) -> bool:
+    if isinstance(argument, ast.keyword):
+        return argument.arg == "state"
+    keys = argument.keys if isinstance(argument, ast.Dict) else []
+    return any(isinstance(key, ast.Constant) and key.value == "state" for key in keys)
+
+
+RULES: tuple[LintRule, ...] = (
+    OneCommit(),
+    StatesChangeInOnePlace(),
+    OneClock(),
+    NoRawSqlText(),
+    NamesOfModules(),
+)

@@ -1,0 +1,66 @@
+"""What a process has loaded once it stands: neither torch nor Ultralytics, but in the trainer."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from tests.architecture.sources import ROOT
+
+HEAVY = ("torch", "torchvision", "ultralytics", "cv2")
+
+PROGRAM = """
+import importlib, json, sys
+importlib.import_module(sys.argv[1])
+print(json.dumps([name for name in sys.argv[2:] if name in sys.modules]))
+"""
+
+START_SERVER = """
+import json, sys
+from app.main import create_app
+from app.settings import Settings
+create_app(Settings(home=sys.argv[1]))
+print(json.dumps([name for name in sys.argv[2:] if name in sys.modules]))
+"""
+
+
+def loaded_by(program: str, *arguments: str) -> list[str]:
+    """Run `program` in a fresh interpreter; it prints the modules it found loaded, as JSON."""
+    finished = subprocess.run(
+        [sys.executable, "-c", program, *arguments],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert finished.returncode == 0, finished.stderr
+    loaded: list[str] = json.loads(finished.stdout.splitlines()[-1])
+    return loaded
+
+
+class TestBoundaries:
+    @pytest.mark.parametrize(
+        "module",
+        [
+            "app.main",
+            "app.cli",
+            "worker.celery_app",
+            "worker.supervisor",
+            "worker.tasks",
+            "worker.trainer.environment",
+            "worker.trainer.protocol",
+        ],
+    )
+    def test_torch_and_ultralytics_stay_out_of(self, module: str) -> None:
+        assert loaded_by(PROGRAM, module, *HEAVY) == []
+
+    def test_a_server_that_stands_has_loaded_neither(self, tmp_path: object) -> None:
+        assert loaded_by(START_SERVER, str(tmp_path), *HEAVY) == []
+
+    def test_the_spec_loads_no_library_of_the_server(self) -> None:
+        assert loaded_by(PROGRAM, "app.jobs.spec", *HEAVY, "fastapi", "sqlalchemy", "celery") == []
+
+    def test_the_check_sees_a_module_that_is_loaded(self) -> None:
+        assert loaded_by(PROGRAM, "json.tool", "json", "torch") == ["json"]

@@ -1,0 +1,53 @@
+"""Every rule of our own finds its bad example, passes its good one, and holds in the tree."""
+
+import ast
+
+import pytest
+
+from tests.architecture.lint_rules import RULES, LintRule
+from tests.architecture.sources import python_files, relative
+
+each_rule = pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.name)
+
+
+@each_rule
+class TestLintRules:
+    def test_passes_its_good_example(self, rule: LintRule) -> None:
+        assert list(rule.broken_lines(ast.parse(rule.good))) == []
+
+    def test_finds_its_bad_example(self, rule: LintRule) -> None:
+        assert list(rule.broken_lines(ast.parse(rule.bad)))
+
+    def test_holds_in_the_tree(self, rule: LintRule) -> None:
+        broken = [
+            f"{relative(path)}:{line}: {rule.name}: {rule.reason}"
+            for path in python_files("app", "worker")
+            if rule.applies_to(relative(path))
+            for line in rule.broken_lines(ast.parse(path.read_text()))
+        ]
+
+        assert broken == []
+
+
+class TestStatesChangeInOnePlace:
+    @pytest.mark.parametrize(
+        "source",
+        [
+            "job.state = 'queued'",
+            "job.state: str = 'queued'",
+            "update(Job).values({'state': 'queued'})",
+            "session.execute(update(Job).where(Job.id == i).values(error=None, state=s))",
+        ],
+    )
+    def test_finds_every_way_to_write_a_state(self, source: str) -> None:
+        rule = next(rule for rule in RULES if rule.name == "state-in-one-place")
+
+        assert list(rule.broken_lines(ast.parse(source)))
+
+    @pytest.mark.parametrize(
+        "source", ["self.state = 1", "app.state.database = database", "insert(Job).values(state=s)"]
+    )
+    def test_leaves_other_things_named_state_alone(self, source: str) -> None:
+        rule = next(rule for rule in RULES if rule.name == "state-in-one-place")
+
+        assert list(rule.broken_lines(ast.parse(source))) == []

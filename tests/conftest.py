@@ -1,0 +1,38 @@
+"""What holds for every test: sockets reach this machine only, and nothing is downloaded."""
+
+import ipaddress
+import socket
+from collections.abc import Iterator
+
+import pytest
+
+LOOPBACK_NAMES = {"localhost", "", None}
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _sockets_only_to_loopback() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        _guard(patch, "connect")
+        _guard(patch, "connect_ex")
+        yield
+
+
+def _guard(patch: pytest.MonkeyPatch, name: str) -> None:
+    original = getattr(socket.socket, name)
+
+    def guarded(self: socket.socket, address: object) -> object:
+        if self.family in {socket.AF_INET, socket.AF_INET6} and not _is_loopback(address):
+            pytest.fail(f"a test may reach loopback only, not {address!r}")
+        return original(self, address)
+
+    patch.setattr(socket.socket, name, guarded)
+
+
+def _is_loopback(address: object) -> bool:
+    host = address[0] if isinstance(address, tuple) else address
+    if host in LOOPBACK_NAMES:
+        return True
+    try:
+        return ipaddress.ip_address(str(host)).is_loopback
+    except ValueError:
+        return False

@@ -1,0 +1,43 @@
+"""Waiting for a condition with a deadline: tests never sleep for a time."""
+
+import time
+from collections.abc import Callable
+from threading import Event
+from typing import TypeVar
+
+Value = TypeVar("Value")
+
+FIRST_PAUSE_SECONDS = 0.005
+LONGEST_PAUSE_SECONDS = 0.1
+
+
+def eventually(
+    condition: Callable[[], Value],
+    *,
+    within: float,
+    message: str | Callable[[], str] = "the condition stayed false",
+) -> Value:
+    """Ask `condition` until its answer is truthy, and return that answer.
+
+    Args:
+        condition: asked again with pauses that grow from 5 ms to 100 ms; an exception ends the
+            wait at once.
+        within: deadline in seconds, on the monotonic clock.
+        message: what was waited for; a function is called only when the wait has failed, and can
+            so show the last thing seen.
+
+    Raises:
+        AssertionError: the deadline has passed; the last answer stands in its text.
+    """
+    deadline = time.monotonic() + within
+    pause = FIRST_PAUSE_SECONDS
+    never = Event()
+    while True:
+        answer = condition()
+        if answer:
+            return answer
+        if time.monotonic() >= deadline:
+            said = message if isinstance(message, str) else message()
+            raise AssertionError(f"{said} (waited {within:g} s, last answer: {answer!r})")
+        never.wait(min(pause, max(0.0, deadline - time.monotonic())))
+        pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
