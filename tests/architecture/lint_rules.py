@@ -57,7 +57,9 @@ class StatesChangeInOnePlace(LintRule):
 
     def broken_lines(self, tree: ast.AST) -> Iterator[int]:
         for node in ast.walk(tree):
-            if _assigns_state(node) or _updates_state(node):
+            if isinstance(node, ast.stmt) and _assigns_state(node):
+                yield node.lineno
+            if isinstance(node, ast.Call) and _updates_state(node):
                 yield node.lineno
 
 
@@ -126,7 +128,7 @@ def _called_name(call: ast.Call) -> str:
     return call.func.id if isinstance(call.func, ast.Name) else ""
 
 
-def _assigns_state(node: ast.AST) -> bool:
+def _assigns_state(node: ast.stmt) -> bool:
     targets: list[ast.expr] = []
     if isinstance(node, ast.Assign):
         targets = node.targets
@@ -141,10 +143,11 @@ def _is_row_state(target: ast.Attribute) -> bool:
     return target.attr == "state" and not of_self
 
 
-def _updates_state(node: ast.AST) -> bool:
-    if not isinstance(node, ast.Call) or _called_name(node) != "values":
+def _updates_state(call: ast.Call) -> bool:
+    if _called_name(call) != "values" or not _begins_with_update(call.func):
         return False
-    return _begins_with_update(node.func) and any(map(_names_state, [*node.keywords, *node.args]))
+    keywords = any(keyword.arg == "state" for keyword in call.keywords)
+    return keywords or any(map(_has_state_key, call.args))
 
 
 def _begins_with_update(expression: ast.expr) -> bool:
@@ -159,9 +162,7 @@ def _begins_with_update(expression: ast.expr) -> bool:
             return False
 
 
-def _names_state(argument: ast.keyword | ast.expr) -> bool:
-    if isinstance(argument, ast.keyword):
-        return argument.arg == "state"
+def _has_state_key(argument: ast.expr) -> bool:
     keys = argument.keys if isinstance(argument, ast.Dict) else []
     return any(isinstance(key, ast.Constant) and key.value == "state" for key in keys)
 
