@@ -1,0 +1,122 @@
+"""Who is asking: bearer keys to principals, and the scope that a route needs."""
+
+import hmac
+import threading
+import time
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from typing import Annotated, Any, Final
+
+from fastapi import Depends, Request
+from fastapi.concurrency import run_in_threadpool
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+
+from app.accounts.errors import InsufficientScope, UnknownProject
+from app.accounts.keys import KeyText, parse_key
+from app.accounts.repository import KeyHolder, holder_of
+from app.core.database import Database
+from app.core.errors import FieldError, Unauthenticated
+
+CACHE_SECONDS: Final = 5.0
+CACHE_ENTRIES: Final = 10_000
+bearer = HTTPBearer(auto_error=False, description="An API key of this instance.")
+
+
+@dataclass(frozen=True)
+class Principal:
+    """The caller: whose key it is, its scopes, and the projects that it reaches, by name."""
+
+    user_id: str
+    scopes: frozenset[str]
+    projects: tuple[tuple[str, str], ...]
+
+    @property
+    def project_ids(self) -> frozenset[str]:
+        """The scope of every query that is made for this caller."""
+        return frozenset(project_id for _, project_id in self.projects)
+
+    @property
+    def project_names(self) -> dict[str, str]:
+        """Project names by id."""
+        return {project_id: name for name, project_id in self.projects}
+
+    def project_id(self, name: str, *, pointer: str = "/project") -> str:
+        """Return the id of a project by name.
+
+        Raises:
+            UnknownProject: the caller is in no project of that name.
+        """
+        for known, project_id in self.projects:
+            if known == name:
+                return project_id
+        message = "No project of this name is open to you."
+        raise UnknownProject(message, errors=[FieldError(pointer, "unknown-project", message)])
+
+
+class Authenticator:
+    """Turns bearer keys into principals, remembering each for `CACHE_SECONDS`.
+
+    A key that was revoked or expired is therefore refused at most that long after.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._known: dict[str, tuple[float, KeyHolder]] = {}
+        self._lock = threading.Lock()
+
+    async def principal_for(self, text: str) -> Principal:
+        """Return who holds the key.
+
+        Raises:
+            Unauthenticated: malformed, unknown, revoked or expired: the answer is the same.
+        """
+        key = parse_key(text)
+        holder = self._remembered(key) if key else None
+        if key and holder is None:
+            holder = await run_in_threadpool(self._look_up, key)
+        if key is None or holder is None:
+            raise Unauthenticated("Send a valid API key as Authorization: Bearer <key>.")
+        if not hmac.compare_digest(holder.secret_sha256, key.secret_sha256):
+            raise Unauthenticated("Send a valid API key as Authorization: Bearer <key>.")
+        return Principal(holder.user_id, holder.scopes, holder.projects)
+
+    def _remembered(self, key: KeyText) -> KeyHolder | None:
+        until, holder = self._known.get(key.public_id, (0.0, None))
+        return holder if until > time.monotonic() else None
+
+    def _look_up(self, key: KeyText) -> KeyHolder | None:
+        with self._database.read() as unit:
+            holder = holder_of(unit.session, key.public_id)
+        if holder is not None:
+            with self._lock:
+                if len(self._known) >= CACHE_ENTRIES:
+                    self._known.clear()
+                self._known[key.public_id] = (time.monotonic() + CACHE_SECONDS, holder)
+        return holder
+
+
+async def authenticate(
+    request: Request,
+    credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(bearer)],
+) -> Principal:
+    """The dependency of every router under `/v1`: no credential, no answer.
+
+    Raises:
+        Unauthenticated: there is none, or none that is valid.
+    """
+    if credentials is None:
+        raise Unauthenticated("Send an API key as Authorization: Bearer <key>.")
+    authenticator: Authenticator = request.app.state.authenticator
+    return await authenticator.principal_for(credentials.credentials)
+
+
+def needs(scope: str) -> Callable[[Principal], Coroutine[Any, Any, Principal]]:
+    """Return the dependency of a route that needs `scope`; it yields the caller."""
+
+    async def with_scope(principal: Annotated[Principal, Depends(authenticate)]) -> Principal:
+        if scope not in principal.scopes:
+            raise InsufficientScope(scope)
+        return principal
+
+    return with_scope
+

@@ -1,0 +1,76 @@
+"""API keys: their text form, and the hash that is kept of them.
+
+`trainyard_<kind>_<id>_<secret><crc32>`: the checksum tells a mistyped key from an unknown one
+without asking the database; a secret of 190 bits needs no slow hash.
+"""
+
+import hashlib
+import re
+import secrets
+import string
+import zlib
+from dataclasses import dataclass, field
+
+from app.accounts.tables import KeyKind
+
+ALPHABET = string.digits + string.ascii_uppercase + string.ascii_lowercase
+ID_LENGTH = 12
+SECRET_LENGTH = 32
+CHECKSUM_LENGTH = 6
+ALL_SCOPES = (
+    "jobs:read",
+    "jobs:write",
+    "datasets:read",
+    "datasets:write",
+    "artifacts:read",
+    "models:read",
+    "workers:read",
+)
+PATTERN = re.compile(
+    rf"trainyard_(?P<kind>{'|'.join(KeyKind)})_(?P<public_id>[0-9A-Za-z]{{{ID_LENGTH}}})"
+    rf"_(?P<secret>[0-9A-Za-z]{{{SECRET_LENGTH}}})(?P<checksum>[0-9A-Za-z]{{{CHECKSUM_LENGTH}}})\Z"
+)
+
+
+@dataclass(frozen=True)
+class KeyText:
+    """A key as its owner holds it. Its representation never shows the secret."""
+
+    kind: KeyKind
+    public_id: str
+    secret: str = field(repr=False)
+
+    def __str__(self) -> str:
+        body = f"trainyard_{self.kind}_{self.public_id}_{self.secret}"
+        return body + _checksum(body)
+
+    @property
+    def secret_sha256(self) -> bytes:
+        """What is stored of the secret."""
+        return hashlib.sha256(self.secret.encode()).digest()
+
+
+def new_key(kind: KeyKind) -> KeyText:
+    """Return a key that no one has."""
+    return KeyText(kind, _random(ID_LENGTH), _random(SECRET_LENGTH))
+
+
+def parse_key(text: str) -> KeyText | None:
+    """Return the key in `text`, or None where it is no well-formed key."""
+    match = PATTERN.match(text)
+    if match is None or _checksum(text[:-CHECKSUM_LENGTH]) != match["checksum"]:
+        return None
+    return KeyText(KeyKind(match["kind"]), match["public_id"], match["secret"])
+
+
+def _random(length: int) -> str:
+    return "".join(secrets.choice(ALPHABET) for _ in range(length))
+
+
+def _checksum(body: str) -> str:
+    value = zlib.crc32(body.encode())
+    digits = ""
+    for _ in range(CHECKSUM_LENGTH):
+        value, digit = divmod(value, len(ALPHABET))
+        digits = ALPHABET[digit] + digits
+    return digits

@@ -1,0 +1,93 @@
+"""Reading and making accounts."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+from sqlalchemy import insert, or_, select
+from sqlalchemy.orm import Session
+
+from app.accounts.keys import KeyText
+from app.accounts.tables import ApiKey, MemberRole, Membership, Project, User
+from app.core.database import database_now
+from app.core.ids import new_id
+
+
+@dataclass(frozen=True)
+class KeyHolder:
+    """Who holds a key, and what it reaches: scopes, and projects by name."""
+
+    key_id: str
+    user_id: str
+    secret_sha256: bytes
+    scopes: frozenset[str]
+    projects: tuple[tuple[str, str], ...]
+
+
+def holder_of(session: Session, public_id: str) -> KeyHolder | None:
+    """Return the holder of a key that is neither revoked nor expired."""
+    statement = select(ApiKey).where(
+        ApiKey.public_id == public_id,
+        ApiKey.revoked_at.is_(None),
+        or_(ApiKey.expires_at.is_(None), ApiKey.expires_at > database_now()),
+    )
+    key = session.scalars(statement).one_or_none()
+    if key is None:
+        return None
+    projects = (
+        select(Project.name, Project.id)
+        .join(Membership, Membership.project_id == Project.id)
+        .where(Membership.user_id == key.user_id)
+        .order_by(Project.name)
+    )
+    return KeyHolder(
+        key_id=key.id,
+        user_id=key.user_id,
+        secret_sha256=key.secret_sha256,
+        scopes=frozenset(key.scopes),
+        projects=tuple((name, project_id) for name, project_id in session.execute(projects)),
+    )
+
+
+def first_user(session: Session) -> User | None:
+    """Return the user that the first start made."""
+    return session.scalars(select(User).order_by(User.id).limit(1)).one_or_none()
+
+
+def insert_user_with_project(session: Session, *, user: str, project: str) -> str:
+    """Make a user who owns a new project; return the user's id."""
+    user_id, project_id = new_id("usr"), new_id("prj")
+    now = database_now()
+    session.execute(insert(User).values(id=user_id, name=user, is_admin=True, created_at=now))
+    session.execute(insert(Project).values(id=project_id, name=project, created_at=now))
+    session.execute(
+        insert(Membership).values(user_id=user_id, project_id=project_id, role=MemberRole.OWNER)
+    )
+    return user_id
+
+
+def insert_key(  # noqa: PLR0913 -- the columns of the row
+    session: Session,
+    user_id: str,
+    key: KeyText,
+    *,
+    label: str,
+    scopes: Sequence[str],
+    lifetime: timedelta | None = None,
+) -> str:
+    """Keep a key's hash; return its id."""
+    key_id = new_id("key")
+    session.execute(
+        insert(ApiKey).values(
+            id=key_id,
+            user_id=user_id,
+            kind=key.kind,
+            public_id=key.public_id,
+            secret_sha256=key.secret_sha256,
+            label=label,
+            scopes=list(scopes),
+            created_at=database_now(),
+            expires_at=None if lifetime is None else database_now(lifetime),
+        )
+    )
+    return key_id

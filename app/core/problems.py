@@ -1,0 +1,186 @@
+"""Every error as RFC 9457 problem+json; the only place that knows HTTP status codes.
+
+No answer repeats what was sent, and none carries the text of an exception that is not ours.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+import structlog
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel, ConfigDict, JsonValue
+from pydantic_core import ErrorDetails
+from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from starlette.exceptions import HTTPException
+from starlette.responses import JSONResponse, Response
+
+from app.core import errors
+from app.core.errors import FieldError, TrainyardError
+from app.core.logging import get_logger
+
+log = get_logger(__name__)
+
+MEDIA_TYPE = "application/problem+json"
+URN = "urn:trainyard:problem:"
+RETRY_AFTER_SECONDS = 5
+
+STATUS: Final[Mapping[type[TrainyardError], int]] = {
+    errors.BadRequest: 400,
+    errors.Unauthenticated: 401,
+    errors.Forbidden: 403,
+    errors.NotFound: 404,
+    errors.MethodNotAllowed: 405,
+    errors.NotAcceptable: 406,
+    errors.Conflict: 409,
+    errors.Gone: 410,
+    errors.PreconditionFailed: 412,
+    errors.TooLarge: 413,
+    errors.UnsupportedMediaType: 415,
+    errors.RangeNotSatisfiable: 416,
+    errors.Invalid: 422,
+    errors.Unavailable: 503,
+    errors.InsufficientStorage: 507,
+    TrainyardError: 500,
+}
+KIND_OF_STATUS: Final = {status: kind for kind, status in STATUS.items()}
+
+
+class DatabaseUnavailable(errors.Unavailable):
+    """The database cannot be reached, or did not answer in time."""
+
+    slug, title = "database-unavailable", "The database is out of reach"
+
+
+class ProblemField(BaseModel):
+    """One refused field of a request."""
+
+    pointer: str
+    code: str
+    message: str
+
+
+class Problem(BaseModel):
+    """An error as RFC 9457 describes it; `type` is stable, `detail` is for a person."""
+
+    model_config = ConfigDict(extra="allow")
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    request_id: str
+    errors: list[ProblemField] | None = None
+
+
+def responses_for(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """Return the OpenAPI entries of the problems that a route can answer with."""
+    schema = {"$ref": "#/components/schemas/Problem"}
+    return {
+        status: {
+            "description": KIND_OF_STATUS[status].title,
+            "content": {MEDIA_TYPE: {"schema": schema}},
+        }
+        for status in statuses
+    }
+
+
+def status_of(error: TrainyardError) -> int:
+    """Return the HTTP status of an error by its nearest kind."""
+    return next(STATUS[kind] for kind in type(error).__mro__ if kind in STATUS)
+
+
+def problem_response(error: TrainyardError, headers: Mapping[str, str] | None = None) -> Response:
+    """Return the answer for an error."""
+    status = status_of(error)
+    content: dict[str, JsonValue] = {
+        "type": URN + error.slug,
+        "title": error.title,
+        "status": status,
+        "detail": error.detail,
+        "request_id": structlog.contextvars.get_contextvars().get("request_id", ""),
+    }
+    if error.errors:
+        content["errors"] = [
+            {"pointer": each.pointer, "code": each.code, "message": each.message}
+            for each in error.errors
+        ]
+    content |= {name: value for name, value in error.extra.items() if name not in content}
+    extra = dict(headers or {})
+    if status == STATUS[errors.Unauthenticated]:
+        extra["WWW-Authenticate"] = "Bearer"
+    if status == STATUS[errors.Unavailable]:
+        extra["Retry-After"] = str(RETRY_AFTER_SECONDS)
+    return JSONResponse(content, status, media_type=MEDIA_TYPE, headers=extra)
+
+
+def install_problem_handlers(app: FastAPI) -> None:
+    """Answer every exception of a handler by its kind."""
+    app.add_exception_handler(TrainyardError, _answer_ours)
+    app.add_exception_handler(RequestValidationError, _answer_validation)
+    app.add_exception_handler(HTTPException, _answer_framework)
+    app.add_exception_handler(OperationalError, _answer_database)
+    app.add_exception_handler(PoolTimeout, _answer_database)
+
+
+def _answer_ours(_: Request, error: Exception) -> Response:
+    assert isinstance(error, TrainyardError)  # noqa: S101 -- narrows for the type checker
+    return problem_response(error)
+
+
+def _answer_database(_: Request, error: Exception) -> Response:
+    log.error("database.unavailable", error=type(error).__name__, cause=_driver_words(error))
+    return problem_response(DatabaseUnavailable("The database is out of reach; try again shortly."))
+
+
+def _driver_words(error: Exception) -> str:
+    return str(error.orig) if isinstance(error, DBAPIError) else str(error)
+
+
+def _answer_framework(_: Request, error: Exception) -> Response:
+    """The framework's own refusals: unknown paths, wrong methods and the like."""
+    assert isinstance(error, HTTPException)  # noqa: S101 -- narrows for the type checker
+    return problem_response(error_of_status(error.status_code), error.headers)
+
+
+def error_of_status(status: int) -> TrainyardError:
+    """Return our error for a status that the framework decided on."""
+    kind = KIND_OF_STATUS.get(status, errors.BadRequest if status < 500 else TrainyardError)  # noqa: PLR2004
+    return kind(f"{kind.title}.")
+
+
+def _answer_validation(_: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)  # noqa: S101 -- narrows for the type checker
+    details = error.errors()
+    if any(_is_wrong_media_type(each) for each in details):
+        message = "Send the body as application/json."
+        return problem_response(errors.UnsupportedMediaType(message))
+    return problem_response(invalid_fields(details))
+
+
+def invalid_fields(details: list[ErrorDetails]) -> errors.Invalid:
+    """Return the refusal for pydantic's findings: where, a code, a sentence; never the value."""
+    fields = [
+        FieldError(json_pointer(each["loc"]), each["type"].replace("_", "-"), each["msg"])
+        for each in details
+    ]
+    if len(fields) == 1:
+        summary = f"{fields[0].pointer or 'The body'}: {fields[0].message}"
+    else:
+        summary = f"{len(fields)} fields are invalid; errors says which."
+    return errors.Invalid(summary, errors=fields)
+
+
+def _is_wrong_media_type(detail: ErrorDetails) -> bool:
+    # A body that is not read as JSON reaches the model as bytes (FastAPI 0.165, routing.py:488).
+    return tuple(detail["loc"]) == ("body",) and isinstance(detail.get("input"), bytes)
+
+
+def json_pointer(location: tuple[int | str, ...]) -> str:
+    """Return RFC 6901's pointer for a location in the body, or `query/name` and its like."""
+    place, *path = location or ("body",)
+    escaped = [str(part).replace("~", "~0").replace("/", "~1") for part in path]
+    if place == "body":
+        return "".join(f"/{part}" for part in escaped)
+    return "/".join([str(place), *escaped])
