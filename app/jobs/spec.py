@@ -24,9 +24,9 @@ from app.jobs.spec_text import (
     DATASET_PATTERN,
     DATASET_VERSION_PATTERN,
     MODEL_PATTERN,
+    TAG_KEY_PATTERN,
     Name,
     Notes,
-    TAG_KEY_PATTERN,
     Slug,
     TagKey,
     TagValue,
@@ -116,7 +116,8 @@ class JobSpec(SpecModel):
     )
     model: ModelRef = Field(
         description="yolo26n.pt (pretrained, brought in by the operator), "
-        "yolo26n.yaml (from scratch), mdl_… (a model of this service) or job_… (that job's best.pt)."
+        "yolo26n.yaml (from scratch), mdl_… (a model of this service) "
+        "or job_… (that job's best.pt)."
     )
     task: Task | None = Field(default=None, description="What to learn; null: the model's task.")
     train: TrainArguments = Field(default_factory=TrainArguments, description="How to train.")
@@ -156,7 +157,7 @@ class JobSpec(SpecModel):
 
 
 class ResolvedSpec(JobSpec):
-    """A job as it will run: frozen with it, every value stated, nothing left to defaults that may change.
+    """A job as it will run: every value stated, nothing left to defaults that may change.
 
     Only what `optimizer: auto` decides at run time is left open in `train`.
     """
@@ -170,7 +171,7 @@ class ResolvedSpec(JobSpec):
 
 
 def resolve_spec(spec: JobSpec, *, dataset_version: str, task: Task) -> ResolvedSpec:
-    """Return the spec with data set version, task, training values and out-of-memory behaviour stated.
+    """Return the spec as it will run, with all that its user left open stated.
 
     Raises:
         pydantic.ValidationError: an argument of `train` has no meaning for the task.

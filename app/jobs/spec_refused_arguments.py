@@ -9,7 +9,7 @@ _SERVICE_OWNED: Final = {
     "task": 'The task is a field of the spec itself: set "task" beside "train".',
     "mode": "A job always trains.",
     "model": 'The model is a field of the spec itself: set "model" beside "train".',
-    "pretrained": 'The spec\'s "model" says it: a ".pt" starts from weights, a ".yaml" from scratch.',
+    "pretrained": 'The "model" says it: a ".pt" starts from weights, a ".yaml" from scratch.',
     "data": 'The data set is a field of the spec itself: set "dataset" beside "train".',
     "device": 'The service chooses the device: set "resources" beside "train".',
     "project": "The service chooses where files go; a job's project is the spec's \"project\".",

@@ -16,6 +16,7 @@ from pydantic import (
 )
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
+from typing_extensions import override
 
 from app.jobs.spec_model import SpecModel, SpecProblem, as_one_error, problems_as_error
 from app.jobs.spec_refused_arguments import MEANT_AS, REFUSED_ARGUMENTS
@@ -50,7 +51,7 @@ Scale = Annotated[
     Share
     | Annotated[
         tuple[Annotated[float, Field(gt=0, le=10)], Annotated[float, Field(gt=0, le=10)]],
-        Strict(False),
+        Strict(strict=False),
     ],
     as_one_error(
         "scale_range",
@@ -194,7 +195,8 @@ class TrainArguments(SpecModel):
     )
     warmup_bias_lr: Share = Field(
         default=0.1,
-        description="Learning rate of biases at the start of the warm-up; needs an optimizer by name.",
+        description="Learning rate of biases at the start of the warm-up; "
+        "needs an optimizer by name.",
     )
     nbs: int = Field(
         default=64,
@@ -253,12 +255,15 @@ class TrainArguments(SpecModel):
 
     @model_validator(mode="after")
     def _auto_optimizer_chooses_alone(self) -> Self:
-        """Refuse what `optimizer: auto` would ignore (Ultralytics 8.4.190, trainer.py:1173-1180)."""
+        """Refuse what `auto` would ignore (Ultralytics 8.4.190, trainer.py:1173-1180)."""
         if self.optimizer != "auto":
             return self
         ignored = [name for name in _CHOSEN_BY_AUTO if name in self.model_fields_set]
         if ignored:
-            message = 'The optimizer "auto" (the default) chooses this itself and would ignore it: set "optimizer".'
+            message = (
+                'The optimizer "auto" (the default) chooses this itself and would ignore it: '
+                'set "optimizer".'
+            )
             raise problems_as_error(
                 type(self).__name__,
                 [SpecProblem((name,), "ignored_by_auto_optimizer", message) for name in ignored],
@@ -285,7 +290,7 @@ class TrainArguments(SpecModel):
 
         What `optimizer: auto` decides at run time stays unset.
         """
-        unknown_yet = _CHOSEN_BY_AUTO if self.optimizer == "auto" else frozenset()
+        unknown_yet = _CHOSEN_BY_AUTO if self.optimizer == "auto" else ()
         return TrainArguments(
             **{
                 name: getattr(self, name)
@@ -305,7 +310,7 @@ class TrainArguments(SpecModel):
 
 ULTRALYTICS_NAMES: Final = {"loader_workers": "workers"}
 
-_CHOSEN_BY_AUTO: Final = frozenset({"lr0", "momentum", "warmup_bias_lr"})
+_CHOSEN_BY_AUTO: Final = ("lr0", "momentum", "warmup_bias_lr")
 
 _WITH_BOXES: Final[frozenset[Task]] = frozenset({"detect", "segment", "pose", "obb"})
 _WITH_MOSAIC: Final[frozenset[Task]] = _WITH_BOXES | {"semantic"}
@@ -317,7 +322,7 @@ _DEPTH: Final[frozenset[Task]] = frozenset({"depth"})
 _CLASSIFY: Final[frozenset[Task]] = frozenset({"classify"})
 _WITH_COPY_PASTE: Final[frozenset[Task]] = frozenset({"segment", "obb", "semantic"})
 
-# Ultralytics reads these for the tasks named and silently ignores them for all others.
+# Ultralytics reads these for the tasks named; for all others it ignores them without a word or fails.
 TASKS_OF_ARGUMENT: Final[dict[str, frozenset[Task]]] = {
     **dict.fromkeys(
         ("box", "cls", "dfl", "single_cls", "conf", "iou", "max_det", "nms", "agnostic_nms"),
@@ -352,7 +357,8 @@ def check_task(train: TrainArguments, task: Task) -> list[SpecProblem]:
         SpecProblem(
             (name,),
             "not_for_this_task",
-            f"This argument has no meaning for the task {task}; it counts for {', '.join(sorted(tasks_of(name)))}.",
+            f"This argument has no meaning for {task}, "
+            f"only for {', '.join(sorted(tasks_of(name)))}.",
         )
         for name in TrainArguments.model_fields
         if name in train.model_fields_set and task not in tasks_of(name)
@@ -360,7 +366,7 @@ def check_task(train: TrainArguments, task: Task) -> list[SpecProblem]:
 
 
 def _without_serializer(schema: Any) -> Any:  # noqa: ANN401 - a core schema of any kind
-    """Return the model's schema without its own serializer, under the validators wrapped around it."""
+    """Return the schema without the serializer of the model inside its validators."""
     if schema["type"] != "model":
         return {**schema, "schema": _without_serializer(schema["schema"])}
     return {key: part for key, part in schema.items() if key != "serialization"}

@@ -1,0 +1,102 @@
+"""The architectures that Ultralytics 8.4.190 ships and this service offers, as data without torch.
+
+A contract test compares every row with the installed yaml files.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Final, Literal
+
+Task = Literal["detect", "segment", "pose", "obb", "classify", "semantic", "depth"]
+Family = Literal["yolo26", "yolo11", "yolov8"]
+Scale = Literal["n", "s", "m", "l", "x"]
+
+
+@dataclass(frozen=True, slots=True)
+class Architecture:
+    """One shipped model; the first `backbone_layers` of its layers are the backbone.
+
+    `layers` counts the entries of backbone and head; the head comes last.
+    """
+
+    name: str
+    task: Task
+    family: Family
+    scale: Scale
+    backbone_layers: int
+    layers: int
+
+    @property
+    def pretrained_name(self) -> str:
+        """The name of the official weights of this architecture, such as `yolo26n-seg.pt`."""
+        return self.name.removesuffix(".yaml") + ".pt"
+
+
+SCALES: Final[tuple[Scale, ...]] = ("n", "s", "m", "l", "x")
+
+TASK_SUFFIXES: Final[dict[Task, str]] = {
+    "detect": "",
+    "segment": "-seg",
+    "pose": "-pose",
+    "obb": "-obb",
+    "classify": "-cls",
+    "semantic": "-sem",
+    "depth": "-depth",
+}
+
+# (backbone, all layers) of ultralytics/cfg/models; a scale changes widths and repeats only.
+_LAYERS: Final[dict[Family, dict[Task, tuple[int, int]]]] = {
+    "yolo26": {
+        "detect": (11, 24),
+        "segment": (11, 24),
+        "pose": (11, 24),
+        "obb": (11, 24),
+        "classify": (10, 11),
+        "semantic": (11, 18),
+        "depth": (11, 24),
+    },
+    "yolo11": {
+        "detect": (11, 24),
+        "segment": (11, 24),
+        "pose": (11, 24),
+        "obb": (11, 24),
+        "classify": (10, 11),
+    },
+    "yolov8": {
+        "detect": (10, 23),
+        "segment": (10, 23),
+        "pose": (10, 23),
+        "obb": (10, 23),
+        "classify": (9, 10),
+    },
+}
+
+
+def architecture(name: str) -> Architecture | None:
+    """Return the offered architecture of that yaml name (`yolo26n.yaml`), or None."""
+    return ARCHITECTURES.get(name)
+
+
+def architecture_of_pretrained(name: str) -> Architecture | None:
+    """Return the architecture of that official weights name (`yolo26n.pt`), or None."""
+    return _BY_PRETRAINED_NAME.get(name)
+
+
+def pretrained_names() -> tuple[str, ...]:
+    """Return the names of all official weights that fit an offered architecture."""
+    return tuple(_BY_PRETRAINED_NAME)
+
+
+def _all_architectures() -> Iterator[Architecture]:
+    for family, tasks in _LAYERS.items():
+        for task, (backbone_layers, layers) in tasks.items():
+            for scale in SCALES:
+                name = f"{family}{scale}{TASK_SUFFIXES[task]}.yaml"
+                yield Architecture(name, task, family, scale, backbone_layers, layers)
+
+
+ARCHITECTURES: Final = MappingProxyType({each.name: each for each in _all_architectures()})
+_BY_PRETRAINED_NAME: Final = MappingProxyType(
+    {each.pretrained_name: each for each in ARCHITECTURES.values()}
+)

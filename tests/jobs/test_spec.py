@@ -1,0 +1,491 @@
+"""The job spec as its users meet it: what it accepts, refuses, points at and keeps."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from app.jobs.spec import JobSpec, ResolvedSpec, job_spec_json_schema, resolve_spec
+
+ULID = "01JD0000000000000000000000"
+DATASET = f"ds_{ULID}"
+VERSION = f"dsv_{ULID}"
+PINNED_SCHEMA = Path(__file__).parents[2] / "docs" / "schema" / "job-spec.schema.json"
+BIDI_OVERRIDES = "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
+
+
+def a_document(**fields: object) -> dict[str, Any]:
+    return {"dataset": DATASET, "model": "yolo26n.yaml"} | fields
+
+
+def problems_of(document: object) -> set[tuple[str, str]]:
+    """Return (path, code) of each refusal, or nothing when the document is a spec."""
+    try:
+        JobSpec.model_validate(document)
+    except ValidationError as error:
+        return {("/".join(map(str, each["loc"])), each["type"]) for each in error.errors()}
+    return set()
+
+
+def message_at(document: object, path: str) -> str:
+    with pytest.raises(ValidationError) as caught:
+        JobSpec.model_validate(document)
+    return next(
+        each["msg"] for each in caught.value.errors() if "/".join(map(str, each["loc"])) == path
+    )
+
+
+def is_hidden(character: str) -> bool:
+    point = ord(character)
+    return (
+        point < 0x20
+        or 0x7F <= point <= 0x9F
+        or 0xD800 <= point <= 0xDFFF
+        or character in BIDI_OVERRIDES + "\u061c\u200e\u200f\u2028\u2029"
+    )
+
+
+ANY_TEXT = st.text(st.characters(exclude_categories=()), max_size=60)
+ANY_JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | ANY_TEXT,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(ANY_TEXT, inner, max_size=4),
+    max_leaves=12,
+)
+
+
+class TestMinimalSpec:
+    def test_data_set_and_model_are_enough(self) -> None:
+        spec = JobSpec.model_validate(a_document())
+
+        assert spec.project == "default"
+        assert spec.task is None
+        assert spec.train.model_fields_set == set()
+        assert (spec.resources.gpus, spec.resources.queue) == (None, "default")
+        assert (spec.priority, spec.max_restarts, spec.timeout_hours, spec.on_oom) == (
+            0,
+            5,
+            None,
+            None,
+        )
+        assert (spec.tags, spec.notes, spec.customize, spec.trainer) == ({}, "", None, None)
+
+    def test_the_blueprint_example_is_accepted(self) -> None:
+        document = a_document(
+            name="defects-v3",
+            project="default",
+            model="yolo26n.pt",
+            task="detect",
+            train={
+                "epochs": 100,
+                "imgsz": 640,
+                "batch": 16,
+                "optimizer": "AdamW",
+                "lr0": 0.002,
+                "box": 7.5,
+                "cls": 0.5,
+                "dfl": 1.5,
+            },
+            trainer=None,
+            resources={"gpus": None, "queue": "default"},
+            priority=0,
+            max_restarts=5,
+            timeout_hours=None,
+            on_oom=None,
+            tags={"line": "4"},
+            notes="",
+        )
+
+        assert problems_of(document) == set()
+
+    @pytest.mark.parametrize("missing", ["dataset", "model"])
+    def test_data_set_and_model_are_required(self, missing: str) -> None:
+        document = a_document()
+        del document[missing]
+
+        assert problems_of(document) == {(missing, "missing")}
+
+    def test_a_spec_cannot_be_changed(self) -> None:
+        spec = JobSpec.model_validate(a_document())
+
+        with pytest.raises(ValidationError, match="frozen"):
+            spec.priority = 3  # type: ignore[misc]
+
+    @pytest.mark.parametrize("document", [None, [], "spec", 3, True], ids=repr)
+    def test_what_is_no_object_is_no_spec(self, document: object) -> None:
+        assert {path for path, _ in problems_of(document)} == {""}
+
+
+class TestReferences:
+    @pytest.mark.parametrize("dataset", [DATASET, VERSION])
+    def test_a_data_set_or_one_version_is_accepted(self, dataset: str) -> None:
+        assert problems_of(a_document(dataset=dataset)) == set()
+
+    @pytest.mark.parametrize(
+        "dataset",
+        ["", "coco8.yaml", "ds_", f"job_{ULID}", f"{DATASET}\n", f"ds_{ULID.lower()}", "../ds", 3],
+    )
+    def test_anything_else_is_no_data_set(self, dataset: object) -> None:
+        assert {path for path, _ in problems_of(a_document(dataset=dataset))} == {"dataset"}
+
+    @pytest.mark.parametrize(
+        "model",
+        ["yolo26n.pt", "yolo26x-depth.yaml", "my_weights-2.1.pt", f"mdl_{ULID}", f"job_{ULID}"],
+    )
+    def test_a_model_goes_by_its_name(self, model: str) -> None:
+        assert problems_of(a_document(model=model)) == set()
+
+    @pytest.mark.parametrize(
+        "model",
+        [
+            "/etc/passwd.pt",
+            "../yolo26n.pt",
+            "weights/yolo26n.pt",
+            "weights\\yolo26n.pt",
+            "https://example.org/yolo26n.pt",
+            "ul://yolo26n.pt",
+            ".pt",
+            "..pt",
+            "yolo26n",
+            "yolo26n.pt\n",
+            "yolo26n.onnx",
+            "yolo26n\u0000.pt",
+            "yolo26n\ud800.pt",
+            "a" * 97 + ".pt",
+            f"ds_{ULID}",
+        ],
+    )
+    def test_a_path_or_an_address_is_no_model(self, model: str) -> None:
+        assert {path for path, _ in problems_of(a_document(model=model))} == {"model"}
+
+    @pytest.mark.parametrize("queue", ["", "a b", "x" * 64, "../q", "q\n", None])
+    def test_a_queue_is_one_short_word(self, queue: object) -> None:
+        found = problems_of(a_document(resources={"queue": queue}))
+
+        assert {path for path, _ in found} == {"resources/queue"}
+
+
+class TestNumbers:
+    @pytest.mark.parametrize(
+        ("field", "value"),
+        [
+            ("priority", -101),
+            ("priority", 101),
+            ("priority", 10**400),
+            ("priority", 1.5),
+            ("priority", True),
+            ("priority", "1"),
+            ("max_restarts", -1),
+            ("max_restarts", 101),
+            ("timeout_hours", 0),
+            ("timeout_hours", -1),
+            ("timeout_hours", 8761),
+            ("timeout_hours", float("nan")),
+            ("timeout_hours", float("inf")),
+            ("timeout_hours", 10**400),
+            ("timeout_hours", True),
+            ("on_oom", "retry"),
+        ],
+    )
+    def test_out_of_range_is_refused_at_the_field(self, field: str, value: object) -> None:
+        assert {path for path, _ in problems_of(a_document(**{field: value}))} == {field}
+
+    @pytest.mark.parametrize("gpus", [None, 0, 1])
+    def test_any_slot_a_cpu_or_one_gpu_can_be_asked_for(self, gpus: int | None) -> None:
+        assert problems_of(a_document(resources={"gpus": gpus})) == set()
+
+    @pytest.mark.parametrize("gpus", [2, 8, 10**30])
+    def test_more_than_one_gpu_is_not_supported_yet(self, gpus: int) -> None:
+        found = problems_of(a_document(resources={"gpus": gpus}))
+
+        assert found == {("resources/gpus", "not_supported_yet")}
+
+    def test_h2_not_a_number_is_refused_also_from_json(self) -> None:
+        for literal in ("NaN", "Infinity", "-Infinity", "1e999"):
+            document = json.loads(f'{{"timeout_hours": {literal}}}')
+
+            assert problems_of(a_document(**document)) == {("timeout_hours", "finite_number")}
+
+
+class TestNotYet:
+    @pytest.mark.parametrize("field", ["customize", "trainer"])
+    @pytest.mark.parametrize("nothing", [None, {}], ids=repr)
+    def test_its_place_is_kept(self, field: str, nothing: object) -> None:
+        spec = JobSpec.model_validate(a_document(**{field: nothing}))
+
+        assert getattr(spec, field) is None
+
+    @pytest.mark.parametrize("field", ["customize", "trainer"])
+    @pytest.mark.parametrize("something", [{"freeze": {}}, [], "x", 0, False], ids=repr)
+    def test_anything_in_it_is_refused_as_not_yet(self, field: str, something: object) -> None:
+        assert problems_of(a_document(**{field: something})) == {(field, "not_supported_yet")}
+
+
+class TestTextH3:
+    @given(ANY_TEXT)
+    def test_a_note_is_kept_unless_it_hides_something(self, text: str) -> None:
+        found = problems_of(a_document(notes=text))
+
+        if any(is_hidden(each) for each in text if each not in "\n\t"):
+            assert {path for path, _ in found} == {"notes"}
+        else:
+            assert found == set()
+            assert JobSpec.model_validate(a_document(notes=text)).notes == text
+
+    @given(ANY_TEXT)
+    def test_a_name_is_kept_unless_it_hides_something(self, text: str) -> None:
+        found = problems_of(a_document(name=text))
+
+        assert (found == set()) == (text != "" and not any(is_hidden(each) for each in text))
+
+    @given(ANY_TEXT, ANY_TEXT)
+    def test_whatever_is_accepted_can_be_written_as_utf8(self, key: str, value: str) -> None:
+        document = a_document(name=value, tags={key: value}, notes=value)
+
+        if problems_of(document) == set():
+            JobSpec.model_validate(document).model_dump_json().encode()
+
+    @pytest.mark.parametrize(
+        ("text", "code"),
+        [
+            pytest.param("a\ud800", "lone_surrogate", id="lone-surrogate"),
+            pytest.param("a\u0000b", "control_character", id="nul"),
+            pytest.param("a\x1b[31m", "control_character", id="escape"),
+            pytest.param("a\x9b", "control_character", id="c1"),
+            pytest.param("a\u2028b", "control_character", id="line-separator"),
+            pytest.param("gpj.\u202etfos", "bidi_control", id="bidi-override"),
+            pytest.param("a\u2066b", "bidi_control", id="bidi-isolate"),
+        ],
+    )
+    @pytest.mark.parametrize("field", ["name", "notes"])
+    def test_hidden_characters_have_a_code(self, field: str, text: str, code: str) -> None:
+        assert problems_of(a_document(**{field: text})) == {(field, code)}
+
+    @pytest.mark.parametrize("name", ["žluť 線 🚂", "a" * 200, "عربى"])
+    def test_all_scripts_are_welcome(self, name: str) -> None:
+        assert JobSpec.model_validate(a_document(name=name)).name == name
+
+    def test_lengths_are_bounded(self) -> None:
+        document = a_document(name="a" * 201, notes="b" * 10_001, tags={"k": "c" * 201})
+
+        assert problems_of(document) == {
+            ("name", "string_too_long"),
+            ("notes", "string_too_long"),
+            ("tags/k", "string_too_long"),
+        }
+
+    def test_a_name_is_one_line_and_notes_have_many(self) -> None:
+        assert problems_of(a_document(notes="one\n\ttwo")) == set()
+        assert problems_of(a_document(name="one\ntwo")) == {("name", "control_character")}
+
+
+class TestTags:
+    def test_32_tags_are_enough(self) -> None:
+        assert problems_of(a_document(tags={f"k{n}": "v" for n in range(32)})) == set()
+        assert problems_of(a_document(tags={f"k{n}": "v" for n in range(33)})) == {
+            ("tags", "too_long")
+        }
+
+    @pytest.mark.parametrize("key", ["", " ", "a b", "a\n", "é", "\ud800", "a" * 64, "-a", "a:b"])
+    def test_a_bad_key_is_refused_at_a_path_that_exists(self, key: str) -> None:
+        assert problems_of(a_document(tags={"good": "1", key: "v"})) == {("tags", "tag_key")}
+
+    @pytest.mark.parametrize("value", [1, None, True, ["x"], {}], ids=repr)
+    def test_a_value_is_text(self, value: object) -> None:
+        assert problems_of(a_document(tags={"k": value})) == {("tags/k", "string_type")}
+
+
+class TestUnknownFieldsH8:
+    @pytest.mark.parametrize(
+        ("field", "meant"),
+        [("datset", "dataset"), ("prioritys", "priority"), ("note", "notes")],
+    )
+    def test_a_misspelt_field_gets_a_suggestion(self, field: str, meant: str) -> None:
+        document = a_document(**{field: "x"})
+
+        assert problems_of(document) == {(field, "unknown_field")}
+        assert f'Did you mean "{meant}"?' in message_at(document, field)
+
+    def test_the_nested_object_answers_for_itself(self) -> None:
+        document = a_document(resources={"gpu": 1}, train={"epoch": 3})
+
+        assert problems_of(document) == {
+            ("resources/gpu", "unknown_field"),
+            ("train/epoch", "unknown_field"),
+        }
+        assert 'Did you mean "epochs"?' in message_at(document, "train/epoch")
+
+    def test_all_that_is_wrong_is_told_at_once(self) -> None:
+        document = a_document(nam="x", priority="high", train={"epochs": 0, "workers": 2})
+
+        assert problems_of(document) == {
+            ("nam", "unknown_field"),
+            ("priority", "int_type"),
+            ("train/epochs", "greater_than_equal"),
+            ("train/workers", "set_elsewhere"),
+        }
+
+    def test_neither_text_nor_repr_of_an_error_shows_what_was_sent(self) -> None:
+        document = a_document(tokn="hunter2", name="hunter2\n", train={"lr0": "hunter2"})
+
+        with pytest.raises(ValidationError) as caught:
+            JobSpec.model_validate(document)
+
+        assert "hunter2" not in str(caught.value) + repr(caught.value)
+        assert not any("hunter2" in each["msg"] for each in caught.value.errors())
+
+    @given(st.dictionaries(ANY_TEXT, ANY_JSON, max_size=4), ANY_JSON, ANY_JSON)
+    def test_no_document_raises_anything_but_a_validation_error(
+        self, unknown: dict[str, object], train: object, tags: object
+    ) -> None:
+        found = problems_of(a_document(train=train, tags=tags) | unknown)
+
+        assert all(code and path.encode().decode() == path for path, code in found)
+
+
+class TestTask:
+    def test_an_argument_of_another_task_is_refused_at_its_field(self) -> None:
+        document = a_document(task="detect", train={"kobj": 2.0, "box": 7.0})
+
+        assert problems_of(document) == {("train/kobj", "not_for_this_task")}
+
+    def test_without_a_task_it_waits_for_the_model_to_tell(self) -> None:
+        assert problems_of(a_document(train={"kobj": 2.0})) == set()
+
+    def test_an_unknown_task_is_refused(self) -> None:
+        assert problems_of(a_document(task="track")) == {("task", "literal_error")}
+
+
+class TestRoundTrip:
+    @pytest.mark.parametrize(
+        "fields",
+        [
+            {},
+            {"train": {"epochs": 3, "scale": [0.5, 2.0], "batch": 0.5, "amp": "bf16"}},
+            {"train": {"time": None, "auto_augment": None}, "task": "classify"},
+            {"name": "é", "tags": {"a": "b"}, "notes": "x\ny", "resources": {"gpus": 1}},
+        ],
+        ids=["minimal", "unions", "nulls", "texts"],
+    )
+    def test_json_reads_back_as_the_same_spec(self, fields: dict[str, object]) -> None:
+        spec = JobSpec.model_validate(a_document(**fields))
+
+        from_text = JobSpec.model_validate_json(spec.model_dump_json())
+        from_objects = JobSpec.model_validate(json.loads(spec.model_dump_json()))
+
+        assert from_text == from_objects == spec
+        assert from_text.train.model_fields_set == spec.train.model_fields_set
+
+    def test_only_what_was_set_in_train_is_written(self) -> None:
+        spec = JobSpec.model_validate(a_document(train={"epochs": 100}))
+
+        assert spec.model_dump(mode="json")["train"] == {"epochs": 100}
+
+
+class TestResolve:
+    def test_every_value_that_counts_for_the_task_is_stated(self) -> None:
+        spec = JobSpec.model_validate(a_document(train={"epochs": 3, "optimizer": "SGD"}))
+
+        resolved = resolve_spec(spec, dataset_version=VERSION, task="pose")
+
+        train = resolved.model_dump(mode="json")["train"]
+        assert (resolved.dataset, resolved.task, resolved.threads) == (VERSION, "pose", None)
+        assert (train["epochs"], train["optimizer"], train["lr0"]) == (3, "SGD", 0.01)
+        assert train["kobj"] == 1.0
+        assert "angle" not in train
+
+    def test_what_the_auto_optimizer_decides_stays_open(self) -> None:
+        resolved = resolve_spec(
+            JobSpec.model_validate(a_document()), dataset_version=VERSION, task="detect"
+        )
+
+        assert resolved.train.model_fields_set.isdisjoint({"lr0", "momentum", "warmup_bias_lr"})
+        assert "lrf" in resolved.train.model_fields_set
+
+    @pytest.mark.parametrize(
+        ("fields", "expected"),
+        [
+            ({}, "halve_batch"),
+            ({"train": {"batch": 16}}, "fail"),
+            ({"train": {"batch": 16}, "on_oom": "halve_batch"}, "halve_batch"),
+            ({"on_oom": "fail"}, "fail"),
+        ],
+        ids=["nothing-said", "batch-set", "asked-to-halve", "asked-to-fail"],
+    )
+    def test_a_batch_that_the_user_set_is_not_halved_unasked(
+        self, fields: dict[str, object], expected: str
+    ) -> None:
+        spec = JobSpec.model_validate(a_document(**fields))
+
+        assert resolve_spec(spec, dataset_version=VERSION, task="detect").on_oom == expected
+
+    def test_json_reads_back_as_the_same_resolved_spec(self) -> None:
+        resolved = resolve_spec(
+            JobSpec.model_validate(a_document()), dataset_version=VERSION, task="semantic"
+        ).model_copy(update={"threads": 2})
+
+        assert ResolvedSpec.model_validate_json(resolved.model_dump_json()) == resolved
+
+    def test_resolving_again_changes_nothing(self) -> None:
+        once = resolve_spec(
+            JobSpec.model_validate(a_document()), dataset_version=VERSION, task="obb"
+        )
+
+        twice = resolve_spec(once, dataset_version=VERSION, task="obb")
+
+        assert twice == once
+
+    def test_an_argument_of_another_task_is_refused_then(self) -> None:
+        spec = JobSpec.model_validate(a_document(train={"dlog": 2.0}))
+
+        with pytest.raises(ValidationError) as caught:
+            resolve_spec(spec, dataset_version=VERSION, task="detect")
+
+        assert caught.value.errors()[0]["loc"] == ("train", "dlog")
+
+    @pytest.mark.parametrize("missing", ["task", "on_oom"])
+    def test_a_resolved_spec_leaves_nothing_open(self, missing: str) -> None:
+        document = a_document(dataset=VERSION, task="detect", on_oom="fail") | {missing: None}
+
+        with pytest.raises(ValidationError) as caught:
+            ResolvedSpec.model_validate(document)
+
+        assert {each["loc"] for each in caught.value.errors()} == {(missing,)}
+
+
+class TestJsonSchema:
+    def test_the_pinned_schema_is_the_current_one(self) -> None:
+        """On purpose? Then `python -m app.jobs.spec > docs/schema/job-spec.schema.json`."""
+        assert json.loads(PINNED_SCHEMA.read_text(encoding="utf-8")) == job_spec_json_schema()
+
+    def test_answers_are_described_like_requests(self) -> None:
+        asked = JobSpec.model_json_schema(mode="validation")["$defs"]["TrainArguments"]
+        answered = JobSpec.model_json_schema(mode="serialization")["$defs"]["TrainArguments"]
+
+        assert answered["properties"].keys() == asked["properties"].keys()
+
+    def test_every_field_is_explained(self) -> None:
+        schema = job_spec_json_schema()
+
+        for owner in (schema, *schema["$defs"].values()):
+            assert all("description" in field for field in owner["properties"].values())
+
+
+class TestImport:
+    def test_the_spec_needs_neither_server_libraries_nor_torch(self) -> None:
+        script = (
+            "import sys, app.jobs.spec\n"
+            "print([m for m in ('fastapi', 'starlette', 'sqlalchemy', 'torch', 'ultralytics')"
+            " if m in sys.modules])"
+        )
+
+        done = subprocess.run(
+            [sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60
+        )
+
+        assert done.stdout.strip() == "[]"
