@@ -322,7 +322,7 @@ _DEPTH: Final[frozenset[Task]] = frozenset({"depth"})
 _CLASSIFY: Final[frozenset[Task]] = frozenset({"classify"})
 _WITH_COPY_PASTE: Final[frozenset[Task]] = frozenset({"segment", "obb", "semantic"})
 
-# Ultralytics reads these for the tasks named; for all others it ignores them without a word or fails.
+# Ultralytics reads these for the tasks named; with any other it ignores them or fails.
 TASKS_OF_ARGUMENT: Final[dict[str, frozenset[Task]]] = {
     **dict.fromkeys(
         ("box", "cls", "dfl", "single_cls", "conf", "iou", "max_det", "nms", "agnostic_nms"),
