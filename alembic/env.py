@@ -1,0 +1,72 @@
+"""What Alembic runs: the migrations on the connection that `app.core.migrations` hands in.
+
+For a developer's `alembic revision --autogenerate` it opens the database itself, and writes types
+and CHECKs out in full, so that a migration stays what it was when the application moves on.
+"""
+
+from textwrap import wrap
+from typing import Literal
+
+from alembic import context
+from alembic.autogenerate.api import AutogenContext
+from sqlalchemy import CheckConstraint, Connection, Enum
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.sql.elements import conv
+from sqlalchemy.types import JSON
+
+from app.core.database import NAMING_CONVENTION, Database, UtcDateTime
+from app.settings import Settings
+from app.tables import METADATA
+
+
+def render_item(kind: str, item: object, _: AutogenContext) -> str | Literal[False]:
+    """Called by autogenerate for each thing that it writes; False leaves it to Alembic."""
+    if isinstance(item, CheckConstraint):
+        return _render_check(item)
+    if kind != "type":
+        return False
+    if isinstance(item, UtcDateTime):
+        return "TIME"
+    if isinstance(item, JSON):
+        on_postgresql = item.dialect_impl(postgresql.dialect())
+        return "JSON" if isinstance(on_postgresql, JSONB) else "ORDERED_JSON"
+    if isinstance(item, Enum):
+        return f"sa.String(length={item.length})"
+    return False
+
+
+def _render_check(constraint: CheckConstraint) -> str:
+    text = constraint.sqltext.compile(
+        dialect=sqlite.dialect(), compile_kwargs={"literal_binds": True, "include_table": False}
+    )
+    name = str(constraint.name)
+    if not isinstance(constraint.name, conv):  # an Enum's CHECK gets its full name in the DDL only
+        name = NAMING_CONVENTION["ck"] % {
+            "table_name": constraint.table.name,
+            "constraint_name": name,
+        }
+    lines = wrap(str(text), width=80, drop_whitespace=False, break_on_hyphens=False)
+    written = "\n".join(repr(line) for line in lines)
+    return f"sa.CheckConstraint({written}, name=op.f({name!r}))"
+
+
+def run(connection: Connection) -> None:
+    """Bring `connection` to the asked revision, in the transaction that is open on it."""
+    context.configure(
+        connection=connection,
+        target_metadata=METADATA,
+        render_item=render_item,
+        render_as_batch=bool(context.script.get_heads()),  # SQLite alters no table in place
+        transactional_ddl=True,
+        compare_type=True,
+    )
+    context.run_migrations()
+
+
+handed_in = context.config.attributes.get("connection")
+if handed_in is not None:
+    run(handed_in)
+else:
+    with Database(Settings().effective_database_url).engine.begin() as own:
+        run(own)

@@ -1,0 +1,122 @@
+"""The schema's migrations: bringing a database to the newest revision, and telling whether it is.
+
+Alembic owns the schema on both databases. Its scripts lie in `app/_alembic` in an installed wheel
+and in `alembic/` in a checkout; they are found from this file, never from the working directory.
+"""
+
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from alembic import command
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import func, make_url, select
+
+from app.core.database import Database
+from app.core.errors import Conflict
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from sqlalchemy import Connection
+
+ADVISORY_LOCK_KEY = 0x7472_6169_6E79_6172
+"""What migrating processes wait for on PostgreSQL: "trainyar" as a number."""
+
+
+class SchemaIsNewer(Conflict):
+    """The database was migrated by a later release than this one."""
+
+    slug, title = "schema-is-newer", "The database is newer than this release"
+
+
+def head_revision() -> str:
+    """The revision that this release's code is written for."""
+    return _scripts().get_current_head() or "base"
+
+
+def current_revision(database: Database) -> str | None:
+    """The revision that the database is at; None before the first migration."""
+    with database.engine.connect() as connection:
+        return MigrationContext.configure(connection).get_current_revision()
+
+
+def is_current(database: Database) -> bool:
+    """Whether this release's code fits the database as it is; what readiness asks."""
+    return current_revision(database) == head_revision()
+
+
+def upgrade(url: str) -> str:
+    """Bring the database at `url` to the newest revision in one transaction; return that revision.
+
+    Processes that migrate at the same time take turns, and the later ones find nothing to do.
+
+    Raises:
+        SchemaIsNewer: the database is at a revision that this release does not know.
+    """
+    with _migrating_connection(url) as connection:
+        _refuse_unknown_revision(connection)
+        command.upgrade(_config(connection), "head")
+    return head_revision()
+
+
+@contextmanager
+def _migrating_connection(url: str) -> "Iterator[Connection]":
+    """A connection in a transaction that no other migrating process has at the same time."""
+    if make_url(url).get_backend_name() == "sqlite":
+        _make_parent_folder(url)
+    database = Database(url, pool_size=1)
+    engine = database.engine.execution_options(sqlite_begin="BEGIN IMMEDIATE")
+    try:
+        with engine.connect() as connection:
+            if database.is_sqlite:
+                # Rebuilding a table drops the old one, which would cascade into those that refer
+                # to it; inside a transaction the pragma does nothing.
+                _pragma_foreign_keys_off(connection)
+            with connection.begin():
+                if not database.is_sqlite:
+                    connection.execute(select(func.pg_advisory_xact_lock(ADVISORY_LOCK_KEY)))
+                yield connection
+    finally:
+        database.dispose()
+
+
+def _make_parent_folder(url: str) -> None:
+    path = make_url(url).database
+    if path and path != ":memory:":
+        Path(path).parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+
+
+def _pragma_foreign_keys_off(connection: "Connection") -> None:
+    connection.connection.cursor().execute("PRAGMA foreign_keys=OFF")
+
+
+def _refuse_unknown_revision(connection: "Connection") -> None:
+    at = MigrationContext.configure(connection).get_current_revision()
+    known = {script.revision for script in _scripts().walk_revisions()}
+    if at is not None and at not in known:
+        raise SchemaIsNewer(
+            f"The database is at revision {at!r}, which this release does not know "
+            f"(its newest is {head_revision()!r}); run the release that migrated it or a later one."
+        )
+
+
+def _config(connection: "Connection") -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(_script_folder()).replace("%", "%%"))
+    config.attributes["connection"] = connection
+    return config
+
+
+@cache
+def _scripts() -> ScriptDirectory:
+    return ScriptDirectory(str(_script_folder()))
+
+
+def _script_folder() -> Path:
+    package = Path(__file__).resolve().parents[1]
+    installed = package / "_alembic"
+    return installed if installed.is_dir() else package.parent / "alembic"
