@@ -1,0 +1,283 @@
+"""Data sets and their versions: reading, adding, and the lease of a verification.
+
+Every query of a caller is scoped by the caller's projects. A verifier's writes are guarded by the
+version's attempt, as a worker's are by the job's.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from sqlalchemy import ColumnElement, delete, func, insert, or_, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+from app.core.database import database_now
+from app.core.ids import new_id
+from app.datasets.errors import DatasetInUse, DatasetNotFound, DatasetNotReady, UnknownDataset
+from app.datasets.tables import Dataset, DatasetVersion, VersionState
+
+VERSION_PREFIX = "dsv_"
+
+
+@dataclass(frozen=True)
+class DatasetFilter:
+    """What a list is narrowed to; None means everything. `state` is the newest version's."""
+
+    name: str | None = None
+    state: VersionState | None = None
+
+
+@dataclass(frozen=True)
+class ListedDataset:
+    """A data set and one version of it: the newest, or the one that was asked for."""
+
+    dataset: Dataset
+    version: DatasetVersion
+
+
+@dataclass(frozen=True)
+class NewVersion:
+    """An upload whose bytes are in the artifact store."""
+
+    archive_sha256: str
+    archive_bytes: int
+    declared_task: str | None
+
+
+@dataclass(frozen=True)
+class VerificationHold:
+    """The right to verify a version: valid while its row has this attempt and validates."""
+
+    version_id: str
+    attempt: int
+
+
+def resolve_version(
+    session: Session, project_ids: Collection[str], reference: str
+) -> tuple[Dataset, DatasetVersion]:
+    """Return what a job would train on: a data set's newest ready version, or a ready version.
+
+    Raises:
+        UnknownDataset: the caller has no data set or version of this id.
+        DatasetNotReady: it is validating or invalid.
+    """
+    statement = select(Dataset, DatasetVersion).where(*_named(project_ids, reference))
+    ready = statement.where(DatasetVersion.state == VersionState.READY)
+    for narrowed in (ready, statement):
+        row = session.execute(narrowed.order_by(DatasetVersion.number.desc()).limit(1)).first()
+        if row is not None and row.DatasetVersion.state is VersionState.READY:
+            return row.Dataset, row.DatasetVersion
+    if row is None:
+        raise UnknownDataset
+    raise DatasetNotReady(reference, row.DatasetVersion.state)
+
+
+def listed_dataset(session: Session, project_ids: Collection[str], reference: str) -> ListedDataset:
+    """Return a data set with its newest version (`ds_…`), or with the named one (`dsv_…`).
+
+    Raises:
+        DatasetNotFound: the caller has no data set or version of this id.
+    """
+    statement = select(Dataset, DatasetVersion).where(*_named(project_ids, reference))
+    row = session.execute(statement.order_by(DatasetVersion.number.desc()).limit(1)).first()
+    if row is None:
+        raise DatasetNotFound
+    return ListedDataset(row.Dataset, row.DatasetVersion)
+
+
+def dataset_page(
+    session: Session,
+    project_ids: Collection[str],
+    narrowed: DatasetFilter,
+    *,
+    after: str | None,
+    limit: int,
+) -> list[ListedDataset]:
+    """Return up to `limit` data sets older than the id `after`, newest first."""
+    newest = (
+        select(func.max(DatasetVersion.number))
+        .where(DatasetVersion.dataset_id == Dataset.id)
+        .correlate(Dataset)
+        .scalar_subquery()
+    )
+    statement = select(Dataset, DatasetVersion).where(
+        Dataset.project_id.in_(project_ids),
+        DatasetVersion.dataset_id == Dataset.id,
+        DatasetVersion.number == newest,
+    )
+    if narrowed.name is not None:
+        statement = statement.where(Dataset.name == narrowed.name)
+    if narrowed.state is not None:
+        statement = statement.where(DatasetVersion.state == narrowed.state)
+    if after is not None:
+        statement = statement.where(Dataset.id < after)
+    rows = session.execute(statement.order_by(Dataset.id.desc()).limit(limit))
+    return [ListedDataset(row.Dataset, row.DatasetVersion) for row in rows]
+
+
+def lock_or_insert_dataset(
+    session: Session, project_id: str, name: str, *, owner_id: str
+) -> Dataset:
+    """Return the project's data set of that name, made where it is missing, its row locked."""
+    values = {
+        "id": new_id("ds"),
+        "project_id": project_id,
+        "owner_id": owner_id,
+        "name": name,
+        "created_at": database_now(),
+    }
+    dialect = postgresql if session.get_bind().dialect.name == "postgresql" else sqlite
+    session.execute(dialect.insert(Dataset).values(values).on_conflict_do_nothing())
+    statement = select(Dataset).where(Dataset.project_id == project_id, Dataset.name == name)
+    return session.scalars(statement.with_for_update()).one()
+
+
+def valid_versions(session: Session, dataset_id: str) -> Sequence[DatasetVersion]:
+    """Return a visible data set's versions that are ready or may become so, newest first."""
+    statement = select(DatasetVersion).where(
+        DatasetVersion.dataset_id == dataset_id, DatasetVersion.state != VersionState.INVALID
+    )
+    return session.scalars(statement.order_by(DatasetVersion.number.desc())).all()
+
+
+def insert_version(session: Session, dataset_id: str, new: NewVersion) -> DatasetVersion:
+    """Add the next version of a locked data set; its verification is due."""
+    number = select(func.coalesce(func.max(DatasetVersion.number), 0) + 1).where(
+        DatasetVersion.dataset_id == dataset_id
+    )
+    statement = (
+        insert(DatasetVersion)
+        .values(
+            id=new_id("dsv"),
+            dataset_id=dataset_id,
+            number=number.scalar_subquery(),
+            state=VersionState.VALIDATING,
+            declared_task=new.declared_task,
+            archive_sha256=new.archive_sha256,
+            archive_bytes=new.archive_bytes,
+            attempt=0,
+            created_at=database_now(),
+        )
+        .returning(DatasetVersion)
+    )
+    return session.scalars(statement).one()
+
+
+def delete_dataset(session: Session, project_ids: Collection[str], dataset_id: str) -> None:
+    """Remove a data set with all its versions; their bytes are left to the garbage collection.
+
+    Raises:
+        DatasetNotFound: the caller has no data set of this id.
+        DatasetInUse: a job was made with it.
+    """
+    statement = select(Dataset.id).where(
+        Dataset.project_id.in_(project_ids), Dataset.id == dataset_id
+    )
+    if session.scalars(statement.with_for_update()).first() is None:
+        raise DatasetNotFound
+    try:
+        session.execute(delete(DatasetVersion).where(DatasetVersion.dataset_id == dataset_id))
+        session.execute(delete(Dataset).where(Dataset.id == dataset_id))
+    except IntegrityError:
+        # A delete can break foreign keys only, and only jobs refer to these rows from outside.
+        raise DatasetInUse from None
+
+
+def claim_verification(session: Session, *, lease: timedelta) -> DatasetVersion | None:
+    """Take the oldest version that nobody verifies now: its attempt rises, its lease begins."""
+    due = (
+        select(DatasetVersion.id)
+        .where(*_awaiting_verification())
+        .order_by(DatasetVersion.id)
+        .limit(1)
+        .with_for_update(skip_locked=True)
+    )
+    statement = (
+        update(DatasetVersion)
+        .where(DatasetVersion.id == due.scalar_subquery(), *_awaiting_verification())
+        .values(attempt=DatasetVersion.attempt + 1, lease_expires_at=database_now(lease))
+        .returning(DatasetVersion)
+    )
+    return session.scalars(statement).first()
+
+
+def renew_verification(session: Session, hold: VerificationHold, *, lease: timedelta) -> bool:
+    """Prolong the lease; False: the hold is not valid any more."""
+    return _guarded_update(session, hold, {"lease_expires_at": database_now(lease)})
+
+
+def release_verification(session: Session, hold: VerificationHold, *, counted: bool) -> bool:
+    """Give a version back at once; one that is not `counted` was interrupted and is no crash.
+
+    Its attempt then falls by one again, which is safe as the last write of its holder.
+    """
+    attempt = DatasetVersion.attempt - (0 if counted else 1)
+    return _guarded_update(session, hold, {"lease_expires_at": None, "attempt": attempt})
+
+
+def finish_verification(
+    session: Session, hold: VerificationHold, values: Mapping[str, Any]
+) -> bool:
+    """Write what the verification found and end it; False: the hold is not valid any more.
+
+    `values` are columns of the version: `state` (ready or invalid), `report` and what goes with it.
+    """
+    ended = {"lease_expires_at": None, "verified_at": database_now()}
+    return _guarded_update(session, hold, {**values, **ended})
+
+
+def ready_task(session: Session, dataset_id: str) -> str | None:
+    """Return the task that the data set's ready versions are labelled for."""
+    statement = select(DatasetVersion.task).where(
+        DatasetVersion.dataset_id == dataset_id, DatasetVersion.state == VersionState.READY
+    )
+    return session.scalars(statement.limit(1)).first()
+
+
+def lock_dataset_of(session: Session, hold: VerificationHold) -> Dataset | None:
+    """Return the data set of a held version, its row locked against other versions' ends."""
+    statement = (
+        select(Dataset)
+        .join(DatasetVersion, DatasetVersion.dataset_id == Dataset.id)
+        .where(*_held_by(hold))
+    )
+    return session.scalars(statement.with_for_update(of=Dataset)).first()
+
+
+def _named(project_ids: Collection[str], reference: str) -> tuple[ColumnElement[bool], ...]:
+    column = DatasetVersion.id if reference.startswith(VERSION_PREFIX) else Dataset.id
+    return (
+        Dataset.project_id.in_(project_ids),
+        DatasetVersion.dataset_id == Dataset.id,
+        column == reference,
+    )
+
+
+def _awaiting_verification() -> tuple[ColumnElement[bool], ...]:
+    lease = DatasetVersion.lease_expires_at
+    return (
+        DatasetVersion.state == VersionState.VALIDATING,
+        or_(lease.is_(None), lease < database_now()),
+    )
+
+
+def _held_by(hold: VerificationHold) -> tuple[ColumnElement[bool], ...]:
+    return (
+        DatasetVersion.id == hold.version_id,
+        DatasetVersion.attempt == hold.attempt,
+        DatasetVersion.state == VersionState.VALIDATING,
+    )
+
+
+def _guarded_update(session: Session, hold: VerificationHold, values: Mapping[str, Any]) -> bool:
+    statement = (
+        update(DatasetVersion)
+        .where(*_held_by(hold))
+        .values(values)
+        .returning(DatasetVersion.id)
+        .execution_options(synchronize_session=False)
+    )
+    return session.scalars(statement).first() is not None

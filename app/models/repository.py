@@ -1,0 +1,127 @@
+"""Base models by name, id or architecture, for the caller's projects and the whole instance."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from sqlalchemy import ColumnElement, insert, or_, select
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+from app.core.database import database_now
+from app.core.ids import new_id
+from app.models.architectures import architecture, architecture_of_pretrained
+from app.models.errors import ModelNameTaken, UnknownModel
+from app.models.tables import Model, ModelSource
+
+
+@dataclass(frozen=True)
+class ResolvedModel:
+    """What a spec's `model` stands for: an architecture to begin afresh, or weights to begin from.
+
+    `sha256` names the weights in the artifact store; an architecture has none.
+    """
+
+    kind: Literal["architecture", "weights"]
+    name: str
+    task: str
+    sha256: str | None
+
+
+@dataclass(frozen=True)
+class NewWeights:
+    """Weights that are in the artifact store and get a name; `project_id` None: instance-wide."""
+
+    name: str
+    task: str
+    source: ModelSource
+    sha256: str
+    size_bytes: int
+    project_id: str | None = None
+
+
+def resolve_model(session: Session, project_ids: Collection[str], reference: str) -> ResolvedModel:
+    """Return what `yolo26n.yaml`, `yolo26n.pt` or `mdl_…` stands for.
+
+    Raises:
+        UnknownModel: it is not offered, or nobody brought the weights in.
+    """
+    if reference.endswith(".yaml"):
+        shipped = architecture(reference)
+        if shipped is None:
+            raise UnknownModel(_not_offered(reference))
+        return ResolvedModel("architecture", shipped.name, shipped.task, None)
+    column = Model.id if reference.startswith("mdl_") else Model.name
+    found = session.scalars(
+        select(Model).where(_visible(project_ids), column == reference)
+    ).one_or_none()
+    if found is None:
+        raise UnknownModel(_not_brought_in(reference))
+    return ResolvedModel("weights", found.name, found.task, found.sha256)
+
+
+def models_after(
+    session: Session, project_ids: Collection[str], *, name: str | None, limit: int
+) -> Sequence[Model]:
+    """Return up to `limit` visible models beyond `name`, by name."""
+    statement = select(Model).where(_visible(project_ids))
+    if name is not None:
+        statement = statement.where(Model.name > name)
+    return session.scalars(statement.order_by(Model.name).limit(limit)).all()
+
+
+def model_named(session: Session, project_ids: Collection[str], name: str) -> Model | None:
+    """Return the visible weights of that name."""
+    statement = select(Model).where(_visible(project_ids), Model.name == name)
+    return session.scalars(statement).one_or_none()
+
+
+def insert_model(session: Session, weights: NewWeights) -> Model:
+    """Give stored weights their name.
+
+    Raises:
+        ModelNameTaken: another model has the name.
+    """
+    statement = (
+        insert(Model)
+        .values(
+            id=new_id("mdl"),
+            project_id=weights.project_id,
+            name=weights.name,
+            task=weights.task,
+            source=weights.source,
+            sha256=weights.sha256,
+            size_bytes=weights.size_bytes,
+            created_at=database_now(),
+        )
+        .returning(Model)
+    )
+    try:
+        return session.scalars(statement).one()
+    except IntegrityError:
+        raise ModelNameTaken(weights.name) from None
+
+
+def _visible(project_ids: Collection[str]) -> ColumnElement[bool]:
+    return or_(Model.project_id.is_(None), Model.project_id.in_(project_ids))
+
+
+def _not_offered(reference: str) -> str:
+    return (
+        f"{reference} is no architecture of this service; GET /v1/models lists them "
+        "(for example yolo26n.yaml)."
+    )
+
+
+def _not_brought_in(reference: str) -> str:
+    if architecture_of_pretrained(reference) is not None:
+        return (
+            f"The weights {reference} are not on this instance; its operator brings them in with "
+            f"`trainyard models add --official {reference}`."
+        )
+    if reference.startswith("mdl_"):
+        return "There is no model of this id in your projects."
+    return (
+        f"There are no weights named {reference} on this instance; its operator brings a file in "
+        "with `trainyard models add FILE`."
+    )
