@@ -57,6 +57,22 @@ class Limits(BaseModel):
     dataset_archive_bytes: int = Field(64 * 1024 * MIB, ge=MIB)
 
 
+class WorkerSettings(BaseModel):
+    """What a worker may use of its machine."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    memory_limit_bytes: int | None = Field(
+        None, ge=MIB, description="Address space of a trainer on a CPU slot; default: no limit."
+    )
+    dataset_cache_bytes: int = Field(
+        100 * 1024 * MIB, ge=0, description="Extracted data sets to keep on the worker's disk."
+    )
+    log_bytes: int = Field(
+        64 * MIB, ge=MIB, description="Log to keep of one attempt; what comes after is cut."
+    )
+
+
 class Settings(BaseSettings):
     """What an operator can set; `home` holds everything that has no URL of its own."""
 
@@ -95,6 +111,7 @@ class Settings(BaseSettings):
     log_level: str = Field("INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$")
     timing: Timing = Timing()
     limits: Limits = Limits()
+    worker: WorkerSettings = WorkerSettings()
 
     @model_validator(mode="after")
     def _expand_home(self) -> Self:

@@ -3,24 +3,28 @@
 A hold that is not valid any more raises `Fenced`, and nothing of that transaction lands.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
 from pydantic import JsonValue
-from sqlalchemy import delete, insert, update
+from sqlalchemy import delete, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
+from app.artifacts.repository import artifact_named, insert_artifact
+from app.artifacts.tables import Artifact, ArtifactKind
 from app.core.database import database_now
+from app.core.storage import StoredObject
 from app.events.repository import append_event
 from app.events.tables import Level
 from app.jobs.lifecycle import Fenced, Hold, held_by
 from app.jobs.states import Phase, Request
-from app.jobs.tables import Epoch, Job, JobProgress, LogChunk
+from app.jobs.tables import Attempt, Epoch, Job, JobProgress, LogChunk
 
 CURVE_POINTS = 40
+LAST_LOG = "train.log"
 
 
 @dataclass(frozen=True)
@@ -37,15 +41,19 @@ class ProgressReport:
 
 @dataclass(frozen=True)
 class EpochReport:
-    """One finished epoch; `best` is set when it is the new best."""
+    """One finished epoch, of `epochs` planned, and its value of the metric that decides the best.
+
+    A metric that is not finite is None.
+    """
 
     epoch: int
+    epochs: int
     metrics: Mapping[str, float | None]
     duration_seconds: float
     lr: Mapping[str, float | None] = field(default_factory=dict)
     system: Mapping[str, float | None] = field(default_factory=dict)
-    best_metric: str | None = None
-    best_value: float | None = None
+    deciding_metric: str | None = None
+    value: float | None = None
     is_best: bool = False
 
 
@@ -130,13 +138,17 @@ def record_progress(
 
 
 def record_epoch(session: Session, hold: Hold, report: EpochReport) -> None:
-    """Write a finished epoch, once: a repeated report of the same epoch replaces its row."""
-    values: dict[str, Any] = {"restarts": 0, "last_seq": Job.last_seq + 1}
+    """Write a finished epoch, once: a repeated report of the same attempt changes nothing."""
+    job = guarded_update(session, hold, {"restarts": 0})
+    known = session.get(Epoch, (hold.job_id, report.epoch))
+    if known is not None and known.attempt == hold.attempt:
+        return
+    values: dict[str, Any] = {"last_seq": Job.last_seq + 1, "curve": _curve_with(job, report)}
     if report.is_best:
         values |= {
             "best_epoch": report.epoch,
-            "best_metric": report.best_metric,
-            "best_value": report.best_value,
+            "best_metric": report.deciding_metric,
+            "best_value": report.value,
         }
     job = guarded_update(session, hold, values)
     row: dict[str, Any] = {
@@ -151,19 +163,53 @@ def record_epoch(session: Session, hold: Hold, report: EpochReport) -> None:
     append_event(session, job.id, job.last_seq, "epoch.finished", data={"epoch": report.epoch})
 
 
-def extend_curve(session: Session, hold: Hold, value: float | None) -> None:
-    """Add one point to the curve that lists show; it is thinned to every other at 40 points."""
+def curve_stride(epochs: int) -> int:
+    """Epochs between two points of the curve that lists show."""
+    return max(1, -(-epochs // CURVE_POINTS))
+
+
+def _curve_with(job: Job, report: EpochReport) -> list[float | None]:
+    stride = curve_stride(report.epochs)
+    points = list(job.curve or [])[: (report.epoch - 1) // stride]
+    return points if report.epoch % stride else [*points, report.value]
+
+
+def trim_epochs_after(
+    session: Session,
+    hold: Hold,
+    epoch: int,
+    *,
+    value_of: Callable[[Mapping[str, float | None]], float | None],
+) -> None:
+    """Drop what is newer than the checkpoint that a resume starts from, and find the best again.
+
+    `value_of` tells the deciding metric's value from an epoch's metrics; the higher is the better,
+    and of equal ones the earlier.
+    """
     job = guarded_update(session, hold, {"last_seq": Job.last_seq})
-    curve = [*(job.curve or []), value]
-    if len(curve) > CURVE_POINTS:
-        curve = curve[1::2]
-    guarded_update(session, hold, {"curve": curve})
-
-
-def trim_epochs_after(session: Session, hold: Hold, epoch: int) -> None:
-    """Drop what is newer than the checkpoint that a resume starts from."""
-    guarded_update(session, hold, {"last_seq": Job.last_seq})
     session.execute(delete(Epoch).where(Epoch.job_id == hold.job_id, Epoch.epoch > epoch))
+    if job.best_epoch is None or job.best_epoch <= epoch:
+        return
+    kept = session.scalars(select(Epoch).where(Epoch.job_id == hold.job_id)).all()
+    scored = [(value_of(row.metrics), row.epoch) for row in kept]
+    found = [(value, -number) for value, number in scored if value is not None]
+    value, number = max(found) if found else (None, None)
+    values = {
+        "best_epoch": None if number is None else -number,
+        "best_value": value,
+        "best_metric": None if number is None else job.best_metric,
+    }
+    guarded_update(session, hold, values)
+
+
+def note_resumed(session: Session, hold: Hold, resumed: str) -> None:
+    """Correct what the claim supposed of the attempt: none | exact | plain."""
+    guarded_update(session, hold, {"last_seq": Job.last_seq})
+    session.execute(
+        update(Attempt)
+        .where(Attempt.job_id == hold.job_id, Attempt.number == hold.attempt)
+        .values(resumed=resumed)
+    )
 
 
 def append_log(session: Session, hold: Hold, *, offset: int, chunk: bytes) -> None:
@@ -176,8 +222,61 @@ def append_log(session: Session, hold: Hold, *, offset: int, chunk: bytes) -> No
     )
 
 
-def _upsert(session: Session, table: type[Any], key: dict[str, Any], values: dict[str, Any]) -> None:
+def _upsert(
+    session: Session, table: type[Any], key: dict[str, Any], values: dict[str, Any]
+) -> None:
     # Both dialects spell ON CONFLICT alike, through constructs of their own.
     make = postgresql.insert if session.get_bind().dialect.name == "postgresql" else sqlite.insert
     statement = make(table).values(**key, **values)
     session.execute(statement.on_conflict_do_update(index_elements=list(key), set_=values))
+
+
+def attempts_with_logs(session: Session, job_id: str) -> Sequence[int]:
+    """Return the attempts of a job whose logs are still pieces, not yet one artifact."""
+    statement = select(LogChunk.attempt).where(LogChunk.job_id == job_id).distinct()
+    return sorted(session.scalars(statement))
+
+
+def log_pieces(session: Session, job_id: str, attempt: int) -> Iterator[bytes]:
+    """Yield an attempt's log in order, piece by piece."""
+    statement = (
+        select(LogChunk.bytes)
+        .where(LogChunk.job_id == job_id, LogChunk.attempt == attempt)
+        .order_by(LogChunk.offset)
+        .execution_options(yield_per=16)
+    )
+    yield from session.scalars(statement)
+
+
+def replace_log_pieces(session: Session, hold: Hold, logs: Mapping[int, StoredObject]) -> None:
+    """Hand out stored logs by attempt and drop their pieces.
+
+    The held attempt's is named `train.log`, those of earlier attempts `train.<attempt>.log`.
+    """
+    guarded_update(session, hold, {"last_seq": Job.last_seq})
+    _rename_log_of_earlier_attempt(session, hold)
+    for attempt, stored in logs.items():
+        insert_artifact(
+            session,
+            hold.job_id,
+            stored,
+            attempt=attempt,
+            kind=ArtifactKind.LOG,
+            name=LAST_LOG if attempt == hold.attempt else _log_name(attempt),
+            epoch=None,
+        )
+        session.execute(
+            delete(LogChunk).where(LogChunk.job_id == hold.job_id, LogChunk.attempt == attempt)
+        )
+
+
+def _rename_log_of_earlier_attempt(session: Session, hold: Hold) -> None:
+    last = artifact_named(session, hold.job_id, LAST_LOG)
+    if last is not None and last.attempt != hold.attempt:
+        session.execute(
+            update(Artifact).where(Artifact.id == last.id).values(name=_log_name(last.attempt))
+        )
+
+
+def _log_name(attempt: int) -> str:
+    return f"train.{attempt}.log"
