@@ -226,7 +226,7 @@ def apply_event(
         values["trashed_at"] = database_now()
     if leaves_running:
         values |= _after_running(job, transition, event, end)
-        _close_attempt(session, job, transition, end)
+        values["ran_seconds"] = job.ran_seconds + _close_attempt(session, job, transition, end)
     if transition.target is not transition.source:
         values |= _on_arrival(job, transition, end)
     _set(session, job, values)
@@ -277,18 +277,23 @@ def _on_arrival(job: Job, transition: Transition, end: AttemptEnd | None) -> dic
 
 def _close_attempt(
     session: Session, job: Job, transition: Transition, end: AttemptEnd | None
-) -> None:
-    reason = end.reason if end else transition.forced_reason
-    session.execute(
+) -> float:
+    """Close the open attempt and return how long it ran, in seconds of the database's clock."""
+    statement = (
         update(Attempt)
         .where(Attempt.job_id == job.id, Attempt.ended_at.is_(None))
         .values(
             ended_at=database_now(),
-            end_reason=reason,
+            end_reason=end.reason if end else transition.forced_reason,
             exit_code=end.exit_code if end else None,
             message=end.message if end else None,
         )
+        .returning(Attempt)
+        .execution_options(populate_existing=True, synchronize_session=False)
     )
+    attempt = session.scalars(statement).one()
+    ended_at = attempt.ended_at or attempt.started_at
+    return (ended_at - attempt.started_at).total_seconds()
 
 
 def _event_data(job: Job, end: AttemptEnd | None) -> dict[str, JsonValue]:

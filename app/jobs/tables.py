@@ -33,6 +33,8 @@ class Job(Base):
         ),
         Index("ix_jobs_project_id_id", "project_id", "id"),
         Index("ix_jobs_project_id_state_id", "project_id", "state", "id"),
+        Index("ix_jobs_project_id_name_id", "project_id", "name", "id"),
+        Index("ix_jobs_project_id_ended_at_id", "project_id", "ended_at", "id"),
         Index(
             "ix_jobs_waiting",
             "queue",
@@ -53,7 +55,7 @@ class Job(Base):
     project_id: Mapped[str] = mapped_column(ForeignKey("projects.id"))
     owner_id: Mapped[str] = mapped_column(ForeignKey("users.id"))
     parent_id: Mapped[str | None] = mapped_column(ForeignKey("jobs.id"))
-    name: Mapped[str | None] = mapped_column(String(200))
+    name: Mapped[str] = mapped_column(String(200), doc="empty: none was given")
     notes: Mapped[str] = mapped_column(Text)
     state: Mapped[JobState] = mapped_column(checked_enum(JobState, "state"))
     phase: Mapped[Phase | None] = mapped_column(checked_enum(Phase, "phase"))

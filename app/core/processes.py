@@ -1,0 +1,90 @@
+"""Child processes that never outlive the one that started them."""
+
+import ctypes
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import IO
+
+PR_SET_PDEATHSIG = 1
+PR_SET_CHILD_SUBREAPER = 36
+
+_libc = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
+
+
+def spawn(
+    argv: Sequence[str],
+    *,
+    env: Mapping[str, str] | None = None,
+    output: IO[bytes] | None = None,
+    pass_fds: Sequence[int] = (),
+) -> subprocess.Popen[bytes]:
+    """Start `argv` in a session of its own, to be killed by the kernel when this thread ends.
+
+    A session of its own keeps the terminal's Ctrl-C from it: who started it decides in which order
+    things stop. The kernel watches the spawning *thread*, so call this from one that lives long.
+
+    Args:
+        argv: program and arguments.
+        env: its whole environment; this process's own if absent.
+        output: where stdout and stderr go; if absent, to ours.
+        pass_fds: file descriptors that it inherits under their numbers.
+    """
+    return subprocess.Popen(
+        argv,
+        env=env,
+        stdin=subprocess.DEVNULL,
+        stdout=output,
+        stderr=subprocess.STDOUT if output is not None else None,
+        pass_fds=pass_fds,
+        start_new_session=True,
+        preexec_fn=_dying_with(os.getpid()),  # noqa: PLW1509 -- calls into libc only, no lock
+    )
+
+
+def adopt_orphans() -> None:
+    """Become the parent of every descendant whose own parent dies, so that none gets away."""
+    if _libc is not None:
+        _libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def child_processes() -> set[int]:
+    """Process ids of all present children of this process, dead ones that nobody waited for too."""
+    if sys.platform != "linux":
+        return set()
+    me = os.getpid()
+    running = (int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit())
+    return {pid for pid in running if _parent(pid) == me}
+
+
+def signal_group(process: subprocess.Popen[bytes], signum: signal.Signals) -> None:
+    """Send `signum` to the session that `spawn` made, if any of it lives."""
+    try:
+        os.killpg(process.pid, signum)
+    except ProcessLookupError:
+        return
+
+
+def _dying_with(parent: int) -> Callable[[], None] | None:
+    if _libc is None:
+        return None
+    prctl, getppid, leave = _libc.prctl, os.getppid, os._exit
+
+    def die_with_parent() -> None:
+        prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+        if getppid() != parent:  # it died before the kernel was told
+            leave(1)
+
+    return die_with_parent
+
+
+def _parent(pid: int) -> int | None:
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_bytes()
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    # The command's name may hold spaces and parentheses; what follows it may not.
+    return int(stat.rpartition(b")")[2].split()[1])

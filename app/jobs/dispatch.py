@@ -1,0 +1,106 @@
+"""Ringing doorbells: a thread that tells workers that a job waits. Losing a bell loses nothing.
+
+No request handler ever talks to the broker: it puts a bell into this thread's queue after its
+commit, and the answer leaves whether or not the broker is there.
+"""
+
+import queue
+import threading
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Final, Self
+
+from celery import Celery
+from kombu.exceptions import OperationalError as BrokerDown
+
+from app.core.logging import get_logger
+
+log = get_logger(__name__)
+
+TASK: Final = "trainyard.run_job"
+BROKER_TIMEOUT_SECONDS: Final = 2.0
+MAX_WAITING_BELLS: Final = 10_000
+
+
+@dataclass(frozen=True)
+class Bell:
+    """What a worker is told: a job, which ring it is, and the Celery queue to say it in."""
+
+    job_id: str
+    dispatch_seq: int
+    celery_queue: str
+
+
+def queue_of_jobs(name: str) -> str:
+    """Return the Celery queue that all slots of a job queue listen to."""
+    return f"queue.{name}"
+
+
+def queue_of_slot(worker_id: str) -> str:
+    """Return the Celery queue that one slot alone listens to."""
+    return f"slot.{worker_id}"
+
+
+def make_producer(broker_url: str) -> Celery:
+    """Return a Celery application that only sends, and gives up fast where no broker answers."""
+    producer = Celery("trainyard.doorbell", broker=broker_url, set_as_current=False)
+    producer.conf.update(
+        task_serializer="json",
+        accept_content=["json"],
+        task_ignore_result=True,
+        broker_connection_timeout=BROKER_TIMEOUT_SECONDS,
+        broker_transport_options={
+            "socket_timeout": BROKER_TIMEOUT_SECONDS,
+            "socket_connect_timeout": BROKER_TIMEOUT_SECONDS,
+        },
+    )
+    return producer
+
+
+class Doorbell:
+    """Rings from a thread of its own, between `with` and its end."""
+
+    def __init__(self, broker_url: str) -> None:
+        self._producer = make_producer(broker_url)
+        self._bells: queue.Queue[Bell | None] = queue.Queue(MAX_WAITING_BELLS)
+        self._thread = threading.Thread(target=self._run, name="doorbell", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._offer(None)
+        self._thread.join(timeout=2 * BROKER_TIMEOUT_SECONDS)
+
+    def ring(self, job_id: str, dispatch_seq: int, queue_name: str) -> None:
+        """Tell the slots of a job queue that a job waits; returns at once."""
+        self._offer(Bell(job_id, dispatch_seq, queue_of_jobs(queue_name)))
+
+    def ring_slot(self, job_id: str, dispatch_seq: int, worker_id: str) -> None:
+        """Tell one slot that a job waits that it may claim; returns at once."""
+        self._offer(Bell(job_id, dispatch_seq, queue_of_slot(worker_id)))
+
+    def _offer(self, bell: Bell | None) -> None:
+        try:
+            self._bells.put_nowait(bell)
+        except queue.Full:
+            log.warning("doorbell.dropped", waiting=MAX_WAITING_BELLS)
+
+    def _run(self) -> None:
+        while (bell := self._bells.get()) is not None:
+            try:
+                self._producer.send_task(
+                    TASK,
+                    (bell.job_id, bell.dispatch_seq),
+                    queue=bell.celery_queue,
+                    task_id=f"{bell.job_id}:{bell.dispatch_seq}",
+                    retry=False,
+                )
+            except (BrokerDown, OSError) as error:
+                log.warning("doorbell.lost", job_id=bell.job_id, error=type(error).__name__)

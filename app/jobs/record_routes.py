@@ -1,0 +1,190 @@
+"""`/v1/jobs/{id}/…`: metrics, events, logs, attempts, checkpoints and artifacts."""
+
+import csv
+import io
+from collections.abc import Iterator
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Header, Query, Request, Response
+
+from app.accounts.authentication import Principal, authenticate, needs
+from app.artifacts.errors import ArtifactNotFound
+from app.artifacts.repository import artifact_named, artifacts_of, checkpoints_of
+from app.artifacts.tables import Artifact
+from app.core.context import Context, InContext
+from app.core.database import UnitOfWork
+from app.core.pages import Page, PageSize
+from app.core.problems import responses_for
+from app.core.ranges import Download, download_response
+from app.core.strict_json import StrictRoute
+from app.events.repository import events_after
+from app.jobs.errors import JobNotFound
+from app.jobs.repository import attempts_of, epochs_after, job_of, log_bytes, log_size
+from app.jobs.tables import Job
+from app.jobs.views import ArtifactView, AttemptView, EventView, MetricsView
+
+router = APIRouter(
+    prefix="/v1/jobs/{job_id}",
+    tags=["jobs"],
+    route_class=StrictRoute,
+    dependencies=[Depends(authenticate)],
+    responses=responses_for(400, 401, 403, 404, 422, 503),
+)
+Reader = Annotated[Principal, Depends(needs("jobs:read"))]
+ArtifactReader = Annotated[Principal, Depends(needs("artifacts:read"))]
+Keys = Annotated[
+    list[Annotated[str, Query(max_length=100)]] | None,
+    Query(max_length=200, description="Series to answer with; repeat it. Default: all."),
+]
+ANY_BYTES: dict[int | str, dict[str, Any]] = {
+    200: {"content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}},
+    206: {"description": "The asked range."},
+    304: {"description": "The copy that the caller has is the same."},
+}  # fmt: skip
+TAIL_BYTES_PER_LINE = 512
+LOG_NAME = "train.log"
+
+
+@router.get(
+    "/metrics",
+    response_model=MetricsView,
+    responses={200: {"content": {"text/csv": {"schema": {"type": "string"}}}}},
+)
+def read_metrics(  # noqa: PLR0913 -- one parameter a query field
+    job_id: str,
+    context: InContext,
+    principal: Reader,
+    keys: Keys = None,
+    since: Annotated[int, Query(ge=0, le=10**9, description="Epochs after this one.")] = 0,
+    accept: Annotated[str, Header()] = "application/json",
+) -> Any:  # noqa: ANN401 -- JSON or CSV
+    """Read the metrics of every finished epoch, as columns; `Accept: text/csv` gives a table."""
+    with context.database.read() as unit:
+        _visible(unit, principal, job_id)
+        view = MetricsView.of(epochs_after(unit.session, job_id, epoch=since), keys)
+    if accept.startswith("text/csv"):
+        return Response(_as_csv(view), media_type="text/csv")
+    return view
+
+
+@router.get("/events", response_model=Page[EventView])
+def list_events(
+    job_id: str,
+    context: InContext,
+    principal: Reader,
+    cursor: Annotated[str | None, Query(max_length=2000)] = None,
+    limit: PageSize = 50,
+) -> Page[EventView]:
+    """List what happened to a job, oldest first."""
+    kind = f"events:{job_id}"
+    seq = int(context.cursors.open(kind, cursor)[0] or 0) if cursor else 0
+    with context.database.read() as unit:
+        _visible(unit, principal, job_id)
+        rows = events_after(unit.session, job_id, seq=seq, limit=limit + 1)
+    shown, has_more = rows[:limit], len(rows) > limit
+    following = context.cursors.seal(kind, [shown[-1].seq]) if has_more else None
+    return Page(data=[EventView.of(row) for row in shown], next=following, has_more=has_more)
+
+
+@router.get("/attempts", response_model=Page[AttemptView])
+def list_attempts(job_id: str, context: InContext, principal: Reader) -> Page[AttemptView]:
+    """List a job's attempts, oldest first."""
+    with context.database.read() as unit:
+        _visible(unit, principal, job_id)
+        rows = attempts_of(unit.session, job_id)
+    return Page(data=[AttemptView.of(row) for row in rows], next=None, has_more=False)
+
+
+@router.get("/checkpoints", response_model=Page[ArtifactView])
+def list_checkpoints(job_id: str, context: InContext, principal: Reader) -> Page[ArtifactView]:
+    """List what a job can resume from, the newest epoch first."""
+    with context.database.read() as unit:
+        _visible(unit, principal, job_id)
+        rows = checkpoints_of(unit.session, job_id)
+    return Page(data=[ArtifactView.of(row) for row in rows], next=None, has_more=False)
+
+
+@router.get("/artifacts", response_model=Page[ArtifactView])
+def list_artifacts(job_id: str, context: InContext, principal: Reader) -> Page[ArtifactView]:
+    """List what a job hands out, by name."""
+    with context.database.read() as unit:
+        _visible(unit, principal, job_id)
+        rows = artifacts_of(unit.session, job_id)
+    return Page(data=[ArtifactView.of(row) for row in rows], next=None, has_more=False)
+
+
+@router.head("/artifacts/{name}", responses=ANY_BYTES | responses_for(416))
+@router.get("/artifacts/{name}", responses=ANY_BYTES | responses_for(416))
+def download_artifact(
+    job_id: str, name: str, request: Request, context: InContext, principal: ArtifactReader
+) -> Response:
+    """Download a file: whole or one range, with its SHA-256 as the entity tag."""
+    with context.database.read() as unit:
+        _visible(unit, principal, job_id)
+        artifact = artifact_named(unit.session, job_id, name)
+    if artifact is None:
+        raise ArtifactNotFound
+    return download_response(request, _stored(context, artifact))
+
+
+@router.get("/logs", responses=ANY_BYTES | responses_for(416))
+def read_log(
+    job_id: str,
+    request: Request,
+    context: InContext,
+    principal: Reader,
+    attempt: Annotated[int | None, Query(ge=1, le=10**6, description="Default: newest.")] = None,
+    tail: Annotated[int | None, Query(ge=1, le=100_000, description="Only the last lines.")] = None,
+) -> Response:
+    """Read the training log of an attempt, while it runs and after; `Range` asks for a part."""
+    with context.database.read() as unit:
+        job = _visible(unit, principal, job_id)
+        download = _log(unit, context, job, attempt or job.attempt)
+    if tail is None:
+        return download_response(request, download)
+    length = min(download.size_bytes, tail * TAIL_BYTES_PER_LINE)
+    text = b"".join(download.read(download.size_bytes - length, length))
+    last = b"".join(text.splitlines(keepends=True)[-tail:])
+    return Response(last, media_type=download.media_type)
+
+
+def _log(unit: UnitOfWork, context: Context, job: Job, attempt: int) -> Download:
+    """The log as an artifact where the attempt has ended, else what was shipped so far."""
+    name = LOG_NAME if attempt == job.attempt else f"train.{attempt}.log"
+    artifact = artifact_named(unit.session, job.id, name)
+    if artifact is not None and artifact.attempt == attempt:
+        stored = _stored(context, artifact)
+        return Download(stored.size_bytes, stored.etag, "text/plain", None, stored.read)
+
+    def read(start: int, length: int) -> Iterator[bytes]:
+        with context.database.read() as later:
+            chunk = log_bytes(later.session, job.id, attempt, start=start, length=length)
+        yield chunk
+
+    size = log_size(unit.session, job.id, attempt)
+    return Download(size, None, "text/plain", None, read)
+
+
+def _stored(context: Context, artifact: Artifact) -> Download:
+    return Download(
+        size_bytes=artifact.size_bytes,
+        etag=f'"{artifact.sha256}"',
+        media_type="application/octet-stream",
+        filename=artifact.name,
+        read=lambda start, length: context.store.open_range(artifact.sha256, start, length),
+    )
+
+
+def _visible(unit: UnitOfWork, principal: Principal, job_id: str) -> Job:
+    job = job_of(unit.session, principal.project_ids, job_id)
+    if job is None:
+        raise JobNotFound
+    return job
+
+
+def _as_csv(view: MetricsView) -> str:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["epoch", *view.series])
+    writer.writerows(zip(view.epochs, *view.series.values(), strict=True))
+    return text.getvalue()

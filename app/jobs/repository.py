@@ -1,0 +1,293 @@
+"""Reading jobs and their records for callers. Every query is scoped by the caller's projects."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, delete, func, insert, select, tuple_, update
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+from app.core.database import database_now
+from app.jobs.lifecycle import lock_job
+from app.jobs.states import JobState
+from app.jobs.tables import Attempt, Epoch, IdempotencyKey, Job, JobProgress, JobTag, LogChunk
+
+MAX_POSITION = 1000
+
+
+@dataclass(frozen=True)
+class JobFilter:
+    """What a list is narrowed to; None and empty mean everything."""
+
+    states: tuple[JobState, ...] = ()
+    dataset: str | None = None
+    model: str | None = None
+    task: str | None = None
+    name_prefix: str | None = None
+    tags: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True)
+class JobOrder:
+    """A list's order: `created` (by id), `ended` (ended jobs only) or `name`."""
+
+    key: str = "created"
+    descending: bool = True
+
+    def columns(self) -> list[Any]:
+        """The columns of the order; the last one is unique."""
+        first = {"created": [], "ended": [Job.ended_at], "name": [Job.name]}[self.key]
+        return [*first, Job.id]
+
+    def position(self, job: Job) -> list[str | float | None]:
+        """Where a job stands in this order, as JSON."""
+        ended = job.ended_at.isoformat() if job.ended_at else ""
+        first: list[str | float | None] = {"created": [], "ended": [ended], "name": [job.name]}[
+            self.key
+        ]
+        return [*first, job.id]
+
+    def values(self, position: Sequence[str | float | None]) -> list[Any]:
+        """A position from JSON, as the columns' values."""
+        values: list[Any] = list(position)
+        if self.key == "ended":
+            values[0] = datetime.fromisoformat(str(values[0]))
+        return values
+
+
+@dataclass(frozen=True)
+class ListedJob:
+    """A job with what a list or a status shows beside it."""
+
+    job: Job
+    progress: JobProgress | None
+    tags: Mapping[str, str]
+
+
+class IdempotencyRace(Exception):
+    """Another request with the same key was committed first; look it up again."""
+
+
+def insert_job(session: Session, values: Mapping[str, Any], tags: Mapping[str, str]) -> Job:
+    """Add a queued job whose doorbell is due."""
+    statement = (
+        insert(Job)
+        .values(
+            state=JobState.QUEUED,
+            attempt=0,
+            restarts=0,
+            ran_seconds=0.0,
+            dispatch_seq=1,
+            dispatched_at=database_now(),
+            last_seq=1,
+            revision=1,
+            created_at=database_now(),
+            **values,
+        )
+        .returning(Job)
+    )
+    job = session.scalars(statement).one()
+    _insert_tags(session, job.id, tags)
+    return job
+
+
+def job_of(session: Session, project_ids: Collection[str], job_id: str) -> Job | None:
+    """Return one job of the caller's projects, trashed ones excepted."""
+    return session.scalars(select(Job).where(*_visible(project_ids), Job.id == job_id)).first()
+
+
+def listed_job(session: Session, project_ids: Collection[str], job_id: str) -> ListedJob | None:
+    """Return one job with its progress and tags."""
+    job = job_of(session, project_ids, job_id)
+    return _with_records(session, [job])[0] if job else None
+
+
+def lock_job_of(session: Session, project_ids: Collection[str], job_id: str) -> Job | None:
+    """Return one job of the caller's projects, its row locked."""
+    return lock_job(session, *_visible(project_ids), Job.id == job_id)
+
+
+def job_page(
+    session: Session,
+    project_ids: Collection[str],
+    narrowed: JobFilter,
+    *,
+    order: JobOrder,
+    after: Sequence[str | float | None] | None,
+    limit: int,
+) -> list[ListedJob]:
+    """Return up to `limit` jobs beyond the position `after`, in order."""
+    columns = order.columns()
+    statement = select(Job).where(*_visible(project_ids), *_narrow(narrowed))
+    if order.key == "ended":
+        statement = statement.where(Job.ended_at.is_not(None))
+    if after is not None:
+        here, there = tuple_(*columns), tuple_(*order.values(after))
+        statement = statement.where(here < there if order.descending else here > there)
+    directed = [column.desc() if order.descending else column.asc() for column in columns]
+    jobs = session.scalars(statement.order_by(*directed).limit(limit)).all()
+    return _with_records(session, jobs)
+
+
+def queue_position(session: Session, job: Job) -> int:
+    """Return how many jobs of the queue go first, plus one; counting ends at `MAX_POSITION`."""
+    ahead = (
+        select(Job.id)
+        .where(
+            Job.state == JobState.QUEUED,
+            Job.queue == job.queue,
+            (Job.priority > job.priority) | ((Job.priority == job.priority) & (Job.id < job.id)),
+        )
+        .limit(MAX_POSITION)
+        .subquery()
+    )
+    return session.scalars(select(func.count()).select_from(ahead)).one() + 1
+
+
+def queue_counts(
+    session: Session, project_ids: Collection[str]
+) -> Sequence[tuple[str, JobState, int]]:
+    """Return queue, state and count of the jobs that wait or run."""
+    statement = (
+        select(Job.queue, Job.state, func.count())
+        .where(*_visible(project_ids), Job.state.in_([JobState.QUEUED, JobState.RUNNING]))
+        .group_by(Job.queue, Job.state)
+        .order_by(Job.queue)
+    )
+    return [(queue, state, count) for queue, state, count in session.execute(statement)]
+
+
+def running_on(
+    session: Session, project_ids: Collection[str], worker_ids: Collection[str]
+) -> dict[str, str]:
+    """Return the visible running job of each worker, by worker id."""
+    statement = select(Job.worker_id, Job.id).where(
+        *_visible(project_ids), Job.state == JobState.RUNNING, Job.worker_id.in_(worker_ids)
+    )
+    return {worker: job for worker, job in session.execute(statement) if worker is not None}
+
+
+def edit_job(
+    session: Session, job: Job, values: Mapping[str, Any], tags: Mapping[str, str] | None
+) -> None:
+    """Change what a user may change of a locked job, and raise its revision."""
+    session.execute(
+        update(Job).where(Job.id == job.id).values(revision=Job.revision + 1, **values)
+    )
+    if tags is not None:
+        session.execute(delete(JobTag).where(JobTag.job_id == job.id))
+        _insert_tags(session, job.id, tags)
+
+
+def epochs_after(session: Session, job_id: str, *, epoch: int) -> Sequence[Epoch]:
+    """Return a visible job's finished epochs beyond `epoch`, in order."""
+    statement = select(Epoch).where(Epoch.job_id == job_id, Epoch.epoch > epoch)
+    return session.scalars(statement.order_by(Epoch.epoch)).all()
+
+
+def attempts_of(session: Session, job_id: str) -> Sequence[Attempt]:
+    """Return a visible job's attempts, in order."""
+    return session.scalars(
+        select(Attempt).where(Attempt.job_id == job_id).order_by(Attempt.number)
+    ).all()
+
+
+def log_size(session: Session, job_id: str, attempt: int) -> int:
+    """Return the bytes that were shipped so far of a running attempt's log."""
+    statement = (
+        select(LogChunk.offset + func.length(LogChunk.bytes))
+        .where(LogChunk.job_id == job_id, LogChunk.attempt == attempt)
+        .order_by(LogChunk.offset.desc())
+        .limit(1)
+    )
+    return session.scalars(statement).first() or 0
+
+
+def log_bytes(session: Session, job_id: str, attempt: int, *, start: int, length: int) -> bytes:
+    """Return a part of a running attempt's log."""
+    statement = (
+        select(LogChunk.offset, LogChunk.bytes)
+        .where(
+            LogChunk.job_id == job_id,
+            LogChunk.attempt == attempt,
+            LogChunk.offset < start + length,
+            LogChunk.offset + func.length(LogChunk.bytes) > start,
+        )
+        .order_by(LogChunk.offset)
+    )
+    chunks = session.execute(statement).all()
+    if not chunks:
+        return b""
+    skipped = start - chunks[0].offset
+    return b"".join(bytes(chunk.bytes) for chunk in chunks)[skipped : skipped + length]
+
+
+def idempotent_job(session: Session, owner_id: str, key: str) -> IdempotencyKey | None:
+    """Return what a key was used for by this owner."""
+    return session.get(IdempotencyKey, (owner_id, key))
+
+
+def insert_idempotency_key(
+    session: Session, owner_id: str, key: str, *, request_sha256: str, job_id: str
+) -> None:
+    """Keep a key together with the job that it made.
+
+    Raises:
+        IdempotencyRace: another request with the key was committed first.
+    """
+    statement = insert(IdempotencyKey).values(
+        owner_id=owner_id,
+        key=key,
+        request_sha256=request_sha256,
+        job_id=job_id,
+        created_at=database_now(),
+    )
+    try:
+        session.execute(statement)
+    except IntegrityError:
+        raise IdempotencyRace(key) from None
+
+
+def _visible(project_ids: Collection[str]) -> tuple[ColumnElement[bool], ...]:
+    return (Job.project_id.in_(project_ids), Job.trashed_at.is_(None))
+
+
+def _narrow(narrowed: JobFilter) -> list[ColumnElement[bool]]:
+    clauses: list[ColumnElement[bool]] = []
+    if narrowed.states:
+        clauses.append(Job.state.in_(narrowed.states))
+    if narrowed.dataset is not None:
+        is_version = narrowed.dataset.startswith("dsv_")
+        column = Job.dataset_version_id if is_version else Job.dataset_id
+        clauses.append(column == narrowed.dataset)
+    if narrowed.model is not None:
+        clauses.append(Job.model == narrowed.model)
+    if narrowed.task is not None:
+        clauses.append(Job.task == narrowed.task)
+    if narrowed.name_prefix is not None:
+        clauses.append(Job.name.startswith(narrowed.name_prefix, autoescape=True))
+    for key, value in narrowed.tags:
+        tagged = select(JobTag.job_id).where(JobTag.key == key, JobTag.value == value)
+        clauses.append(Job.id.in_(tagged))
+    return clauses
+
+
+def _with_records(session: Session, jobs: Sequence[Job]) -> list[ListedJob]:
+    ids = [job.id for job in jobs]
+    progress = {
+        row.job_id: row
+        for row in session.scalars(select(JobProgress).where(JobProgress.job_id.in_(ids)))
+    }
+    tags: dict[str, dict[str, str]] = {job_id: {} for job_id in ids}
+    by_key = select(JobTag).where(JobTag.job_id.in_(ids)).order_by(JobTag.key)
+    for tag in session.scalars(by_key):
+        tags[tag.job_id][tag.key] = tag.value
+    return [ListedJob(job, progress.get(job.id), tags[job.id]) for job in jobs]
+
+
+def _insert_tags(session: Session, job_id: str, tags: Mapping[str, str]) -> None:
+    if tags:
+        rows = [{"job_id": job_id, "key": key, "value": value} for key, value in tags.items()]
+        session.execute(insert(JobTag), rows)

@@ -1,0 +1,279 @@
+"""`/v1/jobs`: submit, list, read, change and cancel."""
+
+from datetime import timedelta
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Depends, Header, Query, Request, Response
+from pydantic import Field
+
+from app.accounts.authentication import Principal, authenticate, needs
+from app.core.context import Context, InContext
+from app.core.database import UnitOfWork
+from app.core.errors import FieldError, Invalid
+from app.core.pages import Page, PageSize
+from app.core.problems import responses_for
+from app.core.strict_json import StrictRoute
+from app.fleet.repository import live_workers
+from app.jobs.control import change_job, request_of_job
+from app.jobs.errors import JobNotFound
+from app.jobs.repository import (
+    JobFilter,
+    JobOrder,
+    ListedJob,
+    job_page,
+    listed_job,
+    queue_counts,
+    queue_position,
+)
+from app.jobs.spec import JobSpec
+from app.jobs.spec_model import SpecModel
+from app.jobs.spec_text import Name, Notes
+from app.jobs.spec import Tags
+from app.jobs.states import JobEvent, JobState
+from app.jobs.submit import submit_job
+from app.jobs.views import JobRow, JobView, QueueView
+
+router = APIRouter(
+    prefix="/v1",
+    tags=["jobs"],
+    route_class=StrictRoute,
+    dependencies=[Depends(authenticate)],
+    responses=responses_for(400, 401, 403, 422, 503),
+)
+Reader = Annotated[Principal, Depends(needs("jobs:read"))]
+Writer = Annotated[Principal, Depends(needs("jobs:write"))]
+IdempotencyKeyHeader = Annotated[
+    str | None,
+    Header(
+        alias="Idempotency-Key",
+        min_length=1,
+        max_length=255,
+        pattern=r"^[\x21-\x7e]+$",
+        description="The same key and body again answer with the same job.",
+    ),
+]
+IfMatch = Annotated[
+    str | None,
+    Header(alias="If-Match", description='The revision that is changed, as `"3"`.'),
+]
+
+
+class JobChange(SpecModel):
+    """What can be changed of a job at any time; what is left out stays."""
+
+    name: Name | None = None
+    notes: Notes = ""
+    priority: Annotated[int, Field(ge=-100, le=100)] = 0
+    tags: Tags = Field(default_factory=dict)
+
+
+class JobListQuery(SpecModel):
+    """How a list is narrowed, ordered and paged."""
+
+    model_config = {"strict": False}
+
+    state: Annotated[list[JobState], Field(max_length=6)] = Field(default_factory=list)
+    project: Annotated[str | None, Field(max_length=200)] = None
+    dataset: Annotated[str | None, Field(max_length=40)] = None
+    model: Annotated[str | None, Field(max_length=200)] = None
+    task: Annotated[str | None, Field(max_length=20)] = None
+    name: Annotated[str | None, Field(max_length=200, description="Beginning of the name.")] = None
+    tag: Annotated[
+        list[Annotated[str, Field(pattern=r"^[^:\x00-\x1f]{1,63}:[^\x00-\x1f]{0,256}$")]],
+        Field(max_length=10, description="key:value; repeat it for several, all of which apply."),
+    ] = Field(default_factory=list)
+    sort: Literal["-created", "created", "-ended", "ended", "name", "-name"] = "-created"
+    cursor: Annotated[str | None, Field(max_length=2000)] = None
+    limit: PageSize = 50
+
+
+@router.post(
+    "/jobs",
+    status_code=201,
+    response_model=JobView,
+    responses=responses_for(409, 413, 415)
+    | {200: {"model": JobView, "description": "The job that the same key made before."}},
+)
+def submit(
+    spec: JobSpec,
+    request: Request,
+    response: Response,
+    context: InContext,
+    principal: Writer,
+    idempotency_key: IdempotencyKeyHeader = None,
+) -> JobView:
+    """Submit a job. It exists, and survives anything, once this answers."""
+    submitted = submit_job(context, principal, spec, idempotency_key=idempotency_key)
+    job_id = submitted.listed.job.id
+    response.headers["Location"] = f"/v1/jobs/{job_id}"
+    if submitted.replayed:
+        response.status_code = 200
+        response.headers["Idempotency-Replayed"] = "true"
+    return _status(context, principal, submitted.listed)
+
+
+@router.get("/jobs", response_model=Page[JobRow])
+def list_jobs(
+    context: InContext, principal: Reader, query: Annotated[JobListQuery, Query()]
+) -> Page[JobRow]:
+    """List jobs, the newest first unless `sort` says otherwise."""
+    order = JobOrder(query.sort.lstrip("-"), query.sort.startswith("-"))
+    kind = f"jobs:{query.sort}"
+    after = context.cursors.open(kind, query.cursor) if query.cursor else None
+    project_ids = principal.project_ids
+    if query.project is not None:
+        project_ids = frozenset({principal.project_id(query.project, pointer="query/project")})
+    with context.database.read() as unit:
+        found = job_page(
+            unit.session,
+            project_ids,
+            _filter(query),
+            order=order,
+            after=after,
+            limit=query.limit + 1,
+        )
+    shown = found[: query.limit]
+    has_more = len(found) > query.limit
+    cursor = context.cursors.seal(kind, order.position(shown[-1].job)) if has_more else None
+    names = principal.project_names
+    return Page(data=[JobRow.of(each, names) for each in shown], next=cursor, has_more=has_more)
+
+
+@router.get(
+    "/jobs/{job_id}",
+    response_model=JobView,
+    responses=responses_for(404) | {304: {"description": "Nothing changed since that ETag."}},
+)
+def read_job(
+    job_id: str,
+    context: InContext,
+    principal: Reader,
+    response: Response,
+    if_none_match: Annotated[str | None, Header()] = None,
+) -> Any:  # noqa: ANN401 -- 304 has no body
+    """Read a job's status; poll it with If-None-Match."""
+    with context.database.read() as unit:
+        listed = listed_job(unit.session, principal.project_ids, job_id)
+        if listed is None:
+            raise JobNotFound
+        tag = _entity_tag(listed)
+        if listed.job.state is not JobState.QUEUED and if_none_match == tag:
+            return Response(status_code=304, headers={"ETag": tag})
+        view = _view(unit, context, principal, listed)
+    response.headers["ETag"] = tag
+    return view
+
+
+@router.patch(
+    "/jobs/{job_id}", response_model=JobView, responses=responses_for(404, 412, 413, 415)
+)
+def change(
+    job_id: str,
+    body: JobChange,
+    context: InContext,
+    principal: Writer,
+    if_match: IfMatch = None,
+) -> JobView:
+    """Change a job's name, tags, notes or priority."""
+    sent = body.model_fields_set
+    values = {name: getattr(body, name) for name in ("notes", "priority") if name in sent}
+    if "name" in sent:
+        values["name"] = body.name or ""
+    listed = change_job(
+        context,
+        principal,
+        job_id,
+        values=values,
+        tags=dict(body.tags) if "tags" in sent else None,
+        revision=_revision(if_match),
+    )
+    return _status(context, principal, listed)
+
+
+@router.post(
+    "/jobs/{job_id}/cancel",
+    status_code=202,
+    response_model=JobView,
+    responses=responses_for(404, 409),
+)
+def cancel(job_id: str, context: InContext, principal: Writer) -> JobView:
+    """Cancel a job: a waiting one at once, a running one within two seconds."""
+    listed = request_of_job(context, principal, job_id, JobEvent.CANCEL)
+    return _status(context, principal, listed)
+
+
+@router.get("/queues", response_model=Page[QueueView])
+def list_queues(context: InContext, principal: Reader) -> Page[QueueView]:
+    """List the queues that hold jobs or are served by a live worker."""
+    silent = timedelta(seconds=context.settings.timing.worker_silent_seconds)
+    with context.database.read() as unit:
+        counts = queue_counts(unit.session, principal.project_ids)
+        workers = live_workers(unit.session, silent=silent)
+    served = [queue for worker in workers for queue in worker.queues]
+    views = [
+        QueueView(
+            name=name,
+            queued=sum(n for queue, state, n in counts if (queue, state) == (name, "queued")),
+            running=sum(n for queue, state, n in counts if (queue, state) == (name, "running")),
+            workers=served.count(name),
+        )
+        for name in sorted({*served, *(queue for queue, _, _ in counts)})
+    ]
+    return Page(data=views, next=None, has_more=False)
+
+
+def _filter(query: JobListQuery) -> JobFilter:
+    pairs = [tag.partition(":") for tag in query.tag]
+    return JobFilter(
+        states=tuple(query.state),
+        dataset=query.dataset,
+        model=query.model,
+        task=query.task,
+        name_prefix=query.name,
+        tags=tuple((key, value) for key, _, value in pairs),
+    )
+
+
+def _status(context: Context, principal: Principal, listed: ListedJob) -> JobView:
+    with context.database.read() as unit:
+        return _view(unit, context, principal, listed)
+
+
+def _view(
+    unit: UnitOfWork, context: Context, principal: Principal, listed: ListedJob
+) -> JobView:
+    job = listed.job
+    waits = job.state is JobState.QUEUED
+    return JobView(
+        **JobRow.fields_of(listed, principal.project_names),
+        notes=job.notes,
+        queue_position=queue_position(unit.session, job) if waits else None,
+        waiting_reason=_waiting_reason(unit, context, listed) if waits else None,
+        spec=job.spec,
+        resolved=job.resolved_spec,
+    )
+
+
+def _waiting_reason(unit: UnitOfWork, context: Context, listed: ListedJob) -> str:
+    job = listed.job
+    silent = timedelta(seconds=context.settings.timing.worker_silent_seconds)
+    for worker in live_workers(unit.session, silent=silent):
+        if job.queue in worker.queues and job.gpus in {None, worker.gpus}:
+            return "backing_off" if job.not_before_at else "workers_busy"
+    return "no_matching_worker"
+
+
+def _entity_tag(listed: ListedJob) -> str:
+    progress = listed.progress
+    at = progress.updated_at.timestamp() if progress else 0
+    return f'W/"{listed.job.revision}-{listed.job.last_seq}-{listed.job.phase}-{at}"'
+
+
+def _revision(if_match: str | None) -> int | None:
+    if if_match is None or if_match == "*":
+        return None
+    text = if_match.strip('"')
+    if not (text.isascii() and text.isdigit() and len(text) < 10):  # noqa: PLR2004
+        message = 'If-Match takes a revision in quotes, as "3".'
+        raise Invalid(message, errors=[FieldError("header/If-Match", "if-match", message)])
+    return int(text)

@@ -1,0 +1,193 @@
+"""Submitting a job: facts are checked and frozen, then one transaction writes job, event and key."""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+from app.accounts.authentication import Principal
+from app.artifacts.repository import artifact_named
+from app.core.context import Context
+from app.core.database import UnitOfWork
+from app.core.errors import FieldError, Invalid
+from app.core.ids import new_id
+from app.datasets.repository import resolve_version
+from app.datasets.tables import Dataset, DatasetVersion
+from app.events.repository import append_event
+from app.jobs.errors import IdempotencyKeyReuse, NoWeightsYet, TaskMismatch
+from app.jobs.repository import (
+    IdempotencyRace,
+    ListedJob,
+    idempotent_job,
+    insert_idempotency_key,
+    insert_job,
+    job_of,
+    listed_job,
+)
+from app.jobs.spec import SPEC_VERSION, JobSpec, ResolvedSpec, Task, resolve_spec
+from app.models.repository import ResolvedModel, resolve_model
+
+SECONDS_PER_HOUR = 3600
+RACES = 3
+BOXES_FROM_OUTLINES = frozenset({"segment", "obb"})
+"""Tasks whose data sets a detect job may use: Ultralytics takes the boxes of the outlines."""
+
+
+@dataclass(frozen=True)
+class Submitted:
+    """A job, and whether it was made by an earlier request with the same key."""
+
+    listed: ListedJob
+    replayed: bool
+
+
+@dataclass(frozen=True)
+class Resolution:
+    """What a spec's references turned out to be."""
+
+    project_id: str
+    dataset: Dataset
+    version: DatasetVersion
+    model: ResolvedModel
+    spec: ResolvedSpec
+
+
+def submit_job(
+    context: Context, principal: Principal, spec: JobSpec, *, idempotency_key: str | None
+) -> Submitted:
+    """Make a job, or return the one that the same key made before.
+
+    Raises:
+        IdempotencyKeyReuse: the key came with another body before.
+        Invalid: a reference names nothing, or the parts do not fit each other.
+        Conflict: the data set is not ready, or the job named as a model has no weights.
+    """
+    digest = request_digest(spec)
+    for _ in range(RACES):
+        if idempotency_key is not None:
+            earlier = _earlier(context, principal, idempotency_key, digest)
+            if earlier is not None:
+                return Submitted(earlier, replayed=True)
+        with context.database.read() as unit:
+            resolution = resolve(unit.session, principal, spec)
+        try:
+            with context.database.write() as unit:
+                listed = _write(unit, context, principal, spec, resolution)
+                if idempotency_key is not None:
+                    insert_idempotency_key(
+                        unit.session,
+                        principal.user_id,
+                        idempotency_key,
+                        request_sha256=digest,
+                        job_id=listed.job.id,
+                    )
+        except IdempotencyRace:
+            continue
+        return Submitted(listed, replayed=False)
+    raise IdempotencyKeyReuse
+
+
+def request_digest(spec: JobSpec) -> str:
+    """Return the hash that tells whether two requests ask for the same: what was set, sorted."""
+    asked = json.dumps(spec.model_dump(mode="json", exclude_unset=True), sort_keys=True)
+    return hashlib.sha256(asked.encode()).hexdigest()
+
+
+def resolve(session: Session, principal: Principal, spec: JobSpec) -> Resolution:
+    """Check a spec against what exists, and state everything that its user left open.
+
+    Raises:
+        Invalid: a reference names nothing, or model, data set and task do not fit.
+        Conflict: the data set has no ready version, or the job named as a model no weights.
+    """
+    project_id = principal.project_id(spec.project)
+    dataset, version = resolve_version(session, principal.project_ids, spec.dataset)
+    model = _resolve_model(session, principal, spec.model)
+    task = spec.task or _task_of(model, version)
+    _check_fit(task, model, version)
+    resolved = resolve_spec(spec, dataset_version=version.id, task=task)
+    return Resolution(project_id, dataset, version, model, resolved)
+
+
+def _resolve_model(session: Session, principal: Principal, reference: str) -> ResolvedModel:
+    if not reference.startswith("job_"):
+        return resolve_model(session, principal.project_ids, reference)
+    job = job_of(session, principal.project_ids, reference)
+    if job is None:
+        message = "There is no job of this id in your projects."
+        raise Invalid(message, errors=[FieldError("/model", "unknown-model", message)])
+    best = artifact_named(session, job.id, "best.pt")
+    if best is None:
+        message = f"Job {job.id} has no best.pt (it is {job.state}); wait for it, or name another."
+        raise NoWeightsYet(message)
+    return ResolvedModel(kind="weights", name=reference, task=job.task, sha256=best.sha256)
+
+
+def _task_of(model: ResolvedModel, version: DatasetVersion) -> Task:
+    task: Any = model.task or version.task
+    return task  # type: ignore[no-any-return]
+
+
+def _check_fit(task: Task, model: ResolvedModel, version: DatasetVersion) -> None:
+    if model.task != task:
+        raise TaskMismatch("/model", f"The model is for {model.task}, the job's task is {task}.")
+    boxes_suffice = task == "detect" and version.task in BOXES_FROM_OUTLINES
+    if version.task != task and not boxes_suffice:
+        raise TaskMismatch(
+            "/dataset", f"The data set is labelled for {version.task}, the job's task is {task}."
+        )
+
+
+def _write(
+    unit: UnitOfWork,
+    context: Context,
+    principal: Principal,
+    spec: JobSpec,
+    resolution: Resolution,
+) -> ListedJob:
+    resolved = resolution.spec
+    hours = resolved.timeout_hours
+    values: dict[str, Any] = {
+        "id": new_id("job"),
+        "project_id": resolution.project_id,
+        "owner_id": principal.user_id,
+        "name": resolved.name or "",
+        "notes": resolved.notes,
+        "queue": resolved.resources.queue,
+        "gpus": resolved.resources.gpus,
+        "priority": resolved.priority,
+        "max_restarts": resolved.max_restarts,
+        "timeout_seconds": None if hours is None else hours * SECONDS_PER_HOUR,
+        "dataset_id": resolution.dataset.id,
+        "dataset_version_id": resolution.version.id,
+        "model": resolved.model,
+        "model_sha256": resolution.model.sha256,
+        "task": resolved.task,
+        "spec": spec.model_dump(mode="json", exclude_unset=True),
+        "resolved_spec": resolved.model_dump(mode="json"),
+        "spec_version": SPEC_VERSION,
+    }
+    try:
+        job = insert_job(unit.session, values, resolved.tags)
+    except IntegrityError:
+        message = "The data set was deleted while the job was submitted."
+        errors = [FieldError("/dataset", "unknown-dataset", message)]
+        raise Invalid(message, errors=errors) from None
+    append_event(unit.session, job.id, job.last_seq, "job.submitted")
+    unit.after_commit(lambda: context.ring(job.id, job.dispatch_seq, job.queue))
+    return ListedJob(job, None, resolved.tags)
+
+
+def _earlier(
+    context: Context, principal: Principal, key: str, digest: str
+) -> ListedJob | None:
+    with context.database.read() as unit:
+        used = idempotent_job(unit.session, principal.user_id, key)
+        if used is None:
+            return None
+        if used.request_sha256 != digest:
+            raise IdempotencyKeyReuse
+        return listed_job(unit.session, principal.project_ids, used.job_id)

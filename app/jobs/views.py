@@ -1,0 +1,246 @@
+"""The JSON of jobs and their records, as answers show it."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any, Self
+
+from pydantic import BaseModel, JsonValue
+
+from app.artifacts.tables import Artifact, ArtifactKind
+from app.events.tables import EventRow, Level
+from app.jobs.repository import ListedJob
+from app.jobs.states import EndReason, JobState, Phase, Request
+from app.jobs.tables import Attempt, Epoch, Job, JobProgress
+
+
+class ProgressView(BaseModel):
+    """Where the running attempt is: epochs and batches count from 1."""
+
+    epoch: int
+    epochs: int
+    batch: int
+    batches: int
+    losses: dict[str, float | None]
+    eta_seconds: float | None
+
+
+class BestView(BaseModel):
+    """The best epoch so far, by the metric that chooses `best.pt`."""
+
+    epoch: int
+    metric: str
+    value: float | None
+
+
+class JobErrorView(BaseModel):
+    """Why a job failed, and what a person can do about it."""
+
+    code: EndReason
+    message: str
+    hint: str
+
+
+class JobRow(BaseModel):
+    """A job as a list shows it."""
+
+    id: str
+    name: str | None
+    project: str
+    state: JobState
+    phase: Phase | None
+    request: Request | None
+    attempt: int
+    revision: int
+    priority: int
+    queue: str
+    task: str
+    model: str
+    dataset: str
+    dataset_version: str
+    tags: dict[str, str]
+    progress: ProgressView | None
+    best: BestView | None
+    curve: list[float | None]
+    error: JobErrorView | None
+    created_at: datetime
+    started_at: datetime | None
+    ended_at: datetime | None
+    links: dict[str, str]
+
+    @classmethod
+    def fields_of(cls, listed: ListedJob, project_names: Mapping[str, str]) -> dict[str, Any]:
+        """The fields that a row and a status have in common."""
+        job = listed.job
+        return {
+            "id": job.id,
+            "name": job.name or None,
+            "project": project_names[job.project_id],
+            "state": job.state,
+            "phase": job.phase,
+            "request": job.request,
+            "attempt": job.attempt,
+            "revision": job.revision,
+            "priority": job.priority,
+            "queue": job.queue,
+            "task": job.task,
+            "model": job.model,
+            "dataset": job.dataset_id,
+            "dataset_version": job.dataset_version_id,
+            "tags": dict(listed.tags),
+            "progress": _progress(job, listed.progress),
+            "best": _best(job),
+            "curve": job.curve or [],
+            "error": _error(job),
+            "created_at": job.created_at,
+            "started_at": job.started_at,
+            "ended_at": job.ended_at,
+            "links": _links(job.id),
+        }
+
+    @classmethod
+    def of(cls, listed: ListedJob, project_names: Mapping[str, str]) -> Self:
+        """Return the row of one job."""
+        return cls(**cls.fields_of(listed, project_names))
+
+
+class JobView(JobRow):
+    """A job's status: its row, its spec as submitted and as resolved, and what it waits for."""
+
+    notes: str
+    queue_position: int | None
+    waiting_reason: str | None
+    spec: dict[str, JsonValue]
+    resolved: dict[str, JsonValue]
+
+
+class MetricsView(BaseModel):
+    """Every finished epoch, as columns of equal length; null: not finite."""
+
+    epochs: list[int]
+    series: dict[str, list[float | None]]
+
+    @classmethod
+    def of(cls, rows: Sequence[Epoch], keys: Sequence[str] | None) -> Self:
+        """Turn rows into columns, in one pass; `keys` narrows the series."""
+        names: dict[str, None] = {}
+        for row in rows:
+            names |= dict.fromkeys([*row.metrics, *row.lr])
+        chosen = [name for name in names if keys is None or name in keys]
+        merged = [{**row.metrics, **row.lr} for row in rows]
+        series = {name: [values.get(name) for values in merged] for name in chosen}
+        return cls(epochs=[row.epoch for row in rows], series=series)
+
+
+class EventView(BaseModel):
+    """One event of the log; `seq` counts from 1 without gaps."""
+
+    seq: int
+    type: str
+    level: Level
+    data: dict[str, JsonValue]
+    created_at: datetime
+
+    @classmethod
+    def of(cls, row: EventRow) -> Self:
+        """Return the view of one row."""
+        return cls(
+            seq=row.seq, type=row.type, level=row.level, data=row.data, created_at=row.created_at
+        )
+
+
+class AttemptView(BaseModel):
+    """One claim of the job by a worker; `exit_code` is negative for a signal."""
+
+    number: int
+    worker: str
+    started_at: datetime
+    ended_at: datetime | None
+    end_reason: EndReason | None
+    exit_code: int | None
+    message: str | None
+    resumed: str
+
+    @classmethod
+    def of(cls, row: Attempt) -> Self:
+        """Return the view of one row."""
+        return cls(
+            number=row.number,
+            worker=row.worker_id,
+            started_at=row.started_at,
+            ended_at=row.ended_at,
+            end_reason=row.end_reason,
+            exit_code=row.exit_code,
+            message=row.message,
+            resumed=row.resumed,
+        )
+
+
+class ArtifactView(BaseModel):
+    """A file that the job hands out, or a checkpoint that it can resume from."""
+
+    name: str
+    kind: ArtifactKind
+    epoch: int | None
+    attempt: int
+    size_bytes: int
+    sha256: str
+    created_at: datetime
+    links: dict[str, str]
+
+    @classmethod
+    def of(cls, row: Artifact) -> Self:
+        """Return the view of one row; checkpoints have no download."""
+        links = {"download": f"/v1/jobs/{row.job_id}/artifacts/{row.name}"}
+        return cls(
+            name=row.name,
+            kind=row.kind,
+            epoch=row.epoch,
+            attempt=row.attempt,
+            size_bytes=row.size_bytes,
+            sha256=row.sha256,
+            created_at=row.created_at,
+            links={} if row.kind is ArtifactKind.CHECKPOINT else links,
+        )
+
+
+class QueueView(BaseModel):
+    """A job queue: what waits and runs of the caller's projects, and how many live slots serve it."""
+
+    name: str
+    queued: int
+    running: int
+    workers: int
+
+
+def _progress(job: Job, row: JobProgress | None) -> ProgressView | None:
+    if row is None:
+        return None
+    running = job.state is JobState.RUNNING
+    return ProgressView(
+        epoch=row.epoch,
+        epochs=row.epochs,
+        batch=row.batch,
+        batches=row.batches,
+        losses=row.losses,
+        eta_seconds=row.eta_seconds if running else None,
+    )
+
+
+def _best(job: Job) -> BestView | None:
+    if job.best_epoch is None or job.best_metric is None:
+        return None
+    return BestView(epoch=job.best_epoch, metric=job.best_metric, value=job.best_value)
+
+
+def _error(job: Job) -> JobErrorView | None:
+    if job.state is not JobState.FAILED or job.end_reason is None:
+        return None
+    return JobErrorView(
+        code=job.end_reason, message=job.error_message or "", hint=job.error_hint or ""
+    )
+
+
+def _links(job_id: str) -> dict[str, str]:
+    own = f"/v1/jobs/{job_id}"
+    parts = ("metrics", "events", "logs", "attempts", "checkpoints", "artifacts")
+    return {"self": own, **{part: f"{own}/{part}" for part in parts}}

@@ -1,0 +1,110 @@
+"""The server application: routers, middleware, and what lives as long as it does."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager
+
+import anyio.to_thread
+from fastapi import APIRouter, FastAPI
+
+from app.accounts.authentication import Authenticator
+from app.accounts.issue_key import ensure_first_key
+from app.core.broker import broker_url
+from app.core.context import Context
+from app.core.database import Database
+from app.core.frontier import Frontier
+from app.core.pages import CursorSeal
+from app.core.problems import Problem, install_problem_handlers
+from app.core.secrets import read_or_make_secret
+from app.core.storage import ArtifactStore
+from app.datasets.routes import router as datasets
+from app.datasets.verifier import Verifier
+from app.fleet.routes import router as workers
+from app.jobs.dispatch import Doorbell
+from app.jobs.reconcile import Reconciler
+from app.jobs.record_routes import router as job_records
+from app.jobs.routes import router as jobs
+from app.models.routes import router as models
+from app.ops.routes import router as operations
+from app.settings import Settings
+from app.version import VERSION
+
+ROUTERS: tuple[APIRouter, ...] = (operations, jobs, job_records, datasets, models, workers)
+NO_TELEMETRY = {"tracing": False, "metrics": False, "logs": False, "operation_spans": False}
+"""FastAPI's own telemetry is on by default and carries rejected input."""
+
+
+def create_app(settings: Settings) -> FastAPI:
+    """Return the application; nothing is opened or started before its lifespan begins."""
+    app = FastAPI(
+        title="Trainyard",
+        version=VERSION,
+        summary="Trains Ultralytics YOLO models.",
+        lifespan=_lifespan(settings),
+        docs_url=None,
+        redoc_url=None,
+        openapi_url="/openapi.json",
+        max_body_size=settings.limits.json_body_bytes,
+        strict_content_type=True,
+        telemetry=NO_TELEMETRY,
+        generate_unique_id_function=lambda route: route.name,
+    )
+    install_problem_handlers(app)
+    for router in ROUTERS:
+        app.include_router(router)
+    app.add_middleware(Frontier, allowed_hosts=settings.allowed_hosts)
+    _describe_problems(app)
+    return app
+
+
+def _lifespan(settings: Settings) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        with ExitStack() as stack:
+            _open(app, settings, stack)
+            yield
+
+    return lifespan
+
+
+def _open(app: FastAPI, settings: Settings, stack: ExitStack) -> None:
+    """Open what the server needs, each closed in reverse when the stack ends."""
+    anyio.to_thread.current_default_thread_limiter().total_tokens = settings.request_threads
+    database = Database(settings.effective_database_url, pool_size=settings.request_threads)
+    stack.callback(database.dispose)
+    store = ArtifactStore.from_settings(settings)
+    ensure_first_key(database, settings.home)
+    doorbell = stack.enter_context(Doorbell(broker_url(settings)))
+    verifier = stack.enter_context(Verifier(database, store, settings))
+    stack.enter_context(Reconciler(database, doorbell, settings.timing))
+    app.state.authenticator = Authenticator(database)
+    app.state.context = Context(
+        settings=settings,
+        database=database,
+        store=store,
+        cursors=CursorSeal(read_or_make_secret(settings.home / "secret-key")),
+        ring=doorbell.ring,
+        wake_verifier=verifier.wake,
+    )
+
+
+def _describe_problems(app: FastAPI) -> None:
+    """Put the schema of problems into the OpenAPI document, in place of FastAPI's own errors."""
+    original = app.openapi
+
+    def openapi() -> dict[str, object]:
+        if app.openapi_schema is None:
+            schema = original()
+            schemas = schema.setdefault("components", {}).setdefault("schemas", {})
+            for unused in ("HTTPValidationError", "ValidationError"):
+                schemas.pop(unused, None)
+            schemas |= _problem_schemas()
+            app.openapi_schema = schema
+        return app.openapi_schema
+
+    app.openapi = openapi  # type: ignore[method-assign]
+
+
+def _problem_schemas() -> dict[str, object]:
+    schema = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
+    parts = schema.pop("$defs", {})
+    return {**parts, "Problem": schema}

@@ -1,0 +1,90 @@
+"""Operations: is the process alive, is it ready, which version is it. No credential needed."""
+
+import os
+import shutil
+from enum import StrEnum
+
+from fastapi import APIRouter, Response
+from pydantic import BaseModel
+from sqlalchemy import text
+from sqlalchemy.exc import SQLAlchemyError
+
+from app.core.context import Context, InContext
+from app.core.migrations import is_current
+from app.version import VERSION
+
+router = APIRouter(tags=["operations"])
+MIN_FREE_BYTES = 256 * 1024 * 1024
+
+
+class Readiness(StrEnum):
+    """What a part of the server says of itself."""
+
+    READY = "ready"
+    NOT_READY = "not_ready"
+
+
+class Alive(BaseModel):
+    """The process answers."""
+
+    status: str
+
+
+class Ready(BaseModel):
+    """Whether requests can be served, and by part what stands in the way."""
+
+    status: Readiness
+    checks: dict[str, Readiness]
+
+
+class Version(BaseModel):
+    """What is installed."""
+
+    version: str
+
+
+@router.get("/livez", response_model=Alive)
+async def livez() -> Alive:
+    """Say that the process is alive; asks nothing else."""
+    return Alive(status="alive")
+
+
+@router.get(
+    "/readyz",
+    response_model=Ready,
+    responses={503: {"model": Ready, "description": "Requests cannot be served now."}},
+)
+def readyz(context: InContext, response: Response) -> Ready:
+    """Say whether database, schema and store are usable. The broker may be down: jobs only wait."""
+    checks = {
+        "database": _verdict(_database_answers(context)),
+        "store": _verdict(_store_is_writable(context)),
+    }
+    ready = all(verdict is Readiness.READY for verdict in checks.values())
+    if not ready:
+        response.status_code = 503
+    return Ready(status=_verdict(ready), checks=checks)
+
+
+@router.get("/version", response_model=Version)
+async def version() -> Version:
+    """Say which version runs."""
+    return Version(version=VERSION)
+
+
+def _verdict(ready: bool) -> Readiness:  # noqa: FBT001 -- maps a bool
+    return Readiness.READY if ready else Readiness.NOT_READY
+
+
+def _database_answers(context: Context) -> bool:
+    try:
+        with context.database.read() as unit:
+            unit.session.execute(text("SELECT 1"))
+        return is_current(context.database)
+    except SQLAlchemyError:
+        return False
+
+
+def _store_is_writable(context: Context) -> bool:
+    home = context.settings.home
+    return os.access(home, os.W_OK) and shutil.disk_usage(home).free > MIN_FREE_BYTES

@@ -1,0 +1,5 @@
+"""The installed version of Trainyard."""
+
+from importlib.metadata import version
+
+VERSION = version("trainyard")

