@@ -1,0 +1,217 @@
+"""What supervisor and trainer process say to each other: job.json in, JSON lines out, exit codes.
+
+Imports neither torch nor Ultralytics: both sides of the pipe read it.
+"""
+
+import json
+from enum import IntEnum
+from pathlib import Path
+from typing import Annotated, Final, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+
+from app.jobs.spec import ResolvedSpec, Task
+
+PROTOCOL: Final = 1
+EVENTS_FD_VARIABLE: Final = "TRAINYARD_EVENTS_FD"
+
+Phase = Literal["preparing", "training", "validating", "finalizing"]
+ErrorCode = Literal[
+    "bad_data", "bad_spec", "bad_weights", "out_of_memory", "diverged", "trainer_bug"
+]
+ArtifactKind = Literal["weights", "table", "config", "plot"]
+Metrics = dict[str, float | None]
+
+
+class ExitCode(IntEnum):
+    """How a trainer process left; a death by signal shows as a negative code instead."""
+
+    OK = 0
+    BUG = 1
+    CANCELLED = 10  # left on SIGTERM; the last checkpoint can be resumed
+    BAD_DATA = 11
+    BAD_SPEC = 12
+    OUT_OF_MEMORY = 13
+    DIVERGED = 14
+    BAD_WEIGHTS = 15
+    SUPERVISOR_GONE = 16
+
+
+class ProtocolModel(BaseModel):
+    """Base of all that crosses the pipe: frozen, closed, and without NaN or infinity."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class ArchitectureSource(ProtocolModel):
+    """Start from random weights; `name` is a model file that Ultralytics ships: yolo26n.yaml."""
+
+    kind: Literal["architecture"] = "architecture"
+    name: str
+    path: None = None
+
+
+class WeightsSource(ProtocolModel):
+    """Start from weights; `name` is what people call them, `path` the absolute local file."""
+
+    kind: Literal["weights"] = "weights"
+    name: str
+    path: Path
+
+
+ModelSource = Annotated[ArchitectureSource | WeightsSource, Field(discriminator="kind")]
+
+
+class JobFile(ProtocolModel):
+    """The one input of a trainer process. All paths are absolute.
+
+    `run_directory` holds nothing but what training writes. On a resume (`resume_from`, a last.pt
+    outside of it) it already holds results.csv and weights/best.pt of the earlier attempt.
+    """
+
+    protocol: Literal[1] = PROTOCOL
+    job_id: str
+    attempt: int = Field(ge=1)
+    spec: ResolvedSpec
+    task: Task
+    dataset_path: Path = Field(description="Folder with data.yaml; for classify the images' root.")
+    model: ModelSource
+    run_directory: Path
+    device: str = Field(description='"cpu", or the index of a visible GPU: "0".')
+    threads: int = Field(ge=1)
+    resume_from: Path | None = None
+    memory_limit_bytes: int | None = Field(
+        default=None, gt=0, description="Address space (RLIMIT_AS); for CPU slots only."
+    )
+
+
+class Event(ProtocolModel):
+    """One line of the pipe. The emitter numbers it (`seq`, from 1) and stamps it (`at`, unix s)."""
+
+    seq: int = 0
+    at: float = 0.0
+
+
+class PhaseEvent(Event):
+    """The trainer has entered a phase."""
+
+    type: Literal["phase"] = "phase"
+    phase: Phase
+
+
+class StartedEvent(Event):
+    """The trainer is built; the first batch comes next."""
+
+    type: Literal["started"] = "started"
+    batches_per_epoch: int
+    epochs: int
+    first_epoch: int = Field(description="From 1; higher after a resume.")
+    batch_size: int
+    threads: int = Field(description="As torch reports them.")
+    device_name: str
+    optimizer: str
+    lr0: float | None
+    train_images: int
+    val_images: int
+
+
+class BatchEvent(Event):
+    """Progress within an epoch, at most one a second. Epochs and batches count from 1."""
+
+    type: Literal["batch"] = "batch"
+    epoch: int
+    batch: int
+    batches: int
+    losses: Metrics = Field(description="Running means over the epoch, by name.")
+    epoch_seconds: float
+    eta_seconds: float | None = Field(description="To the end of the last epoch.")
+
+
+class EpochEvent(Event):
+    """An epoch stands in results.csv and last.pt. Sent exactly once for each epoch of a run."""
+
+    type: Literal["epoch"] = "epoch"
+    epoch: int
+    metrics: Metrics = Field(description="Columns of results.csv but epoch and time.")
+    classes: dict[str, list[float | None]] | None = None
+    fitness: float | None
+    best_fitness: float | None
+    seconds: float
+    optimizer_steps: int
+
+
+class CheckpointEvent(Event):
+    """Files for the supervisor to upload and unlink, relative to run_directory.
+
+    `best.pt` is null when it has not changed in this epoch. `results.csv` is a copy that ends with
+    this epoch.
+    """
+
+    type: Literal["checkpoint"] = "checkpoint"
+    epoch: int
+    files: dict[Literal["last.pt", "best.pt", "results.csv"], str | None]
+
+
+class WarningEvent(Event):
+    """Something that a person may want to know and that stops nothing."""
+
+    type: Literal["warning"] = "warning"
+    code: str
+    message: str
+
+
+class ErrorEvent(Event):
+    """Why the process leaves with an exit code other than 0; the last event."""
+
+    type: Literal["error"] = "error"
+    code: ErrorCode
+    message: str
+    hint: str
+
+
+class Artifact(ProtocolModel):
+    """A file to keep, its path relative to run_directory."""
+
+    name: str
+    path: str
+    kind: ArtifactKind
+
+
+class FinalEvent(Event):
+    """Everything is written, scrubbed and ready to be kept; the process leaves with 0."""
+
+    type: Literal["final"] = "final"
+    epochs_done: int
+    best_epoch: int | None
+    best_fitness: float | None
+    metrics: Metrics = Field(description="The final evaluation of best.pt.")
+    artifacts: list[Artifact]
+
+
+TrainerEvent = Annotated[
+    PhaseEvent
+    | StartedEvent
+    | BatchEvent
+    | EpochEvent
+    | CheckpointEvent
+    | WarningEvent
+    | ErrorEvent
+    | FinalEvent,
+    Field(discriminator="type"),
+]
+
+_EVENTS: Final[TypeAdapter[TrainerEvent]] = TypeAdapter(TrainerEvent)
+
+
+def parse_event(line: str | bytes) -> TrainerEvent:
+    """Read one line of the pipe.
+
+    Raises:
+        pydantic.ValidationError: it is not an event of this protocol.
+    """
+    return _EVENTS.validate_json(line)
+
+
+def event_line(event: Event) -> bytes:
+    """Write an event as one line of ASCII JSON, its newline included."""
+    return json.dumps(event.model_dump(mode="json"), allow_nan=False).encode() + b"\n"
