@@ -8,7 +8,7 @@ import ast
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from fnmatch import fnmatch
-from typing import ClassVar
+from typing import ClassVar, TypeGuard
 
 
 class LintRule(ABC):
@@ -90,6 +90,30 @@ class OneClock(LintRule):
                     yield node.lineno
 
 
+class ScopedByProject(LintRule):
+    """A question for rows that a project owns takes the caller's projects, or a claim's hold."""
+
+    name = "scoped-by-project"
+    reason = "a query without its project shows one customer's rows to another"
+    where = ("app/*/repository.py",)
+    good = (
+        "def job_of(session, project_ids):\n    return select(Job).where(*_visible(project_ids))\n"
+    )
+    bad = "def job_of(session, job_id):\n    return select(Job).where(Job.id == job_id)\n"
+
+    owned = frozenset({"Dataset", "Job", "Model", "Upload"})
+
+    def broken_lines(self, tree: ast.AST) -> Iterator[int]:
+        for node in ast.walk(tree):
+            if isinstance(node, ast.FunctionDef) and not _is_scoped(node):
+                yield from (call.lineno for call in ast.walk(node) if self._asks_for_owned(call))
+
+    def _asks_for_owned(self, node: ast.AST) -> TypeGuard[ast.Call]:
+        if not isinstance(node, ast.Call) or _called_name(node) != "select":
+            return False
+        return any(isinstance(row, ast.Name) and row.id in self.owned for row in node.args)
+
+
 class NoRawSqlText(LintRule):
     """SQL is written with SQLAlchemy's expressions, which bind values and suit both databases."""
 
@@ -126,6 +150,11 @@ def _called_name(call: ast.Call) -> str:
     if isinstance(call.func, ast.Attribute):
         return call.func.attr
     return call.func.id if isinstance(call.func, ast.Name) else ""
+
+
+def _is_scoped(function: ast.FunctionDef) -> bool:
+    parameters = {parameter.arg for parameter in [*function.args.args, *function.args.kwonlyargs]}
+    return bool(parameters & {"project_id", "project_ids", "hold"})
 
 
 def _assigns_state(node: ast.stmt) -> bool:
@@ -171,6 +200,7 @@ RULES: tuple[LintRule, ...] = (
     OneCommit(),
     StatesChangeInOnePlace(),
     OneClock(),
+    ScopedByProject(),
     NoRawSqlText(),
     NamesOfModules(),
 )

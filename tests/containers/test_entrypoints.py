@@ -1,7 +1,7 @@
 """Runs each image's install lines in a fresh virtual environment, and then its entrypoint, by hand.
 
-The RUN lines come from the Dockerfiles themselves; only the two paths that an image may own, and
-this machine may not, are replaced. A new environment with torch takes minutes: `slow`.
+The RUN lines come from the Dockerfiles themselves; only the path that an image owns is replaced,
+and uv may use this machine's cache. A new environment with torch takes minutes: `slow`.
 """
 
 import os
@@ -84,9 +84,10 @@ def copy_into(source: Path, rest: str) -> None:
 
 
 def run_line(line: str, python_home: Path, source: Path, environment: dict[str, str]) -> None:
-    """RUN with the image's `/opt/trainyard` lying in a directory of the test."""
+    """RUN with `/opt/trainyard` in a directory of the test, and this machine's package cache."""
+    line = line.replace("/opt/trainyard", str(python_home)).replace(" --no-cache ", " ")
     subprocess.run(
-        ["/bin/bash", "-euo", "pipefail", "-c", line.replace("/opt/trainyard", str(python_home))],
+        ["/bin/bash", "-euo", "pipefail", "-c", line],
         cwd=source,
         env=environment,
         check=True,
@@ -126,26 +127,32 @@ def answers(url: str) -> bool:
         return False
 
 
+@pytest.fixture(scope="module")
+def server_image(tmp_path_factory: pytest.TempPathFactory) -> HandMadeImage:
+    return make_by_hand("server", tmp_path_factory.mktemp("server-image"))
+
+
+@pytest.fixture(scope="module")
+def worker_image(tmp_path_factory: pytest.TempPathFactory) -> HandMadeImage:
+    return make_by_hand("worker", tmp_path_factory.mktemp("worker-image"))
+
+
 class TestServerImage:
-    @pytest.fixture(scope="class")
-    def image(self, tmp_path_factory: pytest.TempPathFactory) -> HandMadeImage:
-        return make_by_hand("server", tmp_path_factory.mktemp("server-image"))
+    def test_it_has_no_torch(self, server_image: HandMadeImage) -> None:
+        assert {"torch", "ultralytics-opencv-headless"} & server_image.installed() == set()
 
-    def test_it_has_no_torch(self, image: HandMadeImage) -> None:
-        assert {"torch", "ultralytics-opencv-headless"} & image.installed() == set()
-
-    def test_it_migrates_serves_and_stops_on_sigterm(self, image: HandMadeImage) -> None:
+    def test_it_migrates_serves_and_stops_on_sigterm(self, server_image: HandMadeImage) -> None:
         port = free_port()
         settings = {"TRAINYARD_PORT": str(port)}
-        migrate = [image.arguments()[0], "migrate"]
+        migrate = [server_image.arguments()[0], "migrate"]
 
-        with running(migrate, image.home, settings) as migration:
+        with running(migrate, server_image.home, settings) as migration:
             assert migration.wait(START_SECONDS) == 0
-        with running(image.arguments(), image.home, settings) as server:
+        with running(server_image.arguments(), server_image.home, settings) as server:
             eventually(
                 lambda: answers(f"http://127.0.0.1:{port}/livez"),
                 within=START_SECONDS,
-                message=(image.home / "output.log").read_text,
+                message=(server_image.home / "output.log").read_text,
             )
             server.send_signal(signal.SIGTERM)
 
@@ -153,15 +160,11 @@ class TestServerImage:
 
 
 class TestWorkerImage:
-    @pytest.fixture(scope="class")
-    def image(self, tmp_path_factory: pytest.TempPathFactory) -> HandMadeImage:
-        return make_by_hand("worker", tmp_path_factory.mktemp("worker-image"))
-
-    def test_torch_and_torchvision_fit_together(self, image: HandMadeImage) -> None:
+    def test_torch_and_torchvision_fit_together(self, worker_image: HandMadeImage) -> None:
         program = "import torchvision, torch; print(torch.zeros(2).sum().item())"
 
         printed = subprocess.run(
-            [image.python_home / "bin/python", "-c", program],
+            [worker_image.python_home / "bin/python", "-c", program],
             capture_output=True,
             text=True,
             check=True,
@@ -169,7 +172,7 @@ class TestWorkerImage:
 
         assert printed.stdout == "0.0\n"
 
-    def test_its_command_exists(self, image: HandMadeImage) -> None:
-        program, command, *_ = image.arguments()
+    def test_its_command_exists(self, worker_image: HandMadeImage) -> None:
+        program, command, *_ = worker_image.arguments()
 
         subprocess.run([program, command, "--help"], check=True, capture_output=True)
