@@ -5,6 +5,7 @@ from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanag
 
 import anyio.to_thread
 from fastapi import APIRouter, FastAPI
+from fastapi.telemetry import TelemetryConfig
 
 from app.accounts.authentication import Authenticator
 from app.accounts.issue_key import ensure_first_key
@@ -29,7 +30,12 @@ from app.settings import Settings
 from app.version import VERSION
 
 ROUTERS: tuple[APIRouter, ...] = (operations, jobs, job_records, datasets, models, workers)
-NO_TELEMETRY = {"tracing": False, "metrics": False, "logs": False, "operation_spans": False}
+NO_TELEMETRY: TelemetryConfig = {
+    "tracing": False,
+    "metrics": False,
+    "logs": False,
+    "operation_spans": False,
+}
 """FastAPI's own telemetry is on by default and carries rejected input."""
 
 

@@ -96,10 +96,11 @@ class Settings(BaseSettings):
         (), description="Host names that requests may name, besides the loopback ones."
     )
     behind_proxy: bool = Field(
-        False, description="A TLS-ending proxy stands in front; allows another bind than loopback."
+        default=False,
+        description="A TLS-ending proxy stands in front; allows another bind than loopback.",
     )
     insecure_http: bool = Field(
-        False, description="Allow plain HTTP on another address than loopback."
+        default=False, description="Allow plain HTTP on another address than loopback."
     )
     request_threads: int = Field(
         40, ge=1, le=1000, description="Request handlers at a time, and database connections."

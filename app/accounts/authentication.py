@@ -119,4 +119,3 @@ def needs(scope: str) -> Callable[[Principal], Coroutine[Any, Any, Principal]]:
         return principal
 
     return with_scope
-

@@ -22,9 +22,7 @@ def ensure_first_key(database: Database, home: Path) -> None:
     with database.write() as unit:
         if first_user(unit.session) is not None:
             return
-        user_id = insert_user_with_project(
-            unit.session, user=FIRST_USER, project=DEFAULT_PROJECT
-        )
+        user_id = insert_user_with_project(unit.session, user=FIRST_USER, project=DEFAULT_PROJECT)
         key = new_key(KeyKind.USER)
         insert_key(unit.session, user_id, key, label="first key", scopes=ALL_SCOPES)
         write_private(home / KEY_FILE, f"{key}\n")

@@ -66,7 +66,7 @@ def insert_user_with_project(session: Session, *, user: str, project: str) -> st
     return user_id
 
 
-def insert_key(  # noqa: PLR0913 -- the columns of the row
+def insert_key(
     session: Session,
     user_id: str,
     key: KeyText,

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from sqlalchemy import delete, insert, select
+from sqlalchemy import ColumnElement, delete, insert, select
 from sqlalchemy.orm import Session
 
 from app.artifacts.tables import Artifact, ArtifactKind
@@ -22,7 +22,7 @@ def insert_artifact(  # noqa: PLR0913 -- the columns of the row
     epoch: int | None,
 ) -> None:
     """Add the row of bytes that are stored already; one of the same name is replaced."""
-    same = (Artifact.job_id == job_id, Artifact.name == name)
+    same: tuple[ColumnElement[bool], ...] = (Artifact.job_id == job_id, Artifact.name == name)
     if kind is ArtifactKind.CHECKPOINT:
         same = (*same, Artifact.kind == kind, Artifact.epoch == epoch)
     else:

@@ -11,7 +11,7 @@ from app.core.database import Base, UtcDateTime
 
 
 class ArtifactKind(StrEnum):
-    """What an artifact is for; `checkpoint` is what a resume starts from, all else is handed out."""
+    """What an artifact is for: a `checkpoint` is resumed from, all else is handed out."""
 
     CHECKPOINT = "checkpoint"
     WEIGHTS = "weights"

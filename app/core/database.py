@@ -59,12 +59,12 @@ class UtcDateTime(TypeDecorator[datetime]):
     impl = DateTime(timezone=True)
     cache_ok = True
 
-    def load_dialect_impl(self, dialect: Dialect) -> Any:  # noqa: ANN401, D102 -- SQLAlchemy's signature
+    def load_dialect_impl(self, dialect: Dialect) -> Any:  # noqa: ANN401 -- SQLAlchemy's signature
         if dialect.name == "sqlite":
             return dialect.type_descriptor(String(23))
         return dialect.type_descriptor(DateTime(timezone=True))
 
-    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> Any:  # noqa: ANN401, D102
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> Any:  # noqa: ANN401
         if value is None:
             return None
         if value.tzinfo is None:
@@ -74,7 +74,7 @@ class UtcDateTime(TypeDecorator[datetime]):
             return value.astimezone(UTC).strftime(SQLITE_TIME_FORMAT)[:-3]
         return value
 
-    def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:  # noqa: ANN401, D102
+    def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:  # noqa: ANN401
         if value is None:
             return None
         if dialect.name == "sqlite":

@@ -1,4 +1,4 @@
-"""Structured logging: one line per event, a name and its fields, JSON unless a person is watching."""
+"""Structured logging: one line per event, its name and fields; JSON unless a person watches."""
 
 import logging
 import sys

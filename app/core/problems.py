@@ -152,7 +152,7 @@ def error_of_status(status: int) -> TrainyardError:
 
 def _answer_validation(_: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)  # noqa: S101 -- narrows for the type checker
-    details = error.errors()
+    details: list[ErrorDetails] = list(error.errors())
     if any(_is_wrong_media_type(each) for each in details):
         message = "Send the body as application/json."
         return problem_response(errors.UnsupportedMediaType(message))

@@ -57,7 +57,7 @@ def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 class _StrictRequest(Request):
-    async def json(self) -> Any:
+    async def json(self) -> Any:  # noqa: ANN401 -- Starlette's signature
         if not hasattr(self, "_json"):
             self._json = parse_json(await self.body())
         return self._json

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any
 
 from pydantic import JsonValue
@@ -83,3 +84,13 @@ def mark_stopped(session: Session, worker_id: str, incarnation: str) -> None:
 def all_workers(session: Session) -> Sequence[Worker]:
     """Return every slot ever seen, by node and slot."""
     return session.scalars(select(Worker).order_by(Worker.node, Worker.slot)).all()
+
+
+def live_workers(session: Session, *, silent: timedelta) -> Sequence[Worker]:
+    """Return the slots whose process has not stopped and was heard of within `silent`."""
+    statement = (
+        select(Worker)
+        .where(Worker.stopped_at.is_(None), Worker.heartbeat_at > database_now(-silent))
+        .order_by(Worker.id)
+    )
+    return session.scalars(statement).all()

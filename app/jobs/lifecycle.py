@@ -82,7 +82,7 @@ class Refused:
     facts: JobFacts
 
 
-class Fenced(Exception):  # noqa: N818 -- a state of affairs, not a fault
+class Fenced(Exception):
     """The hold is not valid any more: another attempt was claimed, or the job ended."""
 
 

@@ -172,9 +172,7 @@ class Reconciler:
             job = lock_job(unit.session, *still)
             if job is None:
                 return
-            end = AttemptEnd(
-                reason, message=reason.consequence.hint, restart_backoff=pause
-            )
+            end = AttemptEnd(reason, message=reason.consequence.hint, restart_backoff=pause)
             outcome = apply_event(unit.session, job, event, end)
             if not isinstance(outcome, Refused) and outcome.rings:
                 seq, queue = job.dispatch_seq, job.queue

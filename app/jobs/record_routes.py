@@ -36,11 +36,12 @@ Keys = Annotated[
     list[Annotated[str, Query(max_length=100)]] | None,
     Query(max_length=200, description="Series to answer with; repeat it. Default: all."),
 ]
+BYTES_SCHEMA = {"schema": {"type": "string", "format": "binary"}}
 ANY_BYTES: dict[int | str, dict[str, Any]] = {
-    200: {"content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}},
+    200: {"content": {"application/octet-stream": BYTES_SCHEMA}},
     206: {"description": "The asked range."},
     304: {"description": "The copy that the caller has is the same."},
-}  # fmt: skip
+}
 TAIL_BYTES_PER_LINE = 512
 LOG_NAME = "train.log"
 
@@ -50,7 +51,7 @@ LOG_NAME = "train.log"
     response_model=MetricsView,
     responses={200: {"content": {"text/csv": {"schema": {"type": "string"}}}}},
 )
-def read_metrics(  # noqa: PLR0913 -- one parameter a query field
+def read_metrics(
     job_id: str,
     context: InContext,
     principal: Reader,
@@ -67,7 +68,7 @@ def read_metrics(  # noqa: PLR0913 -- one parameter a query field
     return view
 
 
-@router.get("/events", response_model=Page[EventView])
+@router.get("/events")
 def list_events(
     job_id: str,
     context: InContext,
@@ -86,7 +87,7 @@ def list_events(
     return Page(data=[EventView.of(row) for row in shown], next=following, has_more=has_more)
 
 
-@router.get("/attempts", response_model=Page[AttemptView])
+@router.get("/attempts")
 def list_attempts(job_id: str, context: InContext, principal: Reader) -> Page[AttemptView]:
     """List a job's attempts, oldest first."""
     with context.database.read() as unit:
@@ -95,7 +96,7 @@ def list_attempts(job_id: str, context: InContext, principal: Reader) -> Page[At
     return Page(data=[AttemptView.of(row) for row in rows], next=None, has_more=False)
 
 
-@router.get("/checkpoints", response_model=Page[ArtifactView])
+@router.get("/checkpoints")
 def list_checkpoints(job_id: str, context: InContext, principal: Reader) -> Page[ArtifactView]:
     """List what a job can resume from, the newest epoch first."""
     with context.database.read() as unit:
@@ -104,7 +105,7 @@ def list_checkpoints(job_id: str, context: InContext, principal: Reader) -> Page
     return Page(data=[ArtifactView.of(row) for row in rows], next=None, has_more=False)
 
 
-@router.get("/artifacts", response_model=Page[ArtifactView])
+@router.get("/artifacts")
 def list_artifacts(job_id: str, context: InContext, principal: Reader) -> Page[ArtifactView]:
     """List what a job hands out, by name."""
     with context.database.read() as unit:

@@ -38,16 +38,16 @@ class JobOrder:
 
     def columns(self) -> list[Any]:
         """The columns of the order; the last one is unique."""
-        first = {"created": [], "ended": [Job.ended_at], "name": [Job.name]}[self.key]
-        return [*first, Job.id]
+        first: dict[str, list[Any]] = {"created": [], "ended": [Job.ended_at], "name": [Job.name]}
+        return [*first[self.key], Job.id]
 
     def position(self, job: Job) -> list[str | float | None]:
         """Where a job stands in this order, as JSON."""
-        ended = job.ended_at.isoformat() if job.ended_at else ""
-        first: list[str | float | None] = {"created": [], "ended": [ended], "name": [job.name]}[
-            self.key
-        ]
-        return [*first, job.id]
+        if self.key == "name":
+            return [job.name, job.id]
+        if self.key == "ended" and job.ended_at is not None:
+            return [job.ended_at.isoformat(), job.id]
+        return [job.id]
 
     def values(self, position: Sequence[str | float | None]) -> list[Any]:
         """A position from JSON, as the columns' values."""
@@ -173,9 +173,7 @@ def edit_job(
     session: Session, job: Job, values: Mapping[str, Any], tags: Mapping[str, str] | None
 ) -> None:
     """Change what a user may change of a locked job, and raise its revision."""
-    session.execute(
-        update(Job).where(Job.id == job.id).values(revision=Job.revision + 1, **values)
-    )
+    session.execute(update(Job).where(Job.id == job.id).values(revision=Job.revision + 1, **values))
     if tags is not None:
         session.execute(delete(JobTag).where(JobTag.job_id == job.id))
         _insert_tags(session, job.id, tags)

@@ -3,8 +3,8 @@
 from datetime import timedelta
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Depends, Header, Query, Request, Response
-from pydantic import Field
+from fastapi import APIRouter, Depends, Header, Query, Response
+from pydantic import ConfigDict, Field
 
 from app.accounts.authentication import Principal, authenticate, needs
 from app.core.context import Context, InContext
@@ -25,10 +25,9 @@ from app.jobs.repository import (
     queue_counts,
     queue_position,
 )
-from app.jobs.spec import JobSpec
+from app.jobs.spec import JobSpec, Tags
 from app.jobs.spec_model import SpecModel
 from app.jobs.spec_text import Name, Notes
-from app.jobs.spec import Tags
 from app.jobs.states import JobEvent, JobState
 from app.jobs.submit import submit_job
 from app.jobs.views import JobRow, JobView, QueueView
@@ -70,7 +69,7 @@ class JobChange(SpecModel):
 class JobListQuery(SpecModel):
     """How a list is narrowed, ordered and paged."""
 
-    model_config = {"strict": False}
+    model_config = ConfigDict(strict=False)
 
     state: Annotated[list[JobState], Field(max_length=6)] = Field(default_factory=list)
     project: Annotated[str | None, Field(max_length=200)] = None
@@ -90,13 +89,11 @@ class JobListQuery(SpecModel):
 @router.post(
     "/jobs",
     status_code=201,
-    response_model=JobView,
     responses=responses_for(409, 413, 415)
     | {200: {"model": JobView, "description": "The job that the same key made before."}},
 )
 def submit(
     spec: JobSpec,
-    request: Request,
     response: Response,
     context: InContext,
     principal: Writer,
@@ -112,7 +109,7 @@ def submit(
     return _status(context, principal, submitted.listed)
 
 
-@router.get("/jobs", response_model=Page[JobRow])
+@router.get("/jobs")
 def list_jobs(
     context: InContext, principal: Reader, query: Annotated[JobListQuery, Query()]
 ) -> Page[JobRow]:
@@ -164,9 +161,7 @@ def read_job(
     return view
 
 
-@router.patch(
-    "/jobs/{job_id}", response_model=JobView, responses=responses_for(404, 412, 413, 415)
-)
+@router.patch("/jobs/{job_id}", responses=responses_for(404, 412, 413, 415))
 def change(
     job_id: str,
     body: JobChange,
@@ -176,7 +171,9 @@ def change(
 ) -> JobView:
     """Change a job's name, tags, notes or priority."""
     sent = body.model_fields_set
-    values = {name: getattr(body, name) for name in ("notes", "priority") if name in sent}
+    values: dict[str, Any] = {
+        name: getattr(body, name) for name in ("notes", "priority") if name in sent
+    }
     if "name" in sent:
         values["name"] = body.name or ""
     listed = change_job(
@@ -193,7 +190,6 @@ def change(
 @router.post(
     "/jobs/{job_id}/cancel",
     status_code=202,
-    response_model=JobView,
     responses=responses_for(404, 409),
 )
 def cancel(job_id: str, context: InContext, principal: Writer) -> JobView:
@@ -202,7 +198,7 @@ def cancel(job_id: str, context: InContext, principal: Writer) -> JobView:
     return _status(context, principal, listed)
 
 
-@router.get("/queues", response_model=Page[QueueView])
+@router.get("/queues")
 def list_queues(context: InContext, principal: Reader) -> Page[QueueView]:
     """List the queues that hold jobs or are served by a live worker."""
     silent = timedelta(seconds=context.settings.timing.worker_silent_seconds)
@@ -239,9 +235,7 @@ def _status(context: Context, principal: Principal, listed: ListedJob) -> JobVie
         return _view(unit, context, principal, listed)
 
 
-def _view(
-    unit: UnitOfWork, context: Context, principal: Principal, listed: ListedJob
-) -> JobView:
+def _view(unit: UnitOfWork, context: Context, principal: Principal, listed: ListedJob) -> JobView:
     job = listed.job
     waits = job.state is JobState.QUEUED
     return JobView(

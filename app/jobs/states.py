@@ -244,7 +244,7 @@ CONSEQUENCES: dict[EndReason, Consequence] = {
 }
 
 
-def _row(  # noqa: PLR0913 -- the columns of the table
+def _row(  # noqa: PLR0913, PLR0917 -- the columns of the table
     event: JobEvent,
     source: JobState,
     guard: Guard,

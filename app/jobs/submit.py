@@ -1,4 +1,4 @@
-"""Submitting a job: facts are checked and frozen, then one transaction writes job, event and key."""
+"""Submitting a job: facts are checked and frozen; one transaction writes job, event and key."""
 
 import hashlib
 import json
@@ -181,9 +181,7 @@ def _write(
     return ListedJob(job, None, resolved.tags)
 
 
-def _earlier(
-    context: Context, principal: Principal, key: str, digest: str
-) -> ListedJob | None:
+def _earlier(context: Context, principal: Principal, key: str, digest: str) -> ListedJob | None:
     with context.database.read() as unit:
         used = idempotent_job(unit.session, principal.user_id, key)
         if used is None:

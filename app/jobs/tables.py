@@ -105,9 +105,7 @@ class JobTag(Base):
     __tablename__ = "job_tags"
     __table_args__ = (Index("ix_job_tags_key_value", "key", "value", "job_id"),)
 
-    job_id: Mapped[str] = mapped_column(
-        ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True
-    )
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
     key: Mapped[str] = mapped_column(String(64), primary_key=True)
     value: Mapped[str] = mapped_column(String(256))
 
@@ -117,9 +115,7 @@ class JobProgress(Base):
 
     __tablename__ = "job_progress"
 
-    job_id: Mapped[str] = mapped_column(
-        ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True
-    )
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
     epoch: Mapped[int] = mapped_column(doc="the epoch under way, from 1")
     epochs: Mapped[int]
     batch: Mapped[int] = mapped_column(doc="batches done of this epoch")
@@ -143,9 +139,7 @@ class Attempt(Base):
         ),
     )
 
-    job_id: Mapped[str] = mapped_column(
-        ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True
-    )
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
     number: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     worker_id: Mapped[str] = mapped_column(String(40))
     started_at: Mapped[datetime] = mapped_column(UtcDateTime)
@@ -161,9 +155,7 @@ class Epoch(Base):
 
     __tablename__ = "epochs"
 
-    job_id: Mapped[str] = mapped_column(
-        ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True
-    )
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
     epoch: Mapped[int] = mapped_column(primary_key=True, autoincrement=False, doc="from 1")
     attempt: Mapped[int]
     metrics: Mapped[dict[str, float | None]] = mapped_column(
@@ -182,9 +174,7 @@ class EpochClasses(Base):
 
     __tablename__ = "epoch_classes"
 
-    job_id: Mapped[str] = mapped_column(
-        ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True
-    )
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
     epoch: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     columns: Mapped[bytes] = mapped_column(LargeBinary)
 
@@ -194,9 +184,7 @@ class LogChunk(Base):
 
     __tablename__ = "log_chunks"
 
-    job_id: Mapped[str] = mapped_column(
-        ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True
-    )
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
     attempt: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     offset: Mapped[int] = mapped_column(
         BigInteger, primary_key=True, autoincrement=False, doc="bytes before it in the attempt"

@@ -204,7 +204,7 @@ class ArtifactView(BaseModel):
 
 
 class QueueView(BaseModel):
-    """A job queue: what waits and runs of the caller's projects, and how many live slots serve it."""
+    """A job queue: what waits and runs of the caller's projects; live slots that serve it."""
 
     name: str
     queued: int

@@ -43,7 +43,7 @@ class Version(BaseModel):
     version: str
 
 
-@router.get("/livez", response_model=Alive)
+@router.get("/livez")
 async def livez() -> Alive:
     """Say that the process is alive; asks nothing else."""
     return Alive(status="alive")
@@ -51,7 +51,6 @@ async def livez() -> Alive:
 
 @router.get(
     "/readyz",
-    response_model=Ready,
     responses={503: {"model": Ready, "description": "Requests cannot be served now."}},
 )
 def readyz(context: InContext, response: Response) -> Ready:
@@ -66,7 +65,7 @@ def readyz(context: InContext, response: Response) -> Ready:
     return Ready(status=_verdict(ready), checks=checks)
 
 
-@router.get("/version", response_model=Version)
+@router.get("/version")
 async def version() -> Version:
     """Say which version runs."""
     return Version(version=VERSION)
