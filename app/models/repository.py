@@ -4,7 +4,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from sqlalchemy import ColumnElement, insert, or_, select
+from sqlalchemy import ColumnElement, collate, insert, or_, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -61,13 +61,14 @@ def resolve_model(session: Session, project_ids: Collection[str], reference: str
 
 
 def models_after(
-    session: Session, project_ids: Collection[str], *, name: str | None, limit: int
+    session: Session, project_ids: Collection[str], *, name: str, task: str | None, limit: int
 ) -> Sequence[Model]:
-    """Return up to `limit` visible models beyond `name`, by name."""
-    statement = select(Model).where(_visible(project_ids))
-    if name is not None:
-        statement = statement.where(Model.name > name)
-    return session.scalars(statement.order_by(Model.name).limit(limit)).all()
+    """Return up to `limit` visible models beyond `name`, in the order of their names' bytes."""
+    by_bytes = collate(Model.name, "C" if _is_postgresql(session) else "BINARY")
+    statement = select(Model).where(_visible(project_ids), by_bytes > name)
+    if task is not None:
+        statement = statement.where(Model.task == task)
+    return session.scalars(statement.order_by(by_bytes).limit(limit)).all()
 
 
 def model_named(session: Session, project_ids: Collection[str], name: str) -> Model | None:
@@ -104,6 +105,10 @@ def insert_model(session: Session, weights: NewWeights) -> Model:
 
 def _visible(project_ids: Collection[str]) -> ColumnElement[bool]:
     return or_(Model.project_id.is_(None), Model.project_id.in_(project_ids))
+
+
+def _is_postgresql(session: Session) -> bool:
+    return session.get_bind().dialect.name == "postgresql"
 
 
 def _not_offered(reference: str) -> str:

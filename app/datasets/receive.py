@@ -1,0 +1,72 @@
+"""Receiving an upload: the body goes to a spool file as it comes; one that is cut leaves none."""
+
+import errno
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Final
+
+from fastapi.concurrency import run_in_threadpool
+from starlette.requests import ClientDisconnect
+
+from app.core.errors import BadRequest, InsufficientStorage, TooLarge
+from app.core.ids import new_id
+from app.datasets.errors import EmptyArchive
+
+PIECE_BYTES: Final = 1024 * 1024
+FULL_DISK: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
+
+
+class IncompleteUpload(BadRequest):
+    """The client left before the body was whole."""
+
+    slug, title = "incomplete-upload", "The upload was cut"
+
+
+@asynccontextmanager
+async def spooled(
+    body: AsyncIterator[bytes], directory: Path, *, max_bytes: int
+) -> AsyncIterator[Path]:
+    """Write `body` to a file of its own in `directory`, which is gone when the block ends.
+
+    Raises:
+        EmptyArchive: there is no body.
+        TooLarge: it has more than `max_bytes`.
+        IncompleteUpload: the client left midway.
+        InsufficientStorage: the disk is full.
+    """
+    path = directory / f"{new_id('upload')}.zip"
+    try:
+        try:
+            await run_in_threadpool(directory.mkdir, mode=0o700, parents=True, exist_ok=True)
+            await _write(body, path, max_bytes)
+        except ClientDisconnect:
+            raise IncompleteUpload("The client left before the whole archive was sent.") from None
+        except OSError as error:
+            if error.errno in FULL_DISK:
+                raise InsufficientStorage("There is no room for this archive.") from error
+            raise
+        yield path
+    finally:
+        path.unlink(missing_ok=True)
+
+
+async def _write(body: AsyncIterator[bytes], path: Path, max_bytes: int) -> None:
+    """Write a mebibyte at a time, in a thread: the event loop waits for no disk."""
+    received, waiting = 0, bytearray()
+    file = os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb")
+    try:
+        async for piece in body:
+            received += len(piece)
+            if received > max_bytes:
+                raise TooLarge(f"An archive may have {max_bytes} bytes at most.")
+            waiting += piece
+            if len(waiting) >= PIECE_BYTES:
+                await run_in_threadpool(file.write, bytes(waiting))
+                waiting.clear()
+        await run_in_threadpool(file.write, bytes(waiting))
+    finally:
+        await run_in_threadpool(file.close)
+    if received == 0:
+        raise EmptyArchive

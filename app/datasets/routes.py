@@ -1,0 +1,185 @@
+"""`/v1/datasets`: upload an archive, list, read and delete."""
+
+from typing import Annotated, Any, Final, Literal
+
+from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi.concurrency import run_in_threadpool
+from pydantic import BaseModel, ConfigDict, Field
+
+from app.accounts.authentication import Principal, authenticate, needs
+from app.core.context import InContext
+from app.core.errors import TooLarge
+from app.core.pages import Page, PageSize
+from app.core.problems import problem_response, responses_for
+from app.core.strict_json import StrictRoute
+from app.datasets.errors import DatasetNotFound, NotAnArchive
+from app.datasets.receive import spooled
+from app.datasets.repository import (
+    DatasetFilter,
+    dataset_page,
+    delete_dataset,
+    listed_dataset,
+)
+from app.datasets.submit_version import SubmittedVersion, Upload, submit_version
+from app.datasets.tables import VersionState
+from app.datasets.views import DatasetView, ReportView
+
+Task = Literal["detect", "segment", "pose", "obb", "classify", "semantic", "depth"]
+Reader = Annotated[Principal, Depends(needs("datasets:read"))]
+Writer = Annotated[Principal, Depends(needs("datasets:write"))]
+NAME_PATTERN: Final = r"^\w[\w .,()+@-]*$"
+ARCHIVE_TYPES: Final = frozenset(
+    {"", "application/zip", "application/x-zip-compressed", "application/octet-stream"}
+)
+LIMITED_HERE: Final = 2**63 - 1
+"""The upload route counts its own body against a setting; the framework's limit is for JSON."""
+ARCHIVE_BODY: Final[dict[str, Any]] = {
+    "requestBody": {
+        "required": True,
+        "content": {"application/zip": {"schema": {"type": "string", "format": "binary"}}},
+    }
+}
+PAGE_KIND: Final = "datasets:-created"
+
+router = APIRouter(
+    prefix="/v1/datasets",
+    tags=["datasets"],
+    route_class=StrictRoute,
+    dependencies=[Depends(authenticate)],
+    responses=responses_for(400, 401, 403, 422, 503),
+)
+
+
+class UploadQuery(BaseModel):
+    """What an archive is uploaded as."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: str = Field(
+        min_length=1,
+        max_length=200,
+        pattern=NAME_PATTERN,
+        description="The data set; a name that exists gets a new version.",
+    )
+    task: Task | None = Field(default=None, description="May be left out where the labels say it.")
+    project: str = Field(default="default", max_length=200, description="Who owns it.")
+
+
+class DatasetListQuery(BaseModel):
+    """How a list is narrowed and paged."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    project: str | None = Field(default=None, max_length=200)
+    name: str | None = Field(default=None, max_length=200, description="The whole name.")
+    state: VersionState | None = Field(default=None, description="Of the newest version.")
+    cursor: str | None = Field(default=None, max_length=2000)
+    limit: PageSize = 50
+
+
+@router.post(
+    "",
+    status_code=202,
+    response_model=DatasetView,
+    responses=responses_for(409, 413, 415, 507)
+    | {200: {"model": DatasetView, "description": "A version holds these very bytes already."}},
+    openapi_extra=ARCHIVE_BODY,
+    max_body_size=LIMITED_HERE,
+)
+async def upload_dataset(
+    request: Request,
+    response: Response,
+    context: InContext,
+    principal: Writer,
+    query: Annotated[UploadQuery, Query()],
+) -> Any:  # noqa: ANN401 -- a refused body also ends the connection
+    """Upload a zip archive as the body (`curl -T`). It is verified afterwards: read its state."""
+    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if media_type not in ARCHIVE_TYPES:
+        raise NotAnArchive
+    upload = Upload(
+        project_id=principal.project_id(query.project, pointer="query/project"),
+        owner_id=principal.user_id,
+        name=query.name,
+        task=query.task,
+    )
+    limit = context.settings.limits.dataset_archive_bytes
+    try:
+        _check_announced_size(request, limit)
+        spool = context.settings.home / "spool"
+        async with spooled(request.stream(), spool, max_bytes=limit) as archive:
+            submitted = await run_in_threadpool(submit_version, context, upload, archive)
+    except TooLarge as error:
+        return problem_response(error, {"Connection": "close"})
+    return _answer(response, submitted, principal)
+
+
+@router.get("")
+def list_datasets(
+    context: InContext, principal: Reader, query: Annotated[DatasetListQuery, Query()]
+) -> Page[DatasetView]:
+    """List data sets with their newest version, the newest data set first."""
+    after = context.cursors.open(PAGE_KIND, query.cursor) if query.cursor else None
+    project_ids = principal.project_ids
+    if query.project is not None:
+        project_ids = frozenset({principal.project_id(query.project, pointer="query/project")})
+    with context.database.read() as unit:
+        found = dataset_page(
+            unit.session,
+            project_ids,
+            DatasetFilter(query.name, query.state),
+            after=None if after is None else str(after[0]),
+            limit=query.limit + 1,
+        )
+    shown = found[: query.limit]
+    has_more = len(found) > query.limit
+    cursor = context.cursors.seal(PAGE_KIND, [shown[-1].dataset.id]) if has_more else None
+    names = principal.project_names
+    data = [DatasetView.of(each, names) for each in shown]
+    return Page(data=data, next=cursor, has_more=has_more)
+
+
+@router.get("/{reference}", responses=responses_for(404))
+def read_dataset(reference: str, context: InContext, principal: Reader) -> DatasetView:
+    """Read a data set with its newest version (`ds_…`), or with the named one (`dsv_…`)."""
+    with context.database.read() as unit:
+        listed = listed_dataset(unit.session, principal.project_ids, reference)
+    return DatasetView.of(listed, principal.project_names)
+
+
+@router.get("/{reference}/report", responses=responses_for(404))
+def read_report(
+    reference: str,
+    context: InContext,
+    principal: Reader,
+    version: Annotated[
+        str | None, Query(max_length=40, description="A version, dsv_…; default: the newest.")
+    ] = None,
+) -> ReportView:
+    """Read what the verification found: file, line and code of every finding."""
+    with context.database.read() as unit:
+        listed = listed_dataset(unit.session, principal.project_ids, version or reference)
+    if reference not in {listed.dataset.id, listed.version.id}:
+        raise DatasetNotFound
+    return ReportView.of(listed)
+
+
+@router.delete("/{dataset_id}", status_code=204, responses=responses_for(404, 409))
+def delete(dataset_id: str, context: InContext, principal: Writer) -> None:
+    """Delete a data set with all its versions, as long as no job was made with it."""
+    with context.database.write() as unit:
+        delete_dataset(unit.session, principal.project_ids, dataset_id)
+
+
+def _check_announced_size(request: Request, limit: int) -> None:
+    announced = request.headers.get("content-length", "")
+    if announced.isdigit() and int(announced) > limit:
+        raise TooLarge(f"An archive may have {limit} bytes at most.")
+
+
+def _answer(response: Response, submitted: SubmittedVersion, principal: Principal) -> DatasetView:
+    dataset_id = submitted.listed.dataset.id
+    response.headers["Location"] = f"/v1/datasets/{dataset_id}"
+    if not submitted.created:
+        response.status_code = 200
+    return DatasetView.of(submitted.listed, principal.project_names)

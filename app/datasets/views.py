@@ -1,0 +1,73 @@
+"""The JSON of data sets, as answers show it."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Self
+
+from pydantic import BaseModel, JsonValue
+
+from app.datasets.repository import ListedDataset
+from app.datasets.tables import VersionState
+
+
+class DatasetView(BaseModel):
+    """A data set and one of its versions: the newest, or the one that was asked for.
+
+    `task` is the declared one until the labels are read; `classes` and `images` are known then.
+    """
+
+    id: str
+    version: str
+    number: int
+    name: str
+    project: str
+    task: str | None
+    state: VersionState
+    classes: list[str] | None
+    images: dict[str, int] | None
+    size_bytes: int
+    created_at: datetime
+    verified_at: datetime | None
+    links: dict[str, str]
+
+    @classmethod
+    def of(cls, listed: ListedDataset, project_names: Mapping[str, str]) -> Self:
+        """Return the view of one data set and version."""
+        dataset, version = listed.dataset, listed.version
+        own = f"/v1/datasets/{dataset.id}"
+        return cls(
+            id=dataset.id,
+            version=version.id,
+            number=version.number,
+            name=dataset.name,
+            project=project_names[dataset.project_id],
+            task=version.task or version.declared_task,
+            state=version.state,
+            classes=version.classes,
+            images=version.images,
+            size_bytes=version.archive_bytes,
+            created_at=version.created_at,
+            verified_at=version.verified_at,
+            links={
+                "self": own,
+                "version": f"/v1/datasets/{version.id}",
+                "report": f"{own}/report",
+            },
+        )
+
+
+class ReportView(BaseModel):
+    """What the verification of a version found; `report` is null while it is still at work."""
+
+    id: str
+    version: str
+    state: VersionState
+    report: dict[str, JsonValue] | None
+
+    @classmethod
+    def of(cls, listed: ListedDataset) -> Self:
+        """Return the report of one version."""
+        version = listed.version
+        return cls(
+            id=listed.dataset.id, version=version.id, state=version.state, report=version.report
+        )

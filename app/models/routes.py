@@ -1,0 +1,121 @@
+"""`/v1/models`: what a job's `model` can name, besides another job.
+
+Weights are brought in by the operator (`trainyard models add`); there is no upload by HTTP.
+"""
+
+from datetime import datetime
+from typing import Annotated, Final, Literal
+
+from fastapi import APIRouter, Depends, Query
+from pydantic import BaseModel, ConfigDict, Field
+
+from app.accounts.authentication import Principal, authenticate, needs
+from app.core.context import InContext
+from app.core.pages import Page, PageSize
+from app.core.problems import responses_for
+from app.core.strict_json import StrictRoute
+from app.models.architectures import ARCHITECTURES, Architecture, Task
+from app.models.repository import models_after
+from app.models.tables import Model, ModelSource
+
+router = APIRouter(
+    prefix="/v1/models",
+    tags=["models"],
+    route_class=StrictRoute,
+    dependencies=[Depends(authenticate)],
+    responses=responses_for(400, 401, 403, 422, 503),
+)
+Reader = Annotated[Principal, Depends(needs("models:read"))]
+Kind = Literal["architecture", "weights"]
+PAGE_KIND: Final = "models:name"
+
+
+class ModelView(BaseModel):
+    """An architecture, trained from scratch, or weights to begin from.
+
+    The first `backbone_layers` of an architecture's `layers` are its backbone; the head is the
+    last one. Only weights have an id, a source, bytes and a date.
+    """
+
+    id: str | None
+    name: str
+    kind: Kind
+    task: str
+    backbone_layers: int | None
+    layers: int | None
+    source: ModelSource | None
+    sha256: str | None
+    size_bytes: int | None
+    created_at: datetime | None
+
+
+class ModelListQuery(BaseModel):
+    """How the list is narrowed and paged."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    kind: Kind | None = None
+    task: Task | None = None
+    cursor: str | None = Field(default=None, max_length=2000)
+    limit: PageSize = 200
+
+
+@router.get("")
+def list_models(
+    context: InContext, principal: Reader, query: Annotated[ModelListQuery, Query()]
+) -> Page[ModelView]:
+    """List architectures and weights together, by name."""
+    after = context.cursors.open(PAGE_KIND, query.cursor) if query.cursor else None
+    beyond = "" if after is None else str(after[0])
+    with context.database.read() as unit:
+        weights = models_after(
+            unit.session,
+            principal.project_ids,
+            name=beyond,
+            task=query.task,
+            limit=query.limit + 1,
+        )
+    offered = [_of_weights(row) for row in weights]
+    offered += [_of_architecture(each) for each in ARCHITECTURES.values()]
+    found = sorted(
+        (each for each in offered if each.name > beyond and _matches(each, query)),
+        key=lambda each: each.name,
+    )
+    shown = found[: query.limit]
+    has_more = len(found) > query.limit
+    cursor = context.cursors.seal(PAGE_KIND, [shown[-1].name]) if has_more else None
+    return Page(data=shown, next=cursor, has_more=has_more)
+
+
+def _matches(view: ModelView, query: ModelListQuery) -> bool:
+    return query.kind in {None, view.kind} and query.task in {None, view.task}
+
+
+def _of_weights(row: Model) -> ModelView:
+    return ModelView(
+        id=row.id,
+        name=row.name,
+        kind="weights",
+        task=row.task,
+        backbone_layers=None,
+        layers=None,
+        source=row.source,
+        sha256=row.sha256,
+        size_bytes=row.size_bytes,
+        created_at=row.created_at,
+    )
+
+
+def _of_architecture(each: Architecture) -> ModelView:
+    return ModelView(
+        id=None,
+        name=each.name,
+        kind="architecture",
+        task=each.task,
+        backbone_layers=each.backbone_layers,
+        layers=each.layers,
+        source=None,
+        sha256=None,
+        size_bytes=None,
+        created_at=None,
+    )
