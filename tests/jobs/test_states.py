@@ -135,8 +135,10 @@ class TestTransitions:
 
             request = request_after(transition, facts.request)
 
-            assert request is None or transition.target is RUNNING or (
-                (transition.target, request) == (QUEUED, STOP)
+            assert (
+                request is None
+                or transition.target is RUNNING
+                or ((transition.target, request) == (QUEUED, STOP))
             )
 
     def test_ended_jobs_only_leave_by_retry(self) -> None:

@@ -1,0 +1,173 @@
+"""Units of work, the database's clock and column types, on both databases."""
+
+import threading
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from sqlalchemy import func, insert, select, update
+from sqlalchemy.exc import IntegrityError, StatementError
+
+from app.accounts.tables import Project
+from app.core.database import Database, database_now
+from app.core.ids import new_id
+
+THREADS = 16
+UNITS_PER_THREAD = 200
+
+
+def add_project(database: Database, name: str) -> str:
+    project_id = new_id("prj")
+    with database.write() as unit:
+        unit.session.execute(
+            insert(Project).values(id=project_id, name=name, created_at=database_now())
+        )
+    return project_id
+
+
+def a_row(name: str | None) -> dict[str, object]:
+    """A project's row; one without a name breaks a constraint."""
+    return {"id": new_id("prj"), "name": name, "created_at": datetime.now(UTC)}
+
+
+def project_names(database: Database) -> list[str]:
+    with database.read() as unit:
+        return list(unit.session.scalars(select(Project.name).order_by(Project.name)))
+
+
+class TestWrite:
+    def test_a_block_that_ends_is_committed(self, database: Database) -> None:
+        add_project(database, "kept")
+
+        assert project_names(database) == ["kept"]
+
+    def test_a_block_that_raises_leaves_nothing(self, database: Database) -> None:
+        with pytest.raises(IntegrityError), database.write() as unit:
+            unit.session.execute(insert(Project), [a_row("lost"), a_row(None)])
+
+        assert project_names(database) == []
+
+    def test_callbacks_run_once_the_commit_is_visible_to_others(self, database: Database) -> None:
+        seen: list[list[str]] = []
+
+        with database.write() as unit:
+            unit.after_commit(lambda: seen.append(project_names(database)))
+            unit.session.execute(
+                insert(Project).values(id="prj_1", name="kept", created_at=database_now())
+            )
+
+        assert seen == [["kept"]]
+
+    def test_a_rollback_drops_the_callbacks(self, database: Database) -> None:
+        rung: list[str] = []
+
+        with pytest.raises(IntegrityError), database.write() as unit:
+            unit.after_commit(lambda: rung.append("bell"))
+            unit.session.execute(insert(Project), [a_row(None)])
+
+        assert rung == []
+
+    def test_sixteen_threads_that_read_and_then_write_all_succeed(self, sqlite_url: str) -> None:
+        database = Database(sqlite_url, pool_size=THREADS)
+        project_id = add_project(database, "0")
+        errors: list[BaseException] = []
+
+        def count_up() -> None:
+            try:
+                for _ in range(UNITS_PER_THREAD):
+                    with database.write() as unit:
+                        present = unit.session.scalars(
+                            select(Project.name).where(Project.id == project_id)
+                        ).one()
+                        unit.session.execute(
+                            update(Project)
+                            .where(Project.id == project_id)
+                            .values(name=str(int(present) + 1))
+                        )
+            except BaseException as error:  # noqa: BLE001 -- handed to the main thread
+                errors.append(error)
+
+        threads = [threading.Thread(target=count_up) for _ in range(THREADS)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+
+        assert errors == []
+        assert project_names(database) == [str(THREADS * UNITS_PER_THREAD)]
+        database.dispose()
+
+    def test_two_processes_worth_of_engines_take_turns_on_sqlite(
+        self, sqlite_url: str, open_database: Callable[[str], Database]
+    ) -> None:
+        first, second = open_database(sqlite_url), open_database(sqlite_url)
+        done = threading.Event()
+
+        def write_later() -> None:
+            add_project(second, "b")
+            done.set()
+
+        with first.write() as unit:
+            unit.session.execute(
+                insert(Project).values(id="prj_a", name="a", created_at=database_now())
+            )
+            other = threading.Thread(target=write_later)
+            other.start()
+            assert not done.wait(0.2)
+        other.join()
+
+        assert project_names(first) == ["a", "b"]
+
+
+class TestSqlite:
+    def test_a_commit_survives_a_power_cut(self, sqlite_url: str) -> None:
+        database = Database(sqlite_url)
+
+        with database.engine.connect() as connection:
+            journal = connection.exec_driver_sql("PRAGMA journal_mode").scalar()
+            synchronous = connection.exec_driver_sql("PRAGMA synchronous").scalar()
+
+        assert (journal, synchronous) == ("wal", 2)
+        database.dispose()
+
+
+class TestClock:
+    def test_an_offset_shifts_the_databases_time(self, database: Database) -> None:
+        minute = timedelta(seconds=60)
+
+        with database.read() as unit:
+            now, later = unit.session.execute(select(database_now(), database_now(minute))).one()
+
+        assert abs((later - now) - minute) < timedelta(seconds=1)
+
+    def test_stored_times_compare_with_the_clock(self, database: Database) -> None:
+        add_project(database, "old")
+
+        with database.read() as unit:
+            newer = unit.session.scalar(
+                select(func.count())
+                .select_from(Project)
+                .where(Project.created_at > database_now(timedelta(seconds=-60)))
+            )
+            older = unit.session.scalar(
+                select(func.count())
+                .select_from(Project)
+                .where(Project.created_at > database_now(timedelta(seconds=60)))
+            )
+
+        assert (newer, older) == (1, 0)
+
+    def test_times_come_back_in_utc(self, database: Database) -> None:
+        add_project(database, "now")
+
+        with database.read() as unit:
+            created_at = unit.session.scalars(select(Project.created_at)).one()
+
+        assert created_at.tzinfo is UTC
+        assert abs(created_at - datetime.now(UTC)) < timedelta(minutes=5)
+
+    def test_a_time_without_its_zone_is_refused(self, database: Database) -> None:
+        naive = datetime(2026, 1, 1)  # noqa: DTZ001 -- what is refused
+
+        with pytest.raises(StatementError), database.write() as unit:
+            unit.session.execute(insert(Project).values(id="p", name="p", created_at=naive))

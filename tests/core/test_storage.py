@@ -1,0 +1,88 @@
+"""Bytes by content, on a local disk."""
+
+import stat
+from pathlib import Path
+
+import pytest
+
+from app.core.storage import ArtifactStore, StoredBytesCorrupt
+from app.settings import Settings
+
+CONTENT = bytes(range(256)) * 10_000
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> ArtifactStore:
+    return ArtifactStore.from_settings(Settings(home=tmp_path / "home"))
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    path = tmp_path / "source"
+    path.write_bytes(CONTENT)
+    return path
+
+
+def stored_file(tmp_path: Path) -> Path:
+    return next(path for path in (tmp_path / "home" / "store").rglob("*") if path.is_file())
+
+
+class TestPut:
+    def test_equal_bytes_are_kept_once(self, store: ArtifactStore, source: Path) -> None:
+        first, second = store.put_file(source), store.put_file(source)
+
+        assert first == second
+        assert first.size_bytes == len(CONTENT)
+
+    def test_only_the_owner_can_read_them(
+        self, store: ArtifactStore, source: Path, tmp_path: Path
+    ) -> None:
+        store.put_file(source)
+
+        assert stat.S_IMODE(stored_file(tmp_path).stat().st_mode) == 0o600
+
+
+class TestRead:
+    def test_a_range_is_read_exactly(self, store: ArtifactStore, source: Path) -> None:
+        stored = store.put_file(source)
+
+        part = b"".join(store.open_range(stored.sha256, 1000, 2_000_000))
+
+        assert part == CONTENT[1000 : 1000 + 2_000_000]
+
+    def test_fetched_bytes_are_the_ones_that_were_put(
+        self, store: ArtifactStore, source: Path, tmp_path: Path
+    ) -> None:
+        stored = store.put_file(source)
+
+        store.fetch(stored.sha256, tmp_path / "copy")
+
+        assert (tmp_path / "copy").read_bytes() == CONTENT
+
+    def test_a_flipped_bit_is_noticed_and_leaves_no_file(
+        self, store: ArtifactStore, source: Path, tmp_path: Path
+    ) -> None:
+        stored = store.put_file(source)
+        damaged = stored_file(tmp_path)
+        damaged.write_bytes(b"\xff" + CONTENT[1:])
+
+        with pytest.raises(StoredBytesCorrupt):
+            store.fetch(stored.sha256, tmp_path / "copy")
+
+        assert sorted(path.name for path in tmp_path.iterdir()) == ["home", "source"]
+
+    def test_what_is_not_there_is_said(self, store: ArtifactStore) -> None:
+        with pytest.raises(FileNotFoundError):
+            store.open_range("0" * 64, 0, 1)
+
+
+class TestDelete:
+    def test_deleted_bytes_are_gone_and_deleting_again_is_no_error(
+        self, store: ArtifactStore, source: Path
+    ) -> None:
+        stored = store.put_file(source)
+
+        store.delete(stored.sha256)
+        store.delete(stored.sha256)
+
+        assert not store.exists(stored.sha256)

@@ -1,0 +1,115 @@
+"""Rows with good defaults, for tests that start from a job that exists."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import insert, select, update
+
+from app.accounts.repository import insert_user_with_project
+from app.accounts.tables import Membership
+from app.core.database import Database, database_now
+from app.core.ids import new_id
+from app.datasets.tables import Dataset, DatasetVersion, VersionState
+from app.jobs.repository import insert_job
+from app.jobs.tables import Job
+
+SHA = "ab" * 32
+SPEC = {"dataset": "ds_" + "0" * 26, "model": "yolo26n.yaml", "train": {"epochs": 3}}
+
+
+@dataclass(frozen=True)
+class Home:
+    """A user with a project and a ready data set in it."""
+
+    user_id: str
+    project_id: str
+    dataset_id: str
+    version_id: str
+
+
+def a_home(database: Database, *, name: str = "default", task: str = "detect") -> Home:
+    """Make a user, a project and a ready data set."""
+    with database.write() as unit:
+        user_id = insert_user_with_project(unit.session, user=f"user of {name}", project=name)
+        project_id = unit.session.scalars(
+            select(Membership.project_id).where(Membership.user_id == user_id)
+        ).one()
+        dataset_id, version_id = a_dataset(unit.session, project_id, user_id, task=task)
+    return Home(user_id, project_id, dataset_id, version_id)
+
+
+def a_dataset(
+    session: Any,  # noqa: ANN401
+    project_id: str,
+    user_id: str,
+    *,
+    name: str = "shapes",
+    task: str = "detect",
+    state: VersionState = VersionState.READY,
+) -> tuple[str, str]:
+    dataset_id, version_id = new_id("ds"), new_id("dsv")
+    session.execute(
+        insert(Dataset).values(
+            id=dataset_id,
+            project_id=project_id,
+            owner_id=user_id,
+            name=name,
+            created_at=database_now(),
+        )
+    )
+    ready = state is VersionState.READY
+    session.execute(
+        insert(DatasetVersion).values(
+            id=version_id,
+            dataset_id=dataset_id,
+            number=1,
+            state=state,
+            task=task if ready else None,
+            archive_sha256=SHA,
+            archive_bytes=1,
+            pack_sha256=SHA if ready else None,
+            pack_bytes=1 if ready else None,
+            manifest_digest=SHA if ready else None,
+            classes=["circle", "square"] if ready else None,
+            images={"train": 4, "val": 2} if ready else None,
+            attempt=1,
+            created_at=database_now(),
+        )
+    )
+    return dataset_id, version_id
+
+
+def a_job(database: Database, home: Home, **columns: Any) -> str:  # noqa: ANN401
+    """Add a job; columns beyond those of a queued one are set as given."""
+    job_id = new_id("job")
+    values = {
+        "id": job_id,
+        "project_id": home.project_id,
+        "owner_id": home.user_id,
+        "name": "",
+        "notes": "",
+        "queue": "default",
+        "gpus": None,
+        "priority": 0,
+        "max_restarts": 5,
+        "dataset_id": home.dataset_id,
+        "dataset_version_id": home.version_id,
+        "model": "yolo26n.yaml",
+        "task": "detect",
+        "spec": SPEC,
+        "resolved_spec": SPEC,
+        "spec_version": 1,
+    }
+    later = {name: value for name, value in columns.items() if name not in values}
+    now = {name: value for name, value in columns.items() if name in values}
+    with database.write() as unit:
+        insert_job(unit.session, values | now, {})
+        if later:
+            unit.session.execute(update(Job).where(Job.id == job_id).values(**later))
+    return job_id
+
+
+def job_row(database: Database, job_id: str) -> Job:
+    """Read a job as it stands."""
+    with database.read() as unit:
+        return unit.session.scalars(select(Job).where(Job.id == job_id)).one()

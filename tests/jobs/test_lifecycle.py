@@ -1,0 +1,312 @@
+"""Claims, ends and requests against real databases."""
+
+from datetime import timedelta
+from itertools import count
+
+import pytest
+from sqlalchemy import update
+from sqlalchemy.exc import IntegrityError
+
+from app.artifacts.repository import insert_artifact
+from app.artifacts.tables import ArtifactKind
+from app.core.database import Database
+from app.core.storage import StoredObject
+from app.events.repository import events_after
+from app.jobs.lifecycle import (
+    Applied,
+    AttemptEnd,
+    Fenced,
+    Hold,
+    Refused,
+    SlotOffer,
+    apply_event,
+    claim_job,
+    lock_held,
+    lock_job,
+)
+from app.jobs.repository import attempts_of
+from app.jobs.states import EndReason, JobEvent, JobState, Phase, Request
+from app.jobs.tables import Job
+from tests.jobs.builders import SHA, Home, a_home, a_job, job_row
+
+LEASE = timedelta(seconds=30)
+CPU_SLOT = SlotOffer("wrk_cpu", ("default",), gpus=0)
+GPU_SLOT = SlotOffer("wrk_gpu", ("default",), gpus=1)
+
+
+@pytest.fixture
+def home(database: Database) -> Home:
+    return a_home(database)
+
+
+def claim(database: Database, offer: SlotOffer = CPU_SLOT, rung_for: str | None = None) -> Hold:
+    with database.write() as unit:
+        job = claim_job(unit.session, offer, lease=LEASE, rung_for=rung_for)
+    assert job is not None
+    return Hold(job.id, job.attempt)
+
+
+def end(database: Database, hold: Hold, event: JobEvent, reason: EndReason) -> Applied:
+    with database.write() as unit:
+        job = lock_held(unit.session, hold)
+        applied = apply_event(unit.session, job, event, AttemptEnd(reason, exit_code=1))
+    assert isinstance(applied, Applied)
+    return applied
+
+
+def request(database: Database, job_id: str, event: JobEvent) -> Applied | Refused:
+    with database.write() as unit:
+        job = lock_job(unit.session, Job.id == job_id)
+        assert job is not None
+        return apply_event(unit.session, job, event)
+
+
+class TestClaim:
+    def test_a_claim_starts_an_attempt_under_a_lease(self, database: Database, home: Home) -> None:
+        job_id = a_job(database, home)
+
+        hold = claim(database)
+
+        job = job_row(database, job_id)
+        assert (hold.job_id, hold.attempt) == (job_id, 1)
+        assert (job.state, job.phase, job.worker_id) == (
+            JobState.RUNNING,
+            Phase.PREPARING,
+            CPU_SLOT.worker_id,
+        )
+        assert job.lease_expires_at is not None
+        assert job.started_at is not None
+
+    def test_a_claimed_job_is_not_claimed_again(self, database: Database, home: Home) -> None:
+        a_job(database, home)
+        claim(database)
+
+        with database.write() as unit:
+            second = claim_job(unit.session, GPU_SLOT, lease=LEASE)
+
+        assert second is None
+
+    def test_the_job_that_was_rung_for_goes_first(self, database: Database, home: Home) -> None:
+        a_job(database, home, priority=9)
+        rung = a_job(database, home)
+
+        hold = claim(database, rung_for=rung)
+
+        assert hold.job_id == rung
+
+    def test_without_a_bell_priority_goes_before_age(self, database: Database, home: Home) -> None:
+        oldest = a_job(database, home)
+        urgent = a_job(database, home, priority=1)
+
+        claimed = [claim(database).job_id, claim(database, GPU_SLOT).job_id]
+
+        assert claimed == [urgent, oldest]
+
+    @pytest.mark.parametrize(
+        ("columns", "offer"),
+        [
+            ({"queue": "night"}, CPU_SLOT),
+            ({"gpus": 1}, CPU_SLOT),
+            ({"gpus": 0}, GPU_SLOT),
+            ({"state": JobState.PAUSED}, CPU_SLOT),
+        ],
+        ids=["other-queue", "needs-a-gpu", "wants-a-cpu", "paused"],
+    )
+    def test_a_job_that_is_not_for_the_slot_stays(
+        self, database: Database, home: Home, columns: dict[str, object], offer: SlotOffer
+    ) -> None:
+        job_id = a_job(database, home, **columns)
+
+        with database.write() as unit:
+            claimed = claim_job(unit.session, offer, lease=LEASE, rung_for=job_id)
+
+        assert claimed is None
+
+    def test_a_job_in_back_off_waits(self, database: Database, home: Home) -> None:
+        a_job(database, home, max_restarts=5)
+        hold = claim(database)
+        with database.write() as unit:
+            job = lock_held(unit.session, hold)
+            late = AttemptEnd(EndReason.WORKER_LOST, restart_backoff=timedelta(hours=1))
+            apply_event(unit.session, job, JobEvent.INTERRUPT, late)
+
+        with database.write() as unit:
+            claimed = claim_job(unit.session, CPU_SLOT, lease=LEASE)
+
+        assert claimed is None
+
+
+class TestFence:
+    def test_a_hold_of_an_earlier_attempt_is_fenced(self, database: Database, home: Home) -> None:
+        a_job(database, home)
+        stale = claim(database)
+        end(database, stale, JobEvent.INTERRUPT, EndReason.WORKER_LOST)
+        claim(database)
+
+        with pytest.raises(Fenced), database.write() as unit:
+            lock_held(unit.session, stale)
+
+    def test_a_hold_is_fenced_once_the_job_ended(self, database: Database, home: Home) -> None:
+        a_job(database, home)
+        hold = claim(database)
+        end(database, hold, JobEvent.FINISH, EndReason.SUCCEEDED)
+
+        with pytest.raises(Fenced), database.write() as unit:
+            lock_held(unit.session, hold)
+
+
+class TestEnds:
+    def test_an_interrupted_attempt_requeues_and_is_counted(
+        self, database: Database, home: Home
+    ) -> None:
+        job_id = a_job(database, home)
+        hold = claim(database)
+
+        applied = end(database, hold, JobEvent.INTERRUPT, EndReason.WORKER_LOST)
+
+        job = job_row(database, job_id)
+        assert applied.rings
+        assert (job.state, job.restarts, job.phase, job.lease_expires_at) == (
+            JobState.QUEUED,
+            1,
+            None,
+            None,
+        )
+
+    def test_a_drained_attempt_requeues_uncounted(self, database: Database, home: Home) -> None:
+        job_id = a_job(database, home)
+
+        end(database, claim(database), JobEvent.DRAIN, EndReason.WORKER_DRAINED)
+
+        assert job_row(database, job_id).restarts == 0
+
+    def test_a_crash_loop_ends_with_its_attempts_kept(self, database: Database, home: Home) -> None:
+        job_id = a_job(database, home, max_restarts=2)
+
+        for _ in range(3):
+            end(database, claim(database), JobEvent.INTERRUPT, EndReason.WORKER_LOST)
+
+        job = job_row(database, job_id)
+        with database.read() as unit:
+            reasons = [row.end_reason for row in attempts_of(unit.session, job_id)]
+        assert (job.state, job.end_reason) == (JobState.FAILED, EndReason.RESTARTS_EXHAUSTED)
+        assert reasons == [EndReason.WORKER_LOST] * 3
+
+    def test_a_failure_names_its_reason_message_and_hint(
+        self, database: Database, home: Home
+    ) -> None:
+        job_id = a_job(database, home)
+
+        end(database, claim(database), JobEvent.FAIL, EndReason.OUT_OF_MEMORY)
+
+        job = job_row(database, job_id)
+        assert (job.state, job.end_reason) == (JobState.FAILED, EndReason.OUT_OF_MEMORY)
+        assert job.error_hint == EndReason.OUT_OF_MEMORY.consequence.hint
+        assert job.ended_at is not None
+
+    def test_running_time_adds_up_over_attempts(self, database: Database, home: Home) -> None:
+        job_id = a_job(database, home)
+
+        end(database, claim(database), JobEvent.DRAIN, EndReason.WORKER_DRAINED)
+        first = job_row(database, job_id).ran_seconds
+        end(database, claim(database), JobEvent.FINISH, EndReason.SUCCEEDED)
+
+        assert 0 <= first <= job_row(database, job_id).ran_seconds < LEASE.total_seconds()
+
+
+class TestRequests:
+    def test_cancelling_a_waiting_job_ends_it(self, database: Database, home: Home) -> None:
+        job_id = a_job(database, home)
+
+        request(database, job_id, JobEvent.CANCEL)
+
+        assert job_row(database, job_id).state is JobState.CANCELLED
+
+    def test_cancelling_a_running_job_asks_its_worker(self, database: Database, home: Home) -> None:
+        job_id = a_job(database, home)
+        claim(database)
+
+        request(database, job_id, JobEvent.CANCEL)
+
+        job = job_row(database, job_id)
+        assert (job.state, job.request) == (JobState.RUNNING, Request.CANCEL)
+
+    def test_cancelling_twice_logs_once(self, database: Database, home: Home) -> None:
+        job_id = a_job(database, home)
+        claim(database)
+
+        request(database, job_id, JobEvent.CANCEL)
+        request(database, job_id, JobEvent.CANCEL)
+
+        with database.read() as unit:
+            types = [row.type for row in events_after(unit.session, job_id, seq=0, limit=99)]
+        assert types.count("job.cancel_requested") == 1
+
+    def test_an_ended_job_refuses(self, database: Database, home: Home) -> None:
+        job_id = a_job(database, home)
+        end(database, claim(database), JobEvent.FINISH, EndReason.SUCCEEDED)
+
+        refused = request(database, job_id, JobEvent.CANCEL)
+
+        assert isinstance(refused, Refused)
+
+    def test_a_stop_without_a_checkpoint_has_nothing_to_keep(
+        self, database: Database, home: Home
+    ) -> None:
+        job_id = a_job(database, home)
+
+        assert isinstance(request(database, job_id, JobEvent.STOP), Refused)
+
+    def test_a_stop_of_a_waiting_job_with_a_checkpoint_is_kept_for_its_next_attempt(
+        self, database: Database, home: Home
+    ) -> None:
+        job_id = a_job(database, home)
+        with database.write() as unit:
+            insert_artifact(
+                unit.session,
+                job_id,
+                StoredObject(SHA, 1),
+                attempt=1,
+                kind=ArtifactKind.CHECKPOINT,
+                name="last.pt",
+                epoch=1,
+            )
+
+        request(database, job_id, JobEvent.STOP)
+
+        job = job_row(database, job_id)
+        assert (job.state, job.request) == (JobState.QUEUED, Request.STOP)
+
+
+class TestEventLog:
+    def test_events_are_numbered_without_gaps(self, database: Database, home: Home) -> None:
+        job_id = a_job(database, home)
+        hold = claim(database)
+        request(database, job_id, JobEvent.CANCEL)
+        end(database, hold, JobEvent.LEAVE, EndReason.CANCELLED)
+
+        with database.read() as unit:
+            rows = events_after(unit.session, job_id, seq=0, limit=99)
+
+        # The submitting use case writes number 1.
+        assert [row.seq for row in rows] == [n for n, _ in zip(count(2), rows, strict=False)]
+        assert rows[-1].seq == job_row(database, job_id).last_seq
+
+
+class TestInvariants:
+    @pytest.mark.parametrize(
+        "values",
+        [
+            {"state": JobState.RUNNING},
+            {"phase": Phase.TRAINING},
+            {"request": Request.CANCEL},
+        ],
+        ids=["running-without-lease", "phase-while-queued", "request-while-queued"],
+    )
+    def test_the_database_refuses_what_cannot_be(
+        self, database: Database, home: Home, values: dict[str, object]
+    ) -> None:
+        job_id = a_job(database, home)
+
+        with pytest.raises(IntegrityError), database.write() as unit:
+            unit.session.execute(update(Job).where(Job.id == job_id).values(**values))
