@@ -36,7 +36,7 @@ $(BIN)/uv: Makefile
 	@touch $@
 
 $(STAMP): $(BIN)/uv requirements-dev.txt pyproject.toml
-	$(UV) pip sync --python $(BIN)/python --require-hashes --compile-bytecode requirements-dev.txt
+	$(UV) pip sync --python $(BIN)/python --require-hashes --no-build --compile-bytecode requirements-dev.txt
 	$(UV) pip install --python $(BIN)/python --no-deps --no-build-isolation --editable .
 	@touch $@
 

@@ -6,7 +6,7 @@ ENV UV_COMPILE_BYTECODE_TIMEOUT=900
 WORKDIR /src
 RUN pip install --no-cache-dir uv==0.13.9 && python -m venv /opt/trainyard
 COPY requirements.txt ./
-RUN uv pip install --no-cache --python /opt/trainyard/bin/python --require-hashes --compile-bytecode -r requirements.txt
+RUN uv pip install --no-cache --python /opt/trainyard/bin/python --require-hashes --no-build --compile-bytecode -r requirements.txt
 COPY pyproject.toml README.md LICENSE requirements-dev.txt ./
 COPY alembic alembic
 COPY app app
