@@ -12,6 +12,18 @@ class UnknownModel(Invalid):
         super().__init__(message, errors=[FieldError("/model", "unknown-model", message)])
 
 
+class BadModelName(Invalid):
+    """Weights cannot be brought in under this name."""
+
+    slug, title = "bad-model-name", "Not a name for weights"
+
+
+class UnknownTask(Invalid):
+    """Nothing tells what weights of this name do."""
+
+    slug, title = "unknown-task", "The task is not known"
+
+
 class NotWeights(Invalid):
     """A file brought in as weights cannot be any."""
 

@@ -1,0 +1,185 @@
+"""Bringing weights in: a file of the operator's, or official ones, downloaded by command alone.
+
+Nothing here reads what is inside: only a trainer process unpickles weights, by the safe loader.
+"""
+
+import re
+import tempfile
+from collections.abc import Mapping
+from http.client import HTTPException, HTTPResponse
+from pathlib import Path
+from typing import Final
+from urllib.parse import urlsplit
+from urllib.request import Request, urlopen
+
+from app.core.database import Database
+from app.core.storage import ArtifactStore, sha256_of
+from app.models.architectures import TASK_SUFFIXES, architecture_of_pretrained
+from app.models.digests import OFFICIAL_DIGESTS
+from app.models.errors import (
+    BadModelName,
+    DownloadFailed,
+    ModelNameTaken,
+    NotWeights,
+    UnknownTask,
+    WrongDigest,
+)
+from app.models.repository import NewWeights, insert_model, model_named
+from app.models.tables import Model, ModelSource
+
+NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}\.pt\Z")
+"""What the `model` of a job spec can name."""
+ZIP_MAGIC: Final = b"PK\x03\x04"
+PIECE_BYTES: Final = 1024 * 1024
+MAX_BYTES: Final = 8 * 1024**3
+SILENCE_SECONDS: Final = 30.0
+
+
+def add_model(
+    database: Database,
+    store: ArtifactStore,
+    *,
+    file: Path,
+    name: str | None = None,
+    task: str | None = None,
+) -> Model:
+    """Keep a weights file under a name, for the whole instance; the same again changes nothing.
+
+    Args:
+        database: where the name is written.
+        store: where the bytes are kept.
+        file: what `torch.save` wrote (its zip form); it is not opened further than its first bytes.
+        name: as jobs give it, ending in `.pt`; default: the file's name.
+        task: what the weights do; default: what the official weights of that name do.
+
+    Raises:
+        BadModelName: the name is none that a job could give.
+        UnknownTask: no task is given, and the name tells none.
+        NotWeights: the file is missing, or no weights file.
+        ModelNameTaken: other weights have the name.
+    """
+    name = _checked_name(name or file.name)
+    task = _checked_task(name, task)
+    _check_weights(file)
+    return _keep(database, store, file, name=name, task=task, source=ModelSource.FILE)
+
+
+def add_official(
+    database: Database,
+    store: ArtifactStore,
+    *,
+    name: str,
+    base_url: str,
+    digests: Mapping[str, str] = OFFICIAL_DIGESTS,
+) -> Model:
+    """Download official weights, once: those that are here already are not asked for again.
+
+    Args:
+        database: where the name is written.
+        store: where the bytes are kept.
+        name: such as `yolo26n.pt`.
+        base_url: the folder on a web server that holds the file.
+        digests: SHA-256 (hex) by name, as far as known.
+
+    Raises:
+        BadModelName: there are no official weights of this name.
+        DownloadFailed: the server is out of reach, refuses, or the answer was cut.
+        WrongDigest: the bytes are not those that are known under the name.
+        NotWeights: what came is no weights file.
+    """
+    shipped = architecture_of_pretrained(name)
+    if shipped is None:
+        raise BadModelName(f"There are no official weights named {name}; try yolo26n.pt.")
+    present = _present(database, name)
+    if present is not None:
+        return present
+    with tempfile.TemporaryDirectory(prefix="trainyard-models-") as directory:
+        file = Path(directory) / name
+        _download(f"{base_url.rstrip('/')}/{name}", file)
+        _check_digest(name, file, digests)
+        _check_weights(file)
+        return _keep(
+            database, store, file, name=name, task=shipped.task, source=ModelSource.OFFICIAL
+        )
+
+
+def _checked_name(name: str) -> str:
+    if NAME.match(name) is None:
+        raise BadModelName(
+            "A model's name has letters, digits and ._- only and ends in .pt, as my-weights.pt."
+        )
+    return name
+
+
+def _checked_task(name: str, task: str | None) -> str:
+    shipped = architecture_of_pretrained(name)
+    chosen = task or (shipped.task if shipped else None)
+    if chosen not in TASK_SUFFIXES:
+        raise UnknownTask(f"Say what {name} does: --task {' | '.join(TASK_SUFFIXES)}.")
+    return chosen
+
+
+def _check_weights(file: Path) -> None:
+    try:
+        with file.open("rb") as opened:
+            begins = opened.read(len(ZIP_MAGIC))
+    except OSError as error:
+        raise NotWeights(f"{file.name} cannot be read: {error.strerror}.") from error
+    if begins != ZIP_MAGIC:
+        raise NotWeights(f"{file.name} is not what torch.save writes (a zip archive).")
+
+
+def _check_digest(name: str, file: Path, digests: Mapping[str, str]) -> None:
+    received, _ = sha256_of(file)
+    expected = digests.get(name, received)
+    if received != expected:
+        raise WrongDigest(name, expected=expected, received=received)
+
+
+def _keep(
+    database: Database,
+    store: ArtifactStore,
+    file: Path,
+    *,
+    name: str,
+    task: str,
+    source: ModelSource,
+) -> Model:
+    stored = store.put_file(file)
+    with database.write() as unit:
+        present = model_named(unit.session, (), name)
+        if present is None:
+            weights = NewWeights(name, task, source, stored.sha256, stored.size_bytes)
+            return insert_model(unit.session, weights)
+    if present.sha256 != stored.sha256:
+        raise ModelNameTaken(name)
+    return present
+
+
+def _present(database: Database, name: str) -> Model | None:
+    with database.read() as unit:
+        return model_named(unit.session, (), name)
+
+
+def _download(url: str, to: Path) -> None:
+    if urlsplit(url).scheme not in {"http", "https"}:
+        raise DownloadFailed(f"{url} is no http(s) address; set TRAINYARD_MODELS_BASE_URL.")
+    request = Request(url, headers={"User-Agent": "trainyard"})  # noqa: S310 -- checked above
+    try:
+        with urlopen(request, timeout=SILENCE_SECONDS) as response:  # noqa: S310 -- checked above
+            _save_whole(url, response, to)
+    except (OSError, HTTPException) as error:
+        raise DownloadFailed(f"{url} could not be fetched: {error}.") from error
+
+
+def _save_whole(url: str, response: HTTPResponse, to: Path) -> None:
+    announced = response.headers.get("Content-Length", "")
+    if not announced.isdigit() or int(announced) > MAX_BYTES:
+        raise DownloadFailed(f"{url} does not say its size, or is larger than any weights.")
+    received = 0
+    with to.open("wb") as file:
+        while piece := response.read(PIECE_BYTES):
+            received += len(piece)
+            file.write(piece)
+    if received != int(announced):
+        raise DownloadFailed(f"{url} was cut after {received} of {announced} bytes; try again.")

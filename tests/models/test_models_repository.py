@@ -1,0 +1,97 @@
+import pytest
+from sqlalchemy import insert
+
+from app.accounts.tables import Project
+from app.core.database import Database, database_now
+from app.models.errors import ModelNameTaken, UnknownModel
+from app.models.repository import (
+    NewWeights,
+    ResolvedModel,
+    insert_model,
+    models_after,
+    resolve_model,
+)
+from app.models.tables import Model, ModelSource
+
+pytestmark = pytest.mark.integration
+
+SHA256 = "ab" * 32
+
+
+def add(database: Database, name: str, *, project_id: str | None = None) -> Model:
+    with database.write() as unit:
+        weights = NewWeights(name, "detect", ModelSource.FILE, SHA256, 10, project_id)
+        return insert_model(unit.session, weights)
+
+
+def a_project(database: Database, name: str) -> str:
+    with database.write() as unit:
+        row = {"id": f"prj_{name}", "name": name, "created_at": database_now()}
+        unit.session.execute(insert(Project).values(row))
+    return f"prj_{name}"
+
+
+def names_after(database: Database, name: str, *, limit: int = 10) -> list[str]:
+    with database.read() as unit:
+        found = models_after(unit.session, (), name=name, task=None, limit=limit)
+        return [model.name for model in found]
+
+
+class TestResolveModel:
+    def test_an_architecture_needs_no_bytes(self, database: Database) -> None:
+        with database.read() as unit:
+            found = resolve_model(unit.session, (), "yolo26n-pose.yaml")
+
+        assert found == ResolvedModel("architecture", "yolo26n-pose.yaml", "pose", None)
+
+    @pytest.mark.parametrize(
+        "reference", ["yolo99n.yaml", "yolo26n.pt", "ours.pt", "mdl_01JD0000000000000000000000"]
+    )
+    def test_what_is_not_there_is_refused_at_the_model_field(
+        self, database: Database, reference: str
+    ) -> None:
+        with database.read() as unit, pytest.raises(UnknownModel) as refusal:
+            resolve_model(unit.session, (), reference)
+
+        assert [error.pointer for error in refusal.value.errors] == ["/model"]
+
+    def test_absent_official_weights_are_refused_with_the_command_that_brings_them(
+        self, database: Database
+    ) -> None:
+        with database.read() as unit, pytest.raises(UnknownModel) as refusal:
+            resolve_model(unit.session, (), "yolo26n.pt")
+
+        assert "trainyard models add --official yolo26n.pt" in refusal.value.detail
+
+    def test_weights_of_a_project_are_its_own(self, database: Database) -> None:
+        ours, theirs = a_project(database, "ours"), a_project(database, "theirs")
+        add(database, "ours.pt", project_id=ours)
+
+        with database.read() as unit:
+            assert resolve_model(unit.session, {ours}, "ours.pt").sha256 == SHA256
+            with pytest.raises(UnknownModel):
+                resolve_model(unit.session, {theirs}, "ours.pt")
+
+    def test_a_name_is_taken_once(self, database: Database) -> None:
+        add(database, "ours.pt")
+
+        with pytest.raises(ModelNameTaken):
+            add(database, "ours.pt")
+
+
+class TestModelsAfter:
+    def test_names_come_in_the_order_of_their_bytes_on_every_database(
+        self, database: Database
+    ) -> None:
+        for name in ("b.pt", "B.pt", "a-b.pt", "a.pt", "aa.pt"):
+            add(database, name)
+
+        assert names_after(database, "") == ["B.pt", "a-b.pt", "a.pt", "aa.pt", "b.pt"]
+
+    def test_pages_lose_nothing(self, database: Database) -> None:
+        for name in ("b.pt", "B.pt", "a-b.pt"):
+            add(database, name)
+
+        first = names_after(database, "", limit=2)
+
+        assert first + names_after(database, first[-1], limit=2) == ["B.pt", "a-b.pt", "b.pt"]
