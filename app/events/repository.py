@@ -10,7 +10,7 @@ from app.core.database import database_now
 from app.events.tables import EventRow, Level
 
 
-def append_event(  # noqa: PLR0913 -- the columns of the row
+def append_event(
     session: Session,
     job_id: str,
     seq: int,

@@ -24,9 +24,7 @@ class EventRow(Base):
 
     __tablename__ = "events"
 
-    job_id: Mapped[str] = mapped_column(
-        ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True
-    )
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
     seq: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     level: Mapped[Level] = mapped_column(checked_enum(Level, "level"))
     type: Mapped[str] = mapped_column(String(80))

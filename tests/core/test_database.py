@@ -61,9 +61,13 @@ class TestWrite:
     def test_a_rollback_drops_the_callbacks(self, database: Database) -> None:
         rung: list[str] = []
 
-        with pytest.raises(IntegrityError), database.write() as unit:
-            unit.after_commit(lambda: rung.append("bell"))
-            unit.session.execute(insert(Project), [a_row(None)])
+        def ring_and_fail() -> None:
+            with database.write() as unit:
+                unit.after_commit(lambda: rung.append("bell"))
+                unit.session.execute(insert(Project), [a_row(None)])
+
+        with pytest.raises(IntegrityError):
+            ring_and_fail()
 
         assert rung == []
 
