@@ -1,0 +1,166 @@
+"""The migrations make what the tables say, forward and back, on both databases."""
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+from alembic import command
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import Connection, create_engine, inspect, text
+
+from app.core import migrations
+from app.core.database import Database
+from app.tables import METADATA
+
+pytestmark = pytest.mark.integration
+
+MIGRATE = "import sys; from app.core.migrations import upgrade; upgrade(sys.argv[1])"
+PROCESSES = 2
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def empty_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """The URL of a database without any table."""
+    if request.param == "sqlite":
+        yield f"sqlite:///{tmp_path}/empty.db"
+        return
+    server = request.getfixturevalue("postgres_server")
+    name = f"empty_{uuid4().hex[:12]}"
+    engine = create_engine(server, isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        connection.execute(text(f'CREATE DATABASE "{name}"'))
+        yield server.set(database=name).render_as_string(hide_password=False)
+        connection.execute(text(f'DROP DATABASE "{name}" WITH (FORCE)'))
+    engine.dispose()
+
+
+def reflected(url: str) -> dict[str, dict[str, object]]:
+    """Reads back all that a database says of its tables."""
+    database = Database(url, pool_size=1)
+    with database.engine.connect() as connection:
+        found = {name: description_of(connection, name) for name in table_names(connection)}
+    database.dispose()
+    return found
+
+
+def table_names(connection: Connection) -> set[str]:
+    return set(inspect(connection).get_table_names()) - {"alembic_version"}
+
+
+def description_of(connection: Connection, table: str) -> dict[str, object]:
+    """What the database knows of a table, in an order of its own."""
+    look = inspect(connection)
+    return {
+        "columns": sorted(
+            (column["name"], str(column["type"]), column["nullable"], str(column["default"]))
+            for column in look.get_columns(table)
+        ),
+        "primary key": look.get_pk_constraint(table),
+        "checks": sorted((c["name"], c["sqltext"]) for c in look.get_check_constraints(table)),
+        "unique": sorted(
+            (c["name"], c["column_names"]) for c in look.get_unique_constraints(table)
+        ),
+        "foreign keys": sorted(
+            (key["name"], key["constrained_columns"], key["referred_table"], str(key["options"]))
+            for key in look.get_foreign_keys(table)
+        ),
+        "indexes": sorted(
+            (
+                str(index["name"]),
+                index["column_names"],
+                index["unique"],
+                [f"{key}={value}" for key, value in index.get("dialect_options", {}).items()],
+            )
+            for index in look.get_indexes(table)
+        ),
+    }
+
+
+def take_down(url: str, revision: str) -> None:
+    with migrations._migrating_connection(url) as connection:
+        command.downgrade(migrations._config(connection), revision)
+
+
+class TestUpgrade:
+    def test_leaves_nothing_for_autogenerate_to_find(self, empty_url: str) -> None:
+        migrations.upgrade(empty_url)
+
+        database = Database(empty_url, pool_size=1)
+        with database.engine.connect() as connection:
+            context = MigrationContext.configure(connection, opts={"compare_type": True})
+            assert compare_metadata(context, METADATA) == []
+        database.dispose()
+
+    def test_makes_what_the_tables_themselves_would_make(self, empty_url: str) -> None:
+        database = Database(empty_url, pool_size=1)
+        METADATA.create_all(database.engine)
+        by_the_tables = reflected(empty_url)
+        METADATA.drop_all(database.engine)
+        database.dispose()
+
+        migrations.upgrade(empty_url)
+
+        assert reflected(empty_url) == by_the_tables
+
+    def test_can_be_taken_back_and_done_again(self, empty_url: str) -> None:
+        migrations.upgrade(empty_url)
+        first = reflected(empty_url)
+
+        take_down(empty_url, "base")
+        without = reflected(empty_url)
+        migrations.upgrade(empty_url)
+
+        assert (without, reflected(empty_url)) == ({}, first)
+
+    def test_a_second_time_changes_nothing(self, empty_url: str) -> None:
+        first = migrations.upgrade(empty_url)
+
+        assert migrations.upgrade(empty_url) == first
+
+    def test_by_two_processes_at_once_is_done_once(self, empty_url: str) -> None:
+        started = [
+            subprocess.Popen([sys.executable, "-c", MIGRATE, empty_url]) for _ in range(PROCESSES)
+        ]
+
+        assert [process.wait(60) for process in started] == [0] * PROCESSES
+
+    def test_a_database_of_a_later_release_is_left_alone(self, empty_url: str) -> None:
+        migrations.upgrade(empty_url)
+        database = Database(empty_url, pool_size=1)
+        with database.write() as unit:
+            unit.session.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+        database.dispose()
+
+        with pytest.raises(migrations.SchemaIsNewer):
+            migrations.upgrade(empty_url)
+
+    def test_a_failing_migration_leaves_nothing_half_done(self, empty_url: str) -> None:
+        database = Database(empty_url, pool_size=1)
+        with database.write() as unit:  # the last table of the migration is there already
+            unit.session.execute(text("CREATE TABLE log_chunks (job_id VARCHAR(40))"))
+        database.dispose()
+
+        with pytest.raises(Exception, match="log_chunks"):
+            migrations.upgrade(empty_url)
+
+        assert reflected(empty_url).keys() == {"log_chunks"}
+
+
+class TestIsCurrent:
+    def test_follows_the_migration(self, empty_url: str) -> None:
+        database = Database(empty_url, pool_size=1)
+        before = migrations.is_current(database)
+
+        migrations.upgrade(empty_url)
+
+        assert (before, migrations.is_current(database)) == (False, True)
+        database.dispose()
+
+
+class TestScripts:
+    def test_there_is_one_head(self) -> None:
+        assert len(migrations._scripts().get_heads()) == 1
