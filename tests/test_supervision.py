@@ -1,0 +1,183 @@
+"""Children are started again when they die, with growing pauses, and all are gone after a stop."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from textwrap import dedent
+
+import pytest
+
+from app.supervision import LONGEST_PAUSE_SECONDS, STEADY_SECONDS, next_pause
+from tests.waiting import eventually
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+
+SUPERVISED = """
+import os, sys
+from pathlib import Path
+from app import supervision
+from app.supervision import ProcessChild, StopSignals, Supervisor
+
+supervision.STOP_SECONDS = 15
+folder = Path(sys.argv[1])
+program = [sys.executable, "-c", (folder / "child.py").read_text()]
+children = [ProcessChild(name, [*program, str(folder), name], os.environ) for name in sys.argv[2:]]
+signals = StopSignals()
+with signals.installed():
+    sys.exit(Supervisor(children, signals).run(lambda: None))
+"""
+
+STEADY_CHILD = """
+import os, signal, sys
+from pathlib import Path
+folder, name = Path(sys.argv[1]), sys.argv[2]
+def leave(*_):
+    with open(folder / "stopped", "a") as file:
+        file.write(name + " ")
+    sys.exit(0)
+signal.signal(signal.SIGTERM, leave)
+with open(folder / f"{name}.starts", "a") as file:
+    file.write(f"{os.getpid()}\\n")
+while True:
+    signal.pause()
+"""
+
+DEAF_CHILD = STEADY_CHILD.replace("leave)", "signal.SIG_IGN)")
+
+MISCONFIGURED_CHILD = "import sys; sys.exit(78)"
+
+FORKING_CHILD = STEADY_CHILD.replace(
+    "while True:",
+    dedent(
+        """
+        if os.fork() == 0:
+            os.setsid()
+            (folder / "grandchild").write_text(str(os.getpid()))
+            while True: signal.pause()
+        while True:"""
+    ),
+)
+
+
+class Run:
+    """A supervisor in a process of its own, and what its children wrote."""
+
+    def __init__(self, folder: Path, child: str, names: list[str]) -> None:
+        (folder / "child.py").write_text(child)
+        self.folder = folder
+        self.process = subprocess.Popen([sys.executable, "-c", SUPERVISED, str(folder), *names])
+
+    def starts(self, name: str) -> list[int]:
+        path = self.folder / f"{name}.starts"
+        return [int(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+    def started(self, name: str, times: int = 1) -> int:
+        """Wait until the child has been started so often; return its process id."""
+        eventually(lambda: len(self.starts(name)) >= times, within=20)
+        return self.starts(name)[-1]
+
+
+def is_running(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()[0] != b"Z"
+    except FileNotFoundError:
+        return False
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Iterator[Callable[..., Run]]:
+    runs = []
+
+    def start(child: str, *names: str) -> Run:
+        runs.append(Run(tmp_path, child, list(names)))
+        return runs[-1]
+
+    yield start
+    for each in runs:
+        each.process.kill()
+        each.process.wait()
+
+
+@pytest.mark.unit
+class TestNextPause:
+    def test_doubles_up_to_half_a_minute(self) -> None:
+        pauses = [next_pause(None, lived_seconds=0)]
+
+        while pauses[-1] < LONGEST_PAUSE_SECONDS:
+            pauses.append(next_pause(pauses[-1], lived_seconds=1))
+
+        assert pauses == [0.5, 1, 2, 4, 8, 16, 30]
+
+    def test_begins_anew_after_a_minute_of_life(self) -> None:
+        assert next_pause(16, lived_seconds=STEADY_SECONDS) == 0.5
+
+
+@pytest.mark.integration
+class TestSupervisor:
+    def test_starts_a_dead_child_again_and_leaves_the_others_alone(
+        self, run: Callable[..., Run]
+    ) -> None:
+        supervisor = run(STEADY_CHILD, "first", "second")
+        supervisor.started("second")
+        first = supervisor.started("first")
+
+        os.kill(first, signal.SIGKILL)
+
+        assert supervisor.started("first", times=2) != first
+        assert len(supervisor.starts("second")) == 1
+
+    @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+    def test_stops_the_last_started_first_and_ends_with_0(
+        self, run: Callable[..., Run], signum: signal.Signals
+    ) -> None:
+        supervisor = run(STEADY_CHILD, "first", "second", "third")
+        pids = [supervisor.started(name) for name in ("first", "second", "third")]
+
+        supervisor.process.send_signal(signum)
+
+        assert supervisor.process.wait(10) == 0
+        assert (supervisor.folder / "stopped").read_text() == "third second first "
+        assert not any(map(is_running, pids))
+
+    def test_a_second_signal_kills_what_does_not_stop(self, run: Callable[..., Run]) -> None:
+        supervisor = run(DEAF_CHILD, "deaf")
+        pid = supervisor.started("deaf")
+        supervisor.process.send_signal(signal.SIGINT)
+        with pytest.raises(subprocess.TimeoutExpired):
+            supervisor.process.wait(0.5)
+
+        supervisor.process.send_signal(signal.SIGINT)
+
+        assert supervisor.process.wait(5) == 0
+        assert not is_running(pid)
+
+    def test_what_a_dead_child_left_behind_is_gone_after_the_stop(
+        self, run: Callable[..., Run]
+    ) -> None:
+        supervisor = run(FORKING_CHILD, "parent")
+        parent = supervisor.started("parent")
+        note = supervisor.folder / "grandchild"
+        grandchild = int(eventually(lambda: note.exists() and note.read_text(), within=5))
+        os.kill(parent, signal.SIGKILL)
+        supervisor.started("parent", times=2)
+
+        supervisor.process.terminate()
+
+        assert supervisor.process.wait(10) == 0
+        assert not is_running(grandchild)
+
+    def test_children_die_with_a_supervisor_that_is_killed(self, run: Callable[..., Run]) -> None:
+        supervisor = run(DEAF_CHILD, "deaf")
+        pid = supervisor.started("deaf")
+
+        supervisor.process.kill()
+
+        eventually(lambda: not is_running(pid), within=5)
+
+    def test_a_child_with_a_bad_configuration_ends_the_run(self, run: Callable[..., Run]) -> None:
+        supervisor = run(MISCONFIGURED_CHILD, "misconfigured")
+
+        assert supervisor.process.wait(10) == 78
