@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -18,10 +19,15 @@ print(json.dumps([name for name in sys.argv[2:] if name in sys.modules]))
 
 START_SERVER = """
 import json, sys
+from starlette.testclient import TestClient
+from app.core.migrations import upgrade
 from app.main import create_app
 from app.settings import Settings
-create_app(Settings(home=sys.argv[1]))
-print(json.dumps([name for name in sys.argv[2:] if name in sys.modules]))
+settings = Settings(home=sys.argv[1], broker_url="redis://127.0.0.1:9")
+upgrade(settings.effective_database_url)
+with TestClient(create_app(settings), base_url="http://127.0.0.1") as client:
+    client.get("/livez").raise_for_status()
+    print(json.dumps([name for name in sys.argv[2:] if name in sys.modules]))
 """
 
 
@@ -56,7 +62,7 @@ class TestBoundaries:
     def test_torch_and_ultralytics_stay_out_of(self, module: str) -> None:
         assert loaded_by(PROGRAM, module, *HEAVY) == []
 
-    def test_a_server_that_stands_has_loaded_neither(self, tmp_path: object) -> None:
+    def test_a_server_that_answers_has_loaded_neither(self, tmp_path: Path) -> None:
         assert loaded_by(START_SERVER, str(tmp_path), *HEAVY) == []
 
     def test_the_spec_loads_no_library_of_the_server(self) -> None:
