@@ -1,0 +1,109 @@
+"""Checkpoints that are whole at every moment, say nothing of this machine, and are handed over.
+
+Ultralytics truncates and then writes (8.4.190, trainer.py:832): a kill in between would leave half
+a file.
+"""
+
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path, PosixPath
+from typing import Any, Final
+
+from worker.trainer.protocol import CheckpointEvent
+from worker.trainer.run import Composed
+
+OUTBOX: Final = "outbox"
+
+
+class AtomicPath(PosixPath):
+    """A path whose `write_bytes` replaces the file at once, durably; readers never see a part."""
+
+    def write_bytes(self, data: Any) -> int:  # noqa: ANN401 - any buffer, as Path.write_bytes takes
+        fresh = self.with_name(f"{self.name}.tmp")
+        with open(fresh, "wb") as file:  # noqa: PTH123 - fresh.open() would do, but write_bytes is ours
+            written = file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(fresh, self)  # noqa: PTH105 - keeps AtomicPath free of recursion
+        return written
+
+
+class Checkpoints(Composed):
+    """Writes checkpoints atomically, without paths, and links them into the outbox.
+
+    Overrides `__init__` (after super), `save_model` (around it) and `run_callbacks` (after it, so
+    that the epoch's own event precedes). Adds nothing to a checkpoint; the same on a resume.
+    """
+
+    def __init__(self, *, overrides: dict[str, object]) -> None:
+        super().__init__(overrides=overrides)
+        self.wdir = AtomicPath(self.wdir)
+        self.last, self.best = self.wdir / "last.pt", self.wdir / "best.pt"
+
+    def save_model(self) -> bool:
+        # The model and its EMA share `args` with the trainer (detect/train.py:143, trainer.py:649).
+        with _replaced(self.args, portable_values(vars(self.args), self.run.job.model.name)):
+            return super().save_model()
+
+    def run_callbacks(self, event: str) -> None:
+        super().run_callbacks(event)
+        if event == "on_fit_epoch_end" and not self.finalizing:
+            self._hand_over()
+
+    def _hand_over(self) -> None:
+        epoch = self.epoch + 1
+        has_new_best = self.best_fitness == self.fitness and self.best.exists()
+        self.run.pipe.emit(
+            CheckpointEvent(
+                epoch=epoch,
+                files={
+                    "last.pt": self._link(self.last, epoch),
+                    "best.pt": self._link(self.best, epoch) if has_new_best else None,
+                    "results.csv": self._copy(self.csv, epoch),
+                },
+            )
+        )
+
+    def _link(self, file: Path, epoch: int) -> str:
+        target = self._in_outbox(file.name, epoch)
+        os.link(file, target)
+        return str(target.relative_to(self.save_dir))
+
+    def _copy(self, file: Path, epoch: int) -> str:
+        target = self._in_outbox(file.name, epoch)
+        shutil.copyfile(file, target)  # a link would go on growing
+        return str(target.relative_to(self.save_dir))
+
+    def _in_outbox(self, name: str, epoch: int) -> Path:
+        outbox = Path(self.save_dir) / OUTBOX
+        outbox.mkdir(exist_ok=True)
+        target = outbox / f"{epoch:06d}-{name}"
+        target.unlink(missing_ok=True)
+        return target
+
+
+def portable_values(args: Mapping[str, Any], model_name: str) -> dict[str, Any]:
+    """Return replacements for those training arguments that name places on this machine.
+
+    What remains can still be resumed from: a resume states model, data and save_dir anew.
+    """
+    return {
+        "data": Path(str(args["data"])).name,
+        "model": model_name,
+        "save_dir": None,
+        "project": None,
+        "name": None,
+        "resume": False,
+    }
+
+
+@contextmanager
+def _replaced(target: object, values: Mapping[str, Any]) -> Iterator[None]:
+    before = {name: getattr(target, name) for name in values}
+    vars(target).update(values)
+    try:
+        yield
+    finally:
+        vars(target).update(before)

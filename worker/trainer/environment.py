@@ -1,0 +1,99 @@
+"""The clean environment of a trainer process, and the Ultralytics configuration that it reads.
+
+Nothing is inherited but a short list; nothing in it lets Ultralytics reach the network.
+"""
+
+import importlib.util
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+INHERITED: Final = ("PATH", "LD_LIBRARY_PATH", "TZ", "NVIDIA_DRIVER_CAPABILITIES", "MPLCONFIGDIR")
+SETTINGS_VERSION: Final = "0.0.8"
+FONTS: Final = ("Arial.ttf", "Arial.Unicode.ttf")
+INTEGRATIONS: Final = ("clearml", "comet", "dvc", "mlflow", "raytune", "tensorboard", "wandb")
+
+# multiprocessing appends up to 34 characters to TMPDIR; a unix socket's path ends at 107.
+_LONGEST_TMPDIR: Final = 70
+_OFFLINE: Final = {
+    "YOLO_OFFLINE": "true",
+    "YOLO_AUTOINSTALL": "false",
+    "ULTRALYTICS_SAFE_LOAD": "true",
+    "NO_ALBUMENTATIONS_UPDATE": "1",
+    "MPLBACKEND": "Agg",
+    "LANG": "C.UTF-8",
+    "PYTHONUNBUFFERED": "1",
+    "PYTHONSAFEPATH": "1",
+}
+
+
+def trainer_environment(
+    job_directory: Path, *, gpu: str | None, base: Mapping[str, str]
+) -> dict[str, str]:
+    """Return the environment of a job's trainer process, and write what it points to.
+
+    Args:
+        job_directory: the attempt's own folder, private to it; becomes HOME, and holds `config/`.
+        gpu: what CUDA_VISIBLE_DEVICES shall name; None hides all GPUs.
+        base: the environment of the worker; all but a short list is left behind.
+
+    Raises:
+        FileNotFoundError: matplotlib, whose font stands in for Ultralytics', is not installed.
+    """
+    config = job_directory / "config"
+    _write_config(config / "Ultralytics")
+    return {
+        "MPLCONFIGDIR": str(_matplotlib_cache(job_directory, base)),
+        **{name: base[name] for name in INHERITED if name in base},
+        **_OFFLINE,
+        "HOME": str(job_directory),
+        "TMPDIR": str(_short_enough(job_directory)),
+        "YOLO_CONFIG_DIR": str(config),
+        "CUDA_VISIBLE_DEVICES": gpu or "",
+    }
+
+
+def ultralytics_settings(config: Path) -> dict[str, object]:
+    """Return a complete settings.json: with a key missing Ultralytics would write its defaults."""
+    return {
+        "settings_version": SETTINGS_VERSION,
+        "datasets_dir": str(config / "datasets"),
+        "weights_dir": str(config / "weights"),
+        "runs_dir": str(config / "runs"),
+        "uuid": "0" * 64,
+        "sync": False,
+        "api_key": "",
+        "openai_api_key": "",
+        **dict.fromkeys(INTEGRATIONS, False),
+        "vscode_msg": False,
+        "openvino_msg": False,
+    }
+
+
+def _write_config(config: Path) -> None:
+    config.mkdir(parents=True, exist_ok=True)
+    settings = json.dumps(ultralytics_settings(config), indent=2)
+    (config / "settings.json").write_text(settings, encoding="utf-8")
+    font = _a_font()
+    for name in FONTS:
+        (config / name).unlink(missing_ok=True)
+        (config / name).symlink_to(font)
+
+
+def _a_font() -> Path:
+    found = importlib.util.find_spec("matplotlib")
+    if found is None or found.origin is None:
+        raise FileNotFoundError("matplotlib, which Ultralytics draws with, is not installed.")
+    return Path(found.origin).parent / "mpl-data" / "fonts" / "ttf" / "DejaVuSans.ttf"
+
+
+def _matplotlib_cache(job_directory: Path, base: Mapping[str, str]) -> Path:
+    """Return a folder that outlives the job: listing the machine's fonts takes two seconds."""
+    cache = base.get("XDG_CACHE_HOME") or (base["HOME"] + "/.cache" if base.get("HOME") else "")
+    return Path(cache) / "trainyard" / "matplotlib" if cache else job_directory / "matplotlib"
+
+
+def _short_enough(directory: Path) -> Path:
+    return directory if len(os.fsencode(directory)) <= _LONGEST_TMPDIR else Path("/tmp")  # noqa: S108 - the only short one

@@ -1,0 +1,128 @@
+"""Why a training fails: errors with a code and a hint, and how others' exceptions become them.
+
+Free of torch, since importing torch is one of the things that can fail.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import ClassVar, Final
+
+from worker.trainer.protocol import ErrorCode, ExitCode
+
+
+class TrainerError(Exception):
+    """Base of failures that have a name; its text is for the person who reads the job."""
+
+    exit_code: ClassVar[ExitCode] = ExitCode.BUG
+    code: ClassVar[ErrorCode] = "trainer_bug"
+    hint: ClassVar[str] = "Please report this with the job's log."
+
+
+class BadData(TrainerError):
+    """The data set cannot be trained on."""
+
+    exit_code = ExitCode.BAD_DATA
+    code = "bad_data"
+    hint = "Look at the data set's report and at the job's log, and upload a corrected data set."
+
+
+class BadSpec(TrainerError):
+    """The arguments do not fit together, or not with this data set."""
+
+    exit_code = ExitCode.BAD_SPEC
+    code = "bad_spec"
+    hint = "Change the argument that the message names."
+
+
+class BadWeights(TrainerError):
+    """The weights to start from cannot be read, or are for another task."""
+
+    exit_code = ExitCode.BAD_WEIGHTS
+    code = "bad_weights"
+    hint = "Start from another model; only Ultralytics checkpoints of the job's task can be used."
+
+
+class OutOfMemory(TrainerError):
+    """An allocation failed."""
+
+    exit_code = ExitCode.OUT_OF_MEMORY
+    code = "out_of_memory"
+    hint = "Use a smaller batch, a smaller imgsz or a smaller model, or cache: false."
+
+
+class Diverged(TrainerError):
+    """Losses stayed NaN or infinite although the last checkpoint was restored repeatedly."""
+
+    exit_code = ExitCode.DIVERGED
+    code = "diverged"
+    hint = "Lower lr0, or use optimizer AdamW and some warmup_epochs."
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """What the process says and how it leaves."""
+
+    exit_code: ExitCode
+    code: ErrorCode
+    message: str
+    hint: str
+
+
+_OUT_OF_MEMORY_TYPES: Final = frozenset({"MemoryError", "OutOfMemoryError"})
+_OUT_OF_MEMORY_TEXTS: Final = (
+    "out of memory",
+    "can't allocate memory",
+    "cannot allocate memory",
+    "defaultcpuallocator",
+    "insufficient memory",  # OpenCV
+    "failed to map segment",  # the loader of shared libraries
+    "can't start new thread",  # no room for its stack
+)
+_PATH: Final = re.compile(r"(?<![\w:/.])/(?:[^\s'\":,;()\[\]]+/)+(?=[^\s'\":,;()\[\]/]*)")
+_MAX_MESSAGE: Final = 500
+
+
+def diagnose(error: BaseException) -> Diagnosis:
+    """Name an exception. What is not known by type or text is a bug of ours."""
+    if is_out_of_memory(error):
+        return _diagnosis(OutOfMemory, f"Memory ran out: {_first_line(error)}")
+    named = next((each for each in _chain(error) if isinstance(each, TrainerError)), None)
+    if named is not None:
+        return _diagnosis(type(named), _first_line(named))
+    return _diagnosis(TrainerError, f"{type(error).__name__}: {_first_line(error)}")
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Tell by type and by text, of the exception and of those it was raised from."""
+    return any(_says_out_of_memory(each) for each in _chain(error))
+
+
+def without_paths(text: str) -> str:
+    """Return the text with the folders of absolute paths left out, and names kept."""
+    return _PATH.sub("", text)
+
+
+def _says_out_of_memory(error: BaseException) -> bool:
+    if any(kind.__name__ in _OUT_OF_MEMORY_TYPES for kind in type(error).__mro__):
+        return True
+    said = str(error).lower()
+    return any(text in said for text in _OUT_OF_MEMORY_TEXTS)
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    seen: set[int] = set()
+    current: BaseException | None = error
+    while current is not None and id(current) not in seen:
+        seen.add(id(current))
+        yield current
+        current = current.__cause__ or current.__context__
+
+
+def _first_line(error: BaseException) -> str:
+    line = next(iter(str(error).strip().splitlines()), "")
+    return without_paths(line)[:_MAX_MESSAGE]
+
+
+def _diagnosis(kind: type[TrainerError], message: str) -> Diagnosis:
+    return Diagnosis(kind.exit_code, kind.code, message, kind.hint)

@@ -1,0 +1,101 @@
+"""After the last epoch: strip, evaluate best.pt, and list what is to be kept.
+
+Works on copies in `final/`, so that it can be killed anywhere and done again.
+"""
+
+import shutil
+import threading
+from pathlib import Path
+from typing import Final
+
+import yaml
+
+from worker.trainer.checkpoints import portable_values
+from worker.trainer.events import finite
+from worker.trainer.protocol import Artifact, ArtifactKind, FinalEvent, PhaseEvent
+from worker.trainer.run import Composed
+from worker.trainer.upstream import epoch_of_checkpoint
+
+FINAL: Final = "final"
+
+
+class Finalizing(Composed):
+    """Ultralytics' final evaluation on copies of the checkpoints, and the final event.
+
+    Overrides `final_eval` (before super) and `run_callbacks` (after super). `strip_optimizer`
+    rewrites in place: the files in weights/ and outbox/, which share their bytes, stay resumable.
+    """
+
+    _best_epoch: int | None = None
+
+    def final_eval(self) -> None:
+        self.run.pipe.emit(PhaseEvent(phase="finalizing"))
+        self.finalizing = True
+        if self.best.exists():
+            self._best_epoch = epoch_of_checkpoint(self.best)
+        folder = _empty_folder(Path(self.save_dir) / FINAL)
+        self.last, self.best = _copied(self.last, folder), _copied(self.best, folder)
+        super().final_eval()
+
+    def run_callbacks(self, event: str) -> None:
+        super().run_callbacks(event)
+        if event == "on_train_end":
+            self._report()
+
+    def _report(self) -> None:
+        wait_for_plots()
+        self._write_arguments()
+        best = self.best_fitness
+        self.run.pipe.emit(
+            FinalEvent(
+                epochs_done=self.epoch + 1,
+                best_epoch=self._best_epoch,
+                best_fitness=None if best is None else finite({"": float(best)})[""],
+                metrics=finite({name: float(value) for name, value in self.metrics.items()}),
+                artifacts=artifacts_in(Path(self.save_dir)),
+            )
+        )
+
+    def _write_arguments(self) -> None:
+        args = vars(self.args) | portable_values(vars(self.args), self.run.job.model.name)
+        file = Path(self.save_dir) / FINAL / "args.yaml"
+        file.write_text(yaml.safe_dump(args, sort_keys=False), encoding="utf-8")
+
+
+def artifacts_in(run_directory: Path) -> list[Artifact]:
+    """Return what a finished run leaves, weights first."""
+    return [
+        *_found(run_directory, f"{FINAL}/best.pt", kind="weights"),
+        *_found(run_directory, f"{FINAL}/last.pt", kind="weights"),
+        *_found(run_directory, "results.csv", kind="table"),
+        *_found(run_directory, f"{FINAL}/args.yaml", kind="config"),
+        *_found(run_directory, "*.png", kind="plot"),
+        *_found(run_directory, "*.jpg", kind="plot"),
+    ]
+
+
+def wait_for_plots() -> None:
+    """Wait for the threads in which Ultralytics draws: its only ones that are no daemons."""
+    for thread in threading.enumerate():
+        if thread is not threading.main_thread() and not thread.daemon:
+            thread.join()
+
+
+def _found(directory: Path, pattern: str, *, kind: ArtifactKind) -> list[Artifact]:
+    return [
+        Artifact(name=file.name, path=str(file.relative_to(directory)), kind=kind)
+        for file in sorted(directory.glob(pattern))
+    ]
+
+
+def _empty_folder(folder: Path) -> Path:
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    return folder
+
+
+def _copied(file: Path, folder: Path) -> Path:
+    target = folder / file.name
+    if file.exists():
+        shutil.copyfile(file, target)
+    return target

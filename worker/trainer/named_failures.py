@@ -1,0 +1,73 @@
+"""Names for what goes wrong inside Ultralytics, by the place where it is raised."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from worker.trainer.errors import (
+    BadData,
+    BadSpec,
+    BadWeights,
+    Diverged,
+    TrainerError,
+    is_out_of_memory,
+)
+from worker.trainer.protocol import WarningEvent
+from worker.trainer.run import Composed
+from worker.trainer.upstream import Loader, Unseen
+
+
+class NamedFailures(Composed):
+    """Turns exceptions of Ultralytics into errors with a code.
+
+    Innermost of all mixins: each override only surrounds the task trainer's own method.
+    """
+
+    def get_dataset(self) -> dict[str, Any]:
+        with _named(BadData):
+            return super().get_dataset()
+
+    def get_dataloader(self, *arguments: Unseen, **options: Unseen) -> Loader:
+        with _named(BadData):
+            return super().get_dataloader(*arguments, **options)
+
+    def _build_train_pipeline(self) -> None:
+        with _named(BadSpec, ValueError):  # "final batch=1 training", trainer.py:314
+            super()._build_train_pipeline()
+
+    def setup_model(self) -> dict[str, Any] | None:
+        if self.resume or self.run.job.model.kind != "weights":
+            return super().setup_model()
+        with _named(BadWeights):
+            return super().setup_model()
+
+    def get_model(self, cfg: Unseen = None, weights: Unseen = None, **options: Unseen) -> Unseen:
+        if weights is not None and weights.task != self.run.job.task:
+            raise BadWeights(
+                f"{self.run.job.model.name} was trained for {weights.task}, "
+                f"and the job's task is {self.run.job.task}."
+            )
+        return super().get_model(cfg=cfg, weights=weights, **options)
+
+    def _handle_nan_recovery(self, epoch: int) -> bool:
+        with _named(Diverged, RuntimeError):
+            repeated = super()._handle_nan_recovery(epoch)
+        if repeated:
+            message = (
+                f"The loss was not finite: epoch {epoch + 1} starts again from the last checkpoint "
+                f"(attempt {self.nan_recovery_attempts} of 3)."
+            )
+            self.run.pipe.emit(WarningEvent(code="nan_recovered", message=message))
+        return repeated
+
+
+@contextmanager
+def _named(kind: type[TrainerError], caught: type[Exception] = Exception) -> Iterator[None]:
+    try:
+        yield
+    except TrainerError:
+        raise
+    except caught as error:
+        if is_out_of_memory(error):
+            raise
+        raise kind(str(error)) from error

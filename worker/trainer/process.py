@@ -1,0 +1,64 @@
+"""One attempt of a job, from its file to its exit code. Imports torch only when it trains."""
+
+import os
+import sys
+import traceback
+from pathlib import Path
+from typing import Final
+
+from pydantic import ValidationError
+
+from worker.trainer.errors import BadSpec, diagnose
+from worker.trainer.events import EventPipe, events_fd
+from worker.trainer.interrupts import Interrupts, limit_memory
+from worker.trainer.protocol import ErrorEvent, ExitCode, JobFile, PhaseEvent
+
+_SECONDS_FOR_LAST_WORDS: Final = 1.0
+
+
+def run_job(job_path: Path, interrupts: Interrupts) -> ExitCode:
+    """Train as the job file says; tell the event pipe all that happens.
+
+    Raises:
+        Cancelled: on SIGTERM.
+        SupervisorGone: nobody reads the pipe.
+    """
+    on_broken = interrupts.leave_because_supervisor_is_gone
+    pipe = EventPipe(events_fd(os.environ), on_broken)
+    try:
+        code = _attempt(job_path, pipe, interrupts)
+    except BaseException:
+        pipe.close(within=_SECONDS_FOR_LAST_WORDS)
+        raise
+    pipe.close(within=None)
+    return code
+
+
+def _attempt(job_path: Path, pipe: EventPipe, interrupts: Interrupts) -> ExitCode:
+    try:
+        pipe.emit(PhaseEvent(phase="preparing"))
+        job = _read(job_path)
+        limit_memory(job.memory_limit_bytes)
+        _train(job, pipe, interrupts)
+    except Exception as error:  # noqa: BLE001 - the outermost place: logged, named and told
+        traceback.print_exc(file=sys.stderr)
+        found = diagnose(error)
+        pipe.emit(ErrorEvent(code=found.code, message=found.message, hint=found.hint))
+        return found.exit_code
+    return ExitCode.OK
+
+
+def _read(job_path: Path) -> JobFile:
+    try:
+        return JobFile.model_validate_json(job_path.read_bytes())
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        place = ".".join(str(part) for part in first["loc"])
+        raise BadSpec(f"The job file is not valid at {place}: {first['msg']}") from error
+
+
+def _train(job: JobFile, pipe: EventPipe, interrupts: Interrupts) -> None:
+    # Late: memory is limited and failures are told by now, also those of importing torch.
+    from worker.trainer.training import train  # noqa: PLC0415
+
+    train(job, pipe, interrupts)

@@ -1,0 +1,136 @@
+"""What a training tells while it runs: phases, progress, epochs and numbers that are no numbers."""
+
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from worker.trainer.events import finite, not_finite
+from worker.trainer.pace import Pace
+from worker.trainer.protocol import (
+    BatchEvent,
+    EpochEvent,
+    Phase,
+    PhaseEvent,
+    StartedEvent,
+    WarningEvent,
+)
+from worker.trainer.run import Composed
+from worker.trainer.upstream import device_name, threads_in_use
+
+SECONDS_BETWEEN_BATCH_EVENTS: Final = 1.0
+
+
+class Reporting(Composed):
+    """Emits what happens.
+
+    Overrides `run_callbacks`, `save_metrics`, `optimizer_step` and `validate`, each around super.
+    Reads losses only when it sends them, since reading them waits for the GPU. An epoch that
+    Ultralytics repeats (memory, NaN) is counted anew; its event comes once, when it stands.
+    """
+
+    def __init__(self, *, overrides: dict[str, object]) -> None:
+        self._pace = Pace()
+        self._batch = 0
+        self._steps = 0
+        self._epoch_began = self._batch_ended = self._batch_event_at = time.monotonic()
+        self._row: dict[str, float] = {}
+        super().__init__(overrides=overrides)
+
+    def run_callbacks(self, event: str) -> None:
+        super().run_callbacks(event)
+        reactions: dict[str, Callable[[], None]] = {
+            "on_train_start": self._started,
+            "on_train_epoch_start": self._epoch_started,
+            "on_train_batch_end": self._batch_done,
+            "on_fit_epoch_end": self._epoch_done,
+        }
+        if event in reactions and not self.finalizing:
+            reactions[event]()
+
+    def optimizer_step(self) -> None:
+        super().optimizer_step()
+        self._steps += 1
+
+    def validate(self) -> tuple[dict[str, float] | None, float | None]:
+        self._enter("validating")
+        began = time.monotonic()
+        answer = super().validate()
+        self._pace.validation_took(time.monotonic() - began)
+        self._enter("training")
+        return answer
+
+    def save_metrics(self, metrics: dict[str, Any]) -> None:
+        super().save_metrics(metrics)
+        # As results.csv rounds them (trainer.py:994), so that both always say the same.
+        self._row = {name: float(f"{float(value):.6g}") for name, value in metrics.items()}
+
+    def _enter(self, phase: Phase) -> None:
+        self.run.pipe.emit(PhaseEvent(phase=phase))
+
+    def _started(self) -> None:
+        self.run.pipe.emit(
+            StartedEvent(
+                batches_per_epoch=len(self.train_loader),
+                epochs=self.epochs,
+                first_epoch=self.start_epoch + 1,
+                batch_size=self.batch_size,
+                threads=threads_in_use(),
+                device_name=device_name(self.device),
+                optimizer=type(self.optimizer).__name__,
+                lr0=self.args.lr0,
+                train_images=len(self.train_loader.dataset),
+                val_images=len(self.test_loader.dataset),
+            )
+        )
+        self._enter("training")
+
+    def _epoch_started(self) -> None:
+        self._batch = self._steps = 0
+        self._epoch_began = self._batch_ended = time.monotonic()
+
+    def _batch_done(self) -> None:
+        now = time.monotonic()
+        self._batch += 1
+        self._pace.batch_took(now - self._batch_ended)
+        self._batch_ended = now
+        if now - self._batch_event_at >= SECONDS_BETWEEN_BATCH_EVENTS:
+            self._batch_event_at = now
+            self._report_batch(now - self._epoch_began)
+
+    def _report_batch(self, epoch_seconds: float) -> None:
+        batches = len(self.train_loader)
+        epochs_left = max(self.epochs - self.epoch - 1, 0)
+        self.run.pipe.emit(
+            BatchEvent(
+                epoch=self.epoch + 1,
+                batch=self._batch,
+                batches=batches,
+                losses=finite(_floats(self.tloss or {})),
+                epoch_seconds=round(epoch_seconds, 3),
+                eta_seconds=self._pace.eta_seconds(
+                    batches_left=batches - self._batch + batches * epochs_left,
+                    validations_left=epochs_left + 1,
+                ),
+            )
+        )
+
+    def _epoch_done(self) -> None:
+        epoch = self.epoch + 1
+        if lost := not_finite(self._row):
+            message = f"Not a finite number in epoch {epoch}: {', '.join(lost)}."
+            self.run.pipe.emit(WarningEvent(code="metric_not_finite", message=message))
+        scores = finite(_floats({"now": self.fitness, "best": self.best_fitness}))
+        self.run.pipe.emit(
+            EpochEvent(
+                epoch=epoch,
+                metrics=finite(self._row),
+                fitness=scores.get("now"),
+                best_fitness=scores.get("best"),
+                seconds=round(self.epoch_time or 0.0, 3),
+                optimizer_steps=self._steps,
+            )
+        )
+
+
+def _floats(values: Mapping[str, Any]) -> dict[str, float]:
+    return {name: float(value) for name, value in values.items() if value is not None}

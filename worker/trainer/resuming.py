@@ -1,0 +1,72 @@
+"""Going on from a checkpoint: with the next epoch, or with finalizing where none is left."""
+
+import csv
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from worker.trainer.checkpoints import AtomicPath
+from worker.trainer.run import Composed
+
+
+class NothingMoreToTrain(Exception):
+    """The checkpoint holds the last epoch; only finalizing is left."""
+
+
+class Resuming(Composed):
+    """Ultralytics' plain resume, made to hold where a run had trained its last epoch already.
+
+    Overrides `resume_training` (before super) and `_do_train` (around super). Drops rows of
+    results.csv that are newer than the checkpoint: it is written before last.pt (trainer.py:664).
+    """
+
+    def resume_training(self, ckpt: dict[str, Any] | None) -> None:
+        if ckpt is not None and self.resume:
+            trim_results(self.csv, last_epoch=ckpt["epoch"] + 1)
+            stopping = self.run.interrupts.stop_requested
+            if stopping or has_trained_its_last_epoch(ckpt, self.epochs, self.stopper.patience):
+                self._stand_at(ckpt)
+                raise NothingMoreToTrain
+        super().resume_training(ckpt)
+
+    def _do_train(self) -> None:
+        try:
+            super()._do_train()
+        except NothingMoreToTrain:
+            self._finalize()
+
+    def _stand_at(self, ckpt: Mapping[str, Any]) -> None:
+        self.epoch = ckpt["epoch"]
+        self.best_fitness = ckpt["best_fitness"]
+        vars(self.stopper).update(ckpt["stopper"])
+
+    def _finalize(self) -> None:
+        """Do what follows the last epoch (trainer.py:701)."""
+        self.final_eval()
+        if self.args.plots:
+            self.plot_metrics()
+        self.run_callbacks("on_train_end")
+        for loader in (self.train_loader, self.test_loader):
+            loader.close()
+
+
+def has_trained_its_last_epoch(ckpt: Mapping[str, Any], epochs: int, patience: float) -> bool:
+    """Tell whether the run that wrote the checkpoint would have trained on.
+
+    Args:
+        ckpt: as written by Ultralytics 8.4.190, trainer.py:800; `epoch` counts from 0.
+        epochs: of the whole training.
+        patience: of early stopping (torch_utils.py:1142), infinite where there is none.
+    """
+    done = ckpt["epoch"] + 1
+    return bool(done >= epochs or done - ckpt["stopper"]["best_epoch"] >= patience)
+
+
+def trim_results(file: Path, *, last_epoch: int) -> None:
+    """Drop the rows of results.csv after `last_epoch`, and repeated ones."""
+    if not file.exists():
+        return
+    header, *rows = file.read_text(encoding="utf-8").splitlines(keepends=True)
+    by_epoch = {int(next(csv.reader([row]))[0]): row for row in rows}
+    kept = [by_epoch[epoch] for epoch in sorted(by_epoch) if epoch <= last_epoch]
+    AtomicPath(file).write_bytes("".join([header, *kept]).encode())

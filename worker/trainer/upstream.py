@@ -1,0 +1,122 @@
+"""The parts of Ultralytics' trainers (8.4.190) that ours rely on, typed.
+
+`TaskTrainer` exists for the type checker; a test holds it to the installed package.
+"""
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import torch
+import ultralytics.utils
+from ultralytics.engine import trainer
+from ultralytics.nn.tasks import torch_safe_load
+from ultralytics.utils import torch_utils
+from ultralytics.utils.git import GitRepo
+
+
+def settle(*, threads: int) -> None:
+    """Make Ultralytics fit for a service: before a trainer is built, once a process.
+
+    It keeps to `threads` (`select_device` sets its own number again and again, torch_utils.py:364),
+    draws no progress bars into the log, and writes nothing of the git repository that happens to
+    lie around it into checkpoints (trainer.py:816).
+    """
+    torch_utils.NUM_THREADS = threads  # type: ignore[attr-defined] # a name that it imports
+    ultralytics.utils.VERBOSE = False
+    trainer.GIT = GitRepo(Path(os.devnull))  # type: ignore[attr-defined] # a name that it imports
+
+
+def pin_threads(threads: int) -> None:
+    """Compute with so many CPU threads; to be called when the trainer is built."""
+    torch.set_num_threads(threads)
+
+
+def threads_in_use() -> int:
+    """Return the number of CPU threads that torch computes with."""
+    return torch.get_num_threads()
+
+
+def device_name(device: torch.device) -> str:
+    """Return the GPU's product name, or the device's type."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+
+
+def epoch_of_checkpoint(path: Path) -> int:
+    """Return the epoch, from 1, after which an unstripped checkpoint was written."""
+    checkpoint, _ = torch_safe_load(path)  # type: ignore[no-untyped-call]
+    return int(checkpoint["epoch"]) + 1
+
+
+# Handed through to Ultralytics as it comes.
+Unseen: TypeAlias = Any
+
+if TYPE_CHECKING:
+    from collections.abc import Sized
+    from types import SimpleNamespace
+
+    class Loader(Sized):
+        """`data/build.py: InfiniteDataLoader`."""
+
+        dataset: Sized
+
+        def close(self) -> None: ...
+
+    class Stopper:
+        """`utils/torch_utils.py: EarlyStopping`."""
+
+        best_epoch: int
+        best_fitness: float
+        patience: float
+
+    class TaskTrainer:
+        """What `engine/trainer.py: BaseTrainer` offers to our mixins."""
+
+        args: SimpleNamespace
+        batch_size: int
+        best: Path
+        best_fitness: float | None
+        csv: Path
+        data: dict[str, Any]
+        device: Any
+        epoch: int
+        epoch_time: float | None
+        epochs: int
+        fitness: float | None
+        last: Path
+        metrics: dict[str, float]
+        optimizer: Any
+        resume: bool
+        save_dir: Path
+        start_epoch: int
+        stop: bool
+        stopper: Stopper
+        test_loader: Loader
+        tloss: dict[str, Any] | None
+        train_loader: Loader
+        nan_recovery_attempts: int
+        wdir: Path
+
+        def __init__(self, *, overrides: dict[str, object]) -> None: ...
+        def _build_train_pipeline(self) -> None: ...
+        def _do_train(self) -> None: ...
+        def _handle_nan_recovery(self, epoch: int) -> bool: ...
+        def final_eval(self) -> None: ...
+        def get_dataloader(self, *arguments: Unseen, **options: Unseen) -> Loader: ...
+        def get_dataset(self) -> dict[str, Any]: ...
+        def get_model(
+            self, cfg: Unseen = None, weights: Unseen = None, **options: Unseen
+        ) -> Unseen: ...
+        def optimizer_step(self) -> None: ...
+        def plot_metrics(self) -> None: ...
+        def resume_training(self, ckpt: dict[str, Any] | None) -> None: ...
+        def run_callbacks(self, event: str) -> None: ...
+        def save_metrics(self, metrics: dict[str, Any]) -> None: ...
+        def save_model(self) -> bool: ...
+        def setup_model(self) -> dict[str, Any] | None: ...
+        def train(self) -> None: ...
+        def validate(self) -> tuple[dict[str, float] | None, float | None]: ...
+
+else:
+    TaskTrainer = object
+    Loader = object
