@@ -23,6 +23,7 @@ EXIT_START_FAILED = 3
 GRACEFUL_SHUTDOWN_SECONDS = 5
 KEEP_ALIVE_SECONDS = 15
 MAX_HEAD_BYTES = 64 * 1024
+HEAD_TOO_LARGE = f"The request's headers are larger than {MAX_HEAD_BYTES} bytes."
 
 
 def serve(settings: Settings, listener: socket.socket) -> int:
@@ -80,20 +81,24 @@ class Server(uvicorn.Server):
 class BoundedHttpProtocol(HttpToolsProtocol):
     """uvicorn's protocol on httptools, which takes a request's head of any size, with a bound."""
 
-    _head_bytes = 0
+    _arrived_bytes = 0
+    _parsed_bytes = 0
     _in_head = True
 
     def data_received(self, data: bytes) -> None:
         """Called by the event loop for each piece that arrived (at most 256 KiB)."""
-        if self._in_head:
-            self._head_bytes += len(data)
+        self._arrived_bytes += len(data)
         super().data_received(data)
-        if self._in_head and self._head_bytes > MAX_HEAD_BYTES and not self.transport.is_closing():
-            self.transport.write(
-                b"HTTP/1.1 431 Request Header Fields Too Large\r\n"
-                b"content-length: 0\r\nconnection: close\r\n\r\n"
-            )
-            self.transport.close()
+        too_large = self._in_head and self._arrived_bytes > MAX_HEAD_BYTES
+        if too_large and not self.transport.is_closing():
+            self.send_400_response(HEAD_TOO_LARGE)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Called by httptools for each header; what is raised here is answered with 400."""
+        self._parsed_bytes += len(name) + len(value)
+        if self._parsed_bytes > MAX_HEAD_BYTES:
+            raise ValueError(HEAD_TOO_LARGE)
+        super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
         """Called by httptools once the head has been read."""
@@ -102,5 +107,5 @@ class BoundedHttpProtocol(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         """Called by httptools at the end of the body; the next request of the connection begins."""
-        self._in_head, self._head_bytes = True, 0
+        self._in_head, self._arrived_bytes, self._parsed_bytes = True, 0, 0
         super().on_message_complete()

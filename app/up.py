@@ -169,7 +169,8 @@ def _environment(settings: Settings) -> Mapping[str, str]:
 def _home_held(home: Path) -> Iterator[None]:
     """Hold the home for this process; the kernel lets go of it when the process ends, however."""
     run = home / "run"
-    run.mkdir(parents=True, exist_ok=True, mode=0o700)
+    home.mkdir(parents=True, exist_ok=True, mode=0o700)
+    run.mkdir(exist_ok=True, mode=0o700)
     with (run / "up.lock").open("a") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -4,6 +4,7 @@ Alembic owns the schema on both databases. Its scripts lie in `app/_alembic` in 
 and in `alembic/` in a checkout; they are found from this file, never from the working directory.
 """
 
+import logging
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
@@ -17,6 +18,7 @@ from sqlalchemy import func, make_url, select
 
 from app.core.database import Database
 from app.core.errors import Conflict
+from app.core.logging import get_logger
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,6 +27,10 @@ if TYPE_CHECKING:
 
 ADVISORY_LOCK_KEY = 0x7472_6169_6E79_6172
 """What migrating processes wait for on PostgreSQL: "trainyar" as a number."""
+
+log = get_logger(__name__)
+# Alembic says at INFO how it sees the database, at every look; what counts is said here.
+logging.getLogger("alembic").setLevel(logging.WARNING)
 
 
 class SchemaIsNewer(Conflict):
@@ -58,8 +64,10 @@ def upgrade(url: str) -> str:
         SchemaIsNewer: the database is at a revision that this release does not know.
     """
     with _migrating_connection(url) as connection:
-        _refuse_unknown_revision(connection)
+        at = _known_revision(connection)
         command.upgrade(_config(connection), "head")
+    if at != head_revision():
+        log.info("database.migrated", from_revision=at, to_revision=head_revision())
     return head_revision()
 
 
@@ -94,7 +102,7 @@ def _pragma_foreign_keys_off(connection: "Connection") -> None:
     connection.connection.cursor().execute("PRAGMA foreign_keys=OFF")
 
 
-def _refuse_unknown_revision(connection: "Connection") -> None:
+def _known_revision(connection: "Connection") -> str | None:
     at = MigrationContext.configure(connection).get_current_revision()
     known = {script.revision for script in _scripts().walk_revisions()}
     if at is not None and at not in known:
@@ -102,6 +110,7 @@ def _refuse_unknown_revision(connection: "Connection") -> None:
             f"The database is at revision {at!r}, which this release does not know "
             f"(its newest is {head_revision()!r}); run the release that migrated it or a later one."
         )
+    return at
 
 
 def _config(connection: "Connection") -> Config:
