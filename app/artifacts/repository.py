@@ -1,6 +1,7 @@
 """Rows of a job's artifacts. Who may see the job is decided before these are asked."""
 
 from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
 
 from sqlalchemy import ColumnElement, delete, insert, select
 from sqlalchemy.orm import Session
@@ -93,3 +94,20 @@ def delete_checkpoints_before(session: Session, job_id: str, *, name: str, epoch
             Artifact.epoch < epoch,
         )
     )
+
+
+def delete_checkpoints_after(session: Session, job_id: str, *, epoch: int) -> None:
+    """Forget checkpoints of later epochs than `epoch`: a resume makes these epochs anew."""
+    session.execute(
+        delete(Artifact).where(
+            Artifact.job_id == job_id,
+            Artifact.kind == ArtifactKind.CHECKPOINT,
+            Artifact.epoch > epoch,
+        )
+    )
+
+
+def unreferenced(session: Session, digests: AbstractSet[str]) -> list[str]:
+    """Return those of `digests` that no artifact of any job names."""
+    named = session.scalars(select(Artifact.sha256).where(Artifact.sha256.in_(digests)))
+    return sorted(digests - set(named))

@@ -21,6 +21,7 @@ def spawn(
     env: Mapping[str, str] | None = None,
     output: IO[bytes] | None = None,
     pass_fds: Sequence[int] = (),
+    cwd: Path | None = None,
 ) -> subprocess.Popen[bytes]:
     """Start `argv` in a session of its own, to be killed by the kernel when this thread ends.
 
@@ -32,6 +33,7 @@ def spawn(
         env: its whole environment; this process's own if absent.
         output: where stdout and stderr go; if absent, to ours.
         pass_fds: file descriptors that it inherits under their numbers.
+        cwd: its working directory; this process's own if absent.
     """
     return subprocess.Popen(
         argv,
@@ -40,6 +42,7 @@ def spawn(
         stdout=output,
         stderr=subprocess.STDOUT if output is not None else None,
         pass_fds=pass_fds,
+        cwd=cwd,
         start_new_session=True,
         preexec_fn=_dying_with(os.getpid()),  # noqa: PLW1509 -- calls into libc only, no lock
     )

@@ -184,7 +184,7 @@ def trim_epochs_after(
     """Drop what is newer than the checkpoint that a resume starts from, and find the best again.
 
     `value_of` tells the deciding metric's value from an epoch's metrics; the higher is the better,
-    and of equal ones the earlier.
+    and of equal ones the later, as when Ultralytics writes best.pt (trainer.py:833).
     """
     job = guarded_update(session, hold, {"last_seq": Job.last_seq})
     session.execute(delete(Epoch).where(Epoch.job_id == hold.job_id, Epoch.epoch > epoch))
@@ -192,10 +192,10 @@ def trim_epochs_after(
         return
     kept = session.scalars(select(Epoch).where(Epoch.job_id == hold.job_id)).all()
     scored = [(value_of(row.metrics), row.epoch) for row in kept]
-    found = [(value, -number) for value, number in scored if value is not None]
+    found = [(value, number) for value, number in scored if value is not None]
     value, number = max(found) if found else (None, None)
     values = {
-        "best_epoch": None if number is None else -number,
+        "best_epoch": number,
         "best_value": value,
         "best_metric": None if number is None else job.best_metric,
     }

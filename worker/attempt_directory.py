@@ -1,0 +1,106 @@
+"""Where an attempt lives on disk: private, locked while its supervisor lives, gone afterwards."""
+
+import fcntl
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from app.core.logging import get_logger
+from app.jobs.lifecycle import Hold
+from worker.process import kill_processes
+
+PRIVATE_FOLDER = 0o700
+
+log = get_logger(__name__)
+
+
+@dataclass(frozen=True)
+class AttemptDirectory:
+    """The places in an attempt's directory."""
+
+    root: Path
+
+    @property
+    def attempt(self) -> str:
+        """The attempt's name, which also marks its processes: job id and number."""
+        return self.root.name
+
+    @property
+    def job_file(self) -> Path:
+        """What the trainer reads first."""
+        return self.root / "job.json"
+
+    @property
+    def log_file(self) -> Path:
+        """What the trainer writes to stdout and stderr."""
+        return self.root / "trainer.log"
+
+    @property
+    def run(self) -> Path:
+        """What training writes, and nothing else."""
+        return self.root / "run"
+
+    @property
+    def dataset(self) -> Path:
+        """The data set as this trainer sees it."""
+        return self.root / "dataset"
+
+    @property
+    def resume_file(self) -> Path:
+        """The last.pt that a resume starts from."""
+        return self.root / "resume" / "last.pt"
+
+    @property
+    def model(self) -> Path:
+        """The folder of the weights to start from."""
+        return self.root / "model"
+
+
+@contextmanager
+def attempt_directory(folder: Path, hold: Hold) -> Iterator[AttemptDirectory]:
+    """Make the directory of an attempt, and remove it when the block ends."""
+    folder.mkdir(parents=True, exist_ok=True, mode=PRIVATE_FOLDER)
+    root = folder / f"{hold.job_id}-{hold.attempt}"
+    shutil.rmtree(root, ignore_errors=True)
+    root.mkdir(mode=PRIVATE_FOLDER)
+    directory = AttemptDirectory(root)
+    for place in (directory.run, directory.model, directory.resume_file.parent):
+        place.mkdir(mode=PRIVATE_FOLDER)
+    descriptor = _lock(root)
+    try:
+        yield directory
+    finally:
+        shutil.rmtree(root, ignore_errors=True)
+        os.close(descriptor)
+
+
+def clear_dead_attempts(folder: Path) -> list[str]:
+    """Kill what still lives of attempts whose supervisor is dead, and remove their directories.
+
+    Returns their names. A directory whose supervisor lives is locked, and left alone.
+    """
+    cleared = []
+    for root in sorted(folder.iterdir()) if folder.is_dir() else []:
+        try:
+            descriptor = _lock(root)
+        except (BlockingIOError, FileNotFoundError, NotADirectoryError):
+            continue
+        kill_processes(root.name)
+        shutil.rmtree(root, ignore_errors=True)
+        os.close(descriptor)
+        cleared.append(root.name)
+        log.info("attempt.cleared", attempt=root.name)
+    return cleared
+
+
+def _lock(root: Path) -> int:
+    descriptor = os.open(root, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        raise
+    return descriptor

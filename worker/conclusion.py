@@ -1,0 +1,163 @@
+"""The end of an attempt: artifacts and logs made durable, then one transaction that says it all."""
+
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+
+from sqlalchemy.orm import Session
+
+from app.artifacts.repository import insert_artifact
+from app.artifacts.tables import ArtifactKind
+from app.core.errors import InsufficientStorage
+from app.core.logging import get_logger
+from app.core.storage import StoredObject
+from app.jobs.execution import log_event, replace_log_pieces
+from app.jobs.lifecycle import AttemptEnd, Fenced, Hold, Refused, apply_event, lock_held
+from app.jobs.states import EndReason, JobEvent
+from worker.attempt import ClaimedAttempt
+from worker.context import WorkerContext
+from worker.lease import OUTAGE, RETRY_SECONDS, Lease
+from worker.log_shipping import store_logs
+from worker.outcome import Outcome
+from worker.trainer.protocol import FinalEvent
+
+LAST = "last.pt"
+
+log = get_logger(__name__)
+
+
+@dataclass(frozen=True)
+class KeptArtifact:
+    """A file of a finished training whose bytes are durable in the store."""
+
+    name: str
+    kind: ArtifactKind
+    epoch: int | None
+    stored: StoredObject
+
+
+@dataclass(frozen=True)
+class Conclusion:
+    """How an attempt ended, what the trainer said of it, and what is kept."""
+
+    outcome: Outcome
+    exit_code: int | None = None
+    message: str | None = None
+    hint: str | None = None
+    final: FinalEvent | None = None
+    kept: tuple[KeptArtifact, ...] = ()
+
+
+def store_artifacts(attempt: ClaimedAttempt, final: FinalEvent | None) -> tuple[KeptArtifact, ...]:
+    """Put the files that the trainer named at its end into the store."""
+    if final is None:
+        return ()
+    epoch_of = {LAST: final.epochs_done}
+    return tuple(
+        KeptArtifact(
+            each.name,
+            ArtifactKind(each.kind),
+            epoch_of.get(each.name, final.best_epoch) if each.kind == "weights" else None,
+            attempt.context.store.put_file(attempt.directory.run / each.path),
+        )
+        for each in final.artifacts
+    )
+
+
+def conclude(attempt: ClaimedAttempt, conclusion: Conclusion) -> None:
+    """Write the end of the attempt, its artifacts and its log, in one transaction.
+
+    Raises:
+        Fenced: the hold is not valid any more.
+        LeaseLost: the database stayed away for too long.
+    """
+    logs = _stored_logs(attempt)
+    end = _end_of(conclusion, attempt.context)
+    attempt.lease.write(lambda session: _write(session, attempt, conclusion, (end, logs)))
+    log.info(
+        "attempt.ended",
+        job_id=attempt.job.id,
+        attempt=attempt.job.attempt,
+        reason=end.reason.value,
+        exit_code=end.exit_code,
+    )
+
+
+def report_lost_lease(context: WorkerContext, lease: Lease) -> None:
+    """Give the job back uncounted, if the database returns before the reconciler takes it.
+
+    The trainer is dead. The write is guarded like any other: nothing lands once another attempt
+    was claimed, and the reconciler ends this one if the database stays away.
+    """
+    end = AttemptEnd(EndReason.LEASE_LOST, message="The database could not be reached in time.")
+    pause = threading.Event()
+    while lease.silent_seconds < 2 * lease.length.total_seconds():
+        try:
+            lease.write_once(lambda session: _apply(session, lease.hold, JobEvent.INTERRUPT, end))
+        except Fenced:
+            return
+        except OUTAGE:
+            pause.wait(RETRY_SECONDS)
+        else:
+            log.warning("attempt.given_back", job_id=lease.hold.job_id)
+            return
+        if context.leaving.is_set():
+            return
+
+
+def _stored_logs(attempt: ClaimedAttempt) -> Mapping[int, StoredObject]:
+    try:
+        return store_logs(
+            attempt.context.database,
+            attempt.context.store,
+            attempt.lease.hold,
+            folder=attempt.directory.root,
+        )
+    except (*OUTAGE, InsufficientStorage, OSError):
+        log.exception("log.not_stored", job_id=attempt.job.id)
+        return {}  # the pieces stay readable; the job's end matters more
+
+
+def _end_of(conclusion: Conclusion, context: WorkerContext) -> AttemptEnd:
+    backoff = context.settings.timing.restart_backoff_seconds
+    return AttemptEnd(
+        conclusion.outcome.reason,
+        exit_code=conclusion.exit_code,
+        message=conclusion.message,
+        hint=conclusion.hint,
+        restart_backoff=timedelta(seconds=backoff),
+    )
+
+
+def _write(
+    session: Session,
+    attempt: ClaimedAttempt,
+    conclusion: Conclusion,
+    ending: tuple[AttemptEnd, Mapping[int, StoredObject]],
+) -> None:
+    hold = attempt.lease.hold
+    end, logs = ending
+    lock_held(session, hold)
+    for each in conclusion.kept:
+        insert_artifact(
+            session,
+            hold.job_id,
+            each.stored,
+            attempt=hold.attempt,
+            kind=each.kind,
+            name=each.name,
+            epoch=each.epoch,
+        )
+    replace_log_pieces(session, hold, logs)
+    if conclusion.kept and conclusion.final is not None:
+        said = conclusion.final.model_dump(exclude={"seq", "at", "type", "artifacts"})
+        log_event(session, hold, "trainer.finished", data=said)
+    _apply(session, hold, conclusion.outcome.event, end)
+
+
+def _apply(session: Session, hold: Hold, event: JobEvent, end: AttemptEnd) -> None:
+    job = lock_held(session, hold)
+    if isinstance(apply_event(session, job, event, end), Refused):
+        # It left on a request that was withdrawn meanwhile: it goes on from its checkpoint.
+        apply_event(session, lock_held(session, hold), JobEvent.DRAIN, end)

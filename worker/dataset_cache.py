@@ -1,0 +1,119 @@
+"""Data sets on the worker's disk: fetched once by digest, verified, shared by its slots.
+
+An entry is a folder named for the digest of its pack. Whoever uses one holds a shared lock on it;
+only entries that nobody uses are evicted, the least recently used first.
+"""
+
+import fcntl
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from app.core.logging import get_logger
+from app.core.storage import ArtifactStore
+
+PRIVATE_FOLDER = 0o700
+
+log = get_logger(__name__)
+
+
+@dataclass(frozen=True)
+class DatasetCache:
+    """The folder of all entries, where their packs come from, and how much may lie there.
+
+    `extract` unpacks a verified pack file into a folder that does not exist yet.
+    """
+
+    folder: Path
+    store: ArtifactStore
+    extract: Callable[[Path, Path], object]
+    limit_bytes: int
+
+    @contextmanager
+    def entry(self, digest: str) -> Iterator[Path]:
+        """The folder of the data set whose pack has this SHA-256; it stays while the block runs.
+
+        Raises:
+            FileNotFoundError: the store has no such pack.
+            StoredBytesCorrupt: the stored pack is damaged.
+        """
+        self.folder.mkdir(parents=True, exist_ok=True, mode=PRIVATE_FOLDER)
+        folder = self.folder / digest
+        with _lock_file(self._lock_path(digest)) as descriptor:
+            while True:
+                fcntl.flock(descriptor, fcntl.LOCK_EX)
+                if not folder.is_dir():
+                    self._make_room()
+                    self._fetch(digest, folder)
+                os.utime(descriptor)
+                fcntl.flock(descriptor, fcntl.LOCK_SH)  # no atomic step: an evictor may slip in
+                if folder.is_dir():
+                    break
+            yield folder
+
+    def evict(self) -> None:
+        """Remove unused entries, the least recently used first, until the rest is within limits."""
+        entries = sorted(self._entries(), key=self._last_used)
+        sizes = {entry: _bytes_below(entry) for entry in entries}
+        total = sum(sizes.values())
+        for entry in entries:
+            if total <= self.limit_bytes:
+                return
+            if self._remove_unused(entry):
+                total -= sizes[entry]
+                log.info("dataset_cache.evicted", digest=entry.name, bytes=sizes[entry])
+
+    def _make_room(self) -> None:
+        for leftover in self.folder.glob(".*.partial"):
+            if self._remove_unused(leftover):
+                log.info("dataset_cache.leftover_removed", name=leftover.name)
+        self.evict()
+
+    def _fetch(self, digest: str, folder: Path) -> None:
+        partial = self.folder / f".{digest}.partial"
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir(mode=PRIVATE_FOLDER)
+        try:
+            pack = partial / "pack"
+            self.store.fetch(digest, pack)
+            self.extract(pack, partial / "content")
+            (partial / "content").rename(folder)
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
+
+    def _entries(self) -> list[Path]:
+        return [each for each in self.folder.iterdir() if each.is_dir() and each.name[0] != "."]
+
+    def _last_used(self, entry: Path) -> float:
+        path = self._lock_path(entry.name)
+        return path.stat().st_mtime if path.exists() else 0.0
+
+    def _remove_unused(self, entry: Path) -> bool:
+        digest = entry.name.removeprefix(".").removesuffix(".partial")
+        with _lock_file(self._lock_path(digest)) as descriptor:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return False
+            shutil.rmtree(entry)
+            return True
+
+    def _lock_path(self, digest: str) -> Path:
+        return self.folder / f"{digest}.lock"
+
+
+@contextmanager
+def _lock_file(path: Path) -> Iterator[int]:
+    # The file stays for ever: a lock on a file that another unlinked would lock nothing.
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def _bytes_below(folder: Path) -> int:
+    return sum(each.lstat().st_size for each in folder.rglob("*"))

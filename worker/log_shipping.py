@@ -1,0 +1,109 @@
+"""The trainer's output on its way to the database: in pieces while it runs, one artifact after."""
+
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Self
+
+from app.core.database import Database
+from app.core.logging import get_logger
+from app.core.storage import ArtifactStore, StoredObject
+from app.jobs.execution import append_log, attempts_with_logs, log_pieces
+from app.jobs.lifecycle import Fenced, Hold
+from worker.lease import Lease, LeaseLost
+
+PIECE_BYTES = 64 * 1024
+PAUSE_SECONDS = 1.0
+CUT_NOTICE = b"\n[the log is cut here: it has reached the limit of one attempt]\n"
+
+log = get_logger(__name__)
+
+
+class LogShipper:
+    """Reads what a log file has grown by, a second after another, and stores it piece by piece.
+
+    Bytes are kept as they are, valid UTF-8 or not. Beyond `limit_bytes` nothing is stored, and the
+    file is emptied whenever it has grown by as much again, so that it cannot fill the disk.
+    """
+
+    def __init__(self, lease: Lease, path: Path, *, limit_bytes: int) -> None:
+        self._lease = lease
+        self._path = path
+        self._limit_bytes = limit_bytes
+        self._shipped_bytes = 0
+        self._is_cut = False
+        self._ended = threading.Event()
+
+    @contextmanager
+    def shipping(self) -> Iterator[Self]:
+        """Ship in a thread of its own until the block ends; `ship_rest` is for its last bytes."""
+        thread = threading.Thread(target=self._run, name="log shipper", daemon=True)
+        thread.start()
+        try:
+            yield self
+        finally:
+            self._ended.set()
+            thread.join()
+
+    def ship_rest(self) -> None:
+        """Ship all that the file holds now; call it when `shipping` has ended.
+
+        Raises:
+            Fenced: the hold is not valid any more.
+            LeaseLost: the database stayed away for too long.
+        """
+        with self._path.open("rb") as file:
+            while self._ship_piece(file.fileno()):
+                pass
+
+    def _run(self) -> None:
+        with suppress(Fenced, LeaseLost):
+            while not self._ended.wait(PAUSE_SECONDS):
+                self.ship_rest()
+
+    def _ship_piece(self, descriptor: int) -> bool:
+        if self._is_cut:
+            self._empty_when_large(descriptor)
+            return False
+        room = self._limit_bytes - self._shipped_bytes
+        piece = os.pread(descriptor, min(PIECE_BYTES, room), self._shipped_bytes)
+        if not piece:
+            return False
+        self._is_cut = len(piece) == room
+        offset, stored = self._shipped_bytes, piece + (CUT_NOTICE if self._is_cut else b"")
+        self._lease.write(
+            lambda session: append_log(session, self._lease.hold, offset=offset, chunk=stored)
+        )
+        self._shipped_bytes += len(piece)
+        return True
+
+    def _empty_when_large(self, descriptor: int) -> None:
+        if os.fstat(descriptor).st_size > self._limit_bytes:
+            os.truncate(self._path, 0)
+
+
+def store_logs(
+    database: Database, store: ArtifactStore, hold: Hold, *, folder: Path
+) -> dict[int, StoredObject]:
+    """Store the logs that are still in pieces, of this attempt and of those that died, by attempt.
+
+    They are read from the database, so that it does not matter where the attempts ran.
+    """
+    with database.read() as uow:
+        attempts = attempts_with_logs(uow.session, hold.job_id)
+    return {
+        attempt: _store_log(database, store, folder / f"log-{attempt}", (hold.job_id, attempt))
+        for attempt in attempts
+        if attempt <= hold.attempt
+    }
+
+
+def _store_log(
+    database: Database, store: ArtifactStore, path: Path, of: tuple[str, int]
+) -> StoredObject:
+    with database.read() as uow, path.open("wb") as file:
+        for piece in log_pieces(uow.session, *of):
+            file.write(piece)
+    return store.put_file(path)

@@ -1,0 +1,104 @@
+"""What follows from the end of an attempt: pure, and total over exit codes and signals."""
+
+import signal
+from dataclasses import dataclass
+
+from app.jobs.states import EndReason, JobEvent, JobState, Request
+from worker.trainer.protocol import ExitCode
+
+DISK_FULL_CODE = "disk_full"
+
+REASON_OF_EXIT: dict[ExitCode, EndReason] = {
+    ExitCode.OK: EndReason.SUCCEEDED,
+    ExitCode.BUG: EndReason.TRAINER_BUG,
+    ExitCode.CANCELLED: EndReason.TRAINER_KILLED,
+    ExitCode.BAD_DATA: EndReason.BAD_DATA,
+    ExitCode.BAD_SPEC: EndReason.BAD_SPEC,
+    ExitCode.OUT_OF_MEMORY: EndReason.OUT_OF_MEMORY,
+    ExitCode.DIVERGED: EndReason.DIVERGED,
+    ExitCode.BAD_WEIGHTS: EndReason.BAD_WEIGHTS,
+    ExitCode.SUPERVISOR_GONE: EndReason.WORKER_LOST,
+}
+"""What an exit code says where nobody asked the trainer to leave."""
+
+EXIT_CODES = frozenset(map(int, ExitCode))
+
+CRASH_SIGNALS = frozenset(
+    {
+        signal.SIGSEGV,
+        signal.SIGBUS,
+        signal.SIGILL,
+        signal.SIGABRT,
+        signal.SIGFPE,
+        signal.SIGTRAP,
+        signal.SIGSYS,
+    }
+)
+"""Signals that a process brings upon itself; every other one came from outside."""
+
+
+@dataclass(frozen=True)
+class TrainerEnd:
+    """How a trainer process ended, and what had been said before.
+
+    `exit_code` is negative for the signal that killed it. `asked_to_leave` means that the
+    supervisor itself sent the signal to leave, or to kill. `finished` means that its `final`
+    event arrived; `error_code` is that of its `error` event.
+    """
+
+    exit_code: int
+    asked_to_leave: bool = False
+    finished: bool = False
+    error_code: str | None = None
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The event for the job's state machine, and why the attempt ended."""
+
+    event: JobEvent
+    reason: EndReason
+
+
+def decide_outcome(end: TrainerEnd, request: Request | None, *, drains: bool) -> Outcome:
+    """Return what the end of a trainer means for its job.
+
+    Args:
+        end: how the process ended.
+        request: what was requested of the job when the process was asked to leave.
+        drains: whether the worker is leaving.
+    """
+    if end.exit_code == ExitCode.OK and end.finished:
+        return Outcome(JobEvent.FINISH, EndReason.SUCCEEDED)
+    if end.asked_to_leave:
+        return left_as_asked(request, drains=drains)
+    return outcome_of(_reason(end))
+
+
+def outcome_of(reason: EndReason) -> Outcome:
+    """Return the event that a failure's reason calls for."""
+    consequence = reason.consequence
+    if consequence.state is JobState.SUCCEEDED:
+        return Outcome(JobEvent.FINISH, reason)
+    return Outcome(JobEvent.INTERRUPT if consequence.retryable else JobEvent.FAIL, reason)
+
+
+def left_as_asked(request: Request | None, *, drains: bool) -> Outcome:
+    """Return what it means that an attempt ended because it was asked to."""
+    # A trainer that raises while it unwinds has left all the same: it did so because it was told.
+    if request is Request.CANCEL:
+        return Outcome(JobEvent.LEAVE, EndReason.CANCELLED)
+    if request is Request.PAUSE:
+        return Outcome(JobEvent.LEAVE, EndReason.PAUSED)
+    return Outcome(JobEvent.DRAIN, EndReason.WORKER_DRAINED if drains else EndReason.PAUSED)
+
+
+def _reason(end: TrainerEnd) -> EndReason:
+    if end.error_code == DISK_FULL_CODE:
+        return EndReason.DISK_FULL
+    if end.exit_code < 0:
+        crashed = -end.exit_code in CRASH_SIGNALS
+        return EndReason.TRAINER_CRASHED if crashed else EndReason.TRAINER_KILLED
+    if end.exit_code not in EXIT_CODES or end.exit_code == ExitCode.OK:
+        return EndReason.TRAINER_BUG
+    return REASON_OF_EXIT[ExitCode(end.exit_code)]

@@ -1,0 +1,137 @@
+"""All that a trainer needs, brought to the attempt's directory: data, weights, checkpoint."""
+
+import os
+from contextlib import ExitStack
+from pathlib import Path
+
+from sqlalchemy.orm import Session
+
+from app.artifacts.repository import delete_checkpoints_after
+from app.core.storage import StoredBytesCorrupt
+from app.datasets.pack import materialise_view
+from app.datasets.tables import DatasetVersion
+from app.events.tables import Level
+from app.jobs.execution import freeze_threads, log_event, note_resumed, trim_epochs_after
+from app.jobs.states import EndReason
+from worker.attempt import AttemptFailed, ClaimedAttempt
+from worker.checkpoints import Damaged, restorable_checkpoints, restore_checkpoint
+from worker.trainer.protocol import ArchitectureSource, JobFile, ModelSource, WeightsSource
+
+MAX_DEFAULT_THREADS = 8
+
+
+def prepare(attempt: ClaimedAttempt, layers: ExitStack) -> JobFile:
+    """Bring everything to the attempt's directory and write its job.json.
+
+    What has to stay while the trainer runs is entered into `layers`.
+
+    Raises:
+        AttemptFailed: something that the job names cannot be had.
+        AskedToLeave, LeaseLost, Fenced: the attempt is not wanted any more.
+    """
+    attempt.check()
+    dataset = _bring_dataset(attempt, layers)
+    attempt.check()
+    model = _bring_model(attempt)
+    attempt.check()
+    resume_from = _bring_checkpoint(attempt)
+    attempt.check()
+    job_file = JobFile(
+        job_id=attempt.job.id,
+        attempt=attempt.job.attempt,
+        spec=attempt.spec,
+        task=attempt.spec.task,
+        dataset_path=dataset,
+        model=model,
+        run_directory=attempt.directory.run,
+        device=attempt.context.slot.device,
+        threads=_threads(attempt),
+        resume_from=resume_from,
+        memory_limit_bytes=_memory_limit(attempt),
+    )
+    attempt.directory.job_file.write_text(job_file.model_dump_json(), encoding="utf-8")
+    return job_file
+
+
+def _bring_dataset(attempt: ClaimedAttempt, layers: ExitStack) -> Path:
+    digest = _pack_digest(attempt)
+    try:
+        content = layers.enter_context(attempt.context.datasets.entry(digest))
+    except (FileNotFoundError, StoredBytesCorrupt) as error:
+        raise AttemptFailed(
+            EndReason.BAD_DATA, f"The stored data set {digest[:12]}… is missing or damaged."
+        ) from error
+    materialise_view(content, attempt.directory.dataset)
+    return attempt.directory.dataset
+
+
+def _pack_digest(attempt: ClaimedAttempt) -> str:
+    with attempt.context.database.read() as uow:
+        version = uow.session.get(DatasetVersion, attempt.job.dataset_version_id)
+        if version is None or version.pack_sha256 is None:
+            raise AttemptFailed(
+                EndReason.BAD_DATA, f"{attempt.job.dataset_version_id} is not a ready version."
+            )
+        return version.pack_sha256
+
+
+def _bring_model(attempt: ClaimedAttempt) -> ModelSource:
+    name, digest = attempt.job.model, attempt.job.model_sha256
+    if digest is None:
+        return ArchitectureSource(name=name)
+    path = attempt.directory.model / (name if name.endswith(".pt") else "weights.pt")
+    try:
+        attempt.context.store.fetch(digest, path)
+    except (FileNotFoundError, StoredBytesCorrupt) as error:
+        raise AttemptFailed(
+            EndReason.BAD_WEIGHTS, f"The stored weights of {name} are missing or damaged."
+        ) from error
+    return WeightsSource(name=name, path=path)
+
+
+def _bring_checkpoint(attempt: ClaimedAttempt) -> Path | None:
+    """Restore the newest checkpoint that is whole, and forget what is newer than it."""
+    with attempt.context.database.read() as uow:
+        candidates = restorable_checkpoints(uow.session, attempt.job.id)
+    restored, damaged = restore_checkpoint(
+        attempt.context.store,
+        candidates,
+        resume_file=attempt.directory.resume_file,
+        run_directory=attempt.directory.run,
+    )
+    epoch = restored.epoch if restored else 0
+    attempt.lease.write(lambda session: _start_after(session, attempt, epoch, damaged))
+    return attempt.directory.resume_file if restored else None
+
+
+def _start_after(
+    session: Session, attempt: ClaimedAttempt, epoch: int, damaged: list[Damaged]
+) -> None:
+    hold = attempt.lease.hold
+    trim_epochs_after(session, hold, epoch, value_of=attempt.deciding.value_of)
+    delete_checkpoints_after(session, hold.job_id, epoch=epoch)
+    note_resumed(session, hold, "plain" if epoch else "none")
+    for each in damaged:
+        log_event(
+            session,
+            hold,
+            "checkpoint.damaged",
+            level=Level.WARNING,
+            data={"epoch": each.epoch, "reason": each.reason},
+        )
+
+
+def _threads(attempt: ClaimedAttempt) -> int:
+    default = default_threads(os.cpu_count() or 1)
+    return attempt.lease.write(lambda session: freeze_threads(session, attempt.lease.hold, default))
+
+
+def default_threads(cores: int) -> int:
+    """CPU threads of a trainer, as Ultralytics 8.4.190 counts them (utils/__init__.py)."""
+    return min(MAX_DEFAULT_THREADS, max(1, cores - 1))
+
+
+def _memory_limit(attempt: ClaimedAttempt) -> int | None:
+    # CUDA reserves more address space than there is memory: a limit would keep it from starting.
+    on_cpu = not attempt.context.slot.gpus
+    return attempt.context.settings.worker.memory_limit_bytes if on_cpu else None

@@ -1,0 +1,98 @@
+"""A slot's life in the database: registered as its process starts, heard of, marked as stopped."""
+
+import os
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from app.core.database import Database
+from app.core.logging import get_logger
+from app.fleet.repository import Registration, mark_stopped, record_heartbeat, register_worker
+from app.jobs.lifecycle import AttemptEnd, apply_event, lock_job
+from app.jobs.states import EndReason, JobEvent, JobState
+from app.jobs.tables import Job
+from app.settings import Timing
+from worker.lease import OUTAGE
+
+DATABASE_RETRY_SECONDS = 2.0
+
+log = get_logger(__name__)
+
+
+def register_slot(database: Database, registration: Registration, *, timing: Timing) -> str:
+    """Register the slot's new incarnation and end what its dead predecessor held; return its id.
+
+    A database that is away is asked again for ever: a worker may start before it.
+    """
+    pause = threading.Event()
+    while True:
+        try:
+            with database.write() as uow:
+                worker_id = register_worker(uow.session, registration)
+                ended = end_attempts_of_predecessors(uow.session, worker_id, timing=timing)
+        except OUTAGE as error:
+            log.warning("worker.not_registered", error=str(error).partition("\n")[0])
+            pause.wait(DATABASE_RETRY_SECONDS)
+        else:
+            log.info("worker.registered", worker_id=worker_id, slot=registration.slot, ended=ended)
+            return worker_id
+
+
+def end_attempts_of_predecessors(session: Session, worker_id: str, *, timing: Timing) -> list[str]:
+    """End every attempt that an earlier incarnation of this slot left running; return their jobs.
+
+    The caller holds the slot's lock, so that whoever ran them is dead.
+    """
+    mine = (Job.worker_id == worker_id, Job.state == JobState.RUNNING)
+    end = AttemptEnd(
+        EndReason.WORKER_LOST,
+        message="The worker process died; it was started again.",
+        restart_backoff=timedelta(seconds=timing.restart_backoff_seconds),
+    )
+    ended = []
+    for job_id in session.scalars(select(Job.id).where(*mine).order_by(Job.id)).all():
+        job = lock_job(session, Job.id == job_id, *mine)
+        if job is not None:
+            apply_event(session, job, JobEvent.INTERRUPT, end)
+            ended.append(job_id)
+    return ended
+
+
+@contextmanager
+def heard_of(
+    database: Database, worker_id: str, incarnation: str, *, timing: Timing
+) -> Iterator[None]:
+    """Record the slot's heartbeats while the block runs, and that it stopped when it ends."""
+    ended = threading.Event()
+
+    def beat() -> None:
+        while not ended.wait(timing.heartbeat_seconds):
+            try:
+                with database.write() as uow:
+                    if not record_heartbeat(uow.session, worker_id, incarnation):
+                        log.error("worker.replaced", worker_id=worker_id)
+            except OUTAGE as error:
+                log.warning("worker.not_heard", error=str(error).partition("\n")[0])
+
+    thread = threading.Thread(target=beat, name="worker heartbeat", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join(timing.heartbeat_seconds)
+        try:
+            with database.write() as uow:
+                mark_stopped(uow.session, worker_id, incarnation)
+        except OUTAGE as error:
+            log.warning("worker.not_marked_stopped", error=str(error).partition("\n")[0])
+
+
+def host_name() -> str:
+    """The machine's name and this process's id, for people who look for it."""
+    return f"{socket.gethostname()} (pid {os.getpid()})"

@@ -1,0 +1,229 @@
+"""What the trainer says, written to the database while it trains on.
+
+One thread reads the pipe, so that the trainer never waits for the database; another writes, in the
+order of the events. An epoch and its checkpoint appear in one transaction, once the checkpoint's
+bytes are durable: what the API shows can be resumed from.
+"""
+
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from queue import SimpleQueue
+from typing import Self
+
+from pydantic import JsonValue, ValidationError
+from sqlalchemy.orm import Session
+
+from app.core.logging import get_logger
+from app.core.storage import ArtifactStore
+from app.events.tables import Level
+from app.jobs.execution import (
+    EpochReport,
+    ProgressReport,
+    guarded_update,
+    log_event,
+    record_epoch,
+    record_progress,
+    set_phase,
+)
+from app.jobs.lifecycle import Fenced
+from app.jobs.states import Phase
+from worker.checkpoints import StoredCheckpoint, record_checkpoint, store_checkpoint
+from worker.fitness import DecidingMetric
+from worker.lease import OUTAGE, Lease, LeaseLost
+from worker.trainer.protocol import (
+    BatchEvent,
+    CheckpointEvent,
+    EpochEvent,
+    ErrorEvent,
+    FinalEvent,
+    PhaseEvent,
+    StartedEvent,
+    TrainerEvent,
+    WarningEvent,
+    parse_event,
+)
+
+MAX_LINE_BYTES = 16 * 1024 * 1024
+PROGRESS_SECONDS = 1.0
+PIPE_END_SECONDS = 10.0
+
+log = get_logger(__name__)
+
+
+class Relay:
+    """Relays one trainer process; `final` and `error` hold its last words.
+
+    Args:
+        lease: the title under which everything is written.
+        store: where checkpoints go.
+        run_directory: what paths in events are relative to.
+        epochs: how many the job has.
+        deciding: the metric that decides which epoch is the best.
+    """
+
+    def __init__(
+        self,
+        lease: Lease,
+        store: ArtifactStore,
+        run_directory: Path,
+        *,
+        epochs: int,
+        deciding: DecidingMetric,
+    ) -> None:
+        self.final: FinalEvent | None = None
+        self.error: ErrorEvent | None = None
+        self.failure: Exception | None = None
+        self.has_started = False
+        self._lease = lease
+        self._store = store
+        self._run_directory = run_directory
+        self._epochs = epochs
+        self._deciding = deciding
+        self._queue: SimpleQueue[TrainerEvent | None] = SimpleQueue()
+        self._last_seq = 0
+        self._progress_at = 0.0
+        self._epoch: EpochEvent | None = None
+
+    @contextmanager
+    def relaying(self, descriptor: int) -> Iterator[Self]:
+        """Relay what comes from the pipe's end `descriptor`, which is closed when the block ends.
+
+        The block ends only after every writer of the pipe is dead: then all that was said has been
+        written, or `failure` tells why not.
+        """
+        reader = threading.Thread(target=self._read, args=(descriptor,), daemon=True)
+        writer = threading.Thread(target=self._write, daemon=True)
+        reader.start()
+        writer.start()
+        try:
+            yield self
+        finally:
+            reader.join(PIPE_END_SECONDS)
+            if reader.is_alive():
+                log.error("relay.pipe_held_open", job_id=self._lease.hold.job_id)
+            self._queue.put(None)
+            writer.join()
+
+    def handle(self, event: TrainerEvent) -> None:
+        """Write what one event says; one that was handled before is passed over.
+
+        Raises:
+            Fenced: the hold is not valid any more.
+            LeaseLost: the database stayed away for too long.
+        """
+        if event.seq <= self._last_seq:
+            return
+        self._handlers[type(event)](self, event)
+        self._last_seq = event.seq
+
+    def _read(self, descriptor: int) -> None:
+        with os.fdopen(descriptor, "rb") as pipe:
+            while line := pipe.readline(MAX_LINE_BYTES):
+                try:
+                    self._queue.put(parse_event(line))
+                except ValidationError:
+                    log.exception("trainer.not_understood")
+
+    def _write(self) -> None:
+        try:
+            while (event := self._queue.get()) is not None:
+                self.handle(event)
+        except (Fenced, LeaseLost):
+            log.info("relay.ended", job_id=self._lease.hold.job_id)
+        except Exception as error:  # the supervisor raises it where the process is waited for
+            log.exception("relay.failed", job_id=self._lease.hold.job_id)
+            self.failure = error
+
+    def _on_phase(self, event: PhaseEvent) -> None:
+        phase = Phase(event.phase)
+        self._lease.write(lambda session: set_phase(session, self._lease.hold, phase))
+
+    def _on_started(self, event: StartedEvent) -> None:
+        self.has_started = True
+        self._log("trainer.started", Level.INFO, event.model_dump(exclude={"seq", "at", "type"}))
+
+    def _on_batch(self, event: BatchEvent) -> None:
+        """Write the progress, at most once a second; what is lost in an outage is out of date."""
+        now = time.monotonic()
+        if now - self._progress_at < PROGRESS_SECONDS or not self._queue.empty():
+            return
+        report = ProgressReport(
+            epoch=event.epoch,
+            epochs=self._epochs,
+            batch=event.batch,
+            batches=event.batches,
+            losses=event.losses,
+            eta_seconds=event.eta_seconds,
+        )
+        hold, length = self._lease.hold, self._lease.length
+        try:
+            self._lease.renew_with(
+                lambda session: record_progress(session, hold, report, lease=length)
+            )
+            self._progress_at = now
+        except OUTAGE:
+            log.debug("progress.not_written", job_id=hold.job_id)
+
+    def _on_epoch(self, event: EpochEvent) -> None:
+        self._epoch = event  # its checkpoint comes next, and both are written together
+
+    def _on_checkpoint(self, event: CheckpointEvent) -> None:
+        stored = store_checkpoint(self._store, event, self._run_directory)
+        epoch = self._epoch if self._epoch and self._epoch.epoch == event.epoch else None
+        self._epoch = None
+        for digest in self._lease.write(self._recording(epoch, stored)):
+            self._store.delete(digest)
+
+    def _recording(
+        self, epoch: EpochEvent | None, stored: StoredCheckpoint
+    ) -> Callable[[Session], list[str]]:
+        hold = self._lease.hold
+
+        def record(session: Session) -> list[str]:
+            guarded_update(session, hold, {"attempt": hold.attempt})
+            if epoch is not None:
+                record_epoch(session, hold, self._report(epoch))
+            return record_checkpoint(session, hold, stored)
+
+        return record
+
+    def _report(self, event: EpochEvent) -> EpochReport:
+        return EpochReport(
+            epoch=event.epoch,
+            epochs=self._epochs,
+            metrics=event.metrics,
+            duration_seconds=event.seconds,
+            deciding_metric=self._deciding.name,
+            value=self._deciding.value_of(event.metrics),
+            is_best=event.fitness is not None and event.fitness == event.best_fitness,
+        )
+
+    def _on_warning(self, event: WarningEvent) -> None:
+        said: dict[str, JsonValue] = {"code": event.code, "message": event.message}
+        self._log("trainer.warning", Level.WARNING, said)
+
+    def _on_error(self, event: ErrorEvent) -> None:
+        self.error = event
+
+    def _on_final(self, event: FinalEvent) -> None:
+        self.final = event
+
+    def _log(self, type_: str, level: Level, data: dict[str, JsonValue]) -> None:
+        self._lease.write(
+            lambda session: log_event(session, self._lease.hold, type_, level=level, data=data)
+        )
+
+    _handlers: dict[type, Callable[..., None]] = {  # noqa: RUF012 -- a table, never changed
+        PhaseEvent: _on_phase,
+        StartedEvent: _on_started,
+        BatchEvent: _on_batch,
+        EpochEvent: _on_epoch,
+        CheckpointEvent: _on_checkpoint,
+        WarningEvent: _on_warning,
+        ErrorEvent: _on_error,
+        FinalEvent: _on_final,
+    }

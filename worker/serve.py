@@ -1,0 +1,125 @@
+"""The process of one slot: `python -m worker.serve SLOT QUEUES`, started by `python -m worker`.
+
+Nested layers: the slot's lock, its row in the database, then Celery, which runs until a signal.
+"""
+
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.metadata import version
+
+from celery import Celery
+from celery.signals import worker_ready, worker_shutting_down
+from pydantic import JsonValue
+
+from app.core.broker import broker_url
+from app.core.database import Database
+from app.core.ids import new_id
+from app.core.logging import configure_logging, get_logger
+from app.core.storage import ArtifactStore
+from app.datasets.pack import extract_pack
+from app.fleet.repository import Registration
+from app.jobs.dispatch import TASK, queue_of_jobs, queue_of_slot
+from app.settings import Settings
+from worker.attempt_directory import clear_dead_attempts
+from worker.celery_app import make_celery_app, worker_arguments
+from worker.context import WorkerContext, attempts_folder, worker_home
+from worker.dataset_cache import DatasetCache
+from worker.registration import heard_of, host_name, register_slot
+from worker.slots import Slot, gpu_devices, node_id, parse_slots, slot_lock
+from worker.tasks import NO_JOB, register_tasks
+
+DATABASE_CONNECTIONS = 10
+
+log = get_logger(__name__)
+
+
+def main() -> None:
+    """Serve the slot that the command line names until SIGTERM or SIGINT."""
+    slot_name, queues = sys.argv[1:]
+    settings = Settings()
+    configure_logging(level=settings.log_level)
+    with _served_slot(settings, parse_slots(slot_name)[0], tuple(queues.split(","))) as context:
+        _run_celery(settings, context)
+
+
+@contextmanager
+def _served_slot(
+    settings: Settings, slot: Slot, queues: tuple[str, ...]
+) -> Iterator[WorkerContext]:
+    home = worker_home(settings)
+    node = node_id(home)
+    with slot_lock(home, slot):
+        clear_dead_attempts(attempts_folder(settings))
+        database = Database(settings.effective_database_url, pool_size=DATABASE_CONNECTIONS)
+        incarnation = new_id("inc")
+        registration = Registration(
+            node=node,
+            slot=slot.name,
+            incarnation=incarnation,
+            host=host_name(),
+            queues=queues,
+            gpus=len(slot.gpus),
+            version=version("trainyard"),
+            devices=_devices_of(slot),
+        )
+        worker_id = register_slot(database, registration, timing=settings.timing)
+        with heard_of(database, worker_id, incarnation, timing=settings.timing):
+            yield _context(settings, database, slot, (worker_id, queues))
+        database.dispose()
+
+
+def _context(
+    settings: Settings, database: Database, slot: Slot, offered: tuple[str, tuple[str, ...]]
+) -> WorkerContext:
+    store = ArtifactStore.from_settings(settings)
+    cache = DatasetCache(
+        worker_home(settings) / "datasets",
+        store,
+        extract_pack,
+        settings.worker.dataset_cache_bytes,
+    )
+    worker_id, queues = offered
+    return WorkerContext(
+        settings=settings,
+        database=database,
+        store=store,
+        datasets=cache,
+        slot=slot,
+        worker_id=worker_id,
+        queues=queues,
+        leaving=threading.Event(),
+    )
+
+
+def _devices_of(slot: Slot) -> list[dict[str, JsonValue]]:
+    return [device for index, device in enumerate(gpu_devices()) if index in slot.gpus]
+
+
+def _run_celery(settings: Settings, context: WorkerContext) -> None:
+    app = make_celery_app(broker_url(settings))
+    register_tasks(app, context)
+    own_queue = queue_of_slot(context.worker_id)
+
+    def leave(**_: object) -> None:
+        log.info("worker.leaving", worker_id=context.worker_id)
+        context.leaving.set()
+
+    def look_for_work(**_: object) -> None:
+        _ring_itself(app, own_queue)
+
+    # Celery keeps weak references: these live as long as this frame, which is until it ends.
+    worker_shutting_down.connect(leave)
+    worker_ready.connect(look_for_work)
+    queues = [own_queue, *map(queue_of_jobs, context.queues)]
+    app.worker_main(worker_arguments(context.worker_id, queues))
+
+
+def _ring_itself(app: Celery, own_queue: str) -> None:
+    # Through the broker, so that the first claim, too, is made by the thread that answers bells.
+    app.send_task(TASK, (NO_JOB, 0), queue=own_queue)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,131 @@
+"""Slots: the sets of GPUs, or the CPU, that one Celery process each works for."""
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from pydantic import JsonValue
+
+from app.core.errors import Conflict, Invalid
+from app.core.ids import new_id
+
+CPU = "cpu"
+AUTO = "auto"
+PRIVATE_FOLDER = 0o700
+
+
+class SlotsNotUnderstood(Invalid):
+    """The value of `--slots` names no slots."""
+
+    slug, title = "slots-not-understood", "The slots cannot be read"
+
+
+class SlotTaken(Conflict):
+    """Another process serves this slot."""
+
+    slug, title = "slot-taken", "The slot is served already"
+
+
+@dataclass(frozen=True)
+class Slot:
+    """What one process trains on: GPU indices as the driver counts them, none for the CPU."""
+
+    gpus: tuple[int, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """`cpu`, or the GPU indices such as `0` or `2,3`."""
+        return ",".join(map(str, self.gpus)) or CPU
+
+    @property
+    def device(self) -> str:
+        """What the trainer is told: it sees this slot's GPUs only, and counts them from 0."""
+        return ",".join(str(index) for index in range(len(self.gpus))) or CPU
+
+    @property
+    def visible_gpus(self) -> str | None:
+        """What CUDA_VISIBLE_DEVICES names for the trainer; None hides all."""
+        return ",".join(map(str, self.gpus)) or None
+
+
+def parse_slots(text: str) -> tuple[Slot, ...]:
+    """Read `--slots`: `cpu`, GPU indices such as `0;1`, or `auto` (each GPU a slot, or the CPU).
+
+    Raises:
+        SlotsNotUnderstood: it is none of these, or names a GPU twice.
+    """
+    if text == AUTO:
+        return tuple(Slot((index,)) for index in range(len(gpu_devices()))) or (Slot(),)
+    slots = tuple(_parse_slot(part.strip()) for part in text.split(";"))
+    named = [gpu for slot in slots for gpu in slot.gpus]
+    if len(set(named)) < len(named) or slots.count(Slot()) > 1:
+        raise SlotsNotUnderstood(f"Each GPU and the CPU can be in one slot only, got {text!r}.")
+    return slots
+
+
+def _parse_slot(text: str) -> Slot:
+    if text == CPU:
+        return Slot()
+    if not (text.isascii() and text.isdigit()):
+        raise SlotsNotUnderstood(
+            f'A slot is "cpu" or the index of one GPU, such as "0"; got {text!r}.'
+        )
+    return Slot((int(text),))
+
+
+def gpu_devices() -> list[dict[str, JsonValue]]:
+    """Name and memory in bytes of each GPU, as the driver counts them; empty without a driver."""
+    pynvml = import_module("pynvml")
+    try:
+        pynvml.nvmlInit()
+    except pynvml.NVMLError:
+        return []
+    try:
+        count = pynvml.nvmlDeviceGetCount()
+        return [_device(pynvml, pynvml.nvmlDeviceGetHandleByIndex(index)) for index in range(count)]
+    finally:
+        pynvml.nvmlShutdown()
+
+
+def _device(pynvml: Any, handle: Any) -> dict[str, JsonValue]:  # noqa: ANN401 -- it has no types
+    name = pynvml.nvmlDeviceGetName(handle)
+    return {
+        "name": name.decode() if isinstance(name, bytes) else str(name),
+        "memory_bytes": int(pynvml.nvmlDeviceGetMemoryInfo(handle).total),
+    }
+
+
+def node_id(folder: Path) -> str:
+    """The random name of this machine's worker home, made at the first call and kept for ever."""
+    folder.mkdir(parents=True, exist_ok=True, mode=PRIVATE_FOLDER)
+    path = folder / "node-id"
+    with suppress(FileNotFoundError):
+        return path.read_text().strip()
+    proposal = path.with_name(f".node-id.{os.getpid()}")
+    proposal.write_text(new_id("nod") + "\n")
+    with suppress(FileExistsError):  # another process was first; its id counts
+        os.link(proposal, path)
+    proposal.unlink()
+    return path.read_text().strip()
+
+
+@contextmanager
+def slot_lock(folder: Path, slot: Slot) -> Iterator[None]:
+    """Hold a slot for this process; the kernel lets go of it however the process ends.
+
+    Raises:
+        SlotTaken: another living process holds it.
+    """
+    folder.mkdir(parents=True, exist_ok=True, mode=PRIVATE_FOLDER)
+    path = folder / f"slot-{slot.name}.lock"
+    with path.open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise SlotTaken(f"Another process serves the slot {slot.name} ({path}).") from None
+        yield

@@ -1,0 +1,93 @@
+"""Waiting for a process of an attempt, and telling it what is asked of it meanwhile."""
+
+import time
+from dataclasses import dataclass
+from typing import Protocol
+
+from app.core.logging import get_logger
+from app.jobs.states import Request
+from worker.attempt import ClaimedAttempt
+from worker.lease import LeaseLost
+from worker.process import AttemptProcess
+
+TICK_SECONDS = 0.1
+
+log = get_logger(__name__)
+
+
+class Watched(Protocol):
+    """What is known of a process beside its being alive."""
+
+    @property
+    def has_started(self) -> bool:
+        """Whether it understands by now that it is to finish early."""
+
+    @property
+    def failure(self) -> Exception | None:
+        """Why nobody listens to it any more."""
+
+
+@dataclass(frozen=True)
+class Unwatched:
+    """A process that says nothing and cannot finish early."""
+
+    has_started: bool = False
+    failure: Exception | None = None
+
+
+class Steering:
+    """What one process was told so far. A process that was asked to leave is killed after a grace.
+
+    Args:
+        attempt: whose lease, requests and end of the worker are watched.
+        watched: what is known of the process.
+    """
+
+    def __init__(self, attempt: ClaimedAttempt, watched: Watched) -> None:
+        self._attempt = attempt
+        self._watched = watched
+        self._asked_at: float | None = None
+        self._asked_to_finish = False
+
+    @property
+    def asked_to_leave(self) -> bool:
+        """Whether the process was asked to leave, and so left as asked."""
+        return self._asked_at is not None
+
+    def wait(self, process: AttemptProcess) -> int:
+        """Return the exit code once the process has ended.
+
+        Raises:
+            LeaseLost: the lease is lost; the process is dead.
+            Exception: the `failure` of what is watched; the process is dead.
+        """
+        while (exit_code := process.wait(TICK_SECONDS)) is None:
+            self._steer(process)
+        return exit_code
+
+    def _steer(self, process: AttemptProcess) -> None:
+        if self._attempt.lease.is_lost:
+            process.kill()
+            raise LeaseLost
+        if self._watched.failure is not None:
+            process.kill()
+            raise self._watched.failure
+        if self._attempt.must_leave:
+            self._make_leave(process)
+        elif self._attempt.lease.request is Request.STOP:
+            self._make_finish(process)
+
+    def _make_leave(self, process: AttemptProcess) -> None:
+        grace = self._attempt.context.settings.timing.kill_grace_seconds
+        if self._asked_at is None:
+            self._asked_at = time.monotonic()
+            process.ask_to_leave()
+            log.info("trainer.asked_to_leave", job_id=self._attempt.job.id)
+        elif time.monotonic() - self._asked_at >= grace:
+            process.kill()
+            log.info("trainer.killed", job_id=self._attempt.job.id)
+
+    def _make_finish(self, process: AttemptProcess) -> None:
+        if not self._asked_to_finish and self._watched.has_started:
+            self._asked_to_finish = True
+            process.ask_to_finish()

@@ -1,0 +1,184 @@
+"""One attempt from claim to end: layers that each close what they opened.
+
+`run_attempt` holds the lease, the phases hold the directory, the log and the data set, and a
+process never outlives the block that started it.
+"""
+
+import errno
+import os
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from typing import IO
+
+from app.core.errors import InsufficientStorage
+from app.core.logging import get_logger
+from app.jobs.execution import set_phase
+from app.jobs.lifecycle import Fenced, Hold
+from app.jobs.states import EndReason, JobEvent, Phase
+from app.jobs.tables import Job
+from worker.attempt import AskedToLeave, AttemptFailed, ClaimedAttempt
+from worker.attempt_directory import attempt_directory
+from worker.conclusion import Conclusion, conclude, report_lost_lease, store_artifacts
+from worker.context import WorkerContext
+from worker.lease import Lease, LeaseLost
+from worker.log_shipping import LogShipper
+from worker.outcome import Outcome, TrainerEnd, decide_outcome, left_as_asked, outcome_of
+from worker.preparation import prepare
+from worker.process import AttemptProcess, Command
+from worker.relay import Relay
+from worker.steering import Steering, Unwatched
+from worker.trainer.environment import trainer_environment
+from worker.trainer.portability import portability_check
+from worker.trainer.protocol import EVENTS_FD_VARIABLE, JobFile
+
+DISK_FULL_ERRORS = frozenset({errno.ENOSPC, errno.EDQUOT})
+BEST = "best.pt"
+
+log = get_logger(__name__)
+
+
+def run_attempt(context: WorkerContext, job: Job, *, claimed_at: float) -> None:
+    """Run a job that was just claimed to the end of this attempt, and write how it ended.
+
+    Call it from a thread that lives longer than the attempt: the kernel kills the trainer when
+    the thread that started it ends.
+
+    Args:
+        context: the slot that claimed the job.
+        job: the row as claimed.
+        claimed_at: monotonic time at which the claim was sent.
+    """
+    hold = Hold(job.id, job.attempt)
+    lease = Lease(context.database, hold, timing=context.settings.timing, claimed_at=claimed_at)
+    log.info("attempt.started", job_id=job.id, attempt=job.attempt)
+    try:
+        with lease.kept(), attempt_directory(context.attempts_folder, hold) as directory:
+            attempt = ClaimedAttempt(context, job, lease, directory)
+            conclude(attempt, _run_to_conclusion(attempt))
+    except Fenced:
+        log.warning("attempt.fenced", job_id=job.id, attempt=job.attempt)
+    except LeaseLost:
+        report_lost_lease(context, lease)
+
+
+def _run_to_conclusion(attempt: ClaimedAttempt) -> Conclusion:
+    try:
+        return _run_phases(attempt)
+    except (Fenced, LeaseLost):
+        raise
+    except AskedToLeave:
+        drains = attempt.context.leaving.is_set()
+        return Conclusion(left_as_asked(attempt.lease.request, drains=drains))
+    except AttemptFailed as error:
+        return Conclusion(outcome_of(error.reason), message=error.message)
+    except Exception as error:  # the attempt's outermost line: whatever it was, the job goes on
+        log.exception("attempt.failed", job_id=attempt.job.id)
+        return _conclusion_of_error(error)
+
+
+def _conclusion_of_error(error: Exception) -> Conclusion:
+    disk_full = isinstance(error, OSError) and error.errno in DISK_FULL_ERRORS
+    if disk_full or isinstance(error, InsufficientStorage):
+        return Conclusion(outcome_of(EndReason.DISK_FULL), message=str(error))
+    message = f"The worker failed at this attempt: {type(error).__name__}: {error}"
+    return Conclusion(Outcome(JobEvent.INTERRUPT, EndReason.WORKER_LOST), message=message)
+
+
+def _run_phases(attempt: ClaimedAttempt) -> Conclusion:
+    with ExitStack() as layers:
+        job_file = prepare(attempt, layers)
+        output = layers.enter_context(attempt.directory.log_file.open("ab"))
+        limit = attempt.context.settings.worker.log_bytes
+        shipper = LogShipper(attempt.lease, attempt.directory.log_file, limit_bytes=limit)
+        with shipper.shipping():
+            conclusion = _train(attempt, job_file, output)
+            if conclusion.outcome.event is JobEvent.FINISH:
+                conclusion = _finalize(attempt, conclusion, output)
+        shipper.ship_rest()
+        return conclusion
+
+
+def _train(attempt: ClaimedAttempt, job_file: JobFile, output: IO[bytes]) -> Conclusion:
+    relay = Relay(
+        attempt.lease,
+        attempt.context.store,
+        attempt.directory.run,
+        epochs=job_file.spec.train.epochs,
+        deciding=attempt.deciding,
+    )
+    steering = Steering(attempt, relay)
+    with _trainer(attempt, relay, output) as process:
+        exit_code = steering.wait(process)
+    if relay.failure is not None:
+        raise relay.failure
+    end = TrainerEnd(
+        exit_code,
+        asked_to_leave=steering.asked_to_leave,
+        finished=relay.final is not None,
+        error_code=relay.error.code if relay.error else None,
+    )
+    drains = attempt.context.leaving.is_set()
+    return Conclusion(
+        decide_outcome(end, attempt.lease.request, drains=drains),
+        exit_code=exit_code,
+        message=relay.error.message if relay.error else None,
+        hint=relay.error.hint if relay.error else None,
+        final=relay.final,
+    )
+
+
+@contextmanager
+def _trainer(attempt: ClaimedAttempt, relay: Relay, output: IO[bytes]) -> Iterator[AttemptProcess]:
+    """Run the trainer and relay what it says; the block ends when all of it is dead and written."""
+    reading, writing = os.pipe()
+    with relay.relaying(reading):
+        try:
+            process = AttemptProcess(_trainer_command(attempt, writing), output)
+        finally:
+            os.close(writing)  # the trainer's processes alone keep the pipe open
+        with process:
+            yield process
+
+
+def _trainer_command(attempt: ClaimedAttempt, events: int) -> Command:
+    argv = [*attempt.context.trainer_argv, str(attempt.directory.job_file)]
+    environment = _environment(attempt) | {EVENTS_FD_VARIABLE: str(events)}
+    return Command(
+        argv, environment, attempt.directory.run, attempt.directory.attempt, pass_fds=(events,)
+    )
+
+
+def _environment(attempt: ClaimedAttempt) -> dict[str, str]:
+    gpu = attempt.context.slot.visible_gpus
+    return trainer_environment(attempt.directory.root, gpu=gpu, base=os.environ)
+
+
+def _finalize(attempt: ClaimedAttempt, trained: Conclusion, output: IO[bytes]) -> Conclusion:
+    """Prove that the weights load anywhere, and keep what training made."""
+    hold = attempt.lease.hold
+    attempt.lease.write(lambda session: set_phase(session, hold, Phase.FINALIZING))
+    refusal = _portability_refusal(attempt, output)
+    if refusal is not None:
+        return refusal
+    return replace(trained, kept=store_artifacts(attempt, trained.final))
+
+
+def _portability_refusal(attempt: ClaimedAttempt, output: IO[bytes]) -> Conclusion | None:
+    """Load best.pt with stock Ultralytics in a process of its own; None where it does."""
+    check = portability_check(attempt.directory.run / "weights" / BEST, _environment(attempt))
+    folder = attempt.directory.root / "portability"
+    folder.mkdir()
+    command = Command(check.argv, check.env, folder, attempt.directory.attempt)
+    steering = Steering(attempt, Unwatched())
+    with AttemptProcess(command, output) as process:
+        exit_code = steering.wait(process)
+    if steering.asked_to_leave:
+        raise AskedToLeave
+    if exit_code == 0:
+        return None
+    return Conclusion(
+        outcome_of(EndReason.TRAINER_BUG),
+        exit_code=exit_code,
+        message="best.pt does not load in a clean process with stock Ultralytics.",
+    )

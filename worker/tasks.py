@@ -1,0 +1,56 @@
+"""What a slot does when its doorbell rings: claim, train, and claim again until nothing waits."""
+
+import time
+
+from celery import Celery
+
+from app.core.logging import get_logger
+from app.jobs.dispatch import TASK
+from app.jobs.lifecycle import claim_job
+from app.jobs.tables import Job
+from worker.context import WorkerContext
+from worker.lease import OUTAGE
+from worker.supervisor import run_attempt
+
+NO_JOB = ""
+
+log = get_logger(__name__)
+
+
+def register_tasks(app: Celery, context: WorkerContext) -> None:
+    """Give `app` the one task of a worker.
+
+    It runs in the only thread of the pool, which lives as long as the process: while it trains, no
+    further message is taken, and other slots hear the bells.
+    """
+
+    def run_job(job_id: str, dispatch_seq: int) -> None:
+        log.debug("doorbell.heard", job_id=job_id, dispatch_seq=dispatch_seq)
+        work_on(context, rung_for=job_id or None)
+
+    app.task(name=TASK, ignore_result=True)(run_job)
+
+
+def work_on(context: WorkerContext, *, rung_for: str | None = None) -> None:
+    """Run the job that was rung for, or else the best eligible one, until none is left.
+
+    A message that comes twice, late or for a job that is gone changes nothing.
+    """
+    while not context.leaving.is_set():
+        claimed_at = time.monotonic()
+        job = _claim(context, rung_for)
+        if job is None:
+            return
+        run_attempt(context, job, claimed_at=claimed_at)
+        rung_for = None
+
+
+def _claim(context: WorkerContext, rung_for: str | None) -> Job | None:
+    lease = context.lease_length
+    try:
+        with context.database.write() as uow:
+            return claim_job(uow.session, context.offer, lease=lease, rung_for=rung_for)
+    except OUTAGE as error:
+        # The reconciler rings again once the database is back.
+        log.warning("claim.failed", error=str(error).partition("\n")[0])
+        return None
