@@ -183,6 +183,7 @@ def upgrade() -> None:
         sa.Column("images", ORDERED_JSON, nullable=True),
         sa.Column("report", ORDERED_JSON, nullable=True),
         sa.Column("attempt", sa.Integer(), nullable=False),
+        sa.Column("crashes", sa.Integer(), server_default="0", nullable=False),
         sa.Column("lease_expires_at", TIME, nullable=True),
         sa.Column("created_at", TIME, nullable=False),
         sa.Column("verified_at", TIME, nullable=True),

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, delete, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, case, delete, func, insert, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
@@ -186,8 +186,17 @@ def delete_dataset(session: Session, project_ids: Collection[str], dataset_id: s
         raise DatasetInUse from None
 
 
+def awaits_verification(session: Session) -> bool:
+    """Whether some version waits for a verifier, of whatever project."""
+    statement = select(DatasetVersion.id).where(*_awaiting_verification())
+    return session.scalars(statement.limit(1)).first() is not None
+
+
 def claim_verification(session: Session, *, lease: timedelta) -> DatasetVersion | None:
-    """Take the oldest version that nobody verifies now: its attempt rises, its lease begins."""
+    """Take the oldest version that nobody verifies now: its attempt rises, its lease begins.
+
+    A lease that ran out is a crash: an orderly end of a server gives the version back.
+    """
     due = (
         select(DatasetVersion.id)
         .where(*_awaiting_verification())
@@ -195,10 +204,15 @@ def claim_verification(session: Session, *, lease: timedelta) -> DatasetVersion 
         .limit(1)
         .with_for_update(skip_locked=True)
     )
+    ran_out = case((DatasetVersion.lease_expires_at.is_(None), 0), else_=1)
     statement = (
         update(DatasetVersion)
         .where(DatasetVersion.id == due.scalar_subquery(), *_awaiting_verification())
-        .values(attempt=DatasetVersion.attempt + 1, lease_expires_at=database_now(lease))
+        .values(
+            attempt=DatasetVersion.attempt + 1,
+            crashes=DatasetVersion.crashes + ran_out,
+            lease_expires_at=database_now(lease),
+        )
         .returning(DatasetVersion)
     )
     return session.scalars(statement).first()
@@ -209,13 +223,15 @@ def renew_verification(session: Session, hold: VerificationHold, *, lease: timed
     return _guarded_update(session, hold, {"lease_expires_at": database_now(lease)})
 
 
-def release_verification(session: Session, hold: VerificationHold, *, counted: bool) -> bool:
-    """Give a version back at once; one that is not `counted` was interrupted and is no crash.
+def release_verification(session: Session, hold: VerificationHold) -> bool:
+    """Give a version back at once, its verification interrupted and not at fault."""
+    return _guarded_update(session, hold, {"lease_expires_at": None})
 
-    Its attempt then falls by one again, which is safe as the last write of its holder.
-    """
-    attempt = DatasetVersion.attempt - (0 if counted else 1)
-    return _guarded_update(session, hold, {"lease_expires_at": None, "attempt": attempt})
+
+def record_crash(session: Session, hold: VerificationHold) -> bool:
+    """Give a version back at once, its verification broken off."""
+    values = {"lease_expires_at": None, "crashes": DatasetVersion.crashes + 1}
+    return _guarded_update(session, hold, values)
 
 
 def finish_verification(

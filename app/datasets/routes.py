@@ -1,6 +1,6 @@
 """`/v1/datasets`: upload an archive, list, read and delete."""
 
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
@@ -14,6 +14,7 @@ from app.core.problems import problem_response, responses_for
 from app.core.strict_json import StrictRoute
 from app.datasets.errors import DatasetNotFound, NotAnArchive
 from app.datasets.receive import spooled
+from app.datasets.report import Task
 from app.datasets.repository import (
     DatasetFilter,
     dataset_page,
@@ -24,7 +25,6 @@ from app.datasets.submit_version import SubmittedVersion, Upload, submit_version
 from app.datasets.tables import VersionState
 from app.datasets.views import DatasetView, ReportView
 
-Task = Literal["detect", "segment", "pose", "obb", "classify", "semantic", "depth"]
 Reader = Annotated[Principal, Depends(needs("datasets:read"))]
 Writer = Annotated[Principal, Depends(needs("datasets:write"))]
 NAME_PATTERN: Final = r"^\w[\w .,()+@-]*$"

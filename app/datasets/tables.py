@@ -38,9 +38,7 @@ class DatasetVersion(Base):
     __tablename__ = "dataset_versions"
     __table_args__ = (
         UniqueConstraint("dataset_id", "number"),
-        CheckConstraint(
-            "(state = 'ready') = (pack_sha256 IS NOT NULL)", name="ready_has_a_pack"
-        ),
+        CheckConstraint("(state = 'ready') = (pack_sha256 IS NOT NULL)", name="ready_has_a_pack"),
         CheckConstraint(
             "state = 'validating' OR lease_expires_at IS NULL", name="lease_while_validating"
         ),
@@ -61,6 +59,9 @@ class DatasetVersion(Base):
     images: Mapped[dict[str, int] | None] = mapped_column(OrderedJson, doc="images per split")
     report: Mapped[dict[str, JsonValue] | None] = mapped_column(OrderedJson)
     attempt: Mapped[int] = mapped_column(doc="verifications begun; the fencing token of the lease")
+    crashes: Mapped[int] = mapped_column(
+        server_default="0", doc="verifications that broke off, with or without their server"
+    )
     lease_expires_at: Mapped[datetime | None] = mapped_column(
         UtcDateTime, doc="null: nobody verifies it now"
     )

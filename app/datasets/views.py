@@ -4,8 +4,9 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Self
 
-from pydantic import BaseModel, JsonValue
+from pydantic import BaseModel
 
+from app.datasets.report import Report
 from app.datasets.repository import ListedDataset
 from app.datasets.tables import VersionState
 
@@ -62,12 +63,11 @@ class ReportView(BaseModel):
     id: str
     version: str
     state: VersionState
-    report: dict[str, JsonValue] | None
+    report: Report | None
 
     @classmethod
     def of(cls, listed: ListedDataset) -> Self:
         """Return the report of one version."""
         version = listed.version
-        return cls(
-            id=listed.dataset.id, version=version.id, state=version.state, report=version.report
-        )
+        report = None if version.report is None else Report.model_validate(version.report)
+        return cls(id=listed.dataset.id, version=version.id, state=version.state, report=report)

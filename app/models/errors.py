@@ -4,12 +4,21 @@ from app.core.errors import Conflict, FieldError, Invalid, Unavailable
 
 
 class UnknownModel(Invalid):
-    """A spec names a model that is not offered, or was not brought in."""
+    """A spec names a model that is not offered, or not to this caller."""
 
     slug, title = "unknown-model", "Unknown model"
 
     def __init__(self, message: str) -> None:
         super().__init__(message, errors=[FieldError("/model", "unknown-model", message)])
+
+
+class ModelNotHere(Invalid):
+    """A spec names weights that nobody has brought in."""
+
+    slug, title = "model-not-here", "The weights are not on this instance"
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, errors=[FieldError("/model", "model-not-here", message)])
 
 
 class BadModelName(Invalid):

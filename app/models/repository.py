@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from app.core.database import database_now
 from app.core.ids import new_id
 from app.models.architectures import architecture, architecture_of_pretrained
-from app.models.errors import ModelNameTaken, UnknownModel
+from app.models.errors import ModelNameTaken, ModelNotHere, UnknownModel
 from app.models.tables import Model, ModelSource
 
 
@@ -44,7 +44,8 @@ def resolve_model(session: Session, project_ids: Collection[str], reference: str
     """Return what `yolo26n.yaml`, `yolo26n.pt` or `mdl_…` stands for.
 
     Raises:
-        UnknownModel: it is not offered, or nobody brought the weights in.
+        UnknownModel: no such architecture, or no such model in the caller's projects.
+        ModelNotHere: nobody brought in weights of this name.
     """
     if reference.endswith(".yaml"):
         shipped = architecture(reference)
@@ -55,8 +56,10 @@ def resolve_model(session: Session, project_ids: Collection[str], reference: str
     found = session.scalars(
         select(Model).where(_visible(project_ids), column == reference)
     ).one_or_none()
+    if found is None and reference.startswith("mdl_"):
+        raise UnknownModel("There is no model of this id in your projects.")
     if found is None:
-        raise UnknownModel(_not_brought_in(reference))
+        raise ModelNotHere(_not_brought_in(reference))
     return ResolvedModel("weights", found.name, found.task, found.sha256)
 
 
@@ -124,8 +127,6 @@ def _not_brought_in(reference: str) -> str:
             f"The weights {reference} are not on this instance; its operator brings them in with "
             f"`trainyard models add --official {reference}`."
         )
-    if reference.startswith("mdl_"):
-        return "There is no model of this id in your projects."
     return (
         f"There are no weights named {reference} on this instance; its operator brings a file in "
         "with `trainyard models add FILE`."

@@ -3,7 +3,8 @@ from sqlalchemy import insert
 
 from app.accounts.tables import Project
 from app.core.database import Database, database_now
-from app.models.errors import ModelNameTaken, UnknownModel
+from app.core.errors import Invalid
+from app.models.errors import ModelNameTaken, ModelNotHere, UnknownModel
 from app.models.repository import (
     NewWeights,
     ResolvedModel,
@@ -45,12 +46,18 @@ class TestResolveModel:
         assert found == ResolvedModel("architecture", "yolo26n-pose.yaml", "pose", None)
 
     @pytest.mark.parametrize(
-        "reference", ["yolo99n.yaml", "yolo26n.pt", "ours.pt", "mdl_01JD0000000000000000000000"]
+        ("reference", "error"),
+        [
+            ("yolo99n.yaml", UnknownModel),
+            ("mdl_01JD0000000000000000000000", UnknownModel),
+            ("yolo26n.pt", ModelNotHere),
+            ("ours.pt", ModelNotHere),
+        ],
     )
     def test_what_is_not_there_is_refused_at_the_model_field(
-        self, database: Database, reference: str
+        self, database: Database, reference: str, error: type[Invalid]
     ) -> None:
-        with database.read() as unit, pytest.raises(UnknownModel) as refusal:
+        with database.read() as unit, pytest.raises(error) as refusal:
             resolve_model(unit.session, (), reference)
 
         assert [error.pointer for error in refusal.value.errors] == ["/model"]
@@ -58,7 +65,7 @@ class TestResolveModel:
     def test_absent_official_weights_are_refused_with_the_command_that_brings_them(
         self, database: Database
     ) -> None:
-        with database.read() as unit, pytest.raises(UnknownModel) as refusal:
+        with database.read() as unit, pytest.raises(ModelNotHere) as refusal:
             resolve_model(unit.session, (), "yolo26n.pt")
 
         assert "trainyard models add --official yolo26n.pt" in refusal.value.detail
@@ -69,7 +76,7 @@ class TestResolveModel:
 
         with database.read() as unit:
             assert resolve_model(unit.session, {ours}, "ours.pt").sha256 == SHA256
-            with pytest.raises(UnknownModel):
+            with pytest.raises(ModelNotHere):
                 resolve_model(unit.session, {theirs}, "ours.pt")
 
     def test_a_name_is_taken_once(self, database: Database) -> None:

@@ -1,0 +1,266 @@
+"""Verifying uploads: durable work of a thread in every server process, beside the requests.
+
+A version is claimed with a lease, its archive is judged by a subprocess that dies with this
+thread, and the verdict is written under the claim's attempt. A server that is killed midway loses
+its lease, and another one, or its own next start, takes the version up again.
+"""
+
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any, Final, Self
+
+from pydantic import ValidationError
+from sqlalchemy.exc import SQLAlchemyError
+
+import app
+from app.core.database import Database
+from app.core.errors import TrainyardError
+from app.core.logging import get_logger
+from app.core.processes import signal_group, spawn
+from app.core.storage import ArtifactStore, StoredBytesCorrupt, StoredObject
+from app.datasets.findings import Code
+from app.datasets.report import TASKS, Report, Task, VerificationRequest, invalid_report
+from app.datasets.repository import (
+    VerificationHold,
+    awaits_verification,
+    claim_verification,
+    finish_verification,
+    lock_dataset_of,
+    ready_task,
+    record_crash,
+    release_verification,
+)
+from app.datasets.tables import DatasetVersion, VersionState
+from app.datasets.verification_lease import VerificationLease
+from app.settings import Settings
+
+log = get_logger(__name__)
+
+COMMAND: Final = (sys.executable, "-m", "app.datasets.verification")
+MAX_CRASHES: Final = 3
+POLL_SECONDS: Final = 0.05
+LOG_TAIL_BYTES: Final = 4096
+REPORT_NAME: Final = "report.json"
+PACK_NAME: Final = "pack.zip"
+
+
+class Interrupted(Exception):
+    """The server stops, or the lease is lost: there is no verdict."""
+
+
+class Crashed(Exception):
+    """The subprocess ended without a verdict."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the subprocess found, and the stored pack of a valid version."""
+
+    report: Report
+    pack: StoredObject | None
+
+
+class Verifier:
+    """Verifies one version after the other, between `with` and its end."""
+
+    def __init__(
+        self,
+        database: Database,
+        store: ArtifactStore,
+        settings: Settings,
+        *,
+        command: Sequence[str] = COMMAND,
+    ) -> None:
+        self._database = database
+        self._store = store
+        self._timing = settings.timing
+        self._spool = settings.home / "spool"
+        self._command = tuple(command)
+        self._stopping = threading.Event()
+        self._waking = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="verifier", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._stopping.set()
+        self._waking.set()
+        self._thread.join()
+
+    def wake(self) -> None:
+        """Look for work now; called after the commit of an upload, returns at once."""
+        self._waking.set()
+
+    def _run(self) -> None:
+        while not self._stopping.is_set():
+            self._waking.clear()
+            try:
+                while not self._stopping.is_set() and self.verify_next():
+                    pass
+            except (SQLAlchemyError, TrainyardError, OSError) as error:
+                log.warning("verification.postponed", error=type(error).__name__, cause=str(error))
+                self._stopping.wait(self._timing.reconcile_seconds)
+            except Exception:
+                log.exception("verification.postponed")
+                self._stopping.wait(self._timing.reconcile_seconds)
+            self._waking.wait(self._timing.reconcile_seconds)
+
+    def verify_next(self) -> bool:
+        """Verify the oldest version that waits; False when none does.
+
+        Raises:
+            Exception: the database, the store or the disk failed; the version waits on.
+        """
+        version = self._claim()
+        if version is None:
+            return False
+        hold = VerificationHold(version.id, version.attempt)
+        log.info("verification.started", version_id=version.id, attempt=version.attempt)
+        self._spool.mkdir(mode=0o700, parents=True, exist_ok=True)
+        try:
+            with (
+                tempfile.TemporaryDirectory(prefix="verify-", dir=self._spool) as directory,
+                VerificationLease(self._database, hold, self._timing) as lease,
+            ):
+                verdict = self._judge(version, Path(directory), lease)
+                self._conclude(hold, verdict)
+        except Interrupted:
+            self._release(hold)
+        except (Crashed, FileNotFoundError, StoredBytesCorrupt) as error:
+            self._count_crash(version, error)
+        except Exception:
+            self._release(hold)
+            raise
+        return True
+
+    def _claim(self) -> DatasetVersion | None:
+        with self._database.read() as unit:
+            if not awaits_verification(unit.session):
+                return None
+        lease = timedelta(seconds=self._timing.lease_seconds)
+        with self._database.write() as unit:
+            return claim_verification(unit.session, lease=lease)
+
+    def _judge(self, version: DatasetVersion, directory: Path, lease: VerificationLease) -> Verdict:
+        if version.crashes >= MAX_CRASHES:
+            raise Crashed("servers were killed while they verified it")
+        archive, output = directory / "archive.zip", directory / "output"
+        self._store.fetch(version.archive_sha256, archive)
+        output.mkdir()
+        request = VerificationRequest(
+            archive=archive, output=output, task=_task(version.declared_task)
+        )
+        (directory / "request.json").write_text(request.model_dump_json())
+        with (directory / "log").open("w+b") as log_file:
+            argv = [*self._command, str(directory / "request.json")]
+            process = spawn(argv, env=_environment(), output=log_file, cwd=directory)
+            code = self._wait(process, lease)
+            said = _tail(log_file)
+        return self._verdict(code, said, output)
+
+    def _verdict(self, code: int, said: str, output: Path) -> Verdict:
+        report = _report_in(output)
+        if report is None:
+            log.error("verification.crashed", exit_code=code, output=said)
+            raise Crashed(f"the verification process ended with {code}")
+        pack = self._store.put_file(output / PACK_NAME) if report.state == "ready" else None
+        return Verdict(report, pack)
+
+    def _wait(self, process: subprocess.Popen[bytes], lease: VerificationLease) -> int:
+        """Wait for the subprocess; whatever ends the wait, nothing of its session lives on."""
+        try:
+            while (code := process.poll()) is None:
+                if lease.is_lost or self._stopping.wait(POLL_SECONDS):
+                    raise Interrupted
+            return code
+        finally:
+            signal_group(process, signal.SIGKILL)
+            process.wait()
+
+    def _conclude(self, hold: VerificationHold, verdict: Verdict) -> None:
+        with self._database.write() as unit:
+            dataset = lock_dataset_of(unit.session, hold)
+            present = ready_task(unit.session, dataset.id) if dataset else None
+            values = columns_of(verdict, present_task=present)
+            kept = finish_verification(unit.session, hold, values)
+        state = values["state"] if kept else "fenced"
+        log.info("verification.finished", version_id=hold.version_id, state=state)
+
+    def _count_crash(self, version: DatasetVersion, error: Exception) -> None:
+        hold = VerificationHold(version.id, version.attempt)
+        log.warning("verification.failed", version_id=version.id, cause=str(error))
+        if version.crashes + 1 < MAX_CRASHES:
+            with self._database.write() as unit:
+                record_crash(unit.session, hold)
+            return
+        message = f"The verification broke off {MAX_CRASHES} times: {error}."
+        report = invalid_report(Code.VERIFICATION_CRASHED, message)
+        self._conclude(hold, Verdict(report, None))
+
+    def _release(self, hold: VerificationHold) -> None:
+        with self._database.write() as unit:
+            release_verification(unit.session, hold)
+        log.info("verification.released", version_id=hold.version_id)
+
+
+def columns_of(verdict: Verdict, *, present_task: str | None) -> dict[str, Any]:
+    """Return the columns of a verified version.
+
+    A valid one of another task than the data set's ready versions is invalid all the same.
+    """
+    report, pack = verdict.report, verdict.pack
+    if pack is not None and present_task not in {None, report.task}:
+        message = f"The labels are for {report.task}, the data set is one for {present_task}."
+        report, pack = invalid_report(Code.TASK_MISMATCH, message), None
+    return {
+        "state": VersionState(report.state),
+        "task": report.task,
+        "manifest_digest": report.manifest_digest,
+        "pack_sha256": pack.sha256 if pack else None,
+        "pack_bytes": pack.size_bytes if pack else None,
+        "classes": report.classes,
+        "images": {split: summary.images for split, summary in report.splits.items()},
+        "report": report.model_dump(mode="json"),
+    }
+
+
+def _report_in(output: Path) -> Report | None:
+    try:
+        return Report.model_validate_json((output / REPORT_NAME).read_bytes())
+    except (OSError, ValidationError):
+        return None
+
+
+def _task(declared: str | None) -> Task | None:
+    return next((task for task in TASKS if task == declared), None)
+
+
+def _environment() -> dict[str, str]:
+    """A clean one: the subprocess needs to find our package, and nothing else."""
+    return {
+        "PATH": os.environ.get("PATH", os.defpath),
+        "LANG": "C.UTF-8",
+        "PYTHONPATH": str(Path(app.__file__).parent.parent),
+    }
+
+
+def _tail(log_file: IO[bytes]) -> str:
+    log_file.seek(0, os.SEEK_END)
+    log_file.seek(max(0, log_file.tell() - LOG_TAIL_BYTES))
+    return log_file.read().decode("utf-8", "replace")

@@ -1,0 +1,98 @@
+"""Uploads as rows and stored bytes, and stand-ins for the verification process."""
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from sqlalchemy import select
+
+from app.accounts.repository import insert_user_with_project
+from app.accounts.tables import Membership
+from app.core.database import Database
+from app.core.ids import new_id
+from app.core.storage import ArtifactStore
+from app.datasets.repository import NewVersion, insert_version, lock_or_insert_dataset
+from app.datasets.tables import DatasetVersion
+
+READY = """
+report = {
+    "task": "detect", "state": "ready", "classes": ["circle", "square"],
+    "splits": {"train": {"images": 4}, "val": {"images": 2}},
+    "findings": [], "finding_totals": {}, "manifest_digest": "cd" * 32,
+}
+(output / "pack.zip").write_bytes(b"packed " + archive.read_bytes())
+(output / "report.json").write_text(json.dumps(report))
+"""
+INVALID = """
+finding = {
+    "code": "label-class", "severity": "error", "message": "7 is no class",
+    "file": "labels/train/a.txt", "line": 3,
+}
+report = {"state": "invalid", "findings": [finding], "finding_totals": {"label-class": 1}}
+(output / "report.json").write_text(json.dumps(report))
+"""
+CRASH = "os.abort()\n"
+HANG = """
+(request.parent.parent / "pid").write_text(str(os.getpid()))
+signal.pause()
+"""
+
+
+@dataclass(frozen=True)
+class Owner:
+    """A user and the project that their uploads go to."""
+
+    user_id: str
+    project_id: str
+
+
+def an_owner(database: Database, name: str = "default") -> Owner:
+    with database.write() as unit:
+        user_id = insert_user_with_project(unit.session, user=f"user of {name}", project=name)
+        membership = select(Membership.project_id).where(Membership.user_id == user_id)
+        return Owner(user_id, unit.session.scalars(membership).one())
+
+
+def an_upload(
+    database: Database,
+    owner: Owner,
+    *,
+    name: str = "shapes",
+    sha256: str = "ab" * 32,
+    task: str | None = None,
+) -> DatasetVersion:
+    """Add a version that waits for its verification."""
+    with database.write() as unit:
+        dataset = lock_or_insert_dataset(
+            unit.session, owner.project_id, name, owner_id=owner.user_id
+        )
+        return insert_version(unit.session, dataset.id, NewVersion(sha256, 3, task))
+
+
+def a_stored_upload(
+    database: Database, owner: Owner, store: ArtifactStore, directory: Path, *, name: str = "shapes"
+) -> DatasetVersion:
+    """Add a version whose bytes are in the store."""
+    archive = directory / new_id("upload")
+    archive.write_bytes(archive.name.encode())
+    stored = store.put_file(archive)
+    return an_upload(database, owner, name=name, sha256=stored.sha256)
+
+
+def version_row(database: Database, version_id: str) -> DatasetVersion:
+    """Read a version as it stands."""
+    with database.read() as unit:
+        found = select(DatasetVersion).where(DatasetVersion.id == version_id)
+        return unit.session.scalars(found).one()
+
+
+def a_process(path: Path, body: str) -> tuple[str, str]:
+    """Write a program that is started as the verification is, and return its command."""
+    path.write_text(
+        "import json, os, signal, sys\n"
+        "from pathlib import Path\n"
+        "request = Path(sys.argv[1])\n"
+        "asked = json.loads(request.read_text())\n"
+        "archive, output = Path(asked['archive']), Path(asked['output'])\n" + body
+    )
+    return sys.executable, str(path)
