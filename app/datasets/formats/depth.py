@@ -1,0 +1,87 @@
+"""Depth maps: 16-bit gray PNG, scaled by depth_scale, or a 2-D float NPY in meters.
+
+An NPY is read without pickle, and its header before its data.
+"""
+
+import math
+from io import BytesIO
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, UnidentifiedImageError
+
+from app.datasets.findings import Code, Remark, shown
+from app.datasets.images import DECODING_ERRORS
+from app.datasets.report import Limits
+
+PNG_MODES: Final = frozenset({"I", "I;16"})
+MAX_ASPECT_DIFFERENCE: Final = 0.02
+"""Largest |log| of the ratio of both aspect ratios (Ultralytics 8.4.190, data/utils.py:361)."""
+
+
+def check_depth(
+    content: bytes, suffix: str, size: tuple[int, int], limits: Limits
+) -> tuple[Remark, ...]:
+    """Judge one depth map against its image's (width, height)."""
+    depth = _read_npy(content, limits) if suffix == ".npy" else _read_png(content, limits)
+    if isinstance(depth, Remark):
+        return (depth,)
+    height, width = depth.shape
+    if min(width, height) == 0 or abs(math.log((width / height) / (size[0] / size[1]))) > (
+        MAX_ASPECT_DIFFERENCE
+    ):
+        text = f"It is {width} x {height}, its image {size[0]} x {size[1]}: sides must agree."
+        return (Remark(Code.DEPTH_SHAPE, text),)
+    if not (np.isfinite(depth) & (depth > 0)).any():
+        return (Remark(Code.DEPTH_EMPTY, "No pixel has a depth above 0."),)
+    return ()
+
+
+def _is_too_large(width: int, height: int, limits: Limits) -> bool:
+    return width * height > limits.max_image_pixels or max(width, height) > limits.max_image_side
+
+
+def _read_png(content: bytes, limits: Limits) -> npt.NDArray[Any] | Remark:
+    try:
+        with Image.open(BytesIO(content), formats=("PNG",)) as image:
+            if image.mode not in PNG_MODES:
+                return Remark(
+                    Code.DEPTH_KIND, f"Its mode is {image.mode}; a 16-bit gray PNG is expected."
+                )
+            if _is_too_large(*image.size, limits):
+                return Remark(
+                    Code.IMAGE_TOO_LARGE, f"It has {image.width} x {image.height} pixels."
+                )
+            image.load()
+            return np.asarray(image)
+    except UnidentifiedImageError:
+        return Remark(Code.DEPTH_UNREADABLE, "It is no PNG.")
+    except DECODING_ERRORS as error:
+        return Remark(Code.DEPTH_UNREADABLE, shown(f"It cannot be decoded: {error}."))
+
+
+def _read_npy(content: bytes, limits: Limits) -> npt.NDArray[Any] | Remark:
+    try:
+        shape, kind = _npy_header(BytesIO(content))
+        if len(shape) != 2 or kind.kind != "f":  # noqa: PLR2004 -- height and width
+            return Remark(
+                Code.DEPTH_KIND, f"It holds {kind} of shape {shape}; 2-D floats are expected."
+            )
+        if _is_too_large(shape[1], shape[0], limits):
+            return Remark(Code.IMAGE_TOO_LARGE, f"It has {shape[1]} x {shape[0]} pixels.")
+        loaded: npt.NDArray[Any] = np.load(BytesIO(content), allow_pickle=False)
+    except (ValueError, OSError, EOFError, SyntaxError, TypeError, KeyError) as error:
+        return Remark(Code.DEPTH_UNREADABLE, shown(f"It is no plain NPY file: {error}."))
+    return loaded
+
+
+def _npy_header(stream: BytesIO) -> tuple[tuple[int, ...], np.dtype[Any]]:
+    version = np.lib.format.read_magic(stream)
+    if version == (1, 0):
+        shape, _, kind = np.lib.format.read_array_header_1_0(stream)
+    elif version == (2, 0):
+        shape, _, kind = np.lib.format.read_array_header_2_0(stream)
+    else:
+        raise ValueError(f"format version {version} is not read")
+    return shape, kind

@@ -1,0 +1,212 @@
+"""The rules for label files, row by row, with the line of each fault.
+
+A file is good here exactly when Ultralytics would keep its image (8.4.190, data/utils.py:435);
+where it would train on nonsense, the rules are stricter: inf or a box of a pose outside the
+image, and rows that are not of the task (9 columns for obb, polygons of 3 points and more).
+"""
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from app.datasets.findings import Code, Remark, shown
+from app.datasets.report import Limits, Task
+
+BOX_COLUMNS: Final = 5
+OBB_COLUMNS: Final = 9
+MIN_POLYGON_COLUMNS: Final = 7
+MAX_COORDINATE: Final = 1.01
+MIN_COORDINATE: Final = -0.01
+MAX_REMARKS: Final = 20
+KEYPOINT_TASKS: Final[frozenset[Task]] = frozenset({"pose", "detect"})
+POLYGON_TASKS: Final[frozenset[Task]] = frozenset({"segment", "obb", "semantic"})
+
+Row = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class LabelRules:
+    """What a row may be; `keypoints` is kpt_shape where the data.yaml names one."""
+
+    task: Task
+    classes: int
+    keypoints: tuple[int, int] | None = None
+
+    @property
+    def pose_columns(self) -> int | None:
+        """How many columns a row with keypoints has."""
+        if self.keypoints is None:
+            return None
+        return BOX_COLUMNS + self.keypoints[0] * self.keypoints[1]
+
+
+@dataclass(frozen=True)
+class CheckedLabels:
+    """A label file as training reads it; `text` keeps the digits of every row."""
+
+    text: str
+    class_counts: Counter[int]
+    remarks: tuple[Remark, ...]
+    is_good: bool
+
+
+@dataclass(frozen=True)
+class _Line:
+    number: int
+    tokens: list[str]
+
+
+def check_labels(content: bytes, rules: LabelRules, limits: Limits) -> CheckedLabels:
+    """Judge one label file. The remarks are the first faults found, at most 20."""
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content[: error.start].count(b"\n") + 1
+        return _refused(Remark(Code.LABEL_NOT_UTF8, "Save label files as UTF-8 text.", line))
+    numbered = enumerate(text.splitlines(), start=1)
+    lines = [_Line(number, row.split()) for number, row in numbered if row.strip()]
+    if len(lines) > limits.max_label_rows:
+        return _refused(
+            Remark(
+                Code.LABEL_TOO_LARGE,
+                f"It has {len(lines)} rows; {limits.max_label_rows} are allowed.",
+                lines[limits.max_label_rows].number,
+            )
+        )
+    faults = _wrong_columns(lines, rules)
+    if faults:
+        return _refused(*faults[:MAX_REMARKS])
+    return _judge_values(lines, rules)
+
+
+def _refused(*remarks: Remark) -> CheckedLabels:
+    return CheckedLabels("", Counter(), remarks, is_good=False)
+
+
+def _wrong_columns(lines: Sequence[_Line], rules: LabelRules) -> list[Remark]:
+    if rules.task == "pose":
+        return _all_have(lines, {rules.pose_columns or 0}, "5 + keypoints x dimensions")
+    boxes = {BOX_COLUMNS} | ({rules.pose_columns} if rules.pose_columns else set())
+    shapes = [line for line in lines if len(line.tokens) not in boxes]
+    has_polygons = any(len(line.tokens) > BOX_COLUMNS + 1 for line in shapes)
+    if not has_polygons and rules.task not in POLYGON_TASKS:
+        return _all_have(lines, boxes, "class, x, y, width, height")
+    return _wrong_polygons(lines, rules, boxes)
+
+
+def _all_have(lines: Sequence[_Line], columns: set[int], what: str) -> list[Remark]:
+    wanted = " or ".join(str(count) for count in sorted(columns))
+    return [
+        Remark(
+            Code.LABEL_COLUMNS,
+            f"{len(line.tokens)} columns; {wanted} are expected ({what}).",
+            line.number,
+        )
+        for line in lines
+        if len(line.tokens) not in columns
+    ]
+
+
+def _wrong_polygons(lines: Sequence[_Line], rules: LabelRules, boxes: set[int]) -> list[Remark]:
+    faults = []
+    for line in lines:
+        columns = len(line.tokens)
+        if columns in boxes and rules.task not in POLYGON_TASKS:
+            text = "A box among polygons: Ultralytics drops an image that has both."
+            faults.append(Remark(Code.LABEL_MIXED, text, line.number))
+        elif rules.task == "obb" and columns != OBB_COLUMNS:
+            text = f"{columns} columns; 9 are expected (class and four corners)."
+            faults.append(Remark(Code.LABEL_COLUMNS, text, line.number))
+        elif columns < MIN_POLYGON_COLUMNS or columns % 2 == 0:
+            text = f"{columns} columns; a class and three or more x y pairs are expected."
+            faults.append(Remark(Code.LABEL_COLUMNS, text, line.number))
+    return faults
+
+
+def _judge_values(lines: Sequence[_Line], rules: LabelRules) -> CheckedLabels:
+    remarks: list[Remark] = []
+    counts: Counter[int] = Counter()
+    seen: set[bytes] = set()
+    is_good = True
+    for line in lines:
+        row = _numbers(line)
+        fault = row if isinstance(row, Remark) else _row_fault(row, line.number, rules)
+        if isinstance(row, Remark) or fault is not None:
+            is_good = False
+            remarks.extend([fault] if fault else [])
+            continue
+        counts[int(row[0])] += 1
+        remarks.extend(_doubts(row, line.number, seen, rules))
+    text = "".join(" ".join(line.tokens) + "\n" for line in lines)
+    faults_first = sorted(remarks, key=lambda remark: remark.code.severity)
+    return CheckedLabels(text, counts, tuple(faults_first[:MAX_REMARKS]), is_good)
+
+
+def _numbers(line: _Line) -> Row | Remark:
+    """Return the row as Ultralytics holds it, in float32."""
+    try:
+        values = [float(token) for token in line.tokens]
+    except ValueError:
+        values = [math.nan]
+    row = " ".join(line.tokens)
+    if not all(map(math.isfinite, values)) or "_" in row or not row.isascii():
+        return Remark(
+            Code.LABEL_NOT_A_NUMBER, f"Finite numbers are expected: {shown(row)}", line.number
+        )
+    with np.errstate(over="ignore"):
+        return np.array(values, dtype=np.float32)
+
+
+def _row_fault(row: Row, line: int, rules: LabelRules) -> Remark | None:
+    number = float(row[0])
+    if not number.is_integer() or not 0 <= number < rules.classes:
+        text = f"Class {number:g}; integers from 0 to {rules.classes - 1} are expected."
+        return Remark(Code.LABEL_CLASS, text, line)
+    box, points = _box_and_points(row, rules)
+    if max(box.max(), points.max()) > np.float32(MAX_COORDINATE):
+        text = f"Coordinates are shares of the image, from 0 to 1; {row[1:].max():g} is above."
+        return Remark(Code.LABEL_OUT_OF_RANGE, text, line)
+    values = row if rules.pose_columns == len(row) and rules.task == "pose" else box
+    lowest = values.min()
+    if lowest < 0 and (lowest < np.float32(MIN_COORDINATE) or box[2:4].min() < 0):
+        return Remark(Code.LABEL_NEGATIVE, f"{lowest:g} is below 0.", line)
+    return None
+
+
+def _is_box(row: Row, rules: LabelRules) -> bool:
+    if rules.task == "pose":
+        return True
+    return len(row) in {BOX_COLUMNS, rules.pose_columns}
+
+
+def _box_and_points(row: Row, rules: LabelRules) -> tuple[Row, Row]:
+    """Return x, y, width, height and the points whose upper bound counts."""
+    if not _is_box(row, rules):
+        xy = row[1:].reshape(-1, 2)
+        low, high = xy.min(axis=0), xy.max(axis=0)
+        box = np.concatenate(((low + high) / 2, high - low))
+        return box, box
+    box = row[1:BOX_COLUMNS]
+    if rules.task == "pose" and rules.keypoints:
+        return box, row[BOX_COLUMNS:].reshape(-1, rules.keypoints[1])[:, :2]
+    return box, box
+
+
+def _doubts(row: Row, line: int, seen: set[bytes], rules: LabelRules) -> list[Remark]:
+    doubts = []
+    key = row.tobytes()
+    if key in seen:
+        doubts.append(Remark(Code.LABEL_DUPLICATE, "The same row stands above.", line))
+    seen.add(key)
+    coordinates = row[1:]
+    if not _is_box(row, rules) and (
+        coordinates.max() > np.float32(MAX_COORDINATE)
+        or coordinates.min() < np.float32(MIN_COORDINATE)
+    ):
+        doubts.append(Remark(Code.LABEL_OUTSIDE, "The polygon reaches out of the image.", line))
+    return doubts

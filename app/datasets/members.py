@@ -1,0 +1,35 @@
+"""Reads members by the name they have in the tree; what cannot be read becomes a finding."""
+
+from dataclasses import dataclass
+
+from app.datasets.archive import Archive, MemberCorruptError
+from app.datasets.findings import Code, Findings, shown
+from app.datasets.layout import Tree
+from app.datasets.report import Limits
+
+
+@dataclass(frozen=True)
+class MemberReader:
+    """The contents of an audited archive."""
+
+    archive: Archive
+    tree: Tree
+    findings: Findings
+    limits: Limits
+
+    def read(self, path: str) -> bytes | None:
+        """Return the bytes of a file; None, with a finding, if it is damaged."""
+        try:
+            return self.archive.read(self.tree.files[path])
+        except MemberCorruptError as error:
+            self.findings.add(Code.ARCHIVE_CORRUPT, shown(f"{error}."), file=path)
+            return None
+
+    def read_labels(self, path: str) -> bytes | None:
+        """Return the bytes of a label file; None, with a finding, if there are too many."""
+        size = self.tree.files[path].size_bytes
+        if size > self.limits.max_label_bytes:
+            text = f"It has {size} bytes; {self.limits.max_label_bytes} are allowed."
+            self.findings.add(Code.LABEL_TOO_LARGE, text, file=path)
+            return None
+        return self.read(path)

@@ -1,0 +1,107 @@
+"""What goes into a verification and what comes out: the files between server and its process."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Literal, get_args
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from app.datasets.findings import Code, Finding, Findings
+
+Task = Literal["detect", "segment", "pose", "obb", "classify", "semantic", "depth"]
+Split = Literal["train", "val", "test"]
+IgnoreReason = Literal["system-metadata", "labels-cache", "unread-type", "not-in-a-split"]
+
+TASKS: Final[tuple[Task, ...]] = get_args(Task)
+SPLITS: Final[tuple[Split, ...]] = get_args(Split)
+
+TRAINABLE_TASKS: Final[dict[Task, frozenset[Task]]] = {
+    "detect": frozenset({"detect"}),
+    "segment": frozenset({"segment", "detect", "semantic"}),
+    "pose": frozenset({"pose", "detect"}),
+    "obb": frozenset({"obb", "detect"}),
+    "classify": frozenset({"classify"}),
+    "semantic": frozenset({"semantic"}),
+    "depth": frozenset({"depth"}),
+}
+"""The tasks that a set of a task can train: Ultralytics takes boxes from polygons and poses
+(8.4.190, data/utils.py:500), and masks from polygons."""
+
+MIB = 1024 * 1024
+GIB = 1024 * MIB
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What an archive and its files may be; more than that is a finding."""
+
+    max_members: int = 500_000
+    max_directory_bytes: int = 128 * MIB
+    max_member_bytes: int = 512 * MIB
+    max_total_bytes: int = 64 * GIB
+    max_ratio: int = 100
+    ratio_free_bytes: int = 16 * MIB
+    max_image_pixels: int = 64_000_000
+    max_image_side: int = 16_384
+    max_label_bytes: int = 16 * MIB
+    max_label_rows: int = 100_000
+
+
+@dataclass(frozen=True)
+class ProcessLimits:
+    """What the process may use; it sets them for itself before it opens the archive."""
+
+    cpu_seconds: int = 3600
+    address_space_bytes: int = 4 * GIB
+    file_bytes: int = 64 * GIB
+
+
+class VerificationRequest(BaseModel):
+    """The file that the process is started with."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    archive: Path
+    output: Path
+    task: Task | None = None
+    limits: Limits = Limits()
+    process_limits: ProcessLimits = ProcessLimits()
+
+
+class SplitSummary(BaseModel):
+    """How much a split holds; `backgrounds` are images without an object."""
+
+    images: int = 0
+    labels: int = 0
+    backgrounds: int = 0
+    objects: int = 0
+
+
+class IgnoredMembers(BaseModel):
+    """Members that were left out, by reason, with the first few names."""
+
+    reason: IgnoreReason
+    count: int
+    examples: list[str]
+
+
+class Report(BaseModel):
+    """What the verification found; `class_counts` are objects, for masks images with the class."""
+
+    task: Task | None = None
+    state: Literal["ready", "invalid"]
+    classes: list[str] = []
+    splits: dict[Split, SplitSummary] = {}
+    class_counts: dict[Split, dict[str, int]] = {}
+    findings: list[Finding]
+    finding_totals: dict[str, int] = Field(description="by code, those not listed included")
+    ignored: list[IgnoredMembers] = []
+    manifest_digest: str | None = Field(None, description="SHA-256 of manifest.json, hex")
+    pack_bytes: int | None = None
+
+
+def invalid_report(code: Code, message: str) -> Report:
+    """Return the report of a verification that could not be carried out."""
+    findings = Findings()
+    findings.add(code, message)
+    return Report(state="invalid", findings=findings.kept(), finding_totals=findings.totals())

@@ -1,0 +1,138 @@
+"""Checks one sample after the other, an image with its target, and stores what is good."""
+
+from collections import Counter
+from dataclasses import dataclass
+
+from app.datasets.findings import Code, Remark, shown
+from app.datasets.formats.depth import check_depth
+from app.datasets.formats.masks import MaskRules, check_mask
+from app.datasets.images import CheckedImage, check_image
+from app.datasets.labels import KEYPOINT_TASKS, LabelRules, check_labels
+from app.datasets.layout import Sample, suffix
+from app.datasets.members import MemberReader
+from app.datasets.pack import PackWriter
+from app.datasets.report import Split, Task
+from app.datasets.statistics import Statistics
+
+
+@dataclass(frozen=True)
+class SampleRules:
+    """What the images and targets of a set must be; `masks` where the targets are masks."""
+
+    task: Task
+    classes: int
+    channels: int = 3
+    keypoints: tuple[int, int] | None = None
+    masks: MaskRules | None = None
+
+    @property
+    def labels(self) -> LabelRules:
+        """The rules for label files."""
+        keypoints = self.keypoints if self.task in KEYPOINT_TASKS else None
+        return LabelRules(self.task, self.classes, keypoints)
+
+
+class SampleChecker:
+    """Checks samples and keeps count; the pack gets nothing that was not checked."""
+
+    def __init__(
+        self, rules: SampleRules, members: MemberReader, pack: PackWriter, statistics: Statistics
+    ) -> None:
+        self._rules = rules
+        self._members = members
+        self._findings = members.findings
+        self._pack = pack
+        self._statistics = statistics
+        self._first_with: dict[str, tuple[Split, str]] = {}
+
+    def check(self, split: Split, sample: Sample) -> None:
+        """Check one image and its target, and store both unless the set is invalid already."""
+        image = self._check_image(sample)
+        if image is not None:
+            self._store(sample.image_path, image.content)
+            self._note_leak(split, sample)
+        counts = self._check_target(sample, image)
+        has_target = sample.target is not None or sample.label is not None
+        self._statistics.count(split, counts, has_target=has_target)
+
+    def _check_image(self, sample: Sample) -> CheckedImage | None:
+        content = self._members.read(sample.image)
+        if content is None:
+            return None
+        image = check_image(content, self._rules.channels, self._members.limits)
+        if isinstance(image, Remark):
+            self._findings.add_remarks((image,), sample.image)
+            return None
+        self._findings.add_remarks(image.remarks, sample.image)
+        return image
+
+    def _store(self, path: str, content: bytes) -> None:
+        if not self._findings.has_errors:
+            self._pack.add(path, content)
+
+    def _note_leak(self, split: Split, sample: Sample) -> None:
+        digest = self._pack.sha256_of(sample.image_path)
+        if digest is None:
+            return
+        other, name = self._first_with.setdefault(digest, (split, sample.image))
+        if other != split:
+            text = f"The same bytes are {shown(name)} of {other}: scores will be too good."
+            self._findings.add(Code.SPLIT_LEAK, text, file=sample.image)
+
+    def _check_target(self, sample: Sample, image: CheckedImage | None) -> Counter[int]:
+        if sample.label is not None:
+            return Counter([sample.label])
+        if self._rules.task == "depth":
+            self._check_depth(sample, image)
+            return Counter()
+        if self._rules.masks is not None:
+            return self._check_mask(sample, image, self._rules.masks)
+        return self._check_labels(sample)
+
+    def _check_labels(self, sample: Sample) -> Counter[int]:
+        if sample.target is None or sample.target_path is None:
+            return Counter()
+        content = self._members.read_labels(sample.target)
+        if content is None:
+            return Counter()
+        checked = check_labels(content, self._rules.labels, self._members.limits)
+        self._findings.add_remarks(checked.remarks, sample.target)
+        if checked.is_good:
+            self._store(sample.target_path, checked.text.encode())
+        return checked.class_counts
+
+    def _check_mask(
+        self, sample: Sample, image: CheckedImage | None, rules: MaskRules
+    ) -> Counter[int]:
+        if sample.target is None or sample.target_path is None:
+            self._findings.add(
+                Code.MASK_MISSING,
+                "Ultralytics drops an image without a PNG mask of its name.",
+                file=sample.image,
+            )
+            return Counter()
+        content = self._members.read(sample.target)
+        if content is None or image is None:
+            return Counter()
+        mask = check_mask(content, (image.width, image.height), rules)
+        if isinstance(mask, Remark):
+            self._findings.add_remarks((mask,), sample.target)
+            return Counter()
+        self._store(sample.target_path, content)
+        return Counter(mask.classes)
+
+    def _check_depth(self, sample: Sample, image: CheckedImage | None) -> None:
+        if sample.target is None or sample.target_path is None:
+            self._findings.add(
+                Code.DEPTH_MISSING,
+                "Ultralytics drops an image without a PNG or NPY depth map of its name.",
+                file=sample.image,
+            )
+            return
+        content = self._members.read(sample.target)
+        if content is None or image is None:
+            return
+        size = (image.width, image.height)
+        remarks = check_depth(content, suffix(sample.target), size, self._members.limits)
+        self._findings.add_remarks(remarks, sample.target)
+        self._store(sample.target_path, content)

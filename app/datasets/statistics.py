@@ -1,0 +1,50 @@
+"""Counts what a data set holds, split by split and class by class."""
+
+from collections import Counter
+from collections.abc import Iterable
+
+from app.datasets.findings import Code, Findings
+from app.datasets.report import Split, SplitSummary
+
+
+class Statistics:
+    """Counts images, targets and objects while they are verified."""
+
+    def __init__(self) -> None:
+        self._summaries: dict[Split, SplitSummary] = {}
+        self._classes: dict[Split, Counter[int]] = {}
+
+    def count(self, split: Split, classes: Counter[int], *, has_target: bool) -> None:
+        """Count one image with its objects by class."""
+        summary = self._summaries.setdefault(split, SplitSummary())
+        summary.images += 1
+        summary.labels += has_target
+        summary.backgrounds += not classes
+        summary.objects += classes.total()
+        self._classes.setdefault(split, Counter()).update(classes)
+
+    @property
+    def splits(self) -> dict[Split, SplitSummary]:
+        """What each split holds."""
+        return self._summaries
+
+    def by_name(self, names: list[str]) -> dict[Split, dict[str, int]]:
+        """Return the objects of each class, in class order; names that repeat are added up."""
+        counts: dict[Split, dict[str, int]] = {}
+        for split, of_split in self._classes.items():
+            counts[split] = dict.fromkeys(names, 0)
+            for number, name in enumerate(names):
+                counts[split][name] += of_split[number]
+        return counts
+
+    def judge(self, names: list[str], splits: Iterable[Split], findings: Findings) -> None:
+        """Train needs an object; a class without one in train or val is worth a warning."""
+        for split in splits:
+            counts = self._classes.get(split, Counter())
+            if not counts.total():
+                code = Code.LABELS_MISSING if split == "train" else Code.LABELS_EMPTY
+                findings.add(code, f"No image of {split} has an object.")
+            elif split != "test":
+                for number, name in enumerate(names):
+                    if not counts[number]:
+                        findings.add(Code.CLASS_ABSENT, f"{name}: no object in {split}.")
