@@ -24,17 +24,16 @@ FEATURES = (
 def listed() -> set[str]:
     text = (ROOT / "CONTRIBUTING.md").read_text()
     table = text.partition("<!-- file names: begin -->")[2].partition("<!-- file names: end -->")[0]
-    return set(re.findall(r"`(\w+(?:\.py|/))`", table))
+    return set(re.findall(r"`([\w/]+\.py)`", table))
 
 
 def used() -> set[str]:
-    """Names of the files in every feature; of a folder in a feature, the folder's name."""
+    """Names of the files in every feature, with their folder below the feature."""
     return {
-        f"{inside.parts[0]}/" if len(inside.parts) > 1 else inside.name
+        path.relative_to(ROOT / "app" / feature).as_posix()
         for feature in FEATURES
         for path in python_files(f"app/{feature}")
         if path.name != "__init__.py"
-        for inside in [path.relative_to(ROOT / "app" / feature)]
     }
 
 
