@@ -105,6 +105,27 @@ class TestDockerfiles:
         assert missing == set()
 
 
+class TestWorkerHealth:
+    @pytest.mark.parametrize(
+        ("command", "code"),
+        [
+            ("python3 -m worker.serve 0 default", 0),
+            ("python3 -m worker --slots 0", 1),
+            ("python3 -m worker.trainer job.json", 1),
+        ],
+    )
+    def test_it_is_healthy_while_a_slot_is_served(
+        self, tmp_path: Path, command: str, code: int
+    ) -> None:
+        process = tmp_path / "7"
+        process.mkdir()
+        (process / "cmdline").write_text(command.replace(" ", "\0"))
+
+        check = _run(sys.executable, ROOT / "docker/worker-health", tmp_path)
+
+        assert check.returncode == code
+
+
 class TestHadolintCheck:
     def test_a_bad_dockerfile_fails(self, tmp_path: Path) -> None:
         bad = tmp_path / "Dockerfile"
