@@ -5,6 +5,7 @@ from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanag
 
 import anyio.to_thread
 from fastapi import APIRouter, FastAPI
+from fastapi.routing import APIRoute
 from fastapi.telemetry import TelemetryConfig
 
 from app.accounts.authentication import Authenticator
@@ -52,7 +53,7 @@ def create_app(settings: Settings) -> FastAPI:
         max_body_size=settings.limits.json_body_bytes,
         strict_content_type=True,
         telemetry=NO_TELEMETRY,
-        generate_unique_id_function=lambda route: route.name,
+        generate_unique_id_function=_operation_id,
     )
     install_problem_handlers(app)
     for router in ROUTERS:
@@ -91,6 +92,11 @@ def _open(app: FastAPI, settings: Settings, stack: ExitStack) -> None:
         ring=doorbell.ring,
         wake_verifier=verifier.wake,
     )
+
+
+def _operation_id(route: APIRoute) -> str:
+    """Name an operation after its handler; HEAD beside GET has an id of its own."""
+    return f"{route.name}_head" if route.methods == {"HEAD"} else route.name
 
 
 def _describe_problems(app: FastAPI) -> None:

@@ -156,15 +156,21 @@ def _answer_validation(_: Request, error: Exception) -> Response:
     if any(_is_wrong_media_type(each) for each in details):
         message = "Send the body as application/json."
         return problem_response(errors.UnsupportedMediaType(message))
-    return problem_response(invalid_fields(details))
+    fields = [_field_error(each["loc"], each) for each in details]
+    return problem_response(_invalid(fields))
 
 
 def invalid_fields(details: list[ErrorDetails]) -> errors.Invalid:
-    """Return the refusal for pydantic's findings: where, a code, a sentence; never the value."""
-    fields = [
-        FieldError(json_pointer(each["loc"]), each["type"].replace("_", "-"), each["msg"])
-        for each in details
-    ]
+    """Return the refusal for pydantic's findings in a body; see `json_pointer`."""
+    return _invalid([_field_error(("body", *each["loc"]), each) for each in details])
+
+
+def _field_error(location: tuple[int | str, ...], detail: ErrorDetails) -> FieldError:
+    """Where, a code, a sentence; never the value."""
+    return FieldError(json_pointer(location), detail["type"].replace("_", "-"), detail["msg"])
+
+
+def _invalid(fields: list[FieldError]) -> errors.Invalid:
     if len(fields) == 1:
         summary = f"{fields[0].pointer or 'The body'}: {fields[0].message}"
     else:

@@ -52,6 +52,9 @@ def make_producer(broker_url: str) -> Celery:
         broker_transport_options={
             "socket_timeout": BROKER_TIMEOUT_SECONDS,
             "socket_connect_timeout": BROKER_TIMEOUT_SECONDS,
+            "max_retries": 1,
+            "interval_start": 0,
+            "interval_step": 0,
         },
     )
     return producer

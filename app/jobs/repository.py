@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, delete, func, insert, select, tuple_, update
+from sqlalchemy import ColumnElement, delete, func, insert, literal, select, tuple_, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -124,7 +124,8 @@ def job_page(
     if order.key == "ended":
         statement = statement.where(Job.ended_at.is_not(None))
     if after is not None:
-        here, there = tuple_(*columns), tuple_(*order.values(after))
+        values = zip(columns, order.values(after), strict=True)
+        here, there = tuple_(*columns), tuple_(*(literal(v, c.type) for c, v in values))
         statement = statement.where(here < there if order.descending else here > there)
     directed = [column.desc() if order.descending else column.asc() for column in columns]
     jobs = session.scalars(statement.order_by(*directed).limit(limit)).all()

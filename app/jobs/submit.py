@@ -5,6 +5,7 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
+from pydantic import ValidationError
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -14,6 +15,7 @@ from app.core.context import Context
 from app.core.database import UnitOfWork
 from app.core.errors import FieldError, Invalid
 from app.core.ids import new_id
+from app.core.problems import invalid_fields
 from app.datasets.repository import resolve_version
 from app.datasets.tables import Dataset, DatasetVersion
 from app.events.repository import append_event
@@ -108,7 +110,10 @@ def resolve(session: Session, principal: Principal, spec: JobSpec) -> Resolution
     model = _resolve_model(session, principal, spec.model)
     task = spec.task or _task_of(model, version)
     _check_fit(task, model, version)
-    resolved = resolve_spec(spec, dataset_version=version.id, task=task)
+    try:
+        resolved = resolve_spec(spec, dataset_version=version.id, task=task)
+    except ValidationError as error:
+        raise invalid_fields(error.errors(include_input=False)) from None
     return Resolution(project_id, dataset, version, model, resolved)
 
 
