@@ -5,7 +5,7 @@ import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final
 
 from fastapi.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect
@@ -55,7 +55,7 @@ async def spooled(
 async def _write(body: AsyncIterator[bytes], path: Path, max_bytes: int) -> None:
     """Write a mebibyte at a time, in a thread: the event loop waits for no disk."""
     received, waiting = 0, bytearray()
-    file = os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb")
+    file = _create(path)
     try:
         async for piece in body:
             received += len(piece)
@@ -70,3 +70,7 @@ async def _write(body: AsyncIterator[bytes], path: Path, max_bytes: int) -> None
         await run_in_threadpool(file.close)
     if received == 0:
         raise EmptyArchive
+
+
+def _create(path: Path) -> BinaryIO:
+    return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb")

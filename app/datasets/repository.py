@@ -4,6 +4,7 @@ Every query of a caller is scoped by the caller's projects. A verifier's writes 
 version's attempt, as a worker's are by the job's.
 """
 
+import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -20,6 +21,8 @@ from app.datasets.errors import DatasetInUse, DatasetNotFound, DatasetNotReady, 
 from app.datasets.tables import Dataset, DatasetVersion, VersionState
 
 VERSION_PREFIX = "dsv_"
+REFERENCE = re.compile(r"(ds|dsv)_[0-9A-Z]{26}\Z")
+"""What is no reference is not asked for: PostgreSQL, for one, fails on text that holds a NUL."""
 
 
 @dataclass(frozen=True)
@@ -81,6 +84,8 @@ def listed_dataset(session: Session, project_ids: Collection[str], reference: st
     Raises:
         DatasetNotFound: the caller has no data set or version of this id.
     """
+    if REFERENCE.match(reference) is None:
+        raise DatasetNotFound
     statement = select(Dataset, DatasetVersion).where(*_named(project_ids, reference))
     row = session.execute(statement.order_by(DatasetVersion.number.desc()).limit(1)).first()
     if row is None:
@@ -173,6 +178,8 @@ def delete_dataset(session: Session, project_ids: Collection[str], dataset_id: s
         DatasetNotFound: the caller has no data set of this id.
         DatasetInUse: a job was made with it.
     """
+    if REFERENCE.match(dataset_id) is None:
+        raise DatasetNotFound
     statement = select(Dataset.id).where(
         Dataset.project_id.in_(project_ids), Dataset.id == dataset_id
     )

@@ -71,7 +71,9 @@ class DatasetListQuery(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     project: str | None = Field(default=None, max_length=200)
-    name: str | None = Field(default=None, max_length=200, description="The whole name.")
+    name: str | None = Field(
+        default=None, max_length=200, pattern=NAME_PATTERN, description="The whole name."
+    )
     state: VersionState | None = Field(default=None, description="Of the newest version.")
     cursor: str | None = Field(default=None, max_length=2000)
     limit: PageSize = 50

@@ -1,0 +1,124 @@
+"""The models and workers API as their users meet it."""
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import update
+
+from app.core.database import database_now
+from app.fleet.repository import Registration, mark_stopped, register_worker
+from app.fleet.tables import Worker
+from app.models.architectures import ARCHITECTURES
+from app.models.repository import NewWeights, insert_model
+from app.models.tables import ModelSource
+from tests.api.conftest import Api
+
+pytestmark = pytest.mark.integration
+
+SHA256 = "ab" * 32
+
+
+def add_weights(api: Api, name: str, task: str = "detect") -> str:
+    with api.database.write() as unit:
+        weights = NewWeights(name, task, ModelSource.FILE, SHA256, 10)
+        return insert_model(unit.session, weights).id
+
+
+def listed(api: Api, **query: Any) -> list[dict[str, Any]]:  # noqa: ANN401
+    answer = api.client.get("/v1/models", params=query)
+    assert answer.status_code == 200, answer.text
+    data: list[dict[str, Any]] = answer.json()["data"]
+    return data
+
+
+class TestModels:
+    def test_architectures_and_weights_stand_in_one_list_by_name(self, api: Api) -> None:
+        add_weights(api, "yolo26n.pt")
+
+        names = [model["name"] for model in listed(api)]
+
+        assert names == sorted([*ARCHITECTURES, "yolo26n.pt"])
+
+    def test_weights_show_what_they_are(self, api: Api) -> None:
+        model_id = add_weights(api, "ours.pt", "segment")
+
+        (model,) = listed(api, kind="weights")
+
+        assert (model["id"], model["name"], model["task"]) == (model_id, "ours.pt", "segment")
+        assert (model["sha256"], model["size_bytes"], model["source"]) == (SHA256, 10, "file")
+
+    def test_an_architecture_shows_its_layers(self, api: Api) -> None:
+        found = {model["name"]: model for model in listed(api, kind="architecture", task="detect")}
+
+        assert found["yolo26n.yaml"]["backbone_layers"] == 11
+        assert found["yolo26n.yaml"]["layers"] == 24
+        assert {model["task"] for model in found.values()} == {"detect"}
+
+    def test_pages_hold_every_model_once(self, api: Api) -> None:
+        for name in ("a.pt", "yolo26n.pt", "zz.pt"):
+            add_weights(api, name)
+
+        seen: list[str] = []
+        query: dict[str, Any] = {"limit": 7}
+        while True:
+            page = api.client.get("/v1/models", params=query).json()
+            seen += [model["name"] for model in page["data"]]
+            if not page["has_more"]:
+                break
+            query["cursor"] = page["next"]
+
+        assert seen == sorted([*ARCHITECTURES, "a.pt", "yolo26n.pt", "zz.pt"])
+
+    def test_absent_weights_are_refused_at_submit_with_the_command_that_brings_them(
+        self, api: Api
+    ) -> None:
+        answer = api.client.post("/v1/jobs", json=api.spec(model="yolo26n.pt"))
+
+        assert answer.status_code == 422
+        assert "trainyard models add --official yolo26n.pt" in answer.json()["detail"]
+
+    def test_weights_that_are_here_are_frozen_with_the_job(self, api: Api) -> None:
+        add_weights(api, "yolo26n.pt")
+
+        assert api.submit(model="yolo26n.pt")["model"] == "yolo26n.pt"
+
+
+class TestWorkers:
+    def register(self, api: Api, slot: str) -> str:
+        with api.database.write() as unit:
+            registration = Registration(
+                node="node",
+                slot=slot,
+                incarnation="first",
+                host="here",
+                queues=("default",),
+                gpus=0 if slot == "cpu" else 1,
+                version="0.1.0",
+            )
+            return register_worker(unit.session, registration)
+
+    def test_every_slot_says_whether_it_is_there(self, api: Api) -> None:
+        live, silent, stopped = (self.register(api, slot) for slot in ("0", "1", "cpu"))
+        with api.database.write() as unit:
+            long_ago = database_now(-timedelta(seconds=600))
+            unit.session.execute(
+                update(Worker).where(Worker.id == silent).values(heartbeat_at=long_ago)
+            )
+            mark_stopped(unit.session, stopped, "first")
+
+        data = api.client.get("/v1/workers").json()["data"]
+
+        assert {worker["id"]: worker["state"] for worker in data} == {
+            live: "live",
+            silent: "silent",
+            stopped: "stopped",
+        }
+        assert data[0]["queues"] == ["default"]
+
+    def test_without_workers_the_list_is_empty(self, api: Api) -> None:
+        assert api.client.get("/v1/workers").json() == {
+            "data": [],
+            "next": None,
+            "has_more": False,
+        }

@@ -1,0 +1,246 @@
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+
+import pytest
+from sqlalchemy import func, select
+
+from app.core.database import Database
+from app.datasets.errors import DatasetInUse, DatasetNotFound, DatasetNotReady, UnknownDataset
+from app.datasets.repository import (
+    DatasetFilter,
+    VerificationHold,
+    claim_verification,
+    dataset_page,
+    delete_dataset,
+    finish_verification,
+    listed_dataset,
+    record_crash,
+    release_verification,
+    renew_verification,
+    resolve_version,
+)
+from app.datasets.tables import Dataset, DatasetVersion, VersionState
+from tests.datasets.stored_uploads import Owner, an_owner, an_upload, version_row
+from tests.jobs.builders import a_home, a_job
+
+pytestmark = pytest.mark.integration
+
+LEASE = timedelta(seconds=60)
+NOBODYS = "ds_01JD0000000000000000000000"
+
+
+@pytest.fixture
+def owner(database: Database) -> Owner:
+    return an_owner(database)
+
+
+def finish(database: Database, version: DatasetVersion, state: VersionState) -> None:
+    pack = {"pack_sha256": "cd" * 32, "pack_bytes": 1} if state is VersionState.READY else {}
+    with database.write() as unit:
+        values = {"state": state, "task": "detect", "report": {}, **pack}
+        assert finish_verification(unit.session, VerificationHold(version.id, 0), values)
+
+
+def resolved(database: Database, owner: Owner, reference: str) -> str:
+    with database.read() as unit:
+        return resolve_version(unit.session, {owner.project_id}, reference)[1].id
+
+
+def names_in(database: Database, owner: Owner, **narrowed: object) -> list[str]:
+    with database.read() as unit:
+        page = dataset_page(
+            unit.session,
+            {owner.project_id},
+            DatasetFilter(**narrowed),  # type: ignore[arg-type]
+            after=None,
+            limit=10,
+        )
+        return [each.dataset.name for each in page]
+
+
+class TestResolveVersion:
+    def test_a_data_set_stands_for_its_newest_ready_version(
+        self, database: Database, owner: Owner
+    ) -> None:
+        old, ready, invalid, validating = (
+            an_upload(database, owner, sha256=f"{n:064}") for n in range(4)
+        )
+        finish(database, old, VersionState.READY)
+        finish(database, ready, VersionState.READY)
+        finish(database, invalid, VersionState.INVALID)
+
+        assert resolved(database, owner, ready.dataset_id) == ready.id
+        assert resolved(database, owner, old.id) == old.id
+        with pytest.raises(DatasetNotReady):
+            resolved(database, owner, invalid.id)
+        with pytest.raises(DatasetNotReady):
+            resolved(database, owner, validating.id)
+
+    @pytest.mark.parametrize("state", [VersionState.VALIDATING, VersionState.INVALID])
+    def test_a_data_set_without_a_ready_version_is_not_ready(
+        self, database: Database, owner: Owner, state: VersionState
+    ) -> None:
+        version = an_upload(database, owner)
+        if state is VersionState.INVALID:
+            finish(database, version, state)
+
+        with pytest.raises(DatasetNotReady) as refusal:
+            resolved(database, owner, version.dataset_id)
+
+        assert refusal.value.extra["state"] == state
+
+    def test_what_is_in_other_projects_does_not_exist(
+        self, database: Database, owner: Owner
+    ) -> None:
+        version = an_upload(database, an_owner(database, "theirs"))
+        finish(database, version, VersionState.READY)
+
+        for reference in (version.id, version.dataset_id, NOBODYS):
+            with pytest.raises(UnknownDataset):
+                resolved(database, owner, reference)
+
+
+class TestReading:
+    def test_a_data_set_is_shown_with_its_newest_version(
+        self, database: Database, owner: Owner
+    ) -> None:
+        first, second = (an_upload(database, owner, sha256=f"{n:064}") for n in range(2))
+
+        with database.read() as unit:
+            shown = listed_dataset(unit.session, {owner.project_id}, first.dataset_id)
+            named = listed_dataset(unit.session, {owner.project_id}, first.id)
+
+        assert (shown.version.id, named.version.id) == (second.id, first.id)
+        assert [first.number, second.number] == [1, 2]
+
+    def test_what_is_in_other_projects_is_not_shown(self, database: Database, owner: Owner) -> None:
+        version = an_upload(database, an_owner(database, "theirs"))
+
+        with database.read() as unit:
+            for reference in (version.id, version.dataset_id):
+                with pytest.raises(DatasetNotFound):
+                    listed_dataset(unit.session, {owner.project_id}, reference)
+        assert names_in(database, owner) == []
+
+    def test_a_list_is_narrowed_by_name_and_by_the_newest_versions_state(
+        self, database: Database, owner: Owner
+    ) -> None:
+        finish(database, an_upload(database, owner, name="old"), VersionState.READY)
+        finish(database, an_upload(database, owner, name="both"), VersionState.READY)
+        an_upload(database, owner, name="both", sha256="0" * 64)
+
+        assert names_in(database, owner) == ["both", "old"]
+        assert names_in(database, owner, name="old") == ["old"]
+        assert names_in(database, owner, state=VersionState.READY) == ["old"]
+        assert names_in(database, owner, state=VersionState.VALIDATING) == ["both"]
+
+    def test_pages_hold_every_data_set_once(self, database: Database, owner: Owner) -> None:
+        made = [an_upload(database, owner, name=f"set {n}").dataset_id for n in range(7)]
+
+        seen: list[str] = []
+        with database.read() as unit:
+            while page := dataset_page(
+                unit.session,
+                {owner.project_id},
+                DatasetFilter(),
+                after=seen[-1] if seen else None,
+                limit=3,
+            ):
+                seen += [each.dataset.id for each in page]
+
+        assert seen == sorted(made, reverse=True)
+
+
+class TestInsert:
+    def test_uploads_at_once_make_one_data_set_and_numbers_without_gaps(
+        self, database: Database, owner: Owner
+    ) -> None:
+        with ThreadPoolExecutor(8) as threads:
+            made = list(
+                threads.map(lambda n: an_upload(database, owner, sha256=f"{n:064}"), range(16))
+            )
+
+        assert len({version.dataset_id for version in made}) == 1
+        assert sorted(version.number for version in made) == list(range(1, 17))
+
+
+class TestDelete:
+    def test_an_unused_data_set_goes_with_its_versions(
+        self, database: Database, owner: Owner
+    ) -> None:
+        version = an_upload(database, owner)
+
+        with database.write() as unit:
+            delete_dataset(unit.session, {owner.project_id}, version.dataset_id)
+
+        with database.read() as unit:
+            for table in (Dataset, DatasetVersion):
+                assert unit.session.scalar(select(func.count()).select_from(table)) == 0
+
+    def test_one_that_a_job_was_made_with_stays(self, database: Database) -> None:
+        home = a_home(database)
+        a_job(database, home)
+
+        with pytest.raises(DatasetInUse), database.write() as unit:
+            delete_dataset(unit.session, {home.project_id}, home.dataset_id)
+
+        assert version_row(database, home.version_id).state is VersionState.READY
+
+    def test_one_of_another_project_is_not_found(self, database: Database, owner: Owner) -> None:
+        version = an_upload(database, an_owner(database, "theirs"))
+
+        with pytest.raises(DatasetNotFound), database.write() as unit:
+            delete_dataset(unit.session, {owner.project_id}, version.dataset_id)
+
+
+class TestVerificationLease:
+    def test_many_verifiers_take_each_version_once(self, database: Database, owner: Owner) -> None:
+        made = {an_upload(database, owner, sha256=f"{n:064}").id for n in range(12)}
+
+        def claim_all(_: int) -> list[str]:
+            taken = []
+            while True:
+                with database.write() as unit:
+                    version = claim_verification(unit.session, lease=LEASE)
+                if version is None:
+                    return taken
+                taken.append(version.id)
+
+        with ThreadPoolExecutor(6) as threads:
+            taken = [each for ids in threads.map(claim_all, range(6)) for each in ids]
+
+        assert sorted(taken) == sorted(made)
+
+    @pytest.mark.parametrize(
+        "write",
+        [
+            lambda session, hold: renew_verification(session, hold, lease=LEASE),
+            release_verification,
+            record_crash,
+            lambda session, hold: finish_verification(
+                session, hold, {"state": VersionState.INVALID, "report": {}}
+            ),
+        ],
+        ids=["renew", "release", "crash", "finish"],
+    )
+    def test_an_earlier_attempt_writes_nothing(
+        self, database: Database, owner: Owner, write: object
+    ) -> None:
+        version = an_upload(database, owner)
+        for _ in range(2):
+            with database.write() as unit:
+                claimed = claim_verification(unit.session, lease=timedelta(seconds=-1))
+        assert claimed is not None
+        before = version_row(database, version.id)
+
+        with database.write() as unit:
+            written = write(unit.session, VerificationHold(version.id, 1))  # type: ignore[operator]
+
+        after = version_row(database, version.id)
+        assert not written
+        assert (after.state, after.attempt, after.crashes, after.lease_expires_at) == (
+            before.state,
+            2,
+            1,
+            before.lease_expires_at,
+        )
