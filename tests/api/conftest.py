@@ -1,0 +1,93 @@
+"""A server in this process on an empty database, with a key and a ready data set."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fastapi import FastAPI
+from sqlalchemy import select
+from starlette.testclient import TestClient
+
+from app.accounts.tables import Membership
+from app.core.context import Context
+from app.core.database import Database
+from app.main import create_app
+from app.settings import Settings
+from tests.jobs.builders import Home, a_dataset
+
+NO_BROKER = "redis://127.0.0.1:1/0"
+
+
+@dataclass(frozen=True)
+class Api:
+    """The running application, a client that holds the first key, and rows to refer to."""
+
+    app: FastAPI
+    client: TestClient
+    home: Home
+    key: str
+
+    @property
+    def context(self) -> Context:
+        context: Context = self.app.state.context
+        return context
+
+    @property
+    def database(self) -> Database:
+        return self.context.database
+
+    def spec(self, **changes: Any) -> dict[str, Any]:  # noqa: ANN401
+        """Return the JSON of a valid job."""
+        return {
+            "dataset": self.home.dataset_id,
+            "model": "yolo26n.yaml",
+            "train": {"epochs": 2, "imgsz": 64},
+            **changes,
+        }
+
+    def submit(self, **changes: Any) -> dict[str, Any]:  # noqa: ANN401
+        """Submit a valid job and return its status."""
+        answer = self.client.post("/v1/jobs", json=self.spec(**changes))
+        assert answer.status_code == 201, answer.text
+        status: dict[str, Any] = answer.json()
+        return status
+
+
+@pytest.fixture
+def settings(tmp_path: Path, database_url: str) -> Settings:
+    return Settings(home=tmp_path / "home", database_url=database_url, broker_url=NO_BROKER)
+
+
+@pytest.fixture
+def api(settings: Settings) -> Iterator[Api]:
+    """A server of the test's own."""
+    yield from _serving(settings)
+
+
+@pytest.fixture(scope="module")
+def shared_api(
+    module_database_url: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Api]:
+    """One server for all tests of a module: for requests that leave nothing behind."""
+    home = tmp_path_factory.mktemp("shared") / "home"
+    yield from _serving(
+        Settings(home=home, database_url=module_database_url, broker_url=NO_BROKER)
+    )
+
+
+def _serving(settings: Settings) -> Iterator[Api]:
+    app = create_app(settings)
+    with TestClient(app, base_url="http://127.0.0.1", raise_server_exceptions=False) as client:
+        key = (settings.home / "api-key").read_text().strip()
+        client.headers["Authorization"] = f"Bearer {key}"
+        yield Api(app, client, a_ready_dataset(app.state.context.database), key)
+
+
+def a_ready_dataset(database: Database) -> Home:
+    """Add a ready data set to the first user's project."""
+    with database.write() as unit:
+        membership = unit.session.scalars(select(Membership)).one()
+        dataset_id, version_id = a_dataset(unit.session, membership.project_id, membership.user_id)
+    return Home(membership.user_id, membership.project_id, dataset_id, version_id)

@@ -1,0 +1,34 @@
+"""What every refusal has in common: problem+json with a stable type that repeats nothing sent."""
+
+from httpx2 import Response
+from sqlalchemy import func, select
+
+from app.core.database import Base, Database
+
+CANARY = "c4n4ry"
+"""Stands in what hostile requests send, and must stand in no answer to them."""
+MEDIA_TYPE = "application/problem+json"
+
+
+def assert_refused(answer: Response, *, status: int, slug: str, pointer: str | None = None) -> None:
+    """The answer is the problem `slug`, points at `pointer`, and does not repeat the canary."""
+    assert answer.status_code == status, answer.text
+    assert answer.headers["Content-Type"] == MEDIA_TYPE
+    problem = answer.json()
+    assert problem["type"] == f"urn:trainyard:problem:{slug}", problem
+    assert problem["status"] == status
+    assert problem["request_id"] == answer.headers["X-Request-Id"]
+    if pointer is not None:
+        assert pointer in [error["pointer"] for error in problem["errors"]], problem
+    assert CANARY not in answer.text
+    assert CANARY not in str(answer.headers)
+
+
+def rows_by_table(database: Database) -> dict[str, int]:
+    """How many rows each table holds."""
+    tables = Base.metadata.sorted_tables
+    with database.read() as unit:
+        return {
+            table.name: unit.session.scalar(select(func.count()).select_from(table)) or 0
+            for table in tables
+        }

@@ -1,0 +1,202 @@
+"""Commit, then answer; commit, then ring; and no answer waits for the broker.
+
+The application is driven as raw ASGI, so that the first byte of the response is seen when it is
+sent, and every writing route is driven: a new one fails here until it has a request below.
+"""
+
+import json
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+from fastapi import FastAPI
+from sqlalchemy import event
+
+from app.core.context import Context
+from app.main import create_app
+from app.settings import Settings
+from tests.api.conftest import a_ready_dataset
+from tests.datasets.builders import a_detect_zip
+from tests.jobs.builders import Home, a_dataset, a_job
+
+WRITING = {"POST", "PUT", "PATCH", "DELETE"}
+RINGS = {("POST", "/v1/jobs")}
+
+
+@dataclass
+class Driven:
+    """A route's request, and what happened in which order while it was answered."""
+
+    happened: list[str] = field(default_factory=list)
+    status: int = 0
+
+
+@dataclass(frozen=True)
+class Call:
+    """One request as ASGI takes it."""
+
+    method: str
+    path: str
+    body: bytes = b""
+    media_type: str = "application/json"
+    query: str = ""
+
+
+def a_spec(home: Home) -> bytes:
+    return json.dumps({"dataset": home.dataset_id, "model": "yolo26n.yaml"}).encode()
+
+
+def unused_dataset(context: Context, home: Home) -> str:
+    with context.database.write() as unit:
+        return a_dataset(unit.session, home.project_id, home.user_id, name="unused")[0]
+
+
+CALLS: dict[tuple[str, str], Callable[[Context, Home, Path], Call]] = {
+    ("POST", "/v1/jobs"): lambda _c, home, _p: Call("POST", "/v1/jobs", a_spec(home)),
+    ("PATCH", "/v1/jobs/{job_id}"): lambda context, home, _p: Call(
+        "PATCH", f"/v1/jobs/{a_job(context.database, home)}", b'{"name": "new"}'
+    ),
+    ("POST", "/v1/jobs/{job_id}/cancel"): lambda context, home, _p: Call(
+        "POST", f"/v1/jobs/{a_job(context.database, home)}/cancel"
+    ),
+    ("POST", "/v1/datasets"): lambda _c, _h, path: Call(
+        "POST",
+        "/v1/datasets",
+        a_detect_zip(path / "set.zip").read_bytes(),
+        "application/zip",
+        "name=new",
+    ),
+    ("DELETE", "/v1/datasets/{dataset_id}"): lambda context, home, _p: Call(
+        "DELETE", f"/v1/datasets/{unused_dataset(context, home)}"
+    ),
+}
+
+
+@contextmanager
+def a_broker_that_never_answers() -> Iterator[str]:
+    """A socket that accepts and stays silent."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    held: list[socket.socket] = []
+
+    def accept() -> None:
+        try:
+            while True:
+                held.append(listener.accept()[0])
+        except OSError:
+            return
+
+    thread = threading.Thread(target=accept)
+    thread.start()
+    try:
+        yield f"redis://127.0.0.1:{listener.getsockname()[1]}/0"
+    finally:
+        listener.shutdown(socket.SHUT_RDWR)
+        listener.close()
+        thread.join()
+        for connection in held:
+            connection.close()
+
+
+async def drive(app: FastAPI, call: Call, key: str, driven: Driven) -> None:
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.request", "body": call.body, "more_body": False}
+
+    async def send(message: Any) -> None:  # noqa: ANN401 -- an ASGI message
+        if message["type"] == "http.response.start":
+            driven.happened.append("answer")
+            driven.status = message["status"]
+
+    scope = {
+        "type": "http",
+        "asgi": {"version": "3.0"},
+        "http_version": "1.1",
+        "method": call.method,
+        "scheme": "http",
+        "path": call.path,
+        "raw_path": call.path.encode(),
+        "query_string": call.query.encode(),
+        "root_path": "",
+        "headers": [
+            (b"host", b"127.0.0.1"),
+            (b"authorization", f"Bearer {key}".encode()),
+            (b"content-type", call.media_type.encode()),
+            (b"content-length", str(len(call.body)).encode()),
+        ],
+        "client": ("127.0.0.1", 1),
+        "server": ("127.0.0.1", 80),
+    }
+    await app(scope, receive, send)
+
+
+def answer(settings: Settings, route: tuple[str, str], tmp_path: Path, *, record: bool) -> Driven:
+    """Start the application, drive one route, and return what happened in which order."""
+    driven = Driven()
+
+    async def run() -> None:
+        app = create_app(settings)
+        async with app.router.lifespan_context(app):
+            context: Context = app.state.context
+            home = a_ready_dataset(context.database)
+            call = CALLS[route](context, home, tmp_path)
+            if record:
+                watch(app, driven)
+            key = (settings.home / "api-key").read_text().strip()
+            await drive(app, call, key, driven)
+
+    anyio.run(run)
+    return driven
+
+
+def watch(app: FastAPI, driven: Driven) -> None:
+    context: Context = app.state.context
+
+    def committed(_: object) -> None:
+        # Readers end by rollback; background threads have names of their own.
+        if "reconciler" not in threading.current_thread().name:
+            driven.happened.append("commit")
+
+    event.listen(context.database.engine, "commit", committed)
+    app.state.context = replace(
+        context, ring=lambda *_: driven.happened.append("ring"), wake_verifier=lambda: None
+    )
+
+
+class TestEveryWritingRoute:
+    def test_has_a_request_here(self, settings: Settings) -> None:
+        paths = create_app(settings).openapi()["paths"]
+
+        routes = {
+            (method.upper(), path)
+            for path, item in paths.items()
+            for method in item
+            if method.upper() in WRITING
+        }
+        assert routes == set(CALLS)
+
+    @pytest.mark.parametrize("route", CALLS, ids=" ".join)
+    def test_commits_before_it_answers_and_before_it_rings(
+        self, settings: Settings, route: tuple[str, str], tmp_path: Path
+    ) -> None:
+        driven = answer(settings, route, tmp_path, record=True)
+
+        expected = ["commit", "ring", "answer"] if route in RINGS else ["commit", "answer"]
+        assert driven.status < 300
+        assert driven.happened == expected
+
+    @pytest.mark.parametrize("route", CALLS, ids=" ".join)
+    def test_answers_though_the_broker_hangs(
+        self, settings: Settings, route: tuple[str, str], tmp_path: Path
+    ) -> None:
+        with a_broker_that_never_answers() as url:
+            hanging = Settings(
+                home=settings.home, database_url=settings.database_url, broker_url=url
+            )
+            driven = answer(hanging, route, tmp_path, record=False)
+
+        assert driven.status < 300
