@@ -1,0 +1,161 @@
+"""The `trainyard` command: what it says, how it ends, and what it leaves unimported."""
+
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from app.accounts.issue_key import ensure_first_key
+from app.cli import cli
+from app.core.database import Database
+from app.core.migrations import head_revision, is_current
+
+pytestmark = pytest.mark.integration
+
+BAD_CONFIGURATION = 78
+COMMANDS = ("up", "server", "worker", "migrate", "models", "keys")
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("TRAINYARD_HOME", str(tmp_path / "home"))
+    return tmp_path / "home"
+
+
+def invoke(*words: str, env: Mapping[str, str] | None = None) -> Result:
+    return CliRunner().invoke(cli, words, env=env)
+
+
+class TestHelp:
+    def test_names_every_command(self) -> None:
+        result = invoke("--help")
+
+        assert result.exit_code == 0
+        assert [name for name in COMMANDS if name not in result.stdout] == []
+
+    def test_comes_without_the_libraries_that_take_their_time(self) -> None:
+        program = (
+            "import sys; from app import cli; "
+            "sys.exit(' '.join(m for m in sys.argv[1:] if m in sys.modules))"
+        )
+        heavy = ["fastapi", "pydantic", "sqlalchemy", "celery", "redis", "uvicorn", "alembic"]
+
+        finished = subprocess.run(
+            [sys.executable, "-c", program, *heavy], capture_output=True, text=True, check=False
+        )
+
+        assert finished.stderr == "\n"
+
+
+@pytest.mark.usefixtures("home")
+class TestBadConfiguration:
+    @pytest.mark.parametrize(
+        ("variable", "value", "named"),
+        [
+            pytest.param("TRAINYARD_PORT", "70000", "TRAINYARD_PORT", id="out-of-range"),
+            pytest.param("TRAINYARD_REQUEST_THREADS", "many", "request_threads", id="wrong-type"),
+            pytest.param("TRAINYARD_ALLOWED_HOSTS", "not json", "allowed_hosts", id="not-json"),
+            pytest.param("TRAINYARD_TIMING__LEASE_SECONDS", "20", "timing", id="order-of-timings"),
+            pytest.param("TRAINYARD_CONFIG", "/nowhere.toml", "TRAINYARD_CONFIG", id="no-file"),
+        ],
+    )
+    def test_ends_with_78_and_names_the_key(self, variable: str, value: str, named: str) -> None:
+        result = invoke("migrate", env={variable: value})
+
+        assert result.exit_code == BAD_CONFIGURATION
+        assert named in result.stderr
+
+    @pytest.mark.parametrize(
+        ("text", "named"),
+        [
+            pytest.param("colour = 'red'\n", "colour", id="unknown-key"),
+            pytest.param("[timing]\nlease = 3\n", "timing.lease", id="unknown-key-inside"),
+            pytest.param("port = \n", "Invalid value", id="not-toml"),
+        ],
+    )
+    def test_a_file_is_held_to_the_same(self, tmp_path: Path, text: str, named: str) -> None:
+        file = tmp_path / "trainyard.toml"
+        file.write_text(text)
+
+        result = invoke("migrate", env={"TRAINYARD_CONFIG": str(file)})
+
+        assert result.exit_code == BAD_CONFIGURATION
+        assert named in result.stderr
+
+    def test_the_refused_value_is_not_shown(self, tmp_path: Path) -> None:
+        file = tmp_path / "trainyard.toml"
+        file.write_text("broker_password = 'supersecret'\n")
+
+        result = invoke("migrate", env={"TRAINYARD_CONFIG": str(file)})
+
+        assert "supersecret" not in result.output
+
+    @pytest.mark.parametrize("command", ["up", "server"])
+    @pytest.mark.parametrize("host", ["0.0.0.0", "192.0.2.1", "::", "a.example"])  # noqa: S104
+    def test_an_open_bind_needs_a_word_of_the_operator(self, command: str, host: str) -> None:
+        result = invoke(command, "--host", host)
+
+        assert result.exit_code == BAD_CONFIGURATION
+        assert "--behind-proxy" in result.stderr
+        assert "--insecure-http" in result.stderr
+
+
+class TestMigrate:
+    def test_brings_a_new_home_to_the_newest_revision(self, home: Path) -> None:
+        first, second = invoke("migrate"), invoke("migrate")
+
+        assert (first.exit_code, second.exit_code) == (0, 0)
+        assert head_revision() in first.stdout
+        database = Database(f"sqlite:///{home}/trainyard.db", pool_size=1)
+        assert is_current(database)
+        database.dispose()
+
+
+class TestKeysCreate:
+    def test_before_the_first_start_there_is_nobody_to_make_one_for(self, home: Path) -> None:
+        invoke("migrate", "--home", str(home))
+
+        result = invoke("keys", "create", "--label", "laptop")
+
+        assert result.exit_code == 1
+        assert "start the server once" in result.stderr
+
+    def test_prints_the_key_alone(self, home: Path) -> None:
+        invoke("migrate")
+        database = Database(f"sqlite:///{home}/trainyard.db", pool_size=1)
+        ensure_first_key(database, home)
+        database.dispose()
+
+        result = invoke("keys", "create", "--label", "laptop")
+
+        assert result.exit_code == 0
+        assert result.stdout.startswith("trainyard_")
+        assert result.stdout.count("\n") == 1
+
+
+@pytest.mark.usefixtures("home")
+class TestModelsAdd:
+    @pytest.mark.parametrize(
+        "words",
+        [
+            pytest.param((), id="neither"),
+            pytest.param(("weights.pt", "--official", "yolo26n.pt"), id="both"),
+        ],
+    )
+    def test_takes_a_file_or_an_official_name(self, words: tuple[str, ...]) -> None:
+        result = invoke("models", "add", *words)
+
+        assert result.exit_code == 1
+        assert "FILE or --official" in result.stderr
+
+    def test_a_missing_file_is_told_in_one_line(self) -> None:
+        invoke("migrate")
+
+        result = invoke("models", "add", "missing/yolo26n.pt")
+
+        assert result.exit_code == 1
+        assert result.stderr.startswith("trainyard: ")
+        assert result.stderr.count("\n") == 1

@@ -1,0 +1,264 @@
+"""`trainyard up`: one command starts everything, keeps it running and leaves nothing behind."""
+
+import http.client
+import json
+import os
+import signal
+import socket
+import stat
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.error import HTTPError
+from urllib.parse import urlsplit
+from urllib.request import Request, urlopen
+
+import pytest
+from redis import Redis, RedisError
+
+from app.supervision import ProcessChild
+from app.up import Announcement, slot_of_this_machine
+from tests.waiting import eventually
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+
+START_SECONDS = 90
+STOP_SECONDS = 60
+
+
+class Instance:
+    """A `trainyard up` in a process of its own."""
+
+    def __init__(self, home: Path, *options: str) -> None:
+        self.home = home
+        self.output = home.parent / "output.txt"
+        command = [sys.executable, "-m", "app.cli", "up", "--home", str(home), *options]
+        with self.output.open("ab") as output:
+            self.process = subprocess.Popen(command, stdout=output, stderr=output)
+
+    @property
+    def note(self) -> Path:
+        return self.home / "server.json"
+
+    @property
+    def text(self) -> str:
+        return self.output.read_text()
+
+    @property
+    def url(self) -> str:
+        url: str = json.loads(self.note.read_text())["url"]
+        return url
+
+    def wait_until_ready(self) -> "Instance":
+        eventually(
+            lambda: "Ctrl-C" in self.text or self.process.poll() is not None,
+            within=START_SECONDS,
+            message=lambda: self.text,
+        )
+        assert self.process.poll() is None, self.text
+        return self
+
+    def status_of(self, path: str, key: str | None = None) -> int:
+        headers = {"Authorization": f"Bearer {key}"} if key else {}
+        try:
+            with urlopen(Request(self.url + path, headers=headers), timeout=30) as answer:
+                return int(answer.status)
+        except HTTPError as error:
+            return error.code
+
+    def pids(self, word: str = "") -> set[int]:
+        """Processes of this home, those of them whose command line holds `word`."""
+        return {pid for pid, command in processes_of(self.home) if word in command}
+
+
+def processes_of(home: Path) -> Iterator[tuple[int, str]]:
+    """Every living process that has the home in its command line or environment."""
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                command = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+                environment = (entry / "environ").read_bytes().decode(errors="replace")
+            except (FileNotFoundError, PermissionError, ProcessLookupError):
+                continue
+            if command and str(home) in command + environment:
+                yield int(entry.name), command
+
+
+def mode(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+@pytest.fixture(scope="class")
+def instance(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Instance]:
+    started = Instance(tmp_path_factory.mktemp("up") / "home", "--port", "0")
+    yield started.wait_until_ready()
+    started.process.send_signal(signal.SIGINT)
+    started.process.wait(STOP_SECONDS)
+
+
+@pytest.mark.integration
+class TestRunning:
+    def test_the_note_names_a_server_that_answers_with_the_first_key(
+        self, instance: Instance
+    ) -> None:
+        key = (instance.home / "api-key").read_text().strip()
+
+        assert instance.status_of("/v1/jobs", key) == 200
+        assert instance.status_of("/v1/jobs") == 401
+
+    def test_what_lies_in_the_home_is_its_owners_alone(self, instance: Instance) -> None:
+        assert mode(instance.home) == 0o700
+        assert {name: mode(instance.home / name) for name in ("api-key", "server.json")} == {
+            "api-key": 0o600,
+            "server.json": 0o600,
+        }
+
+    def test_it_tells_the_url_and_where_the_key_is(self, instance: Instance) -> None:
+        assert f"ready at {instance.url}" in instance.text
+        assert str(instance.home / "api-key") in instance.text
+        assert (instance.home / "api-key").read_text().strip() not in instance.text
+
+    def test_a_second_one_on_the_same_home_is_refused(self, instance: Instance) -> None:
+        second = subprocess.run(
+            [sys.executable, "-m", "app.cli", "up", "--home", str(instance.home), "--port", "0"],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+        assert second.returncode == 1
+        assert second.stderr.startswith("trainyard: Another")
+        assert instance.status_of("/livez") == 200
+
+    def test_a_head_without_end_is_refused(self, instance: Instance) -> None:
+        address = urlsplit(instance.url)
+        with socket.create_connection((address.hostname or "", address.port or 0)) as connection:
+            connection.sendall(b"GET /livez HTTP/1.1\r\nHost: localhost\r\nX-Long: ")
+            for _ in range(20):
+                try:
+                    connection.sendall(b"a" * 8192)
+                except ConnectionError:
+                    break
+
+            answer = connection.recv(4096)
+
+        assert answer.startswith(b"HTTP/1.1 400 ")
+
+    def test_many_requests_on_one_connection_are_no_long_head(self, instance: Instance) -> None:
+        address = urlsplit(instance.url)
+        connection = http.client.HTTPConnection(address.hostname or "", address.port, timeout=30)
+        statuses = set()
+
+        for _ in range(40):
+            connection.request("GET", "/livez", headers={"X-Pad": "a" * 4096})
+            answer = connection.getresponse()
+            answer.read()
+            statuses.add(answer.status)
+
+        connection.close()
+        assert statuses == {200}
+
+    @pytest.mark.faults
+    def test_a_killed_server_comes_back_on_the_same_port(self, instance: Instance) -> None:
+        url, pid = instance.url, json.loads(instance.note.read_text())["pid"]
+
+        os.kill(pid, signal.SIGKILL)
+
+        eventually(
+            lambda: json.loads(instance.note.read_text())["pid"] != pid, within=START_SECONDS
+        )
+        assert instance.url == url
+        assert instance.status_of("/livez") == 200
+        assert "child.died" in instance.text
+
+    @pytest.mark.faults
+    def test_a_killed_broker_comes_back(self, instance: Instance) -> None:
+        (pid,) = instance.pids("valkey-server")
+
+        os.kill(pid, signal.SIGKILL)
+
+        def answers() -> bool:
+            try:
+                with Redis(unix_socket_path=str(instance.home / "run/broker.sock")) as client:
+                    return bool(client.ping())
+            except RedisError:
+                return False
+
+        eventually(lambda: pid not in instance.pids() and answers(), within=30)
+
+    @pytest.mark.faults
+    def test_a_killed_worker_comes_back(self, instance: Instance) -> None:
+        pids = eventually(lambda: instance.pids("-m worker --slots"), within=30)
+
+        for pid in pids:
+            os.kill(pid, signal.SIGKILL)
+
+        eventually(lambda: instance.pids("-m worker --slots") - pids, within=30)
+
+
+@pytest.mark.integration
+class TestEnding:
+    def test_ctrl_c_leaves_no_process_no_note_and_no_socket(self, tmp_path: Path) -> None:
+        instance = Instance(tmp_path / "home", "--port", "0").wait_until_ready()
+
+        instance.process.send_signal(signal.SIGINT)
+
+        assert instance.process.wait(STOP_SECONDS) == 0, instance.text
+        assert instance.pids() == set()
+        assert not instance.note.exists()
+        assert not (instance.home / "run/broker.sock").exists()
+
+    @pytest.mark.faults
+    def test_nothing_outlives_a_command_that_is_killed_and_the_next_one_starts(
+        self, tmp_path: Path
+    ) -> None:
+        instance = Instance(tmp_path / "home", "--port", "0").wait_until_ready()
+
+        instance.process.kill()
+        instance.process.wait()
+
+        eventually(lambda: instance.pids() == set(), within=10)
+        instance.output.unlink()
+        again = Instance(tmp_path / "home", "--port", "0").wait_until_ready()
+        again.process.terminate()
+        assert again.process.wait(STOP_SECONDS) == 0
+
+    def test_a_taken_port_is_told_in_one_line(self, tmp_path: Path) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as taken:
+            port = str(taken.getsockname()[1])
+
+            instance = Instance(tmp_path / "home", "--port", port)
+
+            assert instance.process.wait(START_SECONDS) == 1
+        assert instance.text.startswith("trainyard: Cannot listen")
+        assert instance.text.count("\n") == 1
+
+
+@pytest.mark.unit
+class TestSlotOfThisMachine:
+    @pytest.mark.parametrize("hidden", ["", "-1"])
+    def test_is_the_cpu_where_the_gpus_are_hidden(
+        self, monkeypatch: pytest.MonkeyPatch, hidden: str
+    ) -> None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", hidden)
+
+        assert slot_of_this_machine() == "cpu"
+
+
+@pytest.mark.unit
+class TestAnnouncement:
+    @pytest.mark.parametrize(
+        ("slot", "said"),
+        [("cpu", "one slot on the CPU"), ("0", "one slot on GPU 0"), (None, "trainyard[worker]")],
+    )
+    def test_says_what_trains_here(
+        self, tmp_path: Path, capsys: pytest.CaptureFixture[str], slot: str | None, said: str
+    ) -> None:
+        server = ProcessChild("server", [], {})
+        (tmp_path / "server.json").write_text('{"pid": null}')
+        announcement = Announcement(tmp_path, server, "http://127.0.0.1:1", slot)
+
+        announcement.make_when_ready()
+
+        assert said in capsys.readouterr().out
