@@ -137,7 +137,8 @@ class Lease:
         """
         sent_at = time.monotonic()
         self._request = self.write_once(work)
-        self._renewed_at = max(self._renewed_at, sent_at)
+        if not self.is_lost:  # the trainer of a lease that was lost is being killed already
+            self._renewed_at = max(self._renewed_at, sent_at)
 
     def _renew_on(self) -> None:
         due = time.monotonic()

@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 
 from app.artifacts.repository import delete_checkpoints_after
 from app.core.storage import StoredBytesCorrupt
-from app.datasets.pack import materialise_view
+from app.datasets.pack import PackCorruptError, materialise_view
 from app.datasets.tables import DatasetVersion
 from app.events.tables import Level
 from app.jobs.execution import freeze_threads, log_event, note_resumed, trim_epochs_after
@@ -57,7 +57,7 @@ def _bring_dataset(attempt: ClaimedAttempt, layers: ExitStack) -> Path:
     digest = _pack_digest(attempt)
     try:
         content = layers.enter_context(attempt.context.datasets.entry(digest))
-    except (FileNotFoundError, StoredBytesCorrupt) as error:
+    except (FileNotFoundError, StoredBytesCorrupt, PackCorruptError) as error:
         raise AttemptFailed(
             EndReason.BAD_DATA, f"The stored data set {digest[:12]}… is missing or damaged."
         ) from error

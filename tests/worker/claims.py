@@ -1,0 +1,33 @@
+"""A job that a test holds, and the lease that it is held by."""
+
+import time
+from datetime import timedelta
+
+from app.core.database import Database
+from app.jobs.lifecycle import Hold, SlotOffer, claim_job
+from app.settings import Timing
+from worker.lease import Lease
+
+WORKER_ID = "wrk_test"
+OFFER = SlotOffer(WORKER_ID, ("default",), gpus=0)
+QUICK = Timing(
+    lease_seconds=3,
+    heartbeat_seconds=0.3,
+    self_fence_seconds=2.5,
+    request_poll_seconds=0.05,
+    restart_backoff_seconds=0.1,
+    kill_grace_seconds=0.5,
+)
+
+
+def claim(database: Database, *, offer: SlotOffer = OFFER, lease_seconds: float = 30) -> Hold:
+    """Claim the best job that waits."""
+    with database.write() as unit:
+        job = claim_job(unit.session, offer, lease=timedelta(seconds=lease_seconds))
+    assert job is not None
+    return Hold(job.id, job.attempt)
+
+
+def a_lease(database: Database, hold: Hold, *, timing: Timing = QUICK) -> Lease:
+    """The title to a job that was claimed just now."""
+    return Lease(database, hold, timing=timing, claimed_at=time.monotonic())

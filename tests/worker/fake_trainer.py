@@ -1,0 +1,131 @@
+"""A FAKE: a process that speaks the trainer's protocol and trains nothing, for tests of timing.
+
+`fake_trainer.py SCENARIO JOB_JSON`; what it pretends to have made are a few bytes of text.
+"""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from threading import Event
+from typing import Any
+
+EPOCHS = 3
+
+
+class FakeTrainer:
+    def __init__(self, job: dict[str, Any]) -> None:
+        self.run = Path(job["run_directory"])
+        self.resumed = job["resume_from"]
+        self.events = os.fdopen(int(os.environ["TRAINYARD_EVENTS_FD"]), "wb", buffering=0)
+        self.seq = 0
+        (self.run / "outbox").mkdir()
+        (self.run / "weights").mkdir(exist_ok=True)
+
+    def say(self, type_: str, **fields: object) -> None:
+        self.seq += 1
+        event = {"seq": self.seq, "at": time.time(), "type": type_, **fields}
+        self.events.write(json.dumps(event).encode() + b"\n")
+
+    def first_epoch(self) -> int:
+        if self.resumed is None:
+            return 1
+        return int(Path(self.resumed).read_text().split()[1]) + 1
+
+    def start(self) -> None:
+        self.say("phase", phase="training")
+        self.say(
+            "started", batches_per_epoch=1, epochs=EPOCHS, first_epoch=self.first_epoch(),
+            batch_size=4, threads=1, device_name="fake", optimizer="none", lr0=None,
+            train_images=4, val_images=2,
+        )  # fmt: skip
+
+    def batch(self, epoch: int) -> None:
+        self.say("batch", epoch=epoch, batch=1, batches=1, losses={"box": 1.0}, epoch_seconds=0.1,
+                 eta_seconds=None)  # fmt: skip
+
+    def epoch(self, epoch: int) -> None:
+        fitness = epoch / 10
+        metrics = {"train/box_loss": 1 / epoch, "metrics/mAP50-95(B)": fitness}
+        with (self.run / "results.csv").open("a") as table:
+            table.write(f"{epoch},{fitness}\n")
+        files = {}
+        for name in ("last.pt", "best.pt"):
+            files[name] = f"outbox/{epoch}-{name}"
+            (self.run / files[name]).write_text(f"{name} {epoch} of {os.getpid()}")
+        files["results.csv"] = f"outbox/{epoch}-results.csv"
+        (self.run / files["results.csv"]).write_bytes((self.run / "results.csv").read_bytes())
+        self.say("epoch", epoch=epoch, metrics=metrics, fitness=fitness, best_fitness=fitness,
+                 seconds=0.1, optimizer_steps=4)  # fmt: skip
+        self.say("checkpoint", epoch=epoch, files=files)
+
+    def finish(self) -> None:
+        (self.run / "weights" / "best.pt").write_text("best of all")
+        self.say("phase", phase="finalizing")
+        self.say(
+            "final", epochs_done=EPOCHS, best_epoch=EPOCHS, best_fitness=0.3,
+            metrics={"metrics/mAP50-95(B)": 0.3},
+            artifacts=[
+                {"name": "best.pt", "path": "weights/best.pt", "kind": "weights"},
+                {"name": "results.csv", "path": "results.csv", "kind": "table"},
+            ],
+        )  # fmt: skip
+
+
+def leave_politely() -> None:
+    def leave(_signum: int, _frame: object) -> None:
+        sys.exit(10)
+
+    signal.signal(signal.SIGTERM, leave)
+
+
+def stay_stubbornly() -> None:
+    """Ignore SIGTERM, and have a child with a session of its own that does so, too."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    program = "import signal, time; signal.signal(15, signal.SIG_IGN); time.sleep(600)"
+    subprocess.Popen([sys.executable, "-c", program], start_new_session=True)
+
+
+def train(trainer: FakeTrainer, *, until: int = EPOCHS) -> None:
+    trainer.start()
+    for epoch in range(trainer.first_epoch(), until + 1):
+        trainer.batch(epoch)
+        trainer.epoch(epoch)
+
+
+def main() -> None:
+    scenario, job_file = sys.argv[1:]
+    trainer = FakeTrainer(json.loads(Path(job_file).read_text()))
+    sys.stdout.buffer.write(b"line of the log \xff\n")
+    sys.stdout.flush()
+    match scenario:
+        case "finish":
+            train(trainer)
+            trainer.finish()
+        case "hang after an epoch":
+            leave_politely()
+            train(trainer, until=trainer.first_epoch())
+            Event().wait()
+        case "hang stubbornly":
+            stay_stubbornly()
+            train(trainer, until=1)
+            Event().wait()
+        case "die once, then finish":
+            if trainer.resumed is None:
+                train(trainer, until=2)
+                os.kill(os.getpid(), signal.SIGKILL)
+            train(trainer)
+            trainer.finish()
+        case "crash":
+            train(trainer, until=1)
+            os.kill(os.getpid(), signal.SIGSEGV)
+        case "refuse the data":
+            trainer.say("error", code="bad_data", message="No labels.", hint="Add some.")
+            sys.exit(11)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,248 @@
+"""Attempts from claim to end, with a fake trainer that trains nothing: what is around it counts."""
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from sqlalchemy import select
+
+from app.artifacts.repository import artifact_named, artifacts_of, checkpoints_of
+from app.core.database import Database
+from app.events.repository import events_after
+from app.jobs.lifecycle import apply_event, lock_job
+from app.jobs.repository import attempts_of
+from app.jobs.states import EndReason, JobEvent, JobState
+from app.jobs.tables import Epoch, Job
+from tests.jobs.builders import job_row
+from tests.waiting import eventually
+from tests.worker.attempts import Yard, a_yard
+from worker.process import living_processes
+from worker.tasks import work_on
+
+
+@pytest.fixture
+def yard(database: Database, tmp_path: Path) -> Yard:
+    return a_yard(database, tmp_path)
+
+
+@contextmanager
+def working(yard: Yard) -> Iterator[threading.Thread]:
+    """Work in a thread of its own, as a pool's; it ends by what happens in the block."""
+    thread = threading.Thread(target=work_on, args=(yard.context,))
+    thread.start()
+    yield thread
+    thread.join(20)
+    assert not thread.is_alive()
+
+
+def request(database: Database, job_id: str, event: JobEvent) -> None:
+    with database.write() as unit:
+        job = lock_job(unit.session, Job.id == job_id)
+        assert job is not None
+        apply_event(unit.session, job, event)
+
+
+def epochs_of(database: Database, job_id: str) -> list[tuple[int, int]]:
+    """Each epoch with the attempt that finished it."""
+    with database.read() as unit:
+        rows = unit.session.execute(
+            select(Epoch.epoch, Epoch.attempt).where(Epoch.job_id == job_id).order_by(Epoch.epoch)
+        )
+        return [(row.epoch, row.attempt) for row in rows]
+
+
+def log_of(yard: Yard, job_id: str, name: str = "train.log") -> bytes:
+    with yard.context.database.read() as unit:
+        log = artifact_named(unit.session, job_id, name)
+    assert log is not None
+    return b"".join(yard.context.store.open_range(log.sha256, 0, log.size_bytes))
+
+
+@pytest.fixture
+def trains_nothing(yard: Yard) -> Callable[[str], Yard]:
+    return yard.with_trainer
+
+
+class TestCancel:
+    def test_leaves_no_process_of_a_stubborn_trainer(
+        self, database: Database, trains_nothing: Callable[[str], Yard]
+    ) -> None:
+        yard = trains_nothing("hang stubbornly")
+        job_id = yard.submit()
+
+        with working(yard):
+            eventually(lambda: epochs_of(database, job_id), within=20)
+            assert len(list(living_processes(f"{job_id}-1"))) == 2
+            request(database, job_id, JobEvent.CANCEL)
+            eventually(lambda: list(living_processes(f"{job_id}-1")) == [], within=5)
+
+        assert job_row(database, job_id).state is JobState.CANCELLED
+
+    def test_ends_a_polite_trainer_before_the_grace(
+        self, database: Database, trains_nothing: Callable[[str], Yard]
+    ) -> None:
+        yard = trains_nothing("hang after an epoch")
+        job_id = yard.submit()
+
+        with working(yard):
+            eventually(lambda: epochs_of(database, job_id), within=20)
+            request(database, job_id, JobEvent.CANCEL)
+
+        with database.read() as unit:
+            attempt = attempts_of(unit.session, job_id)[0]
+        assert (attempt.end_reason, attempt.exit_code) == (EndReason.CANCELLED, 10)
+
+
+class TestInterruption:
+    def test_a_killed_trainers_job_goes_on_from_its_checkpoint(
+        self, database: Database, trains_nothing: Callable[[str], Yard]
+    ) -> None:
+        yard = trains_nothing("die once, then finish")
+        job_id = yard.submit()
+
+        with working(yard):
+            pass
+        assert job_row(database, job_id).state is JobState.QUEUED
+        eventually(
+            lambda: work_on(yard.context) or job_row(database, job_id).attempt == 2, within=10
+        )
+
+        assert epochs_of(database, job_id) == [(1, 1), (2, 1), (3, 2)]
+        with database.read() as unit:
+            attempts = attempts_of(unit.session, job_id)
+        assert [each.resumed for each in attempts] == ["none", "plain"]
+        assert attempts[0].end_reason is EndReason.TRAINER_KILLED
+
+    def test_a_crash_is_final(
+        self, database: Database, trains_nothing: Callable[[str], Yard]
+    ) -> None:
+        yard = trains_nothing("crash")
+        job_id = yard.submit()
+
+        work_on(yard.context)
+
+        job = job_row(database, job_id)
+        assert (job.state, job.end_reason) == (JobState.FAILED, EndReason.TRAINER_CRASHED)
+
+    def test_a_refusal_keeps_the_trainers_words(
+        self, database: Database, trains_nothing: Callable[[str], Yard]
+    ) -> None:
+        yard = trains_nothing("refuse the data")
+        job_id = yard.submit()
+
+        work_on(yard.context)
+
+        job = job_row(database, job_id)
+        assert (job.end_reason, job.error_message) == (EndReason.BAD_DATA, "No labels.")
+        assert job.error_hint == "Add some."
+
+    def test_a_leaving_worker_gives_its_job_back_uncounted(
+        self, database: Database, trains_nothing: Callable[[str], Yard]
+    ) -> None:
+        yard = trains_nothing("hang after an epoch")
+        job_id = yard.submit()
+
+        with working(yard):
+            eventually(lambda: epochs_of(database, job_id), within=20)
+            yard.context.leaving.set()
+
+        job = job_row(database, job_id)
+        assert (job.state, job.restarts, job.not_before_at) == (JobState.QUEUED, 0, None)
+
+
+class TestFence:
+    def test_a_fenced_attempt_dies_and_writes_nothing_more(
+        self, database: Database, trains_nothing: Callable[[str], Yard]
+    ) -> None:
+        yard = trains_nothing("hang after an epoch")
+        job_id = yard.submit()
+
+        with working(yard):
+            eventually(lambda: epochs_of(database, job_id), within=20)
+            request(database, job_id, JobEvent.INTERRUPT)
+            yard.context.leaving.set()  # or it would claim the job again
+            before = job_row(database, job_id)
+
+        assert list(living_processes(f"{job_id}-1")) == []
+        assert job_row(database, job_id).last_seq == before.last_seq
+
+    def test_a_silent_database_ends_the_trainer_and_the_attempt_is_not_counted(
+        self, sqlite_url: str, open_database: Callable[[str], Database], tmp_path: Path
+    ) -> None:
+        database = open_database(sqlite_url)
+        yard = a_yard(database, tmp_path).with_trainer("hang after an epoch")
+        job_id = yard.submit()
+
+        with working(yard):
+            eventually(lambda: epochs_of(database, job_id), within=20)
+            with database.write():  # nobody else can write
+                eventually(lambda: list(living_processes(f"{job_id}-1")) == [], within=6)
+            yard.context.leaving.set()
+            eventually(lambda: job_row(database, job_id).state is JobState.QUEUED, within=10)
+
+        with database.read() as unit:
+            ended = attempts_of(unit.session, job_id)[0]
+        assert (ended.end_reason, job_row(database, job_id).restarts) == (EndReason.LEASE_LOST, 0)
+
+
+class TestRecords:
+    def test_logs_are_whole_when_the_directory_is_gone(
+        self, trains_nothing: Callable[[str], Yard]
+    ) -> None:
+        yard = trains_nothing("crash")
+        job_id = yard.submit()
+
+        work_on(yard.context)
+
+        assert list(yard.context.attempts_folder.iterdir()) == []
+        assert log_of(yard, job_id) == b"line of the log \xff\n"
+
+    def test_two_checkpoints_are_kept_and_their_bytes_are_there(
+        self, database: Database, trains_nothing: Callable[[str], Yard]
+    ) -> None:
+        yard = trains_nothing("finish")
+        job_id = yard.submit()
+
+        work_on(yard.context)
+
+        with database.read() as unit:
+            rows = checkpoints_of(unit.session, job_id)
+        assert [(row.epoch, row.name) for row in rows] == [
+            (epoch, name) for epoch in (3, 2) for name in ("best.pt", "last.pt", "results.csv")
+        ]
+        assert all(yard.context.store.exists(row.sha256) for row in rows)
+
+    def test_weights_that_do_not_load_elsewhere_are_not_handed_out(
+        self, database: Database, trains_nothing: Callable[[str], Yard]
+    ) -> None:
+        """The fake's best.pt is text: the portability check is real, and refuses it."""
+        yard = trains_nothing("finish")
+        job_id = yard.submit()
+
+        work_on(yard.context)
+
+        job = job_row(database, job_id)
+        assert (job.state, job.end_reason) == (JobState.FAILED, EndReason.TRAINER_BUG)
+        with database.read() as unit:
+            assert [row.name for row in artifacts_of(unit.session, job_id)] == ["train.log"]
+
+    def test_the_event_log_tells_the_story_in_order(
+        self, database: Database, trains_nothing: Callable[[str], Yard]
+    ) -> None:
+        yard = trains_nothing("crash")
+        job_id = yard.submit()
+
+        work_on(yard.context)
+
+        with database.read() as unit:
+            events = events_after(unit.session, job_id, seq=0, limit=100)
+        seqs = [each.seq for each in events]
+        assert seqs == list(range(seqs[0], job_row(database, job_id).last_seq + 1))
+        assert [each.type for each in events][-4:] == [
+            "job.started",
+            "trainer.started",
+            "epoch.finished",
+            "job.failed",
+        ]
