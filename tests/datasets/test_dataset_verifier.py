@@ -1,6 +1,8 @@
 """The verifier thread: claims, leases, crashes and verdicts, on both databases."""
 
 import os
+import subprocess
+import sys
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import timedelta
@@ -34,6 +36,18 @@ QUICK = Timing(
     lease_seconds=3, heartbeat_seconds=0.2, self_fence_seconds=2.5, reconcile_seconds=0.1
 )
 ONLY_WHEN_WOKEN = Timing(reconcile_seconds=600)
+
+SERVER = """
+import sys
+from app.core.database import Database
+from app.core.storage import ArtifactStore
+from app.datasets.verifier import Verifier
+from app.settings import Settings
+
+settings = Settings.model_validate_json(sys.argv[2])
+store = ArtifactStore.from_settings(settings)
+Verifier(Database(sys.argv[1]), store, settings, command=sys.argv[3:]).verify_next()
+"""
 
 
 @pytest.fixture
@@ -233,6 +247,32 @@ class TestLease:
 
         row = version_row(database, version.id)
         assert (row.state, row.attempt, row.crashes) == (VersionState.READY, 2, 1)
+
+    def test_a_server_that_is_killed_takes_its_process_along_and_loses_its_version(
+        self,
+        database: Database,
+        database_url: str,
+        settings: Settings,
+        verifier: Callable[[str], Verifier],
+        upload: Callable[..., DatasetVersion],
+        tmp_path: Path,
+    ) -> None:
+        version = upload()
+        command = a_process(tmp_path / "hanging.py", HANG)
+        arguments = (database_url, settings.model_dump_json(), *command)
+        server = subprocess.Popen([sys.executable, "-c", SERVER, *arguments])
+        pid = pid_in(settings)
+
+        server.kill()
+        server.wait()
+
+        eventually(lambda: not lives(pid), within=10)
+        with verifier(READY):
+            eventually(
+                lambda: version_row(database, version.id).state is VersionState.READY, within=30
+            )
+        row = version_row(database, version.id)
+        assert (row.attempt, row.crashes) == (2, 1)
 
     def test_a_version_under_a_lease_is_left_alone(
         self,

@@ -1,0 +1,45 @@
+"""A small data set as bytes, and how a test uploads it and waits for its verdict."""
+
+import tempfile
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from examples.shapes import write_shapes
+from tests.api.conftest import Api
+from tests.waiting import eventually
+
+
+@cache
+def shapes_zip(seed: int) -> bytes:
+    """A small data set that is ready once it is verified; other seeds, other bytes."""
+    with tempfile.TemporaryDirectory() as directory:
+        path = Path(directory) / "shapes.zip"
+        write_shapes(path, train=4, val=2, size=64, seed=seed)
+        return path.read_bytes()
+
+
+def upload(api: Api, body: bytes, *, name: str = "mine", **query: str) -> dict[str, Any]:
+    answer = api.client.post("/v1/datasets", params={"name": name, **query}, content=body)
+    assert answer.status_code in {200, 202}, answer.text
+    view: dict[str, Any] = answer.json()
+    return view
+
+
+def verified(api: Api, reference: str) -> dict[str, Any]:
+    """Wait until a data set's newest version, or the named one, is judged."""
+
+    def judged() -> dict[str, Any] | None:
+        view: dict[str, Any] = api.client.get(f"/v1/datasets/{reference}").json()
+        return view if view["state"] != "validating" else None
+
+    return eventually(judged, within=60) or {}
+
+
+def names(api: Api) -> list[str]:
+    return [each["name"] for each in api.client.get("/v1/datasets").json()["data"]]
+
+
+def spooled(api: Api) -> list[str]:
+    spool = api.context.settings.home / "spool"
+    return [path.name for path in spool.iterdir()] if spool.exists() else []
