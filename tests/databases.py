@@ -62,10 +62,7 @@ def postgres_template(postgres_server: URL) -> str:
 @pytest.fixture
 def postgres_url(postgres_server: URL, postgres_template: str) -> Iterator[str]:
     """An empty, migrated PostgreSQL database, dropped afterwards."""
-    name = f"test_{uuid4().hex[:12]}"
-    _on_server(postgres_server, f'CREATE DATABASE "{name}" TEMPLATE "{postgres_template}"')
-    yield postgres_server.set(database=name).render_as_string(hide_password=False)
-    _on_server(postgres_server, f'DROP DATABASE "{name}" WITH (FORCE)')
+    yield from _postgres_copy(postgres_server, postgres_template)
 
 
 @pytest.fixture
@@ -82,6 +79,20 @@ def database_url(request: pytest.FixtureRequest) -> str:
     name = {"sqlite": "sqlite_url", "postgresql": "postgres_url"}[request.param]
     url: str = request.getfixturevalue(name)
     return url
+
+
+@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+def module_database_url(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[str]:
+    """A migrated database that all tests of a module share: none of them may change its rows."""
+    if request.param == "sqlite":
+        path = tmp_path_factory.mktemp("database") / "trainyard.db"
+        shutil.copyfile(request.getfixturevalue("sqlite_template"), path)
+        yield f"sqlite:///{path}"
+        return
+    server = request.getfixturevalue("postgres_server")
+    yield from _postgres_copy(server, request.getfixturevalue("postgres_template"))
 
 
 @pytest.fixture
@@ -104,6 +115,13 @@ def open_database() -> Iterator[Callable[[str], Database]]:
     yield open_
     for database in opened:
         database.dispose()
+
+
+def _postgres_copy(server: URL, template: str) -> Iterator[str]:
+    name = f"test_{uuid4().hex[:12]}"
+    _on_server(server, f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
+    yield server.set(database=name).render_as_string(hide_password=False)
+    _on_server(server, f'DROP DATABASE "{name}" WITH (FORCE)')
 
 
 def _on_server(server: URL, statement: str) -> None:

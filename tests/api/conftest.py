@@ -67,14 +67,10 @@ def api(settings: Settings) -> Iterator[Api]:
 
 
 @pytest.fixture(scope="module")
-def shared_api(
-    module_database_url: str, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Api]:
+def shared_api(module_database_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
     """One server for all tests of a module: for requests that leave nothing behind."""
     home = tmp_path_factory.mktemp("shared") / "home"
-    yield from _serving(
-        Settings(home=home, database_url=module_database_url, broker_url=NO_BROKER)
-    )
+    yield from _serving(Settings(home=home, database_url=module_database_url, broker_url=NO_BROKER))
 
 
 def _serving(settings: Settings) -> Iterator[Api]:
