@@ -9,6 +9,7 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Final
 
 import numpy as np
@@ -69,15 +70,11 @@ def check_labels(content: bytes, rules: LabelRules, limits: Limits) -> CheckedLa
         line = content[: error.start].count(b"\n") + 1
         return _refused(Remark(Code.LABEL_NOT_UTF8, "Save label files as UTF-8 text.", line))
     numbered = enumerate(text.splitlines(), start=1)
-    lines = [_Line(number, row.split()) for number, row in numbered if row.strip()]
+    filled = (_Line(number, row.split()) for number, row in numbered if row.strip())
+    lines = list(islice(filled, limits.max_label_rows + 1))
     if len(lines) > limits.max_label_rows:
-        return _refused(
-            Remark(
-                Code.LABEL_TOO_LARGE,
-                f"It has {len(lines)} rows; {limits.max_label_rows} are allowed.",
-                lines[limits.max_label_rows].number,
-            )
-        )
+        text = f"It has more than {limits.max_label_rows} rows."
+        return _refused(Remark(Code.LABEL_TOO_LARGE, text, lines[-1].number))
     faults = _wrong_columns(lines, rules)
     if faults:
         return _refused(*faults[:MAX_REMARKS])

@@ -53,7 +53,8 @@ class SampleChecker:
             self._note_leak(split, sample)
         counts = self._check_target(sample, image)
         has_target = sample.target is not None or sample.label is not None
-        self._statistics.count(split, counts, has_target=has_target)
+        is_background = not counts and self._rules.task != "depth"
+        self._statistics.count(split, counts, has_target=has_target, is_background=is_background)
 
     def _check_image(self, sample: Sample) -> CheckedImage | None:
         content = self._members.read(sample.image)

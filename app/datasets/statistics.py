@@ -14,12 +14,14 @@ class Statistics:
         self._summaries: dict[Split, SplitSummary] = {}
         self._classes: dict[Split, Counter[int]] = {}
 
-    def count(self, split: Split, classes: Counter[int], *, has_target: bool) -> None:
+    def count(
+        self, split: Split, classes: Counter[int], *, has_target: bool, is_background: bool
+    ) -> None:
         """Count one image with its objects by class."""
         summary = self._summaries.setdefault(split, SplitSummary())
         summary.images += 1
         summary.labels += has_target
-        summary.backgrounds += not classes
+        summary.backgrounds += is_background
         summary.objects += classes.total()
         self._classes.setdefault(split, Counter()).update(classes)
 

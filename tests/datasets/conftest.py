@@ -1,0 +1,29 @@
+"""One Ultralytics to ask for all tests of data sets, and a verification of some files."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from app.datasets.report import Report, Task, VerificationRequest
+from app.datasets.verify import verify
+from tests.datasets.builders import Files, a_zip
+from tests.datasets.oracle import Oracle, an_oracle
+from tests.datasets.verdicts import Verify
+
+
+@pytest.fixture(scope="session")
+def oracle(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Oracle]:
+    with an_oracle(tmp_path_factory.mktemp("oracle")) as asked:
+        yield asked
+
+
+@pytest.fixture
+def verified(tmp_path: Path) -> Verify:
+    """Verify files as one upload."""
+
+    def verified_files(files: Files, task: Task | None = None) -> Report:
+        archive = a_zip(tmp_path / "upload.zip", files)
+        return verify(VerificationRequest(archive=archive, output=tmp_path, task=task))
+
+    return verified_files

@@ -1,0 +1,110 @@
+"""What Ultralytics itself says about a file, asked in a process of its own.
+
+Importing Ultralytics replaces `PIL.Image.open` for the whole process, so it never happens in ours.
+"""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+PROGRAM = """
+import json, sys
+import numpy as np
+from ultralytics.data import utils
+
+def labels(image, label, keypoint, classes, points, dims):
+    result = utils.verify_image_label((image, label, "", keypoint, classes, points, dims, False))
+    if result[0] is None:
+        return {"good": False, "message": result[-1]}
+    return {"good": True, "rows": len(result[1]), "boxes": result[1].tolist()}
+
+def image(path):
+    try:
+        message, shape = utils.check_image(path)
+    except Exception as error:
+        return {"good": False, "message": str(error)}
+    return {"good": True, "shape": list(shape), "message": message}
+
+def mask(image, mask, classes):
+    invalid = np.arange(256, dtype=np.uint8)
+    invalid = ((invalid > max(classes - 1, 1)) & (invalid != 255)).astype(np.uint8)
+    result = utils.verify_image_mask((image, mask, "", invalid))
+    return {"good": result[0] is not None, "message": result[-1]}
+
+def depth(image, depth, scale):
+    result = utils.verify_image_depth((image, depth, "", scale))
+    return {"good": result[0] is not None, "message": result[-1]}
+
+def dataset(view, task):
+    from ultralytics.cfg import get_cfg
+    from ultralytics.data.build import build_yolo_dataset
+    from ultralytics.data.dataset import ClassificationDataset
+    args = get_cfg(overrides={"task": task, "imgsz": 64})
+    if task == "classify":
+        found = utils.check_cls_dataset(view)
+        samples = ClassificationDataset(str(found["train"]), args, names=found["names"]).samples
+        return {"names": found["names"], "files": [str(s[0]) for s in samples]}
+    found = utils.check_det_dataset(view)
+    built = build_yolo_dataset(args, found["train"], 4, found)
+    sample = built[0]
+    boxes = [label["bboxes"].tolist() for label in built.labels]
+    files, keys = built.im_files, sorted(sample)
+    return {"names": found["names"], "files": files, "boxes": boxes, "keys": keys}
+
+sys.stdout.write("\\n")
+for line in sys.stdin:
+    name, *arguments = json.loads(line)
+    said = json.dumps(globals()[name](*arguments))
+    sys.stdout.write("ANSWER " + said + "\\n")
+    sys.stdout.flush()
+"""
+
+
+class Oracle:
+    """Asks the installed Ultralytics."""
+
+    def __init__(self, process: "subprocess.Popen[str]") -> None:
+        self._process = process
+
+    def ask(self, name: str, *arguments: object) -> dict[str, Any]:
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(json.dumps([name, *arguments], default=str) + "\n")
+        self._process.stdin.flush()
+        for line in self._process.stdout:
+            if line.startswith("ANSWER "):
+                answer: dict[str, Any] = json.loads(line.removeprefix("ANSWER "))
+                return answer
+        raise AssertionError("the oracle died")
+
+
+@contextmanager
+def an_oracle(home: Path) -> Iterator[Oracle]:
+    environment = {
+        **os.environ,
+        "YOLO_OFFLINE": "true",
+        "YOLO_AUTOINSTALL": "false",
+        "YOLO_VERBOSE": "false",
+        "YOLO_CONFIG_DIR": str(home),
+        "OMP_NUM_THREADS": "1",
+    }
+    with (
+        (home / "errors.txt").open("w") as errors,
+        subprocess.Popen(
+            [sys.executable, "-c", PROGRAM],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            text=True,
+            env=environment,
+        ) as process,
+    ):
+        try:
+            yield Oracle(process)
+        finally:
+            process.terminate()
