@@ -1,0 +1,49 @@
+"""One running Trainyard for the tests that only use it, and plain Ultralytics beside it."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.e2e.yard import Yard, a_yard
+from worker.trainer.environment import trainer_environment
+
+PLAIN = Path(__file__).with_name("plain.py")
+PLAIN_SECONDS = 240
+
+Plain = Callable[[str, dict[str, Any]], dict[str, Any]]
+
+
+@pytest.fixture(scope="session")
+def yard(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Yard]:
+    with a_yard(tmp_path_factory.mktemp("yard") / "home") as yard:
+        yield yard
+
+
+@pytest.fixture
+def plain(tmp_path: Path) -> Plain:
+    """Runs a verb of plain.py in a fresh process, offline, with Ultralytics' own settings."""
+    folder = tmp_path / "plain"
+    folder.mkdir()
+
+    def run(verb: str, request: dict[str, Any]) -> dict[str, Any]:
+        (folder / "request.json").write_text(json.dumps(request))
+        done = subprocess.run(
+            [sys.executable, "-I", PLAIN, verb, folder / "request.json"],
+            cwd=folder,
+            env=trainer_environment(folder, gpu=None, base=os.environ),
+            capture_output=True,
+            text=True,
+            timeout=PLAIN_SECONDS,
+            check=False,
+        )
+        assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
+        answer: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
+        return answer
+
+    return run

@@ -1,0 +1,93 @@
+"""The same arguments and seed here and in plain Ultralytics: runs that are equal bit for bit."""
+
+import csv
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.datasets import builders
+from tests.e2e.conftest import Plain
+from tests.e2e.yard import MODELS, TINY, TRAIN_IMAGES, VAL_IMAGES, Yard
+
+JOB_SECONDS = 240.0
+STEPS_AN_EPOCH = 5
+ZIPS = {
+    "detect": builders.a_detect_zip,
+    "segment": builders.a_segment_zip,
+    "pose": builders.a_pose_zip,
+    "obb": builders.an_obb_zip,
+    "classify": builders.a_classify_zip,
+    "semantic": builders.a_semantic_zip,
+    "depth": builders.a_depth_zip,
+}
+pytestmark = pytest.mark.integration
+
+
+def plain_arguments(task: str, folder: Path, save_dir: Path) -> dict[str, Any]:
+    """What a person would write for the same run on the same folder."""
+    data = folder if task == "classify" else folder / "data.yaml"
+    return {
+        **TINY,
+        "model": MODELS[task],
+        "data": str(data),
+        "device": "cpu",
+        "save_dir": str(save_dir),
+    }
+
+
+def rows_of(results: Path) -> list[dict[str, str]]:
+    with results.open() as file:
+        return [
+            {name: value for name, value in row.items() if name != "time"}
+            for row in csv.DictReader(file)
+        ]
+
+
+class TestEqualRuns:
+    @pytest.mark.parametrize("task", ZIPS)
+    def test_results_and_weights_are_those_of_plain_ultralytics(
+        self, task: str, yard: Yard, plain: Plain, tmp_path: Path
+    ) -> None:
+        archive = ZIPS[task](tmp_path / "set.zip", train=TRAIN_IMAGES, val=VAL_IMAGES)
+        folder, save_dir = tmp_path / "folder", tmp_path / "run"
+        with zipfile.ZipFile(archive) as members:
+            members.extractall(folder)
+
+        dataset = yard.upload(archive, name=f"parity of {task}", task=task)
+        job_id = yard.submit(dataset, model=MODELS[task])
+        plain("train", {"task": task, "overrides": plain_arguments(task, folder, save_dir)})
+        yard.succeed(job_id, within=JOB_SECONDS)
+
+        ours = yard.download(job_id, "best.pt", tmp_path)
+        theirs = save_dir / "weights" / "best.pt"
+        digests = plain("digests", {"weights": [str(ours), str(theirs)]})
+        results = yard.download(job_id, "results.csv", tmp_path)
+        assert rows_of(results) == rows_of(save_dir / "results.csv")
+        assert digests[str(ours)] == digests[str(theirs)]
+        assert steps_an_epoch(yard, job_id) >= STEPS_AN_EPOCH - 1
+
+    def test_another_seed_makes_another_run(self, yard: Yard, plain: Plain, tmp_path: Path) -> None:
+        archive = builders.a_detect_zip(tmp_path / "set.zip", train=TRAIN_IMAGES, val=VAL_IMAGES)
+        dataset = yard.upload(archive, name="parity of detect", task="detect")
+
+        runs = [yard.submit(dataset), yard.submit(dataset, train={"seed": 1})]
+        files = []
+        for number, job_id in enumerate(runs):
+            yard.succeed(job_id, within=JOB_SECONDS)
+            (tmp_path / str(number)).mkdir()
+            files.append(yard.download(job_id, "best.pt", tmp_path / str(number)))
+
+        digests = plain("digests", {"weights": [str(path) for path in files]})
+        first, second = (digests[str(path)] for path in files)
+        assert first.keys() == second.keys()
+        assert first != second
+
+
+def steps_an_epoch(yard: Yard, job_id: str) -> int:
+    """With nbs = batch every batch is an optimizer step."""
+    events = yard.get(f"/v1/jobs/{job_id}/events", limit=200)["data"]
+    started = next(each["data"] for each in events if each["type"] == "trainer.started")
+    batches: int = started["batches_per_epoch"]
+    return batches

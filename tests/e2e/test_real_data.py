@@ -1,0 +1,58 @@
+"""Photographs of blood cells (BCCD, MIT): training them for real must learn something."""
+
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.conftest import Plain
+from tests.e2e.test_whole_path import columns
+from tests.e2e.yard import Yard
+
+BCCD = Path(__file__).parents[1] / "data" / "bccd-yolo.zip"
+JOB_SECONDS = 600.0
+ARGUMENTS = {
+    "epochs": 8,
+    "imgsz": 160,
+    "batch": 4,
+    "nbs": 4,
+    "warmup_epochs": 0,
+    "optimizer": "AdamW",
+    "lr0": 0.001,
+    "seed": 0,
+}
+
+
+@pytest.mark.real_data
+@pytest.mark.integration
+@pytest.mark.timeout(900)
+def test_eight_epochs_on_blood_cells_learn_to_find_white_cells(
+    yard: Yard, plain: Plain, tmp_path: Path
+) -> None:
+    dataset = yard.upload(BCCD, name="bccd")
+
+    job_id = yard.submit(dataset, train=ARGUMENTS)
+    status = yard.succeed(job_id, within=JOB_SECONDS)
+
+    series = yard.get(f"/v1/jobs/{job_id}/metrics")["series"]
+    losses, scores = series["val/cls_loss"], series["metrics/mAP50(B)"]
+    validated = plain(
+        "val",
+        {
+            "weights": str(yard.download(job_id, "best.pt", tmp_path)),
+            "arguments": {"data": unpacked(tmp_path), "imgsz": 160, "batch": 4, "device": "cpu"},
+        },
+    )
+    white = validated["classes"].index(validated["names"].index("WBC"))
+    assert status["best"]["epoch"] >= 1
+    assert losses[-1] < 0.92 * losses[0]
+    assert scores[-1] > 5 * scores[0]
+    assert validated["ap50"][white] >= 0.2
+    assert series == columns(yard.download(job_id, "results.csv", tmp_path))
+
+
+def unpacked(folder: Path) -> str:
+    """The data.yaml of the set as its owner has it."""
+    with zipfile.ZipFile(BCCD) as archive:
+        archive.extractall(folder / "bccd")
+    return str(folder / "bccd" / "data.yaml")

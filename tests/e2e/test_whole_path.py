@@ -1,0 +1,199 @@
+"""From POST to best.pt through separate processes: server, worker, embedded Valkey."""
+
+import csv
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.datasets.builders import a_detect_zip
+from tests.e2e.conftest import Plain
+from tests.e2e.yard import TRAIN_IMAGES, VAL_IMAGES, Yard, a_yard
+from tests.waiting import eventually
+
+EPOCHS = 3
+JOB_SECONDS = 180.0
+pytestmark = pytest.mark.integration
+
+
+@pytest.fixture(scope="module")
+def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("archive") / "shapes.zip"
+    return a_detect_zip(path, train=TRAIN_IMAGES, val=VAL_IMAGES)
+
+
+@pytest.fixture(scope="module")
+def dataset(yard: Yard, archive: Path) -> str:
+    return yard.upload(archive, name="shapes")
+
+
+@pytest.fixture(scope="module")
+def watched(yard: Yard, dataset: str) -> tuple[str, list[dict[str, Any]]]:
+    """A finished job, and every different status that polling saw of it."""
+    job_id = yard.submit(dataset, train={"epochs": EPOCHS})
+    seen: list[dict[str, Any]] = []
+
+    def ended() -> bool:
+        status = yard.job(job_id)
+        status["epochs_finished"] = len(yard.get(f"/v1/jobs/{job_id}/metrics")["epochs"])
+        if not seen or status != seen[-1]:
+            seen.append(status)
+        return status["state"] in {"succeeded", "failed", "cancelled"}
+
+    eventually(ended, within=JOB_SECONDS)
+    assert seen[-1]["state"] == "succeeded", yard.log(job_id)
+    return job_id, seen
+
+
+class TestFinishedJob:
+    def test_its_epochs_arrived_one_by_one_while_it_ran(
+        self, watched: tuple[str, list[dict[str, Any]]]
+    ) -> None:
+        _, seen = watched
+
+        running = [each["epochs_finished"] for each in seen if each["state"] == "running"]
+        assert set(range(EPOCHS + 1)) <= set(running)
+        assert running == sorted(running)
+
+    def test_its_progress_and_phases_were_seen(
+        self, watched: tuple[str, list[dict[str, Any]]]
+    ) -> None:
+        _, seen = watched
+
+        phases = [each["phase"] for each in seen]
+        progress = [each["progress"] for each in seen if each["progress"]]
+        assert {"preparing", "training", "finalizing"} <= set(phases)
+        assert progress[-1]["epoch"] == EPOCHS
+        assert any(each["losses"] for each in progress)
+
+    def test_its_series_are_the_columns_of_results_csv(
+        self, yard: Yard, watched: tuple[str, list[dict[str, Any]]], tmp_path: Path
+    ) -> None:
+        job_id, _ = watched
+
+        metrics = yard.get(f"/v1/jobs/{job_id}/metrics")
+
+        assert metrics["epochs"] == list(range(1, EPOCHS + 1))
+        assert metrics["series"] == columns(yard.download(job_id, "results.csv", tmp_path))
+
+    def test_its_events_are_gapless_and_end_with_success(
+        self, yard: Yard, watched: tuple[str, list[dict[str, Any]]]
+    ) -> None:
+        events = yard.get(f"/v1/jobs/{watched[0]}/events", limit=200)["data"]
+
+        assert [each["seq"] for each in events] == list(range(1, len(events) + 1))
+        assert events[0]["type"] == "job.submitted"
+        assert events[-1]["type"] == "job.succeeded"
+
+    def test_every_artifact_has_the_bytes_that_its_digest_names(
+        self, yard: Yard, watched: tuple[str, list[dict[str, Any]]]
+    ) -> None:
+        artifacts = yard.get(f"/v1/jobs/{watched[0]}/artifacts")["data"]
+
+        names = {each["name"] for each in artifacts}
+        assert {"best.pt", "last.pt", "results.csv", "args.yaml", "train.log"} <= names
+        for each in artifacts:
+            answer = yard.client.get(each["links"]["download"])
+            assert hashlib.sha256(answer.content).hexdigest() == each["sha256"]
+            assert answer.headers["ETag"] == f'"{each["sha256"]}"'
+
+    def test_a_download_can_be_resumed(
+        self, yard: Yard, watched: tuple[str, list[dict[str, Any]]]
+    ) -> None:
+        path = f"/v1/jobs/{watched[0]}/artifacts/best.pt"
+        whole = yard.client.get(path)
+
+        head = yard.client.head(path)
+        rest = yard.client.get(
+            path, headers={"Range": "bytes=1000-", "If-Range": whole.headers["ETag"]}
+        )
+
+        assert int(head.headers["Content-Length"]) == len(whole.content)
+        assert (rest.status_code, rest.content) == (206, whole.content[1000:])
+
+    def test_best_pt_loads_where_trainyard_cannot_be_imported(
+        self,
+        yard: Yard,
+        watched: tuple[str, list[dict[str, Any]]],
+        plain: Plain,
+        tmp_path: Path,
+    ) -> None:
+        best = yard.download(watched[0], "best.pt", tmp_path)
+
+        loaded = plain("load", {"weights": str(best)})
+
+        assert loaded == {"task": "detect", "names": ["disc", "square", "triangle"]}
+
+    def test_what_is_handed_out_names_no_place_of_the_server(
+        self, yard: Yard, watched: tuple[str, list[dict[str, Any]]], tmp_path: Path
+    ) -> None:
+        home = str(yard.home).encode()
+
+        for name in ("best.pt", "last.pt", "args.yaml", "results.csv"):
+            assert home not in yard.download(watched[0], name, tmp_path).read_bytes()
+
+    def test_its_log_can_be_read_from_any_byte(
+        self, yard: Yard, watched: tuple[str, list[dict[str, Any]]]
+    ) -> None:
+        path = f"/v1/jobs/{watched[0]}/logs"
+        whole = yard.client.get(path).content
+
+        part = yard.client.get(path, headers={"Range": "bytes=10-29"}).content
+
+        assert len(whole) > 1000
+        assert part == whole[10:30]
+
+
+class TestKilledWorker:
+    def test_the_job_ends_well_without_any_help(self, yard: Yard, dataset: str) -> None:
+        job_id = yard.submit(dataset, train={"epochs": 6})
+        eventually(
+            lambda: len(yard.get(f"/v1/jobs/{job_id}/metrics")["epochs"]) >= 2, within=JOB_SECONDS
+        )
+
+        for process in yard.processes("-m worker"):
+            process.kill()
+        yard.succeed(job_id, within=JOB_SECONDS)
+
+        attempts = yard.get(f"/v1/jobs/{job_id}/attempts")["data"]
+        assert yard.get(f"/v1/jobs/{job_id}/metrics")["epochs"] == [1, 2, 3, 4, 5, 6]
+        assert [each["number"] for each in attempts] == [1, 2]
+        assert [each["end_reason"] for each in attempts] == ["worker_lost", "succeeded"]
+        assert attempts[1]["resumed"] == "plain"
+
+
+class TestCancel:
+    def test_a_running_job_ends_and_leaves_no_process(self, yard: Yard, dataset: str) -> None:
+        job_id = yard.submit(dataset, train={"epochs": 500})
+        eventually(lambda: yard.job(job_id)["progress"], within=JOB_SECONDS)
+
+        answer = yard.client.post(f"/v1/jobs/{job_id}/cancel")
+
+        assert answer.status_code == 202
+        assert yard.finish(job_id, within=30)["state"] == "cancelled"
+        assert yard.processes("worker.trainer") == []
+
+
+class TestPostgres:
+    @pytest.fixture
+    def on_postgres(self, postgres_url: str, tmp_path: Path) -> Iterator[Yard]:
+        with a_yard(tmp_path / "home", {"TRAINYARD_DATABASE_URL": postgres_url}) as yard:
+            yield yard
+
+    def test_the_same_path_holds_by_a_setting(self, on_postgres: Yard, archive: Path) -> None:
+        dataset = on_postgres.upload(archive, name="shapes")
+
+        status = on_postgres.succeed(on_postgres.submit(dataset), within=JOB_SECONDS)
+
+        assert status["best"]["epoch"] in {1, 2}
+        assert not (on_postgres.home / "trainyard.db").exists()
+
+
+def columns(results: Path) -> dict[str, list[float]]:
+    """results.csv as the API shows it: every column but epoch and time."""
+    with results.open() as file:
+        rows = list(csv.DictReader(file))
+    names = [name for name in rows[0] if name.strip() not in {"epoch", "time"}]
+    return {name.strip(): [float(row[name]) for row in rows] for name in names}
