@@ -39,6 +39,7 @@ SETTINGS: dict[str, Any] = {
 }
 
 WORKER_ARGUMENTS = (
+    "--quiet",
     "worker",
     "--pool=threads",
     "--concurrency=1",
@@ -46,7 +47,6 @@ WORKER_ARGUMENTS = (
     "--without-gossip",
     "--without-mingle",
     "--without-heartbeat",
-    "--loglevel=WARNING",
 )
 
 

@@ -44,14 +44,14 @@ class DatasetCache:
         folder = self.folder / digest
         with _lock_file(self._lock_path(digest)) as descriptor:
             while True:
-                fcntl.flock(descriptor, fcntl.LOCK_EX)
+                fcntl.flock(descriptor, fcntl.LOCK_SH)
+                if folder.is_dir():
+                    break
+                fcntl.flock(descriptor, fcntl.LOCK_EX)  # no atomic step: look again
                 if not folder.is_dir():
                     self._make_room()
                     self._fetch(digest, folder)
-                os.utime(descriptor)
-                fcntl.flock(descriptor, fcntl.LOCK_SH)  # no atomic step: an evictor may slip in
-                if folder.is_dir():
-                    break
+            os.utime(descriptor)
             yield folder
 
     def evict(self) -> None:
@@ -116,4 +116,4 @@ def _lock_file(path: Path) -> Iterator[int]:
 
 
 def _bytes_below(folder: Path) -> int:
-    return sum(each.lstat().st_size for each in folder.rglob("*"))
+    return sum(each.lstat().st_size for each in folder.rglob("*") if each.is_file())

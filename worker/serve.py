@@ -5,12 +5,14 @@ Nested layers: the slot's lock, its row in the database, then Celery, which runs
 
 import sys
 import threading
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.metadata import version
 
 from celery import Celery
-from celery.signals import worker_ready, worker_shutting_down
+from celery.exceptions import SecurityWarning
+from celery.signals import setup_logging, worker_ready, worker_shutting_down
 from pydantic import JsonValue
 
 from app.core.broker import broker_url
@@ -109,9 +111,15 @@ def _run_celery(settings: Settings, context: WorkerContext) -> None:
     def look_for_work(**_: object) -> None:
         _ring_itself(app, own_queue)
 
+    def keep_logging(**_: object) -> None:
+        """Celery leaves logging alone where somebody listens to this signal."""
+
     # Celery keeps weak references: these live as long as this frame, which is until it ends.
+    setup_logging.connect(keep_logging)
     worker_shutting_down.connect(leave)
     worker_ready.connect(look_for_work)
+    # It warns of root because of pickle, which is not accepted here.
+    warnings.simplefilter("ignore", SecurityWarning)
     queues = [own_queue, *map(queue_of_jobs, context.queues)]
     app.worker_main(worker_arguments(context.worker_id, queues))
 

@@ -1,0 +1,117 @@
+"""Restoring: the newest checkpoint that is whole, or the one before it."""
+
+from pathlib import Path
+
+import pytest
+
+from app.core.database import Database
+from app.core.storage import ArtifactStore
+from app.jobs.execution import guarded_update
+from app.jobs.lifecycle import Hold
+from app.settings import Settings
+from tests.jobs.builders import a_home, a_job
+from tests.worker.claims import claim
+from worker.checkpoints import (
+    RestorableCheckpoint,
+    record_checkpoint,
+    restorable_checkpoints,
+    restore_checkpoint,
+    store_checkpoint,
+)
+from worker.trainer.protocol import CheckpointEvent
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> ArtifactStore:
+    return ArtifactStore.from_settings(Settings(home=tmp_path / "home"))
+
+
+@pytest.fixture
+def saved(database: Database, store: ArtifactStore, tmp_path: Path) -> list[RestorableCheckpoint]:
+    """Two epochs, of which the first was the best."""
+    a_job(database, a_home(database))
+    hold = claim(database)
+    for epoch, names in (
+        (1, ("last.pt", "results.csv", "best.pt")),
+        (2, ("last.pt", "results.csv")),
+    ):
+        save(database, store, hold, tmp_path / "made", (epoch, names))
+    with database.read() as unit:
+        return restorable_checkpoints(unit.session, hold.job_id)
+
+
+def save(
+    database: Database,
+    store: ArtifactStore,
+    hold: Hold,
+    folder: Path,
+    made: tuple[int, tuple[str, ...]],
+) -> None:
+    epoch, names = made
+    folder.mkdir(exist_ok=True)
+    for name in names:
+        (folder / name).write_text(f"{name} of {epoch}")
+    event = CheckpointEvent(epoch=epoch, files={name: name for name in names})
+    stored = store_checkpoint(store, event, folder)
+    with database.write() as unit:
+        guarded_update(unit.session, hold, {"attempt": hold.attempt})
+        record_checkpoint(unit.session, hold, stored)
+
+
+def restore(
+    store: ArtifactStore, candidates: list[RestorableCheckpoint], folder: Path
+) -> tuple[int, list[int], dict[str, str]]:
+    """Restore; return the epoch (0: none), the damaged ones, and the files that are there."""
+    run = folder / "run"
+    run.mkdir()
+    restored, damaged = restore_checkpoint(
+        store, candidates, resume_file=folder / "last.pt", run_directory=run
+    )
+    files = {path.name: path.read_text() for path in run.rglob("*") if path.is_file()}
+    if (folder / "last.pt").exists():
+        files["last.pt"] = (folder / "last.pt").read_text()
+    return restored.epoch if restored else 0, [each.epoch for each in damaged], files
+
+
+class TestRestoreCheckpoint:
+    def test_takes_the_newest_with_the_best_of_its_time(
+        self, store: ArtifactStore, saved: list[RestorableCheckpoint], tmp_path: Path
+    ) -> None:
+        epoch, damaged, files = restore(store, saved, tmp_path)
+
+        assert (epoch, damaged) == (2, [])
+        assert files == {
+            "last.pt": "last.pt of 2",
+            "results.csv": "results.csv of 2",
+            "best.pt": "best.pt of 1",
+        }
+
+    @pytest.mark.parametrize("harm", ["missing", "damaged"])
+    @pytest.mark.parametrize("name", ["last.pt", "results.csv"])
+    def test_falls_back_to_the_one_before(
+        self,
+        store: ArtifactStore,
+        saved: list[RestorableCheckpoint],
+        tmp_path: Path,
+        harm: str,
+        name: str,
+    ) -> None:
+        digest = saved[0].files[name]
+        (stored,) = (tmp_path / "home" / "store").rglob(digest)
+        stored.unlink() if harm == "missing" else stored.write_bytes(b"?")
+
+        epoch, damaged, files = restore(store, saved, tmp_path)
+
+        assert (epoch, damaged) == (1, [2])
+        assert set(files.values()) == {f"{name} of 1" for name in files}
+
+    def test_none_is_whole(
+        self, store: ArtifactStore, saved: list[RestorableCheckpoint], tmp_path: Path
+    ) -> None:
+        for candidate in saved:
+            store.delete(candidate.files["results.csv"])
+
+        epoch, damaged, files = restore(store, saved, tmp_path)
+
+        assert (epoch, damaged) == (0, [2, 1])
+        assert set(files) <= {"last.pt"}

@@ -1,0 +1,112 @@
+"""Data sets on disk: fetched once, verified, never evicted while somebody trains on them."""
+
+from pathlib import Path
+
+import pytest
+
+from app.core.storage import ArtifactStore, StoredBytesCorrupt
+from app.datasets.pack import PackWriter, extract_pack
+from app.settings import Settings
+from worker.dataset_cache import DatasetCache
+
+FILE_BYTES = 1000
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> ArtifactStore:
+    return ArtifactStore.from_settings(Settings(home=tmp_path / "home"))
+
+
+def a_cache(store: ArtifactStore, folder: Path, *, limit_bytes: int = 2**30) -> DatasetCache:
+    return DatasetCache(folder / "datasets", store, extract_pack, limit_bytes)
+
+
+def a_pack(store: ArtifactStore, folder: Path, content: str) -> str:
+    """Store a pack of one file and return its digest."""
+    path = folder / f"{content}.zip"
+    with PackWriter(path) as pack:
+        pack.add("images/train/0.png", content.encode() * FILE_BYTES)
+    return store.put_file(path).sha256
+
+
+def damage(folder: Path, digest: str) -> None:
+    (stored,) = (folder / "home" / "store").rglob(digest)
+    stored.write_bytes(stored.read_bytes() + b"!")
+
+
+class TestDatasetCache:
+    def test_hands_out_the_packs_files(self, store: ArtifactStore, tmp_path: Path) -> None:
+        digest = a_pack(store, tmp_path, "a")
+
+        with a_cache(store, tmp_path).entry(digest) as folder:
+            content = (folder / "images/train/0.png").read_bytes()
+
+        assert content == b"a" * FILE_BYTES
+
+    def test_fetches_a_pack_once(self, store: ArtifactStore, tmp_path: Path) -> None:
+        digest = a_pack(store, tmp_path, "a")
+        cache = a_cache(store, tmp_path)
+        with cache.entry(digest):
+            store.delete(digest)
+
+        with cache.entry(digest) as folder:
+            assert folder.is_dir()
+
+    def test_two_slots_use_one_entry_at_a_time(self, store: ArtifactStore, tmp_path: Path) -> None:
+        digest = a_pack(store, tmp_path, "a")
+
+        with (
+            a_cache(store, tmp_path).entry(digest) as first,
+            a_cache(store, tmp_path).entry(digest) as second,
+        ):
+            assert first == second
+
+    def test_a_damaged_pack_is_refused_and_leaves_nothing(
+        self, store: ArtifactStore, tmp_path: Path
+    ) -> None:
+        digest = a_pack(store, tmp_path, "a")
+        damage(tmp_path, digest)
+
+        with pytest.raises(StoredBytesCorrupt), a_cache(store, tmp_path).entry(digest):
+            pytest.fail("a damaged data set was handed out")
+
+        assert [each.name for each in (tmp_path / "datasets").iterdir()] == [f"{digest}.lock"]
+
+    def test_what_a_killed_process_left_half_extracted_is_made_anew(
+        self, store: ArtifactStore, tmp_path: Path
+    ) -> None:
+        digest = a_pack(store, tmp_path, "a")
+        leftover = tmp_path / "datasets" / f".{digest}.partial" / "content"
+        leftover.mkdir(parents=True)
+        (leftover / "half").touch()
+
+        with a_cache(store, tmp_path).entry(digest) as folder:
+            assert not (folder / "half").exists()
+
+        assert not leftover.exists()
+
+    def test_the_least_recently_used_entry_goes_first(
+        self, store: ArtifactStore, tmp_path: Path
+    ) -> None:
+        packs = [a_pack(store, tmp_path, content) for content in ("a", "b", "c")]
+        cache = a_cache(store, tmp_path, limit_bytes=3 * FILE_BYTES)
+        for digest in (packs[0], packs[1], packs[0]):
+            with cache.entry(digest):
+                pass
+
+        cache = a_cache(store, tmp_path, limit_bytes=FILE_BYTES + FILE_BYTES // 2)
+        cache.evict()
+
+        folder = tmp_path / "datasets"
+        assert [(folder / digest).is_dir() for digest in packs] == [True, False, False]
+
+    def test_an_entry_in_use_is_not_evicted(self, store: ArtifactStore, tmp_path: Path) -> None:
+        digest = a_pack(store, tmp_path, "a")
+        cache = a_cache(store, tmp_path, limit_bytes=0)
+
+        with cache.entry(digest) as folder:
+            a_cache(store, tmp_path, limit_bytes=0).evict()
+            in_use = folder.is_dir()
+        cache.evict()
+
+        assert (in_use, folder.is_dir()) == (True, False)

@@ -1,0 +1,96 @@
+"""Logs: every byte once, in order, up to the limit."""
+
+from pathlib import Path
+
+import pytest
+
+from app.core.database import Database
+from app.core.storage import ArtifactStore
+from app.jobs.execution import append_log, log_pieces
+from app.jobs.lifecycle import Hold
+from app.settings import Settings
+from tests.jobs.builders import a_home, a_job
+from tests.waiting import eventually
+from tests.worker.claims import a_lease, claim
+from worker.log_shipping import CUT_NOTICE, PIECE_BYTES, LogShipper, store_logs
+
+
+@pytest.fixture
+def hold(database: Database) -> Hold:
+    a_job(database, a_home(database))
+    return claim(database)
+
+
+@pytest.fixture
+def log_file(tmp_path: Path) -> Path:
+    path = tmp_path / "trainer.log"
+    path.touch()
+    return path
+
+
+def shipper(database: Database, hold: Hold, path: Path, *, limit: int = 10**6) -> LogShipper:
+    return LogShipper(a_lease(database, hold), path, limit_bytes=limit)
+
+
+def shipped(database: Database, hold: Hold) -> bytes:
+    with database.read() as unit:
+        return b"".join(log_pieces(unit.session, hold.job_id, hold.attempt))
+
+
+class TestLogShipper:
+    def test_ships_while_the_trainer_writes(
+        self, database: Database, hold: Hold, log_file: Path
+    ) -> None:
+        with shipper(database, hold, log_file).shipping():
+            log_file.write_bytes(b"first line\n")
+
+            eventually(lambda: shipped(database, hold) == b"first line\n", within=5)
+
+    def test_every_byte_arrives_once_in_pieces_of_64_kib(
+        self, database: Database, hold: Hold, log_file: Path
+    ) -> None:
+        written = bytes(range(256)) * (3 * PIECE_BYTES // 256) + "half a rune \u00e9".encode()[:-1]
+        log_file.write_bytes(written)
+        ship = shipper(database, hold, log_file)
+
+        ship.ship_rest()
+        ship.ship_rest()
+
+        assert shipped(database, hold) == written
+
+    def test_a_log_beyond_its_limit_is_cut_with_a_notice(
+        self, database: Database, hold: Hold, log_file: Path
+    ) -> None:
+        log_file.write_bytes(b"x" * 100)
+        ship = shipper(database, hold, log_file, limit=64)
+
+        ship.ship_rest()
+        ship.ship_rest()
+
+        assert shipped(database, hold) == b"x" * 64 + CUT_NOTICE
+
+    def test_a_log_far_beyond_its_limit_does_not_fill_the_disk(
+        self, database: Database, hold: Hold, log_file: Path
+    ) -> None:
+        log_file.write_bytes(b"x" * 200)
+        ship = shipper(database, hold, log_file, limit=64)
+
+        ship.ship_rest()
+        ship.ship_rest()
+
+        assert log_file.stat().st_size == 0
+
+
+class TestStoreLogs:
+    def test_makes_one_object_of_the_pieces_of_each_attempt(
+        self, database: Database, hold: Hold, tmp_path: Path
+    ) -> None:
+        store = ArtifactStore.from_settings(Settings(home=tmp_path / "home"))
+        with database.write() as unit:
+            append_log(unit.session, hold, offset=4, chunk=b" two")
+            append_log(unit.session, hold, offset=0, chunk=b"one,")
+
+        logs = store_logs(database, store, hold, folder=tmp_path)
+
+        stored = logs[hold.attempt]
+        assert b"".join(store.open_range(stored.sha256, 0, stored.size_bytes)) == b"one, two"

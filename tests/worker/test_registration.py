@@ -1,0 +1,96 @@
+"""A slot that starts again ends what its dead predecessor held, and says that it lives."""
+
+import pytest
+
+from app.core.database import Database
+from app.fleet.repository import Registration, all_workers
+from app.fleet.tables import Worker
+from app.jobs.execution import set_phase
+from app.jobs.lifecycle import Fenced, Hold, SlotOffer
+from app.jobs.repository import attempts_of
+from app.jobs.states import EndReason, JobState, Phase
+from tests.jobs.builders import a_home, a_job, job_row
+from tests.waiting import eventually
+from tests.worker.claims import QUICK, a_lease, claim
+from worker.registration import heard_of, register_slot
+
+
+def registration(incarnation: str = "inc_1", *, slot: str = "cpu") -> Registration:
+    return Registration(
+        node="nod_1",
+        slot=slot,
+        incarnation=incarnation,
+        host="here",
+        queues=("default",),
+        gpus=0,
+        version="0.1.0",
+    )
+
+
+def register(database: Database, incarnation: str = "inc_1", *, slot: str = "cpu") -> str:
+    return register_slot(database, registration(incarnation, slot=slot), timing=QUICK)
+
+
+def claim_as(database: Database, worker_id: str) -> Hold:
+    return claim(database, offer=SlotOffer(worker_id, ("default",), gpus=0), lease_seconds=900)
+
+
+def worker(database: Database) -> Worker:
+    with database.read() as unit:
+        return all_workers(unit.session)[0]
+
+
+class TestRegisterSlot:
+    def test_a_slot_keeps_its_id_over_restarts(self, database: Database) -> None:
+        first = register(database)
+
+        assert register(database, "inc_2") == first
+
+    def test_another_slot_has_another_id(self, database: Database) -> None:
+        assert register(database) != register(database, slot="0")
+
+    def test_the_attempt_of_a_dead_predecessor_ends_at_once(self, database: Database) -> None:
+        worker_id = register(database)
+        job_id = a_job(database, a_home(database))
+        hold = claim_as(database, worker_id)
+
+        register(database, "inc_2")
+
+        job = job_row(database, job_id)
+        assert (job.state, job.restarts) == (JobState.QUEUED, 1)
+        assert job.dispatch_seq > 0
+        with database.read() as unit:
+            assert attempts_of(unit.session, job_id)[0].end_reason is EndReason.WORKER_LOST
+        with pytest.raises(Fenced):
+            a_lease(database, hold).write(lambda session: set_phase(session, hold, Phase.TRAINING))
+
+    def test_the_attempts_of_other_slots_go_on(self, database: Database) -> None:
+        other = register(database, slot="0")
+        job_id = a_job(database, a_home(database))
+        claim_as(database, other)
+
+        register(database, "inc_2")
+
+        assert job_row(database, job_id).state is JobState.RUNNING
+
+
+class TestHeardOf:
+    def test_the_slot_is_heard_of_and_marked_as_stopped_at_its_end(
+        self, database: Database
+    ) -> None:
+        worker_id = register(database)
+
+        with heard_of(database, worker_id, "inc_1", timing=QUICK):
+            first = worker(database).heartbeat_at
+            eventually(lambda: worker(database).heartbeat_at > first, within=5)
+            assert worker(database).stopped_at is None
+
+        assert worker(database).stopped_at is not None
+
+    def test_a_late_predecessor_does_not_stop_its_successor(self, database: Database) -> None:
+        worker_id = register(database)
+
+        with heard_of(database, worker_id, "inc_1", timing=QUICK):
+            register(database, "inc_2")
+
+        assert worker(database).stopped_at is None

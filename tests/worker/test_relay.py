@@ -1,0 +1,269 @@
+"""Events of a trainer as rows: once each, an epoch only with its checkpoint, in order."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from sqlalchemy import select
+
+from app.artifacts.repository import checkpoints_of
+from app.core.database import Database
+from app.core.storage import ArtifactStore
+from app.events.repository import events_after
+from app.jobs.lifecycle import Hold
+from app.jobs.states import Phase
+from app.jobs.tables import Epoch, JobProgress
+from app.settings import Settings
+from tests.jobs.builders import a_home, a_job, job_row
+from tests.worker.claims import a_lease, claim
+from worker.fitness import DECIDING_METRICS
+from worker.relay import Relay
+from worker.trainer.protocol import (
+    BatchEvent,
+    CheckpointEvent,
+    EpochEvent,
+    ErrorEvent,
+    Event,
+    PhaseEvent,
+    WarningEvent,
+    event_line,
+)
+
+MAP = "metrics/mAP50-95(B)"
+
+
+@pytest.fixture
+def hold(database: Database) -> Hold:
+    a_job(database, a_home(database))
+    return claim(database)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> ArtifactStore:
+    return ArtifactStore.from_settings(Settings(home=tmp_path / "home"))
+
+
+@pytest.fixture
+def run_directory(tmp_path: Path) -> Path:
+    (tmp_path / "run" / "outbox").mkdir(parents=True)
+    return tmp_path / "run"
+
+
+@pytest.fixture
+def relay(database: Database, hold: Hold, store: ArtifactStore, run_directory: Path) -> Relay:
+    lease = a_lease(database, hold)
+    return Relay(lease, store, run_directory, epochs=3, deciding=DECIDING_METRICS["detect"])
+
+
+@pytest.fixture
+def checkpoint(run_directory: Path) -> Callable[..., CheckpointEvent]:
+    """The event of an epoch's checkpoint, whose files are there."""
+
+    def make(epoch: int, *, seq: int, best: bool = True) -> CheckpointEvent:
+        names = ["last.pt", "results.csv", *(["best.pt"] if best else [])]
+        for name in names:
+            (run_directory / "outbox" / name).write_text(f"{name} of {epoch}")
+        files = {name: f"outbox/{name}" for name in names}
+        return CheckpointEvent(seq=seq, epoch=epoch, files=files)
+
+    return make
+
+
+def epoch_event(epoch: int, *, seq: int, fitness: float, best: float | None = None) -> EpochEvent:
+    return EpochEvent(
+        seq=seq,
+        epoch=epoch,
+        metrics={"train/box_loss": 1.5, MAP: fitness},
+        fitness=fitness,
+        best_fitness=fitness if best is None else best,
+        seconds=2.0,
+        optimizer_steps=4,
+    )
+
+
+def epochs(database: Database) -> list[int]:
+    with database.read() as unit:
+        return list(unit.session.scalars(select(Epoch.epoch).order_by(Epoch.epoch)))
+
+
+class TestEpochs:
+    def test_an_epoch_appears_only_with_its_checkpoint(
+        self, database: Database, relay: Relay, checkpoint: Callable[..., CheckpointEvent]
+    ) -> None:
+        relay.handle(epoch_event(1, seq=1, fitness=0.1))
+        before = epochs(database)
+
+        relay.handle(checkpoint(1, seq=2))
+
+        assert (before, epochs(database)) == ([], [1])
+
+    def test_an_event_that_comes_twice_is_written_once(
+        self,
+        database: Database,
+        hold: Hold,
+        relay: Relay,
+        checkpoint: Callable[..., CheckpointEvent],
+    ) -> None:
+        for event in (epoch_event(1, seq=1, fitness=0.1), checkpoint(1, seq=2)):
+            relay.handle(event)
+        before = job_row(database, hold.job_id).last_seq
+
+        for event in (epoch_event(1, seq=1, fitness=0.1), checkpoint(1, seq=2)):
+            relay.handle(event)
+
+        assert job_row(database, hold.job_id).last_seq == before
+
+    def test_an_epoch_that_another_relay_reports_again_is_logged_once(
+        self,
+        database: Database,
+        hold: Hold,
+        store: ArtifactStore,
+        run_directory: Path,
+        checkpoint: Callable[..., CheckpointEvent],
+    ) -> None:
+        """As after a commit whose answer was lost."""
+        for _ in range(2):
+            relay = Relay(
+                a_lease(database, hold),
+                store,
+                run_directory,
+                epochs=3,
+                deciding=DECIDING_METRICS["detect"],
+            )
+            relay.handle(epoch_event(1, seq=1, fitness=0.1))
+            relay.handle(checkpoint(1, seq=2))
+
+        with database.read() as unit:
+            types = [each.type for each in events_after(unit.session, hold.job_id, seq=0, limit=99)]
+        assert types.count("epoch.finished") == 1
+
+    def test_the_best_epoch_is_the_one_whose_fitness_is_the_best_so_far(
+        self,
+        database: Database,
+        hold: Hold,
+        relay: Relay,
+        checkpoint: Callable[..., CheckpointEvent],
+    ) -> None:
+        relay.handle(epoch_event(1, seq=1, fitness=0.3))
+        relay.handle(checkpoint(1, seq=2))
+        relay.handle(epoch_event(2, seq=3, fitness=0.2, best=0.3))
+        relay.handle(checkpoint(2, seq=4, best=False))
+
+        job = job_row(database, hold.job_id)
+        assert (job.best_epoch, job.best_metric, job.best_value) == (1, MAP, 0.3)
+        assert job.curve == [0.3, 0.2]
+
+    def test_the_best_of_an_older_epoch_is_kept_for_a_resume(
+        self,
+        database: Database,
+        hold: Hold,
+        relay: Relay,
+        store: ArtifactStore,
+        checkpoint: Callable[..., CheckpointEvent],
+    ) -> None:
+        for epoch in range(1, 5):
+            relay.handle(epoch_event(epoch, seq=2 * epoch - 1, fitness=0.1 / epoch, best=0.1))
+            relay.handle(checkpoint(epoch, seq=2 * epoch, best=epoch == 1))
+
+        with database.read() as unit:
+            rows = checkpoints_of(unit.session, hold.job_id)
+        kept = {(row.epoch, row.name) for row in rows}
+        assert kept == {
+            (1, "best.pt"),
+            (3, "last.pt"),
+            (3, "results.csv"),
+            (4, "last.pt"),
+            (4, "results.csv"),
+        }
+        assert all(store.exists(row.sha256) for row in rows)
+
+    def test_files_of_dropped_checkpoints_are_gone_from_the_store(
+        self,
+        relay: Relay,
+        checkpoint: Callable[..., CheckpointEvent],
+        tmp_path: Path,
+    ) -> None:
+        for epoch in range(1, 6):
+            relay.handle(epoch_event(epoch, seq=2 * epoch - 1, fitness=epoch / 10))
+            relay.handle(checkpoint(epoch, seq=2 * epoch))
+
+        stored = [path for path in (tmp_path / "home" / "store").rglob("*") if path.is_file()]
+        assert len(stored) == 2 * 3
+
+
+class TestOtherEvents:
+    def test_the_phase_is_shown(self, database: Database, hold: Hold, relay: Relay) -> None:
+        relay.handle(PhaseEvent(seq=1, phase="validating"))
+
+        assert job_row(database, hold.job_id).phase is Phase.VALIDATING
+
+    def test_progress_is_written_once_a_second(
+        self, database: Database, hold: Hold, relay: Relay
+    ) -> None:
+        for batch in (1, 2):
+            event = BatchEvent(
+                seq=batch,
+                epoch=1,
+                batch=batch,
+                batches=9,
+                losses={"box": 1.0},
+                epoch_seconds=0.5,
+                eta_seconds=3.5,
+            )
+            relay.handle(event)
+
+        with database.read() as unit:
+            progress = unit.session.get(JobProgress, hold.job_id)
+        assert progress is not None
+        assert (progress.batch, progress.eta_seconds) == (1, 3.5)
+
+    def test_a_warning_becomes_an_event(self, database: Database, hold: Hold, relay: Relay) -> None:
+        relay.handle(WarningEvent(seq=1, code="odd", message="Odd."))
+
+        with database.read() as unit:
+            last = events_after(unit.session, hold.job_id, seq=0, limit=99)[-1]
+        assert (last.type, last.data) == ("trainer.warning", {"code": "odd", "message": "Odd."})
+
+
+class TestPipe:
+    def test_all_that_was_said_is_written_when_the_pipe_closes(
+        self, database: Database, relay: Relay, checkpoint: Callable[..., CheckpointEvent]
+    ) -> None:
+        said: list[Event] = [
+            epoch_event(1, seq=1, fitness=0.1),
+            checkpoint(1, seq=2),
+            ErrorEvent(seq=3, code="diverged", message="NaN.", hint="Lower lr0."),
+        ]
+        reading, writing = os.pipe()
+
+        with relay.relaying(reading):
+            os.write(writing, b"".join(map(event_line, said)))
+            os.close(writing)
+
+        assert epochs(database) == [1]
+        assert relay.error == said[2]
+
+    def test_a_line_that_is_no_event_is_passed_over(
+        self, database: Database, hold: Hold, relay: Relay
+    ) -> None:
+        reading, writing = os.pipe()
+
+        with relay.relaying(reading):
+            os.write(
+                writing, b"Downloading...\n{}\n" + event_line(PhaseEvent(seq=1, phase="training"))
+            )
+            os.close(writing)
+
+        assert relay.failure is None
+        assert job_row(database, hold.job_id).phase is Phase.TRAINING
+
+    def test_a_checkpoint_that_is_not_there_is_the_relays_failure(self, relay: Relay) -> None:
+        reading, writing = os.pipe()
+        absent = CheckpointEvent(seq=1, epoch=1, files={"last.pt": "outbox/absent"})
+
+        with relay.relaying(reading):
+            os.write(writing, event_line(absent))
+            os.close(writing)
+
+        assert isinstance(relay.failure, FileNotFoundError)
