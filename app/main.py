@@ -7,6 +7,7 @@ import anyio.to_thread
 from fastapi import APIRouter, FastAPI
 from fastapi.routing import APIRoute
 from fastapi.telemetry import TelemetryConfig
+from starlette.types import ASGIApp
 
 from app.accounts.authentication import Authenticator
 from app.accounts.issue_key import ensure_first_key
@@ -42,7 +43,7 @@ NO_TELEMETRY: TelemetryConfig = {
 
 def create_app(settings: Settings) -> FastAPI:
     """Return the application; nothing is opened or started before its lifespan begins."""
-    app = FastAPI(
+    app = _FrontedApp(
         title="Trainyard",
         version=VERSION,
         summary="Trains Ultralytics YOLO models.",
@@ -58,9 +59,16 @@ def create_app(settings: Settings) -> FastAPI:
     install_problem_handlers(app)
     for router in ROUTERS:
         app.include_router(router)
-    app.add_middleware(Frontier, allowed_hosts=settings.allowed_hosts)
+    app.state.allowed_hosts = settings.allowed_hosts
     _describe_problems(app)
     return app
+
+
+class _FrontedApp(FastAPI):
+    """FastAPI inside the frontier; a middleware added to it would stand inside its body limit."""
+
+    def build_middleware_stack(self) -> ASGIApp:
+        return Frontier(super().build_middleware_stack(), self.state.allowed_hosts)
 
 
 def _lifespan(settings: Settings) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:

@@ -13,7 +13,7 @@ import structlog
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.core.errors import BadRequest, TrainyardError
+from app.core.errors import BadRequest, NotFound, TrainyardError
 from app.core.ids import new_id
 from app.core.logging import get_logger
 from app.core.problems import MEDIA_TYPE, error_of_status, problem_response
@@ -52,17 +52,27 @@ class Frontier:
         structlog.contextvars.bind_contextvars(request_id=request_id)
         answer = _Answer(send, request_id)
         try:
-            if self._is_known_host(scope):
+            refusal = self._refusal_of(scope)
+            if refusal is None:
                 await self._app(scope, receive, answer.send)
             else:
-                message = "The Host header names no address of this server."
-                await problem_response(BadHost(message))(scope, receive, answer.send)
+                await problem_response(refusal)(scope, receive, answer.send)
         except Exception:
             log.exception("request.failed", method=scope["method"])
+            if answer.is_complete:
+                return
             if answer.started:
                 raise
             error = TrainyardError("The server failed; its log has more under the request id.")
             await problem_response(error)(scope, receive, answer.send)
+
+    def _refusal_of(self, scope: Scope) -> TrainyardError | None:
+        if not self._is_known_host(scope):
+            return BadHost("The Host header names no address of this server.")
+        if "\x00" in scope["path"]:
+            # PostgreSQL takes no NUL in a question, so no route should ask one with it.
+            return NotFound("There is nothing at this path.")
+        return None
 
     def _is_known_host(self, scope: Scope) -> bool:
         values = Headers(scope=scope).getlist("host")
@@ -86,10 +96,12 @@ class _Answer:
         self._request_id = request_id
         self._replaced = False
         self.started = False
+        self.is_complete = False
 
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.body" and self._replaced:
             return
+        self.is_complete = message["type"] == "http.response.body" and not message.get("more_body")
         if message["type"] == "http.response.start":
             self.started = True
             headers = MutableHeaders(scope=message)
@@ -106,8 +118,8 @@ class _Answer:
         return status >= FIRST_ERROR_STATUS and plain and MEDIA_TYPE not in headers.values()
 
     async def _replace(self, start: Message) -> None:
-        # The body limit answers in text/plain, below every exception handler.
-        self._replaced = True
+        # The body limit and Starlette's last resort answer in text/plain, above every handler.
+        self._replaced = self.is_complete = True
         kept = {"x-request-id": self._request_id, "connection": "close"}
         response = problem_response(error_of_status(start["status"]), {**dict(HEADERS), **kept})
         await self._send(

@@ -25,6 +25,8 @@ log = get_logger(__name__)
 MEDIA_TYPE = "application/problem+json"
 URN = "urn:trainyard:problem:"
 RETRY_AFTER_SECONDS = 5
+MAX_FIELDS = 100
+"""Refused fields that an answer names; a body may have more faults than anyone reads."""
 
 STATUS: Final[Mapping[type[TrainyardError], int]] = {
     errors.BadRequest: 400,
@@ -173,9 +175,11 @@ def _field_error(location: tuple[int | str, ...], detail: ErrorDetails) -> Field
 def _invalid(fields: list[FieldError]) -> errors.Invalid:
     if len(fields) == 1:
         summary = f"{fields[0].pointer or 'The body'}: {fields[0].message}"
+    elif len(fields) > MAX_FIELDS:
+        summary = f"More than {MAX_FIELDS} fields are invalid; errors names the first."
     else:
         summary = f"{len(fields)} fields are invalid; errors says which."
-    return errors.Invalid(summary, errors=fields)
+    return errors.Invalid(summary, errors=fields[:MAX_FIELDS])
 
 
 def _is_wrong_media_type(detail: ErrorDetails) -> bool:

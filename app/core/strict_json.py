@@ -8,9 +8,11 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from fastapi import Request, Response
+from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 
-from app.core.errors import BadRequest
+from app.core.errors import BadRequest, NotAcceptable
+from app.core.media_types import accepts
 
 
 class InvalidJson(BadRequest):
@@ -23,10 +25,6 @@ class DuplicateKey(BadRequest):
     """An object of the body names a key twice."""
 
     slug, title = "duplicate-key", "The body names a key twice"
-
-
-class EmptyBody(InvalidJson):
-    """The route needs a body."""
 
 
 def parse_json(body: bytes) -> Any:  # noqa: ANN401 -- any JSON document
@@ -64,15 +62,25 @@ class _StrictRequest(Request):
 
 
 class StrictRoute(APIRoute):
-    """A route whose JSON body is read by `parse_json`, and whose refusals come out as they are."""
+    """A route whose JSON body is read by `parse_json`, and whose refusals come out as they are.
+
+    A route with a response model answers nobody who takes none of its media types.
+    """
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         handle = super().get_route_handler()
+        offered = self._offered_media_types()
 
         async def handle_strictly(request: Request) -> Response:
             strict = _StrictRequest(request.scope, request.receive)
+            if offered and not accepts(", ".join(request.headers.getlist("accept")), offered):
+                raise NotAcceptable(f"This answers with {' or '.join(offered)}.")
             try:
                 return await handle(strict)
+            except RequestValidationError as error:
+                if _lacks_body(error) and not await strict.body():
+                    raise InvalidJson("Send a JSON document as the body.") from None
+                raise
             except Exception as error:
                 # FastAPI wraps what a body parser raises into an HTTPException of its own.
                 if isinstance(error.__cause__, BadRequest):
@@ -80,3 +88,14 @@ class StrictRoute(APIRoute):
                 raise
 
         return handle_strictly
+
+    def _offered_media_types(self) -> list[str]:
+        if self.response_model is None:
+            return []
+        success = (answer for status, answer in self.responses.items() if str(status)[0] == "2")
+        declared = {media_type for answer in success for media_type in answer.get("content", {})}
+        return sorted({"application/json", *declared})
+
+
+def _lacks_body(error: RequestValidationError) -> bool:
+    return any(tuple(each["loc"]) == ("body",) for each in error.errors())

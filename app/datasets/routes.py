@@ -46,7 +46,7 @@ router = APIRouter(
     tags=["datasets"],
     route_class=StrictRoute,
     dependencies=[Depends(authenticate)],
-    responses=responses_for(400, 401, 403, 422, 503),
+    responses=responses_for(400, 401, 403, 406, 422, 503),
 )
 
 

@@ -28,7 +28,7 @@ router = APIRouter(
     tags=["jobs"],
     route_class=StrictRoute,
     dependencies=[Depends(authenticate)],
-    responses=responses_for(400, 401, 403, 404, 422, 503),
+    responses=responses_for(400, 401, 403, 406, 404, 422, 503),
 )
 Reader = Annotated[Principal, Depends(needs("jobs:read"))]
 ArtifactReader = Annotated[Principal, Depends(needs("artifacts:read"))]

@@ -4,7 +4,7 @@ from datetime import timedelta
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Header, Query, Response
-from pydantic import ConfigDict, Field
+from pydantic import BeforeValidator, ConfigDict, Field
 
 from app.accounts.authentication import Principal, authenticate, needs
 from app.core.context import Context, InContext
@@ -27,7 +27,7 @@ from app.jobs.repository import (
 )
 from app.jobs.spec import JobSpec, Tags
 from app.jobs.spec_model import SpecModel
-from app.jobs.spec_text import Name, Notes
+from app.jobs.spec_text import Name, Notes, plain_text
 from app.jobs.states import JobEvent, JobState
 from app.jobs.submit import submit_job
 from app.jobs.views import JobRow, JobView, QueueView
@@ -37,7 +37,7 @@ router = APIRouter(
     tags=["jobs"],
     route_class=StrictRoute,
     dependencies=[Depends(authenticate)],
-    responses=responses_for(400, 401, 403, 422, 503),
+    responses=responses_for(400, 401, 403, 406, 422, 503),
 )
 Reader = Annotated[Principal, Depends(needs("jobs:read"))]
 Writer = Annotated[Principal, Depends(needs("jobs:write"))]
@@ -51,6 +51,7 @@ IdempotencyKeyHeader = Annotated[
         description="The same key and body again answer with the same job.",
     ),
 ]
+Filter = Annotated[str, Field(max_length=200), BeforeValidator(plain_text)]
 IfMatch = Annotated[
     str | None,
     Header(alias="If-Match", description='The revision that is changed, as `"3"`.'),
@@ -73,10 +74,10 @@ class JobListQuery(SpecModel):
 
     state: Annotated[list[JobState], Field(max_length=6)] = Field(default_factory=list)
     project: Annotated[str | None, Field(max_length=200)] = None
-    dataset: Annotated[str | None, Field(max_length=40)] = None
-    model: Annotated[str | None, Field(max_length=200)] = None
-    task: Annotated[str | None, Field(max_length=20)] = None
-    name: Annotated[str | None, Field(max_length=200, description="Beginning of the name.")] = None
+    dataset: Filter | None = None
+    model: Filter | None = None
+    task: Filter | None = None
+    name: Annotated[Filter | None, Field(description="Beginning of the name.")] = None
     tag: Annotated[
         list[Annotated[str, Field(pattern=r"^[^:\x00-\x1f]{1,63}:[^\x00-\x1f]{0,256}$")]],
         Field(max_length=10, description="key:value; repeat it for several, all of which apply."),

@@ -7,6 +7,7 @@ code, so that the HTTP layer can point at it without ever repeating what was sen
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
+from itertools import islice
 from typing import Any, ClassVar, Self
 
 from pydantic import (
@@ -21,6 +22,8 @@ from pydantic import (
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
 _MAX_SHOWN_KEY = 100
+_MAX_REFUSED = 150
+"""Unknown fields that are told apart: a guess at what was meant costs time for each."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +68,8 @@ class SpecModel(BaseModel):
         """Report refused and unknown fields beside the errors of the known ones, in one answer."""
         if not isinstance(data, Mapping):
             return handler(data)
-        refused = [cls._refuse(key) for key in data if key not in cls.model_fields]
+        unknown = (key for key in data if key not in cls.model_fields)
+        refused = [cls._refuse(key) for key in islice(unknown, _MAX_REFUSED)]
         if not refused:
             return handler(data)
         known = {key: value for key, value in data.items() if key in cls.model_fields}

@@ -50,7 +50,10 @@ def resolve_model(session: Session, project_ids: Collection[str], reference: str
     if reference.endswith(".yaml"):
         shipped = architecture(reference)
         if shipped is None:
-            raise UnknownModel(_not_offered(reference))
+            raise UnknownModel(
+                "There is no such architecture in this service; GET /v1/models lists them "
+                "(for example yolo26n.yaml)."
+            )
         return ResolvedModel("architecture", shipped.name, shipped.task, None)
     column = Model.id if reference.startswith("mdl_") else Model.name
     found = session.scalars(
@@ -114,20 +117,14 @@ def _is_postgresql(session: Session) -> bool:
     return session.get_bind().dialect.name == "postgresql"
 
 
-def _not_offered(reference: str) -> str:
-    return (
-        f"{reference} is no architecture of this service; GET /v1/models lists them "
-        "(for example yolo26n.yaml)."
-    )
-
-
 def _not_brought_in(reference: str) -> str:
+    """What to do; the name is repeated only where it is one of the official ones."""
     if architecture_of_pretrained(reference) is not None:
         return (
             f"The weights {reference} are not on this instance; its operator brings them in with "
             f"`trainyard models add --official {reference}`."
         )
     return (
-        f"There are no weights named {reference} on this instance; its operator brings a file in "
-        "with `trainyard models add FILE`."
+        "There are no weights of this name on this instance; its operator brings a file in with "
+        "`trainyard models add FILE`."
     )

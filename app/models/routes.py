@@ -23,7 +23,7 @@ router = APIRouter(
     tags=["models"],
     route_class=StrictRoute,
     dependencies=[Depends(authenticate)],
-    responses=responses_for(400, 401, 403, 422, 503),
+    responses=responses_for(400, 401, 403, 406, 422, 503),
 )
 Reader = Annotated[Principal, Depends(needs("models:read"))]
 Kind = Literal["architecture", "weights"]

@@ -1,0 +1,47 @@
+"""Which media types a caller takes: the `Accept` header (RFC 9110, 12.5.1)."""
+
+import re
+from collections.abc import Collection
+
+RANGE = re.compile(
+    r"\s*(?P<type>[!#$%&'*+.^_`|~\w-]+)/(?P<subtype>[!#$%&'*+.^_`|~\w-]+)\s*(?P<parameters>;.*)?\Z",
+    re.ASCII,
+)
+WEIGHT = re.compile(r";\s*q\s*=\s*(?P<q>[0-9.]{1,6})\s*(;|\Z)", re.IGNORECASE)
+
+
+def accepts(header: str, offered: Collection[str]) -> bool:
+    """Whether a caller who sent this `Accept` header takes one of the offered media types.
+
+    No header means everything. The most specific range that names a type decides, and a range
+    that cannot be read is passed over.
+    """
+    if not header.strip():
+        return True
+    ranges = _ranges(header)
+    return any(_weight_of(media_type, ranges) > 0 for media_type in offered)
+
+
+def _ranges(header: str) -> dict[str, float]:
+    matches = (RANGE.match(part) for part in header.split(","))
+    return {
+        f"{match['type']}/{match['subtype']}".lower(): _weight(match["parameters"] or "")
+        for match in matches
+        if match
+    }
+
+
+def _weight(parameters: str) -> float:
+    match = WEIGHT.search(parameters)
+    try:
+        return float(match["q"]) if match else 1.0
+    except ValueError:
+        return 1.0
+
+
+def _weight_of(media_type: str, ranges: dict[str, float]) -> float:
+    kind = media_type.partition("/")[0]
+    return next(
+        (ranges[name] for name in (media_type, f"{kind}/*", "*/*") if name in ranges),
+        0.0,
+    )
