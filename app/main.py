@@ -96,10 +96,16 @@ def _open(app: FastAPI, settings: Settings, stack: ExitStack) -> None:
         settings=settings,
         database=database,
         store=store,
-        cursors=CursorSeal(read_or_make_secret(settings.home / "secret-key")),
+        cursors=CursorSeal(_secret(settings)),
         ring=doorbell.ring,
         wake_verifier=verifier.wake,
     )
+
+
+def _secret(settings: Settings) -> bytes:
+    if settings.secret_key is not None:
+        return settings.secret_key.get_secret_value().encode()
+    return read_or_make_secret(settings.home / "secret-key")
 
 
 def _operation_id(route: APIRoute) -> str:

@@ -90,6 +90,12 @@ class Settings(BaseSettings):
     store_url: str | None = Field(
         None, description="Where bytes are kept (s3://, gs://, az:// or file://); default: home."
     )
+    secret_key: SecretStr | None = Field(
+        None,
+        min_length=32,
+        description="Seals page cursors; the same on every server of an instance. "
+        "Default: made once, in the home directory.",
+    )
     host: str = Field("127.0.0.1", description="Address to listen on.")
     port: int = Field(8080, ge=0, le=65_535, description="Port to listen on; 0: a free one.")
     allowed_hosts: tuple[str, ...] = Field(

@@ -1,0 +1,250 @@
+"""What the reconciler does for jobs that nobody looks after."""
+
+from datetime import UTC, datetime, timedelta
+from queue import SimpleQueue
+
+import pytest
+from sqlalchemy import update
+
+from app.core.database import Database, database_now
+from app.fleet.repository import Registration, mark_stopped, register_worker
+from app.jobs.lifecycle import SlotOffer, claim_job
+from app.jobs.reconcile import (
+    EndOverdue,
+    JobRow,
+    Reconciler,
+    RequeueExpired,
+    RingAgain,
+    due_actions,
+)
+from app.jobs.states import EndReason, JobState, Request
+from app.jobs.tables import Epoch, Job
+from app.settings import Timing
+from tests.jobs.builders import Home, a_home, a_job, job_row
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+SECOND = timedelta(seconds=1)
+TIMING = Timing(doorbell_retry_seconds=10, doorbell_retry_max_seconds=40)
+PAST = timedelta(seconds=-1)
+
+
+def a_row(**changes: object) -> JobRow:
+    fields: dict[str, object] = {
+        "job_id": "job_1",
+        "state": JobState.QUEUED,
+        "attempt": 1,
+        "queue": "default",
+        "dispatch_seq": 1,
+        "dispatched_at": NOW - SECOND,
+        "not_before_at": None,
+        "lease_expires_at": None,
+        "overdue_at": None,
+    }
+    return JobRow(**{**fields, **changes})  # type: ignore[arg-type]
+
+
+class TestDueActions:
+    @pytest.mark.parametrize(
+        ("row", "due"),
+        [
+            (a_row(), []),
+            (a_row(dispatched_at=NOW - 11 * SECOND), [RingAgain("job_1", 1)]),
+            (a_row(dispatched_at=NOW - 11 * SECOND, dispatch_seq=2), []),
+            (a_row(dispatched_at=NOW - 21 * SECOND, dispatch_seq=2), [RingAgain("job_1", 2)]),
+            (a_row(dispatched_at=NOW - 41 * SECOND, dispatch_seq=99), [RingAgain("job_1", 99)]),
+            (a_row(dispatched_at=NOW - 99 * SECOND, not_before_at=NOW + SECOND), []),
+            (a_row(state=JobState.RUNNING, lease_expires_at=NOW + SECOND), []),
+            (
+                a_row(state=JobState.RUNNING, lease_expires_at=NOW - SECOND),
+                [RequeueExpired("job_1", 1)],
+            ),
+            (
+                a_row(
+                    state=JobState.RUNNING,
+                    lease_expires_at=NOW + SECOND,
+                    overdue_at=NOW - SECOND,
+                ),
+                [EndOverdue("job_1", 1)],
+            ),
+        ],
+        ids=[
+            "just-rung",
+            "rung-long-ago",
+            "second-ring-waits-twice",
+            "second-ring-is-due",
+            "pauses-are-bounded",
+            "in-back-off",
+            "healthy",
+            "lease-expired",
+            "overdue",
+        ],
+    )
+    def test_what_is_due(self, row: JobRow, due: list[object]) -> None:
+        assert due_actions([row], NOW, TIMING) == due
+
+
+class Bells:
+    """Stands where the doorbell's thread is, and keeps what would be rung."""
+
+    def __init__(self) -> None:
+        self.rung: SimpleQueue[tuple[str, str]] = SimpleQueue()
+
+    def ring(self, job_id: str, _: int, queue_name: str) -> None:
+        self.rung.put((job_id, queue_name))
+
+    def ring_slot(self, job_id: str, _: int, worker_id: str) -> None:
+        self.rung.put((job_id, worker_id))
+
+    def all(self) -> list[tuple[str, str]]:
+        return [self.rung.get() for _ in range(self.rung.qsize())]
+
+
+@pytest.fixture
+def home(database: Database) -> Home:
+    return a_home(database)
+
+
+@pytest.fixture
+def bells() -> Bells:
+    return Bells()
+
+
+@pytest.fixture
+def reconciler(database: Database, bells: Bells) -> Reconciler:
+    return Reconciler(database, bells, TIMING)  # type: ignore[arg-type] -- rings nowhere
+
+
+def a_worker(database: Database, *, gpus: int = 0, slot: str = "cpu") -> str:
+    registration = Registration(
+        node="node",
+        slot=slot,
+        incarnation="1",
+        host="host",
+        queues=("default",),
+        gpus=gpus,
+        version="0",
+    )
+    with database.write() as unit:
+        return register_worker(unit.session, registration)
+
+
+def claimed(database: Database, worker_id: str, *, lease: timedelta) -> None:
+    with database.write() as unit:
+        offer = SlotOffer(worker_id, ("default",), gpus=0)
+        assert claim_job(unit.session, offer, lease=lease) is not None
+
+
+class TestExpiredLease:
+    def test_the_job_waits_again_and_its_bell_is_rung(
+        self, database: Database, home: Home, reconciler: Reconciler, bells: Bells
+    ) -> None:
+        job_id = a_job(database, home)
+        claimed(database, "wrk_dead", lease=PAST)
+
+        reconciler.reconcile_once()
+
+        job = job_row(database, job_id)
+        assert (job.state, job.restarts) == (JobState.QUEUED, 1)
+        assert bells.all() == [(job_id, "default")]
+
+    def test_a_lease_that_was_renewed_meanwhile_is_left_alone(
+        self, database: Database, home: Home, reconciler: Reconciler
+    ) -> None:
+        job_id = a_job(database, home)
+        claimed(database, "wrk_slow", lease=timedelta(seconds=60))
+
+        reconciler._do(RequeueExpired(job_id, 1))
+
+        assert job_row(database, job_id).state is JobState.RUNNING
+
+    def test_two_reconcilers_requeue_once(
+        self, database: Database, home: Home, reconciler: Reconciler, bells: Bells
+    ) -> None:
+        job_id = a_job(database, home)
+        claimed(database, "wrk_dead", lease=PAST)
+        other = Reconciler(database, bells, TIMING)  # type: ignore[arg-type] -- rings nowhere
+
+        for each in (reconciler, other):
+            each._do(RequeueExpired(job_id, 1))
+
+        assert job_row(database, job_id).restarts == 1
+
+
+class TestOverdue:
+    def test_without_an_epoch_the_job_fails(
+        self, database: Database, home: Home, reconciler: Reconciler
+    ) -> None:
+        job_id = a_job(database, home, timeout_seconds=-1.0)
+        claimed(database, "wrk", lease=timedelta(seconds=60))
+
+        reconciler.reconcile_once()
+
+        job = job_row(database, job_id)
+        assert (job.state, job.end_reason) == (JobState.FAILED, EndReason.TIMEOUT)
+
+    def test_with_an_epoch_its_result_is_to_be_kept(
+        self, database: Database, home: Home, reconciler: Reconciler
+    ) -> None:
+        job_id = a_job(database, home, timeout_seconds=-1.0)
+        claimed(database, "wrk", lease=timedelta(seconds=60))
+        with database.write() as unit:
+            unit.session.add(
+                Epoch(
+                    job_id=job_id,
+                    epoch=1,
+                    attempt=1,
+                    metrics={},
+                    lr={},
+                    system={},
+                    duration_seconds=1.0,
+                    created_at=NOW,
+                )
+            )
+
+        reconciler.reconcile_once()
+
+        job = job_row(database, job_id)
+        assert (job.state, job.request) == (JobState.RUNNING, Request.STOP)
+
+
+class TestBells:
+    def test_a_lost_bell_is_rung_again_once(
+        self, database: Database, home: Home, reconciler: Reconciler, bells: Bells
+    ) -> None:
+        job_id = a_job(database, home)
+        with database.write() as unit:
+            unit.session.execute(
+                update(Job).values(dispatched_at=database_now(timedelta(seconds=-11)))
+            )
+
+        reconciler.reconcile_once()
+        reconciler.reconcile_once()
+
+        assert bells.all() == [(job_id, "default")]
+        assert job_row(database, job_id).dispatch_seq == 2
+
+    def test_an_idle_slot_is_rung_for_the_job_it_can_claim(
+        self, database: Database, home: Home, reconciler: Reconciler, bells: Bells
+    ) -> None:
+        job_id = a_job(database, home, gpus=1)
+        a_worker(database)
+        with_gpu = a_worker(database, gpus=1, slot="0")
+
+        reconciler.reconcile_once()
+
+        assert bells.all() == [(job_id, with_gpu)]
+
+    def test_a_busy_or_stopped_slot_is_not_rung(
+        self, database: Database, home: Home, reconciler: Reconciler, bells: Bells
+    ) -> None:
+        a_job(database, home)
+        busy = a_worker(database)
+        claimed(database, busy, lease=timedelta(seconds=60))
+        stopped = a_worker(database, slot="other")
+        with database.write() as unit:
+            mark_stopped(unit.session, stopped, "1")
+        a_job(database, home)
+
+        reconciler.reconcile_once()
+
+        assert bells.all() == []
