@@ -7,6 +7,7 @@ only entries that nobody uses are evicted, the least recently used first.
 import fcntl
 import os
 import shutil
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -51,7 +52,8 @@ class DatasetCache:
                 if not folder.is_dir():
                     self._make_room()
                     self._fetch(digest, folder)
-            os.utime(descriptor)
+            now = time.time_ns()  # the file system's own "now" is too coarse to order two uses
+            os.utime(descriptor, ns=(now, now))
             yield folder
 
     def evict(self) -> None:
@@ -87,9 +89,9 @@ class DatasetCache:
     def _entries(self) -> list[Path]:
         return [each for each in self.folder.iterdir() if each.is_dir() and each.name[0] != "."]
 
-    def _last_used(self, entry: Path) -> float:
+    def _last_used(self, entry: Path) -> int:
         path = self._lock_path(entry.name)
-        return path.stat().st_mtime if path.exists() else 0.0
+        return path.stat().st_mtime_ns if path.exists() else 0
 
     def _remove_unused(self, entry: Path) -> bool:
         digest = entry.name.removeprefix(".").removesuffix(".partial")

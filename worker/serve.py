@@ -3,6 +3,7 @@
 Nested layers: the slot's lock, its row in the database, then Celery, which runs until a signal.
 """
 
+import logging
 import sys
 import threading
 import warnings
@@ -114,6 +115,8 @@ def _run_celery(settings: Settings, context: WorkerContext) -> None:
     def keep_logging(**_: object) -> None:
         """Celery leaves logging alone where somebody listens to this signal."""
 
+    for chatty in ("celery.app.trace", "celery.worker.strategy"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)  # a line for every bell
     # Celery keeps weak references: these live as long as this frame, which is until it ends.
     setup_logging.connect(keep_logging)
     worker_shutting_down.connect(leave)
