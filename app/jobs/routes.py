@@ -245,7 +245,7 @@ def _view(unit: UnitOfWork, context: Context, principal: Principal, listed: List
         queue_position=queue_position(unit.session, job) if waits else None,
         waiting_reason=_waiting_reason(unit, context, listed) if waits else None,
         spec=job.spec,
-        resolved=job.resolved_spec,
+        resolved={**job.resolved_spec, "threads": job.threads},
     )
 
 
@@ -254,7 +254,7 @@ def _waiting_reason(unit: UnitOfWork, context: Context, listed: ListedJob) -> st
     silent = timedelta(seconds=context.settings.timing.worker_silent_seconds)
     for worker in live_workers(unit.session, silent=silent):
         if job.queue in worker.queues and job.gpus in {None, worker.gpus}:
-            return "backing_off" if job.not_before_at else "workers_busy"
+            return "backing_off" if job.not_before_at else "waiting_for_worker"
     return "no_matching_worker"
 
 
