@@ -1,0 +1,66 @@
+"""Hostile and odd archives over HTTP: each gets its report, and a bad one trains nothing."""
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from app.datasets.findings import Severity
+from tests.api.conftest import Api
+from tests.api.refusals import assert_refused
+from tests.api.uploading import spooled, upload, verified
+from tests.datasets.hostile_archives import FAULTY, ODD
+
+pytestmark = pytest.mark.integration
+
+
+def report_of(api: Api, reference: str) -> dict[str, Any]:
+    answer: dict[str, Any] = api.client.get(f"/v1/datasets/{reference}/report").json()
+    return answer["report"] or {}
+
+
+def stored_files(api: Api) -> set[Path]:
+    return {path for path in api.context.settings.home.rglob("*") if path.is_file()}
+
+
+class TestFaultyArchives:
+    @pytest.mark.parametrize("row", FAULTY)
+    def test_its_report_names_the_fault_and_no_job_can_use_it(
+        self, shared_api: Api, row: str
+    ) -> None:
+        api, faulty = shared_api, FAULTY[row]
+        content = faulty.build()
+        before = stored_files(api)
+
+        view = verified(api, upload(api, content, name=row, task="detect")["id"])
+
+        report = report_of(api, view["id"])
+        errors = [each for each in report["findings"] if each["severity"] == Severity.ERROR]
+        assert view["state"] == report["state"] == "invalid"
+        assert faulty.code in [error["code"] for error in errors], errors
+        if faulty.file is not None:
+            assert (faulty.code, faulty.file) in [(e["code"], e["file"]) for e in errors], errors
+        if faulty.line is not None:
+            found = [(error["code"], error["file"], error["line"]) for error in errors]
+            assert (faulty.code, faulty.file, faulty.line) in found
+        assert {path.name for path in stored_files(api) - before} <= {
+            hashlib.sha256(content).hexdigest()
+        }
+        assert spooled(api) == []
+        answer = api.client.post("/v1/jobs", json=api.spec(dataset=view["id"]))
+        assert_refused(answer, status=409, slug="dataset-not-ready")
+
+
+class TestOddArchives:
+    @pytest.mark.parametrize("row", ODD)
+    def test_it_is_ready_and_its_report_says_what_is_odd(self, shared_api: Api, row: str) -> None:
+        api, odd = shared_api, ODD[row]
+
+        view = verified(api, upload(api, odd.build(), name=row, task="detect")["id"])
+
+        report = report_of(api, view["id"])
+        assert view["state"] == "ready", report["findings"]
+        assert view["images"] == {"train": odd.images, "val": 2}
+        assert odd.codes <= report["finding_totals"].keys()
+        assert odd.ignored == {each["reason"] for each in report["ignored"]}
