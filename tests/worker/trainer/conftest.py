@@ -1,0 +1,57 @@
+"""Trainings shared by the tests of this folder, and a place for what Ultralytics writes."""
+
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from app.jobs.spec import Task
+from tests.worker.trainer.drawn_datasets import draw_dataset
+from tests.worker.trainer.jobs import TrainerProcess, a_job, start
+from tests.worker.trainer.watching import watched_environment
+
+# Read when Ultralytics is imported; without it the tests would write to the home directory.
+os.environ["YOLO_CONFIG_DIR"] = tempfile.mkdtemp(prefix="trainyard-tests-")
+os.environ["YOLO_OFFLINE"] = "true"
+
+
+@pytest.fixture(scope="session")
+def drawn(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Task], Path]:
+    """Return a function that gives the folder of a task's drawn data set."""
+    folders: dict[Task, Path] = {}
+
+    def folder_of(task: Task) -> Path:
+        if task not in folders:
+            folders[task] = draw_dataset(tmp_path_factory.mktemp(f"data-{task}"), task)
+        return folders[task]
+
+    return folder_of
+
+
+@pytest.fixture(scope="session")
+def finished(
+    drawn: Callable[[Task], Path], tmp_path_factory: pytest.TempPathFactory
+) -> TrainerProcess:
+    """A detect job of two epochs that has succeeded, watched for sockets and integrations."""
+    directory = tmp_path_factory.mktemp("finished")
+    job = a_job(drawn("detect"), directory, train={"plots": True})
+    running = start(job, directory, **watched_environment(directory))
+    assert running.wait() == 0, running.log
+    return running
+
+
+@pytest.fixture
+def started() -> Iterator[Callable[..., TrainerProcess]]:
+    """Start trainer processes that are gone when the test is over."""
+    processes: list[TrainerProcess] = []
+
+    def start_one(*arguments: object, **environment: str) -> TrainerProcess:
+        processes.append(start(*arguments, **environment))
+        return processes[-1]
+
+    yield start_one
+    for each in processes:
+        each.process.kill()
+        each.process.wait()

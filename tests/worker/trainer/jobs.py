@@ -1,0 +1,128 @@
+"""Builders of job files, and trainer processes started as the supervisor starts them."""
+
+import os
+import subprocess
+import sys
+import threading
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from app.jobs.spec import JobSpec, Task, resolve_spec
+from worker.trainer.environment import trainer_environment
+from worker.trainer.protocol import (
+    EVENTS_FD_VARIABLE,
+    ArchitectureSource,
+    JobFile,
+    ModelSource,
+    TrainerEvent,
+    WeightsSource,
+    parse_event,
+)
+
+ARCHITECTURES: dict[Task, str] = {
+    "detect": "yolo26n.yaml",
+    "segment": "yolo26n-seg.yaml",
+    "pose": "yolo26n-pose.yaml",
+    "obb": "yolo26n-obb.yaml",
+    "classify": "yolo26n-cls.yaml",
+    "semantic": "yolo26n-sem.yaml",
+    "depth": "yolo26n-depth.yaml",
+}
+DATASET_VERSION = "dsv_01JABCDEFGHJKMNPQRSTVWXYZ0"
+# Trains from the first batch on, in few seconds: 18 images in batches of 4 are 5 steps an epoch.
+TINY: dict[str, object] = {
+    "epochs": 2,
+    "imgsz": 64,
+    "batch": 4,
+    "nbs": 4,
+    "warmup_epochs": 0,
+    "optimizer": "SGD",
+    "lr0": 0.01,
+    "plots": False,
+}
+THREADS = min(8, max(1, (os.cpu_count() or 1) - 1))  # Ultralytics' own number
+
+
+def a_job(dataset: Path, directory: Path, *, task: Task = "detect", **changes: object) -> JobFile:
+    """Return a job that trains two tiny epochs; `train` adds to its arguments."""
+    train = TINY | changes.pop("train", {})
+    spec = JobSpec.model_validate(
+        {"dataset": DATASET_VERSION, "model": ARCHITECTURES[task], "task": task, "train": train}
+    )
+    run_directory = directory / "run"
+    run_directory.mkdir(parents=True, exist_ok=True)
+    fields: dict[str, Any] = {
+        "job_id": "job_01JABCDEFGHJKMNPQRSTVWXYZ0",
+        "attempt": 1,
+        "spec": resolve_spec(spec, dataset_version=DATASET_VERSION, task=task),
+        "task": task,
+        "dataset_path": dataset,
+        "model": ArchitectureSource(name=ARCHITECTURES[task]),
+        "run_directory": run_directory,
+        "device": "cpu",
+        "threads": THREADS,
+    }
+    return JobFile(**fields | changes)
+
+
+def weights(path: Path, name: str = "mine.pt") -> ModelSource:
+    return WeightsSource(name=name, path=path)
+
+
+@dataclass
+class TrainerProcess:
+    """A running trainer; its events are read as they come."""
+
+    process: subprocess.Popen[bytes]
+    directory: Path
+    events: list[TrainerEvent] = field(default_factory=list)
+    reader: threading.Thread | None = None
+
+    def of(self, kind: str) -> list[Any]:
+        return [event for event in list(self.events) if event.type == kind]
+
+    def wait(self, within: float = 120) -> int:
+        code = self.process.wait(within)
+        assert self.reader is not None
+        self.reader.join(within)
+        return code
+
+    @property
+    def log(self) -> str:
+        return (self.directory / "train.log").read_text(encoding="utf-8", errors="replace")
+
+
+def start(job: JobFile, directory: Path, **environment: str) -> TrainerProcess:
+    """Start a trainer process in a session of its own, with the environment of a real one."""
+    (directory / "job.json").write_text(job.model_dump_json(), encoding="utf-8")
+    reading, writing = os.pipe()
+    env = trainer_environment(directory, gpu=None, base=os.environ)
+    with (directory / "train.log").open("wb") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "worker.trainer", str(directory / "job.json")],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            cwd=job.run_directory,
+            env=env | {EVENTS_FD_VARIABLE: str(writing)} | environment,
+            pass_fds=(writing,),
+            start_new_session=True,
+        )
+    os.close(writing)
+    running = TrainerProcess(process, directory)
+    running.reader = threading.Thread(target=_read, args=(reading, running.events), daemon=True)
+    running.reader.start()
+    return running
+
+
+def run(job: JobFile, directory: Path, **environment: str) -> TrainerProcess:
+    """Start a trainer process and wait for its end."""
+    running = start(job, directory, **environment)
+    running.wait()
+    return running
+
+
+def _read(fd: int, events: list[TrainerEvent]) -> None:
+    with os.fdopen(fd, "rb") as pipe:
+        events.extend(map(parse_event, pipe))

@@ -1,0 +1,83 @@
+"""A job gives the losses, metrics and weights that plain Ultralytics gives for its arguments."""
+
+import csv
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, get_args
+
+import pytest
+import torch
+
+from app.jobs.spec import Task
+from tests.worker.trainer.jobs import TrainerProcess, a_job, run
+from tests.worker.trainer.plain import train_plainly
+from worker.trainer.protocol import JobFile
+
+OTHER_TASKS = [task for task in get_args(Task) if task != "detect"]
+
+
+class TestParity:
+    def test_a_detect_job_equals_the_plain_trainer_in_results_and_weights(
+        self, finished: TrainerProcess, tmp_path: Path
+    ) -> None:
+        job = job_of(finished)
+
+        plain = train_plainly(job, tmp_path)
+
+        assert_same_training(job.run_directory, plain)
+        assert_it_trained(finished)
+
+    def test_another_seed_gives_another_training(
+        self, finished: TrainerProcess, tmp_path: Path
+    ) -> None:
+        job = job_of(finished)
+
+        plain = train_plainly(job, tmp_path, seed=1)
+
+        assert results(job.run_directory) != results(plain)
+        assert differing_tensors(job.run_directory, plain)
+
+    @pytest.mark.parametrize("task", OTHER_TASKS)
+    def test_a_job_of_any_task_equals_the_plain_trainer(
+        self, task: Task, drawn: Callable[[Task], Path], tmp_path: Path
+    ) -> None:
+        job = a_job(drawn(task), tmp_path / "ours", task=task)
+
+        ours = run(job, tmp_path / "ours")
+        plain = train_plainly(job, tmp_path / "plain")
+
+        assert ours.process.returncode == 0, ours.log
+        assert_same_training(job.run_directory, plain)
+        assert_it_trained(ours)
+
+
+def job_of(process: TrainerProcess) -> JobFile:
+    return JobFile.model_validate_json((process.directory / "job.json").read_bytes())
+
+
+def assert_it_trained(process: TrainerProcess) -> None:
+    steps = [event.optimizer_steps for event in process.of("epoch")]
+    assert all(each >= 4 for each in steps), steps
+
+
+def assert_same_training(ours: Path, plain: Path) -> None:
+    assert results(ours) == results(plain)
+    assert differing_tensors(ours, plain) == []
+
+
+def results(run_directory: Path) -> list[dict[str, str]]:
+    with (run_directory / "results.csv").open(encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    return [{name: text for name, text in row.items() if name != "time"} for row in rows]
+
+
+def differing_tensors(ours: Path, plain: Path) -> list[str]:
+    first = state_of(ours / "final" / "best.pt")
+    second = state_of(plain / "weights" / "best.pt")
+    assert first.keys() == second.keys()
+    return [name for name, tensor in first.items() if not torch.equal(tensor, second[name])]
+
+
+def state_of(weights: Path) -> dict[str, Any]:
+    checkpoint = torch.load(weights, map_location="cpu", weights_only=False)
+    return dict(checkpoint["model"].state_dict())
