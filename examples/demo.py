@@ -26,7 +26,7 @@ from urllib.request import Request, urlopen
 Value = TypeVar("Value")
 
 TRAIN_IMAGES, VAL_IMAGES, IMAGE_SIZE, BATCH = 60, 20, 160, 8
-EPOCHS, SHORT_EPOCHS = 20, 2
+EPOCHS, SHORT_EPOCHS = 18, 2
 MOSAIC_OFF_EPOCHS = 5
 ENDED = {"succeeded", "failed", "cancelled"}
 LEAST_MAP50 = 0.15
