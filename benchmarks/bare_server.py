@@ -1,0 +1,97 @@
+"""The least that a durable submit can be: FastAPI, SQLAlchemy, one row, one commit.
+
+`python -m benchmarks.bare_server DATABASE PORT` serves as ours does (uvicorn, uvloop, httptools,
+forty threads), on a database of the same kind (SQLite, WAL, synchronous=FULL, BEGIN IMMEDIATE, the
+writers in line in the process: left to SQLite's own polling they would be several times slower).
+"""
+
+import sqlite3
+import sys
+import threading
+import uuid
+from typing import Any
+
+import uvicorn
+from fastapi import FastAPI
+from pydantic import BaseModel
+from sqlalchemy import JSON, Connection, create_engine, event
+from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
+from sqlalchemy.pool import ConnectionPoolEntry
+
+CONNECTIONS = 40
+"""One for each of the threads that FastAPI runs handlers on by default."""
+
+
+class Base(DeclarativeBase):
+    """Base of the one table."""
+
+
+class Row(Base):
+    """A job, and nothing about it but what was asked."""
+
+    __tablename__ = "rows"
+    id: Mapped[str] = mapped_column(primary_key=True)
+    dataset: Mapped[str]
+    model: Mapped[str]
+    train: Mapped[dict[str, Any]] = mapped_column(JSON)
+
+
+class Asked(BaseModel):
+    """The body of a submit, its arguments unread."""
+
+    dataset: str
+    model: str
+    train: dict[str, Any]
+    resources: dict[str, Any]
+
+
+class Kept(BaseModel):
+    """The answer."""
+
+    id: str
+
+
+def make_app(database: str) -> FastAPI:
+    """Return an application with the one route."""
+    engine = create_engine(
+        f"sqlite:///{database}", pool_size=CONNECTIONS, connect_args={"check_same_thread": False}
+    )
+    event.listen(engine, "connect", _prepare)
+    event.listen(engine, "begin", _begin)
+    Base.metadata.create_all(engine)
+    turn = threading.Lock()
+    app = FastAPI()
+
+    @app.post("/rows", status_code=201)
+    def keep(asked: Asked) -> Kept:
+        row = Row(id=uuid.uuid4().hex, dataset=asked.dataset, model=asked.model, train=asked.train)
+        with turn, Session(engine, expire_on_commit=False) as session, session.begin():
+            session.add(row)
+        return Kept(id=row.id)
+
+    @app.get("/livez")
+    async def livez() -> dict[str, str]:
+        return {"status": "alive"}
+
+    return app
+
+
+def _prepare(connection: sqlite3.Connection, _: ConnectionPoolEntry) -> None:
+    connection.isolation_level = None
+    connection.execute("PRAGMA journal_mode=WAL")
+    connection.execute("PRAGMA synchronous=FULL")
+
+
+def _begin(connection: Connection) -> None:
+    connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+
+def main() -> None:
+    """Serve the database that the command line names."""
+    database, port = sys.argv[1:]
+    app = make_app(database)
+    uvicorn.run(app, port=int(port), http="httptools", loop="uvloop", access_log=False)
+
+
+if __name__ == "__main__":
+    main()
