@@ -29,16 +29,32 @@ class Timing(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    lease_seconds: Seconds = 90.0
-    heartbeat_seconds: Seconds = 10.0
-    self_fence_seconds: Seconds = 75.0
-    request_poll_seconds: Seconds = 0.5
-    reconcile_seconds: Seconds = 2.0
-    doorbell_retry_seconds: Seconds = 10.0
-    doorbell_retry_max_seconds: Seconds = 600.0
-    restart_backoff_seconds: Seconds = 5.0
-    kill_grace_seconds: Seconds = 1.0
-    worker_silent_seconds: Seconds = 60.0
+    lease_seconds: Seconds = Field(90.0, description="How long a claim holds without a renewal.")
+    heartbeat_seconds: Seconds = Field(
+        10.0, description="Between two renewals of a lease, and two signs of life of a slot."
+    )
+    self_fence_seconds: Seconds = Field(
+        75.0, description="Without a renewal for so long a worker kills its trainer."
+    )
+    request_poll_seconds: Seconds = Field(
+        0.5, description="Between two looks of a supervisor at what is requested."
+    )
+    reconcile_seconds: Seconds = Field(
+        2.0, description="Between two looks of a server at jobs that nobody looks after."
+    )
+    doorbell_retry_seconds: Seconds = Field(
+        10.0, description="Until a job that nobody claimed is rung for again; doubles."
+    )
+    doorbell_retry_max_seconds: Seconds = Field(600.0, description="What that doubling ends at.")
+    restart_backoff_seconds: Seconds = Field(
+        5.0, description="Until an interrupted job may be claimed again; doubles."
+    )
+    kill_grace_seconds: Seconds = Field(
+        1.0, description="Between asking a trainer to leave and killing it."
+    )
+    worker_silent_seconds: Seconds = Field(
+        60.0, description="Without a sign of life for so long a slot counts as gone."
+    )
 
     @model_validator(mode="after")
     def _in_order(self) -> Self:
@@ -53,8 +69,10 @@ class Limits(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    json_body_bytes: int = Field(MIB, ge=1024)
-    dataset_archive_bytes: int = Field(64 * 1024 * MIB, ge=MIB)
+    json_body_bytes: int = Field(MIB, ge=1024, description="Largest JSON body.")
+    dataset_archive_bytes: int = Field(
+        64 * 1024 * MIB, ge=MIB, description="Largest archive of a data set."
+    )
 
 
 class WorkerSettings(BaseModel):
@@ -115,7 +133,9 @@ class Settings(BaseSettings):
         "https://github.com/ultralytics/assets/releases/download/v8.4.0",
         description="Where `trainyard models add --official` downloads from.",
     )
-    log_level: str = Field("INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$")
+    log_level: str = Field(
+        "INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$", description="Lowest level that is logged."
+    )
     timing: Timing = Timing()
     limits: Limits = Limits()
     worker: WorkerSettings = WorkerSettings()

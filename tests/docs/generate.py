@@ -1,0 +1,71 @@
+"""Writes the generated parts of docs/: `python -m tests.docs.generate`.
+
+A part stands between `<!-- generated: NAME -->` and `<!-- end: NAME -->`; the rest is people's.
+"""
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+from tests.architecture.sources import ROOT
+from tests.docs import job_blocks, service_blocks
+
+DOCS: Final = ROOT / "docs"
+BLOCK: Final = re.compile(
+    r"(?P<begin><!-- generated: (?P<name>[\w-]+) -->\n).*?(?P<end><!-- end: (?P=name) -->)",
+    re.DOTALL,
+)
+BLOCKS: Final[dict[str, Callable[[], str]]] = {
+    "diagram": job_blocks.diagram,
+    "transitions": job_blocks.transitions,
+    "unchanged": job_blocks.unchanged,
+    "user-events": job_blocks.user_events,
+    "end-reasons": job_blocks.end_reasons,
+    "spec-fields": job_blocks.spec_fields,
+    "train-fields": job_blocks.train_fields,
+    "refused-arguments": job_blocks.refused_arguments,
+    "architectures": job_blocks.architectures,
+    "routes": service_blocks.routes,
+    "settings": service_blocks.settings,
+    "finding-codes": service_blocks.finding_codes,
+    "yaml-keys": service_blocks.yaml_keys,
+    "archive-limits": service_blocks.archive_limits,
+}
+
+
+def generated(text: str) -> str:
+    """Return a document with its generated parts as the code has them now.
+
+    Raises:
+        KeyError: it has a part that nothing generates.
+    """
+    return BLOCK.sub(lambda found: _filled(found, BLOCKS.get(found["name"])), text)
+
+
+def _filled(found: re.Match[str], make: Callable[[], str] | None) -> str:
+    if make is None:  # another generator's
+        return found[0]
+    return f"{found['begin']}{make()}\n{found['end']}"
+
+
+def documents() -> list[Path]:
+    """Every document that has generated parts of ours."""
+    return [path for path in sorted(DOCS.glob("*.md")) if parts_of(path.read_text())]
+
+
+def parts_of(text: str) -> set[str]:
+    """Return the names of the parts of a document that are generated here."""
+    return {found["name"] for found in BLOCK.finditer(text)} & BLOCKS.keys()
+
+
+def main() -> None:
+    """Rewrite every document whose generated parts are out of step."""
+    for path in documents():
+        text = path.read_text()
+        if (fresh := generated(text)) != text:
+            path.write_text(fresh)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,167 @@
+"""The generated parts of docs/job-states.md and docs/job-spec.md."""
+
+from collections import defaultdict
+from itertools import count
+from string import ascii_uppercase
+from typing import TYPE_CHECKING
+
+from app.jobs.spec import job_spec_json_schema
+from app.jobs.spec_refused_arguments import REFUSED_ARGUMENTS
+from app.jobs.states import (
+    CONSEQUENCES,
+    TRANSITIONS,
+    USER_EVENTS,
+    Guard,
+    JobEvent,
+    JobState,
+    Transition,
+)
+from app.jobs.train_arguments import ALL_TASKS, tasks_of
+from app.models.architectures import ARCHITECTURES, SCALES, TASK_SUFFIXES
+from tests.docs.markdown import Field, code, fields_of, table
+from tests.docs.transition_phrases import PHRASES
+
+if TYPE_CHECKING:
+    from app.jobs.spec_model import Refusal
+
+STARTS = "[*] --> queued"
+
+
+def letters() -> dict[Transition, str]:
+    """Give each row of the table that changes something a letter: A to Z, then AA, AB and so on."""
+    names = (
+        "A" * (number // len(ascii_uppercase)) + ascii_uppercase[number % len(ascii_uppercase)]
+        for number in count()
+    )
+    return {row: next(names) for row in TRANSITIONS if not row.changes_nothing}
+
+
+def diagram() -> str:
+    """The arrows, those between the same two states as one."""
+    arrows: dict[tuple[JobState, JobState], list[str]] = defaultdict(list)
+    for row, letter in letters().items():
+        arrows[row.source, row.target].append(letter)
+    lines = [
+        f"{source} --> {target}: {', '.join(names)}" for (source, target), names in arrows.items()
+    ]
+    return "\n".join(
+        ["```mermaid", "stateDiagram-v2", *(f"    {line}" for line in [STARTS, *lines]), "```"]
+    )
+
+
+def transitions() -> str:
+    """Every arrow, explained."""
+    rows = [
+        [
+            letter,
+            code(row.event),
+            row.source,
+            "" if row.guard is Guard.ALWAYS else row.guard,
+            row.target,
+            row.request,
+            code(row.logged_as or ""),
+            _phrase(row),
+        ]
+        for row, letter in letters().items()
+    ]
+    head = ["", "event", "from", "where", "to", "request", "logged as", "meaning"]
+    return table(head, rows)
+
+
+def _phrase(row: Transition) -> str:
+    forced = f" ({code(row.forced_reason)})" if row.forced_reason else ""
+    return PHRASES[row.event, row.source, row.guard] + forced
+
+
+def unchanged() -> str:
+    """What is answered without changing anything."""
+    rows = [
+        [
+            code(row.event),
+            row.source,
+            "" if row.guard is Guard.ALWAYS else row.guard,
+            PHRASES[row.event, row.source, row.guard],
+        ]
+        for row in TRANSITIONS
+        if row.changes_nothing
+    ]
+    return table(["event", "state", "where", "because"], rows)
+
+
+def user_events() -> str:
+    """What a user may ask in each state: letters, unchanged, or refused."""
+    named = letters()
+    rows = [
+        [code(event), *(_answer(event, state, named) for state in JobState)]
+        for event in USER_EVENTS
+    ]
+    return table(["", *JobState], rows)
+
+
+def _answer(event: JobEvent, state: JobState, named: dict[Transition, str]) -> str:
+    rows = [row for row in TRANSITIONS if row.event is event and row.source is state]
+    return ", ".join(named.get(row, "unchanged") for row in rows) or "409"
+
+
+def end_reasons() -> str:
+    """Why an attempt ended, and what follows."""
+    rows = [
+        [
+            code(reason),
+            "queued again" if end.retryable else end.state,
+            "yes" if end.counted else "",
+            "" if end.kind == "none" else end.kind,
+            end.hint,
+        ]
+        for reason, end in CONSEQUENCES.items()
+    ]
+    return table(["reason", "the job is then", "counted", "who can act", "hint"], rows)
+
+
+def spec_fields() -> str:
+    """Every field of a job but those of `train`."""
+    fields = [field for field in _spec() if not field.path.startswith("train.")]
+    return table(["field", "type", "default", "range", "meaning"], [_row(f) for f in fields])
+
+
+def train_fields() -> str:
+    """Every field of `train`, with the tasks that it counts for."""
+    rows = [
+        [*_row(field), _tasks(field.path.removeprefix("train."))]
+        for field in _spec()
+        if field.path.startswith("train.")
+    ]
+    return table(["field", "type", "default", "range", "meaning", "tasks"], rows)
+
+
+def _spec() -> list[Field]:
+    schema = job_spec_json_schema()
+    return list(fields_of(schema, schema))
+
+
+def _row(field: Field) -> list[str]:
+    name = field.path.removeprefix("train.")
+    return [code(name), field.type, field.default, field.range, field.meaning]
+
+
+def _tasks(name: str) -> str:
+    tasks = tasks_of(name)
+    return "all" if tasks == ALL_TASKS else ", ".join(sorted(tasks))
+
+
+def refused_arguments() -> str:
+    """Arguments of Ultralytics that `train` answers with a reason."""
+    names: dict[Refusal, list[str]] = defaultdict(list)
+    for name, refusal in REFUSED_ARGUMENTS.items():
+        names[refusal].append(code(name))
+    rows = [[" ".join(alike), code(it.code), it.message] for it, alike in names.items()]
+    return table(["argument", "code", "why, or what to set instead"], rows)
+
+
+def architectures() -> str:
+    """The names that train from scratch, by family and task."""
+    rows = [
+        [family, task, code(f"{family}{{{','.join(SCALES)}}}{TASK_SUFFIXES[task]}.yaml")]
+        for family, task in dict.fromkeys((it.family, it.task) for it in ARCHITECTURES.values())
+    ]
+    return table(["family", "task", "`model`"], rows)
