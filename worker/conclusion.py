@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from app.artifacts.repository import insert_artifact
 from app.artifacts.tables import ArtifactKind
-from app.core.errors import InsufficientStorage
+from app.core.errors import InsufficientStorage, Unavailable
 from app.core.logging import get_logger
 from app.core.storage import StoredObject
 from app.jobs.execution import log_event, replace_log_pieces
@@ -114,7 +114,7 @@ def _stored_logs(attempt: ClaimedAttempt) -> Mapping[int, StoredObject]:
             attempt.lease.hold,
             folder=attempt.directory.root,
         )
-    except (*OUTAGE, InsufficientStorage, OSError):
+    except (*OUTAGE, InsufficientStorage, Unavailable, OSError):
         log.exception("log.not_stored", job_id=attempt.job.id)
         return {}  # the pieces stay readable; the job's end matters more
 

@@ -3,16 +3,19 @@
 What `put_file` has returned is durable; what `fetch` has returned is what was put, verified.
 """
 
+import errno
 import hashlib
 import os
+import re
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 from urllib.parse import unquote, urlsplit
 
 import obstore
+from obstore.exceptions import BaseError
 from obstore.store import LocalStore, ObjectStore, from_url
 
 from app.core.errors import InsufficientStorage, Unavailable
@@ -20,6 +23,15 @@ from app.settings import Settings
 
 CHUNK_BYTES = 1024 * 1024
 PRIVATE_FILE = 0o600
+NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+OS_ERROR = re.compile(r"\(os error (?P<errno>[0-9]+)\)")
+"""How obstore's local store spells the kernel's refusal; its exceptions carry no number."""
+
+
+class StoreUnavailable(Unavailable):
+    """The store cannot be reached, or refuses."""
+
+    slug, title = "store-unavailable", "The artifact store is out of reach"
 
 
 class StoredBytesCorrupt(Unavailable):
@@ -58,14 +70,14 @@ class ArtifactStore:
 
         Raises:
             InsufficientStorage: the store is full.
+            StoreUnavailable: it is out of reach.
         """
         digest, size = sha256_of(path)
-        if not self.exists(digest):
-            try:
+        with _refusals_by_name():
+            # A power cut before the sync can leave the name without its bytes; and who else has
+            # just put the same may not have synced them yet.
+            if self._size_of(digest) != size:
                 obstore.put(self._store, _key(digest), path)
-            except OSError as error:
-                message = "The artifact store has no room for this file."
-                raise InsufficientStorage(message) from error
             self._sync(digest)
         return StoredObject(digest, size)
 
@@ -74,11 +86,18 @@ class ArtifactStore:
 
         Raises:
             FileNotFoundError: no such object.
+            StoredBytesCorrupt: it has fewer bytes.
+            StoreUnavailable: the store is out of reach.
         """
         if length == 0:
             return iter(())
-        options: obstore.GetOptions = {"range": (start, start + length)}
-        result = obstore.get(self._store, _key(sha256), options=options)
+        asked = (start, start + length)
+        options: obstore.GetOptions = {"range": asked}
+        with _refusals_by_name():
+            result = obstore.get(self._store, _key(sha256), options=options)
+        if tuple(result.range) != asked:
+            message = f"The stored object {sha256[:12]}… is cut."
+            raise StoredBytesCorrupt(message)
         return (bytes(piece) for piece in result.stream(min_chunk_size=CHUNK_BYTES))
 
     def fetch(self, sha256: str, to: Path) -> None:
@@ -87,13 +106,13 @@ class ArtifactStore:
         Raises:
             FileNotFoundError: no such object.
             StoredBytesCorrupt: its bytes have another digest.
+            StoreUnavailable: the store is out of reach.
         """
         partial = to.with_name(f".{to.name}.partial")
         digest = hashlib.sha256()
         try:
             with partial.open("wb") as file:
-                result = obstore.get(self._store, _key(sha256))
-                for piece in result.stream(min_chunk_size=CHUNK_BYTES):
+                for piece in self._pieces(sha256):
                     digest.update(piece)
                     file.write(piece)
             if digest.hexdigest() != sha256:
@@ -105,16 +124,24 @@ class ArtifactStore:
 
     def exists(self, sha256: str) -> bool:
         """Whether an object of this digest is stored."""
-        try:
-            obstore.head(self._store, _key(sha256))
-        except FileNotFoundError:
-            return False
-        return True
+        with _refusals_by_name():
+            return self._size_of(sha256) is not None
 
     def delete(self, sha256: str) -> None:
         """Remove an object; one that is not there is no error."""
-        with suppress(FileNotFoundError):
+        with suppress(FileNotFoundError), _refusals_by_name():
             obstore.delete(self._store, _key(sha256))
+
+    def _pieces(self, sha256: str) -> Iterator[bytes]:
+        with _refusals_by_name():
+            result = obstore.get(self._store, _key(sha256))
+            yield from (bytes(piece) for piece in result.stream(min_chunk_size=CHUNK_BYTES))
+
+    def _size_of(self, sha256: str) -> int | None:
+        try:
+            return obstore.head(self._store, _key(sha256))["size"]
+        except FileNotFoundError:
+            return None
 
     def _sync(self, sha256: str) -> None:
         # obstore's local store renames into place without fsync and leaves files at 0644.
@@ -124,6 +151,26 @@ class ArtifactStore:
         path.chmod(PRIVATE_FILE)
         for each in (path, path.parent, path.parent.parent, self._local_root):
             _fsync(each)
+
+
+@contextmanager
+def _refusals_by_name() -> Iterator[None]:
+    """Raise what obstore and the file system refuse as errors of ours; a missing object stays."""
+    try:
+        yield
+    except FileNotFoundError:
+        raise
+    except (BaseError, OSError) as error:
+        if _errno_of(error) in NO_ROOM:
+            raise InsufficientStorage("The artifact store has no room for this file.") from error
+        raise StoreUnavailable("The artifact store is out of reach; try again shortly.") from error
+
+
+def _errno_of(error: Exception) -> int | None:
+    if isinstance(error, OSError):
+        return error.errno
+    match = OS_ERROR.search(str(error))
+    return int(match["errno"]) if match else None
 
 
 def sha256_of(path: Path) -> tuple[str, int]:

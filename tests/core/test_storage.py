@@ -1,11 +1,15 @@
 """Bytes by content, on a local disk."""
 
+import resource
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from app.core.storage import ArtifactStore, StoredBytesCorrupt
+from app.core.errors import InsufficientStorage
+from app.core.storage import ArtifactStore, StoredBytesCorrupt, StoreUnavailable
 from app.settings import Settings
 
 CONTENT = bytes(range(256)) * 10_000
@@ -27,6 +31,17 @@ def stored_file(tmp_path: Path) -> Path:
     return next(path for path in (tmp_path / "home" / "store").rglob("*") if path.is_file())
 
 
+@contextmanager
+def files_of_at_most(size_bytes: int) -> Iterator[None]:
+    """The kernel refuses longer files (EFBIG), as it refuses a full disk."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size_bytes, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
 class TestPut:
     def test_equal_bytes_are_kept_once(self, store: ArtifactStore, source: Path) -> None:
         first, second = store.put_file(source), store.put_file(source)
@@ -40,6 +55,32 @@ class TestPut:
         store.put_file(source)
 
         assert stat.S_IMODE(stored_file(tmp_path).stat().st_mode) == 0o600
+
+    def test_a_name_that_a_power_cut_left_without_its_bytes_is_filled_again(
+        self, store: ArtifactStore, source: Path, tmp_path: Path
+    ) -> None:
+        stored = store.put_file(source)
+        stored_file(tmp_path).write_bytes(b"")
+
+        store.put_file(source)
+
+        assert b"".join(store.open_range(stored.sha256, 0, len(CONTENT))) == CONTENT
+
+    def test_a_full_store_is_said_and_keeps_nothing(
+        self, store: ArtifactStore, source: Path, tmp_path: Path
+    ) -> None:
+        with files_of_at_most(1000), pytest.raises(InsufficientStorage):
+            store.put_file(source)
+
+        assert not [path for path in (tmp_path / "home" / "store").rglob("*") if path.is_file()]
+
+    def test_a_store_that_refuses_is_out_of_reach(
+        self, store: ArtifactStore, source: Path, tmp_path: Path
+    ) -> None:
+        (tmp_path / "home" / "store" / "sha256").write_bytes(b"in the way")
+
+        with pytest.raises(StoreUnavailable):
+            store.put_file(source)
 
 
 class TestRead:
@@ -70,6 +111,16 @@ class TestRead:
             store.fetch(stored.sha256, tmp_path / "copy")
 
         assert sorted(path.name for path in tmp_path.iterdir()) == ["home", "source"]
+
+    @pytest.mark.parametrize("left", [b"", CONTENT[:1000]], ids=["nothing-left", "a-part-left"])
+    def test_a_cut_object_is_noticed_before_a_byte_is_sent(
+        self, store: ArtifactStore, source: Path, tmp_path: Path, left: bytes
+    ) -> None:
+        stored = store.put_file(source)
+        stored_file(tmp_path).write_bytes(left)
+
+        with pytest.raises((StoredBytesCorrupt, StoreUnavailable)):
+            store.open_range(stored.sha256, 0, len(CONTENT))
 
     def test_what_is_not_there_is_said(self, store: ArtifactStore) -> None:
         with pytest.raises(FileNotFoundError):
