@@ -15,6 +15,7 @@ from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
+from starlette.routing import BaseRoute, Route
 
 from app.core import errors
 from app.core.errors import FieldError, TrainyardError
@@ -112,6 +113,8 @@ def problem_response(error: TrainyardError, headers: Mapping[str, str] | None = 
     extra = dict(headers or {})
     if status == STATUS[errors.Unauthenticated]:
         extra["WWW-Authenticate"] = "Bearer"
+    if status == STATUS[errors.TooLarge]:
+        extra["Connection"] = "close"  # what is left of the body may have no end
     if status == STATUS[errors.Unavailable]:
         extra["Retry-After"] = str(RETRY_AFTER_SECONDS)
     return JSONResponse(content, status, media_type=MEDIA_TYPE, headers=extra)
@@ -140,10 +143,25 @@ def _driver_words(error: Exception) -> str:
     return str(error.orig) if isinstance(error, DBAPIError) else str(error)
 
 
-def _answer_framework(_: Request, error: Exception) -> Response:
+def _answer_framework(request: Request, error: Exception) -> Response:
     """The framework's own refusals: unknown paths, wrong methods and the like."""
     assert isinstance(error, HTTPException)  # noqa: S101 -- narrows for the type checker
-    return problem_response(error_of_status(error.status_code), error.headers)
+    headers = dict(error.headers or {})
+    if error.status_code == STATUS[errors.MethodNotAllowed]:
+        headers["Allow"] = ", ".join(sorted(_methods_at(request)))
+    return problem_response(error_of_status(error.status_code), headers)
+
+
+def _methods_at(request: Request) -> set[str]:
+    """Every method of the path; the framework's own header names those of one route only."""
+    routes: list[BaseRoute] = request.app.state.routes
+    path = request.scope["path"]
+    return {
+        method
+        for route in routes
+        if isinstance(route, Route) and route.path_regex.match(path)
+        for method in route.methods or ()
+    }
 
 
 def error_of_status(status: int) -> TrainyardError:

@@ -183,6 +183,11 @@ def without(folder: str) -> Callable[[], bytes]:
     )
 
 
+def without_val() -> bytes:
+    files = {name: content for name, content in good_files().items() if "/val/" not in name}
+    return zipped(files | {"data.yaml": a_yaml(val=None)})
+
+
 def every_label(text: str) -> Callable[[], bytes]:
     return lambda: zipped(
         {
@@ -256,7 +261,7 @@ FAULTY = {
         with_label(f"{BOX}\n" * 200_000), Code.LABEL_TOO_LARGE, TRAIN_LABEL, 100_001
     ),
     "U18-no-train": Faulty(without("images/train/"), Code.YAML_PATH),
-    "U18-no-val": Faulty(with_yaml(yaml_of(val=None)), Code.SPLIT_MISSING),
+    "U18-no-val": Faulty(without_val, Code.SPLIT_MISSING),
     "U18-all-labels-corrupt": Faulty(every_label(CANARY), Code.LABEL_COLUMNS),
     "U18-no-object": Faulty(every_label(""), Code.LABELS_MISSING),
     "U20-download": Faulty(

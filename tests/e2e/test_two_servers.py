@@ -1,47 +1,19 @@
 """Two server processes on one database answer as one."""
 
-import json
-import os
-import signal
-import subprocess
 from collections import Counter
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
 
 import httpx2 as httpx
 import pytest
 
 from app.core.database import Database
-from tests.api.conftest import NO_BROKER, a_ready_dataset
-from tests.e2e.yard import COMMAND
-from tests.waiting import eventually
+from tests.api.conftest import a_ready_dataset
+from tests.api.server_process import a_server
 
 POSTS = 20
 pytestmark = pytest.mark.integration
-
-
-@contextmanager
-def a_server(home: Path, database_url: str) -> Iterator[str]:
-    """Run `trainyard server` on a free port; yield its URL."""
-    environment = {
-        **os.environ,
-        "TRAINYARD_HOME": str(home),
-        "TRAINYARD_DATABASE_URL": database_url,
-        "TRAINYARD_BROKER_URL": NO_BROKER,
-    }
-    with home.with_suffix(".log").open("wb") as output:
-        process = subprocess.Popen(
-            [COMMAND, "server", "--port", "0"], env=environment, stdout=output, stderr=output
-        )
-    try:
-        note = home / "server.json"
-        eventually(note.exists, within=60, message=home.with_suffix(".log").read_text)
-        yield json.loads(note.read_text())["url"]
-    finally:
-        process.send_signal(signal.SIGTERM)
-        process.wait(30)
 
 
 def test_twenty_parallel_posts_with_one_key_make_one_job(database_url: str, tmp_path: Path) -> None:

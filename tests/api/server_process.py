@@ -1,0 +1,35 @@
+"""The server as a process of its own, on a free port of this machine."""
+
+import json
+import os
+import signal
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from tests.api.conftest import NO_BROKER
+from tests.e2e.yard import COMMAND
+from tests.waiting import eventually
+
+
+@contextmanager
+def a_server(home: Path, database_url: str) -> Iterator[str]:
+    """Run `trainyard server` on a free port; yield its URL."""
+    environment = {
+        **os.environ,
+        "TRAINYARD_HOME": str(home),
+        "TRAINYARD_DATABASE_URL": database_url,
+        "TRAINYARD_BROKER_URL": NO_BROKER,
+    }
+    with home.with_suffix(".log").open("wb") as output:
+        process = subprocess.Popen(
+            [COMMAND, "server", "--port", "0"], env=environment, stdout=output, stderr=output
+        )
+    try:
+        note = home / "server.json"
+        eventually(note.exists, within=60, message=home.with_suffix(".log").read_text)
+        yield json.loads(note.read_text())["url"]
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait(30)

@@ -1,0 +1,447 @@
+"""Bytes on a socket that no HTTP library would send, against a real server process."""
+
+import json
+import re
+import socket
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+
+from app.core.database import Database
+from app.main import ROUTERS
+from tests.api.refusals import CANARY, rows_by_table
+from tests.api.server_process import a_server
+
+pytestmark = pytest.mark.integration
+
+SECONDS = 20
+MIB = 1024 * 1024
+CHUNK = b"10000\r\n" + b" " * 0x10000 + b"\r\n"
+PARAMETER = re.compile(r"\{\w+\}")
+JOB_ID = "job_" + "0" * 26
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What came back, and whether the server ended the connection after it."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+    closed: bool
+
+    @property
+    def slug(self) -> str:
+        """The problem's slug; the media type is that of problems."""
+        assert self.headers["content-type"] == "application/problem+json"
+        assert self.headers["x-request-id"] == json.loads(self.body)["request_id"]
+        slug: str = json.loads(self.body)["type"].removeprefix("urn:trainyard:problem:")
+        return slug
+
+
+@dataclass(frozen=True)
+class Server:
+    """Where the server listens, its first key, and its database."""
+
+    host: str
+    port: int
+    key: str
+    database: Database
+
+    def head(self, first: str, *lines: str, host: str | None = None) -> bytes:
+        """A request's head with a good Host and key; `lines` are further headers."""
+        named = host if host is not None else f"{self.host}:{self.port}"
+        start = [f"{first} HTTP/1.1", f"Host: {named}", f"Authorization: Bearer {self.key}"]
+        return "\r\n".join([*start, *lines, "", ""]).encode("latin-1")
+
+    def send(self, content: bytes, *, then_leave: bool = True) -> Answer:
+        """Send bytes, say (but for `then_leave`) that no more come, and read the first answer."""
+        with socket.create_connection((self.host, self.port), timeout=SECONDS) as connection:
+            try:
+                connection.sendall(content)
+                if then_leave:
+                    connection.shutdown(socket.SHUT_WR)
+            except OSError:
+                pass  # the server has answered and left already
+            return read_answer(connection, has_body=not content.startswith(b"HEAD "))
+
+    def is_alive(self) -> bool:
+        return self.send(self.head("GET /livez"), then_leave=False).status == 200
+
+
+def read_answer(connection: socket.socket, *, has_body: bool = True) -> Answer:
+    received = b""
+    while b"\r\n\r\n" not in received:
+        piece = connection.recv(65536)
+        assert piece, f"the connection ended without an answer: {received!r}"
+        received += piece
+    head, _, body = received.partition(b"\r\n\r\n")
+    first, *lines = head.decode("latin-1").split("\r\n")
+    headers = {}
+    for line in lines:
+        name, _, value = line.partition(": ")
+        headers[name.lower()] = value
+    length = int(headers.get("content-length", "0")) if has_body else 0
+    while len(body) < length and (piece := connection.recv(65536)):
+        body += piece
+    return Answer(int(first.split()[1]), headers, body, closed=is_closed(connection, headers))
+
+
+def is_closed(connection: socket.socket, headers: Mapping[str, str]) -> bool:
+    if headers.get("connection") != "close":
+        return False
+    try:
+        return connection.recv(1) == b""
+    except ConnectionResetError:
+        return True
+
+
+@pytest.fixture(scope="module")
+def server(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    folder = tmp_path_factory.mktemp("raw")
+    url = f"sqlite:///{folder / 'trainyard.db'}"
+    (folder / "trainyard.db").write_bytes(sqlite_template.read_bytes())
+    with a_server(folder / "home", url) as base:
+        place = urlsplit(base)
+        key = (folder / "home" / "api-key").read_text().strip()
+        database = Database(url)
+        yield Server(place.hostname or "", place.port or 0, key, database)
+        database.dispose()
+
+
+@pytest.fixture(autouse=True)
+def _nothing_is_left_and_the_server_lives(server: Server) -> Iterator[None]:
+    before = rows_by_table(server.database)
+    yield
+    assert rows_by_table(server.database) == before
+    assert server.is_alive()
+
+
+JSON = "Content-Type: application/json"
+
+
+class TestBodies:
+    def test_h7_a_large_body_is_refused_before_it_is_sent(self, server: Server) -> None:
+        head = server.head("POST /v1/jobs", JSON, f"Content-Length: {100 * MIB}")
+
+        answer = server.send(head, then_leave=False)
+
+        assert (answer.status, answer.slug) == (413, "body-too-large")
+        assert answer.closed
+
+    def test_h7_a_body_without_end_is_cut_off(self, server: Server) -> None:
+        head = server.head("POST /v1/jobs", JSON, "Transfer-Encoding: chunked")
+        sent = 0
+        with socket.create_connection((server.host, server.port), timeout=SECONDS) as connection:
+            connection.sendall(head)
+            try:
+                while sent < 64 * MIB:
+                    connection.sendall(CHUNK)
+                    sent += len(CHUNK)
+            except OSError:
+                pass  # it was cut off
+            answered = self.last_words(connection)
+
+        assert sent < 64 * MIB
+        assert answered in {413, None}  # None: the reset overtook the answer
+
+    @staticmethod
+    def last_words(connection: socket.socket) -> int | None:
+        try:
+            return read_answer(connection).status
+        except (OSError, AssertionError):
+            return None
+
+    def test_h7_a_chunked_body_just_over_the_limit_is_refused(self, server: Server) -> None:
+        head = server.head("POST /v1/jobs", JSON, "Transfer-Encoding: chunked")
+
+        answer = server.send(head + CHUNK * 17, then_leave=False)
+
+        assert (answer.status, answer.slug) == (413, "body-too-large")
+        assert answer.closed
+
+    @pytest.mark.parametrize(
+        ("lines", "body"),
+        [
+            (["Content-Length: abc"], b"{}"),
+            (["Content-Length: -1"], b"{}"),
+            (["Content-Length: 2", "Content-Length: 3"], b"{}"),
+            (["Content-Length: 2", "Transfer-Encoding: chunked"], b"0\r\n\r\n"),
+            (["Transfer-Encoding: chunked"], b"zz\r\n{}\r\n0\r\n\r\n"),
+            (["Transfer-Encoding: chunked"], b"-1\r\n{}\r\n"),
+            (["Content-Length: " + "9" * 30], b"{}"),
+            ([], b""),
+        ],
+        ids=[
+            "H7-text",
+            "H7-negative",
+            "H7-two-lengths",
+            "H7-length-and-chunks",
+            "H7-chunk-of-letters",
+            "H7-negative-chunk",
+            "H7-length-of-30-digits",
+            "H7-no-length",
+        ],
+    )
+    def test_a_length_that_is_none_is_refused(
+        self, server: Server, lines: list[str], body: bytes
+    ) -> None:
+        answer = server.send(server.head("POST /v1/jobs", JSON, *lines) + body, then_leave=False)
+
+        assert answer.status == 400
+        assert CANARY.encode() not in answer.body
+
+    def test_h7_a_body_shorter_than_announced_makes_no_job(self, server: Server) -> None:
+        head = server.head("POST /v1/jobs", JSON, "Content-Length: 500")
+
+        with socket.create_connection((server.host, server.port), timeout=SECONDS) as connection:
+            connection.sendall(head + b'{"dataset": ')
+            connection.shutdown(socket.SHUT_WR)
+            received = connection.recv(65536)
+
+        assert received == b"" or b" 400 " in received.split(b"\r\n")[0]
+
+    def test_h7_what_follows_a_body_is_no_second_request_unless_it_is_one(
+        self, server: Server
+    ) -> None:
+        head = server.head("POST /v1/jobs", JSON, "Content-Length: 2")
+
+        with socket.create_connection((server.host, server.port), timeout=SECONDS) as connection:
+            connection.sendall(head + b"{}" + b"garbage that is no request\r\n\r\n")
+            connection.shutdown(socket.SHUT_WR)
+            received = b""
+            while piece := connection.recv(65536):
+                received += piece
+
+        statuses = [
+            line.split()[1] for line in received.split(b"\r\n") if line.startswith(b"HTTP/1.1")
+        ]
+        assert set(statuses) <= {b"422", b"400"}
+
+
+class TestMethods:
+    @pytest.mark.parametrize(
+        "method",
+        ["PUT", "DELETE", "TRACE", "OPTIONS", "PROPFIND", "PURGE", "LOCK", "HEAD", "QUERY"],
+        ids=lambda method: f"H10-{method}",
+    )
+    def test_one_that_a_path_does_not_have_is_refused_with_those_it_has(
+        self, server: Server, method: str
+    ) -> None:
+        answer = server.send(server.head(f"{method} /v1/jobs"), then_leave=False)
+
+        assert answer.status == 405
+        assert answer.headers["allow"] == "GET, POST"
+
+    @pytest.mark.parametrize(
+        "method",
+        ["CLOSE", "__class__", "get", "A" * 10_000, "G\x00T"],
+        ids=lambda m: f"H10-{m[:9]}",
+    )
+    def test_one_that_is_none_is_refused(self, server: Server, method: str) -> None:
+        answer = server.send(server.head(f"{method} /v1/jobs"))
+
+        assert answer.status in {400, 405}
+        assert method.encode() not in answer.body
+
+    def test_h10_connect_opens_no_tunnel(self, server: Server) -> None:
+        answer = server.send(server.head("CONNECT 127.0.0.1:22"))
+
+        assert answer.status in {400, 404, 405}
+
+
+def paths() -> list[tuple[str, str]]:
+    """Method and path of every route that has parameters or a prefix to play with."""
+    found = {
+        (min(route.methods), route.path)
+        for router in ROUTERS
+        for route in router.routes
+        if route.path.startswith("/v1")
+    }
+    return sorted(found)
+
+
+IN_PLACE_OF_AN_ID = {
+    "H11-dots": "%2e%2e",
+    "H11-encoded-twice": "%252e%252e%252fetc",
+    "H11-slash": "..%2f..%2fetc%2fpasswd",
+    "H11-backslash": "..%5c..%5cetc",
+    "H11-semicolon": f"{CANARY};a=b",
+    "H11-nul": "%00",
+    "H11-overlong": "%c0%ae%c0%ae%c0%af",
+    "H11-no-utf-8": "%ff%fe",
+    "H11-space": "%20",
+    "H11-line-end": f"{CANARY}%0d%0aX-Evil:%201",
+    "H11-dict": "{}",
+    "H11-format": "%7B0.__class__%7D",
+    "H11-long": "a" * 8_000,
+}
+AROUND_A_PATH = {
+    "H11-two-slashes": "/{path}",
+    "H11-slash-at-the-end": "{path}/",
+    "H11-semicolon-at-the-end": "{path};v=1",
+    "H11-dot-segment": "/v1/.{path}",
+    "H11-parent": "/v1/..{path}",
+    "H11-encoded-parent": "/v1/%2e%2e{path}",
+    "H11-backslashes": "{backslashes}",
+    "H11-nul-at-the-end": "{path}%00",
+    "H11-upper-case": "{upper}",
+    "H11-scope": "/openapi.json/..{path}",
+}
+
+
+class TestPaths:
+    @pytest.mark.parametrize("row", IN_PLACE_OF_AN_ID)
+    def test_a_made_up_id_finds_nothing_on_any_route(self, server: Server, row: str) -> None:
+        for method, path in paths():
+            if "{" not in path:
+                continue
+            tried = PARAMETER.sub(IN_PLACE_OF_AN_ID[row], path)
+
+            answer = server.send(
+                server.head(f"{method} {tried}", JSON, "Content-Length: 2") + b"{}",
+                then_leave=False,
+            )
+
+            assert answer.status in {400, 404}, tried
+            assert "x-evil" not in answer.headers
+            if method != "HEAD" and answer.status == 404:
+                assert answer.slug.endswith("not-found")
+                assert CANARY.encode() not in answer.body
+
+    @pytest.mark.parametrize("row", AROUND_A_PATH)
+    def test_a_path_that_is_almost_one_is_none(self, server: Server, row: str) -> None:
+        for method, template in paths():
+            path = PARAMETER.sub(JOB_ID, template)
+            twisted = AROUND_A_PATH[row].format(
+                path=path, upper=path.upper(), backslashes=path.replace("/", "\\")
+            )
+
+            answer = server.send(
+                server.head(f"{method} {twisted}", JSON, "Content-Length: 2") + b"{}",
+                then_leave=False,
+            )
+
+            assert answer.status in {404, 400}, twisted
+            if method != "HEAD" and answer.status == 404:
+                assert answer.slug.endswith("not-found"), twisted
+
+
+class TestHosts:
+    @pytest.mark.parametrize(
+        "host",
+        [
+            "evil.example",
+            "127.0.0.1.evil.example",
+            "evil.example:80",
+            f"a/{CANARY}?x=",
+            "127.0.0.1@evil.example",
+            "evil.example@127.0.0.1",
+            "",
+            "127.0.0.1 evil.example",
+            "127.0.0.1:99999999",
+            "[::1",
+            "0x7f.1",
+            "localhost.evil.example",
+            "xn--e1afmkfd.example",
+            "\u00e9vil",
+        ],
+        ids=lambda host: f"H12-{host}".encode("ascii", "replace").decode(),
+    )
+    def test_a_foreign_or_malformed_one_is_refused(self, server: Server, host: str) -> None:
+        answer = server.send(server.head("GET /v1/jobs", host=host), then_leave=False)
+
+        assert (answer.status, answer.slug) == (400, "bad-host")
+        assert CANARY.encode() not in answer.body
+
+    def test_h12_none_is_refused(self, server: Server) -> None:
+        answer = server.send(b"GET /livez HTTP/1.1\r\n\r\n", then_leave=False)
+
+        assert answer.status == 400
+
+    def test_h12_two_are_refused(self, server: Server) -> None:
+        head = server.head("GET /livez", "Host: evil.example")
+
+        assert server.send(head, then_leave=False).status == 400
+
+    def test_h12_another_one_in_the_request_line_is_not_believed(self, server: Server) -> None:
+        answer = server.send(server.head("GET http://evil.example/livez"), then_leave=False)
+
+        assert answer.status in {200, 400, 404}
+        assert b"evil" not in answer.body + str(answer.headers).encode()
+
+    @pytest.mark.parametrize(
+        "host", ["localhost", "LOCALHOST:1", "127.0.0.1", "127.8.8.8", "[::1]"]
+    )
+    def test_those_of_this_machine_are_answered(self, server: Server, host: str) -> None:
+        answer = server.send(server.head("GET /livez", host=host), then_leave=False)
+
+        assert answer.status == 200
+
+
+class TestHeads:
+    @pytest.mark.parametrize(
+        "lines",
+        [
+            [f"X-{number}: {CANARY}" for number in range(10_000)],
+            ["X-Large: " + "a" * 70_000],
+            ["X-Large: " + "a" * 5_000_000],
+            ["A" * 70_000 + ": a"],
+            ["X-A: b\rX-Evil: 1"],
+            ["X A: b"],
+            [": b"],
+            ["no colon"],
+            ["X-A: b\x00c"],
+        ],
+        ids=[
+            "H13-flood",
+            "H13-64-kB",
+            "H13-5-MB",
+            "H13-long-name",
+            "H13-lone-cr",
+            "H13-space-in-name",
+            "H13-no-name",
+            "H13-no-colon",
+            "H13-nul",
+        ],
+    )
+    def test_a_hostile_header_is_refused(self, server: Server, lines: list[str]) -> None:
+        answer = server.send(server.head("GET /livez", *lines))
+
+        assert answer.status in {400, 431}
+        assert CANARY.encode() not in answer.body
+
+    def test_h13_a_long_request_line_is_refused(self, server: Server) -> None:
+        answer = server.send(server.head("GET /v1/jobs?name=" + "a" * 100_000))
+
+        assert answer.status in {400, 414, 431}
+
+    def test_h13_no_line_end_gets_from_a_request_into_the_answers_headers(
+        self, server: Server
+    ) -> None:
+        answer = server.send(
+            server.head(
+                "GET /v1/jobs/x%0d%0aX-Evil:1",
+                "If-None-Match: a\r\n X-Evil: 1",
+                "X-Request-Id: evil",
+            ),
+            then_leave=False,
+        )
+
+        assert "x-evil" not in answer.headers
+        assert answer.headers.get("x-request-id", "req_").startswith("req_")
+
+    @pytest.mark.parametrize(
+        "content",
+        [
+            b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
+            b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+            b"\x00" * 100,
+        ],
+        ids=["H13-tls", "H13-http2", "H13-zeros"],
+    )
+    def test_another_protocol_is_refused(self, server: Server, content: bytes) -> None:
+        assert server.send(content).status == 400
