@@ -89,7 +89,8 @@ class Fenced(Exception):
 def eligible_for(offer: SlotOffer) -> ColumnElement[bool]:
     """The predicate of a job that this slot may claim now."""
     return and_(
-        Job.state.in_(sources_of(JobEvent.CLAIM)),
+        # One equality for each: SQLite does not see the partial index of waiting jobs behind IN.
+        or_(*(Job.state == state for state in sources_of(JobEvent.CLAIM))),
         Job.queue.in_(offer.queues),
         or_(Job.gpus.is_(None), Job.gpus == offer.gpus),
         or_(Job.not_before_at.is_(None), Job.not_before_at <= database_now()),

@@ -1,0 +1,94 @@
+"""What is asked all the time finds its rows by an index, however many jobs there were."""
+
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import event
+from sqlalchemy.orm import Session
+
+from app.core.database import Database
+from app.jobs.lifecycle import SlotOffer, claim_job
+from app.jobs.repository import JobFilter, JobOrder, job_page, queue_position
+from app.jobs.states import JobState
+from tests.jobs.builders import Home, a_home, a_job, job_row
+
+OFFER = SlotOffer("wrk_1", ("default",), gpus=0)
+
+
+@pytest.fixture
+def sqlite(sqlite_url: str) -> Iterator[Database]:
+    database = Database(sqlite_url)
+    yield database
+    database.dispose()
+
+
+@pytest.fixture
+def home(sqlite: Database) -> Home:
+    return a_home(sqlite)
+
+
+def plans_of(database: Database, ask: Callable[[Session], object]) -> list[str]:
+    """Return SQLite's query plan of every statement on jobs, a line for each step."""
+    asked: list[tuple[str, Any]] = []
+
+    def note(*args: Any) -> None:  # noqa: ANN401 -- SQLAlchemy's event
+        asked.append((args[2], args[3]))
+
+    with database.write() as unit:
+        event.listen(database.engine, "before_cursor_execute", note)
+        ask(unit.session)
+        event.remove(database.engine, "before_cursor_execute", note)
+        connection = unit.session.connection()
+        return [
+            str(step[3])
+            for statement, parameters in asked
+            if " jobs" in statement and not statement.startswith("INSERT")
+            for step in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters)
+        ]
+
+
+def page(home: Home, order: JobOrder, *states: JobState) -> Callable[[Session], object]:
+    return lambda session: job_page(
+        session, [home.project_id], JobFilter(states=states), order=order, after=None, limit=50
+    )
+
+
+class TestClaim:
+    def test_only_waiting_jobs_are_looked_at(self, sqlite: Database, home: Home) -> None:
+        a_job(sqlite, home)
+
+        plans = plans_of(
+            sqlite, lambda session: claim_job(session, OFFER, lease=timedelta(seconds=90))
+        )
+
+        assert any("USING INDEX ix_jobs_waiting" in step for step in plans)
+        assert not any(step.startswith("SCAN jobs") for step in plans)
+
+
+class TestLists:
+    @pytest.mark.parametrize(
+        ("order", "states"),
+        [
+            (JobOrder(), ()),
+            (JobOrder("name", descending=False), ()),
+            (JobOrder("ended"), ()),
+            (JobOrder(), (JobState.RUNNING,)),
+        ],
+        ids=["created", "name", "ended", "state"],
+    )
+    def test_a_page_is_read_in_the_order_of_an_index(
+        self, sqlite: Database, home: Home, order: JobOrder, states: tuple[JobState, ...]
+    ) -> None:
+        plans = plans_of(sqlite, page(home, order, *states))
+
+        assert len(plans) == 1, "a second step would be a sort"
+        assert plans[0].startswith("SEARCH jobs USING INDEX ix_jobs_project_id")
+
+    def test_a_position_is_counted_among_waiting_jobs(self, sqlite: Database, home: Home) -> None:
+        job = job_row(sqlite, a_job(sqlite, home))
+
+        plans = plans_of(sqlite, lambda session: queue_position(session, job))
+
+        assert "SEARCH jobs USING INDEX ix_jobs_waiting (queue=?)" in plans
