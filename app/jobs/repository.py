@@ -3,9 +3,20 @@
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, cast
 
-from sqlalchemy import ColumnElement, delete, func, insert, literal, select, tuple_, update
+from sqlalchemy import (
+    ColumnElement,
+    Table,
+    bindparam,
+    delete,
+    func,
+    insert,
+    literal,
+    select,
+    tuple_,
+    update,
+)
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -66,29 +77,59 @@ class ListedJob:
     tags: Mapping[str, str]
 
 
+# Built once: building these statements takes longer than running them, and every submit and every
+# poll runs them.
+_JOBS = cast("Table", Job.__table__)
+_INSERT_JOB = (
+    insert(_JOBS)
+    .values(dispatched_at=database_now(), created_at=database_now())
+    .returning(_JOBS.c.dispatched_at, _JOBS.c.created_at)
+)
+_STATUS = (
+    select(Job, JobProgress)
+    .outerjoin(JobProgress, JobProgress.job_id == Job.id)
+    .where(
+        Job.project_id.in_(bindparam("project_ids", expanding=True)),
+        Job.trashed_at.is_(None),
+        Job.id == bindparam("job_id"),
+    )
+)
+_TAGS = (
+    select(JobTag.key, JobTag.value)
+    .where(JobTag.job_id == bindparam("job_id"))
+    .order_by(JobTag.key)
+)
+_JOBS_AHEAD = select(func.count()).select_from(
+    select(Job.id)
+    .where(
+        Job.state == JobState.QUEUED,
+        Job.queue == bindparam("queue"),
+        (Job.priority > bindparam("priority"))
+        | ((Job.priority == bindparam("priority")) & (Job.id < bindparam("job_id"))),
+    )
+    .limit(MAX_POSITION)
+    .subquery()
+)
+
+
 class IdempotencyRace(Exception):
     """Another request with the same key was committed first; look it up again."""
 
 
 def insert_job(session: Session, values: Mapping[str, Any], tags: Mapping[str, str]) -> Job:
     """Add a queued job whose doorbell is due."""
-    statement = (
-        insert(Job)
-        .values(
-            state=JobState.QUEUED,
-            attempt=0,
-            restarts=0,
-            ran_seconds=0.0,
-            dispatch_seq=1,
-            dispatched_at=database_now(),
-            last_seq=1,
-            revision=1,
-            created_at=database_now(),
-            **values,
-        )
-        .returning(Job)
-    )
-    job = session.scalars(statement).one()
+    columns = {
+        "state": JobState.QUEUED,
+        "attempt": 0,
+        "restarts": 0,
+        "ran_seconds": 0.0,
+        "dispatch_seq": 1,
+        "last_seq": 1,
+        "revision": 1,
+        **values,
+    }
+    now = session.connection().execute(_INSERT_JOB, columns).one()
+    job = Job(**columns, dispatched_at=now.dispatched_at, created_at=now.created_at)
     _insert_tags(session, job.id, tags)
     return job
 
@@ -100,8 +141,12 @@ def job_of(session: Session, project_ids: Collection[str], job_id: str) -> Job |
 
 def listed_job(session: Session, project_ids: Collection[str], job_id: str) -> ListedJob | None:
     """Return one job with its progress and tags."""
-    job = job_of(session, project_ids, job_id)
-    return _with_records(session, [job])[0] if job else None
+    asked = {"project_ids": list(project_ids), "job_id": job_id}
+    row = session.execute(_STATUS, asked).first()
+    if row is None:
+        return None
+    tags = {key: value for key, value in session.execute(_TAGS, {"job_id": job_id})}
+    return ListedJob(row.Job, row.JobProgress, tags)
 
 
 def lock_job_of(session: Session, project_ids: Collection[str], job_id: str) -> Job | None:
@@ -134,17 +179,8 @@ def job_page(
 
 def queue_position(session: Session, job: Job) -> int:
     """Return how many jobs of the queue go first, plus one; counting ends at `MAX_POSITION`."""
-    ahead = (
-        select(Job.id)
-        .where(
-            Job.state == JobState.QUEUED,
-            Job.queue == job.queue,
-            (Job.priority > job.priority) | ((Job.priority == job.priority) & (Job.id < job.id)),
-        )
-        .limit(MAX_POSITION)
-        .subquery()
-    )
-    return session.scalars(select(func.count()).select_from(ahead)).one() + 1
+    place = {"queue": job.queue, "priority": job.priority, "job_id": job.id}
+    return session.scalars(_JOBS_AHEAD, place).one() + 1
 
 
 def queue_counts(
@@ -266,7 +302,9 @@ def _narrow(narrowed: JobFilter) -> list[ColumnElement[bool]]:
     if narrowed.task is not None:
         clauses.append(Job.task == narrowed.task)
     if narrowed.name_prefix is not None:
-        clauses.append(Job.name.startswith(narrowed.name_prefix, autoescape=True))
+        # LIKE would not tell a from A on SQLite, and does on PostgreSQL.
+        prefix = narrowed.name_prefix
+        clauses.append(func.substr(Job.name, 1, len(prefix)) == prefix)
     for key, value in narrowed.tags:
         tagged = select(JobTag.job_id).where(JobTag.key == key, JobTag.value == value)
         clauses.append(Job.id.in_(tagged))

@@ -165,6 +165,7 @@ class TestList:
             ({"state": "cancelled"}, {"night"}),
             ({"state": ["queued", "cancelled"]}, {"night", "nadir", "day"}),
             ({"name": "n"}, {"night", "nadir"}),
+            ({"name": "N"}, set()),
             ({"name": "%"}, set()),
             ({"tag": "line:4"}, {"day"}),
             ({"tag": ["line:4", "shift:late"]}, set()),
