@@ -135,9 +135,14 @@ def lock_or_insert_dataset(
         "created_at": database_now(),
     }
     dialect = postgresql if session.get_bind().dialect.name == "postgresql" else sqlite
-    session.execute(dialect.insert(Dataset).values(values).on_conflict_do_nothing())
-    statement = select(Dataset).where(Dataset.project_id == project_id, Dataset.name == name)
-    return session.scalars(statement.with_for_update()).one()
+    statement = dialect.insert(Dataset).values(values)
+    # An update that changes nothing takes the lock in the same breath: between an insert that
+    # found the row and a select, another transaction could delete it.
+    kept = statement.on_conflict_do_update(
+        index_elements=[Dataset.project_id, Dataset.name], set_={"name": statement.excluded.name}
+    )
+    dataset: Dataset = session.scalars(kept.returning(Dataset)).one()
+    return dataset
 
 
 def valid_versions(session: Session, dataset_id: str) -> Sequence[DatasetVersion]:
