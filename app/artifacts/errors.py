@@ -1,6 +1,6 @@
 """How a request for an artifact can be refused."""
 
-from app.core.errors import NotFound
+from app.core.errors import Gone, NotFound
 
 
 class ArtifactNotFound(NotFound):
@@ -10,3 +10,12 @@ class ArtifactNotFound(NotFound):
 
     def __init__(self) -> None:
         super().__init__("The job has no artifact of this name; list them at …/artifacts.")
+
+
+class ArtifactBytesMissing(Gone):
+    """The row is there, and the artifact store has lost the bytes that it names."""
+
+    slug, title = "artifact-bytes-missing", "The bytes of this file are gone"
+
+    def __init__(self) -> None:
+        super().__init__("The artifact store has lost this file; its operator can look for it.")

@@ -1,7 +1,7 @@
 """Which media types a caller takes: the `Accept` header (RFC 9110, 12.5.1)."""
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 
 RANGE = re.compile(
     r"\s*(?P<type>[!#$%&'*+.^_`|~\w-]+)/(?P<subtype>[!#$%&'*+.^_`|~\w-]+)\s*(?P<parameters>;.*)?\Z",
@@ -20,6 +20,12 @@ def accepts(header: str, offered: Collection[str]) -> bool:
         return True
     ranges = _ranges(header)
     return any(_weight_of(media_type, ranges) > 0 for media_type in offered)
+
+
+def preferred(header: str, offered: Sequence[str]) -> str:
+    """Return the offered media type that the caller likes best; of equal ones the first."""
+    ranges = _ranges(header)
+    return max(offered, key=lambda media_type: _weight_of(media_type, ranges))
 
 
 def _ranges(header: str) -> dict[str, float]:

@@ -44,7 +44,7 @@ def download_response(request: Request, download: Download) -> Response:
     More than one range, or a malformed one, is answered with everything (RFC 9110, 14.2).
     """
     headers = _headers(download)
-    if download.etag and request.headers.get("if-none-match") in {download.etag, "*"}:
+    if download.etag and is_known(download.etag, request.headers.get("if-none-match")):
         return Response(status_code=304, headers=headers)
     match = _range_of(request, download)
     span = _span(match, download.size_bytes) if match else None
@@ -60,6 +60,14 @@ def download_response(request: Request, download: Download) -> Response:
         return Response(status_code=status, headers=headers, media_type=download.media_type)
     body = download.read(sent.first, sent.length)
     return StreamingResponse(body, status, headers=headers, media_type=download.media_type)
+
+
+def is_known(etag: str, if_none_match: str | None) -> bool:
+    """Whether `If-None-Match` names the tag, weak or strong (RFC 9110, 13.1.2)."""
+    if if_none_match is None:
+        return False
+    named = {each.strip().removeprefix("W/") for each in if_none_match.split(",")}
+    return "*" in named or etag.removeprefix("W/") in named
 
 
 def _headers(download: Download) -> dict[str, str]:

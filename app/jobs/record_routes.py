@@ -8,11 +8,13 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Header, Query, Request, Response
 
 from app.accounts.authentication import Principal, authenticate, needs
-from app.artifacts.errors import ArtifactNotFound
+from app.artifacts.errors import ArtifactBytesMissing, ArtifactNotFound
 from app.artifacts.repository import artifact_named, artifacts_of, checkpoints_of
 from app.artifacts.tables import Artifact
 from app.core.context import Context, InContext
 from app.core.database import UnitOfWork
+from app.core.logging import get_logger
+from app.core.media_types import preferred
 from app.core.pages import Page, PageSize
 from app.core.problems import responses_for
 from app.core.ranges import Download, download_response
@@ -22,6 +24,8 @@ from app.jobs.errors import JobNotFound
 from app.jobs.repository import attempts_of, epochs_after, job_of, log_bytes, log_size
 from app.jobs.tables import Job
 from app.jobs.views import ArtifactView, AttemptView, EventView, MetricsView
+
+log = get_logger(__name__)
 
 router = APIRouter(
     prefix="/v1/jobs/{job_id}",
@@ -41,6 +45,7 @@ ANY_BYTES: dict[int | str, dict[str, Any]] = {
     200: {"content": {"application/octet-stream": BYTES_SCHEMA}},
     206: {"description": "The asked range."},
     304: {"description": "The copy that the caller has is the same."},
+    **responses_for(410, 416),
 }
 TAIL_BYTES_PER_LINE = 512
 LOG_NAME = "train.log"
@@ -63,7 +68,7 @@ def read_metrics(
     with context.database.read() as unit:
         _visible(unit, principal, job_id)
         view = MetricsView.of(epochs_after(unit.session, job_id, epoch=since), keys)
-    if accept.startswith("text/csv"):
+    if preferred(accept, ("application/json", "text/csv")) == "text/csv":
         return Response(_as_csv(view), media_type="text/csv")
     return view
 
@@ -114,8 +119,8 @@ def list_artifacts(job_id: str, context: InContext, principal: Reader) -> Page[A
     return Page(data=[ArtifactView.of(row) for row in rows], next=None, has_more=False)
 
 
-@router.head("/artifacts/{name}", responses=ANY_BYTES | responses_for(416))
-@router.get("/artifacts/{name}", responses=ANY_BYTES | responses_for(416))
+@router.head("/artifacts/{name}", responses=ANY_BYTES)
+@router.get("/artifacts/{name}", responses=ANY_BYTES)
 def download_artifact(
     job_id: str, name: str, request: Request, context: InContext, principal: ArtifactReader
 ) -> Response:
@@ -128,7 +133,7 @@ def download_artifact(
     return download_response(request, _stored(context, artifact))
 
 
-@router.get("/logs", responses=ANY_BYTES | responses_for(416))
+@router.get("/logs", responses=ANY_BYTES)
 def read_log(
     job_id: str,
     request: Request,
@@ -151,28 +156,43 @@ def read_log(
 
 def _log(unit: UnitOfWork, context: Context, job: Job, attempt: int) -> Download:
     """The log as an artifact where the attempt has ended, else what was shipped so far."""
-    name = LOG_NAME if attempt == job.attempt else f"train.{attempt}.log"
-    artifact = artifact_named(unit.session, job.id, name)
-    if artifact is not None and artifact.attempt == attempt:
+    artifact = _log_artifact(unit, job.id, attempt)
+    if artifact is not None:
         stored = _stored(context, artifact)
         return Download(stored.size_bytes, stored.etag, "text/plain", None, stored.read)
 
     def read(start: int, length: int) -> Iterator[bytes]:
         with context.database.read() as later:
             chunk = log_bytes(later.session, job.id, attempt, start=start, length=length)
-        yield chunk
+            # The attempt may have ended since its log was measured: the pieces are one file then.
+            whole = _log_artifact(later, job.id, attempt) if len(chunk) < length else None
+        yield from [chunk] if whole is None else _stored(context, whole).read(start, length)
 
     size = log_size(unit.session, job.id, attempt)
     return Download(size, None, "text/plain", None, read)
 
 
+def _log_artifact(unit: UnitOfWork, job_id: str, attempt: int) -> Artifact | None:
+    """An attempt's whole log: `train.log`, until a later attempt ends and takes that name."""
+    names = (LOG_NAME, f"train.{attempt}.log")
+    found = (artifact_named(unit.session, job_id, name) for name in names)
+    return next((each for each in found if each is not None and each.attempt == attempt), None)
+
+
 def _stored(context: Context, artifact: Artifact) -> Download:
+    def read(start: int, length: int) -> Iterator[bytes]:
+        try:
+            return context.store.open_range(artifact.sha256, start, length)
+        except FileNotFoundError:
+            log.error("artifact.bytes_missing", artifact_id=artifact.id, sha256=artifact.sha256)  # noqa: TRY400 -- the cause is in the fields
+            raise ArtifactBytesMissing from None
+
     return Download(
         size_bytes=artifact.size_bytes,
         etag=f'"{artifact.sha256}"',
         media_type="application/octet-stream",
         filename=artifact.name,
-        read=lambda start, length: context.store.open_range(artifact.sha256, start, length),
+        read=read,
     )
 
 

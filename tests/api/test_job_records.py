@@ -1,0 +1,300 @@
+"""What a job leaves, as its users read it: metrics, events, attempts, logs and files."""
+
+import hashlib
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from app.artifacts.repository import insert_artifact
+from app.artifacts.tables import ArtifactKind
+from app.core.storage import StoredObject
+from app.jobs.execution import EpochReport, append_log, record_epoch, replace_log_pieces
+from app.jobs.lifecycle import AttemptEnd, Hold, SlotOffer, apply_event, claim_job, lock_held
+from app.jobs.record_routes import _log
+from app.jobs.states import EndReason, JobEvent
+from tests.api.conftest import Api
+from tests.jobs.builders import a_home, a_job, job_row
+
+LEASE = timedelta(seconds=90)
+CONTENT = bytes(range(256)) * 4
+RECORDS = ("metrics", "events", "logs", "attempts", "checkpoints", "artifacts", "artifacts/best.pt")
+
+
+@dataclass(frozen=True)
+class Running:
+    """A job that a worker holds, and what the worker writes of it."""
+
+    api: Api
+    hold: Hold
+
+    @property
+    def path(self) -> str:
+        return f"/v1/jobs/{self.hold.job_id}"
+
+    def finish_epoch(self, epoch: int) -> None:
+        report = EpochReport(
+            epoch=epoch,
+            epochs=3,
+            metrics={"train/box_loss": 3.0 / epoch, "metrics/mAP50(B)": None},
+            lr={"lr/all/weight": 0.5},
+            duration_seconds=1.0,
+        )
+        with self.api.database.write() as unit:
+            record_epoch(unit.session, self.hold, report)
+
+    def log(self, offset: int, chunk: bytes) -> None:
+        with self.api.database.write() as unit:
+            append_log(unit.session, self.hold, offset=offset, chunk=chunk)
+
+    def store_log(self, path: Path, content: bytes) -> None:
+        path.write_bytes(content)
+        stored = self.api.context.store.put_file(path)
+        with self.api.database.write() as unit:
+            replace_log_pieces(unit.session, self.hold, {self.hold.attempt: stored})
+
+    def add_file(self, stored: StoredObject, *, kind: ArtifactKind = ArtifactKind.WEIGHTS) -> None:
+        with self.api.database.write() as unit:
+            insert_artifact(
+                unit.session,
+                self.hold.job_id,
+                stored,
+                attempt=self.hold.attempt,
+                kind=kind,
+                name="best.pt",
+                epoch=1,
+            )
+
+    def interrupt_and_claim_again(self) -> "Running":
+        with self.api.database.write() as unit:
+            job = lock_held(unit.session, self.hold)
+            end = AttemptEnd(EndReason.WORKER_LOST)
+            apply_event(unit.session, job, JobEvent.INTERRUPT, end)
+        return claimed(self.api)
+
+
+def claimed(api: Api) -> Running:
+    with api.database.write() as unit:
+        job = claim_job(unit.session, SlotOffer("wrk_1", ("default",), gpus=0), lease=LEASE)
+    assert job is not None
+    return Running(api, Hold(job.id, job.attempt))
+
+
+@pytest.fixture
+def running(api: Api) -> Running:
+    api.submit()
+    return claimed(api)
+
+
+class TestMetrics:
+    def test_finished_epochs_are_columns_and_what_is_not_finite_is_null(
+        self, running: Running
+    ) -> None:
+        running.finish_epoch(1)
+        running.finish_epoch(2)
+
+        metrics = running.api.client.get(f"{running.path}/metrics").json()
+
+        assert metrics == {
+            "epochs": [1, 2],
+            "series": {
+                "train/box_loss": [3.0, 1.5],
+                "metrics/mAP50(B)": [None, None],
+                "lr/all/weight": [0.5, 0.5],
+            },
+        }
+
+    def test_since_and_keys_narrow_them(self, running: Running) -> None:
+        running.finish_epoch(1)
+        running.finish_epoch(2)
+
+        query = "since=1&keys=lr/all/weight&keys=unknown"
+        metrics = running.api.client.get(f"{running.path}/metrics?{query}").json()
+
+        assert metrics == {"epochs": [2], "series": {"lr/all/weight": [0.5]}}
+
+    @pytest.mark.parametrize(
+        ("accept", "media_type"),
+        [
+            ("*/*", "application/json"),
+            ("text/csv", "text/csv"),
+            ("text/csv, */*;q=0.1", "text/csv"),
+            ("application/json;q=0.1, text/csv", "text/csv"),
+            ("text/*", "text/csv"),
+        ],
+    )
+    def test_the_caller_says_json_or_csv(
+        self, running: Running, accept: str, media_type: str
+    ) -> None:
+        running.finish_epoch(1)
+
+        answer = running.api.client.get(f"{running.path}/metrics", headers={"Accept": accept})
+
+        assert answer.headers["Content-Type"].partition(";")[0] == media_type
+        if media_type == "text/csv":
+            assert answer.text.splitlines() == [
+                "epoch,train/box_loss,metrics/mAP50(B),lr/all/weight",
+                "1,3.0,,0.5",
+            ]
+
+
+class TestEvents:
+    def test_pages_hold_every_event_once_in_order(self, running: Running) -> None:
+        running.finish_epoch(1)
+        running.finish_epoch(2)
+
+        seen, path = [], f"{running.path}/events?limit=1"
+        page = running.api.client.get(path).json()
+        while page["data"]:
+            seen += [(each["seq"], each["type"]) for each in page["data"]]
+            following = f"{path}&cursor={page['next']}"
+            page = running.api.client.get(following).json() if page["has_more"] else {"data": []}
+
+        types = ["job.submitted", "job.started", "epoch.finished", "epoch.finished"]
+        assert seen == list(enumerate(types, start=1))
+
+    def test_a_cursor_of_another_job_is_refused(self, running: Running) -> None:
+        api = running.api
+        other = api.submit()["id"]
+        cursor = api.client.get(f"{running.path}/events?limit=1").json()["next"]
+
+        answer = api.client.get(f"/v1/jobs/{other}/events", params={"cursor": cursor})
+
+        assert answer.json()["type"] == "urn:trainyard:problem:bad-cursor"
+
+
+class TestAttempts:
+    def test_each_claim_is_listed_with_its_end(self, running: Running) -> None:
+        running.interrupt_and_claim_again()
+
+        attempts = running.api.client.get(f"{running.path}/attempts").json()["data"]
+
+        assert [(each["number"], each["end_reason"]) for each in attempts] == [
+            (1, "worker_lost"),
+            (2, None),
+        ]
+
+
+class TestLogs:
+    def test_a_running_attempts_log_is_read_from_its_pieces(self, running: Running) -> None:
+        running.log(0, b"one\n")
+        running.log(4, b"two\n")
+        path, client = f"{running.path}/logs", running.api.client
+
+        answers = [
+            client.get(path).text,
+            client.get(path, headers={"Range": "bytes=2-5"}).text,
+            client.get(path, params={"tail": 1}).text,
+        ]
+
+        assert answers == ["one\ntwo\n", "e\ntw", "two\n"]
+
+    def test_a_job_that_never_ran_has_an_empty_one(self, api: Api) -> None:
+        answer = api.client.get(f"/v1/jobs/{api.submit()['id']}/logs")
+
+        assert (answer.status_code, answer.content) == (200, b"")
+
+    def test_an_earlier_attempts_log_is_read_while_the_next_one_runs(
+        self, running: Running, tmp_path: Path
+    ) -> None:
+        running.store_log(tmp_path / "log", b"first\n")
+        second = running.interrupt_and_claim_again()
+        second.log(0, b"second\n")
+        path, client = f"{running.path}/logs", running.api.client
+
+        logs = [client.get(path, params={"attempt": number}).text for number in (1, 2)]
+
+        assert logs == ["first\n", "second\n"]
+
+    def test_one_that_becomes_a_file_while_it_is_read_is_read_to_its_end(
+        self, running: Running, tmp_path: Path
+    ) -> None:
+        api = running.api
+        running.log(0, b"one\ntwo\n")
+        with api.database.read() as unit:
+            download = _log(unit, api.context, job_row(api.database, running.hold.job_id), 1)
+
+        running.store_log(tmp_path / "log", b"one\ntwo\nthree\n")
+
+        assert b"".join(download.read(0, download.size_bytes)) == b"one\ntwo\n"
+
+
+class TestFiles:
+    @pytest.fixture
+    def stored(self, running: Running, tmp_path: Path) -> StoredObject:
+        path = tmp_path / "best.pt"
+        path.write_bytes(CONTENT)
+        stored = running.api.context.store.put_file(path)
+        running.add_file(stored)
+        return stored
+
+    def test_a_file_comes_whole_with_its_digest_as_its_tag(
+        self, running: Running, stored: StoredObject
+    ) -> None:
+        listed = running.api.client.get(f"{running.path}/artifacts").json()["data"]
+
+        answer = running.api.client.get(listed[0]["links"]["download"])
+
+        assert answer.content == CONTENT
+        assert answer.headers["ETag"] == f'"{hashlib.sha256(CONTENT).hexdigest()}"'
+        assert listed[0]["sha256"] == stored.sha256
+
+    @pytest.mark.parametrize("prefix", ["", "W/", '"other", '])
+    def test_a_copy_that_the_caller_has_is_not_sent_again(
+        self, running: Running, stored: StoredObject, prefix: str
+    ) -> None:
+        headers = {"If-None-Match": f'{prefix}"{stored.sha256}"'}
+
+        answer = running.api.client.get(f"{running.path}/artifacts/best.pt", headers=headers)
+
+        assert (answer.status_code, answer.content) == (304, b"")
+
+    def test_head_says_what_get_would_send(self, running: Running, stored: StoredObject) -> None:
+        answer = running.api.client.head(f"{running.path}/artifacts/best.pt")
+
+        assert answer.content == b""
+        assert answer.headers["Content-Length"] == str(stored.size_bytes)
+
+    def test_an_empty_file_is_sent_as_nothing(self, running: Running, tmp_path: Path) -> None:
+        (tmp_path / "empty").write_bytes(b"")
+        running.add_file(running.api.context.store.put_file(tmp_path / "empty"))
+        path, client = f"{running.path}/artifacts/best.pt", running.api.client
+
+        whole, part = client.get(path), client.get(path, headers={"Range": "bytes=0-"})
+
+        assert (whole.status_code, whole.content, part.status_code) == (200, b"", 416)
+
+    def test_lost_bytes_are_said_before_anything_is_sent(
+        self, running: Running, stored: StoredObject
+    ) -> None:
+        running.api.context.store.delete(stored.sha256)
+
+        answer = running.api.client.get(f"{running.path}/artifacts/best.pt")
+
+        assert answer.status_code == 410
+        assert answer.json()["type"] == "urn:trainyard:problem:artifact-bytes-missing"
+
+    def test_a_checkpoint_is_listed_apart_and_not_handed_out(
+        self, running: Running, tmp_path: Path
+    ) -> None:
+        (tmp_path / "last.pt").write_bytes(CONTENT)
+        stored = running.api.context.store.put_file(tmp_path / "last.pt")
+        running.add_file(stored, kind=ArtifactKind.CHECKPOINT)
+        client = running.api.client
+
+        checkpoints = client.get(f"{running.path}/checkpoints").json()["data"]
+
+        assert [(each["name"], each["links"]) for each in checkpoints] == [("best.pt", {})]
+        assert client.get(f"{running.path}/artifacts").json()["data"] == []
+        assert client.get(f"{running.path}/artifacts/best.pt").status_code == 404
+
+
+class TestForeignJobs:
+    @pytest.mark.parametrize("record", RECORDS)
+    def test_their_records_are_not_found(self, api: Api, record: str) -> None:
+        foreign = a_job(api.database, a_home(api.database, name="foreign"))
+
+        answer = api.client.get(f"/v1/jobs/{foreign}/{record}")
+
+        assert answer.json()["type"] == "urn:trainyard:problem:job-not-found"
