@@ -3,7 +3,12 @@
 from pathlib import Path
 
 from app.accounts.keys import ALL_SCOPES, new_key
-from app.accounts.repository import first_user, insert_key, insert_user_with_project
+from app.accounts.repository import (
+    first_user,
+    insert_key,
+    insert_user_with_project,
+    lock_accounts,
+)
 from app.accounts.tables import KeyKind
 from app.core.database import Database
 from app.core.secrets import write_private
@@ -14,12 +19,13 @@ KEY_FILE = "api-key"
 
 
 def ensure_first_key(database: Database, home: Path) -> None:
-    """Make the first user, project and key where there is no user yet.
+    """Make the first user, project and key where there is no user yet; one of several servers does.
 
     The key's text goes to `home/api-key` (mode 0600) before its hash is committed: a start that is
     cut off in between leaves a file that the next start replaces, never a key that nobody knows.
     """
     with database.write() as unit:
+        lock_accounts(unit.session)
         if first_user(unit.session) is not None:
             return
         user_id = insert_user_with_project(unit.session, user=FIRST_USER, project=DEFAULT_PROJECT)

@@ -4,13 +4,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
-from sqlalchemy import insert, or_, select
+from sqlalchemy import func, insert, or_, select
 from sqlalchemy.orm import Session
 
 from app.accounts.keys import KeyText
 from app.accounts.tables import ApiKey, MemberRole, Membership, Project, User
 from app.core.database import database_now
 from app.core.ids import new_id
+
+ADVISORY_LOCK_KEY = 0x6163_636F_756E_7473
+"""What starting servers wait for on PostgreSQL: "accounts" as a number."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +50,12 @@ def holder_of(session: Session, public_id: str) -> KeyHolder | None:
         scopes=frozenset(key.scopes),
         projects=tuple((name, project_id) for name, project_id in session.execute(projects)),
     )
+
+
+def lock_accounts(session: Session) -> None:
+    """Let one transaction at a time make the first user; writers on SQLite take turns anyway."""
+    if session.get_bind().dialect.name == "postgresql":
+        session.execute(select(func.pg_advisory_xact_lock(ADVISORY_LOCK_KEY)))
 
 
 def first_user(session: Session) -> User | None:
