@@ -100,13 +100,15 @@ class Settings(BaseSettings):
 
     home: Path = Field(Path("~/.trainyard"), description="Directory of the instance.")
     database_url: str | None = Field(
-        None, description="SQLAlchemy URL; default: SQLite in the home directory."
+        None, repr=False, description="SQLAlchemy URL; default: SQLite in the home directory."
     )
     broker_url: SecretStr | None = Field(
         None, description="Redis URL of the doorbells; default: an embedded Valkey."
     )
     store_url: str | None = Field(
-        None, description="Where bytes are kept (s3://, gs://, az:// or file://); default: home."
+        None,
+        repr=False,
+        description="Where bytes are kept (s3://, gs://, az:// or file://); default: home.",
     )
     secret_key: SecretStr | None = Field(
         None,
