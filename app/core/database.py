@@ -78,7 +78,7 @@ class UtcDateTime(TypeDecorator[datetime]):
         if value is None:
             return None
         if dialect.name == "sqlite":
-            return datetime.strptime(value, SQLITE_TIME_FORMAT).replace(tzinfo=UTC)
+            return datetime.fromisoformat(value).replace(tzinfo=UTC)
         return value.astimezone(UTC)  # type: ignore[no-any-return]
 
 
@@ -136,12 +136,19 @@ class UnitOfWork:
 
 
 class Database:
-    """The engine of one database and the two kinds of unit of work on it."""
+    """The engine of one database and the two kinds of unit of work on it.
+
+    `read` sees one snapshot on both databases; `write` sees what was committed before each of its
+    statements on PostgreSQL, so that a lock that was waited for shows the row as it is now.
+    """
 
     def __init__(self, url: str, *, pool_size: int = 40) -> None:
         self.url = make_url(url)
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
         self.engine = _create_engine(url, pool_size)
+        self._read_engine = self.engine.execution_options(
+            **({} if self.is_sqlite else {"isolation_level": "REPEATABLE READ"})
+        )
         self._write_engine = self.engine.execution_options(sqlite_begin="BEGIN IMMEDIATE")
         # SQLite has one writer at a time and lets the others poll with growing pauses; waiting
         # in line here is both fair and several times faster.
@@ -150,7 +157,7 @@ class Database:
     @contextmanager
     def read(self) -> Iterator[UnitOfWork]:
         """A consistent snapshot for reading; whatever was changed in it is rolled back."""
-        with Session(self.engine, expire_on_commit=False, autoflush=False) as session:
+        with Session(self._read_engine, expire_on_commit=False, autoflush=False) as session:
             yield UnitOfWork(session)
 
     @contextmanager
@@ -180,6 +187,7 @@ def _create_engine(url: str, pool_size: int) -> Engine:
         "max_overflow": 0,
         "pool_timeout": POOL_TIMEOUT_SECONDS,
         "json_serializer": serialize,
+        "hide_parameters": True,  # a traceback in the log would show users' text and hashes
     }
     if make_url(url).get_backend_name() != "sqlite":
         options["pool_pre_ping"] = True

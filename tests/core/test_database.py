@@ -123,6 +123,26 @@ class TestWrite:
         assert project_names(first) == ["a", "b"]
 
 
+class TestRead:
+    def test_it_is_one_snapshot_whatever_is_committed_meanwhile(self, database: Database) -> None:
+        add_project(database, "before")
+        with database.read() as unit:
+            names = select(Project.name)
+            first = unit.session.scalars(names).all()
+
+            add_project(database, "meanwhile")
+
+            assert unit.session.scalars(names).all() == first
+
+
+class TestErrors:
+    def test_their_text_leaves_out_the_parameters(self, database: Database) -> None:
+        with pytest.raises(IntegrityError) as refused, database.write() as unit:
+            unit.session.execute(insert(Project), [{**a_row(None), "id": "hunter2"}])
+
+        assert "[parameters: (" not in str(refused.value)
+
+
 class TestSqlite:
     def test_a_commit_survives_a_power_cut(self, sqlite_url: str) -> None:
         database = Database(sqlite_url)
