@@ -14,7 +14,7 @@ from typing import Self
 
 from sqlalchemy import or_, select, update
 from sqlalchemy.exc import SQLAlchemyError
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, load_only
 
 from app.core.database import Database, database_now
 from app.core.logging import get_logger
@@ -34,7 +34,20 @@ from app.settings import Timing
 
 log = get_logger(__name__)
 
-MAX_ROWS = 500
+MAX_WAITING = 500
+"""Waiting jobs that are looked at in one go; the running ones are no more than there are slots."""
+JUDGED = (
+    Job.state,
+    Job.attempt,
+    Job.queue,
+    Job.dispatch_seq,
+    Job.dispatched_at,
+    Job.not_before_at,
+    Job.lease_expires_at,
+    Job.timeout_seconds,
+    Job.ran_seconds,
+)
+"""Columns of a `JobRow`; specs are long, and thousands may wait."""
 
 
 @dataclass(frozen=True)
@@ -135,6 +148,8 @@ class Reconciler:
                 # Workers could not renew either: nobody is judged before each had a whole lease.
                 self._judges_from = time.monotonic() + self._timing.lease_seconds
                 log.warning("reconcile.failed", error=type(error).__name__)
+            except Exception:  # the thread's outermost loop: without it no lost job comes back
+                log.exception("reconcile.failed")
 
     def reconcile_once(self) -> None:
         """Look once, and do what is due."""
@@ -204,11 +219,12 @@ class Reconciler:
         )
         pause = timedelta(seconds=-self._timing.doorbell_retry_seconds)
         rang_long_ago = or_(Job.dispatched_at.is_(None), Job.dispatched_at < database_now(pause))
-        running = select(Job, since).where(Job.state == JobState.RUNNING)
-        waiting = select(Job, since).where(Job.state == JobState.QUEUED, rang_long_ago)
+        judged = select(Job, since).options(load_only(*JUDGED))
+        running = judged.where(Job.state == JobState.RUNNING)
+        waiting = judged.where(Job.state == JobState.QUEUED, rang_long_ago)
         found = [
-            *session.execute(running.limit(MAX_ROWS)),
-            *session.execute(waiting.order_by(Job.dispatched_at).limit(MAX_ROWS)),
+            *session.execute(running),
+            *session.execute(waiting.order_by(Job.dispatched_at).limit(MAX_WAITING)),
         ]
         return [_row(job, started_at) for job, started_at in found]
 

@@ -21,6 +21,7 @@ from app.jobs.states import EndReason, JobState, Request
 from app.jobs.tables import Epoch, Job
 from app.settings import Timing
 from tests.jobs.builders import Home, a_home, a_job, job_row
+from tests.waiting import eventually
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 SECOND = timedelta(seconds=1)
@@ -99,6 +100,18 @@ class Bells:
         return [self.rung.get() for _ in range(self.rung.qsize())]
 
 
+class BellsThatJamOnce(Bells):
+    """Fails at the first ring, with an error that nobody foresaw."""
+
+    has_jammed = False
+
+    def ring_slot(self, job_id: str, seq: int, worker_id: str) -> None:
+        if not self.has_jammed:
+            self.has_jammed = True
+            raise RuntimeError("jammed")
+        super().ring_slot(job_id, seq, worker_id)
+
+
 @pytest.fixture
 def home(database: Database) -> Home:
     return a_home(database)
@@ -111,7 +124,7 @@ def bells() -> Bells:
 
 @pytest.fixture
 def reconciler(database: Database, bells: Bells) -> Reconciler:
-    return Reconciler(database, bells, TIMING)  # type: ignore[arg-type] -- rings nowhere
+    return Reconciler(database, bells, TIMING)  # type: ignore[arg-type]  # rings nowhere
 
 
 def a_worker(database: Database, *, gpus: int = 0, slot: str = "cpu") -> str:
@@ -162,7 +175,7 @@ class TestExpiredLease:
     ) -> None:
         job_id = a_job(database, home)
         claimed(database, "wrk_dead", lease=PAST)
-        other = Reconciler(database, bells, TIMING)  # type: ignore[arg-type] -- rings nowhere
+        other = Reconciler(database, bells, TIMING)  # type: ignore[arg-type]  # rings nowhere
 
         for each in (reconciler, other):
             each._do(RequeueExpired(job_id, 1))
@@ -205,6 +218,20 @@ class TestOverdue:
 
         job = job_row(database, job_id)
         assert (job.state, job.request) == (JobState.RUNNING, Request.STOP)
+
+
+class TestLoop:
+    def test_a_fault_of_ours_ends_one_look_and_not_the_thread(
+        self, database: Database, home: Home
+    ) -> None:
+        job_id, worker_id = a_job(database, home), a_worker(database)
+        bells = BellsThatJamOnce()
+        timing = Timing(reconcile_seconds=0.01)
+
+        with Reconciler(database, bells, timing):  # type: ignore[arg-type]  # rings nowhere
+            eventually(lambda: not bells.rung.empty(), within=10)
+
+        assert bells.all()[0] == (job_id, worker_id)
 
 
 class TestBells:
