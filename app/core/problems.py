@@ -3,6 +3,7 @@
 No answer repeats what was sent, and none carries the text of an exception that is not ours.
 """
 
+import sqlite3
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -54,6 +55,12 @@ class DatabaseUnavailable(errors.Unavailable):
     """The database cannot be reached, or did not answer in time."""
 
     slug, title = "database-unavailable", "The database is out of reach"
+
+
+class DatabaseFull(errors.InsufficientStorage):
+    """The database has no room for what was to be written; reading goes on."""
+
+    slug, title = "database-full", "The database is full"
 
 
 class ProblemField(BaseModel):
@@ -136,7 +143,16 @@ def _answer_ours(_: Request, error: Exception) -> Response:
 
 def _answer_database(_: Request, error: Exception) -> Response:
     log.error("database.unavailable", error=type(error).__name__, cause=_driver_words(error))
+    if _is_full(error):
+        return problem_response(DatabaseFull("The database has no room for this; make some."))
     return problem_response(DatabaseUnavailable("The database is out of reach; try again shortly."))
+
+
+def _is_full(error: Exception) -> bool:
+    """SQLite tells by its error code, PostgreSQL by SQLSTATE 53100 (disk_full)."""
+    cause = error.orig if isinstance(error, DBAPIError) else None
+    codes = {getattr(cause, "sqlite_errorcode", None), getattr(cause, "sqlstate", None)}
+    return bool(codes & {sqlite3.SQLITE_FULL, "53100"})
 
 
 def _driver_words(error: Exception) -> str:

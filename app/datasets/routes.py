@@ -166,11 +166,11 @@ def read_report(
     return ReportView.of(listed)
 
 
-@router.delete("/{dataset_id}", status_code=204, responses=responses_for(404, 409))
-def delete(dataset_id: str, context: InContext, principal: Writer) -> None:
+@router.delete("/{reference}", status_code=204, responses=responses_for(404, 409, 507))
+def delete(reference: str, context: InContext, principal: Writer) -> None:
     """Delete a data set with all its versions, as long as no job was made with it."""
     with context.database.write() as unit:
-        delete_dataset(unit.session, principal.project_ids, dataset_id)
+        delete_dataset(unit.session, principal.project_ids, reference)
 
 
 def _check_announced_size(request: Request, limit: int) -> None:

@@ -101,7 +101,7 @@ class StatusAnswer:
 @router.post(
     "/jobs",
     status_code=201,
-    responses=responses_for(409, 413, 415)
+    responses=responses_for(409, 413, 415, 507)
     | {200: {"model": JobView, "description": "The job that the same key made before."}},
 )
 def submit(
@@ -169,7 +169,7 @@ async def read_job(
     return Response(status.body, media_type="application/json", headers=headers)
 
 
-@router.patch("/jobs/{job_id}", responses=responses_for(404, 412, 413, 415))
+@router.patch("/jobs/{job_id}", responses=responses_for(404, 412, 413, 415, 507))
 def change(
     job_id: str,
     body: JobChange,
@@ -198,7 +198,7 @@ def change(
 @router.post(
     "/jobs/{job_id}/cancel",
     status_code=202,
-    responses=responses_for(404, 409),
+    responses=responses_for(404, 409, 507),
 )
 def cancel(job_id: str, context: InContext, principal: Writer) -> JobView:
     """Cancel a job: a waiting one at once, a running one within two seconds."""

@@ -11,6 +11,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from app.core.context import Context, InContext
 from app.core.migrations import is_current
+from app.core.problems import RETRY_AFTER_SECONDS
 from app.version import VERSION
 
 router = APIRouter(tags=["operations"])
@@ -62,6 +63,7 @@ def readyz(context: InContext, response: Response) -> Ready:
     ready = all(verdict is Readiness.READY for verdict in checks.values())
     if not ready:
         response.status_code = 503
+        response.headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
     return Ready(status=_verdict(ready), checks=checks)
 
 
