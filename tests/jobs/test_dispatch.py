@@ -69,7 +69,7 @@ class TestDoorbell:
         broker.stop()
         doorbell.ring("job_2", 1, "default")
         doorbell.ring("job_3", 1, "default")
-        eventually(lambda: doorbell._bells.empty(), within=20)
+        eventually(doorbell._bells.empty, within=20)
 
         broker.start()
         doorbell.ring("job_4", 1, "default")
