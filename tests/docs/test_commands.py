@@ -1,0 +1,110 @@
+"""Every fenced block of README, CONTRIBUTING and docs/ is run, read, or marked with what it needs.
+
+Blocks that need a server are run by tests/e2e/test_readme.py.
+"""
+
+import json
+import re
+import shutil
+import subprocess
+import tomllib
+from collections import Counter
+from typing import Any, Final
+
+import pytest
+import typer
+from pydantic import TypeAdapter
+
+from app.cli import cli
+from app.core.problems import Problem
+from app.datasets.views import DatasetView
+from app.jobs.spec import JobSpec
+from app.jobs.views import ArtifactView, JobView, MetricsView
+from app.settings import Settings
+from tests.architecture.sources import ROOT
+from tests.docs.blocks import Block, blocks
+
+pytestmark = pytest.mark.unit
+
+NEEDS: Final = {"server": 8, "internet": 2, "servers": 2, "gpu": 1, "container engine": 1}
+"""How many blocks are not run here, by what they need."""
+
+SHOWN: Final[dict[str, Any]] = {
+    each.__name__: each
+    for each in (ArtifactView, DatasetView, JobSpec, JobView, MetricsView, Problem, Settings)
+}
+SHELL: Final = frozenset({"sh", "bash"})
+READERS: Final = {"json": json.loads, "toml": tomllib.loads}
+BASH: Final = shutil.which("bash") or "bash"
+MAKE: Final = shutil.which("make") or "make"
+ALL: Final = blocks()
+SCRIPTS: Final = [block for block in ALL if block.language in SHELL]
+COMMAND: Final = re.compile(r"(?:^|&& )(?:\.venv/bin/)?trainyard ([^#\n]+)", re.MULTILINE)
+TARGET: Final = re.compile(r"^make ([\w-]+)", re.MULTILINE)
+
+
+def bash_reads(script: str) -> bool:
+    done = subprocess.run([BASH, "-n"], input=script, text=True, capture_output=True, check=False)
+    return done.returncode == 0
+
+
+def unknown_parts(command: str) -> list[str]:
+    """Return the words of a `trainyard` command line that its parser does not know."""
+    words = command.split()
+    found: Any = typer.main.get_command(cli)
+    while (commands := getattr(found, "commands", None)) is not None:
+        name = words.pop(0)
+        if name not in commands:
+            return [name]
+        found = commands[name]
+    options = {option for parameter in found.params for option in parameter.opts}
+    return [word for word in words if word.startswith("--") and word not in options]
+
+
+class TestBlocks:
+    def test_those_that_need_more_than_this_machine_are_counted(self) -> None:
+        assert Counter(block.needs for block in ALL if block.needs) == NEEDS
+
+    @pytest.mark.parametrize("block", ALL, ids=str)
+    def test_each_has_a_language_that_is_checked(self, block: Block) -> None:
+        assert block.language in SHELL | READERS.keys() | {"mermaid"}
+
+    @pytest.mark.parametrize("block", SCRIPTS, ids=str)
+    def test_scripts_are_read_by_bash(self, block: Block) -> None:
+        assert bash_reads(block.text)
+
+    @pytest.mark.parametrize("block", [it for it in SCRIPTS if it.needs is None], ids=str)
+    def test_scripts_without_a_mark_call_make_alone(self, block: Block) -> None:
+        assert [line for line in block.text.splitlines() if not TARGET.match(line)] == []
+
+    @pytest.mark.parametrize("block", [it for it in ALL if it.language in READERS], ids=str)
+    def test_documents_say_what_they_show_and_are_that(self, block: Block) -> None:
+        shown = READERS[block.language](block.text)
+
+        assert block.shows in SHOWN
+        TypeAdapter(SHOWN[block.shows]).validate_python(shown, strict=False)
+
+
+class TestCommands:
+    @pytest.mark.parametrize(
+        "target", sorted({t for it in SCRIPTS for t in TARGET.findall(it.text)})
+    )
+    def test_make_knows_what_to_do(self, target: str) -> None:
+        done = subprocess.run(
+            [MAKE, "--dry-run", target], cwd=ROOT, capture_output=True, text=True, check=False
+        )
+
+        assert done.returncode == 0, done.stderr
+
+    @pytest.mark.parametrize(
+        "command", sorted({c.strip() for it in SCRIPTS for c in COMMAND.findall(it.text)})
+    )
+    def test_trainyard_knows_commands_and_options(self, command: str) -> None:
+        assert unknown_parts(command) == []
+
+    def test_an_unknown_command_or_option_is_seen(self) -> None:
+        assert unknown_parts("levitate") == ["levitate"]
+        assert unknown_parts("up --sideways") == ["--sideways"]
+
+    def test_a_broken_script_is_seen(self) -> None:
+        assert not bash_reads("if true; then")

@@ -1,0 +1,143 @@
+"""The README's first job and the API's examples, run as they stand against a real Trainyard."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+
+from tests.architecture.sources import ROOT
+from tests.docs.blocks import blocks
+from tests.e2e.yard import Yard, a_yard
+from worker.trainer.environment import trainer_environment
+
+pytestmark = pytest.mark.integration
+
+BASH: Final = shutil.which("bash") or "bash"
+SCRIPT_SECONDS: Final = 240
+START: Final = "make up"
+EPOCHS: Final = 2
+CHANGES: Final = {
+    "http://127.0.0.1:8080": "{url}",
+    "~/.trainyard/api-key": "{home}/api-key",
+    '"epochs": 40': f'"epochs": {EPOCHS}',
+}
+"""What a test must replace: where the server is, and how long it may train."""
+
+PREAMBLE: Final = """
+set -euo pipefail
+curl() { command curl --fail-with-body "$@"; }
+job_has_ended() {
+    curl -s -H "$AUTH" "$URL/v1/jobs/$JOB" | grep -qE '"state":"(succeeded|failed|cancelled)"'
+}
+"""
+WAIT: Final = "until job_has_ended; do read -rt 1 <> <(:) || :; done"
+RESULT: Final = 'printf "\\n%s %s\\n" "$DATASET" "$JOB"'
+
+
+@dataclass(frozen=True)
+class FirstJob:
+    """What the README's reader has in the end: a data set, a job, and a folder of files."""
+
+    yard: Yard
+    dataset: str
+    job: str
+    folder: Path
+
+    def status(self) -> dict[str, Any]:
+        return self.yard.job(self.job)
+
+
+def script_of(document: str) -> list[str]:
+    """The blocks of a document that need a server, but for the one that starts it."""
+    needing = [it.text for it in blocks() if it.document == document and it.needs == "server"]
+    return [text for text in needing if not text.startswith(START)]
+
+
+def changed(script: str, yard: Yard) -> str:
+    """Return the script with what must be another in a test; each change applies once."""
+    for old, new in CHANGES.items():
+        assert script.count(old) == 1, f"the README says {old!r} no more"
+        script = script.replace(old, new.format(url=str(yard.client.base_url), home=yard.home))
+    return script
+
+
+@pytest.fixture(scope="module")
+def first_job(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FirstJob]:
+    folder = tmp_path_factory.mktemp("readme")
+    for name in (".venv", "examples"):
+        (folder / name).symlink_to(ROOT / name)
+    with a_yard(folder / "home") as yard:
+        upload_to_logs, download = script_of("README.md")
+        readme = changed(upload_to_logs, yard)
+        more = [*script_of("docs/api.md"), *script_of("docs/operations.md")]
+        done = subprocess.run(
+            [BASH, "-c", "\n".join([PREAMBLE, readme, WAIT, download, *more, RESULT])],
+            cwd=folder,
+            env={**os.environ, "TRAINYARD_HOME": str(yard.home)},
+            capture_output=True,
+            text=True,
+            timeout=SCRIPT_SECONDS,
+            check=False,
+        )
+        assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]
+        dataset, job = done.stdout.split()[-2:]
+        yield FirstJob(yard, dataset, job, folder)
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="the README's reader has curl")
+class TestReadme:
+    def test_the_block_that_starts_the_server_does_so_with_make(self) -> None:
+        texts = [it.text for it in blocks() if it.needs == "server" and START in it.text]
+
+        assert [re.sub(r"\s*#.*", "", text).strip() for text in texts] == [START]
+
+    def test_the_first_job_succeeds(self, first_job: FirstJob) -> None:
+        status = first_job.status()
+
+        assert status["state"] == "succeeded", first_job.yard.log(first_job.job)
+        assert first_job.yard.get(f"/v1/jobs/{first_job.job}/metrics")["epochs"] == [1, EPOCHS]
+
+    def test_the_data_set_is_what_the_readme_says(self, first_job: FirstJob) -> None:
+        dataset = first_job.yard.get(f"/v1/datasets/{first_job.dataset}")
+
+        assert dataset["images"] == {"train": 60, "val": 20}
+        assert len(dataset["classes"]) == 3
+
+    def test_the_downloaded_weights_are_the_jobs_and_load(self, first_job: FirstJob) -> None:
+        best = first_job.folder / "best.pt"
+
+        listed = first_job.yard.get(f"/v1/jobs/{first_job.job}/artifacts")["data"]
+        names = subprocess.run(
+            [sys.executable, "-c", LOAD, best],
+            cwd=first_job.folder,
+            env=trainer_environment(first_job.folder, gpu=None, base=os.environ),
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+
+        assert best.stat().st_size == next(
+            it["size_bytes"] for it in listed if it["name"] == "best.pt"
+        )
+        assert json.loads(names.stdout.splitlines()[-1]) == ["circle", "square", "triangle"]
+
+    def test_the_examples_of_the_api_changed_the_job(self, first_job: FirstJob) -> None:
+        status = first_job.status()
+
+        assert (status["tags"], status["revision"]) == ({"line": "4"}, 2)
+        assert (first_job.folder / "part").stat().st_size == 100
+
+
+LOAD: Final = """
+import json, sys
+from ultralytics import YOLO
+print(json.dumps(list(YOLO(sys.argv[1]).names.values())))
+"""
