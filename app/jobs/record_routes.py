@@ -40,15 +40,23 @@ Keys = Annotated[
     list[Annotated[str, Query(max_length=100)]] | None,
     Query(max_length=200, description="Series to answer with; repeat it. Default: all."),
 ]
-BYTES_SCHEMA = {"schema": {"type": "string", "format": "binary"}}
-ANY_BYTES: dict[int | str, dict[str, Any]] = {
-    200: {"content": {"application/octet-stream": BYTES_SCHEMA}},
-    206: {"description": "The asked range."},
-    304: {"description": "The copy that the caller has is the same."},
-    **responses_for(410, 416),
-}
 TAIL_BYTES_PER_LINE = 512
 LOG_NAME = "train.log"
+
+
+def _download_answers(media_type: str) -> dict[int | str, dict[str, Any]]:
+    """The OpenAPI entries of a route that answers with bytes, whole or in part."""
+    content = {media_type: {"schema": {"type": "string", "format": "binary"}}}
+    return {
+        200: {"description": "Everything.", "content": content},
+        206: {"description": "The asked range.", "content": content},
+        304: {"description": "The copy that the caller has is the same."},
+        **responses_for(410, 416),
+    }
+
+
+FILE_ANSWERS = _download_answers("application/octet-stream")
+LOG_ANSWERS = _download_answers("text/plain")
 
 
 @router.get(
@@ -62,7 +70,7 @@ def read_metrics(
     principal: Reader,
     keys: Keys = None,
     since: Annotated[int, Query(ge=0, le=10**9, description="Epochs after this one.")] = 0,
-    accept: Annotated[str, Header()] = "application/json",
+    accept: Annotated[str, Header(include_in_schema=False)] = "application/json",
 ) -> Any:  # noqa: ANN401 -- JSON or CSV
     """Read the metrics of every finished epoch, as columns; `Accept: text/csv` gives a table."""
     with context.database.read() as unit:
@@ -119,8 +127,8 @@ def list_artifacts(job_id: str, context: InContext, principal: Reader) -> Page[A
     return Page(data=[ArtifactView.of(row) for row in rows], next=None, has_more=False)
 
 
-@router.head("/artifacts/{name}", responses=ANY_BYTES)
-@router.get("/artifacts/{name}", responses=ANY_BYTES)
+@router.head("/artifacts/{name}", response_class=Response, responses=FILE_ANSWERS)
+@router.get("/artifacts/{name}", response_class=Response, responses=FILE_ANSWERS)
 def download_artifact(
     job_id: str, name: str, request: Request, context: InContext, principal: ArtifactReader
 ) -> Response:
@@ -133,7 +141,7 @@ def download_artifact(
     return download_response(request, _stored(context, artifact))
 
 
-@router.get("/logs", responses=ANY_BYTES)
+@router.get("/logs", response_class=Response, responses=LOG_ANSWERS)
 def read_log(
     job_id: str,
     request: Request,

@@ -1,0 +1,20 @@
+"""The OpenAPI document on standard output, as pinned in docs/schema/openapi.json.
+
+Regenerate it with `python -m app.openapi > docs/schema/openapi.json`.
+"""
+
+import json
+import sys
+
+from app.main import create_app
+from app.settings import Settings
+
+
+def openapi_document() -> str:
+    """Return the document as text that compares line by line; nothing is opened or started."""
+    document = create_app(Settings()).openapi()
+    return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
+
+
+if __name__ == "__main__":
+    sys.stdout.write(openapi_document())

@@ -1,0 +1,68 @@
+"""The OpenAPI document is what it was, and the server does what it says and nothing else."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import httpx2
+import pytest
+
+from app.core.database import Database
+from app.openapi import openapi_document
+from tests.api.conftest import a_ready_dataset
+from tests.api.server_process import a_server
+from tests.architecture.sources import ROOT
+
+pytestmark = pytest.mark.integration
+
+PINNED = ROOT / "docs" / "schema" / "openapi.json"
+SCHEMATHESIS = Path(sys.executable).with_name("st")
+CONFIGURATION = Path(__file__).with_name("schemathesis.toml")
+SECONDS = 120
+
+
+class TestDocument:
+    def test_it_is_the_pinned_one(self) -> None:
+        """On purpose? Then `python -m app.openapi > docs/schema/openapi.json`."""
+        assert openapi_document() == PINNED.read_text(), self.test_it_is_the_pinned_one.__doc__
+
+
+class TestConformance:
+    def test_requests_made_from_the_document_get_documented_answers(
+        self, postgres_url: str, tmp_path: Path
+    ) -> None:
+        home = tmp_path / "home"
+        with a_server(home, postgres_url) as base:
+            key = (home / "api-key").read_text().strip()
+            dataset, job = existing_ids(base, key, postgres_url)
+            names = {
+                "PYTHONPATH": str(ROOT),
+                "TRAINYARD_TEST_KEY": key,
+                "TRAINYARD_TEST_JOB": job,
+                "TRAINYARD_TEST_DATASET": dataset,
+            }
+
+            said = subprocess.run(
+                [SCHEMATHESIS, "--config-file", CONFIGURATION, "run", f"{base}/openapi.json"],
+                cwd=tmp_path,
+                env={**os.environ, **names},
+                capture_output=True,
+                text=True,
+                timeout=SECONDS,
+                check=False,
+            )
+
+        assert said.returncode == 0, said.stdout[-20_000:] + said.stderr
+        assert "Tested: 24" in said.stdout
+
+
+def existing_ids(base: str, key: str, database_url: str) -> tuple[str, str]:
+    """Make a data set and a job, so that not every request ends with 404."""
+    database = Database(database_url)
+    dataset = a_ready_dataset(database).dataset_id
+    database.dispose()
+    spec = {"dataset": dataset, "model": "yolo26n.yaml"}
+    headers = {"Authorization": f"Bearer {key}"}
+    job = httpx2.post(f"{base}/v1/jobs", json=spec, headers=headers, timeout=30).json()
+    return dataset, job["id"]
