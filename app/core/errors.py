@@ -25,7 +25,10 @@ class FieldError:
 
 
 class TrainyardError(Exception):
-    """Base of every error that is answered to a caller; `detail` is one sentence for a person."""
+    """The server failed in a way that nobody foresaw; its log has the rest under the request id.
+
+    Base of every error that is answered to a caller; `detail` is one sentence for a person.
+    """
 
     slug: ClassVar[str] = "internal"
     title: ClassVar[str] = "Internal error"

@@ -1,6 +1,6 @@
 """How a request about jobs can be refused."""
 
-from app.core.errors import BadRequest, Conflict, FieldError, Invalid, NotFound, PreconditionFailed
+from app.core.errors import Conflict, FieldError, Invalid, NotFound, PreconditionFailed
 from app.jobs.states import JobEvent, JobFacts, allowed_events
 
 
@@ -63,9 +63,3 @@ class StaleRevision(PreconditionFailed):
             f'The job is at revision {revision}; read it again and send If-Match: "{revision}".',
             extra={"revision": revision},
         )
-
-
-class BadLogRange(BadRequest):
-    """The asked part of a log makes no sense."""
-
-    slug, title = "bad-log-range", "Unreadable log range"

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from tests.architecture.sources import ROOT
-from tests.docs import job_blocks, service_blocks
+from tests.docs import job_blocks, problem_blocks, service_blocks
 
 DOCS: Final = ROOT / "docs"
 BLOCK: Final = re.compile(
@@ -26,6 +26,7 @@ BLOCKS: Final[dict[str, Callable[[], str]]] = {
     "train-fields": job_blocks.train_fields,
     "refused-arguments": job_blocks.refused_arguments,
     "architectures": job_blocks.architectures,
+    "problems": problem_blocks.problems,
     "routes": service_blocks.routes,
     "settings": service_blocks.settings,
     "finding-codes": service_blocks.finding_codes,
