@@ -1,13 +1,14 @@
 """What every request handler may reach: one value, made at start and kept on the application."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated
 
 from fastapi import Depends, Request
 
 from app.core.database import Database
 from app.core.pages import CursorSeal
+from app.core.shared_reads import SharedReads
 from app.core.storage import ArtifactStore
 from app.settings import Settings
 
@@ -22,6 +23,7 @@ class Context:
     cursors: CursorSeal
     ring: Callable[[str, int, str], None]
     wake_verifier: Callable[[], None]
+    shared_reads: SharedReads = field(default_factory=SharedReads)
 
 
 async def get_context(request: Request) -> Context:

@@ -3,10 +3,11 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import cache
 from typing import Any
 
 from pydantic import JsonValue
-from sqlalchemy import insert, select, update
+from sqlalchemy import Select, insert, select, update
 from sqlalchemy.orm import Session
 
 from app.core.database import database_now
@@ -88,9 +89,13 @@ def all_workers(session: Session) -> Sequence[Worker]:
 
 def live_workers(session: Session, *, silent: timedelta) -> Sequence[Worker]:
     """Return the slots whose process has not stopped and was heard of within `silent`."""
-    statement = (
+    return session.scalars(_live_workers(silent)).all()
+
+
+@cache  # every status of a waiting job asks this, and building it takes longer than running it
+def _live_workers(silent: timedelta) -> Select[Worker]:
+    return (
         select(Worker)
         .where(Worker.stopped_at.is_(None), Worker.heartbeat_at > database_now(-silent))
         .order_by(Worker.id)
     )
-    return session.scalars(statement).all()

@@ -145,7 +145,7 @@ def listed_job(session: Session, project_ids: Collection[str], job_id: str) -> L
     row = session.execute(_STATUS, asked).first()
     if row is None:
         return None
-    tags = {key: value for key, value in session.execute(_TAGS, {"job_id": job_id})}
+    tags = dict(session.execute(_TAGS, {"job_id": job_id}).tuples().all())
     return ListedJob(row.Job, row.JobProgress, tags)
 
 

@@ -1,0 +1,100 @@
+"""Reads that callers share, and how new their answers are."""
+
+import asyncio
+import threading
+from collections.abc import Callable
+from itertools import count
+
+import pytest
+
+from app.core.shared_reads import SharedReads
+
+pytestmark = pytest.mark.unit
+
+
+class HeldRead:
+    """A read that numbers its answers and waits for a sign before each."""
+
+    def __init__(self) -> None:
+        self.began = count(1)
+        self.may_end = threading.Semaphore(0)
+
+    def __call__(self) -> int:
+        number = next(self.began)
+        assert self.may_end.acquire(timeout=10)
+        return number
+
+
+async def asking(
+    reads: SharedReads, read: Callable[[], int], callers: int
+) -> list[asyncio.Task[int]]:
+    """Let callers ask, and return once each of them waits for its answer."""
+    tasks = [asyncio.create_task(reads.answer("job", read)) for _ in range(callers)]
+    for _ in range(5):
+        await asyncio.sleep(0)
+    return tasks
+
+
+class TestSharedReads:
+    def test_who_asks_during_a_read_shares_the_next_one(self) -> None:
+        async def scene() -> list[int]:
+            reads, read = SharedReads(), HeldRead()
+            first = await asking(reads, read, callers=1)
+            later = await asking(reads, read, callers=5)
+            read.may_end.release(2)
+            return list(await asyncio.gather(*first, *later))
+
+        answers = asyncio.run(scene())
+
+        assert answers == [1, 2, 2, 2, 2, 2]
+
+    def test_who_asks_after_the_answer_gets_a_new_one(self) -> None:
+        async def scene() -> list[int]:
+            reads, read = SharedReads(), HeldRead()
+            read.may_end.release(2)
+            return [await reads.answer("job", read), await reads.answer("job", read)]
+
+        answers = asyncio.run(scene())
+
+        assert answers == [1, 2]
+
+    def test_different_questions_do_not_wait_for_each_other(self) -> None:
+        async def scene() -> int:
+            reads, held = SharedReads(), HeldRead()
+            waiting = await asking(reads, held, callers=1)
+            answer = await asyncio.wait_for(reads.answer("other", lambda: 7), timeout=5)
+            held.may_end.release()
+            await asyncio.gather(*waiting)
+            return answer
+
+        answer = asyncio.run(scene())
+
+        assert answer == 7
+
+    def test_a_failure_reaches_everyone_who_shared_it_and_nobody_else(self) -> None:
+        def fail() -> int:
+            raise LookupError
+
+        async def scene() -> tuple[list[BaseException | int], int]:
+            reads = SharedReads()
+            failed = await asyncio.gather(
+                *(reads.answer("job", fail) for _ in range(3)), return_exceptions=True
+            )
+            return list(failed), await reads.answer("job", lambda: 1)
+
+        failed, after = asyncio.run(scene())
+
+        assert [type(each) for each in failed] == [LookupError] * 3
+        assert after == 1
+
+    def test_a_caller_that_leaves_takes_the_answer_from_nobody(self) -> None:
+        async def scene() -> list[int]:
+            reads, read = SharedReads(), HeldRead()
+            leaving, *staying = await asking(reads, read, callers=3)
+            leaving.cancel()
+            read.may_end.release()
+            return list(await asyncio.gather(*staying))
+
+        answers = asyncio.run(scene())
+
+        assert answers == [1, 1]
