@@ -5,8 +5,12 @@ import socket
 from collections.abc import Iterator
 
 import pytest
+from PIL import Image
 
 pytest_plugins = ["tests.databases"]
+
+PILLOWS_OPEN = Image.open
+"""Importing Ultralytics replaces it in this process (8.4.190, utils/patches.py:83)."""
 
 LOOPBACK_NAMES = {"localhost", "", None}
 
@@ -17,6 +21,11 @@ def _sockets_only_to_loopback() -> Iterator[None]:
         _guard(patch, "connect")
         _guard(patch, "connect_ex")
         yield
+
+
+@pytest.fixture(autouse=True)
+def _pillow_as_the_server_has_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Image, "open", PILLOWS_OPEN)
 
 
 def _guard(patch: pytest.MonkeyPatch, name: str) -> None:
