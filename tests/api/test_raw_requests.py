@@ -1,10 +1,8 @@
 """Bytes on a socket that no HTTP library would send, against a real server process."""
 
-import json
 import re
 import socket
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -12,91 +10,16 @@ import pytest
 
 from app.core.database import Database
 from app.main import ROUTERS
+from tests.api.raw_client import SECONDS, Server, read_answer
 from tests.api.refusals import CANARY, rows_by_table
 from tests.api.server_process import a_server
 
 pytestmark = pytest.mark.integration
 
-SECONDS = 20
 MIB = 1024 * 1024
 CHUNK = b"10000\r\n" + b" " * 0x10000 + b"\r\n"
 PARAMETER = re.compile(r"\{\w+\}")
 JOB_ID = "job_" + "0" * 26
-
-
-@dataclass(frozen=True)
-class Answer:
-    """What came back, and whether the server ended the connection after it."""
-
-    status: int
-    headers: Mapping[str, str]
-    body: bytes
-    closed: bool
-
-    @property
-    def slug(self) -> str:
-        """The problem's slug; the media type is that of problems."""
-        assert self.headers["content-type"] == "application/problem+json"
-        assert self.headers["x-request-id"] == json.loads(self.body)["request_id"]
-        slug: str = json.loads(self.body)["type"].removeprefix("urn:trainyard:problem:")
-        return slug
-
-
-@dataclass(frozen=True)
-class Server:
-    """Where the server listens, its first key, and its database."""
-
-    host: str
-    port: int
-    key: str
-    database: Database
-
-    def head(self, first: str, *lines: str, host: str | None = None) -> bytes:
-        """A request's head with a good Host and key; `lines` are further headers."""
-        named = host if host is not None else f"{self.host}:{self.port}"
-        start = [f"{first} HTTP/1.1", f"Host: {named}", f"Authorization: Bearer {self.key}"]
-        return "\r\n".join([*start, *lines, "", ""]).encode("latin-1")
-
-    def send(self, content: bytes, *, then_leave: bool = True) -> Answer:
-        """Send bytes, say (but for `then_leave`) that no more come, and read the first answer."""
-        with socket.create_connection((self.host, self.port), timeout=SECONDS) as connection:
-            try:
-                connection.sendall(content)
-                if then_leave:
-                    connection.shutdown(socket.SHUT_WR)
-            except OSError:
-                pass  # the server has answered and left already
-            return read_answer(connection, has_body=not content.startswith(b"HEAD "))
-
-    def is_alive(self) -> bool:
-        return self.send(self.head("GET /livez"), then_leave=False).status == 200
-
-
-def read_answer(connection: socket.socket, *, has_body: bool = True) -> Answer:
-    received = b""
-    while b"\r\n\r\n" not in received:
-        piece = connection.recv(65536)
-        assert piece, f"the connection ended without an answer: {received!r}"
-        received += piece
-    head, _, body = received.partition(b"\r\n\r\n")
-    first, *lines = head.decode("latin-1").split("\r\n")
-    headers = {}
-    for line in lines:
-        name, _, value = line.partition(": ")
-        headers[name.lower()] = value
-    length = int(headers.get("content-length", "0")) if has_body else 0
-    while len(body) < length and (piece := connection.recv(65536)):
-        body += piece
-    return Answer(int(first.split()[1]), headers, body, closed=is_closed(connection, headers))
-
-
-def is_closed(connection: socket.socket, headers: Mapping[str, str]) -> bool:
-    if headers.get("connection") != "close":
-        return False
-    try:
-        return connection.recv(1) == b""
-    except ConnectionResetError:
-        return True
 
 
 @pytest.fixture(scope="module")
