@@ -6,7 +6,6 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -15,7 +14,7 @@ import pytest
 
 from tests.architecture.sources import ROOT
 from tests.docs.blocks import blocks
-from tests.e2e.yard import Yard, a_yard
+from tests.e2e.yard import Yard
 from worker.trainer.environment import trainer_environment
 
 pytestmark = pytest.mark.integration
@@ -70,26 +69,25 @@ def changed(script: str, yard: Yard) -> str:
 
 
 @pytest.fixture(scope="module")
-def first_job(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FirstJob]:
+def first_job(yard: Yard, tmp_path_factory: pytest.TempPathFactory) -> FirstJob:
     folder = tmp_path_factory.mktemp("readme")
     for name in (".venv", "examples"):
         (folder / name).symlink_to(ROOT / name)
-    with a_yard(folder / "home") as yard:
-        upload_to_logs, download = script_of("README.md")
-        readme = changed(upload_to_logs, yard)
-        more = [*script_of("docs/api.md"), *script_of("docs/operations.md")]
-        done = subprocess.run(
-            [BASH, "-c", "\n".join([PREAMBLE, readme, WAIT, download, *more, RESULT])],
-            cwd=folder,
-            env={**os.environ, "TRAINYARD_HOME": str(yard.home)},
-            capture_output=True,
-            text=True,
-            timeout=SCRIPT_SECONDS,
-            check=False,
-        )
-        assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]
-        dataset, job = done.stdout.split()[-2:]
-        yield FirstJob(yard, dataset, job, folder)
+    upload_to_logs, download = script_of("README.md")
+    readme = changed(upload_to_logs, yard)
+    more = [*script_of("docs/api.md"), *script_of("docs/operations.md")]
+    done = subprocess.run(
+        [BASH, "-c", "\n".join([PREAMBLE, readme, WAIT, download, *more, RESULT])],
+        cwd=folder,
+        env={**os.environ, "TRAINYARD_HOME": str(yard.home)},
+        capture_output=True,
+        text=True,
+        timeout=SCRIPT_SECONDS,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]
+    dataset, job = done.stdout.split()[-2:]
+    return FirstJob(yard, dataset, job, folder)
 
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="the README's reader has curl")
