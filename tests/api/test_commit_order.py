@@ -72,7 +72,7 @@ CALLS: dict[tuple[str, str], Callable[[Context, Home, Path], Call]] = {
         "application/zip",
         "name=new",
     ),
-    ("DELETE", "/v1/datasets/{dataset_id}"): lambda context, home, _p: Call(
+    ("DELETE", "/v1/datasets/{reference}"): lambda context, home, _p: Call(
         "DELETE", f"/v1/datasets/{unused_dataset(context, home)}"
     ),
 }
