@@ -41,23 +41,19 @@ def generated(text: str) -> str:
     Raises:
         KeyError: it has a part that nothing generates.
     """
-    return BLOCK.sub(lambda found: _filled(found, BLOCKS.get(found["name"])), text)
-
-
-def _filled(found: re.Match[str], make: Callable[[], str] | None) -> str:
-    if make is None:  # another generator's
-        return found[0]
-    return f"{found['begin']}{make()}\n{found['end']}"
+    return BLOCK.sub(
+        lambda found: f"{found['begin']}{BLOCKS[found['name']]()}\n{found['end']}", text
+    )
 
 
 def documents() -> list[Path]:
-    """Every document that has generated parts of ours."""
+    """Every document that has generated parts."""
     return [path for path in sorted(DOCS.glob("*.md")) if parts_of(path.read_text())]
 
 
 def parts_of(text: str) -> set[str]:
-    """Return the names of the parts of a document that are generated here."""
-    return {found["name"] for found in BLOCK.finditer(text)} & BLOCKS.keys()
+    """Return the names of the generated parts of a document."""
+    return {found["name"] for found in BLOCK.finditer(text)}
 
 
 def main() -> None:
