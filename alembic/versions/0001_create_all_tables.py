@@ -294,7 +294,10 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_jobs")),
     )
-    op.create_index(op.f("ix_jobs_dataset_id"), "jobs", ["dataset_id"], unique=False)
+    op.create_index("ix_jobs_dataset_id_id", "jobs", ["dataset_id", "id"], unique=False)
+    op.create_index(
+        op.f("ix_jobs_dataset_version_id"), "jobs", ["dataset_version_id"], unique=False
+    )
     op.create_index(
         "ix_jobs_project_id_ended_at_id", "jobs", ["project_id", "ended_at", "id"], unique=False
     )
@@ -535,7 +538,8 @@ def downgrade() -> None:
     op.drop_index("ix_jobs_project_id_name_id", table_name="jobs")
     op.drop_index("ix_jobs_project_id_id", table_name="jobs")
     op.drop_index("ix_jobs_project_id_ended_at_id", table_name="jobs")
-    op.drop_index(op.f("ix_jobs_dataset_id"), table_name="jobs")
+    op.drop_index(op.f("ix_jobs_dataset_version_id"), table_name="jobs")
+    op.drop_index("ix_jobs_dataset_id_id", table_name="jobs")
     op.drop_table("jobs")
     op.drop_index(op.f("ix_dataset_versions_state"), table_name="dataset_versions")
     op.drop_table("dataset_versions")

@@ -44,7 +44,14 @@ NAMING_CONVENTION = {
 SQLITE_TIME_FORMAT = "%Y-%m-%d %H:%M:%S.%f"
 SQLITE_BUSY_SECONDS = 10.0
 POOL_TIMEOUT_SECONDS = 5.0
-CONNECT_TIMEOUT_SECONDS = 5
+DEAD_PEER_OPTIONS = {
+    "connect_timeout": 5,
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 25_000,
+}
+"""libpq's: a PostgreSQL behind a network that swallows everything is given up in 25 seconds."""
 
 
 class Base(DeclarativeBase):
@@ -191,7 +198,7 @@ def _create_engine(url: str, pool_size: int) -> Engine:
     }
     if make_url(url).get_backend_name() != "sqlite":
         options["pool_pre_ping"] = True
-        options["connect_args"] = {"connect_timeout": CONNECT_TIMEOUT_SECONDS}
+        options["connect_args"] = DEAD_PEER_OPTIONS
         return create_engine(url, **options)
     options["connect_args"] = {"timeout": SQLITE_BUSY_SECONDS, "check_same_thread": False}
     engine = create_engine(url, **options)

@@ -53,7 +53,7 @@ class ArtifactStore:
 
     def __init__(self, store: ObjectStore, *, local_root: Path | None) -> None:
         self._store = store
-        self._local_root = local_root
+        self.local_root = local_root
 
     @classmethod
     def from_settings(cls, settings: Settings) -> Self:
@@ -145,11 +145,11 @@ class ArtifactStore:
 
     def _sync(self, sha256: str) -> None:
         # obstore's local store renames into place without fsync and leaves files at 0644.
-        if self._local_root is None:
+        if self.local_root is None:
             return
-        path = self._local_root / _key(sha256)
+        path = self.local_root / _key(sha256)
         path.chmod(PRIVATE_FILE)
-        for each in (path, path.parent, path.parent.parent, self._local_root):
+        for each in (path, path.parent, path.parent.parent, self.local_root):
             _fsync(each)
 
 

@@ -196,16 +196,6 @@ def queue_counts(
     return [(queue, state, count) for queue, state, count in session.execute(statement)]
 
 
-def running_on(
-    session: Session, project_ids: Collection[str], worker_ids: Collection[str]
-) -> dict[str, str]:
-    """Return the visible running job of each worker, by worker id."""
-    statement = select(Job.worker_id, Job.id).where(
-        *_visible(project_ids), Job.state == JobState.RUNNING, Job.worker_id.in_(worker_ids)
-    )
-    return {worker: job for worker, job in session.execute(statement) if worker is not None}
-
-
 def edit_job(
     session: Session, job: Job, values: Mapping[str, Any], tags: Mapping[str, str] | None
 ) -> None:

@@ -35,6 +35,7 @@ class Job(Base):
         Index("ix_jobs_project_id_state_id", "project_id", "state", "id"),
         Index("ix_jobs_project_id_name_id", "project_id", "name", "id"),
         Index("ix_jobs_project_id_ended_at_id", "project_id", "ended_at", "id"),
+        Index("ix_jobs_dataset_id_id", "dataset_id", "id"),
         Index(
             "ix_jobs_waiting",
             "queue",
@@ -75,8 +76,8 @@ class Job(Base):
     dispatched_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     last_seq: Mapped[int] = mapped_column(doc="seq of the newest event")
     revision: Mapped[int] = mapped_column(doc="rises with user edits; what If-Match compares")
-    dataset_id: Mapped[str] = mapped_column(ForeignKey("datasets.id"), index=True)
-    dataset_version_id: Mapped[str] = mapped_column(ForeignKey("dataset_versions.id"))
+    dataset_id: Mapped[str] = mapped_column(ForeignKey("datasets.id"))
+    dataset_version_id: Mapped[str] = mapped_column(ForeignKey("dataset_versions.id"), index=True)
     model: Mapped[str] = mapped_column(String(200), doc="as given in the spec")
     model_sha256: Mapped[str | None] = mapped_column(String(64), doc="weights to start from, hex")
     task: Mapped[str] = mapped_column(String(20))

@@ -87,5 +87,9 @@ def _database_answers(context: Context) -> bool:
 
 
 def _store_is_writable(context: Context) -> bool:
-    home = context.settings.home
-    return os.access(home, os.W_OK) and shutil.disk_usage(home).free > MIN_FREE_BYTES
+    """Whether home and a local store have room; a remote store answers for itself when used."""
+    folders = {context.settings.home, context.store.local_root or context.settings.home}
+    return all(
+        os.access(folder, os.W_OK) and shutil.disk_usage(folder).free > MIN_FREE_BYTES
+        for folder in folders
+    )
