@@ -38,9 +38,22 @@ class Shape:
 
 
 def draw_dataset(
-    root: Path, task: Task, *, classes: Sequence[str] = CLASSES, seed: int = 0
+    root: Path,
+    task: Task,
+    *,
+    classes: Sequence[str] = CLASSES,
+    oks_sigmas: float | None = None,
+    seed: int = 0,
 ) -> Path:
-    """Write a data set for the task below `root` and return its folder."""
+    """Write a data set for the task below `root` and return its folder.
+
+    Args:
+        root: where the folder is made.
+        task: what the labels are for.
+        classes: names; a shape's class is its kind modulo their number.
+        oks_sigmas: how exact each key point must be (pose); None leaves it to Ultralytics.
+        seed: of what is drawn where.
+    """
     random = np.random.default_rng(seed)
     folder = root / f"drawn-{task}"
     for split, count in (("train", TRAIN_IMAGES), ("val", VAL_IMAGES)):
@@ -49,7 +62,7 @@ def draw_dataset(
             image = _image_of(random, shapes)
             _write(folder, task, _Sample(split, number, image, shapes, classes))
     if task != "classify":
-        _write_yaml(folder, task, classes)
+        _write_yaml(folder, task, classes, oks_sigmas)
     return folder
 
 
@@ -150,7 +163,7 @@ def _saved(image: Image.Image, file: Path) -> None:
     image.save(file)
 
 
-def _write_yaml(folder: Path, task: Task, classes: Sequence[str]) -> None:
+def _write_yaml(folder: Path, task: Task, classes: Sequence[str], oks_sigmas: float | None) -> None:
     content: dict[str, object] = {
         "train": "images/train",
         "val": "images/val",
@@ -158,6 +171,8 @@ def _write_yaml(folder: Path, task: Task, classes: Sequence[str]) -> None:
     }
     if task == "pose":
         content |= {"kpt_shape": [4, 3], "flip_idx": [1, 0, 3, 2]}
+    if oks_sigmas is not None:
+        content["kpt_oks_sigmas"] = [oks_sigmas] * 4
     if task == "semantic":
         content["masks_dir"] = "masks"
     if task == "depth":

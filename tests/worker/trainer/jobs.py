@@ -78,6 +78,7 @@ class TrainerProcess:
     directory: Path
     events: list[TrainerEvent] = field(default_factory=list)
     reader: threading.Thread | None = None
+    reading: bool = True
 
     def of(self, kind: str) -> list[Any]:
         return [event for event in list(self.events) if event.type == kind]
@@ -87,6 +88,10 @@ class TrainerProcess:
         assert self.reader is not None
         self.reader.join(within)
         return code
+
+    def stop_reading(self) -> None:
+        """Close our end of the pipe with the next event that comes."""
+        self.reading = False
 
     @property
     def log(self) -> str:
@@ -111,7 +116,7 @@ def start(job: JobFile, directory: Path, **environment: str) -> TrainerProcess:
         )
     os.close(writing)
     running = TrainerProcess(process, directory)
-    running.reader = threading.Thread(target=_read, args=(reading, running.events), daemon=True)
+    running.reader = threading.Thread(target=_read, args=(reading, running), daemon=True)
     running.reader.start()
     return running
 
@@ -123,6 +128,9 @@ def run(job: JobFile, directory: Path, **environment: str) -> TrainerProcess:
     return running
 
 
-def _read(fd: int, events: list[TrainerEvent]) -> None:
+def _read(fd: int, running: TrainerProcess) -> None:
     with os.fdopen(fd, "rb") as pipe:
-        events.extend(map(parse_event, pipe))
+        for line in pipe:
+            running.events.append(parse_event(line))
+            if not running.reading:
+                return

@@ -1,9 +1,10 @@
-"""The same training without Trainyard, in a fresh process: what a careful person would write."""
+"""The same training without Trainyard, in its own process: what a careful person would write."""
 
 import json
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from app.jobs.spec import Task
@@ -24,23 +25,21 @@ _PROGRAM = """
 import json, operator, sys
 from ultralytics.models import yolo
 
-name, arguments = sys.argv[1:]
-operator.attrgetter(name)(yolo)(overrides=json.loads(arguments)).train()
+for name, arguments in json.loads(sys.argv[1]):
+    operator.attrgetter(name)(yolo)(overrides=arguments).train()
 """
 
 
-def train_plainly(job: JobFile, directory: Path, **changes: object) -> Path:
-    """Train as the job says and return the run directory."""
+def train_plainly(jobs: Sequence[JobFile], directory: Path, **changes: object) -> list[Path]:
+    """Train as each job says, one after the other, and return their run directories."""
     directory.mkdir(parents=True, exist_ok=True)
-    data = job.dataset_path if job.task == "classify" else job.dataset_path / "data.yaml"
-    arguments = job.spec.train.to_ultralytics() | {
-        "model": job.model.name,
-        "data": str(data),
-        "save_dir": str(directory / "run"),
-        "device": "cpu",
-    }
+    places = [directory / f"run-{number}" for number in range(len(jobs))]
+    calls = [
+        (_TRAINERS[job.task], _arguments(job, place) | changes)
+        for job, place in zip(jobs, places, strict=True)
+    ]
     done = subprocess.run(
-        [sys.executable, "-c", _PROGRAM, _TRAINERS[job.task], json.dumps(arguments | changes)],
+        [sys.executable, "-c", _PROGRAM, json.dumps(calls)],
         cwd=directory,
         env=trainer_environment(directory, gpu=None, base=os.environ),
         capture_output=True,
@@ -48,4 +47,14 @@ def train_plainly(job: JobFile, directory: Path, **changes: object) -> Path:
         check=False,
     )
     assert done.returncode == 0, done.stderr[-2000:]
-    return directory / "run"
+    return places
+
+
+def _arguments(job: JobFile, place: Path) -> dict[str, object]:
+    data = job.dataset_path if job.task == "classify" else job.dataset_path / "data.yaml"
+    return job.spec.train.to_ultralytics() | {
+        "model": job.model.name,
+        "data": str(data),
+        "save_dir": str(place),
+        "device": "cpu",
+    }

@@ -1,0 +1,84 @@
+import math
+import os
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from tests.waiting import eventually
+from worker.trainer.events import EventPipe, events_fd, finite, not_finite
+from worker.trainer.protocol import PhaseEvent, WarningEvent, parse_event
+
+
+@pytest.fixture
+def pipe_ends() -> Iterator[tuple[int, int]]:
+    reading, writing = os.pipe()
+    yield reading, writing
+    for fd in (reading, writing):
+        try:
+            os.close(fd)
+        except OSError:
+            continue
+
+
+def nothing_happens() -> None:
+    return
+
+
+class TestEventPipe:
+    def test_writes_events_in_order_numbered_and_stamped(self, pipe_ends: tuple[int, int]) -> None:
+        reading, writing = pipe_ends
+        pipe = EventPipe(writing, nothing_happens)
+
+        for number in range(3):
+            pipe.emit(WarningEvent(code=str(number), message=""))
+        pipe.close(within=5)
+
+        os.close(writing)
+        with os.fdopen(os.dup(reading), "rb") as file:
+            events = [parse_event(line) for line in file]
+        assert [(event.seq, getattr(event, "code", "")) for event in events] == [
+            (1, "0"),
+            (2, "1"),
+            (3, "2"),
+        ]
+        assert all(event.at > 0 for event in events)
+
+    def test_does_not_hold_up_the_trainer_when_nobody_reads(
+        self, pipe_ends: tuple[int, int]
+    ) -> None:
+        _, writing = pipe_ends
+        pipe = EventPipe(writing, nothing_happens)
+        longer_than_any_pipe = WarningEvent(code="x", message="x" * 1_000_000)
+
+        for _ in range(5):
+            pipe.emit(longer_than_any_pipe)
+
+        pipe.close(within=0)
+
+    def test_tells_once_that_the_reader_is_gone(self, pipe_ends: tuple[int, int]) -> None:
+        reading, writing = pipe_ends
+        told = threading.Semaphore(0)
+        pipe = EventPipe(writing, told.release)
+        os.close(reading)
+
+        pipe.emit(PhaseEvent(phase="training"))
+        pipe.emit(PhaseEvent(phase="training"))
+
+        assert eventually(lambda: told.acquire(blocking=False), within=5)
+        pipe.close(within=5)
+        assert not told.acquire(blocking=False)
+
+
+class TestEventsFd:
+    def test_is_the_one_named_or_standard_output(self) -> None:
+        assert events_fd({"TRAINYARD_EVENTS_FD": "7"}) == 7
+        assert events_fd({}) == 1
+
+
+class TestFinite:
+    def test_turns_what_is_no_number_into_null_and_names_it(self) -> None:
+        values = {"a": 1.0, "b": math.nan, "c": -math.inf, "d": None}
+
+        assert finite(values) == {"a": 1.0, "b": None, "c": None, "d": None}
+        assert not_finite(values) == ["b", "c"]

@@ -1,0 +1,116 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from tests.worker.trainer.jobs import a_job, weights
+from worker.trainer.protocol import (
+    Artifact,
+    BatchEvent,
+    CheckpointEvent,
+    EpochEvent,
+    ErrorEvent,
+    Event,
+    FinalEvent,
+    JobFile,
+    PhaseEvent,
+    StartedEvent,
+    WarningEvent,
+    event_line,
+    parse_event,
+)
+
+EVENTS: list[Event] = [
+    PhaseEvent(seq=1, at=1.5, phase="preparing"),
+    StartedEvent(
+        batches_per_epoch=5,
+        epochs=2,
+        first_epoch=1,
+        batch_size=4,
+        threads=1,
+        device_name="cpu",
+        optimizer="SGD",
+        lr0=None,
+        train_images=18,
+        val_images=8,
+    ),
+    BatchEvent(epoch=1, batch=1, batches=5, losses={"ä": 0.1}, epoch_seconds=1, eta_seconds=None),
+    EpochEvent(
+        epoch=1,
+        metrics={"val/loss": None},
+        fitness=0.5,
+        best_fitness=None,
+        seconds=2,
+        optimizer_steps=5,
+    ),
+    CheckpointEvent(epoch=1, files={"last.pt": "outbox/1-last.pt", "best.pt": None}),
+    WarningEvent(code="metric_not_finite", message="…"),
+    ErrorEvent(code="diverged", message="a\nb", hint=""),
+    FinalEvent(
+        epochs_done=2,
+        best_epoch=1,
+        best_fitness=0.5,
+        metrics={},
+        artifacts=[Artifact(name="best.pt", path="final/best.pt", kind="weights")],
+    ),
+]
+
+
+class TestEvents:
+    @pytest.mark.parametrize("event", EVENTS, ids=lambda event: str(event.type))
+    def test_an_event_reads_back_as_it_was_written(self, event: Event) -> None:
+        line = event_line(event)
+
+        assert parse_event(line) == event
+        assert line.count(b"\n") == 1
+        assert line.endswith(b"\n")
+
+    @pytest.mark.parametrize(
+        "line",
+        ["", "{}", "[]", '{"type": "other"}', '{"type": "phase", "phase": "resting"}'],
+    )
+    def test_what_is_no_event_is_refused(self, line: str) -> None:
+        with pytest.raises(ValidationError):
+            parse_event(line)
+
+    @pytest.mark.parametrize("number", [float("nan"), float("inf")])
+    def test_a_number_that_is_none_cannot_be_said(self, number: float) -> None:
+        with pytest.raises(ValidationError):
+            BatchEvent(
+                epoch=1,
+                batch=1,
+                batches=1,
+                losses={"box": number},
+                epoch_seconds=1,
+                eta_seconds=None,
+            )
+
+
+class TestJobFile:
+    def test_reads_back_as_it_was_written(self, tmp_path: Path) -> None:
+        job = a_job(tmp_path, tmp_path, model=weights(tmp_path / "w.pt"), memory_limit_bytes=1)
+
+        assert JobFile.model_validate_json(job.model_dump_json()) == job
+
+    def test_of_another_protocol_is_refused(self, tmp_path: Path) -> None:
+        text = a_job(tmp_path, tmp_path).model_dump_json().replace('"protocol":1', '"protocol":2')
+
+        with pytest.raises(ValidationError):
+            JobFile.model_validate_json(text)
+
+
+class TestImports:
+    @pytest.mark.parametrize(
+        "name", ["protocol", "environment", "portability", "errors", "process"]
+    )
+    def test_of_what_others_use_leave_torch_alone(self, name: str) -> None:
+        program = (
+            f"import sys, worker.trainer.{name}; "
+            "sys.exit(any(heavy in sys.modules for heavy in ('torch', 'ultralytics')))"
+        )
+
+        done = subprocess.run([sys.executable, "-c", program], check=False)
+
+        assert done.returncode == 0

@@ -1,0 +1,136 @@
+import math
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from app.jobs.spec import Task
+from tests.worker.trainer.jobs import TrainerProcess, a_job, run
+from worker.trainer.protocol import JobFile
+from worker.trainer.resuming import has_trained_its_last_epoch, trim_results
+
+HEADER = "epoch,time,train/loss\n"
+
+
+class TestTrimResults:
+    def test_drops_epochs_newer_than_the_checkpoint(self, tmp_path: Path) -> None:
+        file = tmp_path / "results.csv"
+        file.write_text(HEADER + "1,1,3\n2,2,2\n3,3,1\n")
+
+        trim_results(file, last_epoch=2)
+
+        assert file.read_text() == HEADER + "1,1,3\n2,2,2\n"
+
+    def test_keeps_the_newest_of_repeated_epochs(self, tmp_path: Path) -> None:
+        file = tmp_path / "results.csv"
+        file.write_text(HEADER + "1,1,3\n2,2,2\n2,1,9\n")
+
+        trim_results(file, last_epoch=2)
+
+        assert file.read_text() == HEADER + "1,1,3\n2,1,9\n"
+
+    def test_minds_no_missing_file(self, tmp_path: Path) -> None:
+        trim_results(tmp_path / "results.csv", last_epoch=2)
+
+        assert not (tmp_path / "results.csv").exists()
+
+
+class TestHasTrainedItsLastEpoch:
+    @pytest.mark.parametrize(
+        ("done", "best", "epochs", "patience", "answer"),
+        [
+            pytest.param(1, 1, 3, math.inf, False, id="epochs-left"),
+            pytest.param(3, 1, 3, math.inf, True, id="all-epochs"),
+            pytest.param(4, 2, 9, 3, False, id="patience-left"),
+            pytest.param(5, 2, 9, 3, True, id="stopped-early"),
+        ],
+    )
+    def test_asks_epochs_and_patience(
+        self, *, done: int, best: int, epochs: int, patience: float, answer: bool
+    ) -> None:
+        checkpoint = {"epoch": done - 1, "stopper": {"best_epoch": best, "best_fitness": 0.5}}
+
+        assert has_trained_its_last_epoch(checkpoint, epochs, patience) is answer
+
+
+class TestResume:
+    def test_from_the_first_epoch_trains_the_rest_with_contiguous_results(
+        self, finished: TrainerProcess, tmp_path: Path
+    ) -> None:
+        job = resumed(finished, tmp_path, epoch=1)
+        with (job.run_directory / "results.csv").open("a") as file:
+            file.write("2,9,9\n")  # an epoch whose last.pt was never written
+
+        ours = run(job, tmp_path)
+
+        assert ours.process.returncode == 0, ours.log
+        assert [event.epoch for event in ours.of("epoch")] == [2]
+        assert [event.first_epoch for event in ours.of("started")] == [2]
+        rows = (job.run_directory / "results.csv").read_text().splitlines()
+        assert [row.split(",")[0] for row in rows] == ["epoch", "1", "2"]
+        assert rows[:2] == results_of(finished)[:2]
+        assert ours.of("epoch")[0].optimizer_steps >= 4
+
+    def test_from_the_last_epoch_only_finalizes_and_finds_the_same(
+        self, finished: TrainerProcess, tmp_path: Path
+    ) -> None:
+        job = resumed(finished, tmp_path, epoch=2)
+
+        ours = run(job, tmp_path)
+
+        assert ours.process.returncode == 0, ours.log
+        assert ours.of("epoch") == []
+        (again,), (first,) = ours.of("final"), finished.of("final")
+        assert without_plots(again) == without_plots(first)
+
+    def test_after_early_stopping_only_finalizes(
+        self, drawn: Callable[[Task], Path], tmp_path: Path
+    ) -> None:
+        first = tmp_path / "first"
+        job = a_job(
+            drawn("classify"),
+            first,
+            task="classify",
+            # Nothing is learned, so that the first epoch stays the best.
+            train={"epochs": 9, "patience": 1, "lr0": 1e-9},
+        )
+        stopped = run(job, first)
+        epochs = len(stopped.of("epoch"))
+
+        ours = run(resumed(stopped, tmp_path / "second", epoch=epochs), tmp_path / "second")
+
+        assert 1 < epochs < 9
+        assert ours.process.returncode == 0, ours.log
+        assert ours.of("epoch") == []
+        assert ours.of("final")[0].epochs_done == epochs
+
+
+def resumed(earlier: TrainerProcess, directory: Path, *, epoch: int) -> JobFile:
+    """Return the job's next attempt, its directory filled as the supervisor does."""
+    (event,) = [each for each in earlier.of("checkpoint") if each.epoch == epoch]
+    outbox = {name: earlier.directory / "run" / path for name, path in event.files.items() if path}
+    best = [e.files["best.pt"] for e in earlier.of("checkpoint") if e.epoch <= epoch]
+    newest_best = [path for path in best if path][-1]
+    run_directory = directory / "run"
+    (run_directory / "weights").mkdir(parents=True)
+    (directory / "last.pt").hardlink_to(outbox["last.pt"])
+    (run_directory / "results.csv").write_bytes(outbox["results.csv"].read_bytes())
+    (run_directory / "weights" / "best.pt").write_bytes(
+        (earlier.directory / "run" / newest_best).read_bytes()
+    )
+    job = JobFile.model_validate_json((earlier.directory / "job.json").read_bytes())
+    changes = {
+        "attempt": 2,
+        "run_directory": run_directory,
+        "resume_from": directory / "last.pt",
+    }
+    return job.model_copy(update=changes)
+
+
+def results_of(process: TrainerProcess) -> list[str]:
+    return (process.directory / "run" / "results.csv").read_text().splitlines()
+
+
+def without_plots(event: object) -> dict[str, object]:
+    said: dict[str, object] = event.model_dump(exclude={"seq", "at", "artifacts"})  # type: ignore[attr-defined]
+    return said
