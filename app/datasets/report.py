@@ -15,18 +15,6 @@ IgnoreReason = Literal["system-metadata", "labels-cache", "unread-type", "not-in
 TASKS: Final[tuple[Task, ...]] = get_args(Task)
 SPLITS: Final[tuple[Split, ...]] = get_args(Split)
 
-TRAINABLE_TASKS: Final[dict[Task, frozenset[Task]]] = {
-    "detect": frozenset({"detect"}),
-    "segment": frozenset({"segment", "detect", "semantic"}),
-    "pose": frozenset({"pose", "detect"}),
-    "obb": frozenset({"obb", "detect"}),
-    "classify": frozenset({"classify"}),
-    "semantic": frozenset({"semantic"}),
-    "depth": frozenset({"depth"}),
-}
-"""The tasks that a set of a task can train: Ultralytics takes boxes from polygons and poses
-(8.4.190, data/utils.py:500), and masks from polygons."""
-
 MIB = 1024 * 1024
 GIB = 1024 * MIB
 

@@ -50,7 +50,16 @@ SPEC_VERSION: Final = 1
 
 _TAG_KEY: Final = re.compile(TAG_KEY_PATTERN.removesuffix("$") + r"\Z")
 
-OnOutOfMemory = Literal["halve_batch", "fail"]
+OnOutOfMemory = Annotated[
+    Literal["halve_batch", "fail"],
+    AfterValidator(
+        refuse_if(
+            lambda choice: choice == "halve_batch",
+            "not_supported_yet",
+            "Going on with half the batch is not supported yet.",
+        )
+    ),
+]
 
 
 def _nothing_yet(value: object) -> None:
@@ -140,7 +149,7 @@ class JobSpec(SpecModel):
     )
     on_oom: OnOutOfMemory | None = Field(
         default=None,
-        description="When memory runs out; null: halve_batch where no batch was set, else fail.",
+        description="When memory runs out; null: fail. halve_batch is not supported yet.",
     )
     tags: Tags = Field(default_factory=dict, description="Short words to find the job by.")
     notes: Notes = Field(default="", description="Free text.")
@@ -182,13 +191,9 @@ def resolve_spec(spec: JobSpec, *, dataset_version: str, task: Task) -> Resolved
         "dataset": dataset_version,
         "task": task,
         "train": checked.train.effective(task),
-        "on_oom": spec.on_oom or _default_on_oom(spec.train),
+        "on_oom": spec.on_oom or "fail",
     }
     return ResolvedSpec(**asked | frozen)
-
-
-def _default_on_oom(train: TrainArguments) -> OnOutOfMemory:
-    return "fail" if "batch" in train.model_fields_set else "halve_batch"
 
 
 def job_spec_json_schema() -> dict[str, Any]:

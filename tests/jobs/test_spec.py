@@ -221,6 +221,9 @@ class TestNotYet:
     def test_anything_in_it_is_refused_as_not_yet(self, field: str, something: object) -> None:
         assert problems_of(a_document(**{field: something})) == {(field, "not_supported_yet")}
 
+    def test_halving_the_batch_is_refused_as_not_yet(self) -> None:
+        assert problems_of(a_document(on_oom="halve_batch")) == {("on_oom", "not_supported_yet")}
+
 
 class TestTextH3:
     @given(ANY_TEXT)

@@ -60,22 +60,11 @@ class TestResolve:
         assert resolved.train.model_fields_set.isdisjoint({"lr0", "momentum", "warmup_bias_lr"})
         assert "lrf" in resolved.train.model_fields_set
 
-    @pytest.mark.parametrize(
-        ("fields", "expected"),
-        [
-            ({}, "halve_batch"),
-            ({"train": {"batch": 16}}, "fail"),
-            ({"train": {"batch": 16}, "on_oom": "halve_batch"}, "halve_batch"),
-            ({"on_oom": "fail"}, "fail"),
-        ],
-        ids=["nothing-said", "batch-set", "asked-to-halve", "asked-to-fail"],
-    )
-    def test_a_batch_that_the_user_set_is_not_halved_unasked(
-        self, fields: dict[str, object], expected: str
-    ) -> None:
+    @pytest.mark.parametrize("fields", [{}, {"on_oom": "fail"}], ids=["nothing-said", "asked"])
+    def test_a_job_whose_memory_runs_out_fails(self, fields: dict[str, object]) -> None:
         spec = JobSpec.model_validate(a_document(**fields))
 
-        assert resolve_spec(spec, dataset_version=VERSION, task="detect").on_oom == expected
+        assert resolve_spec(spec, dataset_version=VERSION, task="detect").on_oom == "fail"
 
     def test_json_reads_back_as_the_same_resolved_spec(self) -> None:
         resolved = resolve_spec(
