@@ -1,0 +1,90 @@
+from pathlib import Path
+from typing import get_args
+
+import pytest
+from ultralytics import YOLO
+from ultralytics.engine.trainer import BaseTrainer
+
+from app.jobs.spec import Task
+from tests.worker.trainer.jobs import ARCHITECTURES, a_job, weights
+from worker.trainer.compose import MIXINS, TASK_TRAINERS, compose_trainer, overrides
+from worker.trainer.interrupts import Interrupts
+from worker.trainer.protocol import Event
+from worker.trainer.run import TrainingRun
+
+TASKS: tuple[Task, ...] = get_args(Task)
+
+
+class Silence:
+    def emit(self, event: Event) -> None:
+        """Nobody listens."""
+
+
+class TestComposeTrainer:
+    @pytest.mark.parametrize("task", TASKS)
+    def test_puts_our_mixins_over_the_trainer_that_yolo_uses(
+        self, task: Task, tmp_path: Path
+    ) -> None:
+        run = TrainingRun(a_job(tmp_path, tmp_path, task=task), Silence(), Interrupts())
+        stock = YOLO(ARCHITECTURES[task]).task_map[task]["trainer"]
+
+        composed = compose_trainer(run)
+
+        assert composed.__mro__[1 : 1 + len(MIXINS)] == MIXINS
+        assert TASK_TRAINERS[task] is stock
+        assert issubclass(composed, stock)
+
+    @pytest.mark.parametrize("task", TASKS)
+    def test_names_the_class_so_that_no_integration_joins(self, task: Task, tmp_path: Path) -> None:
+        run = TrainingRun(a_job(tmp_path, tmp_path, task=task), Silence(), Interrupts())
+
+        assert "Trainer" not in compose_trainer(run).__name__
+
+    @pytest.mark.parametrize("mixin", MIXINS)
+    def test_mixins_override_only_what_ultralytics_has(self, mixin: type) -> None:
+        ours = {"_best_epoch", "finalizing", "run"}
+        hooks = [name for name in vars(mixin) if callable(getattr(mixin, name))]
+        own_helpers = {name for name in hooks if name.startswith("_") and not name.startswith("__")}
+
+        public = {name for name in hooks if not name.startswith("_")} - ours
+
+        assert {name for name in public if not hasattr(BaseTrainer, name)} == set()
+        assert {"_do_train", "_build_train_pipeline", "_handle_nan_recovery"} & own_helpers <= set(
+            dir(BaseTrainer)
+        )
+
+
+class TestOverrides:
+    def test_of_a_fresh_run_are_what_was_asked_and_where_it_happens(self, tmp_path: Path) -> None:
+        job = a_job(tmp_path, tmp_path)
+
+        arguments = overrides(job)
+
+        asked = job.spec.train.to_ultralytics()
+        assert asked.items() <= arguments.items()
+        assert {name: arguments[name] for name in arguments if name not in asked} == {
+            "data": str(tmp_path / "data.yaml"),
+            "device": "cpu",
+            "exist_ok": True,
+            "model": "yolo26n.yaml",
+            "save": True,
+            "save_dir": str(tmp_path / "run"),
+            "task": "detect",
+            "val": True,
+        }
+
+    def test_of_classify_name_the_folder_of_the_images(self, tmp_path: Path) -> None:
+        assert overrides(a_job(tmp_path, tmp_path, task="classify"))["data"] == str(tmp_path)
+
+    def test_of_weights_name_their_file(self, tmp_path: Path) -> None:
+        job = a_job(tmp_path, tmp_path, model=weights(tmp_path / "w.pt"))
+
+        assert overrides(job)["model"] == str(tmp_path / "w.pt")
+
+    def test_of_a_resume_leave_the_rest_to_the_checkpoint(self, tmp_path: Path) -> None:
+        job = a_job(tmp_path, tmp_path, resume_from=tmp_path / "last.pt")
+
+        arguments = overrides(job)
+
+        assert arguments.keys() == {"data", "device", "resume", "save_dir", "workers"}
+        assert arguments["resume"] == str(tmp_path / "last.pt")
