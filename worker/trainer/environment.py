@@ -51,6 +51,7 @@ def trainer_environment(
         "HOME": str(job_directory),
         "TMPDIR": str(_short_enough(job_directory)),
         "YOLO_CONFIG_DIR": str(config),
+        "CUDA_DEVICE_ORDER": "PCI_BUS_ID",  # as the driver counts; CUDA's own order is by speed
         "CUDA_VISIBLE_DEVICES": gpu or "",
     }
 
