@@ -75,7 +75,7 @@ class DatasetCache:
         self.evict()
 
     def _fetch(self, digest: str, folder: Path) -> None:
-        partial = self.folder / f".{digest}.partial"
+        partial = self._partial(digest)
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(mode=PRIVATE_FOLDER)
         try:
@@ -100,8 +100,16 @@ class DatasetCache:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 return False
-            shutil.rmtree(entry)
+            # Renamed first: an entry that a killed process had half removed would pass for whole.
+            leftover = self._partial(digest)
+            if entry != leftover:
+                shutil.rmtree(leftover, ignore_errors=True)
+                entry.rename(leftover)
+            shutil.rmtree(leftover)
             return True
+
+    def _partial(self, digest: str) -> Path:
+        return self.folder / f".{digest}.partial"
 
     def _lock_path(self, digest: str) -> Path:
         return self.folder / f"{digest}.lock"

@@ -100,6 +100,26 @@ class TestDatasetCache:
         folder = tmp_path / "datasets"
         assert [(folder / digest).is_dir() for digest in packs] == [True, False, False]
 
+    def test_an_entry_whose_eviction_was_cut_short_is_made_anew(
+        self, store: ArtifactStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        digest = a_pack(store, tmp_path, "a")
+        cache = a_cache(store, tmp_path, limit_bytes=0)
+        with cache.entry(digest):
+            pass
+
+        def killed_half_way(folder: Path, **_: object) -> None:
+            for image in folder.rglob("*.png"):
+                image.unlink()
+            raise KeyboardInterrupt
+
+        with monkeypatch.context() as patch:
+            patch.setattr("worker.dataset_cache.shutil.rmtree", killed_half_way)
+            pytest.raises(KeyboardInterrupt, cache.evict)
+
+        with a_cache(store, tmp_path).entry(digest) as folder:
+            assert (folder / "images/train/0.png").is_file()
+
     def test_an_entry_in_use_is_not_evicted(self, store: ArtifactStore, tmp_path: Path) -> None:
         digest = a_pack(store, tmp_path, "a")
         cache = a_cache(store, tmp_path, limit_bytes=0)
