@@ -9,7 +9,7 @@ from datetime import timedelta
 from typing import Any
 
 from pydantic import JsonValue
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import delete, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
@@ -213,13 +213,13 @@ def note_resumed(session: Session, hold: Hold, resumed: str) -> None:
 
 
 def append_log(session: Session, hold: Hold, *, offset: int, chunk: bytes) -> None:
-    """Keep a piece of the attempt's log; `offset` is the bytes before it in this attempt."""
+    """Keep a piece of the attempt's log; `offset` is the bytes before it in this attempt.
+
+    Said twice, it stands once: whoever lost the answer to a commit says it again.
+    """
     guarded_update(session, hold, {"last_seq": Job.last_seq})
-    session.execute(
-        insert(LogChunk).values(
-            job_id=hold.job_id, attempt=hold.attempt, offset=offset, bytes=chunk
-        )
-    )
+    key = {"job_id": hold.job_id, "attempt": hold.attempt, "offset": offset}
+    _upsert(session, LogChunk, key, {"bytes": chunk})
 
 
 def _upsert(

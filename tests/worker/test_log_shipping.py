@@ -58,6 +58,17 @@ class TestLogShipper:
 
         assert shipped(database, hold) == written
 
+    def test_a_piece_whose_answer_was_lost_is_kept_once(
+        self, database: Database, hold: Hold, log_file: Path
+    ) -> None:
+        """The database went away in the commit: what landed is said again."""
+        log_file.write_bytes(b"whole line\n")
+        shipper(database, hold, log_file).ship_rest()
+
+        shipper(database, hold, log_file).ship_rest()
+
+        assert shipped(database, hold) == b"whole line\n"
+
     def test_a_log_beyond_its_limit_is_cut_with_a_notice(
         self, database: Database, hold: Hold, log_file: Path
     ) -> None:
