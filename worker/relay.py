@@ -17,6 +17,7 @@ from typing import Self
 from pydantic import JsonValue, ValidationError
 from sqlalchemy.orm import Session
 
+from app.core.errors import Unavailable
 from app.core.logging import get_logger
 from app.core.storage import ArtifactStore
 from app.events.tables import Level
@@ -117,6 +118,7 @@ class Relay:
         """
         if event.seq <= self._last_seq:
             return
+        self.has_started = True  # the trainer takes signals over before it says anything
         self._handlers[type(event)](self, event)
         self._last_seq = event.seq
 
@@ -143,7 +145,6 @@ class Relay:
         self._lease.write(lambda session: set_phase(session, self._lease.hold, phase))
 
     def _on_started(self, event: StartedEvent) -> None:
-        self.has_started = True
         self._log("trainer.started", Level.INFO, event.model_dump(exclude={"seq", "at", "type"}))
 
     def _on_batch(self, event: BatchEvent) -> None:
@@ -176,7 +177,13 @@ class Relay:
         epoch = self._epoch if self._epoch and self._epoch.epoch == event.epoch else None
         self._epoch = None
         for digest in self._lease.write(self._recording(epoch, stored)):
+            self._delete(digest)
+
+    def _delete(self, digest: str) -> None:
+        try:
             self._store.delete(digest)
+        except Unavailable:
+            log.warning("checkpoint.not_deleted", sha256=digest)  # bytes too many end no training
 
     def _recording(
         self, epoch: EpochEvent | None, stored: StoredCheckpoint
