@@ -91,10 +91,22 @@ def report_lost_lease(context: WorkerContext, lease: Lease) -> None:
     was claimed, and the reconciler ends this one if the database stays away.
     """
     end = AttemptEnd(EndReason.LEASE_LOST, message="The database could not be reached in time.")
+    _give_back(context, lease, JobEvent.INTERRUPT, end)
+
+
+def report_failure(context: WorkerContext, lease: Lease, conclusion: Conclusion) -> None:
+    """Write the bare end of an attempt that could not write its own, so that nobody waits for it.
+
+    Every process of the attempt is dead.
+    """
+    _give_back(context, lease, conclusion.outcome.event, _end_of(conclusion, context))
+
+
+def _give_back(context: WorkerContext, lease: Lease, event: JobEvent, end: AttemptEnd) -> None:
     pause = threading.Event()
     while lease.silent_seconds < 2 * lease.length.total_seconds():
         try:
-            lease.write_once(lambda session: _apply(session, lease.hold, JobEvent.INTERRUPT, end))
+            lease.write_once(lambda session: _apply(session, lease.hold, event, end))
         except Fenced:
             return
         except OUTAGE:

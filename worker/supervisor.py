@@ -19,7 +19,13 @@ from app.jobs.states import EndReason, JobEvent, Phase
 from app.jobs.tables import Job
 from worker.attempt import AskedToLeave, AttemptFailed, ClaimedAttempt
 from worker.attempt_directory import attempt_directory
-from worker.conclusion import Conclusion, conclude, report_lost_lease, store_artifacts
+from worker.conclusion import (
+    Conclusion,
+    conclude,
+    report_failure,
+    report_lost_lease,
+    store_artifacts,
+)
 from worker.context import WorkerContext
 from worker.lease import Lease, LeaseLost
 from worker.log_shipping import LogShipper
@@ -29,6 +35,7 @@ from worker.process import AttemptProcess, Command
 from worker.relay import Relay
 from worker.steering import Steering, Unwatched
 from worker.trainer.environment import trainer_environment
+from worker.trainer.errors import without_paths
 from worker.trainer.portability import portability_check
 from worker.trainer.protocol import EVENTS_FD_VARIABLE, JobFile
 
@@ -60,6 +67,9 @@ def run_attempt(context: WorkerContext, job: Job, *, claimed_at: float) -> None:
         log.warning("attempt.fenced", job_id=job.id, attempt=job.attempt)
     except LeaseLost:
         report_lost_lease(context, lease)
+    except Exception as error:  # it has no directory, or no end of it could be written
+        log.exception("attempt.failed", job_id=job.id)
+        report_failure(context, lease, _conclusion_of_error(error))
 
 
 def _run_to_conclusion(attempt: ClaimedAttempt) -> Conclusion:
@@ -80,8 +90,9 @@ def _run_to_conclusion(attempt: ClaimedAttempt) -> Conclusion:
 def _conclusion_of_error(error: Exception) -> Conclusion:
     disk_full = isinstance(error, OSError) and error.errno in DISK_FULL_ERRORS
     if disk_full or isinstance(error, InsufficientStorage):
-        return Conclusion(outcome_of(EndReason.DISK_FULL), message=str(error))
-    message = f"The worker failed at this attempt: {type(error).__name__}: {error}"
+        return Conclusion(outcome_of(EndReason.DISK_FULL), message=without_paths(str(error)))
+    said = without_paths(str(error))
+    message = f"The worker failed at this attempt: {type(error).__name__}: {said}"
     return Conclusion(Outcome(JobEvent.INTERRUPT, EndReason.WORKER_LOST), message=message)
 
 

@@ -96,6 +96,22 @@ def train(trainer: FakeTrainer, *, until: int = EPOCHS) -> None:
         trainer.epoch(epoch)
 
 
+def die_once(trainer: FakeTrainer) -> None:
+    if trainer.resumed is None:
+        train(trainer, until=2)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def train_unless_told(trainer: FakeTrainer) -> None:
+    """Train an epoch and die, or nothing where SIGUSR1 comes before the training begins."""
+    told = Event()
+    signal.signal(signal.SIGUSR1, lambda *_: told.set())
+    trainer.say("phase", phase="preparing")
+    train(trainer, until=trainer.first_epoch() - told.wait(3))
+    if not told.is_set():
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
 def main() -> None:
     scenario, job_file = sys.argv[1:]
     trainer = FakeTrainer(json.loads(Path(job_file).read_text()))
@@ -114,10 +130,11 @@ def main() -> None:
             train(trainer, until=1)
             Event().wait()
         case "die once, then finish":
-            if trainer.resumed is None:
-                train(trainer, until=2)
-                os.kill(os.getpid(), signal.SIGKILL)
+            die_once(trainer)
             train(trainer)
+            trainer.finish()
+        case "finish at once when told":
+            train_unless_told(trainer)
             trainer.finish()
         case "crash":
             train(trainer, until=1)

@@ -44,6 +44,12 @@ def request(database: Database, job_id: str, event: JobEvent) -> None:
         apply_event(unit.session, job, event)
 
 
+def attempts_after_work(yard: Yard, job_id: str) -> int:
+    """Work on what may be claimed by now; a job that was given back waits a moment."""
+    work_on(yard.context)
+    return job_row(yard.context.database, job_id).attempt
+
+
 def epochs_of(database: Database, job_id: str) -> list[tuple[int, int]]:
     """Each epoch with the attempt that finished it."""
     with database.read() as unit:
@@ -105,9 +111,7 @@ class TestInterruption:
         with working(yard):
             pass
         assert job_row(database, job_id).state is JobState.QUEUED
-        eventually(
-            lambda: work_on(yard.context) or job_row(database, job_id).attempt == 2, within=10
-        )
+        eventually(lambda: attempts_after_work(yard, job_id) == 2, within=10)
 
         assert epochs_of(database, job_id) == [(1, 1), (2, 1), (3, 2)]
         with database.read() as unit:
@@ -150,6 +154,42 @@ class TestInterruption:
 
         job = job_row(database, job_id)
         assert (job.state, job.restarts, job.not_before_at) == (JobState.QUEUED, 0, None)
+
+
+class TestStop:
+    def test_an_attempt_that_begins_with_it_requested_only_finalizes(
+        self, database: Database, trains_nothing: Callable[[str], Yard]
+    ) -> None:
+        yard = trains_nothing("finish at once when told")
+        job_id = yard.submit()
+        work_on(yard.context)  # not told: it trains an epoch and is killed
+        request(database, job_id, JobEvent.STOP)
+
+        eventually(lambda: attempts_after_work(yard, job_id) == 2, within=10)
+
+        assert epochs_of(database, job_id) == [(1, 1)]
+        with database.read() as unit:
+            events = events_after(unit.session, job_id, seq=0, limit=100)
+        assert [each.type for each in events].count("trainer.started") == 2
+
+
+class TestAWorkerInTrouble:
+    def test_an_attempt_without_a_directory_is_given_back_at_once(
+        self, database: Database, trains_nothing: Callable[[str], Yard]
+    ) -> None:
+        yard = trains_nothing("finish")
+        yard.context.attempts_folder.parent.mkdir(parents=True)
+        yard.context.attempts_folder.touch()  # no folder can be made here
+        job_id = yard.submit()
+
+        work_on(yard.context)
+
+        assert job_row(database, job_id).state is JobState.QUEUED
+        with database.read() as unit:
+            ended = attempts_of(unit.session, job_id)[0]
+        assert ended.end_reason is EndReason.WORKER_LOST
+        assert ended.message is not None
+        assert str(yard.context.settings.home) not in ended.message
 
 
 class TestFence:
