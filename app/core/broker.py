@@ -18,6 +18,7 @@ from urllib.parse import quote
 
 from redis import ConnectionError as RedisConnectionError
 from redis import Redis, RedisError
+from redis import TimeoutError as RedisTimeoutError
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
@@ -156,12 +157,17 @@ class EmbeddedBroker:
             self._client.ping()
         except (RedisConnectionError, FileNotFoundError):
             return False
+        except RedisTimeoutError:
+            log.warning("broker.slow", socket=str(self.socket))  # somebody is there, and busy
         return True
 
     def _claim(self) -> None:
         # A server that bears no name is one whose starter died before it could give it ours.
-        self._client.set(INSTANCE_KEY, self.instance, nx=True)
-        holder = self._client.get(INSTANCE_KEY)
+        try:
+            self._client.set(INSTANCE_KEY, self.instance, nx=True)
+            holder = self._client.get(INSTANCE_KEY)
+        except RedisTimeoutError as error:
+            raise BrokerDidNotStart(f"The server on {self.socket} does not answer.") from error
         if holder != self.instance:
             raise BrokerOfAnotherInstance(
                 f"The server on {self.socket} belongs to instance {holder!s}, this home is "

@@ -139,6 +139,22 @@ class TestEmbeddedBroker:
 
         assert (second.pid, second.is_alive()) == (None, True)
 
+    def test_an_adopted_one_that_answers_late_is_alive(
+        self, running: EmbeddedBroker, home: Path
+    ) -> None:
+        second = EmbeddedBroker(home)
+        second.start()
+        assert running.pid is not None
+        os.kill(running.pid, signal.SIGSTOP)
+        try:
+            alive = second.is_alive()
+            with pytest.raises(BrokerDidNotStart, match="does not answer"):
+                second.start()
+        finally:
+            os.kill(running.pid, signal.SIGCONT)
+
+        assert alive
+
     def test_an_adopted_one_is_stopped_too(self, running: EmbeddedBroker, home: Path) -> None:
         second = EmbeddedBroker(home)
         second.start()
