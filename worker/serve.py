@@ -106,8 +106,8 @@ def _run_celery(settings: Settings, context: WorkerContext) -> None:
     own_queue = queue_of_slot(context.worker_id)
 
     def leave(**_: object) -> None:
+        context.leaving.set()  # first: this runs in a signal handler, where a log line can fail
         log.info("worker.leaving", worker_id=context.worker_id)
-        context.leaving.set()
 
     def look_for_work(**_: object) -> None:
         _ring_itself(app, own_queue)
