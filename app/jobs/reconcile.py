@@ -189,7 +189,9 @@ class Reconciler:
                 return
             end = AttemptEnd(reason, message=reason.consequence.hint, restart_backoff=pause)
             outcome = apply_event(unit.session, job, event, end)
-            if not isinstance(outcome, Refused) and outcome.rings:
+            if isinstance(outcome, Refused) or outcome.job.state is JobState.RUNNING:
+                return  # it was asked to stop, now or before
+            if outcome.rings:
                 seq, queue = job.dispatch_seq, job.queue
                 unit.after_commit(lambda: self._doorbell.ring(action.job_id, seq, queue))
         log.info("attempt.ended", job_id=action.job_id, attempt=action.attempt, reason=reason)
