@@ -32,6 +32,7 @@ class Interrupts:
 
     stop_requested: bool = False
     supervisor_gone: bool = False
+    leaving: bool = False
 
     def install(self) -> None:
         """Take over SIGTERM, SIGINT and SIGUSR1. To be called from the main thread."""
@@ -44,11 +45,19 @@ class Interrupts:
         self.supervisor_gone = True
         os.kill(os.getpid(), signal.SIGTERM)
 
+    def raise_if_leaving(self) -> None:
+        """Raise anew what a signal raised: clean-up code may have replaced it by its own error."""
+        if self.leaving:
+            raise SupervisorGone if self.supervisor_gone else Cancelled
+
     def _leave(self, _signum: int, _frame: FrameType | None) -> None:
         # A second one would break the clean-up that the first one began.
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         signal.signal(signal.SIGINT, signal.SIG_IGN)
-        raise SupervisorGone if self.supervisor_gone else Cancelled
+        # A signal to the group ends the loader's workers, too, and torch would raise about them.
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        self.leaving = True
+        self.raise_if_leaving()
 
     def _finish_early(self, _signum: int, _frame: FrameType | None) -> None:
         self.stop_requested = True

@@ -41,6 +41,7 @@ def _attempt(job_path: Path, pipe: EventPipe, interrupts: Interrupts) -> ExitCod
         limit_memory(job.memory_limit_bytes)
         _train(job, pipe, interrupts)
     except Exception as error:  # noqa: BLE001 - the outermost place: logged, named and told
+        interrupts.raise_if_leaving()
         traceback.print_exc(file=sys.stderr)
         found = diagnose(error)
         pipe.emit(ErrorEvent(code=found.code, message=found.message, hint=found.hint))

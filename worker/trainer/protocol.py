@@ -52,7 +52,7 @@ class ArchitectureSource(ProtocolModel):
 
 
 class WeightsSource(ProtocolModel):
-    """Start from weights; `name` is what people call them, `path` the absolute local file."""
+    """Start from weights; `name` is what people call them, `path` the local .pt file."""
 
     kind: Literal["weights"] = "weights"
     name: str

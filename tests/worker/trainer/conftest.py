@@ -11,6 +11,7 @@ from app.jobs.spec import Task
 from tests.worker.trainer.drawn_datasets import draw_dataset
 from tests.worker.trainer.jobs import TrainerProcess, a_job, start
 from tests.worker.trainer.watching import watched_environment
+from worker.trainer.protocol import JobFile
 
 # Read when Ultralytics is imported; without it the tests would write to the home directory.
 os.environ["YOLO_CONFIG_DIR"] = tempfile.mkdtemp(prefix="trainyard-tests-")
@@ -47,8 +48,8 @@ def started() -> Iterator[Callable[..., TrainerProcess]]:
     """Start trainer processes that are gone when the test is over."""
     processes: list[TrainerProcess] = []
 
-    def start_one(*arguments: object, **environment: str) -> TrainerProcess:
-        processes.append(start(*arguments, **environment))
+    def start_one(job: JobFile, directory: Path) -> TrainerProcess:
+        processes.append(start(job, directory))
         return processes[-1]
 
     yield start_one

@@ -4,8 +4,10 @@ import os
 import subprocess
 import sys
 import threading
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from app.jobs.spec import JobSpec, Task, resolve_spec
@@ -44,11 +46,22 @@ TINY: dict[str, object] = {
 THREADS = min(8, max(1, (os.cpu_count() or 1) - 1))  # Ultralytics' own number
 
 
-def a_job(dataset: Path, directory: Path, *, task: Task = "detect", **changes: object) -> JobFile:
+def a_job(
+    dataset: Path,
+    directory: Path,
+    *,
+    task: Task = "detect",
+    train: Mapping[str, object] = MappingProxyType({}),
+    **changes: object,
+) -> JobFile:
     """Return a job that trains two tiny epochs; `train` adds to its arguments."""
-    train = TINY | changes.pop("train", {})
     spec = JobSpec.model_validate(
-        {"dataset": DATASET_VERSION, "model": ARCHITECTURES[task], "task": task, "train": train}
+        {
+            "dataset": DATASET_VERSION,
+            "model": ARCHITECTURES[task],
+            "task": task,
+            "train": TINY | dict(train),
+        }
     )
     run_directory = directory / "run"
     run_directory.mkdir(parents=True, exist_ok=True)

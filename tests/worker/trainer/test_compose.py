@@ -2,8 +2,8 @@ from pathlib import Path
 from typing import get_args
 
 import pytest
-from ultralytics import YOLO
 from ultralytics.engine.trainer import BaseTrainer
+from ultralytics.models.yolo.model import YOLO
 
 from app.jobs.spec import Task
 from tests.worker.trainer.jobs import ARCHITECTURES, a_job, weights

@@ -4,6 +4,7 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -89,7 +90,7 @@ print(json.dumps({"online": ONLINE, "defaults": SETTINGS.defaults, "fonts": font
         assert said["online"] is False
         assert what_was_seen(tmp_path) == []
 
-    def say(self, environment: dict[str, str], cwd: Path) -> dict[str, dict[str, object]]:
+    def say(self, environment: dict[str, str], cwd: Path) -> dict[str, Any]:
         done = subprocess.run(
             [sys.executable, "-c", self.PROGRAM],
             env=environment,
@@ -98,7 +99,7 @@ print(json.dumps({"online": ONLINE, "defaults": SETTINGS.defaults, "fonts": font
             text=True,
             check=True,
         )
-        answer: dict[str, dict[str, object]] = json.loads(done.stdout.splitlines()[-1])
+        answer: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
         return answer
 
 

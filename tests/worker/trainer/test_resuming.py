@@ -1,10 +1,12 @@
 import math
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from app.jobs.spec import Task
+from tests.waiting import eventually
 from tests.worker.trainer.jobs import TrainerProcess, a_job, run
 from worker.trainer.protocol import JobFile
 from worker.trainer.resuming import has_trained_its_last_epoch, trim_results
@@ -82,6 +84,21 @@ class TestResume:
         assert ours.of("epoch") == []
         (again,), (first,) = ours.of("final"), finished.of("final")
         assert without_plots(again) == without_plots(first)
+
+    def test_told_to_finish_before_it_trains_only_finalizes(
+        self,
+        finished: TrainerProcess,
+        started: Callable[..., TrainerProcess],
+        tmp_path: Path,
+    ) -> None:
+        ours = started(resumed(finished, tmp_path, epoch=1), tmp_path)
+        eventually(lambda: ours.events, within=60)
+
+        ours.process.send_signal(signal.SIGUSR1)
+
+        assert ours.wait() == 0, ours.log
+        assert ours.of("epoch") == []
+        assert ours.of("final")[0].epochs_done == 1
 
     def test_after_early_stopping_only_finalizes(
         self, drawn: Callable[[Task], Path], tmp_path: Path

@@ -1,0 +1,73 @@
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from worker.trainer.interrupts import Cancelled, Interrupts, SupervisorGone
+
+# In processes of their own: they change the handlers of the whole process.
+IN_A_PROCESS = """
+import os, signal, sys
+from worker.trainer.interrupts import Cancelled, Interrupts, SupervisorGone
+interrupts = Interrupts()
+interrupts.install()
+"""
+
+
+class TestInterrupts:
+    @pytest.mark.parametrize(
+        ("program", "said"),
+        [
+            pytest.param(
+                "try: os.kill(os.getpid(), signal.SIGTERM)\nexcept Cancelled: print('cancelled')",
+                "cancelled",
+                id="sigterm-leaves",
+            ),
+            pytest.param(
+                "os.kill(os.getpid(), signal.SIGUSR1)\nprint(interrupts.stop_requested)",
+                "True",
+                id="sigusr1-is-noted",
+            ),
+            pytest.param(
+                "try: interrupts.leave_because_supervisor_is_gone()\n"
+                "except SupervisorGone: print('gone')",
+                "gone",
+                id="supervisor-gone",
+            ),
+            pytest.param(
+                "try:\n"
+                "    try: os.kill(os.getpid(), signal.SIGTERM)\n"
+                "    finally: os.kill(os.getpid(), signal.SIGTERM)\n"
+                "except Cancelled: print('once')",
+                "once",
+                id="a-second-sigterm-does-not-break-the-clean-up",
+            ),
+        ],
+    )
+    def test_signals_become_what_they_mean(self, program: str, said: str) -> None:
+        done = subprocess.run(
+            [sys.executable, "-c", IN_A_PROCESS + program],
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+
+        assert done.stdout.strip() == said
+
+    def test_what_clean_up_code_replaced_is_raised_anew(self) -> None:
+        nobody, cancelled = Interrupts(), Interrupts(leaving=True)
+        gone = Interrupts(leaving=True, supervisor_gone=True)
+
+        nobody.raise_if_leaving()
+        with pytest.raises(Cancelled):
+            cancelled.raise_if_leaving()
+        with pytest.raises(SupervisorGone):
+            gone.raise_if_leaving()
+
+    def test_nothing_is_taken_over_before_it_is_installed(self) -> None:
+        before = signal.getsignal(signal.SIGTERM)
+
+        Interrupts()
+
+        assert signal.getsignal(signal.SIGTERM) is before
