@@ -34,6 +34,10 @@ from app.settings import Timing
 
 log = get_logger(__name__)
 
+MAX_RINGS = 8
+"""Bells for one job: busy slots hear none, so more would only pile up. A slot that is idle is rung
+by itself as long as a job waits that it can claim."""
+
 MAX_WAITING = 500
 """Waiting jobs that are looked at in one go; the running ones are no more than there are slots."""
 JUDGED = (
@@ -109,10 +113,14 @@ def due_actions(rows: Sequence[JobRow], now: datetime, timing: Timing) -> list[A
 def _bell_is_due(row: JobRow, now: datetime, timing: Timing) -> bool:
     if row.not_before_at is not None and row.not_before_at > now:
         return False
+    if row.dispatch_seq > MAX_RINGS:
+        return False
     if row.dispatched_at is None:
         return True
-    doublings = min(row.dispatch_seq - 1, 30)
-    pause = min(timing.doorbell_retry_seconds * 2**doublings, timing.doorbell_retry_max_seconds)
+    pause = min(
+        timing.doorbell_retry_seconds * 2 ** (row.dispatch_seq - 1),
+        timing.doorbell_retry_max_seconds,
+    )
     return row.dispatched_at + timedelta(seconds=pause) < now
 
 
@@ -223,7 +231,9 @@ class Reconciler:
         rang_long_ago = or_(Job.dispatched_at.is_(None), Job.dispatched_at < database_now(pause))
         judged = select(Job, since).options(load_only(*JUDGED))
         running = judged.where(Job.state == JobState.RUNNING)
-        waiting = judged.where(Job.state == JobState.QUEUED, rang_long_ago)
+        waiting = judged.where(
+            Job.state == JobState.QUEUED, Job.dispatch_seq <= MAX_RINGS, rang_long_ago
+        )
         found = [
             *session.execute(running),
             *session.execute(waiting.order_by(Job.dispatched_at).limit(MAX_WAITING)),

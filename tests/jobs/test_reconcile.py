@@ -52,7 +52,8 @@ class TestDueActions:
             (a_row(dispatched_at=NOW - 11 * SECOND), [RingAgain("job_1", 1)]),
             (a_row(dispatched_at=NOW - 11 * SECOND, dispatch_seq=2), []),
             (a_row(dispatched_at=NOW - 21 * SECOND, dispatch_seq=2), [RingAgain("job_1", 2)]),
-            (a_row(dispatched_at=NOW - 41 * SECOND, dispatch_seq=99), [RingAgain("job_1", 99)]),
+            (a_row(dispatched_at=NOW - 41 * SECOND, dispatch_seq=8), [RingAgain("job_1", 8)]),
+            (a_row(dispatched_at=NOW - 999 * SECOND, dispatch_seq=9), []),
             (a_row(dispatched_at=NOW - 99 * SECOND, not_before_at=NOW + SECOND), []),
             (a_row(state=JobState.RUNNING, lease_expires_at=NOW + SECOND), []),
             (
@@ -74,6 +75,7 @@ class TestDueActions:
             "second-ring-waits-twice",
             "second-ring-is-due",
             "pauses-are-bounded",
+            "rings-are-bounded",
             "in-back-off",
             "healthy",
             "lease-expired",

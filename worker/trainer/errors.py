@@ -3,6 +3,7 @@
 Free of torch, since importing torch is one of the things that can fail.
 """
 
+import errno
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -51,6 +52,13 @@ class OutOfMemory(TrainerError):
     hint = "Use a smaller batch, a smaller imgsz or a smaller model, or cache: false."
 
 
+class DiskFull(TrainerError):
+    """There is no room for what training writes."""
+
+    code = "disk_full"
+    hint = "Free space on the worker's disk, then run the job again."
+
+
 class Diverged(TrainerError):
     """Losses stayed NaN or infinite although the last checkpoint was restored repeatedly."""
 
@@ -85,6 +93,8 @@ _MAX_MESSAGE: Final = 500
 
 def diagnose(error: BaseException) -> Diagnosis:
     """Name an exception. What is not known by type or text is a bug of ours."""
+    if any(_says_disk_is_full(each) for each in _chain(error)):
+        return _diagnosis(DiskFull, "The worker's disk is full.")
     if is_out_of_memory(error):
         return _diagnosis(OutOfMemory, f"Memory ran out: {_first_line(error)}")
     named = next((each for each in _chain(error) if isinstance(each, TrainerError)), None)
@@ -108,6 +118,10 @@ def _says_out_of_memory(error: BaseException) -> bool:
         return True
     said = str(error).lower()
     return any(text in said for text in _OUT_OF_MEMORY_TEXTS)
+
+
+def _says_disk_is_full(error: BaseException) -> bool:
+    return isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT}
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:

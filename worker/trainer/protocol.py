@@ -17,7 +17,7 @@ EVENTS_FD_VARIABLE: Final = "TRAINYARD_EVENTS_FD"
 
 Phase = Literal["preparing", "training", "validating", "finalizing"]
 ErrorCode = Literal[
-    "bad_data", "bad_spec", "bad_weights", "out_of_memory", "diverged", "trainer_bug"
+    "bad_data", "bad_spec", "bad_weights", "out_of_memory", "disk_full", "diverged", "trainer_bug"
 ]
 ArtifactKind = Literal["weights", "table", "config", "plot"]
 Metrics = dict[str, float | None]

@@ -24,6 +24,7 @@ CASES = {
     "system-text": (OSError(12, "Cannot allocate memory"), ExitCode.OUT_OF_MEMORY),
     "import-text": (ImportError("libtorch: failed to map segment"), ExitCode.OUT_OF_MEMORY),
     "memory-below-data": (caused(BadData("Dataset error"), MemoryError()), ExitCode.OUT_OF_MEMORY),
+    "full-disk": (caused(RuntimeError("save failed"), OSError(28, "No space")), ExitCode.BUG),
     "named": (BadData("no labels"), ExitCode.BAD_DATA),
     "named-below": (caused(RuntimeError("outer"), BadWeights("inner")), ExitCode.BAD_WEIGHTS),
     "diverged": (Diverged("NaN"), ExitCode.DIVERGED),
@@ -37,6 +38,9 @@ class TestDiagnose:
         self, error: Exception, code: ExitCode
     ) -> None:
         assert diagnose(error).exit_code is code
+
+    def test_a_full_disk_has_a_code_of_its_own(self) -> None:
+        assert diagnose(OSError(28, "No space left on device")).code == "disk_full"
 
     def test_a_bug_is_told_by_type_and_first_line(self) -> None:
         found = diagnose(ValueError("bad /srv/trainyard/jobs/job_1/x.txt\nsecond line"))

@@ -56,6 +56,7 @@ class TestParity:
         assert results(job.run_directory) != results(plain)
         assert differing_tensors(job.run_directory, plain)
 
+    @pytest.mark.slow  # tests/e2e/test_parity.py holds every task to it, through HTTP
     @pytest.mark.parametrize("task", OTHER_TASKS)
     def test_a_job_of_any_task_equals_the_plain_trainer(
         self, task: Task, other_jobs: dict[Task, JobFile], plain_runs: dict[Task, Path]
