@@ -189,7 +189,7 @@ def _portability_refusal(attempt: ClaimedAttempt, output: IO[bytes]) -> Conclusi
     if exit_code == 0:
         return None
     return Conclusion(
-        outcome_of(EndReason.TRAINER_BUG),
+        decide_outcome(TrainerEnd(exit_code), None, drains=False),
         exit_code=exit_code,
         message="best.pt does not load in a clean process with stock Ultralytics.",
     )

@@ -1,5 +1,7 @@
 """Attempts from claim to end, with a fake trainer that trains nothing: what is around it counts."""
 
+import os
+import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -48,6 +50,15 @@ def attempts_after_work(yard: Yard, job_id: str) -> int:
     """Work on what may be claimed by now; a job that was given back waits a moment."""
     work_on(yard.context)
     return job_row(yard.context.database, job_id).attempt
+
+
+def checks_of_weights(attempt: str) -> list[int]:
+    """Processes that load an attempt's best.pt, isolated from whoever started them."""
+    return [
+        pid
+        for pid in living_processes(attempt)
+        if b"-I" in Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+    ]
 
 
 def epochs_of(database: Database, job_id: str) -> list[tuple[int, int]]:
@@ -154,6 +165,24 @@ class TestInterruption:
 
         job = job_row(database, job_id)
         assert (job.state, job.restarts, job.not_before_at) == (JobState.QUEUED, 0, None)
+
+
+class TestFinalizing:
+    def test_a_killed_check_of_the_weights_is_made_again(
+        self, database: Database, trains_nothing: Callable[[str], Yard]
+    ) -> None:
+        yard = trains_nothing("finish")
+        job_id = yard.submit()
+
+        with working(yard):
+            eventually(lambda: checks_of_weights(f"{job_id}-1"), within=20)
+            for pid in checks_of_weights(f"{job_id}-1"):
+                os.kill(pid, signal.SIGKILL)
+
+        with database.read() as unit:
+            ended = attempts_of(unit.session, job_id)[0]
+        assert ended.end_reason is EndReason.TRAINER_KILLED
+        assert job_row(database, job_id).state is JobState.QUEUED
 
 
 class TestStop:
