@@ -135,7 +135,9 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
 
 def _first_line(error: BaseException) -> str:
     line = next(iter(str(error).strip().splitlines()), "")
-    return without_paths(line)[:_MAX_MESSAGE]
+    # Neither JSON nor PostgreSQL takes halves of characters or zero bytes.
+    text = line.replace("\0", "").encode(errors="replace").decode()
+    return without_paths(text)[:_MAX_MESSAGE]
 
 
 def _diagnosis(kind: type[TrainerError], message: str) -> Diagnosis:

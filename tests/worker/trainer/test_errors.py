@@ -47,6 +47,11 @@ class TestDiagnose:
 
         assert (found.code, found.message) == ("trainer_bug", "ValueError: bad x.txt")
 
+    def test_a_message_can_be_sent_and_stored_whatever_it_holds(self) -> None:
+        found = diagnose(ValueError("a\0b\udcff"))
+
+        assert found.message == "ValueError: ab?"
+
     def test_ends_on_a_cycle_of_causes(self) -> None:
         error = RuntimeError("a")
         error.__cause__ = caused(RuntimeError("b"), error)
