@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from datetime import timedelta
 
 from sqlalchemy import select
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from app.core.database import Database
@@ -76,7 +77,7 @@ def heard_of(
                 with database.write() as uow:
                     if not record_heartbeat(uow.session, worker_id, incarnation):
                         log.error("worker.replaced", worker_id=worker_id)
-            except OUTAGE as error:
+            except SQLAlchemyError as error:  # whatever it is, the next beat may be heard
                 log.warning("worker.not_heard", error=str(error).partition("\n")[0])
 
     thread = threading.Thread(target=beat, name="worker heartbeat", daemon=True)

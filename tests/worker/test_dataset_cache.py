@@ -115,7 +115,8 @@ class TestDatasetCache:
 
         with monkeypatch.context() as patch:
             patch.setattr("worker.dataset_cache.shutil.rmtree", killed_half_way)
-            pytest.raises(KeyboardInterrupt, cache.evict)
+            with pytest.raises(KeyboardInterrupt):
+                cache.evict()
 
         with a_cache(store, tmp_path).entry(digest) as folder:
             assert (folder / "images/train/0.png").is_file()
