@@ -87,6 +87,26 @@ def epochs(database: Database) -> list[int]:
         return list(unit.session.scalars(select(Epoch.epoch).order_by(Epoch.epoch)))
 
 
+class TestOldCheckpoints:
+    def test_one_that_cannot_be_deleted_ends_no_training(
+        self,
+        database: Database,
+        relay: Relay,
+        checkpoint: Callable[..., CheckpointEvent],
+        tmp_path: Path,
+    ) -> None:
+        relay.handle(checkpoint(1, seq=1))
+        for stored in (tmp_path / "home" / "store" / "sha256").glob("*/*"):
+            stored.unlink()
+            (stored / "in the way").mkdir(parents=True)
+
+        for epoch in (2, 3):
+            relay.handle(epoch_event(epoch, seq=2 * epoch, fitness=0.1))
+            relay.handle(checkpoint(epoch, seq=2 * epoch + 1))
+
+        assert epochs(database) == [2, 3]
+
+
 class TestEpochs:
     def test_an_epoch_appears_only_with_its_checkpoint(
         self, database: Database, relay: Relay, checkpoint: Callable[..., CheckpointEvent]
