@@ -184,6 +184,21 @@ class TestFinalizing:
         assert ended.end_reason is EndReason.TRAINER_KILLED
         assert job_row(database, job_id).state is JobState.QUEUED
 
+    def test_a_cancel_ends_the_check_of_the_weights_too(
+        self, database: Database, trains_nothing: Callable[[str], Yard]
+    ) -> None:
+        yard = trains_nothing("finish")
+        job_id = yard.submit()
+
+        with working(yard):
+            eventually(lambda: checks_of_weights(f"{job_id}-1"), within=20)
+            request(database, job_id, JobEvent.CANCEL)
+            eventually(lambda: list(living_processes(f"{job_id}-1")) == [], within=5)
+
+        assert job_row(database, job_id).state is JobState.CANCELLED
+        with database.read() as unit:
+            assert [row.name for row in artifacts_of(unit.session, job_id)] == ["train.log"]
+
 
 class TestStop:
     def test_an_attempt_that_begins_with_it_requested_only_finalizes(
