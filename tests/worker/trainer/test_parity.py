@@ -51,7 +51,7 @@ class TestParity:
     ) -> None:
         job = job_of(finished)
 
-        (plain,) = train_plainly([job], tmp_path, seed=1)
+        (plain,) = train_plainly([job], tmp_path, seed=1, plots=False)
 
         assert results(job.run_directory) != results(plain)
         assert differing_tensors(job.run_directory, plain)
