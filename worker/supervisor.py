@@ -102,12 +102,18 @@ def _run_phases(attempt: ClaimedAttempt) -> Conclusion:
         output = layers.enter_context(attempt.directory.log_file.open("ab"))
         limit = attempt.context.settings.worker.log_bytes
         shipper = LogShipper(attempt.lease, attempt.directory.log_file, limit_bytes=limit)
-        with shipper.shipping():
-            conclusion = _train(attempt, job_file, output)
-            if conclusion.outcome.event is JobEvent.FINISH:
-                conclusion = _finalize(attempt, conclusion, output)
-        shipper.ship_rest()
-        return conclusion
+        try:
+            with shipper.shipping():
+                return _run_processes(attempt, job_file, output)
+        finally:
+            shipper.ship_rest()
+
+
+def _run_processes(attempt: ClaimedAttempt, job_file: JobFile, output: IO[bytes]) -> Conclusion:
+    trained = _train(attempt, job_file, output)
+    if trained.outcome.event is JobEvent.FINISH:
+        return _finalize(attempt, trained, output)
+    return trained
 
 
 def _train(attempt: ClaimedAttempt, job_file: JobFile, output: IO[bytes]) -> Conclusion:
