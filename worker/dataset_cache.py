@@ -82,6 +82,7 @@ class DatasetCache:
             pack = partial / "pack"
             self.store.fetch(digest, pack)
             self.extract(pack, partial / "content")
+            os.sync()  # after a power cut, an entry with empty files would pass for whole
             (partial / "content").rename(folder)
         finally:
             shutil.rmtree(partial, ignore_errors=True)

@@ -204,6 +204,7 @@ class Relay:
             epochs=self._epochs,
             metrics=event.metrics,
             duration_seconds=event.seconds,
+            optimizer_steps=event.optimizer_steps,
             deciding_metric=self._deciding.name,
             value=self._deciding.value_of(event.metrics),
             is_best=event.fitness is not None and event.fitness == event.best_fitness,

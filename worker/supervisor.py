@@ -37,7 +37,7 @@ from worker.steering import Steering, Unwatched
 from worker.trainer.environment import trainer_environment
 from worker.trainer.errors import without_paths
 from worker.trainer.portability import portability_check
-from worker.trainer.protocol import EVENTS_FD_VARIABLE, JobFile
+from worker.trainer.protocol import EVENTS_FD_VARIABLE, FinalEvent, JobFile
 
 DISK_FULL_ERRORS = frozenset({errno.ENOSPC, errno.EDQUOT})
 BEST = "best.pt"
@@ -175,15 +175,23 @@ def _finalize(attempt: ClaimedAttempt, trained: Conclusion, output: IO[bytes]) -
     """Prove that the weights load anywhere, and keep what training made."""
     hold = attempt.lease.hold
     attempt.lease.write(lambda session: set_phase(session, hold, Phase.FINALIZING))
-    refusal = _portability_refusal(attempt, output)
+    refusal = _portability_refusal(attempt, _best_of(trained.final), output)
     if refusal is not None:
         return refusal
     return replace(trained, kept=store_artifacts(attempt, trained.final))
 
 
-def _portability_refusal(attempt: ClaimedAttempt, output: IO[bytes]) -> Conclusion | None:
+def _best_of(final: FinalEvent | None) -> str:
+    """The path of the best.pt that will be handed out; one that is missing does not load."""
+    named = final.artifacts if final is not None else []
+    return next((each.path for each in named if each.name == BEST), BEST)
+
+
+def _portability_refusal(
+    attempt: ClaimedAttempt, best: str, output: IO[bytes]
+) -> Conclusion | None:
     """Load best.pt with stock Ultralytics in a process of its own; None where it does."""
-    check = portability_check(attempt.directory.run / "weights" / BEST, _environment(attempt))
+    check = portability_check(attempt.directory.run / best, _environment(attempt))
     folder = attempt.directory.root / "portability"
     folder.mkdir()
     command = Command(check.argv, check.env, folder, attempt.directory.attempt)

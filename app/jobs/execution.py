@@ -50,6 +50,7 @@ class EpochReport:
     epochs: int
     metrics: Mapping[str, float | None]
     duration_seconds: float
+    optimizer_steps: int = 0
     lr: Mapping[str, float | None] = field(default_factory=dict)
     system: Mapping[str, float | None] = field(default_factory=dict)
     deciding_metric: str | None = None
@@ -160,7 +161,11 @@ def record_epoch(session: Session, hold: Hold, report: EpochReport) -> None:
         "created_at": database_now(),
     }
     _upsert(session, Epoch, {"job_id": hold.job_id, "epoch": report.epoch}, row)
-    append_event(session, job.id, job.last_seq, "epoch.finished", data={"epoch": report.epoch})
+    finished: dict[str, JsonValue] = {
+        "epoch": report.epoch,
+        "optimizer_steps": report.optimizer_steps,
+    }
+    append_event(session, job.id, job.last_seq, "epoch.finished", data=finished)
 
 
 def curve_stride(epochs: int) -> int:

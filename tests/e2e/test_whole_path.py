@@ -153,8 +153,11 @@ class TestKilledWorker:
             lambda: len(yard.get(f"/v1/jobs/{job_id}/metrics")["epochs"]) >= 2, within=JOB_SECONDS
         )
 
-        for process in yard.processes("-m worker"):
-            process.kill()
+        (worker,) = yard.processes("-m worker --slots")
+        worker.kill()
+
+        # Long before its lease of 90 seconds ends.
+        eventually(lambda: yard.job(job_id)["attempt"] == 2, within=60)
         yard.succeed(job_id, within=JOB_SECONDS)
 
         attempts = yard.get(f"/v1/jobs/{job_id}/attempts")["data"]
