@@ -1,7 +1,7 @@
 """Clients that ask one thing again and again over kept connections, in a process of their own.
 
-`python -m benchmarks.load_client REQUEST.json` prints one JSON object. It reads no more of an
-answer than its status and length, so that a machine of two cores is left to the server.
+`python -m benchmarks.load_client REQUEST.json ANSWER.json` writes one JSON object. It reads no more
+of an answer than its status and length, so that a machine of two cores is left to the server.
 """
 
 import asyncio
@@ -137,10 +137,11 @@ def _length(head: bytes) -> int:
 
 
 def main() -> None:
-    """Read what to ask from the file that the command line names, ask, and print the tally."""
-    asked: dict[str, Any] = json.loads(Path(sys.argv[1]).read_text())
+    """Read what to ask from the first file that the command line names; write to the second."""
+    request, answer = map(Path, sys.argv[1:])
+    asked: dict[str, Any] = json.loads(request.read_text())
     tally = uvloop.run(put_load(Load(**asked)))
-    sys.stdout.write(json.dumps(asdict(tally)) + "\n")
+    answer.write_text(json.dumps(asdict(tally)))
 
 
 if __name__ == "__main__":

@@ -184,10 +184,10 @@ def measure(questions: Sequence[Question], asked: argparse.Namespace, folder: Pa
 
 def tally_of(load: Load, folder: Path) -> Tally:
     """Put the load on from a process of its own."""
-    request = folder / "request.json"
+    request, answer = folder / "request.json", folder / "answer.json"
     request.write_text(json.dumps(asdict(load)))
     done = subprocess.run(
-        [sys.executable, "-m", "benchmarks.load_client", str(request)],
+        [sys.executable, "-m", "benchmarks.load_client", str(request), str(answer)],
         env=clean_environment(),
         cwd=ROOT,
         capture_output=True,
@@ -196,7 +196,7 @@ def tally_of(load: Load, folder: Path) -> Tally:
     )
     if done.returncode != 0:
         raise Failed(done.stderr)
-    tally = Tally(**json.loads(done.stdout))
+    tally = Tally(**json.loads(answer.read_text()))
     if tally.refused:
         raise Failed(f"{tally.refused} answers of {load.url}: {tally.first_refusal}")
     return tally

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, case, delete, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, bindparam, case, delete, func, insert, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
@@ -58,6 +58,22 @@ class VerificationHold:
     attempt: int
 
 
+# Built once: every submit asks, and building a statement takes longer than running it.
+_NEWEST = (
+    select(Dataset, DatasetVersion)
+    .where(
+        Dataset.project_id.in_(bindparam("project_ids", expanding=True)),
+        DatasetVersion.dataset_id == Dataset.id,
+    )
+    .order_by(DatasetVersion.number.desc())
+    .limit(1)
+)
+_IS_READY = DatasetVersion.state == VersionState.READY
+_BY_VERSION = _NEWEST.where(DatasetVersion.id == bindparam("reference"))
+_BY_DATASET = _NEWEST.where(Dataset.id == bindparam("reference"))
+_READY_BY_VERSION, _READY_BY_DATASET = _BY_VERSION.where(_IS_READY), _BY_DATASET.where(_IS_READY)
+
+
 def resolve_version(
     session: Session, project_ids: Collection[str], reference: str
 ) -> tuple[Dataset, DatasetVersion]:
@@ -67,10 +83,11 @@ def resolve_version(
         UnknownDataset: the caller has no data set or version of this id.
         DatasetNotReady: it is validating or invalid.
     """
-    statement = select(Dataset, DatasetVersion).where(*_named(project_ids, reference))
-    ready = statement.where(DatasetVersion.state == VersionState.READY)
-    for narrowed in (ready, statement):
-        row = session.execute(narrowed.order_by(DatasetVersion.number.desc()).limit(1)).first()
+    named = {"project_ids": list(project_ids), "reference": reference}
+    is_version = reference.startswith(VERSION_PREFIX)
+    ready = _READY_BY_VERSION if is_version else _READY_BY_DATASET
+    for statement in (ready, _BY_VERSION if is_version else _BY_DATASET):
+        row = session.execute(statement, named).first()
         if row is not None and row.DatasetVersion.state is VersionState.READY:
             return row.Dataset, row.DatasetVersion
     if row is None:

@@ -102,7 +102,8 @@ _TAGS = (
 _JOBS_AHEAD = select(func.count()).select_from(
     select(Job.id)
     .where(
-        Job.state == JobState.QUEUED,
+        # As a literal: with a parameter SQLite reads the rows beside the partial index.
+        Job.state == literal(JobState.QUEUED, Job.state.type, literal_execute=True),
         Job.queue == bindparam("queue"),
         (Job.priority > bindparam("priority"))
         | ((Job.priority == bindparam("priority")) & (Job.id < bindparam("job_id"))),
@@ -145,7 +146,7 @@ def listed_job(session: Session, project_ids: Collection[str], job_id: str) -> L
     row = session.execute(_STATUS, asked).first()
     if row is None:
         return None
-    tags = dict(session.execute(_TAGS, {"job_id": job_id}).tuples().all())
+    tags = dict(session.execute(_TAGS, {"job_id": job_id}).all())
     return ListedJob(row.Job, row.JobProgress, tags)
 
 
