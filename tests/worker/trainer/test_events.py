@@ -2,6 +2,7 @@ import math
 import os
 import threading
 from collections.abc import Iterator
+from typing import BinaryIO
 
 import pytest
 
@@ -10,15 +11,15 @@ from worker.trainer.events import EventPipe, events_fd, finite, not_finite
 from worker.trainer.protocol import PhaseEvent, WarningEvent, parse_event
 
 
+Ends = tuple[BinaryIO, BinaryIO]
+
+
 @pytest.fixture
-def pipe_ends() -> Iterator[tuple[int, int]]:
+def pipe_ends() -> Iterator[Ends]:
+    """Reading and writing end, as files: closing one twice closes nobody else's number."""
     reading, writing = os.pipe()
-    yield reading, writing
-    for fd in (reading, writing):
-        try:
-            os.close(fd)
-        except OSError:
-            continue
+    with os.fdopen(reading, "rb") as reader, os.fdopen(writing, "wb", 0) as writer:
+        yield reader, writer
 
 
 def nothing_happens() -> None:
@@ -26,17 +27,16 @@ def nothing_happens() -> None:
 
 
 class TestEventPipe:
-    def test_writes_events_in_order_numbered_and_stamped(self, pipe_ends: tuple[int, int]) -> None:
+    def test_writes_events_in_order_numbered_and_stamped(self, pipe_ends: Ends) -> None:
         reading, writing = pipe_ends
-        pipe = EventPipe(writing, nothing_happens)
+        pipe = EventPipe(writing.fileno(), nothing_happens)
 
         for number in range(3):
             pipe.emit(WarningEvent(code=str(number), message=""))
         pipe.close(within=5)
 
-        os.close(writing)
-        with os.fdopen(os.dup(reading), "rb") as file:
-            events = [parse_event(line) for line in file]
+        writing.close()
+        events = [parse_event(line) for line in reading]
         assert [(event.seq, getattr(event, "code", "")) for event in events] == [
             (1, "0"),
             (2, "1"),
@@ -44,24 +44,22 @@ class TestEventPipe:
         ]
         assert all(event.at > 0 for event in events)
 
-    def test_does_not_hold_up_the_trainer_when_nobody_reads(
-        self, pipe_ends: tuple[int, int]
-    ) -> None:
+    def test_does_not_hold_up_the_trainer_when_nobody_reads(self, pipe_ends: Ends) -> None:
         reading, writing = pipe_ends
-        pipe = EventPipe(writing, nothing_happens)
+        pipe = EventPipe(writing.fileno(), nothing_happens)
         longer_than_any_pipe = WarningEvent(code="x", message="x" * 1_000_000)
 
         for _ in range(5):
             pipe.emit(longer_than_any_pipe)
 
-        os.close(reading)  # its thread would go on writing to whatever gets this number next
+        reading.close()  # its thread would go on writing to whatever gets this number next
         pipe.close(within=5)
 
-    def test_tells_once_that_the_reader_is_gone(self, pipe_ends: tuple[int, int]) -> None:
+    def test_tells_once_that_the_reader_is_gone(self, pipe_ends: Ends) -> None:
         reading, writing = pipe_ends
         told = threading.Semaphore(0)
-        pipe = EventPipe(writing, told.release)
-        os.close(reading)
+        pipe = EventPipe(writing.fileno(), told.release)
+        reading.close()
 
         pipe.emit(PhaseEvent(phase="training"))
         pipe.emit(PhaseEvent(phase="training"))
