@@ -10,7 +10,6 @@ from tests.waiting import eventually
 from worker.trainer.events import EventPipe, events_fd, finite, not_finite
 from worker.trainer.protocol import PhaseEvent, WarningEvent, parse_event
 
-
 Ends = tuple[BinaryIO, BinaryIO]
 
 
