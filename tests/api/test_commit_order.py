@@ -157,8 +157,8 @@ def watch(app: FastAPI, driven: Driven) -> None:
     context: Context = app.state.context
 
     def committed(_: object) -> None:
-        # Readers end by rollback; background threads have names of their own.
-        if "reconciler" not in threading.current_thread().name:
+        # Readers end by rollback; reconciler and verifier commit in threads of their own.
+        if threading.current_thread().name == "AnyIO worker thread":
             driven.happened.append("commit")
 
     event.listen(context.database.engine, "commit", committed)
