@@ -71,6 +71,10 @@ class Client(asyncio.Protocol):
         self._sent_at = time.perf_counter()
         self._transport.write(self._request)
 
+    def leave(self) -> None:
+        """Close the connection."""
+        self._transport.close()
+
     def data_received(self, data: bytes) -> None:
         """Called by the loop for each piece of an answer."""
         self._received += data
@@ -116,6 +120,9 @@ async def put_load(load: Load) -> Tally:
         client.ask()
     await asyncio.gather(*(client.done for client in clients))
     tally.seconds = time.perf_counter() - began
+    for client in clients:
+        client.leave()
+    await asyncio.sleep(0)  # the loop closes the sockets in its next turn
     return tally
 
 

@@ -1,0 +1,60 @@
+"""The benchmarks start, count what was answered, and judge ratios as their tables say."""
+
+import asyncio
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from benchmarks.load_client import Load, put_load
+from benchmarks.requests import bare_server
+from benchmarks.statistics_of_pairs import ratio_of_means
+
+SCRIPTS = Path(__file__).parents[2] / "benchmarks"
+
+
+class TestScripts:
+    @pytest.mark.integration
+    @pytest.mark.parametrize("name", ["overhead", "requests", "cancel"])
+    def test_each_runs_as_a_script(self, name: str) -> None:
+        done = subprocess.run(
+            [sys.executable, SCRIPTS / f"{name}.py", "--help"],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.startswith(f"usage: {name}.py")
+
+
+class TestLoad:
+    @pytest.mark.integration
+    def test_every_answer_is_counted_and_a_refusal_is_none(self, tmp_path: Path) -> None:
+        with bare_server(tmp_path) as url:
+            hello = Load(f"{url}/livez", "GET", {}, "", 200, clients=4, seconds=0.3)
+            nowhere = Load(f"{url}/nowhere", "GET", {}, "", 200, clients=1, seconds=0.1)
+
+            answered, refused = (asyncio.run(put_load(load)) for load in (hello, nowhere))
+
+        assert answered.answers == len(answered.milliseconds) >= 4
+        assert answered.refused == 0
+        assert refused.answers == 0
+        assert refused.refused >= 1
+
+
+@pytest.mark.unit
+class TestRatio:
+    def test_equal_pairs_have_no_interval(self) -> None:
+        ratio = ratio_of_means([(2.0, 1.0)] * 10)
+
+        assert (ratio.value, ratio.low, ratio.high) == (2.0, 2.0, 2.0)
+
+    def test_the_interval_holds_the_ratio_and_narrows_with_more_pairs(self) -> None:
+        noisy = [(1.0, 1.1), (1.2, 1.0), (0.9, 1.0), (1.1, 0.9)]
+
+        few, many = ratio_of_means(noisy), ratio_of_means(noisy * 10)
+
+        assert few.low < few.value < few.high
+        assert many.high - many.low < few.high - few.low
