@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from types import TracebackType
 from typing import Self
 
-from sqlalchemy import or_, select, update
+from sqlalchemy import or_, select, tuple_, update
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session, load_only
 
@@ -165,20 +165,21 @@ class Reconciler:
             now = unit.session.scalars(select(database_now())).one()
             rows = self._rows(unit.session)
             bells = self._idle_slot_bells(unit.session)
-        for action in due_actions(rows, now, self._timing):
-            self._do(action)
+        actions = due_actions(rows, now, self._timing)
+        for action in actions:
+            if not isinstance(action, RingAgain):
+                self._do(action)
+        self._ring_again([each for each in actions if isinstance(each, RingAgain)])
         for job_id, dispatch_seq, worker_id in bells:
             self._doorbell.ring_slot(job_id, dispatch_seq, worker_id)
 
-    def _do(self, action: Action) -> None:
+    def _do(self, action: RequeueExpired | EndOverdue) -> None:
         match action:
             case RequeueExpired():
                 if time.monotonic() >= self._judges_from:
                     self._end_running(action, JobEvent.INTERRUPT, EndReason.WORKER_LOST)
             case EndOverdue():
                 self._end_running(action, JobEvent.TIMEOUT, EndReason.TIMEOUT)
-            case RingAgain():
-                self._ring_again(action)
 
     def _end_running(
         self, action: RequeueExpired | EndOverdue, event: JobEvent, reason: EndReason
@@ -204,22 +205,26 @@ class Reconciler:
                 unit.after_commit(lambda: self._doorbell.ring(action.job_id, seq, queue))
         log.info("attempt.ended", job_id=action.job_id, attempt=action.attempt, reason=reason)
 
-    def _ring_again(self, action: RingAgain) -> None:
+    def _ring_again(self, actions: Sequence[RingAgain]) -> None:
+        """Ring for all in one transaction: each on its own would wait for the disk for each."""
+        if not actions:
+            return
+        judged = [(action.job_id, action.dispatch_seq) for action in actions]
         statement = (
             update(Job)
             .where(
-                Job.id == action.job_id,
+                Job.id.in_([job_id for job_id, _ in judged]),  # what an index finds
+                tuple_(Job.id, Job.dispatch_seq).in_(judged),
                 Job.state == JobState.QUEUED,
-                Job.dispatch_seq == action.dispatch_seq,
             )
             .values(dispatch_seq=Job.dispatch_seq + 1, dispatched_at=database_now())
-            .returning(Job.dispatch_seq, Job.queue)
+            .returning(Job.id, Job.dispatch_seq, Job.queue)
+            .execution_options(synchronize_session=False)
         )
         with self._database.write() as unit:
-            rung = unit.session.execute(statement).one_or_none()
-            if rung is not None:
-                seq, queue = rung
-                unit.after_commit(lambda: self._doorbell.ring(action.job_id, seq, queue))
+            rung = unit.session.execute(statement).all()
+        for job_id, seq, queue in rung:
+            self._doorbell.ring(job_id, seq, queue)
 
     def _rows(self, session: Session) -> list[JobRow]:
         since = (

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 from queue import SimpleQueue
 
 import pytest
-from sqlalchemy import update
+from sqlalchemy import event, update
 
 from app.core.database import Database, database_now
 from app.fleet.repository import Registration, mark_stopped, register_worker
@@ -251,6 +251,22 @@ class TestBells:
 
         assert bells.all() == [(job_id, "default")]
         assert job_row(database, job_id).dispatch_seq == 2
+
+    def test_many_lost_bells_cost_one_transaction(
+        self, database: Database, home: Home, reconciler: Reconciler, bells: Bells
+    ) -> None:
+        lost = [a_job(database, home) for _ in range(3)]
+        with database.write() as unit:
+            unit.session.execute(
+                update(Job).values(dispatched_at=database_now(timedelta(seconds=-11)))
+            )
+        commits: list[object] = []
+        event.listen(database.engine, "commit", commits.append)
+
+        reconciler.reconcile_once()
+
+        assert sorted(bells.all()) == sorted((job_id, "default") for job_id in lost)
+        assert len(commits) == 1
 
     def test_an_idle_slot_is_rung_for_the_job_it_can_claim(
         self, database: Database, home: Home, reconciler: Reconciler, bells: Bells
