@@ -5,6 +5,7 @@ import socket
 from collections.abc import Iterator
 
 import pytest
+import structlog
 from PIL import Image
 
 pytest_plugins = ["tests.databases"]
@@ -21,6 +22,15 @@ def _sockets_only_to_loopback() -> Iterator[None]:
         _guard(patch, "connect")
         _guard(patch, "connect_ex")
         yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _tracebacks_are_plain() -> None:
+    """Unconfigured, structlog draws every traceback with all its variables, for minutes."""
+    plain = structlog.dev.ConsoleRenderer(
+        colors=False, exception_formatter=structlog.dev.plain_traceback
+    )
+    structlog.configure(processors=[*structlog.get_config()["processors"][:-1], plain])
 
 
 @pytest.fixture(autouse=True)
