@@ -3,11 +3,12 @@
 from datetime import datetime
 from enum import StrEnum
 
+from pydantic import JsonValue
 from sqlalchemy import BigInteger, ForeignKey, Index, String, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.core.columns import checked_enum
-from app.core.database import Base, UtcDateTime
+from app.core.database import Base, OrderedJson, UtcDateTime
 
 
 class ArtifactKind(StrEnum):
@@ -54,4 +55,7 @@ class Artifact(Base):
     epoch: Mapped[int | None] = mapped_column(doc="the epoch whose end made it, from 1")
     size_bytes: Mapped[int] = mapped_column(BigInteger)
     sha256: Mapped[str] = mapped_column(String(64), doc="hex; also the key in the store")
+    checks: Mapped[dict[str, JsonValue] | None] = mapped_column(
+        OrderedJson, doc="what was proven of the file before it was handed out"
+    )
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)

@@ -29,7 +29,9 @@ class Worker(Base):
     devices: Mapped[list[dict[str, JsonValue]]] = mapped_column(
         Json, doc="name and memory_bytes of each GPU of the slot"
     )
-    plugins: Mapped[list[str]] = mapped_column(Json, doc="trainer plugins installed there")
+    plugins: Mapped[list[dict[str, JsonValue]]] = mapped_column(
+        Json, doc="name, version and options_schema of each trainer plugin installed there"
+    )
     version: Mapped[str] = mapped_column(String(40))
     started_at: Mapped[datetime] = mapped_column(UtcDateTime)
     heartbeat_at: Mapped[datetime] = mapped_column(UtcDateTime)

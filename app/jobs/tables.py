@@ -50,6 +50,7 @@ class Job(Base):
             sqlite_where=text("state = 'running'"),
             postgresql_where=text("state = 'running'"),
         ),
+        Index("ix_jobs_alike", "architecture", "imgsz", "device_name", "id"),
     )
 
     id: Mapped[str] = mapped_column(String(40), primary_key=True)
@@ -81,6 +82,16 @@ class Job(Base):
     model: Mapped[str] = mapped_column(String(200), doc="as given in the spec")
     model_sha256: Mapped[str | None] = mapped_column(String(64), doc="weights to start from, hex")
     task: Mapped[str] = mapped_column(String(20))
+    architecture: Mapped[str | None] = mapped_column(
+        String(100), doc="the shipped yaml of the model, `yolo26n.yaml`; null: another"
+    )
+    imgsz: Mapped[int | None] = mapped_column(doc="image side in pixels, as asked")
+    trainer: Mapped[str | None] = mapped_column(
+        String(100), doc="the trainer plugin that a slot must have; null: none"
+    )
+    device_name: Mapped[str | None] = mapped_column(
+        String(200), doc="what the last attempt trained on: cpu, or the GPU's product name"
+    )
     spec: Mapped[dict[str, Any]] = mapped_column(OrderedJson, doc="as submitted")
     resolved_spec: Mapped[dict[str, Any]] = mapped_column(OrderedJson, doc="frozen at submit")
     spec_version: Mapped[int]
@@ -98,6 +109,15 @@ class Job(Base):
     started_at: Mapped[datetime | None] = mapped_column(UtcDateTime, doc="of the first attempt")
     ended_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     trashed_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+
+
+class JobPlan(Base):
+    """What was foreseen of a job when it was submitted."""
+
+    __tablename__ = "job_plans"
+
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
+    plan: Mapped[dict[str, Any]] = mapped_column(OrderedJson)
 
 
 class JobTag(Base):
@@ -177,7 +197,9 @@ class EpochClasses(Base):
 
     job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
     epoch: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
-    columns: Mapped[bytes] = mapped_column(LargeBinary)
+    columns: Mapped[bytes] = mapped_column(
+        LargeBinary, doc="zlib over JSON: column name to one value per class of the data set"
+    )
 
 
 class LogChunk(Base):
