@@ -95,6 +95,13 @@ def resolve_version(
     raise DatasetNotReady(reference, row.DatasetVersion.state)
 
 
+def training_labels(version: DatasetVersion) -> dict[str, int]:
+    """Return the labels of each class in the training split: objects, or masks that show it."""
+    report: Any = version.report or {}
+    counts: dict[str, int] = report.get("class_counts", {}).get("train", {})
+    return counts
+
+
 def listed_dataset(session: Session, project_ids: Collection[str], reference: str) -> ListedDataset:
     """Return a data set with its newest version (`ds_…`), or with the named one (`dsv_…`).
 

@@ -7,18 +7,33 @@ Regenerate the pinned schema with `python -m app.jobs.spec > docs/schema/job-spe
 import json
 import re
 import sys
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import (
     AfterValidator,
     BeforeValidator,
     Field,
+    JsonValue,
     StringConstraints,
-    WithJsonSchema,
     model_validator,
 )
 from pydantic_core import PydanticCustomError
 
+from app.jobs.customize import (
+    BestModel,
+    Customize,
+    ExplicitClassWeights,
+    InverseFrequencyClassWeights,
+    inverse_frequency,
+)
+from app.jobs.customize_checks import (
+    check_for_architecture,
+    check_for_classes,
+    check_for_task,
+)
+from app.jobs.metric_table import F1_METRICS, FITNESS, direction_of
 from app.jobs.spec_model import SpecModel, SpecProblem, problems_as_error, refuse_if
 from app.jobs.spec_text import (
     DATASET_PATTERN,
@@ -32,21 +47,25 @@ from app.jobs.spec_text import (
     TagValue,
 )
 from app.jobs.train_arguments import Task, TrainArguments, check_task
+from app.models.architectures import architecture as shipped_architecture
 
 __all__ = [
     "SPEC_VERSION",
     "JobSpec",
     "ResolvedSpec",
     "Resources",
+    "SpecFacts",
     "SpecProblem",
     "Task",
     "TrainArguments",
+    "TrainerChoice",
     "check_task",
     "job_spec_json_schema",
     "resolve_spec",
 ]
 
 SPEC_VERSION: Final = 1
+MAX_OPTIONS_CHARACTERS: Final = 65_536
 
 _TAG_KEY: Final = re.compile(TAG_KEY_PATTERN.removesuffix("$") + r"\Z")
 
@@ -62,11 +81,6 @@ OnOutOfMemory = Annotated[
 ]
 
 
-def _nothing_yet(value: object) -> None:
-    if value is not None and value != {}:
-        raise PydanticCustomError("not_supported_yet", "This is not supported yet.")
-
-
 def _tag_keys_are_words(tags: object) -> object:
     """Refuse a bad key at the field: pydantic would point at a path that the JSON does not have."""
     if isinstance(tags, dict) and not all(
@@ -77,12 +91,6 @@ def _tag_keys_are_words(tags: object) -> object:
         )
     return tags
 
-
-NotYet = Annotated[
-    None,
-    BeforeValidator(_nothing_yet),
-    WithJsonSchema({"anyOf": [{"type": "null"}, {"type": "object", "maxProperties": 0}]}),
-]
 
 DatasetRef = Annotated[str, StringConstraints(pattern=DATASET_PATTERN)]
 DatasetVersionRef = Annotated[str, StringConstraints(pattern=DATASET_VERSION_PATTERN)]
@@ -114,6 +122,22 @@ class Resources(SpecModel):
     )
 
 
+class TrainerChoice(SpecModel):
+    """A trainer plugin that the operator installed, and what it is asked for."""
+
+    name: Slug = Field(description="As GET /v1/trainers lists it.")
+    options: Annotated[
+        dict[str, JsonValue],
+        AfterValidator(
+            refuse_if(
+                lambda options: len(json.dumps(options)) > MAX_OPTIONS_CHARACTERS,
+                "options_too_long",
+                f"Options are at most {MAX_OPTIONS_CHARACTERS} characters of JSON.",
+            )
+        ),
+    ] = Field(default_factory=dict, description="As the plugin's schema says.")
+
+
 class JobSpec(SpecModel):
     """A job as its user asks for it."""
 
@@ -130,11 +154,11 @@ class JobSpec(SpecModel):
     )
     task: Task | None = Field(default=None, description="What to learn; null: the model's task.")
     train: TrainArguments = Field(default_factory=TrainArguments, description="How to train.")
-    customize: NotYet = Field(
-        default=None, description="Customizations of the training; none are supported yet."
+    customize: Customize | None = Field(
+        default=None, description="Customizations of the training; null: none."
     )
-    trainer: NotYet = Field(
-        default=None, description="A trainer installed by the operator; not supported yet."
+    trainer: TrainerChoice | None = Field(
+        default=None, description="A trainer plugin installed by the operator; null: none."
     )
     resources: Resources = Field(default_factory=Resources, description="Where the job may run.")
     priority: int = Field(default=0, ge=-100, le=100, description="Higher runs first.")
@@ -156,12 +180,19 @@ class JobSpec(SpecModel):
 
     @model_validator(mode="after")
     def _arguments_fit_the_task(self) -> Self:
-        problems = check_task(self.train, self.task) if self.task else []
-        if problems:
-            raise problems_as_error(
-                type(self).__name__,
-                [SpecProblem(("train", *each.loc), each.code, each.message) for each in problems],
+        if self.task is None:
+            return self
+        problems = _within("train", check_task(self.train, self.task))
+        if self.customize is not None:
+            found = check_for_task(
+                self.customize,
+                self.task,
+                single_cls=self.train.single_cls,
+                has_plugin=self.trainer is not None,
             )
+            problems += _within("customize", found)
+        if problems:
+            raise problems_as_error(type(self).__name__, problems)
         return self
 
 
@@ -173,27 +204,104 @@ class ResolvedSpec(JobSpec):
 
     dataset: DatasetVersionRef
     task: Task
+    customize: Annotated[Customize, BeforeValidator(lambda asked: asked or Customize())] = Field(
+        default_factory=Customize, description="With all that another part switched on."
+    )
     on_oom: OnOutOfMemory
+    architecture: str | None = Field(
+        default=None, description="The shipped yaml of the model; null: another model."
+    )
+    class_weights: dict[str, float] | None = Field(
+        default=None,
+        description="The weight of every class, from customize.class_weights; "
+        "null: none, or balanced ones, which Ultralytics computes.",
+    )
     threads: int | None = Field(
         default=None, ge=1, le=1024, description="CPU threads; set at the first attempt."
     )
 
 
-def resolve_spec(spec: JobSpec, *, dataset_version: str, task: Task) -> ResolvedSpec:
+@dataclass(frozen=True)
+class SpecFacts:
+    """What is known of the things that a spec names.
+
+    `class_counts` are the labels of each class in the training split; `layers_with_parameters` are
+    the indices of the model's layers that have anything to learn.
+    """
+
+    dataset_version: str
+    task: Task
+    classes: Sequence[str] = ()
+    class_counts: Mapping[str, int] = field(default_factory=dict)
+    architecture: str | None = None
+    layers_with_parameters: frozenset[int] = frozenset()
+
+
+def resolve_spec(spec: JobSpec, facts: SpecFacts) -> ResolvedSpec:
     """Return the spec as it will run, with all that its user left open stated.
 
     Raises:
-        pydantic.ValidationError: an argument of `train` has no meaning for the task.
+        pydantic.ValidationError: a part of the spec does not fit the task, the classes of the data
+            set or the layers of the model.
     """
     asked: dict[str, Any] = {name: getattr(spec, name) for name in JobSpec.model_fields}
-    checked = JobSpec(**asked | {"task": task})
+    checked = JobSpec(**asked | {"task": facts.task})
+    customize = checked.customize or Customize()
+    problems = _within("customize", _misfits(customize, facts))
+    if problems:
+        raise problems_as_error(JobSpec.__name__, problems)
     frozen = {
-        "dataset": dataset_version,
-        "task": task,
-        "train": checked.train.effective(task),
+        "dataset": facts.dataset_version,
+        "task": facts.task,
+        "train": checked.train.effective(facts.task),
+        "customize": _stated(customize, facts.task),
         "on_oom": spec.on_oom or "fail",
+        "architecture": facts.architecture,
+        "class_weights": _class_weights(customize, facts),
     }
     return ResolvedSpec(**asked | frozen)
+
+
+def _misfits(customize: Customize, facts: SpecFacts) -> list[SpecProblem]:
+    problems = check_for_classes(customize, facts.task, facts.classes)
+    shipped = shipped_architecture(facts.architecture or "")
+    if shipped is not None:
+        learning = facts.layers_with_parameters or frozenset(range(shipped.layers))
+        problems += check_for_architecture(customize, shipped, learning)
+    return problems
+
+
+def _stated(customize: Customize, task: Task) -> Customize:
+    """Return the customizations with those that others need switched on, and directions stated."""
+    best = customize.best_model or BestModel(metric=FITNESS)
+    asked = {metric for metric, _ in customize.chosen_metrics().values()}
+    needs_f1 = not asked.isdisjoint(F1_METRICS[task])
+    metrics = customize.metrics.model_copy(update={"f1": customize.metrics.f1 or needs_f1})
+    kept = tuple(
+        each.model_copy(update={"direction": direction_of(task, each.metric) or each.direction})
+        for each in customize.keep_best
+    )
+    direction = direction_of(task, best.metric) or best.direction
+    stated = {
+        "metrics": metrics,
+        "best_model": best.model_copy(update={"direction": direction}),
+        "keep_best": kept,
+    }
+    return customize.model_copy(update=stated)
+
+
+def _class_weights(customize: Customize, facts: SpecFacts) -> dict[str, float] | None:
+    match customize.class_weights:
+        case ExplicitClassWeights(weights=named):
+            return {name: named.get(name, 1.0) for name in facts.classes}
+        case InverseFrequencyClassWeights(cap=cap):
+            return inverse_frequency(facts.class_counts, facts.classes, cap=cap)
+        case _:
+            return None
+
+
+def _within(field: str, problems: Iterable[SpecProblem]) -> list[SpecProblem]:
+    return [SpecProblem((field, *each.loc), each.code, each.message) for each in problems]
 
 
 def job_spec_json_schema() -> dict[str, Any]:

@@ -38,7 +38,7 @@ class Refusal:
 class SpecProblem:
     """One thing wrong with a spec; `loc` is the field's path within the model that was checked."""
 
-    loc: tuple[str, ...]
+    loc: tuple[str | int, ...]
     code: str
     message: str
 

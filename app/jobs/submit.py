@@ -16,7 +16,7 @@ from app.core.database import UnitOfWork
 from app.core.errors import FieldError, Invalid
 from app.core.ids import new_id
 from app.core.problems import invalid_fields
-from app.datasets.repository import resolve_version
+from app.datasets.repository import resolve_version, training_labels
 from app.datasets.tables import Dataset, DatasetVersion
 from app.events.repository import append_event
 from app.jobs.errors import IdempotencyKeyReuse, NoWeightsYet, TaskMismatch
@@ -29,7 +29,7 @@ from app.jobs.repository import (
     job_of,
     listed_job,
 )
-from app.jobs.spec import SPEC_VERSION, JobSpec, ResolvedSpec, Task, resolve_spec
+from app.jobs.spec import SPEC_VERSION, JobSpec, ResolvedSpec, SpecFacts, Task, resolve_spec
 from app.models.repository import ResolvedModel, resolve_model
 
 SECONDS_PER_HOUR = 3600
@@ -111,7 +111,7 @@ def resolve(session: Session, principal: Principal, spec: JobSpec) -> Resolution
     task = spec.task or _task_of(model, version)
     _check_fit(task, model, version)
     try:
-        resolved = resolve_spec(spec, dataset_version=version.id, task=task)
+        resolved = resolve_spec(spec, _facts(version, model, task))
     except ValidationError as error:
         raise invalid_fields(error.errors(include_input=False)) from None
     return Resolution(project_id, dataset, version, model, resolved)
@@ -128,7 +128,13 @@ def _resolve_model(session: Session, principal: Principal, reference: str) -> Re
     if best is None:
         message = f"Job {job.id} has no best.pt (it is {job.state}); wait for it, or name another."
         raise NoWeightsYet(message)
-    return ResolvedModel(kind="weights", name=reference, task=job.task, sha256=best.sha256)
+    return ResolvedModel(
+        kind="weights",
+        name=reference,
+        task=job.task,
+        sha256=best.sha256,
+        architecture=job.architecture,
+    )
 
 
 def _task_of(model: ResolvedModel, version: DatasetVersion) -> Task:
@@ -144,6 +150,16 @@ def _check_fit(task: Task, model: ResolvedModel, version: DatasetVersion) -> Non
         raise TaskMismatch(
             "/dataset", f"The data set is labelled for {version.task}, the job's task is {task}."
         )
+
+
+def _facts(version: DatasetVersion, model: ResolvedModel, task: Task) -> SpecFacts:
+    return SpecFacts(
+        dataset_version=version.id,
+        task=task,
+        classes=tuple(version.classes or ()),
+        class_counts=training_labels(version),
+        architecture=model.architecture,
+    )
 
 
 def _write(
@@ -171,6 +187,9 @@ def _write(
         "model": resolved.model,
         "model_sha256": resolution.model.sha256,
         "task": resolved.task,
+        "architecture": resolved.architecture,
+        "imgsz": resolved.train.imgsz,
+        "trainer": resolved.trainer.name if resolved.trainer else None,
         "spec": spec.model_dump(mode="json", exclude_unset=True),
         "resolved_spec": resolved.model_dump(mode="json"),
         "spec_version": SPEC_VERSION,

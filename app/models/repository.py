@@ -26,6 +26,7 @@ class ResolvedModel:
     name: str
     task: str
     sha256: str | None
+    architecture: str | None = None
 
 
 @dataclass(frozen=True)

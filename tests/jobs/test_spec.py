@@ -87,6 +87,20 @@ class TestMinimalSpec:
                 "cls": 0.5,
                 "dfl": 1.5,
             },
+            customize={
+                "metrics": {"f1": True, "per_class": True},
+                "class_weights": {"mode": "explicit", "weights": {"triangle": 3.0}},
+                "best_model": {"metric": "metrics/mAP50(B)"},
+                "keep_best": [
+                    {
+                        "name": "high_recall",
+                        "metric": "metrics/recall(B)",
+                        "where": {"metrics/precision(B)": {"min": 0.9}},
+                    }
+                ],
+                "freeze": {"layers": "backbone", "epochs": 5},
+                "layer_lrs": [{"layers": "backbone", "factor": 0.1}],
+            },
             trainer=None,
             resources={"gpus": None, "queue": "default"},
             priority=0,
@@ -209,18 +223,6 @@ class TestNumbers:
 
 
 class TestNotYet:
-    @pytest.mark.parametrize("field", ["customize", "trainer"])
-    @pytest.mark.parametrize("nothing", [None, {}], ids=repr)
-    def test_its_place_is_kept(self, field: str, nothing: object) -> None:
-        spec = JobSpec.model_validate(a_document(**{field: nothing}))
-
-        assert getattr(spec, field) is None
-
-    @pytest.mark.parametrize("field", ["customize", "trainer"])
-    @pytest.mark.parametrize("something", [{"freeze": {}}, [], "x", 0, False], ids=repr)
-    def test_anything_in_it_is_refused_as_not_yet(self, field: str, something: object) -> None:
-        assert problems_of(a_document(**{field: something})) == {(field, "not_supported_yet")}
-
     def test_halving_the_batch_is_refused_as_not_yet(self) -> None:
         assert problems_of(a_document(on_oom="halve_batch")) == {("on_oom", "not_supported_yet")}
 

@@ -8,7 +8,13 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from app.jobs.spec import JobSpec, ResolvedSpec, job_spec_json_schema, resolve_spec
+from app.jobs.spec import (
+    JobSpec,
+    ResolvedSpec,
+    SpecFacts,
+    job_spec_json_schema,
+    resolve_spec,
+)
 from tests.jobs.test_spec import VERSION, a_document
 
 PINNED_SCHEMA = Path(__file__).parents[2] / "docs" / "schema" / "job-spec.schema.json"
@@ -44,7 +50,7 @@ class TestResolve:
     def test_every_value_that_counts_for_the_task_is_stated(self) -> None:
         spec = JobSpec.model_validate(a_document(train={"epochs": 3, "optimizer": "SGD"}))
 
-        resolved = resolve_spec(spec, dataset_version=VERSION, task="pose")
+        resolved = resolve_spec(spec, SpecFacts(dataset_version=VERSION, task="pose"))
 
         train = resolved.model_dump(mode="json")["train"]
         assert (resolved.dataset, resolved.task, resolved.threads) == (VERSION, "pose", None)
@@ -54,7 +60,7 @@ class TestResolve:
 
     def test_what_the_auto_optimizer_decides_stays_open(self) -> None:
         resolved = resolve_spec(
-            JobSpec.model_validate(a_document()), dataset_version=VERSION, task="detect"
+            JobSpec.model_validate(a_document()), SpecFacts(dataset_version=VERSION, task="detect")
         )
 
         assert resolved.train.model_fields_set.isdisjoint({"lr0", "momentum", "warmup_bias_lr"})
@@ -64,21 +70,24 @@ class TestResolve:
     def test_a_job_whose_memory_runs_out_fails(self, fields: dict[str, object]) -> None:
         spec = JobSpec.model_validate(a_document(**fields))
 
-        assert resolve_spec(spec, dataset_version=VERSION, task="detect").on_oom == "fail"
+        assert (
+            resolve_spec(spec, SpecFacts(dataset_version=VERSION, task="detect")).on_oom == "fail"
+        )
 
     def test_json_reads_back_as_the_same_resolved_spec(self) -> None:
         resolved = resolve_spec(
-            JobSpec.model_validate(a_document()), dataset_version=VERSION, task="semantic"
+            JobSpec.model_validate(a_document()),
+            SpecFacts(dataset_version=VERSION, task="semantic"),
         ).model_copy(update={"threads": 2})
 
         assert ResolvedSpec.model_validate_json(resolved.model_dump_json()) == resolved
 
     def test_resolving_again_changes_nothing(self) -> None:
         once = resolve_spec(
-            JobSpec.model_validate(a_document()), dataset_version=VERSION, task="obb"
+            JobSpec.model_validate(a_document()), SpecFacts(dataset_version=VERSION, task="obb")
         )
 
-        twice = resolve_spec(once, dataset_version=VERSION, task="obb")
+        twice = resolve_spec(once, SpecFacts(dataset_version=VERSION, task="obb"))
 
         assert twice == once
 
@@ -86,7 +95,7 @@ class TestResolve:
         spec = JobSpec.model_validate(a_document(train={"dlog": 2.0}))
 
         with pytest.raises(ValidationError) as caught:
-            resolve_spec(spec, dataset_version=VERSION, task="detect")
+            resolve_spec(spec, SpecFacts(dataset_version=VERSION, task="detect"))
 
         assert caught.value.errors()[0]["loc"] == ("train", "dlog")
 
@@ -115,7 +124,7 @@ class TestJsonSchema:
         schema = job_spec_json_schema()
 
         for owner in (schema, *schema["$defs"].values()):
-            assert all("description" in field for field in owner["properties"].values())
+            assert all("description" in field for field in owner.get("properties", {}).values())
 
 
 class TestImport:

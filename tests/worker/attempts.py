@@ -11,7 +11,7 @@ from app.core.database import Database
 from app.core.storage import ArtifactStore
 from app.datasets.pack import PackWriter, extract_pack
 from app.datasets.tables import DatasetVersion
-from app.jobs.spec import JobSpec, resolve_spec
+from app.jobs.spec import JobSpec, SpecFacts, resolve_spec
 from app.settings import Settings, Timing
 from tests.jobs.builders import Home, a_home, a_job
 from tests.worker.claims import QUICK, WORKER_ID
@@ -41,7 +41,7 @@ class Yard:
             self.home,
             spec=a_spec(self.home).model_dump(mode="json"),
             resolved_spec=resolve_spec(
-                a_spec(self.home), dataset_version=self.home.version_id, task="detect"
+                a_spec(self.home), SpecFacts(dataset_version=self.home.version_id, task="detect")
             ).model_dump(mode="json"),
             **columns,
         )

@@ -1,10 +1,11 @@
 """One trainer class for one job: our mixins over the task's own Ultralytics trainer."""
 
+from collections.abc import Callable
 from typing import Final, cast
 
 from ultralytics.models import yolo
 
-from app.jobs.spec import Task
+from app.jobs.spec import ResolvedSpec, Task
 from worker.trainer.checkpoints import Checkpoints
 from worker.trainer.finalizing import Finalizing
 from worker.trainer.named_failures import NamedFailures
@@ -26,15 +27,20 @@ TASK_TRAINERS: Final[dict[Task, type]] = {
 
 # Outermost first. The first three only decide what happens after the last epoch. Checkpoints is
 # outside of Reporting: both act after super(), and an epoch is told before its checkpoint is handed
-# over. NamedFailures is innermost: it must see Ultralytics' exceptions before anyone else does.
-MIXINS: Final[tuple[type[Composed], ...]] = (
+# over.
+AROUND: Final[tuple[type[Composed], ...]] = (
     Finalizing,
     Resuming,
     StopOnRequest,
     Checkpoints,
     Reporting,
-    NamedFailures,
 )
+
+# Outermost first: what chooses a checkpoint sees the metrics that another customization adds.
+CUSTOMIZATIONS: Final[tuple[tuple[type[Composed], Callable[[ResolvedSpec], bool]], ...]] = ()
+
+# Innermost: it must see Ultralytics' exceptions before anyone else does.
+INNERMOST: Final[tuple[type[Composed], ...]] = (NamedFailures,)
 
 
 def compose_trainer(run: TrainingRun) -> type[Composed]:
@@ -44,8 +50,14 @@ def compose_trainer(run: TrainingRun) -> type[Composed]:
     all integrations (8.4.190, callbacks/base.py:197).
     """
     task = run.job.task
-    bases = (*MIXINS, TASK_TRAINERS[task])
+    chosen = customizations_of(run.job.spec)
+    bases = (*AROUND, *chosen, *INNERMOST, TASK_TRAINERS[task])
     return cast("type[Composed]", type(f"{task.capitalize()}Training", bases, {"run": run}))
+
+
+def customizations_of(spec: ResolvedSpec) -> tuple[type[Composed], ...]:
+    """Return the mixins that the spec asks for, outermost first."""
+    return tuple(mixin for mixin, is_asked_for in CUSTOMIZATIONS if is_asked_for(spec))
 
 
 def overrides(job: JobFile) -> dict[str, object]:

@@ -8,7 +8,7 @@ from enum import IntEnum
 from pathlib import Path
 from typing import Annotated, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, StringConstraints, TypeAdapter
 
 from app.jobs.spec import ResolvedSpec, Task
 
@@ -21,6 +21,9 @@ ErrorCode = Literal[
 ]
 ArtifactKind = Literal["weights", "table", "config", "plot"]
 Metrics = dict[str, float | None]
+CheckpointFile = Annotated[
+    str, StringConstraints(pattern=r"^(last\.pt|best\.pt|results\.csv|best_[a-z0-9_]{1,40}\.pt)$")
+]
 
 
 class ExitCode(IntEnum):
@@ -133,7 +136,12 @@ class EpochEvent(Event):
     type: Literal["epoch"] = "epoch"
     epoch: int
     metrics: Metrics = Field(description="Columns of results.csv but epoch and time.")
-    classes: dict[str, list[float | None]] | None = None
+    lr: Metrics = Field(default={}, description="Named rates: lr/<part>/<group>.")
+    classes: dict[str, list[float | None]] | None = Field(
+        default=None,
+        description="Column to one value for each class of the data set, in its order; "
+        "null: the class has no ground truth.",
+    )
     fitness: float | None
     best_fitness: float | None
     seconds: float
@@ -143,13 +151,22 @@ class EpochEvent(Event):
 class CheckpointEvent(Event):
     """Files for the supervisor to upload and unlink, relative to run_directory.
 
-    `best.pt` is null when it has not changed in this epoch. `results.csv` is a copy that ends with
-    this epoch.
+    `best.pt` and each best_<name>.pt of `keep_best` are null when they have not changed in this
+    epoch. `results.csv` is a copy that ends with this epoch.
     """
 
     type: Literal["checkpoint"] = "checkpoint"
     epoch: int
-    files: dict[Literal["last.pt", "best.pt", "results.csv"], str | None]
+    files: dict[CheckpointFile, str | None]
+
+
+class NoticeEvent(Event):
+    """Something that the job asked for has happened, or could not."""
+
+    type: Literal["notice"] = "notice"
+    code: str
+    message: str
+    data: dict[str, JsonValue] = Field(default={})
 
 
 class WarningEvent(Event):
@@ -194,6 +211,7 @@ TrainerEvent = Annotated[
     | BatchEvent
     | EpochEvent
     | CheckpointEvent
+    | NoticeEvent
     | WarningEvent
     | ErrorEvent
     | FinalEvent,

@@ -10,7 +10,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from app.jobs.spec import JobSpec, Task, resolve_spec
+from app.jobs.spec import JobSpec, SpecFacts, Task, resolve_spec
 from worker.trainer.environment import trainer_environment
 from worker.trainer.protocol import (
     EVENTS_FD_VARIABLE,
@@ -68,7 +68,7 @@ def a_job(
     fields: dict[str, Any] = {
         "job_id": "job_01JABCDEFGHJKMNPQRSTVWXYZ0",
         "attempt": 1,
-        "spec": resolve_spec(spec, dataset_version=DATASET_VERSION, task=task),
+        "spec": resolve_spec(spec, SpecFacts(dataset_version=DATASET_VERSION, task=task)),
         "task": task,
         "dataset_path": dataset,
         "model": ArchitectureSource(name=ARCHITECTURES[task]),

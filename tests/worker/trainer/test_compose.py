@@ -7,12 +7,13 @@ from ultralytics.models.yolo.model import YOLO
 
 from app.jobs.spec import Task
 from tests.worker.trainer.jobs import ARCHITECTURES, a_job, weights
-from worker.trainer.compose import MIXINS, TASK_TRAINERS, compose_trainer, overrides
+from worker.trainer.compose import AROUND, INNERMOST, TASK_TRAINERS, compose_trainer, overrides
 from worker.trainer.interrupts import Interrupts
 from worker.trainer.protocol import Event
 from worker.trainer.run import TrainingRun
 
 TASKS: tuple[Task, ...] = get_args(Task)
+ALWAYS = (*AROUND, *INNERMOST)
 
 
 class Silence:
@@ -30,7 +31,7 @@ class TestComposeTrainer:
 
         composed = compose_trainer(run)
 
-        assert composed.__mro__[1 : 1 + len(MIXINS)] == MIXINS
+        assert composed.__mro__[1 : 1 + len(ALWAYS)] == ALWAYS
         assert TASK_TRAINERS[task] is stock
         assert issubclass(composed, stock)
 
@@ -40,7 +41,7 @@ class TestComposeTrainer:
 
         assert "Trainer" not in compose_trainer(run).__name__
 
-    @pytest.mark.parametrize("mixin", MIXINS)
+    @pytest.mark.parametrize("mixin", ALWAYS)
     def test_mixins_override_only_what_ultralytics_has(self, mixin: type) -> None:
         ours = {"_best_epoch", "finalizing", "run"}
         hooks = [name for name in vars(mixin) if callable(getattr(mixin, name))]
