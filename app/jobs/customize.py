@@ -10,7 +10,7 @@ from pydantic import Field, StringConstraints, model_validator
 from pydantic_core import PydanticCustomError
 
 from app.jobs.metric_table import Direction
-from app.jobs.spec_model import SpecModel, as_one_error
+from app.jobs.spec_model import SpecModel, as_one_error, without_tags
 
 MAX_KEPT: Final = 5
 """Checkpoints that `keep_best` may keep beside best.pt."""
@@ -72,6 +72,7 @@ class BalancedClassWeights(SpecModel):
 ClassWeights = Annotated[
     ExplicitClassWeights | InverseFrequencyClassWeights | BalancedClassWeights,
     Field(discriminator="mode"),
+    without_tags({"explicit", "inverse_frequency", "balanced"}),
 ]
 
 

@@ -4,7 +4,7 @@ A refused field comes out as a pydantic error whose `loc` names it and whose `ty
 code, so that the HTTP layer can point at it without ever repeating what was sent.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from itertools import islice
@@ -119,6 +119,29 @@ def as_one_error(code: str, message: str) -> WrapValidator:
             return handler(value)
         except ValidationError:
             raise PydanticCustomError(code, message) from None
+
+    return WrapValidator(validate)
+
+
+def without_tags(tags: Collection[str]) -> WrapValidator:
+    """Return a validator that takes the tag of a tagged union out of the paths of errors.
+
+    Pydantic names the chosen member there, which the JSON has no level for.
+    """
+
+    def validate(value: Any, handler: ValidatorFunctionWrapHandler) -> Any:  # noqa: ANN401 - any JSON goes in
+        try:
+            return handler(value)
+        except ValidationError as error:
+            problems = [
+                SpecProblem(
+                    each.loc[1:] if each.loc[:1] and each.loc[0] in tags else each.loc,
+                    each.code,
+                    each.message,
+                )
+                for each in _problems_of(error)
+            ]
+            raise problems_as_error(error.title, problems) from None
 
     return WrapValidator(validate)
 
