@@ -38,10 +38,16 @@ def train(**arguments: object) -> bytes:
     return spec(train={"epochs": 2, "imgsz": 64} | arguments)
 
 
+def customize(**parts: object) -> bytes:
+    return spec(customize=parts)
+
+
 def with_raw(field_name: str, raw: bytes) -> bytes:
     """A job whose field holds JSON that Python would not write."""
     return spec(**{field_name: "RAW"}).replace(b'"RAW"', raw)
 
+
+UNKNOWN_CLASS = "no such class"
 
 unreadable = partial(Hostile, 400, "invalid-json", None)
 repeated = partial(Hostile, 400, "duplicate-key", None)
@@ -212,7 +218,36 @@ JOBS = {
     "J1-dataset-path": invalid("/dataset", spec(dataset=f"/etc/{CANARY}")),
     "J1-queue": invalid("/resources/queue", spec(resources={"queue": f"a/{CANARY}"})),
     "J1-trainer": invalid("/trainer", spec(trainer={"name": CANARY})),
-    "J1-customize": invalid("/customize", spec(customize={"metrics": CANARY})),
+    "J1-customize": invalid("/customize/metrics", spec(customize={"metrics": CANARY})),
+    "J1-weights-of-a-class-that-is-not-there": invalid(
+        f"/customize/class_weights/weights/{UNKNOWN_CLASS}",
+        customize(class_weights={"mode": "explicit", "weights": {UNKNOWN_CLASS: 2.0}}),
+    ),
+    "J1-weight-nan": invalid(
+        "/customize/class_weights/weights/a",
+        customize(class_weights={"mode": "explicit", "weights": {"a": float("nan")}}),
+    ),
+    "J1-kept-under-a-path": invalid(
+        "/customize/keep_best/0/name",
+        customize(keep_best=[{"name": f"../{CANARY}", "metric": "metrics/recall(B)"}]),
+    ),
+    "J1-metric-as-code": invalid(
+        "/customize/best_model/metric", customize(best_model={"metric": f"__import__('{CANARY}')"})
+    ),
+    "J1-unknown-metric": invalid(
+        "/customize/best_model/metric", customize(best_model={"metric": CANARY})
+    ),
+    "J1-layer-beyond-the-last": invalid(
+        "/customize/freeze/layers", customize(freeze={"layers": [999]})
+    ),
+    "J1-layers-by-name": invalid(
+        "/customize/layer_lrs/0/layers",
+        customize(layer_lrs=[{"layers": CANARY, "factor": 0.1}]),
+    ),
+    "J1-endless-factor": invalid(
+        "/customize/layer_lrs/0/factor",
+        customize(layer_lrs=[{"layers": "backbone", "factor": float("inf")}]),
+    ),
     "J1-several-gpus": invalid("/resources/gpus", spec(resources={"gpus": 2})),
     "J1-cache-as-text": invalid("/train/cache", train(cache=f"disk;{CANARY}")),
     "J1-optimizer": invalid("/train/optimizer", train(optimizer=CANARY)),
