@@ -84,6 +84,13 @@ class Report(BaseModel):
     findings: list[Finding]
     finding_totals: dict[str, int] = Field(description="by code, those not listed included")
     ignored: list[IgnoredMembers] = []
+    channels: int = Field(default=3, description="of the images, as a model reads them")
+    keypoints: tuple[int, int] | None = Field(
+        None, description="of a pose set: how many, and values of each"
+    )
+    adds_background: bool = Field(
+        default=False, description="Ultralytics adds a class for what no outline covers"
+    )
     manifest_digest: str | None = Field(None, description="SHA-256 of manifest.json, hex")
     pack_bytes: int | None = None
 

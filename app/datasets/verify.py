@@ -81,9 +81,20 @@ def _report(run: Run, digest: str | None) -> Report:
         findings=run.findings.kept(),
         finding_totals=run.findings.totals(),
         ignored=run.tree.ignored_members(),
+        **({} if plan is None else _read_by_models(plan)),
         manifest_digest=digest if is_ready else None,
         pack_bytes=pack.stat().st_size if is_ready else None,
     )
+
+
+def _read_by_models(plan: Plan) -> dict[str, Any]:
+    """What sizes a model's first and last layers; see Ultralytics 8.4.190, data/utils.py:1026."""
+    is_outlined = plan.task == "semantic" and not plan.has_masks
+    return {
+        "channels": plan.fields.channels,
+        "keypoints": plan.fields.kpt_shape if plan.task == "pose" else None,
+        "adds_background": is_outlined and len(plan.names) > 1,
+    }
 
 
 def _plan(run: Run, archive: Archive) -> Plan | None:

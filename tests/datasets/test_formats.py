@@ -199,6 +199,29 @@ class TestTasks:
         assert states == ["ready", "ready"]
 
 
+class TestReadByModels:
+    @pytest.mark.parametrize(
+        ("files", "task", "expected"),
+        [
+            pytest.param(PLAIN, "detect", (3, None, False), id="detect"),
+            pytest.param(label_files("detect", channels=1), "detect", (1, None, False), id="gray"),
+            pytest.param(label_files("pose", **POSE_KEYS), "pose", (3, (4, 3), False), id="pose"),
+            pytest.param(mask_files(), "semantic", (3, None, False), id="masks"),
+            pytest.param(label_files("segment"), "semantic", (3, None, True), id="outlines"),
+        ],
+    )
+    def test_what_sizes_a_model_is_reported(
+        self,
+        files: Files,
+        task: Task,
+        expected: tuple[int, tuple[int, int] | None, bool],
+        verified: Verify,
+    ) -> None:
+        report = verified(files, task)
+
+        assert (report.channels, report.keypoints, report.adds_background) == expected
+
+
 class TestSamples:
     def test_images_without_objects_are_backgrounds(self, verified: Verify) -> None:
         files = without(PLAIN, "labels/train/0000.txt") | {"labels/train/0001.txt": b""}
