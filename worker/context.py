@@ -20,8 +20,8 @@ TRAINER_ARGV = (sys.executable, "-m", "worker.trainer")
 class WorkerContext:
     """The slot, its database, store and settings.
 
-    `leaving` is set once the process must end; `trainer_argv` is the program that trains, to which
-    the path of its job.json is added.
+    `plugins` names the trainer plugins that can be used; `leaving` is set once the process must
+    end; `trainer_argv` is the program that trains, to which the path of its job.json is added.
     """
 
     settings: Settings
@@ -32,12 +32,13 @@ class WorkerContext:
     worker_id: str
     queues: tuple[str, ...]
     leaving: threading.Event
+    plugins: tuple[str, ...] = ()
     trainer_argv: tuple[str, ...] = TRAINER_ARGV
 
     @property
     def offer(self) -> SlotOffer:
         """What the slot can run."""
-        return SlotOffer(self.worker_id, self.queues, len(self.slot.gpus))
+        return SlotOffer(self.worker_id, self.queues, len(self.slot.gpus), self.plugins)
 
     @property
     def lease_length(self) -> timedelta:

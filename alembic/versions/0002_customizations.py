@@ -62,10 +62,16 @@ def upgrade() -> None:
         for name, condition in MODEL_CHECKS.items():
             batch_op.create_check_constraint(op.f(name), condition)
 
+    with op.batch_alter_table("workers", schema=None) as batch_op:
+        batch_op.add_column(sa.Column("plugin_names", JSON, server_default="[]", nullable=False))
+
 
 def downgrade() -> None:
     # Weights that no trainer could tell the task of were of no use to any job.
     op.execute("DELETE FROM models WHERE task IS NULL")
+    with op.batch_alter_table("workers", schema=None) as batch_op:
+        batch_op.drop_column("plugin_names")
+
     with op.batch_alter_table("models", schema=None) as batch_op:
         for name in MODEL_CHECKS:
             batch_op.drop_constraint(op.f(name), type_="check")

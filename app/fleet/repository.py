@@ -4,15 +4,47 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import cache
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import JsonValue
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
 from sqlalchemy import Select, insert, select, update
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, undefer
 
 from app.core.database import database_now
 from app.core.ids import new_id
 from app.fleet.tables import Worker
+
+Word = Annotated[str, Field(max_length=100)]
+
+
+class ReportedPlugin(BaseModel):
+    """A trainer plugin that is installed beside a slot, as its own process described it."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: Word = Field(description="Of its entry point; what jobs say in trainer.name.")
+    version: Word = Field(description="Of the package that brings it.")
+    tasks: tuple[Word, ...] = Field(default=(), description="What it can train.")
+    options_schema: dict[str, JsonValue] = Field(
+        default_factory=dict, description="JSON Schema of trainer.options."
+    )
+    error: Annotated[str, Field(max_length=500)] | None = Field(
+        default=None, description="Why it cannot be used; null: it can."
+    )
+
+
+@dataclass(frozen=True)
+class KnownPlugin:
+    """What all slots together say of a usable plugin: the newest report of a live one counts.
+
+    `versions` are in that order; `slots` counts the live slots that have it.
+    """
+
+    name: str
+    versions: tuple[str, ...]
+    tasks: tuple[str, ...]
+    options_schema: dict[str, JsonValue]
+    slots: int
 
 
 @dataclass(frozen=True)
@@ -27,7 +59,7 @@ class Registration:
     gpus: int
     version: str
     devices: list[dict[str, JsonValue]] = field(default_factory=list)
-    plugins: tuple[str, ...] = ()
+    plugins: tuple[ReportedPlugin, ...] = ()
 
 
 def register_worker(session: Session, registration: Registration) -> str:
@@ -41,7 +73,8 @@ def register_worker(session: Session, registration: Registration) -> str:
         "queues": list(registration.queues),
         "gpus": registration.gpus,
         "devices": registration.devices,
-        "plugins": list(registration.plugins),
+        "plugins": [each.model_dump(mode="json") for each in registration.plugins],
+        "plugin_names": list(usable_names(registration.plugins)),
         "version": registration.version,
         "started_at": database_now(),
         "heartbeat_at": database_now(),
@@ -60,6 +93,11 @@ def register_worker(session: Session, registration: Registration) -> str:
         )
     )
     return worker_id
+
+
+def usable_names(plugins: Sequence[ReportedPlugin]) -> tuple[str, ...]:
+    """Return the names of those that jobs can be given to."""
+    return tuple(each.name for each in plugins if each.error is None)
 
 
 def record_heartbeat(session: Session, worker_id: str, incarnation: str) -> bool:
@@ -83,13 +121,42 @@ def mark_stopped(session: Session, worker_id: str, incarnation: str) -> None:
 
 
 def all_workers(session: Session) -> Sequence[Worker]:
-    """Return every slot ever seen, by node and slot."""
-    return session.scalars(select(Worker).order_by(Worker.node, Worker.slot)).all()
+    """Return every slot ever seen, by node and slot, with what it said of its plugins."""
+    every = select(Worker).options(undefer(Worker.plugins)).order_by(Worker.node, Worker.slot)
+    return session.scalars(every).all()
 
 
 def live_workers(session: Session, *, silent: timedelta) -> Sequence[Worker]:
-    """Return the slots whose process has not stopped and was heard of within `silent`."""
+    """Return the slots whose process has not stopped and was heard of within `silent`.
+
+    Their `plugins` are not read, only `plugin_names`.
+    """
     return session.scalars(_live_workers(silent)).all()
+
+
+def known_plugins(session: Session, *, silent: timedelta) -> dict[str, KnownPlugin]:
+    """Return what any slot, there or gone, last said of its usable plugins, by name."""
+    live = {row.id for row in live_workers(session, silent=silent)}
+    newest_first = sorted(
+        all_workers(session), key=lambda row: (row.id in live, row.started_at), reverse=True
+    )
+    reports: dict[str, list[tuple[ReportedPlugin, bool]]] = {}
+    for row in newest_first:
+        for plugin in map(ReportedPlugin.model_validate, row.plugins):
+            if plugin.error is None:
+                reports.setdefault(plugin.name, []).append((plugin, row.id in live))
+    return {name: _known(reports[name]) for name in sorted(reports)}
+
+
+def _known(reports: Sequence[tuple[ReportedPlugin, bool]]) -> KnownPlugin:
+    newest = reports[0][0]
+    return KnownPlugin(
+        name=newest.name,
+        versions=tuple(dict.fromkeys(plugin.version for plugin, _ in reports)),
+        tasks=newest.tasks,
+        options_schema=newest.options_schema,
+        slots=sum(is_live for _, is_live in reports),
+    )
 
 
 @cache  # every status of a waiting job asks this, and building it takes longer than running it

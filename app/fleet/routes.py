@@ -1,22 +1,28 @@
-"""`/v1/workers`: who is there, and what each slot offers."""
+"""`/v1/workers` and `/v1/trainers`: who is there, what each slot offers, and which plugins."""
 
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Annotated, Self
 
 from fastapi import APIRouter, Depends
-from pydantic import BaseModel, JsonValue
+from pydantic import BaseModel, Field, JsonValue
 
 from app.accounts.authentication import Principal, authenticate, needs
 from app.core.context import InContext
 from app.core.pages import Page
 from app.core.problems import responses_for
 from app.core.strict_json import StrictRoute
-from app.fleet.repository import all_workers, live_workers
+from app.fleet.repository import (
+    KnownPlugin,
+    ReportedPlugin,
+    all_workers,
+    known_plugins,
+    live_workers,
+)
 from app.fleet.tables import Worker
 
 router = APIRouter(
-    prefix="/v1/workers",
+    prefix="/v1",
     tags=["workers"],
     route_class=StrictRoute,
     dependencies=[Depends(authenticate)],
@@ -33,6 +39,14 @@ class Presence(StrEnum):
     STOPPED = "stopped"
 
 
+class PluginView(BaseModel):
+    """A trainer plugin of one slot; `/v1/trainers` has what it can do."""
+
+    name: str
+    version: str
+    error: str | None = Field(description="Why it cannot be used there; null: it can.")
+
+
 class WorkerView(BaseModel):
     """One slot: the GPUs (or the CPU) that one worker process works for."""
 
@@ -44,7 +58,7 @@ class WorkerView(BaseModel):
     queues: list[str]
     gpus: int
     devices: list[dict[str, JsonValue]]
-    plugins: list[str]
+    plugins: list[PluginView]
     version: str
     started_at: datetime
     heartbeat_at: datetime
@@ -62,7 +76,7 @@ class WorkerView(BaseModel):
             queues=row.queues,
             gpus=row.gpus,
             devices=row.devices,
-            plugins=row.plugins,
+            plugins=[_plugin_view(ReportedPlugin.model_validate(each)) for each in row.plugins],
             version=row.version,
             started_at=row.started_at,
             heartbeat_at=row.heartbeat_at,
@@ -70,7 +84,30 @@ class WorkerView(BaseModel):
         )
 
 
-@router.get("")
+class TrainerView(BaseModel):
+    """A trainer plugin that a job can name, as the slots that have it say."""
+
+    name: str = Field(description="What a job says in trainer.name.")
+    versions: list[str] = Field(description="Those installed somewhere; the first one counts.")
+    tasks: list[str] = Field(description="What it can train.")
+    options_schema: dict[str, JsonValue] = Field(
+        description="JSON Schema that trainer.options is held to."
+    )
+    slots: int = Field(description="Live slots that have it; with none, a job waits.")
+
+    @classmethod
+    def of(cls, known: KnownPlugin) -> Self:
+        """Return the view of one plugin."""
+        return cls(
+            name=known.name,
+            versions=list(known.versions),
+            tasks=list(known.tasks),
+            options_schema=known.options_schema,
+            slots=known.slots,
+        )
+
+
+@router.get("/workers")
 def list_workers(context: InContext, _: Reader) -> Page[WorkerView]:
     """List every slot that was ever seen. Workers belong to the instance, not to a project."""
     silent = timedelta(seconds=context.settings.timing.worker_silent_seconds)
@@ -79,6 +116,19 @@ def list_workers(context: InContext, _: Reader) -> Page[WorkerView]:
         live = {row.id for row in live_workers(unit.session, silent=silent)}
     data = [WorkerView.of(row, _presence(row, live)) for row in rows]
     return Page(data=data, next=None, has_more=False)
+
+
+@router.get("/trainers")
+def list_trainers(context: InContext, _: Reader) -> Page[TrainerView]:
+    """List the trainer plugins that workers reported; operators install them beside workers."""
+    silent = timedelta(seconds=context.settings.timing.worker_silent_seconds)
+    with context.database.read() as unit:
+        known = known_plugins(unit.session, silent=silent)
+    return Page(data=[TrainerView.of(each) for each in known.values()], next=None, has_more=False)
+
+
+def _plugin_view(reported: ReportedPlugin) -> PluginView:
+    return PluginView(name=reported.name, version=reported.version, error=reported.error)
 
 
 def _presence(row: Worker, live: set[str]) -> Presence:

@@ -30,7 +30,14 @@ class Worker(Base):
         Json, doc="name and memory_bytes of each GPU of the slot"
     )
     plugins: Mapped[list[dict[str, JsonValue]]] = mapped_column(
-        Json, doc="name, version and options_schema of each trainer plugin installed there"
+        Json,
+        # Schemas are long, and every status of a waiting job looks at the slots.
+        deferred=True,
+        deferred_raiseload=True,
+        doc="what is known of each trainer plugin installed there: see `ReportedPlugin`",
+    )
+    plugin_names: Mapped[list[str]] = mapped_column(
+        Json, server_default="[]", doc="those of `plugins` that can be used"
     )
     version: Mapped[str] = mapped_column(String(40))
     started_at: Mapped[datetime] = mapped_column(UtcDateTime)

@@ -7,7 +7,7 @@ a stale attempt's insert would land after it.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
+from typing import Any, Self
 
 from pydantic import JsonValue
 from sqlalchemy import ColumnElement, and_, insert, or_, select, update
@@ -17,6 +17,7 @@ from app.artifacts.repository import has_checkpoint
 from app.core.database import database_now
 from app.events.repository import append_event
 from app.events.tables import Level
+from app.fleet.tables import Worker
 from app.jobs.states import (
     EndReason,
     JobEvent,
@@ -49,6 +50,20 @@ class SlotOffer:
     worker_id: str
     queues: tuple[str, ...]
     gpus: int
+    plugins: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, worker: Worker) -> Self:
+        """Return what a registered slot offers."""
+        return cls(worker.id, tuple(worker.queues), worker.gpus, tuple(worker.plugin_names))
+
+    def suits(self, job: Job) -> bool:
+        """Whether the slot could run the job once it waits: `eligible_for`, asked of one row."""
+        return (
+            job.queue in self.queues
+            and job.gpus in {None, self.gpus}
+            and (job.trainer is None or job.trainer in self.plugins)
+        )
 
 
 @dataclass(frozen=True)
@@ -93,6 +108,7 @@ def eligible_for(offer: SlotOffer) -> ColumnElement[bool]:
         or_(*(Job.state == state for state in sources_of(JobEvent.CLAIM))),
         Job.queue.in_(offer.queues),
         or_(Job.gpus.is_(None), Job.gpus == offer.gpus),
+        or_(Job.trainer.is_(None), Job.trainer.in_(offer.plugins)),
         or_(Job.not_before_at.is_(None), Job.not_before_at <= database_now()),
     )
 

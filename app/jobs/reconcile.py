@@ -253,10 +253,9 @@ class Reconciler:
         for worker in live_workers(session, silent=silent):
             if worker.id in busy:
                 continue
-            offer = SlotOffer(worker.id, tuple(worker.queues), worker.gpus)
             best = (
                 select(Job.id, Job.dispatch_seq)
-                .where(eligible_for(offer))
+                .where(eligible_for(SlotOffer.of(worker)))
                 .order_by(Job.priority.desc(), Job.id)
                 .limit(1)
             )

@@ -18,6 +18,7 @@ from app.core.strict_json import StrictRoute
 from app.fleet.repository import live_workers
 from app.jobs.control import change_job, request_of_job
 from app.jobs.errors import JobNotFound
+from app.jobs.lifecycle import SlotOffer
 from app.jobs.repository import (
     JobFilter,
     JobOrder,
@@ -270,9 +271,8 @@ def _view(unit: UnitOfWork, context: Context, principal: Principal, listed: List
 def _waiting_reason(unit: UnitOfWork, context: Context, listed: ListedJob) -> str:
     job = listed.job
     silent = timedelta(seconds=context.settings.timing.worker_silent_seconds)
-    for worker in live_workers(unit.session, silent=silent):
-        if job.queue in worker.queues and job.gpus in {None, worker.gpus}:
-            return "backing_off" if job.not_before_at else "waiting_for_worker"
+    if any(SlotOffer.of(each).suits(job) for each in live_workers(unit.session, silent=silent)):
+        return "backing_off" if job.not_before_at else "waiting_for_worker"
     return "no_matching_worker"
 
 

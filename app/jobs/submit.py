@@ -3,6 +3,7 @@
 import hashlib
 import json
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 from pydantic import ValidationError
@@ -20,6 +21,7 @@ from app.datasets.repository import resolve_version, training_labels
 from app.datasets.tables import Dataset, DatasetVersion
 from app.events.repository import append_event
 from app.jobs.errors import IdempotencyKeyReuse, NoWeightsYet, TaskMismatch
+from app.jobs.plugin_options import resolve_trainer
 from app.jobs.repository import (
     IdempotencyRace,
     ListedJob,
@@ -73,8 +75,9 @@ def submit_job(
             earlier = _earlier(context, principal, idempotency_key, digest)
             if earlier is not None:
                 return Submitted(earlier, replayed=True)
+        silent = timedelta(seconds=context.settings.timing.worker_silent_seconds)
         with context.database.read() as unit:
-            resolution = resolve(unit.session, principal, spec)
+            resolution = resolve(unit.session, principal, spec, silent=silent)
         try:
             with context.database.write() as unit:
                 listed = _write(unit, context, principal, spec, resolution)
@@ -98,8 +101,16 @@ def request_digest(spec: JobSpec) -> str:
     return hashlib.sha256(asked.encode()).hexdigest()
 
 
-def resolve(session: Session, principal: Principal, spec: JobSpec) -> Resolution:
+def resolve(
+    session: Session, principal: Principal, spec: JobSpec, *, silent: timedelta
+) -> Resolution:
     """Check a spec against what exists, and state everything that its user left open.
+
+    Args:
+        session: to read with.
+        principal: who asks; they see their own projects alone.
+        spec: what is asked for.
+        silent: how long a worker may say nothing and still be there.
 
     Raises:
         Invalid: a reference names nothing, or model, data set and task do not fit.
@@ -110,8 +121,10 @@ def resolve(session: Session, principal: Principal, spec: JobSpec) -> Resolution
     model = _resolve_model(session, principal, spec.model)
     task = spec.task or _task_of(model, version)
     _check_fit(task, model, version)
+    trainer = resolve_trainer(session, spec.trainer, task, silent=silent)
     try:
-        resolved = resolve_spec(spec, _facts(version, model, task))
+        asked = spec.model_copy(update={"trainer": trainer})
+        resolved = resolve_spec(asked, _facts(version, model, task))
     except ValidationError as error:
         raise invalid_fields(error.errors(include_input=False)) from None
     return Resolution(project_id, dataset, version, model, resolved)

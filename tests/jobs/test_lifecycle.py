@@ -1,10 +1,11 @@
 """Claims, ends and requests against real databases."""
 
+from dataclasses import replace
 from datetime import timedelta
 from itertools import count
 
 import pytest
-from sqlalchemy import update
+from sqlalchemy import select, update
 from sqlalchemy.exc import IntegrityError
 
 from app.artifacts.repository import insert_artifact
@@ -21,6 +22,7 @@ from app.jobs.lifecycle import (
     SlotOffer,
     apply_event,
     claim_job,
+    eligible_for,
     lock_held,
     lock_job,
 )
@@ -108,9 +110,18 @@ class TestClaim:
             ({"queue": "night"}, CPU_SLOT),
             ({"gpus": 1}, CPU_SLOT),
             ({"gpus": 0}, GPU_SLOT),
+            ({"trainer": "gray"}, CPU_SLOT),
+            ({"trainer": "gray"}, replace(CPU_SLOT, plugins=("grey", "sepia"))),
             ({"state": JobState.PAUSED}, CPU_SLOT),
         ],
-        ids=["other-queue", "needs-a-gpu", "wants-a-cpu", "paused"],
+        ids=[
+            "other-queue",
+            "needs-a-gpu",
+            "wants-a-cpu",
+            "needs-a-plugin",
+            "needs-another-plugin",
+            "paused",
+        ],
     )
     def test_a_job_that_is_not_for_the_slot_stays(
         self, database: Database, home: Home, columns: dict[str, object], offer: SlotOffer
@@ -121,6 +132,34 @@ class TestClaim:
             claimed = claim_job(unit.session, offer, lease=LEASE, rung_for=job_id)
 
         assert claimed is None
+
+    def test_a_slot_with_plugins_claims_the_jobs_that_need_one_and_all_others(
+        self, database: Database, home: Home
+    ) -> None:
+        slot = replace(CPU_SLOT, plugins=("gray", "sepia"))
+        jobs = [a_job(database, home, trainer="sepia"), a_job(database, home)]
+
+        claimed = [claim(database, slot).job_id, claim(database, slot).job_id]
+
+        assert claimed == jobs
+
+    @pytest.mark.parametrize("trainer", [None, "gray", "sepia"])
+    @pytest.mark.parametrize("gpus", [None, 0, 1])
+    @pytest.mark.parametrize("queue", ["default", "night"])
+    def test_a_slot_suits_just_the_jobs_that_it_claims(
+        self, database: Database, home: Home, queue: str, gpus: int | None, trainer: str | None
+    ) -> None:
+        job = job_row(database, a_job(database, home, queue=queue, gpus=gpus, trainer=trainer))
+        slots = [replace(each, plugins=("gray",)) for each in (CPU_SLOT, GPU_SLOT)]
+
+        suited = [slot.suits(job) for slot in slots]
+
+        with database.read() as unit:
+            eligible = [
+                unit.session.scalars(select(Job.id).where(eligible_for(slot))).all()
+                for slot in slots
+            ]
+        assert suited == [job.id in ids for ids in eligible]
 
     def test_a_job_in_back_off_waits(self, database: Database, home: Home) -> None:
         a_job(database, home, max_restarts=5)

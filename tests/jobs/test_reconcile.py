@@ -1,5 +1,6 @@
 """What the reconciler does for jobs that nobody looks after."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from queue import SimpleQueue
 
@@ -7,7 +8,7 @@ import pytest
 from sqlalchemy import event, update
 
 from app.core.database import Database, database_now
-from app.fleet.repository import Registration, mark_stopped, register_worker
+from app.fleet.repository import Registration, ReportedPlugin, mark_stopped, register_worker
 from app.jobs.lifecycle import SlotOffer, claim_job
 from app.jobs.reconcile import (
     EndOverdue,
@@ -27,6 +28,15 @@ NOW = datetime(2026, 1, 1, tzinfo=UTC)
 SECOND = timedelta(seconds=1)
 TIMING = Timing(doorbell_retry_seconds=10, doorbell_retry_max_seconds=40)
 PAST = timedelta(seconds=-1)
+REGISTRATION = Registration(
+    node="node",
+    slot="cpu",
+    incarnation="1",
+    host="host",
+    queues=("default",),
+    gpus=0,
+    version="0",
+)
 
 
 def a_row(**changes: object) -> JobRow:
@@ -129,16 +139,11 @@ def reconciler(database: Database, bells: Bells) -> Reconciler:
     return Reconciler(database, bells, TIMING)  # type: ignore[arg-type]  # rings nowhere
 
 
-def a_worker(database: Database, *, gpus: int = 0, slot: str = "cpu") -> str:
-    registration = Registration(
-        node="node",
-        slot=slot,
-        incarnation="1",
-        host="host",
-        queues=("default",),
-        gpus=gpus,
-        version="0",
-    )
+def a_worker(
+    database: Database, *, gpus: int = 0, slot: str = "cpu", plugins: tuple[str, ...] = ()
+) -> str:
+    reported = tuple(ReportedPlugin(name=name, version="1") for name in plugins)
+    registration = replace(REGISTRATION, slot=slot, gpus=gpus, plugins=reported)
     with database.write() as unit:
         return register_worker(unit.session, registration)
 
@@ -278,6 +283,38 @@ class TestBells:
         reconciler.reconcile_once()
 
         assert bells.all() == [(job_id, with_gpu)]
+
+    def test_of_ten_idle_slots_the_one_with_the_plugin_is_rung_and_claims_at_once(
+        self, database: Database, home: Home, reconciler: Reconciler, bells: Bells
+    ) -> None:
+        without = [a_worker(database, slot=str(number)) for number in range(9)]
+        with_plugin = a_worker(database, slot="9", plugins=("gray",))
+        job_id = a_job(database, home, trainer="gray")
+        for each in without:  # the bell of the submit reaches any slot of the queue
+            with database.write() as unit:
+                offer = SlotOffer(each, ("default",), gpus=0)
+                assert claim_job(unit.session, offer, lease=PAST, rung_for=job_id) is None
+
+        reconciler.reconcile_once()
+
+        assert bells.all() == [(job_id, with_plugin)]
+        with database.write() as unit:
+            offer = SlotOffer(with_plugin, ("default",), gpus=0, plugins=("gray",))
+            claimed = claim_job(unit.session, offer, lease=SECOND, rung_for=job_id)
+        assert claimed is not None
+        assert (claimed.id, claimed.worker_id, claimed.restarts) == (job_id, with_plugin, 0)
+
+    def test_a_plugin_that_does_not_work_there_makes_no_slot_eligible(
+        self, database: Database, home: Home, reconciler: Reconciler, bells: Bells
+    ) -> None:
+        a_job(database, home, trainer="gray")
+        broken = ReportedPlugin(name="gray", version="1", error="ImportError")
+        with database.write() as unit:
+            register_worker(unit.session, replace(REGISTRATION, plugins=(broken,)))
+
+        reconciler.reconcile_once()
+
+        assert bells.all() == []
 
     def test_a_busy_or_stopped_slot_is_not_rung(
         self, database: Database, home: Home, reconciler: Reconciler, bells: Bells
