@@ -54,6 +54,11 @@ class TestContents:
         assert any(name.startswith("app/_alembic/versions/0001_") for name in migrations)
         assert not any("__pycache__" in name for name in names)
 
+    def test_the_layer_tables_lie_beside_their_module(self, wheel: Path) -> None:
+        names = zipfile.ZipFile(wheel).namelist()
+
+        assert {"app/models/layer_tables.py", "app/models/layer_tables.json"} <= set(names)
+
     def test_only_our_packages_land_beside_others(self, wheel: Path) -> None:
         top = {name.partition("/")[0] for name in zipfile.ZipFile(wheel).namelist()}
 
