@@ -11,11 +11,16 @@ from app.jobs.spec import Task
 from tests.worker.trainer.drawn_datasets import draw_dataset
 from tests.worker.trainer.jobs import TrainerProcess, a_job, start
 from tests.worker.trainer.watching import watched_environment
+from worker.trainer.environment import trainer_environment
 from worker.trainer.protocol import JobFile
 
-# Read when Ultralytics is imported; without it the tests would write to the home directory.
-os.environ["YOLO_CONFIG_DIR"] = tempfile.mkdtemp(prefix="trainyard-tests-")
-os.environ["YOLO_OFFLINE"] = "true"
+# Read when Ultralytics is imported: tests train in this process as in a trainer's own, offline and
+# without a word to the home directory.
+_PLACE = Path(tempfile.mkdtemp(prefix="trainyard-tests-"))
+_OF_A_TRAINER = trainer_environment(_PLACE, gpu=None, base=os.environ)
+os.environ.update(
+    {name: value for name, value in _OF_A_TRAINER.items() if name.startswith(("YOLO_", "MPL"))}
+)
 
 
 @pytest.fixture(scope="session")

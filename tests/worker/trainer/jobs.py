@@ -11,6 +11,7 @@ from types import MappingProxyType
 from typing import Any
 
 from app.jobs.spec import JobSpec, SpecFacts, Task, resolve_spec
+from tests.worker.trainer.drawn_datasets import CLASSES
 from worker.trainer.environment import trainer_environment
 from worker.trainer.protocol import (
     EVENTS_FD_VARIABLE,
@@ -52,23 +53,37 @@ def a_job(
     *,
     task: Task = "detect",
     train: Mapping[str, object] = MappingProxyType({}),
+    customize: Mapping[str, object] | None = None,
+    facts: Mapping[str, Any] = MappingProxyType({}),
     **changes: object,
 ) -> JobFile:
-    """Return a job that trains two tiny epochs; `train` adds to its arguments."""
+    """Return a job that trains two tiny epochs.
+
+    Args:
+        dataset: its folder.
+        directory: of the job; its run directory is made there.
+        task: of the job.
+        train: adds to its train arguments.
+        customize: as in the spec.
+        facts: adds to what is known of data set and model, as `class_counts`.
+        changes: other fields of the job file.
+    """
     spec = JobSpec.model_validate(
         {
             "dataset": DATASET_VERSION,
             "model": ARCHITECTURES[task],
             "task": task,
             "train": TINY | dict(train),
+            "customize": customize,
         }
     )
+    known = {"classes": CLASSES, "architecture": ARCHITECTURES[task]} | dict(facts)
     run_directory = directory / "run"
     run_directory.mkdir(parents=True, exist_ok=True)
     fields: dict[str, Any] = {
         "job_id": "job_01JABCDEFGHJKMNPQRSTVWXYZ0",
         "attempt": 1,
-        "spec": resolve_spec(spec, SpecFacts(dataset_version=DATASET_VERSION, task=task)),
+        "spec": resolve_spec(spec, SpecFacts(DATASET_VERSION, task, **known)),
         "task": task,
         "dataset_path": dataset,
         "model": ArchitectureSource(name=ARCHITECTURES[task]),

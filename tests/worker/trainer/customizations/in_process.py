@@ -1,0 +1,146 @@
+"""Trainings inside the test process: as the spec composes them, and as one writes them by hand.
+
+The first costs what importing torch costs, each further one a few seconds. Both kinds compute with
+the same number of threads, so that equal seeds give equal numbers.
+"""
+
+import csv
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from worker.trainer.compose import compose_trainer, overrides
+from worker.trainer.interrupts import Interrupts
+from worker.trainer.protocol import Event, JobFile, TrainerEvent, event_line, parse_event
+from worker.trainer.run import TrainingRun
+from worker.trainer.upstream import pin_threads, settle
+
+
+@dataclass
+class Heard:
+    """A pipe that keeps what goes through it, as JSON would carry it."""
+
+    events: list[TrainerEvent] = field(default_factory=list)
+
+    def emit(self, event: Event) -> None:
+        self.events.append(parse_event(event_line(event)))
+
+
+@dataclass(frozen=True)
+class Training:
+    """A training that has come to its end."""
+
+    job: JobFile
+    trainer: Any
+    events: list[TrainerEvent]
+
+    def of(self, kind: str) -> list[Any]:
+        """Return the events of a type, as `epoch`."""
+        return [event for event in self.events if event.type == kind]
+
+    @property
+    def directory(self) -> Path:
+        return Path(self.trainer.save_dir)
+
+    @property
+    def rows(self) -> list[dict[str, str]]:
+        """Rows of results.csv, without the time they took."""
+        with (self.directory / "results.csv").open(encoding="utf-8") as file:
+            rows = list(csv.DictReader(file))
+        return [{name: text for name, text in row.items() if name != "time"} for row in rows]
+
+    def assert_it_trained(self) -> None:
+        """Assert at least four optimizer steps in each epoch."""
+        steps = [event.optimizer_steps for event in self.of("epoch")]
+        assert steps
+        assert min(steps) >= 4, steps
+
+
+def train_here(job: JobFile, *, watching: tuple[type, ...] = ()) -> Training:
+    """Train as the job says.
+
+    Args:
+        job: its `resume_from` is honoured.
+        watching: classes put outside of the composed one, to look at what goes on.
+    """
+    heard = Heard()
+    with _as_in_a_process_of_its_own(job.threads):
+        composed = compose_trainer(TrainingRun(job, heard, Interrupts()))
+        # No "Trainer" in the name, or integrations would join: see compose_trainer.
+        watched: Any = type("Watched", (*watching, composed), {})
+        trainer = watched(overrides=overrides(job))
+        pin_threads(job.threads)
+        trainer.train()
+    return Training(job, trainer, heard.events)
+
+
+def train_by_hand(kind: type, job: JobFile, place: Path, **changes: object) -> Training:
+    """Train a plain Ultralytics trainer with the arguments of a job, into `place`.
+
+    Args:
+        kind: a subclass of a task's trainer, as a user writes it.
+        job: whose data, model and train arguments count; customizations do not.
+        place: becomes `save_dir`.
+        changes: other train arguments.
+    """
+    data = job.dataset_path if job.task == "classify" else job.dataset_path / "data.yaml"
+    places = {"data": str(data), "device": job.device, "save_dir": str(place), "exist_ok": True}
+    model = job.model.name if job.model.path is None else str(job.model.path)
+    arguments = job.spec.train.to_ultralytics() | places | {"task": job.task, "model": model}
+    with _as_in_a_process_of_its_own(job.threads):
+        trainer: Any = kind(overrides=arguments | changes)
+        pin_threads(job.threads)
+        trainer.train()
+    return Training(job, trainer, [])
+
+
+def next_attempt(earlier: Training, directory: Path, *, epoch: int) -> JobFile:
+    """Return the job's next attempt as if the earlier one had been killed after `epoch`.
+
+    Its run directory is filled as the supervisor does.
+    """
+    run_directory = directory / "run"
+    (run_directory / "weights").mkdir(parents=True)
+    newest: dict[str, Path] = {}
+    for event in earlier.of("checkpoint"):
+        if event.epoch <= epoch:
+            newest |= {name: earlier.directory / path for name, path in event.files.items() if path}
+    (directory / "last.pt").write_bytes(newest.pop("last.pt").read_bytes())
+    (run_directory / "results.csv").write_bytes(newest.pop("results.csv").read_bytes())
+    for name, file in newest.items():
+        (run_directory / "weights" / name).write_bytes(file.read_bytes())
+    changes = {
+        "attempt": earlier.job.attempt + 1,
+        "run_directory": run_directory,
+        "resume_from": directory / "last.pt",
+    }
+    return earlier.job.model_copy(update=changes)
+
+
+def state_of(weights: Path) -> dict[str, torch.Tensor]:
+    """Return the tensors of a checkpoint, stripped or not."""
+    checkpoint = torch.load(weights, map_location="cpu", weights_only=False)
+    model = checkpoint["model"] if checkpoint["model"] is not None else checkpoint["ema"]
+    return dict(model.state_dict())
+
+
+def differing_tensors(first: Path, second: Path) -> list[str]:
+    """Return the names of the tensors that two checkpoints do not have in common."""
+    one, other = state_of(first), state_of(second)
+    assert one.keys() == other.keys()
+    return [name for name, tensor in one.items() if not torch.equal(tensor, other[name])]
+
+
+@contextmanager
+def _as_in_a_process_of_its_own(threads: int) -> Iterator[None]:
+    """Warnings of Ultralytics and torch go to a trainer's log; in tests they would be errors."""
+    settle(threads=threads)
+    pin_threads(threads)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
