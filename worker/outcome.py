@@ -18,6 +18,7 @@ REASON_OF_EXIT: dict[ExitCode, EndReason] = {
     ExitCode.DIVERGED: EndReason.DIVERGED,
     ExitCode.BAD_WEIGHTS: EndReason.BAD_WEIGHTS,
     ExitCode.SUPERVISOR_GONE: EndReason.WORKER_LOST,
+    ExitCode.NOT_PORTABLE: EndReason.NOT_PORTABLE,
 }
 """What an exit code says where nobody asked the trainer to leave."""
 

@@ -25,6 +25,23 @@ MODEL_CHECKS = {
     "ck_models_lease_while_inspecting": "state = 'inspecting' OR lease_expires_at IS NULL",
 }
 
+END_REASONS_BEFORE = (
+    "end_reason IN ('succeeded', 'cancelled', 'paused', 'bad_data', 'bad_spec', 'bad_weights', "
+    "'out_of_memory', 'diverged', 'trainer_crashed', 'trainer_bug', 'trainer_killed', "
+    "'worker_lost', 'worker_drained', 'lease_lost', 'restarts_exhausted', 'timeout', "
+    "'nothing_to_keep', 'disk_full')"
+)
+END_REASONS_AFTER = END_REASONS_BEFORE.replace("'disk_full'", "'disk_full', 'not_portable'")
+
+
+def check_end_reasons(condition: str) -> None:
+    """Replace the CHECK of end reasons in both tables that have one."""
+    for table in ("jobs", "attempts"):
+        name = op.f(f"ck_{table}_end_reason")
+        with op.batch_alter_table(table, schema=None) as batch_op:
+            batch_op.drop_constraint(name, type_="check")
+            batch_op.create_check_constraint(name, condition)
+
 
 def upgrade() -> None:
     op.create_table(
@@ -65,8 +82,13 @@ def upgrade() -> None:
     with op.batch_alter_table("workers", schema=None) as batch_op:
         batch_op.add_column(sa.Column("plugin_names", JSON, server_default="[]", nullable=False))
 
+    check_end_reasons(END_REASONS_AFTER)
+
 
 def downgrade() -> None:
+    op.execute("UPDATE jobs SET end_reason = 'trainer_bug' WHERE end_reason = 'not_portable'")
+    op.execute("UPDATE attempts SET end_reason = 'trainer_bug' WHERE end_reason = 'not_portable'")
+    check_end_reasons(END_REASONS_BEFORE)
     # Weights that no trainer could tell the task of were of no use to any job.
     op.execute("DELETE FROM models WHERE task IS NULL")
     with op.batch_alter_table("workers", schema=None) as batch_op:

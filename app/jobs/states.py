@@ -174,6 +174,7 @@ class EndReason(StrEnum):
     TIMEOUT = "timeout"
     NOTHING_TO_KEEP = "nothing_to_keep"
     DISK_FULL = "disk_full"
+    NOT_PORTABLE = "not_portable"
 
     @property
     def consequence(self) -> Consequence:
@@ -240,6 +241,11 @@ CONSEQUENCES: dict[EndReason, Consequence] = {
     ),
     EndReason.DISK_FULL: _final(
         ErrorKind.OPERATOR, "Free space on the worker or the artifact store, then retry the job."
+    ),
+    EndReason.NOT_PORTABLE: _final(
+        ErrorKind.USER,
+        "The weights need more than stock Ultralytics, or hold numbers that are not finite: see "
+        "the log; change the trainer plugin or the training, and submit a new job.",
     ),
 }
 

@@ -24,6 +24,7 @@ FAILURES = {
     ExitCode.DIVERGED: (JobEvent.FAIL, EndReason.DIVERGED),
     ExitCode.BAD_WEIGHTS: (JobEvent.FAIL, EndReason.BAD_WEIGHTS),
     ExitCode.SUPERVISOR_GONE: (JobEvent.INTERRUPT, EndReason.WORKER_LOST),
+    ExitCode.NOT_PORTABLE: (JobEvent.FAIL, EndReason.NOT_PORTABLE),
 }
 
 LEFT = (

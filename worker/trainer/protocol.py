@@ -38,6 +38,7 @@ class ExitCode(IntEnum):
     DIVERGED = 14
     BAD_WEIGHTS = 15
     SUPERVISOR_GONE = 16
+    NOT_PORTABLE = 17  # of the process that proves the weights, not of the one that made them
 
 
 class ProtocolModel(BaseModel):
@@ -192,6 +193,9 @@ class Artifact(ProtocolModel):
     name: str
     path: str
     kind: ArtifactKind
+    epoch: int | None = Field(
+        default=None, description="Whose end made it, where that is neither the last nor the best."
+    )
 
 
 class FinalEvent(Event):
