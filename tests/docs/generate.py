@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from tests.architecture.sources import ROOT
-from tests.docs import job_blocks, problem_blocks, service_blocks
+from tests.docs import customize_blocks, job_blocks, problem_blocks, service_blocks
 
 DOCS: Final = ROOT / "docs"
 BLOCK: Final = re.compile(
@@ -26,6 +26,8 @@ BLOCKS: Final[dict[str, Callable[[], str]]] = {
     "train-fields": job_blocks.train_fields,
     "refused-arguments": job_blocks.refused_arguments,
     "architectures": job_blocks.architectures,
+    "chosen-metrics": customize_blocks.chosen_metrics,
+    "customize-fields": customize_blocks.customize_fields,
     "problems": problem_blocks.problems,
     "routes": service_blocks.routes,
     "settings": service_blocks.settings,

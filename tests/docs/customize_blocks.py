@@ -1,0 +1,53 @@
+"""The generated parts of docs/customizing.md."""
+
+from typing import get_args
+
+from app.jobs.customize import (
+    BalancedClassWeights,
+    BestModel,
+    Bounds,
+    ExplicitClassWeights,
+    Freeze,
+    InverseFrequencyClassWeights,
+    KeepBest,
+    LayerLr,
+    MetricsChoice,
+)
+from app.jobs.metric_table import Direction, metrics_of
+from app.jobs.spec import Task
+from tests.docs.markdown import code, fields_of, table
+
+PLACES = (
+    ("metrics.", MetricsChoice),
+    ("class_weights.", ExplicitClassWeights),
+    ("class_weights.", InverseFrequencyClassWeights),
+    ("class_weights.", BalancedClassWeights),
+    ("best_model.", BestModel),
+    ("keep_best[].", KeepBest),
+    ("keep_best[].where{}.", Bounds),
+    ("freeze.", Freeze),
+    ("layer_lrs[].", LayerLr),
+)
+"""Where each model stands in `customize`; class weights have a model for each mode."""
+
+
+def chosen_metrics() -> str:
+    """Every metric that can choose a checkpoint, by task and direction."""
+    rows = [
+        [task, *(_metrics(task, way) for way in get_args(Direction))] for task in get_args(Task)
+    ]
+    return table(["task", "the higher the better", "the lower the better"], rows)
+
+
+def _metrics(task: Task, way: Direction) -> str:
+    return " ".join(code(name) for name, direction in metrics_of(task).items() if direction == way)
+
+
+def customize_fields() -> str:
+    """Every field of the parts of `customize`."""
+    rows = [
+        [code(prefix + field.path), field.default, field.range, field.meaning]
+        for prefix, model in PLACES
+        for field in fields_of(schema := model.model_json_schema(), schema)
+    ]
+    return table(["field", "default", "range", "meaning"], rows)
