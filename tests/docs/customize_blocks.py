@@ -47,7 +47,7 @@ def customize_fields() -> str:
     """Every field of the parts of `customize`."""
     rows = [
         [code(prefix + field.path), field.default, field.range, field.meaning]
-        for prefix, model in PLACES
-        for field in fields_of(schema := model.model_json_schema(), schema)
+        for prefix, schema in ((place, model.model_json_schema()) for place, model in PLACES)
+        for field in fields_of(schema, schema)
     ]
     return table(["field", "default", "range", "meaning"], rows)
