@@ -13,6 +13,28 @@ class JobNotFound(NotFound):
         super().__init__("There is no job of this id in your projects.")
 
 
+class PlanNotFound(NotFound):
+    """The job is older than plans are."""
+
+    slug, title = "plan-not-found", "No plan of this job"
+
+    def __init__(self) -> None:
+        super().__init__("This job was submitted before plans were kept.")
+
+
+class ClassMetricsNotFound(NotFound):
+    """The job has no per-class metrics, or none of that epoch."""
+
+    slug, title = "class-metrics-not-found", "No such per-class metrics"
+
+    def __init__(self, epoch: int | None) -> None:
+        of = "" if epoch is None else f" of epoch {epoch}"
+        super().__init__(
+            f"The job has no per-class metrics{of}: they come with each epoch, for jobs with "
+            "customize.metrics.per_class."
+        )
+
+
 class InvalidTransition(Conflict):
     """The job's present state does not allow what was asked."""
 

@@ -19,11 +19,21 @@ from app.core.pages import Page, PageSize
 from app.core.problems import responses_for
 from app.core.ranges import Download, download_response
 from app.core.strict_json import StrictRoute
+from app.datasets.repository import class_names
 from app.events.repository import events_after
-from app.jobs.errors import JobNotFound
-from app.jobs.repository import attempts_of, epochs_after, job_of, log_bytes, log_size
+from app.jobs.class_metrics import epoch_classes, unpacked
+from app.jobs.errors import ClassMetricsNotFound, JobNotFound, PlanNotFound
+from app.jobs.plan_views import PlanView
+from app.jobs.repository import (
+    attempts_of,
+    epochs_after,
+    job_of,
+    log_bytes,
+    log_size,
+    planned_job,
+)
 from app.jobs.tables import Job
-from app.jobs.views import ArtifactView, AttemptView, EventView, MetricsView
+from app.jobs.views import ArtifactView, AttemptView, ClassMetricsView, EventView, MetricsView
 
 log = get_logger(__name__)
 
@@ -79,6 +89,38 @@ def read_metrics(
     if preferred(accept, ("application/json", "text/csv")) == "text/csv":
         return Response(_as_csv(view), media_type="text/csv")
     return view
+
+
+@router.get("/plan")
+def read_plan(job_id: str, context: InContext, principal: Reader) -> PlanView:
+    """Read what was foreseen of a job as it was submitted."""
+    with context.database.read() as unit:
+        planned = planned_job(unit.session, principal.project_ids, job_id)
+    if planned is None:
+        raise JobNotFound
+    job, plan = planned
+    if plan is None:
+        raise PlanNotFound
+    return PlanView.stored(plan, job)
+
+
+@router.get("/metrics/classes", response_model_exclude_unset=True)
+def read_class_metrics(
+    job_id: str,
+    context: InContext,
+    principal: Reader,
+    epoch: Annotated[
+        int | None, Query(ge=1, le=10**9, description="Default: the newest that has any.")
+    ] = None,
+) -> ClassMetricsView:
+    """Read what each class reached in one epoch; for jobs with `customize.metrics.per_class`."""
+    with context.database.read() as unit:
+        job = _visible(unit, principal, job_id)
+        row = epoch_classes(unit.session, job_id, epoch)
+        if row is None:
+            raise ClassMetricsNotFound(epoch)
+        names = class_names(unit.session, job.dataset_version_id)
+    return ClassMetricsView.of(row.epoch, unpacked(row.columns), names)
 
 
 @router.get("/events")

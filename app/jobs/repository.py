@@ -23,7 +23,16 @@ from sqlalchemy.orm import Session
 from app.core.database import database_now
 from app.jobs.lifecycle import lock_job
 from app.jobs.states import JobState
-from app.jobs.tables import Attempt, Epoch, IdempotencyKey, Job, JobProgress, JobTag, LogChunk
+from app.jobs.tables import (
+    Attempt,
+    Epoch,
+    IdempotencyKey,
+    Job,
+    JobPlan,
+    JobProgress,
+    JobTag,
+    LogChunk,
+)
 
 MAX_POSITION = 1000
 
@@ -85,6 +94,7 @@ _INSERT_JOB = (
     .values(dispatched_at=database_now(), created_at=database_now())
     .returning(_JOBS.c.dispatched_at, _JOBS.c.created_at)
 )
+_INSERT_PLAN = insert(cast("Table", JobPlan.__table__))
 _STATUS = (
     select(Job, JobProgress)
     .outerjoin(JobProgress, JobProgress.job_id == Job.id)
@@ -133,6 +143,24 @@ def insert_job(session: Session, values: Mapping[str, Any], tags: Mapping[str, s
     job = Job(**columns, dispatched_at=now.dispatched_at, created_at=now.created_at)
     _insert_tags(session, job.id, tags)
     return job
+
+
+def insert_plan(session: Session, job_id: str, plan: Mapping[str, Any]) -> None:
+    """Keep what was foreseen of a job."""
+    session.connection().execute(_INSERT_PLAN, {"job_id": job_id, "plan": dict(plan)})
+
+
+def planned_job(
+    session: Session, project_ids: Collection[str], job_id: str
+) -> tuple[Job, JobPlan | None] | None:
+    """Return one job of the caller's projects with its plan."""
+    statement = (
+        select(Job, JobPlan)
+        .outerjoin(JobPlan, JobPlan.job_id == Job.id)
+        .where(*_visible(project_ids), Job.id == job_id)
+    )
+    row = session.execute(statement).first()
+    return None if row is None else (row.Job, row.JobPlan)
 
 
 def job_of(session: Session, project_ids: Collection[str], job_id: str) -> Job | None:

@@ -19,6 +19,7 @@ from app.fleet.repository import live_workers
 from app.jobs.control import change_job, request_of_job
 from app.jobs.errors import JobNotFound
 from app.jobs.lifecycle import SlotOffer
+from app.jobs.plan_views import PlanView
 from app.jobs.repository import (
     JobFilter,
     JobOrder,
@@ -32,7 +33,7 @@ from app.jobs.spec import JobSpec, Tags
 from app.jobs.spec_model import SpecModel
 from app.jobs.spec_text import Name, Notes, plain_text
 from app.jobs.states import JobEvent, JobState
-from app.jobs.submit import submit_job
+from app.jobs.submit import submit_job, validate_job
 from app.jobs.views import JobRow, JobView, QueueView
 
 router = APIRouter(
@@ -120,6 +121,13 @@ def submit(
         response.status_code = 200
         response.headers["Idempotency-Replayed"] = "true"
     return _status(context, principal, submitted.listed)
+
+
+@router.post("/jobs/validate", responses=responses_for(409, 413, 415))
+def validate(spec: JobSpec, context: InContext, principal: Writer) -> PlanView:
+    """Plan a job: the same checks as submitting it, and nothing is stored."""
+    resolution = validate_job(context, principal, spec)
+    return PlanView.of(resolution.plan, resolution.spec)
 
 
 @router.get("/jobs")

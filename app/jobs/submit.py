@@ -1,4 +1,4 @@
-"""Submitting a job: facts are checked and frozen; one transaction writes job, event and key."""
+"""Submitting a job: facts are checked and frozen; one transaction writes all of it."""
 
 import hashlib
 import json
@@ -21,6 +21,14 @@ from app.datasets.repository import resolve_version, training_labels
 from app.datasets.tables import Dataset, DatasetVersion
 from app.events.repository import append_event
 from app.jobs.errors import IdempotencyKeyReuse, NoWeightsYet, TaskMismatch
+from app.jobs.plan import (
+    TrainingData,
+    layers_of_model,
+    learning_layers,
+    look_around,
+    plan_of,
+)
+from app.jobs.plan_views import StoredPlan
 from app.jobs.plugin_options import resolve_trainer
 from app.jobs.repository import (
     IdempotencyRace,
@@ -28,6 +36,7 @@ from app.jobs.repository import (
     idempotent_job,
     insert_idempotency_key,
     insert_job,
+    insert_plan,
     job_of,
     listed_job,
 )
@@ -57,6 +66,17 @@ class Resolution:
     version: DatasetVersion
     model: ResolvedModel
     spec: ResolvedSpec
+    plan: StoredPlan
+
+
+def validate_job(context: Context, principal: Principal, spec: JobSpec) -> Resolution:
+    """Return what submitting the spec would make of it, with the same refusals; store nothing.
+
+    Raises:
+        Invalid, Conflict: as `submit_job`.
+    """
+    with context.database.read() as unit:
+        return resolve(unit.session, principal, spec, silent=_silent(context))
 
 
 def submit_job(
@@ -75,9 +95,8 @@ def submit_job(
             earlier = _earlier(context, principal, idempotency_key, digest)
             if earlier is not None:
                 return Submitted(earlier, replayed=True)
-        silent = timedelta(seconds=context.settings.timing.worker_silent_seconds)
         with context.database.read() as unit:
-            resolution = resolve(unit.session, principal, spec, silent=silent)
+            resolution = resolve(unit.session, principal, spec, silent=_silent(context))
         try:
             with context.database.write() as unit:
                 listed = _write(unit, context, principal, spec, resolution)
@@ -104,7 +123,7 @@ def request_digest(spec: JobSpec) -> str:
 def resolve(
     session: Session, principal: Principal, spec: JobSpec, *, silent: timedelta
 ) -> Resolution:
-    """Check a spec against what exists, and state everything that its user left open.
+    """Check a spec against what exists, state all that its user left open, and plan the job.
 
     Args:
         session: to read with.
@@ -124,10 +143,16 @@ def resolve(
     trainer = resolve_trainer(session, spec.trainer, task, silent=silent)
     try:
         asked = spec.model_copy(update={"trainer": trainer})
-        resolved = resolve_spec(asked, _facts(version, model, task))
+        resolved = resolve_spec(asked, _facts(version, model, asked, task))
     except ValidationError as error:
         raise invalid_fields(error.errors(include_input=False)) from None
-    return Resolution(project_id, dataset, version, model, resolved)
+    around = look_around(session, principal.project_ids, resolved, silent=silent)
+    plan = plan_of(spec, resolved, TrainingData.of(version), around)
+    return Resolution(project_id, dataset, version, model, resolved, plan)
+
+
+def _silent(context: Context) -> timedelta:
+    return timedelta(seconds=context.settings.timing.worker_silent_seconds)
 
 
 def _resolve_model(session: Session, principal: Principal, reference: str) -> ResolvedModel:
@@ -165,13 +190,17 @@ def _check_fit(task: Task, model: ResolvedModel, version: DatasetVersion) -> Non
         )
 
 
-def _facts(version: DatasetVersion, model: ResolvedModel, task: Task) -> SpecFacts:
+def _facts(version: DatasetVersion, model: ResolvedModel, spec: JobSpec, task: Task) -> SpecFacts:
+    layers = layers_of_model(
+        model.architecture, TrainingData.of(version), single_cls=spec.train.single_cls
+    )
     return SpecFacts(
         dataset_version=version.id,
         task=task,
         classes=tuple(version.classes or ()),
         class_counts=training_labels(version),
         architecture=model.architecture,
+        layers_with_parameters=learning_layers(layers),
     )
 
 
@@ -213,6 +242,7 @@ def _write(
         message = "The data set was deleted while the job was submitted."
         errors = [FieldError("/dataset", "unknown-dataset", message)]
         raise Invalid(message, errors=errors) from None
+    insert_plan(unit.session, job.id, resolution.plan.model_dump(mode="json"))
     append_event(unit.session, job.id, job.last_seq, "job.submitted")
     unit.after_commit(lambda: context.ring(job.id, job.dispatch_seq, job.queue))
     return ListedJob(job, None, resolved.tags)

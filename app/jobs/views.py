@@ -8,6 +8,7 @@ from pydantic import BaseModel, JsonValue
 
 from app.artifacts.tables import Artifact, ArtifactKind
 from app.events.tables import EventRow, Level
+from app.jobs.class_metrics import Columns
 from app.jobs.repository import ListedJob
 from app.jobs.states import EndReason, JobState, Phase, Request
 from app.jobs.tables import Attempt, Epoch, Job, JobProgress
@@ -131,6 +132,47 @@ class MetricsView(BaseModel):
         return cls(epochs=[row.epoch for row in rows], series=series)
 
 
+class ClassScores(BaseModel):
+    """What one class reaches; null: it has no ground truth. Left out: the task has no such number.
+
+    `iou` is that of semantic segmentation, whose other numbers count pixels.
+    """
+
+    precision: float | None = None
+    recall: float | None = None
+    f1: float | None = None
+    ap50: float | None = None
+    ap50_95: float | None = None
+    iou: float | None = None
+
+
+class ClassRow(ClassScores):
+    """One class: the scores of its boxes (or its only ones), and those of masks or keypoints."""
+
+    name: str
+    mask: ClassScores | None = None
+    pose: ClassScores | None = None
+
+
+class ClassMetricsView(BaseModel):
+    """The per-class metrics of one epoch, in the class order of the data set."""
+
+    epoch: int
+    classes: list[ClassRow]
+
+    @classmethod
+    def of(cls, epoch: int, columns: Columns, names: Sequence[str]) -> Self:
+        """Turn columns, as `precision(B)`, into one entry for each class."""
+        rows = [_scores_of(columns, index) for index in range(len(names))]
+        return cls(
+            epoch=epoch,
+            classes=[
+                ClassRow.model_validate({"name": name, **scores})
+                for name, scores in zip(names, rows, strict=True)
+            ],
+        )
+
+
 class EventView(BaseModel):
     """One event of the log; `seq` counts from 1 without gaps."""
 
@@ -175,6 +217,23 @@ class AttemptView(BaseModel):
         )
 
 
+class ChecksView(BaseModel):
+    """What was proven of weights, in a clean process with stock Ultralytics, before handing out.
+
+    `forward`: one pass at `imgsz` pixels gave finite numbers. `safe_load`: read by Ultralytics'
+    safe loader. `parameters` are all, trainable or not.
+    """
+
+    loads: bool
+    forward: bool
+    safe_load: bool
+    ultralytics: str
+    task: str
+    classes: int
+    parameters: int
+    imgsz: int
+
+
 class ArtifactView(BaseModel):
     """A file that the job hands out, or a checkpoint that it can resume from."""
 
@@ -184,6 +243,7 @@ class ArtifactView(BaseModel):
     attempt: int
     size_bytes: int
     sha256: str
+    checks: ChecksView | None
     created_at: datetime
     links: dict[str, str]
 
@@ -198,6 +258,7 @@ class ArtifactView(BaseModel):
             attempt=row.attempt,
             size_bytes=row.size_bytes,
             sha256=row.sha256,
+            checks=None if row.checks is None else ChecksView.model_validate(row.checks),
             created_at=row.created_at,
             links={} if row.kind is ArtifactKind.CHECKPOINT else links,
         )
@@ -210,6 +271,19 @@ class QueueView(BaseModel):
     queued: int
     running: int
     workers: int
+
+
+PART_OF_SUFFIX = {"M": "mask", "P": "pose"}
+
+
+def _scores_of(columns: Columns, index: int) -> dict[str, Any]:
+    scores: dict[str, Any] = {}
+    for column, values in columns.items():
+        name, _, suffix = column.removesuffix(")").partition("(")
+        part = PART_OF_SUFFIX.get(suffix)
+        place = scores if part is None else scores.setdefault(part, {})
+        place[name] = values[index] if index < len(values) else None
+    return scores
 
 
 def _progress(job: Job, row: JobProgress | None) -> ProgressView | None:
@@ -242,5 +316,5 @@ def _error(job: Job) -> JobErrorView | None:
 
 def _links(job_id: str) -> dict[str, str]:
     own = f"/v1/jobs/{job_id}"
-    parts = ("metrics", "events", "logs", "attempts", "checkpoints", "artifacts")
+    parts = ("plan", "metrics", "events", "logs", "attempts", "checkpoints", "artifacts")
     return {"self": own, **{part: f"{own}/{part}" for part in parts}}
