@@ -7,6 +7,8 @@ from ultralytics.models import yolo
 
 from app.jobs.spec import ResolvedSpec, Task
 from worker.trainer.checkpoints import Checkpoints
+from worker.trainer.customizations.freezing import Freezing
+from worker.trainer.customizations.layer_lrs import LayerRates
 from worker.trainer.finalizing import Finalizing
 from worker.trainer.named_failures import NamedFailures
 from worker.trainer.protocol import JobFile
@@ -37,7 +39,10 @@ AROUND: Final[tuple[type[Composed], ...]] = (
 )
 
 # Outermost first: what chooses a checkpoint sees the metrics that another customization adds.
-CUSTOMIZATIONS: Final[tuple[tuple[type[Composed], Callable[[ResolvedSpec], bool]], ...]] = ()
+CUSTOMIZATIONS: Final[tuple[tuple[type[Composed], Callable[[ResolvedSpec], bool]], ...]] = (
+    (Freezing, lambda spec: spec.customize.freeze is not None),
+    (LayerRates, lambda spec: bool(spec.customize.layer_lrs)),
+)
 
 # Innermost: it must see Ultralytics' exceptions before anyone else does.
 INNERMOST: Final[tuple[type[Composed], ...]] = (NamedFailures,)

@@ -14,8 +14,9 @@ from worker.trainer.protocol import (
     StartedEvent,
     WarningEvent,
 )
+from worker.trainer.rates import names_of
 from worker.trainer.run import Composed
-from worker.trainer.upstream import device_name, threads_in_use
+from worker.trainer.upstream import Unseen, device_name, threads_in_use
 
 SECONDS_BETWEEN_BATCH_EVENTS: Final = 1.0
 
@@ -23,7 +24,8 @@ SECONDS_BETWEEN_BATCH_EVENTS: Final = 1.0
 class Reporting(Composed):
     """Emits what happens.
 
-    Overrides `run_callbacks`, `save_metrics`, `optimizer_step` and `validate`, each around super.
+    Overrides `run_callbacks`, `save_metrics`, `optimizer_step`, `validate` and `build_optimizer`,
+    each around super.
     Reads losses only when it sends them, since reading them waits for the GPU. An epoch that
     Ultralytics repeats (memory, NaN) is counted anew; its event comes once, when it stands.
     """
@@ -46,6 +48,11 @@ class Reporting(Composed):
         }
         if event in reactions and not self.finalizing:
             reactions[event]()
+
+    def build_optimizer(self, model: Unseen, *arguments: Unseen, **options: Unseen) -> Unseen:
+        optimizer = super().build_optimizer(model, *arguments, **options)
+        self.rate_names = self.rate_names or names_of(optimizer.param_groups)
+        return optimizer
 
     def optimizer_step(self) -> None:
         super().optimizer_step()
@@ -124,12 +131,16 @@ class Reporting(Composed):
             EpochEvent(
                 epoch=epoch,
                 metrics=finite(self._row),
+                lr=finite(self._rates()),
                 fitness=scores.get("now"),
                 best_fitness=scores.get("best"),
                 seconds=round(self.epoch_time or 0.0, 3),
                 optimizer_steps=self._steps,
             )
         )
+
+    def _rates(self) -> dict[str, float]:
+        return {name: self._row[f"lr/pg{place}"] for place, name in enumerate(self.rate_names)}
 
 
 def _floats(values: Mapping[str, Any]) -> dict[str, float]:

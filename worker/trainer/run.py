@@ -24,7 +24,11 @@ class TrainingRun:
 
 
 class Composed(TaskTrainer):
-    """Base of the mixins: the run, and whether the last epoch lies behind."""
+    """Base of the mixins: the run, and what they tell each other.
+
+    `finalizing`: the last epoch lies behind. `rate_names`: of the optimizer's groups, in order.
+    """
 
     run: ClassVar[TrainingRun]
     finalizing: bool = False
+    rate_names: tuple[str, ...] = ()

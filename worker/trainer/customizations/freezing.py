@@ -1,0 +1,83 @@
+"""Layers that do not learn, in the first epochs or for good."""
+
+from collections.abc import Iterable
+from typing import Any, Final
+
+from app.jobs.customize import Freeze
+from worker.trainer.errors import BadSpec
+from worker.trainer.layers import ModelLayers
+from worker.trainer.protocol import NoticeEvent
+from worker.trainer.run import Composed
+
+NEVER_LEARNS: Final = ".dfl"
+"""Part of the names of tensors that Ultralytics itself freezes (8.4.190, trainer.py:390)."""
+
+
+class Freezing(Composed):
+    """Freezes the layers of `customize.freeze` in epochs 1 to N, then lets them learn.
+
+    Overrides `setup_model` (after super), which is called just before Ultralytics freezes what
+    `args.freeze` lists (trainer.py:381), on a resume too; and `run_callbacks` (before super). At
+    the start of an epoch there is time: Ultralytics puts the BatchNorm of frozen layers into
+    evaluation mode afterwards (trainer.py:503), so that its running statistics stand still and
+    move in step with the weights. Frozen tensors are in the optimizer all along.
+
+    `epoch >= N` and not `==`: a resume may begin later. Repeated epochs (memory, NaN) change
+    nothing more.
+    """
+
+    _epochs_to_wait: int | None = None
+
+    def setup_model(self) -> dict[str, Any] | None:
+        checkpoint = super().setup_model()
+        if (freeze := self.run.job.spec.customize.freeze) is not None:
+            self.args.freeze = self._layers_to_freeze(freeze)
+            self._epochs_to_wait = freeze.epochs
+        return checkpoint
+
+    def run_callbacks(self, event: str) -> None:
+        waited = self._epochs_to_wait
+        if event == "on_train_epoch_start" and waited is not None and self.epoch >= waited:
+            self._epochs_to_wait = None
+            numbers = self._unfreeze()
+            if self.epoch == waited:  # later, an earlier attempt has done and told it
+                self._tell(numbers)
+        super().run_callbacks(event)
+
+    def _layers_to_freeze(self, freeze: Freeze) -> list[int]:
+        frozen = ModelLayers.of(self.model).indices(freeze.layers, field="customize.freeze.layers")
+        still = (*_names(frozen), NEVER_LEARNS)
+        if all(_is_one_of(name, still) for name, _ in self.model.named_parameters()):
+            raise BadSpec("customize.freeze.layers names every layer that learns: none is left.")
+        return list(frozen)
+
+    def _unfreeze(self) -> int:
+        """Let the layers learn and return how many numbers do so from now on."""
+        ours = _names(self.args.freeze)
+        still = tuple(name for name in self.freeze_layer_names if name not in ours)
+        self.freeze_layer_names = list(still)
+        numbers = 0
+        for name, tensor in self.model.named_parameters():
+            if _is_one_of(name, ours) and not _is_one_of(name, still):
+                tensor.requires_grad = True
+                numbers += tensor.numel()
+        return numbers
+
+    def _tell(self, numbers: int) -> None:
+        epoch, layers = self.epoch + 1, list(self.args.freeze)
+        self.run.pipe.emit(
+            NoticeEvent(
+                code="layers_unfrozen",
+                message=f"{len(layers)} layers learn from epoch {epoch} on.",
+                data={"epoch": epoch, "layers": layers, "parameters": numbers},
+            )
+        )
+
+
+def _names(layers: Iterable[int]) -> tuple[str, ...]:
+    """Return what the names of the layers' tensors contain (trainer.py:391)."""
+    return tuple(f"model.{index}." for index in layers)
+
+
+def _is_one_of(name: str, parts: tuple[str, ...]) -> bool:
+    return any(part in name for part in parts)
