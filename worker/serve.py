@@ -22,13 +22,15 @@ from app.core.ids import new_id
 from app.core.logging import configure_logging, get_logger
 from app.core.storage import ArtifactStore
 from app.datasets.pack import extract_pack
-from app.fleet.repository import Registration
+from app.fleet.repository import Registration, usable_names
 from app.jobs.dispatch import TASK, queue_of_jobs, queue_of_slot
+from app.jobs.lifecycle import SlotOffer
 from app.settings import Settings
 from worker.attempt_directory import clear_dead_attempts
 from worker.celery_app import make_celery_app, worker_arguments
 from worker.context import WorkerContext, attempts_folder, worker_home
 from worker.dataset_cache import DatasetCache
+from worker.plugins import installed_plugins
 from worker.registration import heard_of, host_name, register_slot
 from worker.slots import Slot, gpu_devices, node_id, parse_slots, slot_lock
 from worker.tasks import NO_JOB, register_tasks
@@ -57,6 +59,7 @@ def _served_slot(
         clear_dead_attempts(attempts_folder(settings))
         database = Database(settings.effective_database_url, pool_size=DATABASE_CONNECTIONS)
         incarnation = new_id("inc")
+        plugins = installed_plugins()
         registration = Registration(
             node=node,
             slot=slot.name,
@@ -66,16 +69,16 @@ def _served_slot(
             gpus=len(slot.gpus),
             version=version("trainyard"),
             devices=_devices_of(slot),
+            plugins=plugins,
         )
         worker_id = register_slot(database, registration, timing=settings.timing)
         with heard_of(database, worker_id, incarnation, timing=settings.timing):
-            yield _context(settings, database, slot, (worker_id, queues))
+            offer = SlotOffer(worker_id, queues, len(slot.gpus), usable_names(plugins))
+            yield _context(settings, database, slot, offer)
         database.dispose()
 
 
-def _context(
-    settings: Settings, database: Database, slot: Slot, offered: tuple[str, tuple[str, ...]]
-) -> WorkerContext:
+def _context(settings: Settings, database: Database, slot: Slot, offer: SlotOffer) -> WorkerContext:
     store = ArtifactStore.from_settings(settings)
     cache = DatasetCache(
         worker_home(settings) / "datasets",
@@ -83,15 +86,15 @@ def _context(
         extract_pack,
         settings.worker.dataset_cache_bytes,
     )
-    worker_id, queues = offered
     return WorkerContext(
         settings=settings,
         database=database,
         store=store,
         datasets=cache,
         slot=slot,
-        worker_id=worker_id,
-        queues=queues,
+        worker_id=offer.worker_id,
+        queues=offer.queues,
+        plugins=offer.plugins,
         leaving=threading.Event(),
     )
 

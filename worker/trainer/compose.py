@@ -7,10 +7,14 @@ from ultralytics.models import yolo
 
 from app.jobs.spec import ResolvedSpec, Task
 from worker.trainer.checkpoints import Checkpoints
+from worker.trainer.customizations.class_weights import ClassWeights
 from worker.trainer.customizations.freezing import Freezing
 from worker.trainer.customizations.layer_lrs import LayerRates
+from worker.trainer.errors import BadSpec
 from worker.trainer.finalizing import Finalizing
 from worker.trainer.named_failures import NamedFailures
+from worker.trainer.plugin_callbacks import PluginCallbacks
+from worker.trainer.plugins import ChosenPlugin
 from worker.trainer.protocol import JobFile
 from worker.trainer.reporting import Reporting
 from worker.trainer.resuming import Resuming
@@ -40,6 +44,7 @@ AROUND: Final[tuple[type[Composed], ...]] = (
 
 # Outermost first: what chooses a checkpoint sees the metrics that another customization adds.
 CUSTOMIZATIONS: Final[tuple[tuple[type[Composed], Callable[[ResolvedSpec], bool]], ...]] = (
+    (ClassWeights, lambda spec: spec.customize.class_weights is not None),
     (Freezing, lambda spec: spec.customize.freeze is not None),
     (LayerRates, lambda spec: bool(spec.customize.layer_lrs)),
 )
@@ -48,16 +53,46 @@ CUSTOMIZATIONS: Final[tuple[tuple[type[Composed], Callable[[ResolvedSpec], bool]
 INNERMOST: Final[tuple[type[Composed], ...]] = (NamedFailures,)
 
 
-def compose_trainer(run: TrainingRun) -> type[Composed]:
-    """Return the class that trains the job.
+def compose_trainer(run: TrainingRun, plugin: ChosenPlugin | None = None) -> type[Composed]:
+    """Return the class that trains the job, over the plugin's classes where it has a plugin.
 
     Its name must not contain "Trainer": Ultralytics would add the callbacks of its platform and of
     all integrations (8.4.190, callbacks/base.py:197).
+
+    Raises:
+        BadSpec: the plugin's classes do not go together with the task's trainer.
     """
     task = run.job.task
     chosen = customizations_of(run.job.spec)
-    bases = (*AROUND, *chosen, *INNERMOST, TASK_TRAINERS[task])
-    return cast("type[Composed]", type(f"{task.capitalize()}Training", bases, {"run": run}))
+    bases = (*AROUND, *chosen, *INNERMOST, *bases_of(plugin, task))
+    options = {} if plugin is None else {"plugin_options": plugin.options}
+    try:
+        composed = type(f"{task.capitalize()}Training", bases, {"run": run, **options})
+    except TypeError as error:
+        if plugin is None:
+            raise
+        message = f"The classes of the trainer plugin {plugin.name} cannot be combined: {error}"
+        raise BadSpec(message) from error
+    return cast("type[Composed]", composed)
+
+
+def bases_of(plugin: ChosenPlugin | None, task: Task) -> tuple[type, ...]:
+    """Return what stands below our own classes: the task's trainer, or what the plugin makes of it.
+
+    Raises:
+        BadSpec: the plugin's trainer is not derived from the task's own.
+    """
+    stock = TASK_TRAINERS[task]
+    if plugin is None:
+        return (stock,)
+    own = plugin.plugin.trainer_for(task) or stock
+    if not issubclass(own, stock):
+        raise BadSpec(
+            f"The trainer plugin {plugin.name} trains {task} with {own.__name__}, "
+            f"which is not derived from {stock.__name__}."
+        )
+    calls = {"plugin_callbacks": plugin.plugin.callbacks}
+    return (type("CallbacksOfPlugin", (PluginCallbacks,), calls), *plugin.plugin.mixins, own)
 
 
 def customizations_of(spec: ResolvedSpec) -> tuple[type[Composed], ...]:

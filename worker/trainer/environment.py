@@ -43,10 +43,12 @@ def trainer_environment(
         FileNotFoundError: matplotlib, whose font stands in for Ultralytics', is not installed.
     """
     config = job_directory / "config"
+    modules = absolute_parts(base.get("PYTHONPATH", ""))
     _write_config(config / "Ultralytics")
     return {
         "MPLCONFIGDIR": str(_matplotlib_cache(job_directory, base)),
         **{name: base[name] for name in INHERITED if name in base},
+        **({"PYTHONPATH": modules} if modules else {}),
         **_OFFLINE,
         "HOME": str(job_directory),
         "TMPDIR": str(_short_enough(job_directory)),
@@ -54,6 +56,15 @@ def trainer_environment(
         "CUDA_DEVICE_ORDER": "PCI_BUS_ID",  # as the driver counts; CUDA's own order is by speed
         "CUDA_VISIBLE_DEVICES": gpu or "",
     }
+
+
+def absolute_parts(path: str) -> str:
+    """Return a search path without its relative parts.
+
+    The worker finds trainer plugins on its PYTHONPATH, and so must the trainer; a relative part
+    would name the folder that a training writes to.
+    """
+    return os.pathsep.join(part for part in path.split(os.pathsep) if Path(part).is_absolute())
 
 
 def ultralytics_settings(config: Path) -> dict[str, object]:

@@ -21,7 +21,6 @@ class TestTrainerEnvironment:
             "AWS_SECRET_ACCESS_KEY": "secret",
             "ULTRALYTICS_API_KEY": "secret",
             "PYTHONDONTWRITEBYTECODE": "1",
-            "PYTHONPATH": "/somewhere",
             "LD_LIBRARY_PATH": "/cuda",
         }
 
@@ -31,6 +30,19 @@ class TestTrainerEnvironment:
         assert from_base == {"PATH", "LD_LIBRARY_PATH"}
         assert not any("secret" in value for value in environment.values())
         assert "HOME" not in INHERITED
+
+    @pytest.mark.parametrize(
+        ("of_the_worker", "of_the_trainer"),
+        [("/plugins", "/plugins"), ("/a:.:b::/c", "/a:/c"), ("here", None), ("", None)],
+    )
+    def test_modules_come_from_where_the_worker_has_them_but_never_from_the_run_directory(
+        self, of_the_worker: str, of_the_trainer: str | None, tmp_path: Path
+    ) -> None:
+        base = {"PYTHONPATH": of_the_worker}
+
+        environment = trainer_environment(tmp_path, gpu=None, base=base)
+
+        assert environment.get("PYTHONPATH") == of_the_trainer
 
     @pytest.mark.parametrize(("gpu", "visible"), [(None, ""), ("0", "0"), ("3", "3")])
     def test_shows_the_gpus_of_the_slot_and_no_other(

@@ -1,0 +1,36 @@
+"""Trainer plugins for tests: the example, installed as an operator would, and small ones."""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.architecture.sources import ROOT
+
+EXAMPLE = ROOT / "examples" / "plugin"
+
+
+def install_example(folder: Path) -> Path:
+    """Install the example plugin into an empty folder, to be put on a PYTHONPATH."""
+    uv = shutil.which("uv", path=str(Path(sys.executable).parent)) or "uv"
+    source = folder.with_name(f"{folder.name}-source")  # a build leaves nothing in the checkout
+    shutil.copytree(EXAMPLE, source)
+    flags = ["--quiet", "--offline", "--no-deps", "--no-build-isolation", "--python"]
+    command = [uv, "--no-config", "pip", "install", *flags, sys.executable, "--target", folder]
+    subprocess.run([*command, source], check=True)
+    return folder
+
+
+def write_plugin(folder: Path, code: str, *, name: str = "mine", package: str = "mine_pkg") -> Path:
+    """Lay a package whose `Plugin` is an entry point into a folder, as an installer leaves it."""
+    (folder / package).mkdir(parents=True)
+    (folder / package / "__init__.py").write_text(code, encoding="utf-8")
+    described = folder / f"{package}-2.5.dist-info"
+    described.mkdir()
+    (described / "METADATA").write_text(
+        f"Metadata-Version: 2.4\nName: {package}\nVersion: 2.5\n", encoding="utf-8"
+    )
+    (described / "entry_points.txt").write_text(
+        f"[trainyard.trainers]\n{name} = {package}:Plugin\n", encoding="utf-8"
+    )
+    return folder

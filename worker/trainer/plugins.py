@@ -1,0 +1,191 @@
+"""Trainer plugins: what an operator's package subclasses, and how a job's plugin is found.
+
+Free of torch: a plugin is described without training anything. docs/plugins.md is the guide.
+"""
+
+import traceback
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any, ClassVar, Final, get_args
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from app.jobs.spec import Task, TrainerChoice
+from worker.trainer.errors import BadSpec, TrainerError
+
+__all__ = ["GROUP", "TRAINER_EVENTS", "PluginOptions", "TrainerPlugin"]
+
+GROUP: Final = "trainyard.trainers"
+"""The group of entry points that plugins are found in; an entry point's name is the plugin's."""
+
+TRAINER_EVENTS: Final = frozenset(
+    {
+        "on_pretrain_routine_start",
+        "on_pretrain_routine_end",
+        "on_train_start",
+        "on_train_epoch_start",
+        "on_train_batch_start",
+        "on_train_batch_end",
+        "on_train_epoch_end",
+        "on_fit_epoch_end",
+        "on_model_save",
+        "on_train_end",
+        "teardown",
+    }
+)
+"""Events that a trainer of Ultralytics 8.4.190 runs (engine/trainer.py)."""
+
+
+class PluginOptions(BaseModel):
+    """Base of a plugin's options; a plugin without a model of its own has none.
+
+    Their JSON Schema is what the API shows and what `trainer.options` is held to at submit.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class TrainerPlugin:
+    """A change of the trainer that jobs can ask for by name; never instantiated.
+
+    The composed trainer has the validated options of its job as `plugin_options`. A plugin must not
+    keep state on the class: what a resume needs goes into attributes that the epoch determines.
+    """
+
+    Options: ClassVar[type[BaseModel]] = PluginOptions
+    """Model of `trainer.options`; it forbids extra fields."""
+
+    tasks: ClassVar[frozenset[str]] = frozenset(get_args(Task))
+    """Tasks that jobs may use it for."""
+
+    mixins: ClassVar[tuple[type, ...]] = ()
+    """Classes right over the task's trainer, outermost first. Each overrides what it needs
+    (get_model, get_validator, get_dataloader, preprocess_batch, label_loss_items, validate…) and
+    calls super()."""
+
+    callbacks: ClassVar[Mapping[str, Callable[[Any], None]]] = {}
+    """Functions by event of `TRAINER_EVENTS`; each is called with the trainer, after Ultralytics'
+    own and before Trainyard reports the event."""
+
+    @classmethod
+    def trainer_for(cls, task: Task) -> type | None:  # noqa: ARG003 -- for subclasses
+        """Return a whole trainer class, derived from Ultralytics' for the task; None: that one."""
+        return None
+
+
+class PluginFailed(TrainerError):
+    """Something went wrong in a job that uses a plugin, and nothing better is known of it."""
+
+    hint = (
+        "Show the author of the trainer plugin this job's log; "
+        "without `trainer` the job runs as Trainyard alone would run it."
+    )
+
+
+@dataclass(frozen=True)
+class ChosenPlugin:
+    """The plugin of a job, its options, and the package that its code comes from."""
+
+    name: str
+    package: str
+    plugin: type[TrainerPlugin]
+    options: BaseModel
+
+
+def plugin_of(choice: TrainerChoice | None, task: Task) -> ChosenPlugin | None:
+    """Load what the job names; None where it names nothing.
+
+    Raises:
+        BadSpec: it is not installed here, is not what a plugin has to be, is not for the task, or
+            does not take the options.
+    """
+    if choice is None:
+        return None
+    found = entry_points(group=GROUP, name=choice.name)
+    if len(found) != 1:
+        count = "Two packages bring" if found else "No package here brings"
+        raise BadSpec(f"{count} the trainer plugin {choice.name}.")
+    (point,) = found
+    try:
+        plugin = load(point)
+    except Exception as error:
+        message = f"The trainer plugin {choice.name} cannot be used: {_words(error)}"
+        raise BadSpec(message) from error
+    if task not in plugin.tasks:
+        raise BadSpec(f"The trainer plugin {choice.name} is not for {task}.")
+    package = point.module.partition(".")[0]
+    return ChosenPlugin(choice.name, package, plugin, _options(choice, plugin))
+
+
+def load(point: EntryPoint) -> type[TrainerPlugin]:
+    """Import a plugin and look whether it is one.
+
+    Raises:
+        TypeError: the entry point's value is no subclass of `TrainerPlugin`, or one that asks for
+            what does not exist.
+        Exception: whatever its import raises.
+    """
+    plugin = point.load()
+    if not (isinstance(plugin, type) and issubclass(plugin, TrainerPlugin)):
+        raise TypeError(f"{point.value} is no subclass of worker.trainer.plugins.TrainerPlugin.")
+    if plugin.Options.model_config.get("extra") != "forbid":
+        raise TypeError(f"{point.value}.Options does not forbid extra fields.")
+    if unknown := sorted(plugin.callbacks.keys() - TRAINER_EVENTS):
+        raise TypeError(f"{point.value}.callbacks names unknown events: {', '.join(unknown)}.")
+    if unknown := sorted(plugin.tasks - set(get_args(Task))):
+        raise TypeError(f"{point.value}.tasks names unknown tasks: {', '.join(unknown)}.")
+    return plugin
+
+
+def _options(choice: TrainerChoice, plugin: type[TrainerPlugin]) -> BaseModel:
+    try:
+        return plugin.Options.model_validate(choice.options)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        place = ".".join(map(str, ("trainer", "options", *first["loc"])))
+        raise BadSpec(f"{place}: {first['msg']}") from None
+
+
+@contextmanager
+def failures_named(chosen: ChosenPlugin | None) -> Iterator[None]:
+    """Name the plugin in what goes wrong inside the block.
+
+    What the plugin raised is its own, whatever Ultralytics was about to do meanwhile; errors that
+    already have a name, and come from elsewhere, keep it.
+
+    Raises:
+        PluginFailed: instead of what was raised.
+    """
+    try:
+        yield
+    except Exception as error:
+        if chosen is None:
+            raise
+        cause = _first_cause(error)
+        is_its_own = _was_raised_in(cause, chosen.package)
+        if isinstance(cause, TrainerError) or (isinstance(error, TrainerError) and not is_its_own):
+            raise
+        start = "The trainer plugin" if is_its_own else "With the trainer plugin"
+        raise PluginFailed(f"{start} {chosen.name}: {_words(cause)}") from error
+
+
+def _first_cause(error: BaseException) -> BaseException:
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return error
+
+
+def _was_raised_in(error: BaseException, package: str) -> bool:
+    """Whether the plugin's code is nearer to the failure than Ultralytics' is."""
+    modules = [
+        str(frame.f_globals.get("__name__", "")).partition(".")[0]
+        for frame, _ in traceback.walk_tb(error.__traceback__)
+    ]
+    nearest = next((each for each in reversed(modules) if each in {package, "ultralytics"}), None)
+    return nearest == package
+
+
+def _words(error: BaseException) -> str:
+    return f"{type(error).__name__}: {error}"
