@@ -15,7 +15,9 @@ from typing import Any, Final, Literal
 from app.models.architectures import ARCHITECTURES
 
 Kind = Literal["weight", "norm", "bias"]
-Size = Literal["classes", "class_width", "keypoint_values", "keypoint_width", "keypoint_spreads"]
+Size = Literal[
+    "classes", "class_width", "keypoint_values", "keypoint_width", "keypoint_spreads", "channels"
+]
 
 TABLES: Final = files("app.models") / "layer_tables.json"
 MOST_CLASS_WIDTH: Final = 100
@@ -62,9 +64,13 @@ class LayerRow:
 
 @lru_cache(maxsize=512)
 def layer_table(
-    architecture: str, *, classes: int, keypoints: tuple[int, int] | None = None
+    architecture: str,
+    *,
+    classes: int,
+    keypoints: tuple[int, int] | None = None,
+    channels: int = 3,
 ) -> tuple[LayerRow, ...]:
-    """Return the layers of an offered architecture, exact for any number of classes.
+    """Return the layers of an offered architecture, exact for any data set.
 
     Args:
         architecture: its yaml name, such as `yolo26n.yaml`.
@@ -72,11 +78,12 @@ def layer_table(
             background, where the data set adds one; without effect on depth.
         keypoints: of a pose data set (number of keypoints, values of each: 2 or 3); None: the
             architecture's own (17, 3). Without effect on other tasks.
+        channels: of the images.
 
     Raises:
         KeyError: no such architecture is offered.
     """
-    sizes = _sizes(classes, keypoints or (17, 3))
+    sizes = sizes_of(classes, keypoints or (17, 3), channels)
     stored = _stored()
     rows = [stored["layers"][number] for number in stored["architectures"][architecture]]
     return tuple(
@@ -90,8 +97,12 @@ def backbone_layers(architecture: str) -> int:
     return ARCHITECTURES[architecture].backbone_layers
 
 
-def _sizes(classes: int, keypoints: tuple[int, int]) -> dict[Size, int]:
-    """Return the sizes that a head's shapes are made of (Ultralytics 8.4.190, head.py:123, 713)."""
+def sizes_of(classes: int, keypoints: tuple[int, int], channels: int) -> dict[Size, int]:
+    """Return the sizes of a data set that shapes are made of.
+
+    The first convolution knows the channels, the head all else (Ultralytics 8.4.190, head.py:123,
+    622, 709-714).
+    """
     number, values = keypoints
     return {
         "classes": classes,
@@ -99,6 +110,7 @@ def _sizes(classes: int, keypoints: tuple[int, int]) -> dict[Size, int]:
         "keypoint_values": number * values,
         "keypoint_width": number * (values + 2),
         "keypoint_spreads": number * 2,
+        "channels": channels,
     }
 
 

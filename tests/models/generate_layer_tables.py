@@ -2,8 +2,8 @@
 
     python -m tests.models.generate_layer_tables
 
-The last layer is built for several numbers of classes and keypoints, without storage; each side of
-each of its tensors is then either fixed or max(least, size) of one of the sizes that
+Each model is built for several numbers of classes, keypoints and channels, without storage; each
+side of each of its tensors is then either fixed or max(least, size) of one of the sizes that
 `app.models.layer_tables` knows. A side that is neither stops the generator.
 """
 
@@ -19,14 +19,17 @@ from torch import nn
 from ultralytics.nn.tasks import parse_model, yaml_model_load
 
 from app.models.architectures import ARCHITECTURES
-from app.models.layer_tables import LayerRow, TensorCount, TensorKind, _sizes
+from app.models.layer_tables import LayerRow, TensorCount, TensorKind, sizes_of
 
 WRITES = Path(__file__).parents[2] / "app" / "models" / "layer_tables.json"
-CLASSES = (1, 2, 3, 64, 65, 80, 99, 100, 101, 150, 1000)
-KEYPOINTS = ((1, 2), (1, 3), (5, 2), (17, 3), (21, 2), (33, 3), (100, 3), (300, 2))
+CLASSES = (2, 3, 64, 65, 80, 99, 100, 101, 150, 1000)
+CHANNELS = (3, 4)
+KEYPOINTS = ((1, 3), (5, 2), (17, 3), (21, 2), (33, 3), (100, 3), (300, 2))
 NORMS = tuple(value for name, value in nn.__dict__.items() if "Norm" in name)
 
 Shapes = dict[str, tuple[int, ...]]
+Point = tuple[int, tuple[int, int], int]
+SMALLEST: Point = (1, (1, 2), 1)
 
 
 def named_tensors(model: nn.Module) -> dict[str, tuple[TensorKind, tuple[int, ...]]]:
@@ -77,19 +80,19 @@ def generate() -> dict[str, Any]:
 class Parsed(nn.Module):
     """The layers of a model without storage, named as in a whole model."""
 
-    def __init__(self, name: str, classes: int, keypoints: tuple[int, int]) -> None:
+    def __init__(
+        self, name: str, classes: int, keypoints: tuple[int, int] = (17, 3), channels: int = 3
+    ) -> None:
         super().__init__()
         yaml = yaml_model_load(name) | {"nc": classes}
         if "kpt_shape" in yaml:
             yaml["kpt_shape"] = list(keypoints)
         with torch.device("meta"):
-            self.model, _ = parse_model(yaml, ch=3, verbose=False)
+            self.model, _ = parse_model(yaml, ch=channels, verbose=False)
 
 
 def _layers(name: str) -> Iterator[dict[str, Any]]:
-    points = [(classes, (1, 2)) for classes in CLASSES]
-    if ARCHITECTURES[name].task == "pose":
-        points += [(1, keypoints) for keypoints in KEYPOINTS]
+    points = list(_points(name))
     built = [Parsed(name, *point) for point in points]
     shapes = [{full: shape for full, (_, shape) in named_tensors(each).items()} for each in built]
     tensors = named_tensors(built[0])
@@ -104,6 +107,16 @@ def _layers(name: str) -> Iterator[dict[str, Any]]:
         }
 
 
+def _points(name: str) -> Iterator[Point]:
+    """Yield the smallest data set first, then others that differ from it in one size each."""
+    least_classes, least_keypoints, least_channels = SMALLEST
+    yield SMALLEST
+    yield from ((classes, least_keypoints, least_channels) for classes in CLASSES)
+    yield from ((least_classes, least_keypoints, channels) for channels in CHANNELS)
+    if ARCHITECTURES[name].task == "pose":
+        yield from ((least_classes, keypoints, least_channels) for keypoints in KEYPOINTS)
+
+
 def sorted_groups(groups: dict[TensorKind, Any]) -> list[tuple[TensorKind, Any]]:
     """Return the groups in one order for all."""
     return sorted(
@@ -112,16 +125,16 @@ def sorted_groups(groups: dict[TensorKind, Any]) -> list[tuple[TensorKind, Any]]
     )
 
 
-def _term(full: str, shapes: Sequence[Shapes], points: Sequence[tuple[int, Any]]) -> list[Any]:
+def _term(full: str, shapes: Sequence[Shapes], points: Sequence[Point]) -> list[Any]:
     """Return [coefficient, [least, size], …] of one tensor."""
     sides = list(zip(*(each[full] for each in shapes), strict=True))
     fixed = math.prod(side[0] for side in sides if len(set(side)) == 1)
     return [fixed, *(_side(full, side, points) for side in sides if len(set(side)) > 1)]
 
 
-def _side(full: str, side: tuple[int, ...], points: Sequence[tuple[int, Any]]) -> list[Any]:
+def _side(full: str, side: tuple[int, ...], points: Sequence[Point]) -> list[Any]:
     least = min(side)
-    sizes = [_sizes(*point) for point in points]
+    sizes = [sizes_of(*point) for point in points]
     for size in sizes[0]:
         if all(max(least, at[size]) == value for at, value in zip(sizes, side, strict=True)):
             return [least, size]

@@ -45,7 +45,7 @@ class TestSmallestOfEachFamilyAndTask:
     def test_every_number_of_the_table_is_that_of_the_layers(
         self, row: Architecture, classes: int
     ) -> None:
-        layers = Parsed(row.name, classes, (17, 3))
+        layers = Parsed(row.name, classes)
 
         assert layer_table(row.name, classes=classes) == rows_of(layers)
 
@@ -57,6 +57,12 @@ class TestSmallestOfEachFamilyAndTask:
         layers = Parsed(name, 2, keypoints or (17, 3))
 
         assert layer_table(name, classes=2, keypoints=keypoints) == rows_of(layers)
+
+    @pytest.mark.parametrize("channels", [1, 4])
+    def test_the_first_layer_knows_the_channels_of_the_images(self, channels: int) -> None:
+        layers = Parsed("yolo26n.yaml", 2, channels=channels)
+
+        assert layer_table("yolo26n.yaml", classes=2, channels=channels) == rows_of(layers)
 
 
 @pytest.mark.slow
