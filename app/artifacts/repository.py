@@ -1,8 +1,9 @@
 """Rows of a job's artifacts. Who may see the job is decided before these are asked."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 
+from pydantic import JsonValue
 from sqlalchemy import ColumnElement, delete, insert, select
 from sqlalchemy.orm import Session
 
@@ -21,6 +22,7 @@ def insert_artifact(  # noqa: PLR0913 -- the columns of the row
     kind: ArtifactKind,
     name: str,
     epoch: int | None,
+    checks: Mapping[str, JsonValue] | None = None,
 ) -> None:
     """Add the row of bytes that are stored already; one of the same name is replaced."""
     same: tuple[ColumnElement[bool], ...] = (Artifact.job_id == job_id, Artifact.name == name)
@@ -39,6 +41,7 @@ def insert_artifact(  # noqa: PLR0913 -- the columns of the row
             epoch=epoch,
             size_bytes=stored.size_bytes,
             sha256=stored.sha256,
+            checks=None if checks is None else dict(checks),
             created_at=database_now(),
         )
     )

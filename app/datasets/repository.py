@@ -102,6 +102,12 @@ def training_labels(version: DatasetVersion) -> dict[str, int]:
     return counts
 
 
+def class_names(session: Session, version_id: str) -> Sequence[str]:
+    """Return the classes of the version that a job was made with, in their order."""
+    statement = select(DatasetVersion.classes).where(DatasetVersion.id == version_id)
+    return session.scalars(statement).one() or ()
+
+
 def listed_dataset(session: Session, project_ids: Collection[str], reference: str) -> ListedDataset:
     """Return a data set with its newest version (`ds_…`), or with the named one (`dsv_…`).
 

@@ -19,12 +19,14 @@ from app.core.database import database_now
 from app.core.storage import StoredObject
 from app.events.repository import append_event
 from app.events.tables import Level
+from app.jobs.class_metrics import Columns, packed
 from app.jobs.lifecycle import Fenced, Hold, held_by
 from app.jobs.states import Phase, Request
-from app.jobs.tables import Attempt, Epoch, Job, JobProgress, LogChunk
+from app.jobs.tables import Attempt, Epoch, EpochClasses, Job, JobProgress, LogChunk
 
 CURVE_POINTS = 40
 LAST_LOG = "train.log"
+MAX_DEVICE_NAME = 200
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,7 @@ class ProgressReport:
 class EpochReport:
     """One finished epoch, of `epochs` planned, and its value of the metric that decides the best.
 
-    A metric that is not finite is None.
+    A metric that is not finite is None. `classes` are its per-class metrics, where asked for.
     """
 
     epoch: int
@@ -53,6 +55,7 @@ class EpochReport:
     optimizer_steps: int = 0
     lr: Mapping[str, float | None] = field(default_factory=dict)
     system: Mapping[str, float | None] = field(default_factory=dict)
+    classes: Columns | None = None
     deciding_metric: str | None = None
     value: float | None = None
     is_best: bool = False
@@ -105,6 +108,14 @@ def freeze_threads(session: Session, hold: Hold, threads: int) -> int:
     if job.threads is None:
         job = guarded_update(session, hold, {"threads": threads})
     return job.threads or threads
+
+
+def note_started(
+    session: Session, hold: Hold, *, device_name: str, data: Mapping[str, JsonValue]
+) -> None:
+    """Say that the trainer is built, and keep what it trains on."""
+    guarded_update(session, hold, {"device_name": device_name[:MAX_DEVICE_NAME]})
+    log_event(session, hold, "trainer.started", data=data)
 
 
 def log_event(
@@ -160,7 +171,10 @@ def record_epoch(session: Session, hold: Hold, report: EpochReport) -> None:
         "duration_seconds": report.duration_seconds,
         "created_at": database_now(),
     }
-    _upsert(session, Epoch, {"job_id": hold.job_id, "epoch": report.epoch}, row)
+    key = {"job_id": hold.job_id, "epoch": report.epoch}
+    _upsert(session, Epoch, key, row)
+    if report.classes:
+        _upsert(session, EpochClasses, key, {"columns": packed(report.classes)})
     finished: dict[str, JsonValue] = {
         "epoch": report.epoch,
         "optimizer_steps": report.optimizer_steps,
@@ -184,25 +198,25 @@ def trim_epochs_after(
     hold: Hold,
     epoch: int,
     *,
+    best_epoch: int | None,
     value_of: Callable[[Mapping[str, float | None]], float | None],
 ) -> None:
-    """Drop what is newer than the checkpoint that a resume starts from, and find the best again.
+    """Drop what is newer than the checkpoint that a resume starts from.
 
-    `value_of` tells the deciding metric's value from an epoch's metrics; the higher is the better,
-    and of equal ones the later, as when Ultralytics writes best.pt (trainer.py:833).
+    `best_epoch` is that of the best.pt which goes with the checkpoint: the best of the job is again
+    the epoch whose weights that file holds, whatever made it the best. `value_of` tells the
+    deciding metric's value from an epoch's metrics.
     """
     job = guarded_update(session, hold, {"last_seq": Job.last_seq})
-    session.execute(delete(Epoch).where(Epoch.job_id == hold.job_id, Epoch.epoch > epoch))
+    for table in (Epoch, EpochClasses):
+        session.execute(delete(table).where(table.job_id == hold.job_id, table.epoch > epoch))
     if job.best_epoch is None or job.best_epoch <= epoch:
         return
-    kept = session.scalars(select(Epoch).where(Epoch.job_id == hold.job_id)).all()
-    scored = [(value_of(row.metrics), row.epoch) for row in kept]
-    found = [(value, number) for value, number in scored if value is not None]
-    value, number = max(found) if found else (None, None)
+    row = session.get(Epoch, (hold.job_id, best_epoch)) if best_epoch is not None else None
     values = {
-        "best_epoch": number,
-        "best_value": value,
-        "best_metric": None if number is None else job.best_metric,
+        "best_epoch": None if row is None else row.epoch,
+        "best_value": None if row is None else value_of(row.metrics),
+        "best_metric": None if row is None else job.best_metric,
     }
     guarded_update(session, hold, values)
 

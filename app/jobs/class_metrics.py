@@ -1,0 +1,69 @@
+"""Per-class metrics of epochs: columns packed into a row each, and read again by class name.
+
+At 80 classes an epoch has 9 KB of JSON; packed it has a fifth of that.
+"""
+
+import csv
+import json
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TextIO
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from app.datasets.repository import class_names
+from app.jobs.tables import EpochClasses, Job
+
+Columns = Mapping[str, Sequence[float | None]]
+"""Column name to one value for each class of the data set, in its order; null: none to measure."""
+
+ROWS_AT_ONCE = 50
+
+
+def packed(columns: Columns) -> bytes:
+    """Return columns as `epoch_classes` holds them."""
+    return zlib.compress(json.dumps(columns, allow_nan=False, separators=(",", ":")).encode())
+
+
+def unpacked(content: bytes) -> Columns:
+    """Return the columns of a row."""
+    columns: Columns = json.loads(zlib.decompress(content))
+    return columns
+
+
+def epoch_classes(session: Session, job_id: str, epoch: int | None) -> EpochClasses | None:
+    """Return the row of an epoch, or of the newest one that has any."""
+    statement = select(EpochClasses).where(EpochClasses.job_id == job_id)
+    if epoch is not None:
+        statement = statement.where(EpochClasses.epoch == epoch)
+    return session.scalars(statement.order_by(EpochClasses.epoch.desc()).limit(1)).first()
+
+
+def write_class_table(session: Session, job: Job, file: TextIO) -> bool:
+    """Write the CSV of all epochs: epoch, class, and the columns; False where there are none.
+
+    Reads as it writes: the rows of a long training with many classes need not fit into memory.
+    """
+    writer = csv.writer(file, lineterminator="\n")
+    header: list[str] = []
+    classes = class_names(session, job.dataset_version_id)
+    for epoch, columns in _epochs(session, job.id):
+        if not header:
+            header = list(columns)
+            writer.writerow(["epoch", "class", *header])
+        values = (columns.get(name, [None] * len(classes)) for name in header)
+        for row in zip(classes, *values, strict=False):
+            writer.writerow([epoch, *row])
+    return bool(header)
+
+
+def _epochs(session: Session, job_id: str) -> Iterator[tuple[int, Columns]]:
+    statement = (
+        select(EpochClasses.epoch, EpochClasses.columns)
+        .where(EpochClasses.job_id == job_id)
+        .order_by(EpochClasses.epoch)
+        .execution_options(yield_per=ROWS_AT_ONCE)
+    )
+    for epoch, content in session.execute(statement):
+        yield epoch, unpacked(content)
