@@ -9,7 +9,7 @@ from app.jobs.states import EndReason, Request
 from app.jobs.tables import Job
 from worker.attempt_directory import AttemptDirectory
 from worker.context import WorkerContext
-from worker.fitness import DECIDING_METRICS, DecidingMetric
+from worker.fitness import DecidingMetric, deciding_metric
 from worker.lease import Lease, LeaseLost
 
 
@@ -43,7 +43,7 @@ class ClaimedAttempt:
     @property
     def deciding(self) -> DecidingMetric:
         """What decides which epoch is the best."""
-        return DECIDING_METRICS[self.spec.task]
+        return deciding_metric(self.spec)
 
     @property
     def must_leave(self) -> bool:

@@ -1,7 +1,7 @@
 """Checkpoints: into the store with their epoch, and out of it again for a resume.
 
-A checkpoint of an epoch is its last.pt, its results.csv, and its best.pt where that changed. The
-two newest are kept, so that a damaged one has a good one behind it.
+A checkpoint of an epoch is its last.pt, its results.csv, and its best.pt and best_<name>.pt where
+these changed. The two newest are kept, so that a damaged one has a good one behind it.
 """
 
 import shutil
@@ -23,6 +23,7 @@ from app.jobs.lifecycle import Hold
 from worker.trainer.protocol import CheckpointEvent
 
 LAST, BEST, RESULTS = "last.pt", "best.pt", "results.csv"
+OF_EVERY_EPOCH = (LAST, RESULTS)
 KEPT_EPOCHS = 2
 
 
@@ -36,10 +37,11 @@ class StoredCheckpoint:
 
 @dataclass(frozen=True)
 class RestorableCheckpoint:
-    """Digests of what a resume from `epoch` needs."""
+    """Digests of what a resume from `epoch` needs, and the epoch that its best.pt is of."""
 
     epoch: int
     files: dict[str, str]
+    best_epoch: int | None = None
 
 
 @dataclass(frozen=True)
@@ -85,10 +87,11 @@ def _drop_old(session: Session, job_id: str) -> list[str]:
     rows = checkpoints_of(session, job_id)
     last_epochs = _epochs(rows, LAST)
     oldest_kept = last_epochs[:KEPT_EPOCHS][-1] if last_epochs else 0
-    # A resume from the oldest kept epoch needs the best of its own time.
-    best_of_then = next((epoch for epoch in _epochs(rows, BEST) if epoch <= oldest_kept), 0)
-    for name, epoch in ((LAST, oldest_kept), (RESULTS, oldest_kept), (BEST, best_of_then)):
-        delete_checkpoints_before(session, job_id, name=name, epoch=epoch)
+    for name in {row.name for row in rows}:
+        # A resume from the oldest kept epoch needs the best files of its own time.
+        epochs = [epoch for epoch in _epochs(rows, name) if epoch <= oldest_kept]
+        kept_from = oldest_kept if name in OF_EVERY_EPOCH else next(iter(epochs), 0)
+        delete_checkpoints_before(session, job_id, name=name, epoch=kept_from)
     return unreferenced(session, {row.sha256 for row in rows})
 
 
@@ -99,16 +102,20 @@ def _epochs(rows: Sequence[Artifact], name: str) -> list[int]:
 def restorable_checkpoints(session: Session, job_id: str) -> list[RestorableCheckpoint]:
     """Return what a resume may start from, the newest first."""
     rows = checkpoints_of(session, job_id)
-    return [RestorableCheckpoint(epoch, _files_at(rows, epoch)) for epoch in _epochs(rows, LAST)]
+    return [_restorable_at(rows, epoch) for epoch in _epochs(rows, LAST)]
 
 
-def _files_at(rows: Sequence[Artifact], epoch: int) -> dict[str, str]:
-    files = {row.name: row.sha256 for row in rows if row.epoch == epoch and row.name != BEST}
-    best = [row for row in rows if row.name == BEST and row.epoch is not None]
-    of_then = next(
-        (row.sha256 for row in best if row.epoch is not None and row.epoch <= epoch), None
-    )
-    return files | ({BEST: of_then} if of_then else {})
+def _restorable_at(rows: Sequence[Artifact], epoch: int) -> RestorableCheckpoint:
+    files: dict[str, str] = {}
+    best_epoch = None
+    for row in rows:  # the newest epoch first: of each best file the newest that is old enough
+        is_of_then = row.epoch is not None and row.epoch <= epoch
+        if row.name in files or not is_of_then:
+            continue
+        if row.name not in OF_EVERY_EPOCH or row.epoch == epoch:
+            files[row.name] = row.sha256
+            best_epoch = row.epoch if row.name == BEST else best_epoch
+    return RestorableCheckpoint(epoch, files, best_epoch)
 
 
 def restore_checkpoint(
@@ -124,11 +131,8 @@ def restore_checkpoint(
     """
     damaged: list[Damaged] = []
     for candidate in candidates:
-        places = {
-            LAST: resume_file,
-            RESULTS: run_directory / RESULTS,
-            BEST: run_directory / "weights" / BEST,
-        }
+        weights = {name: run_directory / "weights" / name for name in candidate.files}
+        places = weights | {LAST: resume_file, RESULTS: run_directory / RESULTS}
         try:
             _fetch_all(store, candidate, places)
         except (FileNotFoundError, StoredBytesCorrupt) as error:

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 
+from pydantic import JsonValue
 from sqlalchemy.orm import Session
 
 from app.artifacts.repository import insert_artifact
@@ -12,6 +13,7 @@ from app.artifacts.tables import ArtifactKind
 from app.core.errors import InsufficientStorage, Unavailable
 from app.core.logging import get_logger
 from app.core.storage import StoredObject
+from app.jobs.class_metrics import write_class_table
 from app.jobs.execution import log_event, replace_log_pieces
 from app.jobs.lifecycle import AttemptEnd, Fenced, Hold, Refused, apply_event, lock_held
 from app.jobs.states import EndReason, JobEvent
@@ -20,9 +22,11 @@ from worker.context import WorkerContext
 from worker.lease import OUTAGE, RETRY_SECONDS, Lease
 from worker.log_shipping import store_logs
 from worker.outcome import Outcome
-from worker.trainer.protocol import FinalEvent
+from worker.trainer.portability import WeightsChecks
+from worker.trainer.protocol import Artifact, FinalEvent
 
 LAST = "last.pt"
+CLASS_TABLE = "per_class.csv"
 
 log = get_logger(__name__)
 
@@ -35,6 +39,7 @@ class KeptArtifact:
     kind: ArtifactKind
     epoch: int | None
     stored: StoredObject
+    checks: Mapping[str, JsonValue] | None = None
 
 
 @dataclass(frozen=True)
@@ -49,20 +54,47 @@ class Conclusion:
     kept: tuple[KeptArtifact, ...] = ()
 
 
-def store_artifacts(attempt: ClaimedAttempt, final: FinalEvent | None) -> tuple[KeptArtifact, ...]:
-    """Put the files that the trainer named at its end into the store."""
+def store_artifacts(
+    attempt: ClaimedAttempt, final: FinalEvent | None, checks: Mapping[str, WeightsChecks]
+) -> tuple[KeptArtifact, ...]:
+    """Put into the store what training made: the files that the trainer named, and `per_class.csv`.
+
+    Args:
+        attempt: whose trainer has finished.
+        final: its last words.
+        checks: what was proven of its weights, by file name.
+    """
     if final is None:
         return ()
-    epoch_of = {LAST: final.epochs_done}
-    return tuple(
-        KeptArtifact(
-            each.name,
-            ArtifactKind(each.kind),
-            epoch_of.get(each.name, final.best_epoch) if each.kind == "weights" else None,
-            attempt.context.store.put_file(attempt.directory.run / each.path),
-        )
-        for each in final.artifacts
+    named = tuple(_stored(attempt, final, each, checks.get(each.name)) for each in final.artifacts)
+    return (*named, *_class_table(attempt))
+
+
+def _stored(
+    attempt: ClaimedAttempt, final: FinalEvent, named: Artifact, checks: WeightsChecks | None
+) -> KeptArtifact:
+    default = {LAST: final.epochs_done}.get(named.name, final.best_epoch)
+    epoch = named.epoch if named.epoch is not None else default
+    return KeptArtifact(
+        named.name,
+        ArtifactKind(named.kind),
+        epoch if named.kind == "weights" else None,
+        attempt.context.store.put_file(attempt.directory.run / named.path),
+        None if checks is None else checks.model_dump(),
     )
+
+
+def _class_table(attempt: ClaimedAttempt) -> tuple[KeptArtifact, ...]:
+    path = attempt.directory.root / CLASS_TABLE
+
+    def write(session: Session) -> bool:
+        with path.open("w", encoding="utf-8") as file:
+            return write_class_table(session, attempt.job, file)
+
+    if not attempt.spec.customize.metrics.per_class or not attempt.lease.read(write):
+        return ()
+    stored = attempt.context.store.put_file(path)
+    return (KeptArtifact(CLASS_TABLE, ArtifactKind.TABLE, None, stored),)
 
 
 def conclude(attempt: ClaimedAttempt, conclusion: Conclusion) -> None:
@@ -160,6 +192,7 @@ def _write(
             kind=each.kind,
             name=each.name,
             epoch=each.epoch,
+            checks=each.checks,
         )
     replace_log_pieces(session, hold, logs)
     if conclusion.kept and conclusion.final is not None:

@@ -1,26 +1,25 @@
-"""The number that decides which epoch is the best, for each task, from the columns of results.csv.
+"""The number that decides which epoch is the best, from the columns of results.csv.
 
-These are Ultralytics 8.4.190's own fitness definitions (utils/metrics.py: Metric.fitness and the
-properties of that name): a sum of columns, or for classification their mean.
+It is the metric that the job chose, as it is, or Ultralytics' own fitness of the task.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Final
 
-from app.jobs.spec import Task
+from app.jobs.metric_table import FITNESS
+from app.jobs.spec import ResolvedSpec, Task
+
+_BOXES: Final = "metrics/mAP50-95(B)"
 
 
 @dataclass(frozen=True)
 class DecidingMetric:
-    """The columns that are summed, and what the sum is multiplied by."""
+    """What the best is named after; the columns that are summed, and the sum's factor."""
 
+    name: str
     columns: tuple[str, ...]
     factor: float = 1.0
-
-    @property
-    def name(self) -> str:
-        """The column's name where there is one alone, else `fitness`."""
-        return self.columns[0] if len(self.columns) == 1 else "fitness"
 
     def value_of(self, metrics: Mapping[str, float | None]) -> float | None:
         """Return the value of an epoch; None where a column is missing or not finite."""
@@ -29,14 +28,27 @@ class DecidingMetric:
         return sum(present) * self.factor if len(present) == len(values) else None
 
 
-_BOXES = "metrics/mAP50-95(B)"
-
-DECIDING_METRICS: dict[Task, DecidingMetric] = {
-    "detect": DecidingMetric((_BOXES,)),
-    "obb": DecidingMetric((_BOXES,)),
-    "segment": DecidingMetric((_BOXES, "metrics/mAP50-95(M)")),
-    "pose": DecidingMetric((_BOXES, "metrics/mAP50-95(P)")),
-    "classify": DecidingMetric(("metrics/accuracy_top1", "metrics/accuracy_top5"), factor=0.5),
-    "semantic": DecidingMetric(("metrics/mIoU",)),
-    "depth": DecidingMetric(("metrics/delta1",)),
+FITNESS_OF: Final[dict[Task, DecidingMetric]] = {
+    "detect": DecidingMetric(FITNESS, (_BOXES,)),
+    "obb": DecidingMetric(FITNESS, (_BOXES,)),
+    "segment": DecidingMetric(FITNESS, (_BOXES, "metrics/mAP50-95(M)")),
+    "pose": DecidingMetric(FITNESS, (_BOXES, "metrics/mAP50-95(P)")),
+    "classify": DecidingMetric(
+        FITNESS, ("metrics/accuracy_top1", "metrics/accuracy_top5"), factor=0.5
+    ),
+    "semantic": DecidingMetric(FITNESS, ("metrics/mIoU",)),
+    "depth": DecidingMetric(FITNESS, ("metrics/delta1",)),
 }
+"""Ultralytics 8.4.190's definitions (utils/metrics.py: Metric.fitness and properties of that name):
+a sum of columns, or for classification their mean."""
+
+
+def deciding_metric(spec: ResolvedSpec) -> DecidingMetric:
+    """Return what decides which epoch of a job is the best: its `customize.best_model.metric`.
+
+    Which way is better is the trainer's business: it says of each epoch whether it is the best.
+    """
+    chosen = spec.customize.best_model
+    if chosen is None or chosen.metric == FITNESS:
+        return FITNESS_OF[spec.task]
+    return DecidingMetric(chosen.metric, (chosen.metric,))

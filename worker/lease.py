@@ -104,15 +104,31 @@ class Lease:
             Fenced: the hold is not valid any more.
             LeaseLost: the database stayed away for too long.
         """
+        return self._insist(lambda: self.write_once(work))
+
+    def read(self, work: Callable[[Session], Result]) -> Result:
+        """Do `work`, which only asks, in one transaction; asked again as in `write`.
+
+        Raises:
+            Fenced: the hold is not valid any more.
+            LeaseLost: the database stayed away for too long.
+        """
+        return self._insist(lambda: self._read_once(work))
+
+    def _insist(self, attempt: Callable[[], Result]) -> Result:
         while not self.is_lost:
             try:
-                return self.write_once(work)
+                return attempt()
             except OUTAGE as error:
                 log.warning("database.away", job_id=self.hold.job_id, error=_first_line(error))
                 self._ended.wait(RETRY_SECONDS)
         if self.is_fenced:
             raise Fenced(self.hold)
         raise LeaseLost
+
+    def _read_once(self, work: Callable[[Session], Result]) -> Result:
+        with self._database.read() as uow:
+            return work(uow.session)
 
     def write_once(self, work: Callable[[Session], Result]) -> Result:
         """Do `work` in one transaction, whether or not the lease seems lost.

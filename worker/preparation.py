@@ -14,7 +14,12 @@ from app.events.tables import Level
 from app.jobs.execution import freeze_threads, log_event, note_resumed, trim_epochs_after
 from app.jobs.states import EndReason
 from worker.attempt import AttemptFailed, ClaimedAttempt
-from worker.checkpoints import Damaged, restorable_checkpoints, restore_checkpoint
+from worker.checkpoints import (
+    Damaged,
+    RestorableCheckpoint,
+    restorable_checkpoints,
+    restore_checkpoint,
+)
 from worker.trainer.protocol import ArchitectureSource, JobFile, ModelSource, WeightsSource
 
 MAX_DEFAULT_THREADS = 8
@@ -99,16 +104,25 @@ def _bring_checkpoint(attempt: ClaimedAttempt) -> Path | None:
         resume_file=attempt.directory.resume_file,
         run_directory=attempt.directory.run,
     )
-    epoch = restored.epoch if restored else 0
-    attempt.lease.write(lambda session: _start_after(session, attempt, epoch, damaged))
+    attempt.lease.write(lambda session: _start_after(session, attempt, restored, damaged))
     return attempt.directory.resume_file if restored else None
 
 
 def _start_after(
-    session: Session, attempt: ClaimedAttempt, epoch: int, damaged: list[Damaged]
+    session: Session,
+    attempt: ClaimedAttempt,
+    restored: RestorableCheckpoint | None,
+    damaged: list[Damaged],
 ) -> None:
     hold = attempt.lease.hold
-    trim_epochs_after(session, hold, epoch, value_of=attempt.deciding.value_of)
+    epoch = restored.epoch if restored else 0
+    trim_epochs_after(
+        session,
+        hold,
+        epoch,
+        best_epoch=restored.best_epoch if restored else None,
+        value_of=attempt.deciding.value_of,
+    )
     delete_checkpoints_after(session, hold.job_id, epoch=epoch)
     note_resumed(session, hold, "plain" if epoch else "none")
     for each in damaged:

@@ -26,11 +26,13 @@ from app.jobs.execution import (
     ProgressReport,
     guarded_update,
     log_event,
+    note_started,
     record_epoch,
     record_progress,
     set_phase,
 )
 from app.jobs.lifecycle import Fenced
+from app.jobs.metric_table import FITNESS
 from app.jobs.states import Phase
 from worker.checkpoints import StoredCheckpoint, record_checkpoint, store_checkpoint
 from worker.fitness import DecidingMetric
@@ -41,6 +43,7 @@ from worker.trainer.protocol import (
     EpochEvent,
     ErrorEvent,
     FinalEvent,
+    NoticeEvent,
     PhaseEvent,
     StartedEvent,
     TrainerEvent,
@@ -145,7 +148,11 @@ class Relay:
         self._lease.write(lambda session: set_phase(session, self._lease.hold, phase))
 
     def _on_started(self, event: StartedEvent) -> None:
-        self._log("trainer.started", Level.INFO, event.model_dump(exclude={"seq", "at", "type"}))
+        data = event.model_dump(exclude={"seq", "at", "type"})
+        hold, device_name = self._lease.hold, event.device_name
+        self._lease.write(
+            lambda session: note_started(session, hold, device_name=device_name, data=data)
+        )
 
     def _on_batch(self, event: BatchEvent) -> None:
         """Write the progress, at most once a second; what is lost in an outage is out of date."""
@@ -205,10 +212,21 @@ class Relay:
             metrics=event.metrics,
             duration_seconds=event.seconds,
             optimizer_steps=event.optimizer_steps,
+            lr=event.lr,
+            classes=event.classes,
             deciding_metric=self._deciding.name,
-            value=self._deciding.value_of(event.metrics),
+            value=self._value(event),
             is_best=event.fitness is not None and event.fitness == event.best_fitness,
         )
+
+    def _value(self, event: EpochEvent) -> float | None:
+        value = self._deciding.value_of(event.metrics)
+        # The validator of a trainer plugin may have columns of its own, and a fitness made of them.
+        return event.fitness if value is None and self._deciding.name == FITNESS else value
+
+    def _on_notice(self, event: NoticeEvent) -> None:
+        said = event.model_dump(include={"code", "message", "data"})
+        self._log("trainer.notice", Level.INFO, said)
 
     def _on_warning(self, event: WarningEvent) -> None:
         said: dict[str, JsonValue] = {"code": event.code, "message": event.message}
@@ -231,6 +249,7 @@ class Relay:
         BatchEvent: _on_batch,
         EpochEvent: _on_epoch,
         CheckpointEvent: _on_checkpoint,
+        NoticeEvent: _on_notice,
         WarningEvent: _on_warning,
         ErrorEvent: _on_error,
         FinalEvent: _on_final,

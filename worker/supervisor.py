@@ -9,6 +9,7 @@ import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
+from pathlib import Path
 from typing import IO
 
 from app.core.errors import InsufficientStorage
@@ -36,11 +37,11 @@ from worker.relay import Relay
 from worker.steering import Steering, Unwatched
 from worker.trainer.environment import trainer_environment
 from worker.trainer.errors import without_paths
-from worker.trainer.portability import portability_check
+from worker.trainer.portability import Verdict, portability_check
 from worker.trainer.protocol import EVENTS_FD_VARIABLE, FinalEvent, JobFile
 
 DISK_FULL_ERRORS = frozenset({errno.ENOSPC, errno.EDQUOT})
-BEST = "best.pt"
+BEST, LAST = "best.pt", "last.pt"
 
 log = get_logger(__name__)
 
@@ -172,38 +173,41 @@ def _environment(attempt: ClaimedAttempt) -> dict[str, str]:
 
 
 def _finalize(attempt: ClaimedAttempt, trained: Conclusion, output: IO[bytes]) -> Conclusion:
-    """Prove that the weights load anywhere, and keep what training made."""
+    """Prove that the weights work anywhere, and keep what training made."""
     hold = attempt.lease.hold
     attempt.lease.write(lambda session: set_phase(session, hold, Phase.FINALIZING))
-    refusal = _portability_refusal(attempt, _best_of(trained.final), output)
-    if refusal is not None:
-        return refusal
-    return replace(trained, kept=store_artifacts(attempt, trained.final))
+    proof = _prove(attempt, _weights_to_prove(attempt, trained.final), output)
+    if isinstance(proof, Conclusion):
+        return proof
+    return replace(trained, kept=store_artifacts(attempt, trained.final, proof.checks))
 
 
-def _best_of(final: FinalEvent | None) -> str:
-    """The path of the best.pt that will be handed out; one that is missing does not load."""
+def _weights_to_prove(attempt: ClaimedAttempt, final: FinalEvent | None) -> list[Path]:
+    """Every best*.pt that will be handed out. A best.pt that is missing does not load."""
     named = final.artifacts if final is not None else []
-    return next((each.path for each in named if each.name == BEST), BEST)
+    weights = {each.name: each.path for each in named if each.kind == "weights"}
+    weights.pop(LAST, None)  # of the same making, and no one's choice
+    return [attempt.directory.run / path for path in ({BEST: BEST} | weights).values()]
 
 
-def _portability_refusal(
-    attempt: ClaimedAttempt, best: str, output: IO[bytes]
-) -> Conclusion | None:
-    """Load best.pt with stock Ultralytics in a process of its own; None where it does."""
-    check = portability_check(attempt.directory.run / best, _environment(attempt))
+def _prove(attempt: ClaimedAttempt, weights: list[Path], output: IO[bytes]) -> Verdict | Conclusion:
+    """Run weights with stock Ultralytics in a process of its own; a conclusion where one fails."""
     folder = attempt.directory.root / "portability"
     folder.mkdir()
+    verdict_file = attempt.directory.root / "verdict.json"
+    check = portability_check(weights, _environment(attempt), verdict_file)
     command = Command(check.argv, check.env, folder, attempt.directory.attempt)
     steering = Steering(attempt, Unwatched())
     with AttemptProcess(command, output) as process:
         exit_code = steering.wait(process)
     if steering.asked_to_leave:
         raise AskedToLeave
+    verdict = check.verdict()
     if exit_code == 0:
-        return None
+        return verdict
+    why = without_paths(verdict.failure or "see the log")
     return Conclusion(
         decide_outcome(TrainerEnd(exit_code), None, drains=False),
         exit_code=exit_code,
-        message="best.pt does not load in a clean process with stock Ultralytics.",
+        message=f"Weights do not work in a clean process with stock Ultralytics: {why}",
     )

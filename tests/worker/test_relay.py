@@ -17,7 +17,7 @@ from app.jobs.tables import Epoch, JobProgress
 from app.settings import Settings
 from tests.jobs.builders import a_home, a_job, job_row
 from tests.worker.claims import a_lease, claim
-from worker.fitness import DECIDING_METRICS
+from worker.fitness import FITNESS_OF
 from worker.relay import Relay
 from worker.trainer.protocol import (
     BatchEvent,
@@ -53,7 +53,7 @@ def run_directory(tmp_path: Path) -> Path:
 @pytest.fixture
 def relay(database: Database, hold: Hold, store: ArtifactStore, run_directory: Path) -> Relay:
     lease = a_lease(database, hold)
-    return Relay(lease, store, run_directory, epochs=3, deciding=DECIDING_METRICS["detect"])
+    return Relay(lease, store, run_directory, epochs=3, deciding=FITNESS_OF["detect"])
 
 
 @pytest.fixture
@@ -149,7 +149,7 @@ class TestEpochs:
                 store,
                 run_directory,
                 epochs=3,
-                deciding=DECIDING_METRICS["detect"],
+                deciding=FITNESS_OF["detect"],
             )
             relay.handle(epoch_event(1, seq=1, fitness=0.1))
             relay.handle(checkpoint(1, seq=2))
@@ -171,7 +171,7 @@ class TestEpochs:
         relay.handle(checkpoint(2, seq=4, best=False))
 
         job = job_row(database, hold.job_id)
-        assert (job.best_epoch, job.best_metric, job.best_value) == (1, MAP, 0.3)
+        assert (job.best_epoch, job.best_metric, job.best_value) == (1, "fitness", 0.3)
         assert job.curve == [0.3, 0.2]
 
     def test_the_best_of_an_older_epoch_is_kept_for_a_resume(

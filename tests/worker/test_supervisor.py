@@ -308,7 +308,7 @@ class TestRecords:
         work_on(yard.context)
 
         job = job_row(database, job_id)
-        assert (job.state, job.end_reason) == (JobState.FAILED, EndReason.TRAINER_BUG)
+        assert (job.state, job.end_reason) == (JobState.FAILED, EndReason.NOT_PORTABLE)
         with database.read() as unit:
             assert [row.name for row in artifacts_of(unit.session, job_id)] == ["train.log"]
 
