@@ -10,11 +10,10 @@ from worker.trainer.checkpoints import Checkpoints
 from worker.trainer.customizations.class_weights import ClassWeights
 from worker.trainer.customizations.freezing import Freezing
 from worker.trainer.customizations.layer_lrs import LayerRates
-from worker.trainer.errors import BadSpec
 from worker.trainer.finalizing import Finalizing
 from worker.trainer.named_failures import NamedFailures
 from worker.trainer.plugin_callbacks import PluginCallbacks
-from worker.trainer.plugins import ChosenPlugin
+from worker.trainer.plugins import ChosenPlugin, PluginUnusable, plugin_of
 from worker.trainer.protocol import JobFile
 from worker.trainer.reporting import Reporting
 from worker.trainer.resuming import Resuming
@@ -53,16 +52,18 @@ CUSTOMIZATIONS: Final[tuple[tuple[type[Composed], Callable[[ResolvedSpec], bool]
 INNERMOST: Final[tuple[type[Composed], ...]] = (NamedFailures,)
 
 
-def compose_trainer(run: TrainingRun, plugin: ChosenPlugin | None = None) -> type[Composed]:
-    """Return the class that trains the job, over the plugin's classes where it has a plugin.
+def compose_trainer(run: TrainingRun) -> type[Composed]:
+    """Return the class that trains the job, over the classes of its plugin if it names one.
 
     Its name must not contain "Trainer": Ultralytics would add the callbacks of its platform and of
     all integrations (8.4.190, callbacks/base.py:197).
 
     Raises:
-        BadSpec: the plugin's classes do not go together with the task's trainer.
+        BadSpec: the plugin does not take the options.
+        PluginUnusable: it is not here, or its classes do not go with the task's trainer.
     """
     task = run.job.task
+    plugin = plugin_of(run.job.spec.trainer, task)
     chosen = customizations_of(run.job.spec)
     bases = (*AROUND, *chosen, *INNERMOST, *bases_of(plugin, task))
     options = {} if plugin is None else {"plugin_options": plugin.options}
@@ -72,7 +73,7 @@ def compose_trainer(run: TrainingRun, plugin: ChosenPlugin | None = None) -> typ
         if plugin is None:
             raise
         message = f"The classes of the trainer plugin {plugin.name} cannot be combined: {error}"
-        raise BadSpec(message) from error
+        raise PluginUnusable(message) from error
     return cast("type[Composed]", composed)
 
 
@@ -80,14 +81,14 @@ def bases_of(plugin: ChosenPlugin | None, task: Task) -> tuple[type, ...]:
     """Return what stands below our own classes: the task's trainer, or what the plugin makes of it.
 
     Raises:
-        BadSpec: the plugin's trainer is not derived from the task's own.
+        PluginUnusable: the plugin's trainer is not derived from the task's own.
     """
     stock = TASK_TRAINERS[task]
     if plugin is None:
         return (stock,)
     own = plugin.plugin.trainer_for(task) or stock
     if not issubclass(own, stock):
-        raise BadSpec(
+        raise PluginUnusable(
             f"The trainer plugin {plugin.name} trains {task} with {own.__name__}, "
             f"which is not derived from {stock.__name__}."
         )

@@ -84,12 +84,17 @@ class PluginFailed(TrainerError):
     )
 
 
+class PluginUnusable(BadSpec):
+    """The job's plugin is not installed here, or is not what a plugin has to be."""
+
+    hint = "Ask the operator which trainer plugins are installed, and show them this message."
+
+
 @dataclass(frozen=True)
 class ChosenPlugin:
-    """The plugin of a job, its options, and the package that its code comes from."""
+    """The plugin of a job, and its options."""
 
     name: str
-    package: str
     plugin: type[TrainerPlugin]
     options: BaseModel
 
@@ -98,25 +103,25 @@ def plugin_of(choice: TrainerChoice | None, task: Task) -> ChosenPlugin | None:
     """Load what the job names; None where it names nothing.
 
     Raises:
-        BadSpec: it is not installed here, is not what a plugin has to be, is not for the task, or
-            does not take the options.
+        BadSpec: it does not take the options.
+        PluginUnusable: it is not installed here, is not what a plugin has to be, or is not for the
+            task.
     """
     if choice is None:
         return None
     found = entry_points(group=GROUP, name=choice.name)
     if len(found) != 1:
         count = "Two packages bring" if found else "No package here brings"
-        raise BadSpec(f"{count} the trainer plugin {choice.name}.")
+        raise PluginUnusable(f"{count} the trainer plugin {choice.name}.")
     (point,) = found
     try:
         plugin = load(point)
     except Exception as error:
         message = f"The trainer plugin {choice.name} cannot be used: {_words(error)}"
-        raise BadSpec(message) from error
+        raise PluginUnusable(message) from error
     if task not in plugin.tasks:
-        raise BadSpec(f"The trainer plugin {choice.name} is not for {task}.")
-    package = point.module.partition(".")[0]
-    return ChosenPlugin(choice.name, package, plugin, _options(choice, plugin))
+        raise PluginUnusable(f"The trainer plugin {choice.name} is not for {task}.")
+    return ChosenPlugin(choice.name, plugin, _options(choice, plugin))
 
 
 def load(point: EntryPoint) -> type[TrainerPlugin]:
@@ -149,8 +154,8 @@ def _options(choice: TrainerChoice, plugin: type[TrainerPlugin]) -> BaseModel:
 
 
 @contextmanager
-def failures_named(chosen: ChosenPlugin | None) -> Iterator[None]:
-    """Name the plugin in what goes wrong inside the block.
+def failures_named(choice: TrainerChoice | None) -> Iterator[None]:
+    """Name the plugin in what goes wrong inside the block, if the job has one.
 
     What the plugin raised is its own, whatever Ultralytics was about to do meanwhile; errors that
     already have a name, and come from elsewhere, keep it.
@@ -161,14 +166,19 @@ def failures_named(chosen: ChosenPlugin | None) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        if chosen is None:
+        if choice is None or isinstance(error, PluginUnusable):
             raise
         cause = _first_cause(error)
-        is_its_own = _was_raised_in(cause, chosen.package)
+        is_its_own = _was_raised_in(cause, packages_of(choice.name))
         if isinstance(cause, TrainerError) or (isinstance(error, TrainerError) and not is_its_own):
             raise
         start = "The trainer plugin" if is_its_own else "With the trainer plugin"
-        raise PluginFailed(f"{start} {chosen.name}: {_words(cause)}") from error
+        raise PluginFailed(f"{start} {choice.name}: {_words(cause)}") from error
+
+
+def packages_of(name: str) -> set[str]:
+    """Return the top-level packages that a plugin's code is in."""
+    return {point.module.partition(".")[0] for point in entry_points(group=GROUP, name=name)}
 
 
 def _first_cause(error: BaseException) -> BaseException:
@@ -177,14 +187,14 @@ def _first_cause(error: BaseException) -> BaseException:
     return error
 
 
-def _was_raised_in(error: BaseException, package: str) -> bool:
+def _was_raised_in(error: BaseException, packages: set[str]) -> bool:
     """Whether the plugin's code is nearer to the failure than Ultralytics' is."""
     modules = [
         str(frame.f_globals.get("__name__", "")).partition(".")[0]
         for frame, _ in traceback.walk_tb(error.__traceback__)
     ]
-    nearest = next((each for each in reversed(modules) if each in {package, "ultralytics"}), None)
-    return nearest == package
+    near = (each for each in reversed(modules) if each in packages | {"ultralytics"})
+    return next(near, None) in packages
 
 
 def _words(error: BaseException) -> str:

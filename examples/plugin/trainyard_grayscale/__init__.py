@@ -55,9 +55,11 @@ class Grayscale:
         self.grayscale_images += int(drawn.sum())
         return batch
 
-    def validate(self) -> tuple[dict[str, float], float]:
+    def validate(self) -> tuple[dict[str, float] | None, float | None]:
         """Add a metric of its own: a column of results.csv, a series of the API."""
         metrics, fitness = super().validate()  # type: ignore[misc] # the trainer has it
+        if metrics is None:
+            return None, None
         share = self.grayscale_images / self.images if self.images else 0.0
         return {**metrics, METRIC: share}, fitness
 

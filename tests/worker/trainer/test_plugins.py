@@ -1,0 +1,317 @@
+"""Trainer plugins in training: the installed example, and small ones that do something wrong."""
+
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from types import MappingProxyType
+
+import pytest
+from ultralytics.engine import trainer as upstream
+
+from app.jobs.customize import BestModel
+from app.jobs.spec import Task, TrainerChoice
+from tests.plugins import install_example, write_plugin
+from tests.worker.trainer.customizations.in_process import (
+    Heard,
+    Training,
+    differing_tensors,
+    next_attempt,
+    train_here,
+)
+from tests.worker.trainer.jobs import a_job
+from worker.trainer.compose import INNERMOST, TASK_TRAINERS, compose_trainer
+from worker.trainer.errors import BadData, BadSpec, diagnose
+from worker.trainer.interrupts import Interrupts
+from worker.trainer.plugin_callbacks import PluginCallbacks
+from worker.trainer.plugins import (
+    TRAINER_EVENTS,
+    PluginFailed,
+    PluginOptions,
+    PluginUnusable,
+    TrainerPlugin,
+    failures_named,
+    plugin_of,
+)
+from worker.trainer.protocol import JobFile
+from worker.trainer.run import Composed, TrainingRun
+
+FREEZE: Mapping[str, object] = MappingProxyType({"freeze": {"layers": "backbone", "epochs": 1}})
+SHARE = "grayscale/share"
+SOME = 0.5
+
+
+def with_plugin(job: JobFile, name: str = "mine", **options: object) -> JobFile:
+    choice = TrainerChoice.model_validate({"name": name, "options": options})
+    return job.model_copy(update={"spec": job.spec.model_copy(update={"trainer": choice})})
+
+
+def chosen_by_share(job: JobFile) -> JobFile:
+    """The job with another customization: the fewer images lost their colours, the better."""
+    best = BestModel(metric=SHARE, direction="lower")
+    customize = job.spec.customize.model_copy(update={"best_model": best})
+    return job.model_copy(update={"spec": job.spec.model_copy(update={"customize": customize})})
+
+
+@pytest.fixture(scope="module")
+def example(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The folder of the installed example, on this process's path."""
+    folder = install_example(tmp_path_factory.mktemp("installed") / "packages")
+    sys.path.insert(0, str(folder))
+    yield folder
+    sys.path.remove(str(folder))
+
+
+@pytest.fixture(scope="module")
+def trainings(
+    example: Path,
+    drawn: Callable[[Task], Path],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Mapping[float | None, Training]:
+    """Three jobs that differ in the plugin alone: without it, and with two probabilities."""
+    assert example.is_dir()
+
+    def train(probability: float | None) -> Training:
+        job = a_job(drawn("detect"), tmp_path_factory.mktemp("job"), customize=dict(FREEZE))
+        if probability is not None:
+            job = with_plugin(job, "grayscale", probability=probability)
+        return train_here(job if probability != SOME else chosen_by_share(job))
+
+    return {probability: train(probability) for probability in (None, 0.0, SOME)}
+
+
+def losses(training: Training) -> list[dict[str, str]]:
+    return [{name: text for name, text in row.items() if name != SHARE} for row in training.rows]
+
+
+class TestTheExample:
+    def test_every_run_makes_optimizer_steps(
+        self, trainings: Mapping[float | None, Training]
+    ) -> None:
+        for training in trainings.values():
+            training.assert_it_trained()
+
+    def test_with_probability_0_the_training_is_the_one_without_it(
+        self, trainings: Mapping[float | None, Training]
+    ) -> None:
+        assert losses(trainings[0.0]) == losses(trainings[None])
+        assert differing_tensors(trainings[0.0].trainer.last, trainings[None].trainer.last) == []
+
+    def test_its_option_changes_what_is_learnt(
+        self, trainings: Mapping[float | None, Training]
+    ) -> None:
+        assert losses(trainings[SOME])[0] != losses(trainings[0.0])[0]
+        assert differing_tensors(trainings[SOME].trainer.last, trainings[0.0].trainer.last)
+
+    def test_its_metric_is_a_column_and_part_of_the_epochs_event(
+        self, trainings: Mapping[float | None, Training]
+    ) -> None:
+        column = [float(row[SHARE]) for row in trainings[SOME].rows]
+
+        assert column == [event.metrics[SHARE] for event in trainings[SOME].of("epoch")]
+        assert all(0 < share < 1 for share in column)
+        assert [row[SHARE] for row in trainings[0.0].rows] == ["0", "0"]
+
+    def test_freezing_beside_it_does_what_it_does_without(
+        self, trainings: Mapping[float | None, Training]
+    ) -> None:
+        told = {key: [event.code for event in run.of("notice")] for key, run in trainings.items()}
+
+        assert told[SOME] == told[None]
+        assert told[None]
+
+    def test_its_metric_can_choose_the_best_epoch(
+        self, trainings: Mapping[float | None, Training]
+    ) -> None:
+        shares = [event.metrics[SHARE] for event in trainings[SOME].of("epoch")]
+        (final,) = trainings[SOME].of("final")
+
+        assert shares[0] != shares[1]
+        assert final.best_epoch == 1 + shares.index(min(shares))
+
+    def test_a_resumed_job_draws_for_an_epoch_what_it_would_have_drawn(
+        self, trainings: Mapping[float | None, Training], tmp_path: Path
+    ) -> None:
+        job = next_attempt(trainings[SOME], tmp_path, epoch=1)
+
+        resumed = train_here(job)
+
+        assert [row[SHARE] for row in resumed.rows] == [row[SHARE] for row in trainings[SOME].rows]
+
+
+MIXIN = """
+from worker.trainer.errors import BadData
+from worker.trainer.plugins import PluginOptions, TrainerPlugin
+
+class Mixin:
+    {method}
+
+class Plugin(TrainerPlugin):
+    mixins = (Mixin,)
+"""
+Install = Callable[[str], None]
+
+
+@pytest.fixture
+def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Install]:
+    def write(code: str) -> None:
+        monkeypatch.syspath_prepend(str(write_plugin(tmp_path / "packages", code)))
+
+    yield write
+    sys.modules.pop("mine_pkg", None)
+
+
+def composed(job: JobFile) -> type[Composed]:
+    return compose_trainer(TrainingRun(job, Heard(), Interrupts()))
+
+
+class TestComposition:
+    def test_its_classes_stand_right_over_the_tasks_trainer(
+        self, install: Install, tmp_path: Path
+    ) -> None:
+        install(MIXIN.format(method="kind = 1"))
+
+        names = [each.__name__ for each in composed(with_plugin(a_job(tmp_path, tmp_path))).__mro__]
+
+        below = names[names.index(INNERMOST[-1].__name__) :]
+        own = [each for each in below if each not in {"Composed", "object"}]
+        assert own[:5] == [
+            "NamedFailures",
+            "CallbacksOfPlugin",
+            "PluginCallbacks",
+            "Mixin",
+            "DetectionTrainer",
+        ]
+
+    def test_a_trainer_of_its_own_takes_the_place_of_ultralytics(
+        self, install: Install, tmp_path: Path
+    ) -> None:
+        install("""
+from ultralytics.models.yolo.detect import DetectionTrainer
+from worker.trainer.plugins import TrainerPlugin
+
+class Own(DetectionTrainer): pass
+
+class Plugin(TrainerPlugin):
+    @classmethod
+    def trainer_for(cls, task):
+        return Own if task == "detect" else None
+""")
+
+        detect = composed(with_plugin(a_job(tmp_path, tmp_path)))
+        segment = composed(with_plugin(a_job(tmp_path, tmp_path, task="segment")))
+
+        assert [each.__name__ for each in detect.__mro__].count("Own") == 1
+        assert issubclass(segment, TASK_TRAINERS["segment"])
+
+    def test_options_come_validated_and_with_defaults(
+        self, install: Install, tmp_path: Path
+    ) -> None:
+        install("""
+from worker.trainer.plugins import PluginOptions, TrainerPlugin
+
+class Options(PluginOptions):
+    shade: int = 3
+
+class Plugin(TrainerPlugin):
+    Options = Options
+""")
+
+        job = with_plugin(a_job(tmp_path, tmp_path))
+
+        assert composed(job).plugin_options.shade == 3  # type: ignore[attr-defined] # by the plugin
+        with pytest.raises(BadSpec, match=r"trainer\.options\.shade"):
+            composed(with_plugin(job, shade="dark"))
+        with pytest.raises(BadSpec, match=r"trainer\.options\.hue"):
+            composed(with_plugin(job, hue=1))
+
+    def test_a_job_without_a_plugin_has_none_of_this(self, tmp_path: Path) -> None:
+        assert PluginCallbacks not in composed(a_job(tmp_path, tmp_path)).__mro__
+
+
+class TestUnusable:
+    def test_one_that_is_not_installed_here(self) -> None:
+        with pytest.raises(PluginUnusable, match="No package"):
+            plugin_of(TrainerChoice(name="nowhere"), "detect")
+
+    @pytest.mark.parametrize(
+        ("code", "said"),
+        [
+            ("import nothing_of_the_kind", "nothing_of_the_kind"),
+            ("class Plugin: pass", "no subclass"),
+            (MIXIN.format(method="") + "    tasks = frozenset({'pose'})", "not for detect"),
+            (MIXIN.format(method="") + "    mixins = (Mixin, Mixin)", "cannot be combined"),
+            (
+                MIXIN.format(method="") + "    trainer_for = classmethod(lambda cls, task: dict)",
+                "not derived from DetectionTrainer",
+            ),
+        ],
+        ids=["import", "no-plugin", "task", "classes", "trainer"],
+    )
+    def test_what_is_no_plugin_for_the_job_is_told(
+        self, install: Install, tmp_path: Path, code: str, said: str
+    ) -> None:
+        install(code.replace("    \n", "    pass\n"))
+
+        with pytest.raises(PluginUnusable, match=said) as raised:
+            composed(with_plugin(a_job(tmp_path, tmp_path)))
+
+        assert diagnose(raised.value).code == "bad_spec"
+
+
+class TestFailures:
+    @pytest.mark.parametrize(
+        "method",
+        [
+            "def get_dataloader(self, *a, **k): raise ValueError('my own fault')",
+            "def get_model(self, *a, **k): return {}['my own fault']",
+            "def preprocess_batch(self, batch): raise RuntimeError('my own fault')",
+        ],
+        ids=["where-data-is-loaded", "where-the-model-is-made", "in-training"],
+    )
+    def test_what_the_plugin_raises_is_the_plugins(
+        self, install: Install, drawn: Callable[[Task], Path], tmp_path: Path, method: str
+    ) -> None:
+        install(MIXIN.format(method=method))
+        job = with_plugin(a_job(drawn("detect"), tmp_path))
+
+        with pytest.raises(PluginFailed) as raised, failures_named(job.spec.trainer):
+            train_here(job)
+
+        found = diagnose(raised.value)
+        assert found.code == "trainer_bug"
+        assert found.message.startswith("The trainer plugin mine: ")
+        assert "my own fault" in found.message
+        assert "plugin" in found.hint
+
+    def test_what_ultralytics_raises_below_a_plugin_keeps_its_name(
+        self, install: Install, tmp_path: Path
+    ) -> None:
+        install(MIXIN.format(method="def get_dataset(self): return super().get_dataset()"))
+        job = with_plugin(a_job(tmp_path / "no data here", tmp_path))
+
+        with pytest.raises(BadData), failures_named(job.spec.trainer):
+            train_here(job)
+
+    def test_a_plugin_may_name_an_error_itself(
+        self, install: Install, drawn: Callable[[Task], Path], tmp_path: Path
+    ) -> None:
+        install(MIXIN.format(method="def get_dataset(self): raise BadData('too dark')"))
+        job = with_plugin(a_job(drawn("detect"), tmp_path))
+
+        with pytest.raises(BadData, match="too dark"), failures_named(job.spec.trainer):
+            train_here(job)
+
+
+class TestContract:
+    def test_callbacks_can_name_what_ultralytics_runs_in_its_trainer(self) -> None:
+        source = Path(str(upstream.__file__)).read_text(encoding="utf-8")
+
+        assert {event for event in TRAINER_EVENTS if f'run_callbacks("{event}")' in source} == (
+            TRAINER_EVENTS
+        )
+        assert source.count("self.run_callbacks(") == len(TRAINER_EVENTS) + 1  # one runs twice
+
+    def test_a_bare_plugin_is_for_every_task_and_takes_no_options(self) -> None:
+        assert frozenset(TASK_TRAINERS) == TrainerPlugin.tasks
+        assert TrainerPlugin.Options is PluginOptions
+        assert PluginOptions.model_fields == {}
