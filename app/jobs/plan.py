@@ -4,9 +4,8 @@ Deciding is pure; `look_around` makes the few reads that it needs.
 """
 
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import timedelta
-from functools import lru_cache
 from typing import Any, Final, Self
 
 from sqlalchemy.orm import Session
@@ -15,7 +14,7 @@ from app.core.problems import json_pointer
 from app.datasets.tables import DatasetVersion
 from app.fleet.repository import all_workers, live_workers
 from app.fleet.tables import Worker
-from app.jobs.customize import BalancedClassWeights, Customize, layer_indices
+from app.jobs.customize import BalancedClassWeights, Customize
 from app.jobs.estimate import (
     NO_ARCHITECTURE,
     NO_DEVICE,
@@ -31,26 +30,33 @@ from app.jobs.estimate import (
 from app.jobs.layer_rates import part_of
 from app.jobs.lifecycle import SlotOffer
 from app.jobs.metric_table import F1_METRICS
+from app.jobs.optimizer_plan import (
+    Optimization,
+    PlannedGroup,
+    frozen_until,
+    optimization_of,
+)
 from app.jobs.plan_views import (
     MAX_CLASSES_SHOWN,
     ClassesPlan,
     ClassPlan,
     EstimatePlan,
     ExtentPlan,
+    GroupPlan,
     LayerPlan,
     ModelPlan,
+    OptimizerPlan,
     StoredPlan,
     SwitchedOn,
 )
 from app.jobs.plan_warnings import Foreseen, warnings_of
 from app.jobs.spec import JobSpec, ResolvedSpec
 from app.jobs.tables import Job
+from app.jobs.training_schedule import TrainingSchedule
 from app.models.architectures import architecture as shipped_architecture
 from app.models.layer_tables import LayerRow, layer_table
 
 CPU: Final = "cpu"
-CHANNELS: Final = 3
-"""What the layer tables are made for."""
 WITH_BOXES: Final = frozenset({"detect", "segment", "pose", "obb"})
 PIXELS_COUNT: Final = "Weights depend on the pixels of the masks; the run computes them."
 PART_COUNTS: Final = '"fraction" takes a part of the labels; the run computes the weights from it.'
@@ -64,7 +70,7 @@ class TrainingData:
     classes: tuple[str, ...]
     images: Mapping[str, int]
     labels: Mapping[str, Mapping[str, int]]
-    channels: int = CHANNELS
+    channels: int = 3
     keypoints: tuple[int, int] | None = None
     adds_background: bool = False
 
@@ -77,7 +83,7 @@ class TrainingData:
             classes=tuple(version.classes or ()),
             images=version.images or {},
             labels=report.get("class_counts", {}),
-            channels=report.get("channels", CHANNELS),
+            channels=report.get("channels", 3),
             keypoints=None if points is None else (points[0], points[1]),
             adds_background=report.get("adds_background", False),
         )
@@ -98,8 +104,10 @@ def layers_of_model(
     """Return the layers of a shipped architecture as built for a data set; of others none."""
     if architecture is None or shipped_architecture(architecture) is None:
         return ()
-    classes = 1 if single_cls else len(data.classes) + data.adds_background
-    return _layers(architecture, max(classes, 1), data.keypoints, data.channels)
+    classes = _classes_built(data, single_cls=single_cls)
+    return layer_table(
+        architecture, classes=classes, keypoints=data.keypoints, channels=data.channels
+    )
 
 
 def learning_layers(layers: tuple[LayerRow, ...]) -> frozenset[int]:
@@ -151,12 +159,18 @@ def plan_of(
     train = spec.train
     images = images_of_epoch(data.images, {"fraction": train.fraction, "split": train.split})
     layers = layers_of_model(spec.architecture, data, single_cls=spec.train.single_cls)
-    extent = _extent(spec, data, images)
+    optimization = optimization_of(
+        spec,
+        layers,
+        images=images.training,
+        classes=_classes_built(data, single_cls=train.single_cls),
+    )
+    extent = _extent(spec, data, images, optimization.schedule)
     foreseen = Foreseen(
         spec=spec,
         architecture=shipped_architecture(spec.architecture or ""),
         classes=_classes(spec, data),
-        optimizer=None,
+        optimizer=_optimizer(optimization),
         extent=extent,
         has_live_slot=around.has_live_slot,
     )
@@ -171,19 +185,9 @@ def plan_of(
     )
 
 
-@lru_cache(maxsize=256)
-def _layers(
-    architecture: str, classes: int, keypoints: tuple[int, int] | None, channels: int
-) -> tuple[LayerRow, ...]:
-    first, *others = layer_table(architecture, classes=classes, keypoints=keypoints)
-    # The first layer is a convolution over the channels of the images, without a bias.
-    counts = tuple(
-        replace(count, elements=count.elements // CHANNELS * channels)
-        if count.kind.kind == "weight"
-        else count
-        for count in first.counts
-    )
-    return (replace(first, counts=counts), *others)
+def _classes_built(data: TrainingData, *, single_cls: bool) -> int:
+    """Return how many classes the model is built for."""
+    return 1 if single_cls else max(1, len(data.classes) + data.adds_background)
 
 
 def _learning(layer: LayerRow) -> int:
@@ -201,36 +205,28 @@ def _model(spec: ResolvedSpec, layers: tuple[LayerRow, ...]) -> ModelPlan | None
     shipped = shipped_architecture(spec.architecture or "")
     if shipped is None:
         return None
-    frozen_until = _frozen_until(spec, shipped.backbone_layers)
+    last, backbone_layers = spec.train.epochs, shipped.backbone_layers
+    until = frozen_until(spec.customize.freeze, epochs=last, backbone_layers=backbone_layers)
     factors = spec.customize.layer_lrs
     rows = [
         LayerPlan(
             index=layer.index,
             module=layer.module,
             parameters=layer.parameters,
-            frozen_until=frozen_until.get(layer.index),
-            lr_factor=part_of(layer.index, factors, shipped.backbone_layers)[1],
+            frozen_until=until.get(layer.index),
+            lr_factor=part_of(layer.index, factors, backbone_layers)[1],
         )
         for layer in layers
     ]
     learning = {layer.index: _learning(layer) for layer in layers}
-    last = spec.train.epochs
     return ModelPlan(
         architecture=shipped.name,
-        backbone_layers=shipped.backbone_layers,
+        backbone_layers=backbone_layers,
         parameters=sum(layer.parameters for layer in layers),
-        trainable_at_start=sum(n for at, n in learning.items() if at not in frozen_until),
-        trainable_at_end=sum(n for at, n in learning.items() if frozen_until.get(at, 0) < last),
+        trainable_at_start=sum(n for at, n in learning.items() if at not in until),
+        trainable_at_end=sum(n for at, n in learning.items() if until.get(at, 0) < last),
         layers=rows,
     )
-
-
-def _frozen_until(spec: ResolvedSpec, backbone_layers: int) -> dict[int, int]:
-    freeze, last = spec.customize.freeze, spec.train.epochs
-    if freeze is None:
-        return {}
-    until = last if freeze.epochs is None else min(freeze.epochs, last)
-    return dict.fromkeys(layer_indices(freeze.layers, backbone_layers), until)
 
 
 def _classes(spec: ResolvedSpec, data: TrainingData) -> ClassesPlan:
@@ -280,15 +276,44 @@ def balanced_weights(counts: Mapping[str, int], power: float) -> dict[str, float
     return {name: weight / mean for name, weight in weights.items()}
 
 
-def _extent(spec: ResolvedSpec, data: TrainingData, images: EpochImages) -> ExtentPlan:
+def _optimizer(optimization: Optimization) -> OptimizerPlan:
+    chosen, course = optimization.optimizer, optimization.schedule
+    return OptimizerPlan(
+        name=chosen.name,
+        chosen_by_auto=chosen.chosen_by_auto,
+        is_certain=chosen.is_certain,
+        lr0=chosen.lr0,
+        momentum=chosen.momentum,
+        epochs_shown=[] if course is None else list(course.epochs_shown),
+        groups=[_group(each) for each in optimization.groups],
+    )
+
+
+def _group(group: PlannedGroup) -> GroupPlan:
+    return GroupPlan(
+        name=group.name,
+        tensors=group.tensors,
+        parameters=group.parameters,
+        weight_decay=group.weight_decay,
+        lr_factor=group.factor,
+        initial_rate=group.initial_rate,
+        learns_from=group.learns_from,
+        rates=None if group.rates is None else list(group.rates),
+    )
+
+
+def _extent(
+    spec: ResolvedSpec, data: TrainingData, images: EpochImages, course: TrainingSchedule | None
+) -> ExtentPlan:
     return ExtentPlan(
         epochs=spec.train.epochs,
         training_images=images.training,
         validation_images=images.validation,
         images=dict(data.images),
-        batches_per_epoch=None,
-        optimizer_steps=None,
-        warmup_batches=None,
+        batches_per_epoch=None if course is None else course.batches,
+        accumulate=None if course is None else course.accumulate,
+        optimizer_steps=None if course is None else course.optimizer_steps,
+        warmup_batches=None if course is None else course.warmup_batches,
     )
 
 

@@ -78,31 +78,36 @@ class GroupPlan(BaseModel):
     name: str = Field(description="lr/<part>/<group>, as the metrics of the job name it.")
     tensors: int
     parameters: int = Field(description="Numbers in them, frozen ones included.")
-    weight_decay: float
+    weight_decay: float | None = Field(description="null: depends on a batch size not yet known.")
+    lr_factor: float = Field(description="Of its part.")
+    initial_rate: float = Field(description="As the optimizer is built, factor included.")
+    learns_from: int | None = Field(description="First epoch in which any of it learns; or null.")
     rates: list[float] | None = Field(
         description="As recorded at the end of each of `epochs_shown`; null: not known before."
     )
 
 
 class OptimizerPlan(BaseModel):
-    """The optimizer and the rates of its groups, in its own order."""
+    """The optimizer and its groups, in its own order."""
 
-    name: str = Field(description="What `auto` chooses stands here.")
+    name: str = Field(description="Class of the optimizer; what `auto` chooses stands here.")
     chosen_by_auto: bool
+    is_certain: bool = Field(description="false: `auto` may choose another by the GPU's batch.")
     lr0: float
     momentum: float = Field(description="Or Adam's beta1.")
     epochs_shown: list[int] = Field(description="The first, the middle and the last epoch.")
-    groups: list[GroupPlan]
+    groups: list[GroupPlan] = Field(description="None where the architecture is not known.")
 
 
 class ExtentPlan(BaseModel):
-    """How much is done; null: the batch size or the epochs are decided as it runs."""
+    """How much is done; null: batch size or epochs are decided as it runs."""
 
     epochs: int
     training_images: int = Field(description="Used in each epoch, after `fraction`.")
     validation_images: int
     images: dict[str, int] = Field(description="In the data set, by split.")
     batches_per_epoch: int | None
+    accumulate: int | None = Field(description="Batches to a step of the optimizer, once warm.")
     optimizer_steps: int | None = Field(description="In all epochs.")
     warmup_batches: int | None = Field(description="Batches until the rates are the scheduled.")
 
@@ -137,7 +142,7 @@ class StoredPlan(BaseModel):
 
     model: ModelPlan | None = Field(description="null: the architecture is not known.")
     classes: ClassesPlan
-    optimizer: OptimizerPlan | None = Field(description="null: the architecture is not known.")
+    optimizer: OptimizerPlan
     extent: ExtentPlan
     estimate: EstimatePlan
     switched_on: list[SwitchedOn]

@@ -36,7 +36,7 @@ class Foreseen:
     spec: ResolvedSpec
     architecture: Architecture | None
     classes: ClassesPlan
-    optimizer: OptimizerPlan | None
+    optimizer: OptimizerPlan
     extent: ExtentPlan
     has_live_slot: bool
 
@@ -85,14 +85,15 @@ def _unknown_before_the_run(foreseen: Foreseen) -> Iterator[PlanWarning]:
             "Epochs are re-estimated after each to fit the time: steps and rates are not foretold."
         )
         yield _warning("time_sets_epochs", "/train/time", message)
-    if foreseen.extent.batches_per_epoch is None:
+    if train.batch < 1:
         message = "The batch size is chosen on the GPU: steps and rates are not foretold."
         yield _warning("batch_chosen_by_gpu", "/train/batch", message)
-    if optimizer is not None and optimizer.chosen_by_auto:
+    if optimizer.chosen_by_auto:
         message = (
             f'"auto" chooses {optimizer.name} with lr0 {optimizer.lr0:g} and momentum '
-            f"{optimizer.momentum:g}."
+            f"{optimizer.momentum:g}"
         )
+        message += "." if optimizer.is_certain else ", or AdamW where the batch grows large."
         yield _warning("optimizer_chosen", "/train/optimizer", message)
 
 

@@ -4,22 +4,29 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from sqlalchemy import ColumnElement, collate, insert, or_, select
+from sqlalchemy import ColumnElement, collate, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from app.core.database import database_now
 from app.core.ids import new_id
 from app.models.architectures import architecture, architecture_of_pretrained
-from app.models.errors import ModelNameTaken, ModelNotHere, UnknownModel
-from app.models.tables import Model, ModelSource
+from app.models.errors import (
+    ModelNameTaken,
+    ModelNotHere,
+    ModelNotReady,
+    ModelRefused,
+    UnknownModel,
+)
+from app.models.tables import Model, ModelSource, ModelState
 
 
 @dataclass(frozen=True)
 class ResolvedModel:
     """What a spec's `model` stands for: an architecture to begin afresh, or weights to begin from.
 
-    `sha256` names the weights in the artifact store; an architecture has none.
+    `sha256` names the weights in the artifact store; an architecture has none. `architecture` is
+    the shipped yaml that the weights were found to be, or None; `classes` are the weights' own.
     """
 
     kind: Literal["architecture", "weights"]
@@ -27,14 +34,18 @@ class ResolvedModel:
     task: str
     sha256: str | None
     architecture: str | None = None
+    classes: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True)
 class NewWeights:
-    """Weights that are in the artifact store and get a name; `project_id` None: instance-wide."""
+    """Weights that are in the artifact store and get a name; `project_id` None: instance-wide.
+
+    `task` is what somebody says that they do; None: whatever their inspection finds.
+    """
 
     name: str
-    task: str
+    task: str | None
     source: ModelSource
     sha256: str
     size_bytes: int
@@ -47,6 +58,8 @@ def resolve_model(session: Session, project_ids: Collection[str], reference: str
     Raises:
         UnknownModel: no such architecture, or no such model in the caller's projects.
         ModelNotHere: nobody brought in weights of this name.
+        ModelNotReady: they have not been inspected yet.
+        ModelRefused: their inspection found that they cannot be used.
     """
     if reference.endswith(".yaml"):
         shipped = architecture(reference)
@@ -55,7 +68,7 @@ def resolve_model(session: Session, project_ids: Collection[str], reference: str
                 "There is no such architecture in this service; GET /v1/models lists them "
                 "(for example yolo26n.yaml)."
             )
-        return ResolvedModel("architecture", shipped.name, shipped.task, None)
+        return ResolvedModel("architecture", shipped.name, shipped.task, None, shipped.name)
     column = Model.id if reference.startswith("mdl_") else Model.name
     found = session.scalars(
         select(Model).where(_visible(project_ids), column == reference)
@@ -64,7 +77,7 @@ def resolve_model(session: Session, project_ids: Collection[str], reference: str
         raise UnknownModel("There is no model of this id in your projects.")
     if found is None:
         raise ModelNotHere(_not_brought_in(reference))
-    return ResolvedModel("weights", found.name, found.task, found.sha256)
+    return ResolvedModel("weights", found.name, found.task, found.sha256, found.architecture)
 
 
 def models_after(
@@ -78,14 +91,8 @@ def models_after(
     return session.scalars(statement.order_by(by_bytes).limit(limit)).all()
 
 
-def model_named(session: Session, project_ids: Collection[str], name: str) -> Model | None:
-    """Return the visible weights of that name."""
-    statement = select(Model).where(_visible(project_ids), Model.name == name)
-    return session.scalars(statement).one_or_none()
-
-
 def insert_model(session: Session, weights: NewWeights) -> Model:
-    """Give stored weights their name.
+    """Give stored weights their name; they are to be inspected.
 
     Raises:
         ModelNameTaken: another model has the name.
@@ -108,6 +115,41 @@ def insert_model(session: Session, weights: NewWeights) -> Model:
         return session.scalars(statement).one()
     except IntegrityError:
         raise ModelNameTaken(weights.name) from None
+
+
+def replace_refused(session: Session, model_id: str, weights: NewWeights) -> Model | None:
+    """Give a refused model's name to stored weights, which are to be inspected.
+
+    None: it is not refused any more. Its attempts count on, so that none of them is valid again.
+    """
+    statement = (
+        update(Model)
+        .where(Model.id == model_id, Model.state == ModelState.REFUSED)
+        .values(
+            state=ModelState.INSPECTING,
+            task=weights.task,
+            source=weights.source,
+            sha256=weights.sha256,
+            size_bytes=weights.size_bytes,
+            message=None,
+            crashes=0,
+            inspected_at=None,
+        )
+        .returning(Model)
+        .execution_options(populate_existing=True)
+    )
+    return session.scalars(statement).one_or_none()
+
+
+def _ready(found: Model) -> ResolvedModel:
+    if found.state is ModelState.REFUSED:
+        raise ModelRefused(found.name, found.message or "")
+    if found.state is ModelState.INSPECTING or found.task is None:
+        raise ModelNotReady(found.name)
+    classes = None if found.classes is None else tuple(found.classes)
+    return ResolvedModel(
+        "weights", found.name, found.task, found.sha256, found.architecture, classes
+    )
 
 
 def _visible(project_ids: Collection[str]) -> ColumnElement[bool]:

@@ -1,0 +1,298 @@
+"""Plans over HTTP: asked for before a job exists, and kept with it."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from httpx2 import Response
+from sqlalchemy import delete, event, insert, update
+
+from app.accounts.tables import ApiKey
+from app.core.database import database_now
+from app.fleet.repository import Registration, mark_stopped, register_worker
+from app.jobs.states import JobState
+from app.jobs.tables import Epoch, JobPlan
+from tests.api.conftest import Api
+from tests.api.hostile_requests import ROWS
+from tests.api.refusals import assert_refused, rows_by_table
+from tests.jobs.builders import Home, a_home, a_job
+
+pytestmark = pytest.mark.integration
+
+FIVE = {
+    "metrics": {"per_class": True},
+    "class_weights": {"mode": "explicit", "weights": {"square": 2}},
+    "best_model": {"metric": "metrics/F1(B)"},
+    "freeze": {"layers": "backbone", "epochs": 1},
+    "layer_lrs": [{"layers": "backbone", "factor": 0.1}],
+}
+EVERYTHING = {"freeze": {"layers": 24}}
+SUBMITS = {
+    row: hostile
+    for row, hostile in ROWS.items()
+    if hostile.method == "POST" and hostile.path == "/v1/jobs"
+}
+
+
+@dataclass
+class Asked:
+    """The SQL statements of some requests."""
+
+    statements: list[str]
+
+    @property
+    def reads(self) -> int:
+        return sum(each.startswith("SELECT") for each in self.statements)
+
+    @property
+    def writes(self) -> int:
+        return sum(each.startswith(("INSERT", "UPDATE", "DELETE")) for each in self.statements)
+
+
+@contextmanager
+def sql_of(api: Api) -> Iterator[Asked]:
+    """Note the statements that the server runs meanwhile."""
+    asked = Asked([])
+
+    def note(*args: object) -> None:
+        asked.statements.append(str(args[2]))
+
+    event.listen(api.database.engine, "before_cursor_execute", note)
+    yield asked
+    event.remove(api.database.engine, "before_cursor_execute", note)
+
+
+def validated(api: Api, **changes: object) -> dict[str, Any]:
+    answer = api.client.post("/v1/jobs/validate", json=api.spec(**changes))
+    assert answer.status_code == 200, answer.text
+    plan: dict[str, Any] = answer.json()
+    return plan
+
+
+def said(refusal: Response) -> dict[str, Any]:
+    """Return a problem without what tells its request from others."""
+    problem: dict[str, Any] = refusal.json()
+    return problem | {"request_id": ""}
+
+
+def codes(plan: dict[str, Any]) -> set[str]:
+    return {warning["code"] for warning in plan["warnings"]}
+
+
+def a_slot(api: Api, *, gpu: str | None = None, queues: tuple[str, ...] = ("default",)) -> str:
+    """Register a live slot, on a CPU or on a GPU of that name."""
+    registration = Registration(
+        node="node",
+        slot="cpu" if gpu is None else "0",
+        incarnation="first",
+        host="here",
+        queues=queues,
+        gpus=0 if gpu is None else 1,
+        version="0.1.0",
+        devices=[] if gpu is None else [{"name": gpu, "memory_bytes": 1}],
+    )
+    with api.database.write() as unit:
+        return register_worker(unit.session, registration)
+
+
+def a_past_job(api: Api, home: Home, *, seconds: float, **columns: object) -> str:
+    """Add a job of two epochs, of that duration each, that succeeded on a CPU."""
+    values: dict[str, object] = {
+        "state": JobState.SUCCEEDED,
+        "architecture": "yolo26n.yaml",
+        "imgsz": 64,
+        "device_name": "cpu",
+    }
+    job_id = a_job(api.database, home, **values | columns)
+    with api.database.write() as unit:
+        for epoch in (1, 2):
+            row = {"job_id": job_id, "epoch": epoch, "attempt": 1, "metrics": {}, "lr": {}}
+            later = {"system": {}, "duration_seconds": seconds, "created_at": database_now()}
+            unit.session.execute(insert(Epoch).values(**row, **later))
+    return job_id
+
+
+class TestValidate:
+    def test_a_plan_is_answered_and_nothing_is_stored(self, api: Api) -> None:
+        before = rows_by_table(api.database)
+
+        plan = validated(api, customize=FIVE)
+
+        assert rows_by_table(api.database) == before
+        assert plan["resolved"]["customize"]["metrics"] == {"f1": True, "per_class": True}
+        assert plan["switched_on"][0]["because"] == "/customize/best_model/metric"
+        assert [layer["frozen_until"] for layer in plan["model"]["layers"][9:13]] == [
+            1,
+            1,
+            None,
+            None,
+        ]
+        assert [each["weight"] for each in plan["classes"]["shown"]] == [1, 2]
+        assert plan["extent"]["training_images"] == 4
+
+    def test_it_is_the_plan_that_the_job_will_have(self, api: Api) -> None:
+        plan = validated(api, customize=FIVE)
+        job = api.submit(customize=FIVE)
+
+        kept = api.client.get(job["links"]["plan"]).json()
+
+        assert kept == plan
+        assert {**kept["resolved"], "threads": None} == job["resolved"]
+
+    def test_the_stored_plan_stays_as_things_change(self, api: Api) -> None:
+        job = api.submit()
+
+        a_slot(api)
+
+        assert "no_live_slot" in codes(api.client.get(job["links"]["plan"]).json())
+        assert "no_live_slot" not in codes(validated(api))
+
+    @pytest.mark.parametrize("row", SUBMITS)
+    def test_what_submitting_refuses_is_refused_alike(self, shared_api: Api, row: str) -> None:
+        hostile = SUBMITS[row]
+        content = hostile.content.replace(b"DATASET", shared_api.home.dataset_id.encode())
+
+        submitted, planned = (
+            shared_api.client.post(path, content=content, headers=dict(hostile.headers))
+            for path in ("/v1/jobs", "/v1/jobs/validate")
+        )
+
+        assert (submitted.status_code, planned.status_code) == (hostile.status, hostile.status)
+        assert said(planned) == said(submitted)
+
+    def test_freezing_everything_is_refused(self, shared_api: Api) -> None:
+        answer = shared_api.client.post(
+            "/v1/jobs/validate", json=shared_api.spec(customize=EVERYTHING)
+        )
+
+        assert_refused(
+            answer, status=422, slug="validation-error", pointer="/customize/freeze/layers"
+        )
+
+    def test_a_key_that_may_not_submit_may_not_validate(self, api: Api) -> None:
+        with api.database.write() as unit:
+            unit.session.execute(update(ApiKey).values(scopes=["jobs:read"]))
+
+        answer = api.client.post("/v1/jobs/validate", json=api.spec())
+
+        assert_refused(answer, status=403, slug="insufficient-scope")
+
+
+class TestStoredPlan:
+    def test_a_job_of_others_is_not_found(self, api: Api) -> None:
+        foreign = a_job(api.database, a_home(api.database, name="foreign"))
+
+        answer = api.client.get(f"/v1/jobs/{foreign}/plan")
+
+        assert_refused(answer, status=404, slug="job-not-found")
+
+    def test_a_job_from_before_there_were_plans_has_none(self, api: Api) -> None:
+        job = api.submit()
+        with api.database.write() as unit:
+            unit.session.execute(delete(JobPlan))
+
+        answer = api.client.get(job["links"]["plan"])
+
+        assert_refused(answer, status=404, slug="plan-not-found")
+
+
+class TestSlots:
+    @pytest.mark.parametrize(
+        ("resources", "warned"),
+        [
+            ({}, []),
+            ({"gpus": 1}, []),
+            ({"gpus": 0}, ["no_live_slot"]),
+            ({"queue": "night"}, ["no_live_slot"]),
+        ],
+        ids=["any", "gpu", "cpu", "queue"],
+    )
+    def test_a_slot_must_have_what_the_job_asks_for(
+        self, api: Api, resources: dict[str, object], warned: list[str]
+    ) -> None:
+        a_slot(api, gpu="NVIDIA H200")
+
+        plan = validated(api, resources=resources)
+
+        assert [code for code in codes(plan) if code == "no_live_slot"] == warned
+
+
+class TestEstimate:
+    def test_past_jobs_of_the_same_model_size_and_device_tell_the_time(self, api: Api) -> None:
+        a_slot(api)
+        past = [a_past_job(api, api.home, seconds=seconds) for seconds in (3.0, 6.0, 12.0)]
+
+        estimate = validated(api, train={"epochs": 7, "imgsz": 64})["estimate"]
+
+        assert estimate["jobs"] == past[::-1]
+        assert estimate["device"] == "cpu"
+        assert estimate["epoch_seconds"] == pytest.approx(6.0)
+        assert estimate["seconds"] == pytest.approx(42.0)
+
+    def test_only_the_newest_count(self, api: Api) -> None:
+        a_slot(api)
+        past = [a_past_job(api, api.home, seconds=1.0) for _ in range(7)]
+
+        assert validated(api)["estimate"]["jobs"] == past[:1:-1]
+
+    def test_where_no_slot_lives_those_that_did_tell_the_device(self, api: Api) -> None:
+        slot = a_slot(api, gpu="NVIDIA H200")
+        with api.database.write() as unit:
+            mark_stopped(unit.session, slot, "first")
+        a_past_job(api, api.home, seconds=1.0)
+        on_gpu = a_past_job(api, api.home, seconds=1.0, device_name="NVIDIA H200")
+
+        assert validated(api)["estimate"]["jobs"] == [on_gpu]
+
+    @pytest.mark.parametrize(
+        "columns",
+        [
+            {"architecture": "yolo26s.yaml"},
+            {"imgsz": 640},
+            {"device_name": "NVIDIA H200"},
+            {"device_name": None},
+            {"state": JobState.FAILED},
+            {"trashed_at": database_now()},
+        ],
+        ids=["architecture", "imgsz", "device", "unknown-device", "failed", "trashed"],
+    )
+    def test_others_do_not_count(self, api: Api, columns: dict[str, object]) -> None:
+        a_slot(api)
+        a_past_job(api, api.home, seconds=1.0, **columns)
+
+        estimate = validated(api)["estimate"]
+
+        assert (estimate["seconds"], estimate["jobs"]) == (None, [])
+        assert "cpu" in estimate["note"]
+
+    def test_jobs_of_other_projects_stay_out_of_sight(self, api: Api) -> None:
+        a_slot(api)
+        a_past_job(api, a_home(api.database, name="foreign"), seconds=1.0)
+
+        assert validated(api)["estimate"]["jobs"] == []
+
+
+class TestCost:
+    def test_planning_asks_the_same_however_many_jobs_there_were(self, api: Api) -> None:
+        a_slot(api)
+        validated(api)
+        counts = []
+
+        for past in (1, 8):
+            for _ in range(past):
+                a_past_job(api, api.home, seconds=1.0)
+            with sql_of(api) as asked:
+                validated(api)
+            counts.append((asked.reads, asked.writes))
+
+        assert counts == [(3, 0), (3, 0)], "data set, slots, jobs alike"
+
+    def test_reading_a_plan_asks_once(self, api: Api) -> None:
+        plan = api.submit()["links"]["plan"]
+
+        with sql_of(api) as asked:
+            api.client.get(plan)
+
+        assert (asked.reads, asked.writes) == (1, 0)

@@ -1,0 +1,69 @@
+"""Plans of jobs that need no database."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any, Final
+
+from app.jobs.plan import (
+    Surroundings,
+    TrainingData,
+    layers_of_model,
+    learning_layers,
+    plan_of,
+)
+from app.jobs.plan_views import StoredPlan
+from app.jobs.spec import JobSpec, ResolvedSpec, SpecFacts, resolve_spec
+
+VERSION: Final = "dsv_" + "0" * 26
+SHAPES: Final = TrainingData(
+    classes=("circle", "square"),
+    images={"train": 200, "val": 20, "test": 10},
+    labels={
+        "train": {"circle": 300, "square": 100},
+        "val": {"circle": 30, "square": 10},
+        "test": {"circle": 5, "square": 0},
+    },
+)
+LIVE: Final = Surroundings(has_live_slot=True, devices=("cpu",))
+LONG: Final[dict[str, object]] = {"epochs": 20, "batch": 4, "nbs": 4, "optimizer": "SGD"}
+"""Arguments that give no reason for a warning."""
+
+
+def resolved(asked: JobSpec, data: TrainingData, architecture: str | None) -> ResolvedSpec:
+    layers = layers_of_model(architecture, data, single_cls=asked.train.single_cls)
+    facts = SpecFacts(
+        dataset_version=VERSION,
+        task=asked.task or "detect",
+        classes=data.classes,
+        class_counts=data.labels.get("train", {}),
+        architecture=architecture,
+        layers_with_parameters=learning_layers(layers),
+    )
+    return resolve_spec(asked, facts)
+
+
+def planned(
+    *,
+    data: TrainingData = SHAPES,
+    around: Surroundings = LIVE,
+    architecture: str | None = "yolo26n.yaml",
+    train: Mapping[str, object] | None = None,
+    customize: Mapping[str, object] | None = None,
+    **spec: Any,  # noqa: ANN401 -- as in JSON
+) -> StoredPlan:
+    """Return the plan of a detect job; `train` adds to arguments that raise no warning."""
+    body = {
+        "dataset": VERSION,
+        "model": "yolo26n.yaml",
+        "task": "detect",
+        "train": LONG | dict(train or {}),
+        "customize": customize,
+        **spec,
+    }
+    asked = JobSpec.model_validate(body)
+    return plan_of(asked, resolved(asked, data, architecture), data, around)
+
+
+def with_labels(**labels: Mapping[str, int]) -> TrainingData:
+    """Return the shapes with other counts of labels by split."""
+    return replace(SHAPES, labels={**SHAPES.labels, **labels})
