@@ -1,0 +1,150 @@
+"""Class weights: the numbers that the spec froze, in the class loss of every task."""
+
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn import functional
+from ultralytics.utils.loss import (
+    E2ELoss,
+    SemanticSegmentationLoss,
+    v8ClassificationLoss,
+    v8DetectionLoss,
+)
+from ultralytics.utils.torch_utils import unwrap_model
+
+from app.jobs.customize import BalancedClassWeights, InverseFrequencyClassWeights
+from worker.trainer.errors import BadSpec
+from worker.trainer.protocol import WarningEvent
+from worker.trainer.run import Composed
+
+
+class ClassWeights(Composed):
+    """Weighs the class loss, in training and in validation.
+
+    `explicit` and `inverse_frequency`: overrides `set_class_weights` and `resume_training`, both
+    after super. The first runs before a criterion exists and before the EMA copies the model
+    (8.4.190, trainer.py:455); the second makes end-to-end heads a new criterion (trainer.py:1142).
+    The weighted criterion belongs to the model, so each copy of it has one too: the EMA, whose
+    validation loss is in results.csv, as with a model class that weighs its own loss, and the EMA
+    that a resume or a recovery from NaN copies anew (trainer.py:1081). A halved batch keeps it.
+
+    `balanced`: sets `cls_pw` before super and leaves all else to Ultralytics, whose weights count
+    for positives and negatives, or for pixels (semantic).
+
+    Adds nothing to a checkpoint: Ultralytics takes the criterion off before it saves
+    (trainer.py:791), and the weights are no part of a state dict. Each rank computes with the same
+    frozen numbers. With AMP the class loss is float32, weights included: autocast does all of these
+    losses so.
+    """
+
+    def __init__(self, *, overrides: dict[str, object]) -> None:
+        asked = self.run.job.spec.customize.class_weights
+        if isinstance(asked, BalancedClassWeights):
+            overrides = overrides | {"cls_pw": asked.power}
+        super().__init__(overrides=overrides)
+
+    def set_class_weights(self) -> None:
+        super().set_class_weights()
+        self._weigh()
+        asked = self.run.job.spec.customize.class_weights
+        if isinstance(asked, InverseFrequencyClassWeights) and not self.resume:
+            self._warn_of_absent_classes()
+
+    def resume_training(self, ckpt: dict[str, Any] | None) -> None:
+        super().resume_training(ckpt)
+        self._weigh()
+
+    def _weigh(self) -> None:
+        by_name = self.run.job.spec.class_weights
+        if by_name is None:
+            return
+        weights = weights_by_index(
+            by_name, self.data["names"], background=self.data.get("bg_class_idx")
+        )
+        model: Any = unwrap_model(self.model)
+        criterion = getattr(model, "criterion", None) or model.init_criterion()
+        model.criterion = weigh(criterion, torch.tensor(weights, device=self.device))
+
+    def _warn_of_absent_classes(self) -> None:
+        by_name = self.run.job.spec.class_weights or {}
+        light = {name for name, weight in by_name.items() if weight == 1.0}
+        # The most frequent class is one. Only others are worth counting: semantic reads all masks.
+        if len(light) == 1:
+            return
+        labels = self._training_labels()
+        for name in sorted(name for name in light if labels[name] == 0):
+            message = f'Class "{name}" has no training labels; its weight is 1.0.'
+            self.run.pipe.emit(WarningEvent(code="class_without_labels", message=message))
+
+    def _training_labels(self) -> Counter[str]:
+        """Count the labels of each class by name; for semantic its pixels."""
+        if self.run.job.task == "classify":
+            images: Any = self.train_loader.dataset
+            return Counter(self.data["names"][sample[1]] for sample in images.samples)
+        counts: Counter[str] = Counter()
+        for index, count in enumerate(self.get_class_counts()):
+            counts[self.data["names"][index]] += int(count)
+        return counts
+
+
+class WeightedCrossEntropy:
+    """The class loss of classify (loss.py:1021) with weights, divided by the sum of those used."""
+
+    def __init__(self, weights: torch.Tensor) -> None:
+        self.weights = weights
+
+    def __call__(
+        self,
+        preds: Any,  # noqa: ANN401 # logits, or what the head returns in validation
+        batch: Mapping[str, torch.Tensor],
+    ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+        logits = preds[1] if isinstance(preds, list | tuple) else preds
+        loss = functional.cross_entropy(logits, batch["cls"], weight=self.weights, reduction="mean")
+        return loss, {"loss": loss.detach()}
+
+
+def weights_by_index(
+    by_name: Mapping[str, float], names: Mapping[int, str], *, background: int | None = None
+) -> list[float]:
+    """Return a weight for each class of the model; classes of one name share theirs.
+
+    Args:
+        by_name: of every class of the data set.
+        names: as Ultralytics has them, with a background that it may have added for polygons.
+        background: its index; its weight is 1.0 (semantic, data/utils.py:1049).
+
+    Raises:
+        BadSpec: a class has no weight.
+    """
+    own = {index: name for index, name in names.items() if index != background}
+    if missing := sorted(set(own.values()) - by_name.keys()):
+        raise BadSpec(f'class_weights: the data set has the class "{missing[0]}" without a weight.')
+    return [by_name[names[index]] if index in own else 1.0 for index in range(len(names))]
+
+
+def weigh(criterion: Any, weights: torch.Tensor) -> Any:  # noqa: ANN401 # has no base class
+    """Return the criterion with its class loss weighted; all but classify's is changed in place.
+
+    Args:
+        criterion: as a model's `init_criterion` returns it, weighted before or not.
+        weights: (classes,), float32, on the criterion's device.
+
+    Raises:
+        BadSpec: a trainer plugin's own loss, which nobody knows how to weigh.
+    """
+    if isinstance(criterion, E2ELoss):
+        weigh(criterion.one2many, weights)
+        weigh(criterion.one2one, weights)
+    elif isinstance(criterion, v8DetectionLoss):
+        criterion.bce = nn.BCEWithLogitsLoss(pos_weight=weights, reduction="none")
+    elif isinstance(criterion, SemanticSegmentationLoss):
+        # Not persistent, as in loss.py:1457: the state dict of a checkpoint must not ask for it.
+        criterion.ce.register_buffer("weight", weights, persistent=False)
+    elif type(criterion) in {v8ClassificationLoss, WeightedCrossEntropy}:
+        return WeightedCrossEntropy(weights)
+    else:
+        raise BadSpec(f"class_weights: the loss {type(criterion).__name__} takes none.")
+    return criterion
