@@ -108,9 +108,9 @@ def a_past_job(api: Api, home: Home, *, seconds: float, **columns: object) -> st
     job_id = a_job(api.database, home, **values | columns)
     with api.database.write() as unit:
         for epoch in (1, 2):
-            row = {"job_id": job_id, "epoch": epoch, "attempt": 1, "metrics": {}, "lr": {}}
+            row: dict[str, object] = {"metrics": {}, "lr": {}, "attempt": 1}
             later = {"system": {}, "duration_seconds": seconds, "created_at": database_now()}
-            unit.session.execute(insert(Epoch).values(**row, **later))
+            unit.session.execute(insert(Epoch).values(job_id=job_id, epoch=epoch, **row, **later))
     return job_id
 
 

@@ -18,6 +18,7 @@ from pydantic import TypeAdapter
 from app.cli import cli
 from app.core.problems import Problem
 from app.datasets.views import DatasetView
+from app.jobs.plan_views import PlanView
 from app.jobs.spec import JobSpec
 from app.jobs.views import ArtifactView, JobView, MetricsView
 from app.settings import Settings
@@ -26,12 +27,21 @@ from tests.docs.blocks import Block, blocks
 
 pytestmark = pytest.mark.unit
 
-NEEDS: Final = {"server": 8, "internet": 2, "servers": 2, "gpu": 1, "container engine": 1}
+NEEDS: Final = {"server": 9, "internet": 2, "servers": 2, "gpu": 1, "container engine": 1}
 """How many blocks are not run here, by what they need."""
 
 SHOWN: Final[dict[str, Any]] = {
     each.__name__: each
-    for each in (ArtifactView, DatasetView, JobSpec, JobView, MetricsView, Problem, Settings)
+    for each in (
+        ArtifactView,
+        DatasetView,
+        JobSpec,
+        JobView,
+        MetricsView,
+        PlanView,
+        Problem,
+        Settings,
+    )
 }
 SHELL: Final = frozenset({"sh", "bash"})
 READERS: Final = {"json": json.loads, "toml": tomllib.loads}

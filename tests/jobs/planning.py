@@ -67,3 +67,8 @@ def planned(
 def with_labels(**labels: Mapping[str, int]) -> TrainingData:
     """Return the shapes with other counts of labels by split."""
     return replace(SHAPES, labels={**SHAPES.labels, **labels})
+
+
+def codes(plan: StoredPlan) -> set[str]:
+    """Return the codes of a plan's warnings."""
+    return {warning.code for warning in plan.warnings}

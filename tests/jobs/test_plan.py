@@ -1,7 +1,7 @@
 """What a plan says, row by row. Whether it comes true is for the trainer's tests."""
 
 from dataclasses import replace
-from typing import Any, Final
+from typing import Final
 
 import pytest
 from pydantic import ValidationError
@@ -10,11 +10,12 @@ from app.jobs.estimate import AlikeJob
 from app.jobs.plan import Surroundings, TrainingData, balanced_weights
 from app.models.architectures import ARCHITECTURES
 from app.models.layer_tables import layer_table
-from tests.jobs.planning import LIVE, SHAPES, planned, with_labels
+from tests.jobs.planning import LIVE, SHAPES, codes, planned
 
 pytestmark = pytest.mark.unit
 
 BACKBONE: Final = 11
+GROUPS: Final = ("weight", "norm", "bias")
 
 
 class TestLayers:
@@ -252,9 +253,6 @@ class TestOptimizer:
         assert codes(plan) == {"optimizer_chosen"}
 
 
-GROUPS: Final = ("weight", "norm", "bias")
-
-
 class TestEstimate:
     ALIKE = tuple(AlikeJob(f"job_{number}", "cpu", number / 10) for number in (1, 2, 9))
 
@@ -300,121 +298,3 @@ class TestSwitchedOn:
         asked = {"metrics": {"f1": True}, "best_model": {"metric": "metrics/F1(B)"}}
 
         assert planned(customize=asked).switched_on == []
-
-
-def codes(plan: Any) -> set[str]:  # noqa: ANN401 -- a plan, stored or shown
-    return {warning.code for warning in plan.warnings}
-
-
-def frozen(layers: object, epochs: int | None = None, **others: object) -> dict[str, object]:
-    return {"customize": {"freeze": {"layers": layers, "epochs": epochs}, **others}}
-
-
-def kept(metric: str, **bounds: float) -> dict[str, object]:
-    best = {"name": "a", "metric": "metrics/recall(B)", "where": {metric: bounds}}
-    return {"customize": {"keep_best": [best]}}
-
-
-FACTOR: Final = {"layer_lrs": [{"layers": "backbone", "factor": 2}]}
-TWICE: Final = {"layer_lrs": [{"layers": [1], "factor": 2}, {"layers": 2, "factor": 3}]}
-INVERSE: Final = {"customize": {"class_weights": {"mode": "inverse_frequency"}}}
-UNSEEN: Final = with_labels(val={"circle": 3})
-UNLEARNED: Final = with_labels(train={"circle": 3})
-FEW: Final = replace(SHAPES, images={"train": 3, "val": 3})
-WARNINGS: Final[dict[str, tuple[dict[str, Any], str, str]]] = {
-    "frozen-for-good-with-a-factor": (
-        frozen("backbone", **FACTOR),
-        "factor_of_frozen_layers",
-        "/customize/layer_lrs/0",
-    ),
-    "frozen-at-first-with-a-factor": (
-        frozen([3], 4, **FACTOR),
-        "factor_after_unfreezing",
-        "/customize/layer_lrs/0",
-    ),
-    "patience-within-freeze": (
-        frozen([3], 6) | {"train": {"patience": 5}},
-        "patience_within_freeze",
-        "/train/patience",
-    ),
-    "all-epochs-frozen": (frozen([3], 20), "freeze_covers_all", "/customize/freeze/epochs"),
-    "factor-overridden": (
-        {"customize": TWICE},
-        "layer_lr_overridden",
-        "/customize/layer_lrs/0",
-    ),
-    "class-not-validated": (
-        {"data": UNSEEN},
-        "class_without_validation_labels",
-        "/dataset",
-    ),
-    "class-not-trained": (
-        {"data": UNLEARNED, **INVERSE},
-        "class_without_training_labels",
-        "/customize/class_weights",
-    ),
-    "few-steps": ({"train": {"epochs": 11, "nbs": 64}}, "few_optimizer_steps", "/train/epochs"),
-    "batch-above-images": (
-        {"data": FEW, "train": {"epochs": 200}},
-        "batch_above_training_set",
-        "/train/batch",
-    ),
-    "mosaic-never": (
-        {"train": {"close_mosaic": 20}},
-        "close_mosaic_covers_all",
-        "/train/close_mosaic",
-    ),
-    "score-above-one": (
-        kept("metrics/precision(B)", min=90),
-        "bound_never_met",
-        "/customize/keep_best/0/where/metrics~1precision(B)",
-    ),
-    "score-below-zero": (
-        kept("metrics/mAP50(B)", max=-1),
-        "bound_never_met",
-        "/customize/keep_best/0/where/metrics~1mAP50(B)",
-    ),
-    "loss-below-zero": (
-        kept("val/box_loss", max=-0.1),
-        "bound_never_met",
-        "/customize/keep_best/0/where/val~1box_loss",
-    ),
-    "no-slot": (
-        {"around": Surroundings(has_live_slot=False), "resources": {"gpus": 1}},
-        "no_live_slot",
-        "/resources",
-    ),
-    "batch-by-gpu": ({"train": {"batch": -1}}, "batch_chosen_by_gpu", "/train/batch"),
-    "epochs-by-time": ({"train": {"time": 1.0}}, "time_sets_epochs", "/train/time"),
-    "plugin": ({"trainer": {"name": "mine"}}, "plugin_may_differ", "/trainer"),
-}
-
-
-class TestWarnings:
-    def test_an_ordinary_job_has_none(self) -> None:
-        assert planned().warnings == []
-
-    @pytest.mark.parametrize("row", WARNINGS)
-    def test_each_is_the_only_one_and_points_at_its_field(self, row: str) -> None:
-        changes, code, pointer = WARNINGS[row]
-
-        warnings = planned(**changes).warnings
-
-        assert [(warning.code, warning.pointer) for warning in warnings] == [(code, pointer)]
-
-    @pytest.mark.parametrize(
-        "changes",
-        [
-            pytest.param(frozen([3], 6) | {"train": {"patience": 0}}, id="no-early-stopping"),
-            pytest.param(frozen([3], 6) | {"train": {"patience": 6}}, id="patience-as-long"),
-            pytest.param(frozen([12], 4, **FACTOR), id="other-layers-frozen"),
-            pytest.param({"train": {"close_mosaic": 19}}, id="mosaic-for-an-epoch"),
-            pytest.param({"train": {"close_mosaic": 20, "mosaic": 0.0}}, id="no-mosaic-at-all"),
-            pytest.param({"data": UNLEARNED}, id="absent-class-without-weights"),
-            pytest.param(kept("metrics/precision(B)", min=1), id="bound-just-met"),
-            pytest.param(kept("val/box_loss", min=90), id="high-loss"),
-            pytest.param({"data": replace(SHAPES, labels={})}, id="nothing-counted"),
-        ],
-    )
-    def test_what_is_meant_so_is_not_warned_of(self, changes: dict[str, Any]) -> None:
-        assert planned(**changes).warnings == []
