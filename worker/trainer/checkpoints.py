@@ -61,6 +61,10 @@ class Checkpoints(Composed):
                 files={
                     "last.pt": self._link(self.last, epoch),
                     "best.pt": self._link(self.best, epoch) if has_new_best else None,
+                    **{
+                        name: self._link(self.wdir / name, epoch) if is_new else None
+                        for name, is_new in self.kept_files.items()
+                    },
                     "results.csv": self._copy(self.csv, epoch),
                 },
             )

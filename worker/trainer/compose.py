@@ -5,11 +5,15 @@ from typing import Final, cast
 
 from ultralytics.models import yolo
 
+from app.jobs.customize import MetricsChoice
 from app.jobs.spec import ResolvedSpec, Task
 from worker.trainer.checkpoints import Checkpoints
+from worker.trainer.customizations.best_model import BestModel, has_chosen_metric
 from worker.trainer.customizations.class_weights import ClassWeights
 from worker.trainer.customizations.freezing import Freezing
+from worker.trainer.customizations.keep_best import KeepBest
 from worker.trainer.customizations.layer_lrs import LayerRates
+from worker.trainer.customizations.metrics import ClassMetrics
 from worker.trainer.finalizing import Finalizing
 from worker.trainer.named_failures import NamedFailures
 from worker.trainer.plugin_callbacks import PluginCallbacks
@@ -43,6 +47,9 @@ AROUND: Final[tuple[type[Composed], ...]] = (
 
 # Outermost first: what chooses a checkpoint sees the metrics that another customization adds.
 CUSTOMIZATIONS: Final[tuple[tuple[type[Composed], Callable[[ResolvedSpec], bool]], ...]] = (
+    (KeepBest, lambda spec: bool(spec.customize.keep_best)),
+    (BestModel, lambda spec: has_chosen_metric(spec.customize)),
+    (ClassMetrics, lambda spec: spec.customize.metrics != MetricsChoice()),
     (ClassWeights, lambda spec: spec.customize.class_weights is not None),
     (Freezing, lambda spec: spec.customize.freeze is not None),
     (LayerRates, lambda spec: bool(spec.customize.layer_lrs)),

@@ -5,7 +5,9 @@ Works on copies in `final/`, so that it can be killed anywhere and done again.
 
 import shutil
 import threading
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final
 
 import yaml
@@ -26,13 +28,13 @@ class Finalizing(Composed):
     rewrites in place: the files in weights/ and outbox/, which share their bytes, stay resumable.
     """
 
-    _best_epoch: int | None = None
+    _epochs: Mapping[str, int] = MappingProxyType({})
 
     def final_eval(self) -> None:
         self.run.pipe.emit(PhaseEvent(phase="finalizing"))
         self.finalizing = True
-        if self.best.exists():
-            self._best_epoch = epoch_of_checkpoint(self.best)
+        # Stripped copies do not know it any more.
+        self._epochs = {file.name: epoch_of_checkpoint(file) for file in _weights_in(self.wdir)}
         folder = _empty_folder(Path(self.save_dir) / FINAL)
         self.last, self.best = _copied(self.last, folder), _copied(self.best, folder)
         super().final_eval()
@@ -49,10 +51,10 @@ class Finalizing(Composed):
         self.run.pipe.emit(
             FinalEvent(
                 epochs_done=self.epoch + 1,
-                best_epoch=self._best_epoch,
+                best_epoch=self._epochs.get("best.pt"),
                 best_fitness=None if best is None else finite({"": float(best)})[""],
                 metrics=finite({name: float(value) for name, value in self.metrics.items()}),
-                artifacts=artifacts_in(Path(self.save_dir)),
+                artifacts=artifacts_in(Path(self.save_dir), self._epochs),
             )
         )
 
@@ -62,11 +64,23 @@ class Finalizing(Composed):
         file.write_text(yaml.safe_dump(args, sort_keys=False), encoding="utf-8")
 
 
-def artifacts_in(run_directory: Path) -> list[Artifact]:
-    """Return what a finished run leaves, weights first."""
+def artifacts_in(run_directory: Path, epochs: Mapping[str, int]) -> list[Artifact]:
+    """Return what a finished run leaves, weights first.
+
+    Args:
+        run_directory: of the job.
+        epochs: of the weights, by file name.
+    """
     return [
-        *_found(run_directory, f"{FINAL}/best.pt", kind="weights"),
-        *_found(run_directory, f"{FINAL}/last.pt", kind="weights"),
+        *[
+            Artifact(
+                name=file.name,
+                path=str(file.relative_to(run_directory)),
+                kind="weights",
+                epoch=epochs.get(file.name),
+            )
+            for file in _weights_in(run_directory / FINAL)
+        ],
         *_found(run_directory, "results.csv", kind="table"),
         *_found(run_directory, f"{FINAL}/args.yaml", kind="config"),
         *_found(run_directory, "*.png", kind="plot"),
@@ -79,6 +93,12 @@ def wait_for_plots() -> None:
     for thread in threading.enumerate():
         if thread is not threading.main_thread() and not thread.daemon:
             thread.join()
+
+
+def _weights_in(folder: Path) -> list[Path]:
+    """Return the checkpoints that are kept: best.pt, last.pt, then those of `keep_best`."""
+    named = [folder / "best.pt", folder / "last.pt", *sorted(folder.glob("best_*.pt"))]
+    return [file for file in named if file.exists()]
 
 
 def _found(directory: Path, pattern: str, *, kind: ArtifactKind) -> list[Artifact]:

@@ -193,9 +193,7 @@ class Artifact(ProtocolModel):
     name: str
     path: str
     kind: ArtifactKind
-    epoch: int | None = Field(
-        default=None, description="Whose end made it, where that is neither the last nor the best."
-    )
+    epoch: int | None = Field(default=None, description="At whose end weights were written.")
 
 
 class FinalEvent(Event):

@@ -15,6 +15,7 @@ from worker.trainer.protocol import (
     WarningEvent,
 )
 from worker.trainer.rates import names_of
+from worker.trainer.results import as_written
 from worker.trainer.run import Composed
 from worker.trainer.upstream import Unseen, device_name, threads_in_use
 
@@ -68,8 +69,7 @@ class Reporting(Composed):
 
     def save_metrics(self, metrics: dict[str, Any]) -> None:
         super().save_metrics(metrics)
-        # As results.csv rounds them (trainer.py:994), so that both always say the same.
-        self._row = {name: float(f"{float(value):.6g}") for name, value in metrics.items()}
+        self._row = as_written(metrics)
 
     def _enter(self, phase: Phase) -> None:
         self.run.pipe.emit(PhaseEvent(phase=phase))
@@ -131,6 +131,7 @@ class Reporting(Composed):
             EpochEvent(
                 epoch=epoch,
                 metrics=finite(self._row),
+                classes=None if self.class_columns is None else dict(self.class_columns),
                 lr=finite(self._rates()),
                 fitness=scores.get("now"),
                 best_fitness=scores.get("best"),

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import torch
 import ultralytics.utils
 from ultralytics.engine import trainer
+from ultralytics.models.yolo.depth.calibrate import calibrate_checkpoint
 from ultralytics.nn.tasks import torch_safe_load
 from ultralytics.utils import torch_utils
 from ultralytics.utils.git import GitRepo
@@ -48,6 +49,24 @@ def epoch_of_checkpoint(path: Path) -> int:
     return int(checkpoint["epoch"]) + 1
 
 
+def strip(path: Path) -> None:
+    """Turn a checkpoint of training, in place, into weights for use: the EMA in half precision."""
+    torch_utils.strip_optimizer(path)
+
+
+def calibrate_depth(path: Path, loader: "Loader", device: torch.device, data: "Unseen") -> None:
+    """Fit the scale of stripped depth weights, in place, as Ultralytics does it with best.pt.
+
+    Args:
+        path: of the weights.
+        loader: of the validation images.
+        device: to compute on.
+        data: the trainer's, for the farthest depth (depth/train.py:168).
+    """
+    farthest = data.get("max_depth") or 100.0
+    calibrate_checkpoint(path, loader, device, dataset_hash=data.get("hash"), max_depth=farthest)
+
+
 # Handed through to Ultralytics as it comes.
 Unseen: TypeAlias = Any
 
@@ -62,12 +81,7 @@ if TYPE_CHECKING:
 
         def close(self) -> None: ...
 
-    class Stopper:
-        """`utils/torch_utils.py: EarlyStopping`."""
-
-        best_epoch: int
-        best_fitness: float
-        patience: float
+    Stopper = torch_utils.EarlyStopping
 
     class TaskTrainer:
         """What `engine/trainer.py: BaseTrainer` offers to our mixins."""
@@ -97,6 +111,7 @@ if TYPE_CHECKING:
         tloss: dict[str, Any] | None
         train_loader: Loader
         nan_recovery_attempts: int
+        validator: Unseen
         wdir: Path
 
         def __init__(self, *, overrides: dict[str, object]) -> None: ...

@@ -1,0 +1,96 @@
+"""The metric that chooses best.pt, in place of Ultralytics' own fitness."""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from ultralytics.utils.torch_utils import EarlyStopping
+
+from app.jobs.customize import BestModel as Choice
+from app.jobs.customize import Customize
+from app.jobs.metric_table import FITNESS
+from worker.trainer.errors import BadSpec
+from worker.trainer.run import Composed
+
+
+def has_chosen_metric(customize: Customize) -> bool:
+    """Tell whether another metric than Ultralytics' fitness was chosen."""
+    return customize.best_model is not None and customize.best_model.metric != FITNESS
+
+
+class BestModel(Composed):
+    """Makes the chosen metric the fitness: best.pt, last.pt, early stopping and resume ask that.
+
+    Overrides `validate` (after super, which has compared Ultralytics' own fitness by then) and
+    `resume_training` (before super, which restores what early stopping remembers; called when each
+    training is set up). A metric that is better when lower counts with its sign turned. Among
+    equals the later epoch is the best, as with Ultralytics' own fitness (trainer.py:833).
+    """
+
+    def validate(self) -> tuple[dict[str, float] | None, float | None]:
+        best_before = self.best_fitness
+        metrics, _ = super().validate()
+        if metrics is None:
+            return None, None
+        fitness = self._fitness_in(metrics)
+        is_better = fitness is not None and (best_before is None or fitness > best_before)
+        self.best_fitness = fitness if is_better else best_before
+        return metrics, fitness
+
+    def resume_training(self, ckpt: dict[str, Any] | None) -> None:
+        self.stopper = Patience(patience=self.args.patience, zero_is_a_start=self._sign > 0)
+        super().resume_training(ckpt)
+
+    def _fitness_in(self, metrics: Mapping[str, float]) -> float | None:
+        """Return the fitness; None for NaN, which is no reason to repeat the epoch."""
+        value = metric_in(metrics, self._choice.metric, asked_by="best_model")
+        return self._sign * value + 0.0 if math.isfinite(value) else None  # 0.0: never minus zero
+
+    @property
+    def _choice(self) -> Choice:
+        return self.run.job.spec.customize.best_model or Choice(metric=FITNESS)
+
+    @property
+    def _sign(self) -> float:
+        return -1.0 if self._choice.direction == "lower" else 1.0
+
+
+class Patience(EarlyStopping):
+    """Early stopping that keeps to the best epoch whatever values a metric takes.
+
+    Ultralytics' (torch_utils.py:1142) takes any value for an improvement on 0, also a lower one,
+    and does not count an epoch without a value. Here an epoch improves on those before where its
+    value is higher, and, at the start of a training, where it is 0 again.
+
+    Args:
+        patience: epochs without improvement after which the training ends; 0: never.
+        zero_is_a_start: whether 0 means that nothing has been learned yet.
+    """
+
+    def __init__(self, patience: int, *, zero_is_a_start: bool) -> None:
+        super().__init__(patience)  # type: ignore[no-untyped-call]
+        self._zero_is_a_start = zero_is_a_start
+
+    def __call__(self, epoch: int, fitness: float | None) -> bool:
+        if fitness is not None and self._improves(fitness):
+            self.best_epoch, self.best_fitness = epoch, fitness
+        waited = epoch - self.best_epoch
+        self.possible_stop = waited >= self.patience - 1
+        return waited >= self.patience
+
+    def _improves(self, fitness: float) -> bool:
+        is_first = self.best_epoch == 0
+        still_zero = self._zero_is_a_start and fitness == self.best_fitness == 0
+        return is_first or still_zero or fitness > self.best_fitness
+
+
+def metric_in(metrics: Mapping[str, float], name: str, *, asked_by: str) -> float:
+    """Return a metric by its name.
+
+    Raises:
+        BadSpec: this training has no such metric.
+    """
+    if name not in metrics:
+        known = ", ".join(sorted(metrics))
+        raise BadSpec(f"{asked_by} asks for {name}, and the metrics of this training are {known}.")
+    return float(metrics[name])

@@ -1,0 +1,125 @@
+"""Further checkpoints, best_<name>.pt: the best epoch by a metric among those within bounds."""
+
+import math
+import os
+import shutil
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from app.jobs.customize import Bounds
+from app.jobs.customize import KeepBest as Asked
+from worker.trainer.customizations.best_model import metric_in
+from worker.trainer.protocol import NoticeEvent
+from worker.trainer.results import Row, as_written, rows_of
+from worker.trainer.run import Composed
+from worker.trainer.upstream import calibrate_depth, strip
+
+
+class KeepBest(Composed):
+    """Keeps last.pt under another name whenever its epoch is the best of those that count.
+
+    Overrides `save_metrics` (after super: the row as results.csv rounds it decides), `save_model`
+    (after super: last.pt is written), `resume_training` (after super: the rows up to the checkpoint
+    tell what was best, results.csv is trimmed by then) and `final_eval` (after super: copies are
+    stripped beside those of best.pt). A kept file shares its bytes with the last.pt of its epoch.
+    """
+
+    def __init__(self, *, overrides: dict[str, object]) -> None:
+        self._row: Row = {}
+        self._best: dict[str, float] = {}
+        super().__init__(overrides=overrides)
+
+    def save_metrics(self, metrics: dict[str, Any]) -> None:
+        super().save_metrics(metrics)
+        self._row = as_written(metrics)
+
+    def save_model(self) -> bool:
+        saved = super().save_model()
+        self.kept_files = {each.file_name: self._keep(each) for each in self._asked}
+        return saved
+
+    def resume_training(self, ckpt: dict[str, Any] | None) -> None:
+        super().resume_training(ckpt)
+        if not self.resume:
+            return
+        rows = rows_of(self.csv)
+        for each in self._asked:
+            best = best_of(rows, each)
+            if best is not None and (self.wdir / each.file_name).exists():
+                self._best[each.name] = best
+
+    def final_eval(self) -> None:
+        super().final_eval()
+        for each in self._asked:
+            file = self.wdir / each.file_name
+            if file.exists():
+                self._finish(file)
+            else:
+                self._say_unmet(each)
+
+    def _keep(self, asked: Asked) -> bool:
+        value = score(self._row, asked)
+        if value is None or value < self._best.get(asked.name, -math.inf):
+            return False
+        self._best[asked.name] = value
+        _link(self.last, self.wdir / asked.file_name)
+        return True
+
+    def _finish(self, file: Path) -> None:
+        copy = self.best.parent / file.name
+        shutil.copyfile(file, copy)
+        strip(copy)
+        if self.run.job.task == "depth":
+            calibrate_depth(copy, self.test_loader, self.device, self.data)
+
+    def _say_unmet(self, asked: Asked) -> None:
+        message = f"No epoch met the conditions of {asked.name} in keep_best; there is no file."
+        data = asked.model_dump(mode="json")
+        self.run.pipe.emit(NoticeEvent(code="keep_best_unmet", message=message, data=data))
+
+    @property
+    def _asked(self) -> tuple[Asked, ...]:
+        return self.run.job.spec.customize.keep_best
+
+
+def score(row: Row, asked: Asked) -> float | None:
+    """Return what an epoch is worth, the higher the better; None: it does not count.
+
+    Args:
+        row: of results.csv.
+        asked: metric, direction and bounds.
+
+    Raises:
+        BadSpec: a metric is not in the row.
+    """
+    by = f"{asked.name} in keep_best"
+    within = all(
+        _is_within(metric_in(row, metric, asked_by=by), bounds)
+        for metric, bounds in asked.where.items()
+    )
+    value = metric_in(row, asked.metric, asked_by=by)
+    if not within or not math.isfinite(value):
+        return None
+    return -value if asked.direction == "lower" else value
+
+
+def best_of(rows: Iterable[Row], asked: Asked) -> float | None:
+    """Return the highest score of the rows; None where none counts."""
+    scores = (score(row, asked) for row in rows)
+    return max((value for value in scores if value is not None), default=None)
+
+
+def _is_within(value: float, bounds: Bounds) -> bool:
+    """Tell whether the value lies within the bounds, ends included; NaN never does."""
+    low = -math.inf if bounds.min is None else bounds.min
+    high = math.inf if bounds.max is None else bounds.max
+    return low <= value <= high
+
+
+def _link(source: Path, target: Path) -> None:
+    """Put the source's bytes at target at once: readers never see a part."""
+    fresh = target.with_name(f"{target.name}.tmp")
+    fresh.unlink(missing_ok=True)
+    os.link(source, fresh)
+    fresh.rename(target)
