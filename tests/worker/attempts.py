@@ -2,6 +2,7 @@
 
 import sys
 import threading
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -29,27 +30,35 @@ class Yard:
     context: WorkerContext
     home: Home
 
-    def with_trainer(self, scenario: str) -> "Yard":
-        """The same slot, whose trainer acts out a scenario of `fake_trainer.py`."""
-        argv = (sys.executable, str(FAKE_TRAINER), scenario)
+    def with_trainer(self, scenario: str, *made: Path) -> "Yard":
+        """The same slot, whose trainer acts out a scenario of `fake_trainer.py`.
+
+        It pretends to have made best.pt and best_recall.pt as the files `made` are.
+        """
+        argv = (sys.executable, str(FAKE_TRAINER), scenario, *map(str, made))
         return replace(self, context=replace(self.context, trainer_argv=argv))
 
-    def submit(self, **columns: object) -> str:
+    def submit(self, *, customize: Mapping[str, object] | None = None, **columns: object) -> str:
         """Add a job of three epochs."""
+        spec = a_spec(self.home, customize)
+        facts = SpecFacts(dataset_version=self.home.version_id, task="detect")
         return a_job(
             self.context.database,
             self.home,
-            spec=a_spec(self.home).model_dump(mode="json"),
-            resolved_spec=resolve_spec(
-                a_spec(self.home), SpecFacts(dataset_version=self.home.version_id, task="detect")
-            ).model_dump(mode="json"),
+            spec=spec.model_dump(mode="json"),
+            resolved_spec=resolve_spec(spec, facts).model_dump(mode="json"),
             **columns,
         )
 
 
-def a_spec(home: Home) -> JobSpec:
+def a_spec(home: Home, customize: Mapping[str, object] | None) -> JobSpec:
     return JobSpec.model_validate(
-        {"dataset": home.dataset_id, "model": "yolo26n.yaml", "train": {"epochs": 3}}
+        {
+            "dataset": home.dataset_id,
+            "model": "yolo26n.yaml",
+            "train": {"epochs": 3},
+            "customize": customize,
+        }
     )
 
 

@@ -1,10 +1,12 @@
 """A FAKE: a process that speaks the trainer's protocol and trains nothing, for tests of timing.
 
-`fake_trainer.py SCENARIO JOB_JSON`; what it pretends to have made are a few bytes of text.
+`fake_trainer.py SCENARIO [FILE…] JOB_JSON`; what it pretends to have made are a few bytes of text,
+and FILEs in the end: best.pt and best_recall.pt.
 """
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,6 +16,11 @@ from threading import Event
 from typing import Any
 
 EPOCHS = 3
+RESULTS: dict[str, object] = {"name": "results.csv", "path": "results.csv", "kind": "table"}
+BEST: dict[str, object] = {"name": "best.pt", "path": "weights/best.pt", "kind": "weights"}
+BEST_RECALL: dict[str, object] = {
+    "name": "best_recall.pt", "path": "weights/best_recall.pt", "kind": "weights", "epoch": 1
+}  # fmt: skip
 
 
 class FakeTrainer:
@@ -59,19 +66,19 @@ class FakeTrainer:
         files["results.csv"] = f"outbox/{epoch}-results.csv"
         (self.run / files["results.csv"]).write_bytes((self.run / "results.csv").read_bytes())
         self.say("epoch", epoch=epoch, metrics=metrics, fitness=fitness, best_fitness=fitness,
-                 seconds=0.1, optimizer_steps=4)  # fmt: skip
+                 seconds=0.1, optimizer_steps=4, lr={"lr/rest/weight": 0.01},
+                 classes={"recall(B)": [fitness, None]})  # fmt: skip
         self.say("checkpoint", epoch=epoch, files=files)
 
-    def finish(self) -> None:
+    def finish(self, made: list[str]) -> None:
         (self.run / "weights" / "best.pt").write_text("best of all")
+        weights = [BEST, BEST_RECALL][: max(1, len(made))]
+        for file, artifact in zip(made, weights, strict=False):
+            shutil.copyfile(file, self.run / str(artifact["path"]))
         self.say("phase", phase="finalizing")
         self.say(
             "final", epochs_done=EPOCHS, best_epoch=EPOCHS, best_fitness=0.3,
-            metrics={"metrics/mAP50-95(B)": 0.3},
-            artifacts=[
-                {"name": "best.pt", "path": "weights/best.pt", "kind": "weights"},
-                {"name": "results.csv", "path": "results.csv", "kind": "table"},
-            ],
+            metrics={"metrics/mAP50-95(B)": 0.3}, artifacts=[RESULTS, *weights],
         )  # fmt: skip
 
 
@@ -113,14 +120,14 @@ def train_unless_told(trainer: FakeTrainer) -> None:
 
 
 def main() -> None:
-    scenario, job_file = sys.argv[1:]
+    scenario, *made, job_file = sys.argv[1:]
     trainer = FakeTrainer(json.loads(Path(job_file).read_text()))
     sys.stdout.buffer.write(b"line of the log \xff\n")
     sys.stdout.flush()
     match scenario:
         case "finish":
             train(trainer)
-            trainer.finish()
+            trainer.finish(made)
         case "hang after an epoch":
             leave_politely()
             train(trainer, until=trainer.first_epoch())
@@ -132,10 +139,10 @@ def main() -> None:
         case "die once, then finish":
             die_once(trainer)
             train(trainer)
-            trainer.finish()
+            trainer.finish(made)
         case "finish at once when told":
             train_unless_told(trainer)
-            trainer.finish()
+            trainer.finish(made)
         case "crash":
             train(trainer, until=1)
             os.kill(os.getpid(), signal.SIGSEGV)

@@ -28,12 +28,12 @@ def store(tmp_path: Path) -> ArtifactStore:
 
 @pytest.fixture
 def saved(database: Database, store: ArtifactStore, tmp_path: Path) -> list[RestorableCheckpoint]:
-    """Two epochs, of which the first was the best."""
+    """Two epochs: the first was the best, and each has a file that was kept by another metric."""
     a_job(database, a_home(database))
     hold = claim(database)
     for epoch, names in (
-        (1, ("last.pt", "results.csv", "best.pt")),
-        (2, ("last.pt", "results.csv")),
+        (1, ("last.pt", "results.csv", "best.pt", "best_recall.pt")),
+        (2, ("last.pt", "results.csv", "best_f1.pt")),
     ):
         save(database, store, hold, tmp_path / "made", (epoch, names))
     with database.read() as unit:
@@ -84,7 +84,13 @@ class TestRestoreCheckpoint:
             "last.pt": "last.pt of 2",
             "results.csv": "results.csv of 2",
             "best.pt": "best.pt of 1",
+            "best_recall.pt": "best_recall.pt of 1",
+            "best_f1.pt": "best_f1.pt of 2",
         }
+        assert (tmp_path / "run" / "weights" / "best_recall.pt").exists()
+
+    def test_knows_the_epoch_of_its_best(self, saved: list[RestorableCheckpoint]) -> None:
+        assert [(each.epoch, each.best_epoch) for each in saved] == [(2, 1), (1, 1)]
 
     @pytest.mark.parametrize("harm", ["missing", "damaged"])
     @pytest.mark.parametrize("name", ["last.pt", "results.csv"])

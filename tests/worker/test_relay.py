@@ -11,13 +11,14 @@ from app.artifacts.repository import checkpoints_of
 from app.core.database import Database
 from app.core.storage import ArtifactStore
 from app.events.repository import events_after
+from app.jobs.class_metrics import unpacked
 from app.jobs.lifecycle import Hold
 from app.jobs.states import Phase
-from app.jobs.tables import Epoch, JobProgress
+from app.jobs.tables import Epoch, EpochClasses, JobProgress
 from app.settings import Settings
 from tests.jobs.builders import a_home, a_job, job_row
 from tests.worker.claims import a_lease, claim
-from worker.fitness import FITNESS_OF
+from worker.fitness import FITNESS_OF, DecidingMetric
 from worker.relay import Relay
 from worker.trainer.protocol import (
     BatchEvent,
@@ -25,7 +26,9 @@ from worker.trainer.protocol import (
     EpochEvent,
     ErrorEvent,
     Event,
+    NoticeEvent,
     PhaseEvent,
+    StartedEvent,
     WarningEvent,
     event_line,
 )
@@ -60,8 +63,10 @@ def relay(database: Database, hold: Hold, store: ArtifactStore, run_directory: P
 def checkpoint(run_directory: Path) -> Callable[..., CheckpointEvent]:
     """The event of an epoch's checkpoint, whose files are there."""
 
-    def make(epoch: int, *, seq: int, best: bool = True) -> CheckpointEvent:
-        names = ["last.pt", "results.csv", *(["best.pt"] if best else [])]
+    def make(
+        epoch: int, *, seq: int, best: bool = True, kept: tuple[str, ...] = ()
+    ) -> CheckpointEvent:
+        names = ["last.pt", "results.csv", *(["best.pt"] if best else []), *kept]
         for name in names:
             (run_directory / "outbox" / name).write_text(f"{name} of {epoch}")
         files = {name: f"outbox/{name}" for name in names}
@@ -198,6 +203,23 @@ class TestEpochs:
         }
         assert all(store.exists(row.sha256) for row in rows)
 
+    def test_of_each_kept_file_the_newest_that_an_older_resume_needs_is_kept(
+        self,
+        database: Database,
+        hold: Hold,
+        relay: Relay,
+        checkpoint: Callable[..., CheckpointEvent],
+    ) -> None:
+        made = {1: ("best_early.pt",), 2: ("best_late.pt",), 4: ("best_late.pt",)}
+        for epoch in range(1, 5):
+            relay.handle(epoch_event(epoch, seq=2 * epoch - 1, fitness=epoch / 10))
+            relay.handle(checkpoint(epoch, seq=2 * epoch, kept=made.get(epoch, ())))
+
+        with database.read() as unit:
+            rows = checkpoints_of(unit.session, hold.job_id)
+        kept = {(row.name, row.epoch) for row in rows if row.name.startswith("best_")}
+        assert kept == {("best_early.pt", 1), ("best_late.pt", 2), ("best_late.pt", 4)}
+
     def test_files_of_dropped_checkpoints_are_gone_from_the_store(
         self,
         relay: Relay,
@@ -212,7 +234,118 @@ class TestEpochs:
         assert len(stored) == 2 * 3
 
 
+class TestWhatAnEpochSays:
+    def test_named_rates_and_class_metrics_stand_beside_it(
+        self,
+        database: Database,
+        hold: Hold,
+        relay: Relay,
+        checkpoint: Callable[..., CheckpointEvent],
+    ) -> None:
+        said = epoch_event(1, seq=1, fitness=0.1).model_copy(
+            update={"lr": {"lr/backbone/weight": 0.01}, "classes": {"f1(B)": [0.5, None]}}
+        )
+
+        relay.handle(said)
+        relay.handle(checkpoint(1, seq=2))
+
+        with database.read() as unit:
+            epoch = unit.session.get(Epoch, (hold.job_id, 1))
+            classes = unit.session.get(EpochClasses, (hold.job_id, 1))
+        assert epoch is not None
+        assert classes is not None
+        assert epoch.lr == {"lr/backbone/weight": 0.01}
+        assert unpacked(classes.columns) == {"f1(B)": [0.5, None]}
+
+    @pytest.mark.parametrize(
+        ("metric", "value"), [("metrics/recall(B)", 0.7), ("val/box_loss", 2.5)]
+    )
+    def test_the_best_is_named_after_the_metric_that_the_job_chose(
+        self,
+        database: Database,
+        hold: Hold,
+        store: ArtifactStore,
+        run_directory: Path,
+        checkpoint: Callable[..., CheckpointEvent],
+        *,
+        metric: str,
+        value: float,
+    ) -> None:
+        deciding = DecidingMetric(metric, (metric,))
+        relay = Relay(a_lease(database, hold), store, run_directory, epochs=3, deciding=deciding)
+        said = epoch_event(1, seq=1, fitness=-2.5).model_copy(
+            update={"metrics": {"metrics/recall(B)": 0.7, "val/box_loss": 2.5}}
+        )
+
+        relay.handle(said)
+        relay.handle(checkpoint(1, seq=2))
+
+        job = job_row(database, hold.job_id)
+        assert (job.best_metric, job.best_value, job.curve) == (metric, value, [value])
+
+    def test_of_equal_epochs_the_later_is_the_best(
+        self,
+        database: Database,
+        hold: Hold,
+        relay: Relay,
+        checkpoint: Callable[..., CheckpointEvent],
+    ) -> None:
+        for epoch in (1, 2):
+            relay.handle(epoch_event(epoch, seq=2 * epoch - 1, fitness=0.0))
+            relay.handle(checkpoint(epoch, seq=2 * epoch))
+
+        job = job_row(database, hold.job_id)
+        assert (job.best_epoch, job.best_value) == (2, 0.0)
+
+    def test_the_fitness_of_a_plugins_own_columns_is_what_the_trainer_says(
+        self,
+        database: Database,
+        hold: Hold,
+        relay: Relay,
+        checkpoint: Callable[..., CheckpointEvent],
+    ) -> None:
+        said = epoch_event(1, seq=1, fitness=0.4).model_copy(update={"metrics": {"own/score": 4.0}})
+
+        relay.handle(said)
+        relay.handle(checkpoint(1, seq=2))
+
+        job = job_row(database, hold.job_id)
+        assert (job.best_metric, job.best_value) == ("fitness", 0.4)
+
+
 class TestOtherEvents:
+    def test_the_start_is_logged_and_its_device_kept(
+        self, database: Database, hold: Hold, relay: Relay
+    ) -> None:
+        started = StartedEvent(
+            seq=1,
+            batches_per_epoch=5,
+            epochs=3,
+            first_epoch=1,
+            batch_size=4,
+            threads=1,
+            device_name="NVIDIA " + "X" * 300,
+            optimizer="SGD",
+            lr0=0.01,
+            train_images=18,
+            val_images=8,
+        )
+
+        relay.handle(started)
+
+        assert job_row(database, hold.job_id).device_name == ("NVIDIA " + "X" * 300)[:200]
+        with database.read() as unit:
+            last = events_after(unit.session, hold.job_id, seq=0, limit=99)[-1]
+        assert (last.type, last.data["train_images"]) == ("trainer.started", 18)
+
+    def test_a_notice_becomes_an_event(self, database: Database, hold: Hold, relay: Relay) -> None:
+        relay.handle(NoticeEvent(seq=1, code="unfrozen", message="Unfrozen.", data={"epoch": 3}))
+
+        with database.read() as unit:
+            last = events_after(unit.session, hold.job_id, seq=0, limit=99)[-1]
+        said = {"code": "unfrozen", "message": "Unfrozen.", "data": {"epoch": 3}}
+        assert (last.type, last.level, last.data) == ("trainer.notice", "info", said)
+
     def test_the_phase_is_shown(self, database: Database, hold: Hold, relay: Relay) -> None:
         relay.handle(PhaseEvent(seq=1, phase="validating"))
 

@@ -301,7 +301,7 @@ class TestRecords:
     def test_weights_that_do_not_load_elsewhere_are_not_handed_out(
         self, database: Database, trains_nothing: Callable[[str], Yard]
     ) -> None:
-        """The fake's best.pt is text: the portability check is real, and refuses it."""
+        """The fake's best.pt is text: the proof is real, and refuses it."""
         yard = trains_nothing("finish")
         job_id = yard.submit()
 

@@ -127,28 +127,16 @@ class TestPortability:
         self, finished: TrainerProcess, tmp_path: Path
     ) -> None:
         environment = trainer_environment(tmp_path, gpu=None, base=os.environ)
-        check = portability_check(run_directory(finished) / "final" / "best.pt", environment)
+        best = run_directory(finished) / "final" / "best.pt"
+        check = portability_check([best], environment, tmp_path / "verdict.json")
 
         done = subprocess.run(
             check.argv, env=check.env, cwd=tmp_path, capture_output=True, text=True, check=False
         )
 
-        assert (done.returncode, done.stdout.split()) == (0, ["detect", "3"]), done.stderr
-
-    def test_weights_that_need_trainyard_are_found_out(self, tmp_path: Path) -> None:
-        torch.save({"model": FromHere()}, tmp_path / "best.pt")
-        environment = trainer_environment(tmp_path, gpu=None, base=os.environ)
-        check = portability_check(tmp_path / "best.pt", environment)
-
-        done = subprocess.run(
-            check.argv, env=check.env, cwd=tmp_path, capture_output=True, text=True, check=False
-        )
-
-        assert done.returncode != 0
-
-
-class FromHere(torch.nn.Module):
-    """A module class that exists in these tests only."""
+        assert done.returncode == 0, done.stderr
+        proven = check.verdict().checks["best.pt"]
+        assert (proven.task, proven.classes, proven.safe_load) == ("detect", 3, True)
 
 
 def run_directory(process: TrainerProcess) -> Path:

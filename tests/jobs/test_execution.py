@@ -1,0 +1,94 @@
+"""What a worker writes of epochs, and what a resume takes back."""
+
+from collections.abc import Mapping
+
+import pytest
+from sqlalchemy import select
+
+from app.core.database import Database
+from app.jobs.execution import EpochReport, record_epoch, trim_epochs_after
+from app.jobs.lifecycle import Hold
+from app.jobs.tables import Epoch, EpochClasses, Job
+from tests.jobs.builders import a_home, a_job, job_row
+from tests.worker.claims import claim
+
+LOSS = "val/box_loss"
+
+
+@pytest.fixture
+def hold(database: Database) -> Hold:
+    a_job(database, a_home(database))
+    return claim(database)
+
+
+def finish(database: Database, hold: Hold, epoch: int, *, loss: float, is_best: bool) -> None:
+    report = EpochReport(
+        epoch=epoch,
+        epochs=9,
+        metrics={LOSS: loss},
+        duration_seconds=1.0,
+        classes={"f1(B)": [0.5, None]},
+        deciding_metric=LOSS,
+        value=loss,
+        is_best=is_best,
+    )
+    with database.write() as unit:
+        record_epoch(unit.session, hold, report)
+
+
+def trim(database: Database, hold: Hold, epoch: int, *, best_epoch: int | None) -> Job:
+    def value_of(metrics: Mapping[str, float | None]) -> float | None:
+        return metrics[LOSS]
+
+    with database.write() as unit:
+        trim_epochs_after(unit.session, hold, epoch, best_epoch=best_epoch, value_of=value_of)
+    return job_row(database, hold.job_id)
+
+
+class TestTrimEpochsAfter:
+    def test_rows_of_later_epochs_go_with_their_classes(
+        self, database: Database, hold: Hold
+    ) -> None:
+        for epoch in (1, 2, 3):
+            finish(database, hold, epoch, loss=3.0, is_best=False)
+
+        trim(database, hold, 2, best_epoch=None)
+
+        with database.read() as unit:
+            for table in (Epoch, EpochClasses):
+                assert sorted(unit.session.scalars(select(table.epoch))) == [1, 2]
+
+    def test_the_best_is_again_that_of_the_best_pt_that_is_restored(
+        self, database: Database, hold: Hold
+    ) -> None:
+        """The lower loss is the better one here, and epoch 2 the higher number."""
+        for epoch, loss in ((1, 2.0), (2, 2.5), (3, 1.0)):
+            finish(database, hold, epoch, loss=loss, is_best=epoch != 2)
+
+        job = trim(database, hold, 2, best_epoch=1)
+
+        assert (job.best_epoch, job.best_metric, job.best_value) == (1, LOSS, 2.0)
+
+    def test_a_best_that_stands_is_left_alone(self, database: Database, hold: Hold) -> None:
+        finish(database, hold, 1, loss=2.0, is_best=True)
+        finish(database, hold, 2, loss=3.0, is_best=False)
+
+        job = trim(database, hold, 1, best_epoch=1)
+
+        assert (job.best_epoch, job.best_value) == (1, 2.0)
+
+    def test_nothing_is_the_best_of_a_new_start(self, database: Database, hold: Hold) -> None:
+        finish(database, hold, 1, loss=2.0, is_best=True)
+
+        job = trim(database, hold, 0, best_epoch=None)
+
+        assert (job.best_epoch, job.best_metric, job.best_value) == (None, None, None)
+
+
+class TestRecordEpoch:
+    def test_said_twice_its_classes_stand_once(self, database: Database, hold: Hold) -> None:
+        for _ in range(2):
+            finish(database, hold, 1, loss=2.0, is_best=True)
+
+        with database.read() as unit:
+            assert list(unit.session.scalars(select(EpochClasses.epoch))) == [1]
