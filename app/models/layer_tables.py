@@ -12,8 +12,6 @@ from functools import cache, lru_cache
 from importlib.resources import files
 from typing import Any, Final, Literal
 
-from app.models.architectures import ARCHITECTURES
-
 Kind = Literal["weight", "norm", "bias"]
 Size = Literal[
     "classes", "class_width", "keypoint_values", "keypoint_width", "keypoint_spreads", "channels"
@@ -90,11 +88,6 @@ def layer_table(
         LayerRow(index, row["module"], tuple(_counts(row["tensors"], sizes)))
         for index, row in enumerate(rows)
     )
-
-
-def backbone_layers(architecture: str) -> int:
-    """Return how many of the first layers are the backbone."""
-    return ARCHITECTURES[architecture].backbone_layers
 
 
 def sizes_of(classes: int, keypoints: tuple[int, int], channels: int) -> dict[Size, int]:
