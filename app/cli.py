@@ -5,11 +5,15 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+if TYPE_CHECKING:
+    from app.models.tables import Model
+
 EXIT_FAILURE = 1
+LIST_PAGE = 200
 
 cli = typer.Typer(
     name="trainyard",
@@ -129,15 +133,27 @@ def add_weights(
         str | None, typer.Option(help="Download by name, such as yolo26n.pt, now and never again.")
     ] = None,
     name: Annotated[str | None, typer.Option(help="As jobs name it; default: the file's.")] = None,
-    task: Annotated[str | None, typer.Option(help="What it does; default: by its name.")] = None,
+    task: Annotated[
+        str | None, typer.Option(help="What it has to do; default: what a worker finds.")
+    ] = None,
+    wait: Annotated[
+        float, typer.Option(help="Seconds to wait until a worker has looked at it.", min=0)
+    ] = 0,
     home: Home = None,
 ) -> None:
-    """Bring weights in, from a FILE or by --official NAME, for jobs to start from."""
+    """Bring weights in, from a FILE or by --official NAME, for jobs to start from.
+
+    They are ready once a worker has looked at them; refused ones end this with 1.
+    """
     with _told_plainly():
         from app.configuration import load_settings  # noqa: PLC0415
         from app.core.database import Database  # noqa: PLC0415
         from app.core.storage import ArtifactStore  # noqa: PLC0415
-        from app.models.bring_in import add_model, add_official  # noqa: PLC0415
+        from app.models.bring_in import (  # noqa: PLC0415
+            add_model,
+            add_official,
+            wait_for_inspection,
+        )
 
         settings = load_settings(home=home)
         database = Database(settings.effective_database_url, pool_size=1)
@@ -149,7 +165,44 @@ def add_weights(
             model = add_official(database, store, name=official, base_url=base_url)
         else:
             raise _failure("give either a FILE or --official NAME")
-        typer.echo(f"{model.name}  sha256 {model.sha256}  {model.size_bytes} bytes")
+        model = wait_for_inspection(database, model, seconds=wait)
+        typer.echo(_line_of(model))
+        if model.state == "refused":
+            raise _failure(model.message or "the weights were refused")
+        if wait and model.state == "inspecting":
+            raise _failure("no worker has looked at the weights yet; is one running?")
+
+
+@models.command("list")
+def list_weights(*, home: Home = None) -> None:
+    """List the weights that were brought in, and what they were found to be."""
+    with _told_plainly():
+        from app.configuration import load_settings  # noqa: PLC0415
+        from app.core.database import Database  # noqa: PLC0415
+        from app.models.repository import models_after  # noqa: PLC0415
+
+        database = Database(load_settings(home=home).effective_database_url, pool_size=1)
+        last = ""
+        while True:
+            with database.read() as unit:
+                page = models_after(unit.session, (), name=last, task=None, limit=LIST_PAGE)
+            for model in page:
+                typer.echo(_line_of(model))
+            if len(page) < LIST_PAGE:
+                return
+            last = page[-1].name
+
+
+def _line_of(model: "Model") -> str:
+    parts = [
+        model.name,
+        model.state.value,
+        model.task or "-",
+        model.architecture or "-",
+        f"sha256 {model.sha256}",
+        f"{model.size_bytes} bytes",
+    ]
+    return "  ".join([*parts, *([model.message] if model.message else [])])
 
 
 @keys.command("create")

@@ -62,16 +62,26 @@ class AttemptDirectory:
 @contextmanager
 def attempt_directory(folder: Path, hold: Hold) -> Iterator[AttemptDirectory]:
     """Make the directory of an attempt, and remove it when the block ends."""
+    with private_directory(folder, f"{hold.job_id}-{hold.attempt}") as root:
+        directory = AttemptDirectory(root)
+        for place in (directory.run, directory.model, directory.resume_file.parent):
+            place.mkdir(mode=PRIVATE_FOLDER)
+        yield directory
+
+
+@contextmanager
+def private_directory(folder: Path, name: str) -> Iterator[Path]:
+    """Make an empty, locked directory in `folder`, and remove it when the block ends.
+
+    Its name marks the processes that work in it, for `clear_dead_attempts`.
+    """
     folder.mkdir(parents=True, exist_ok=True, mode=PRIVATE_FOLDER)
-    root = folder / f"{hold.job_id}-{hold.attempt}"
+    root = folder / name
     shutil.rmtree(root, ignore_errors=True)
     root.mkdir(mode=PRIVATE_FOLDER)
-    directory = AttemptDirectory(root)
-    for place in (directory.run, directory.model, directory.resume_file.parent):
-        place.mkdir(mode=PRIVATE_FOLDER)
     descriptor = _lock(root)
     try:
-        yield directory
+        yield root
     finally:
         shutil.rmtree(root, ignore_errors=True)
         os.close(descriptor)

@@ -14,6 +14,7 @@ from worker.dataset_cache import DatasetCache
 from worker.slots import Slot
 
 TRAINER_ARGV = (sys.executable, "-m", "worker.trainer")
+INSPECTOR_ARGV = (sys.executable, "-m", "worker.trainer.inspection")
 
 
 @dataclass(frozen=True)
@@ -21,7 +22,8 @@ class WorkerContext:
     """The slot, its database, store and settings.
 
     `plugins` names the trainer plugins that can be used; `leaving` is set once the process must
-    end; `trainer_argv` is the program that trains, to which the path of its job.json is added.
+    end; `trainer_argv` is the program that trains, to which the path of its job.json is added;
+    `inspector_argv` the one that reads weights.
     """
 
     settings: Settings
@@ -34,6 +36,7 @@ class WorkerContext:
     leaving: threading.Event
     plugins: tuple[str, ...] = ()
     trainer_argv: tuple[str, ...] = TRAINER_ARGV
+    inspector_argv: tuple[str, ...] = INSPECTOR_ARGV
 
     @property
     def offer(self) -> SlotOffer:

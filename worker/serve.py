@@ -23,7 +23,7 @@ from app.core.logging import configure_logging, get_logger
 from app.core.storage import ArtifactStore
 from app.datasets.pack import extract_pack
 from app.fleet.repository import Registration, usable_names
-from app.jobs.dispatch import TASK, queue_of_jobs, queue_of_slot
+from app.jobs.dispatch import INSPECTION_TASK, TASK, queue_of_jobs, queue_of_slot
 from app.jobs.lifecycle import SlotOffer
 from app.settings import Settings
 from worker.attempt_directory import clear_dead_attempts
@@ -33,7 +33,7 @@ from worker.dataset_cache import DatasetCache
 from worker.plugins import installed_plugins
 from worker.registration import heard_of, host_name, register_slot
 from worker.slots import Slot, gpu_devices, node_id, parse_slots, slot_lock
-from worker.tasks import NO_JOB, register_tasks
+from worker.tasks import NO_JOB, NO_MODEL, register_tasks
 
 DATABASE_CONNECTIONS = 10
 
@@ -132,6 +132,7 @@ def _run_celery(settings: Settings, context: WorkerContext) -> None:
 
 def _ring_itself(app: Celery, own_queue: str) -> None:
     # Through the broker, so that the first claim, too, is made by the thread that answers bells.
+    app.send_task(INSPECTION_TASK, (NO_MODEL, 0), queue=own_queue)
     app.send_task(TASK, (NO_JOB, 0), queue=own_queue)
 
 

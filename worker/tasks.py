@@ -5,22 +5,23 @@ import time
 from celery import Celery
 
 from app.core.logging import get_logger
-from app.jobs.dispatch import TASK
+from app.jobs.dispatch import INSPECTION_TASK, TASK
 from app.jobs.lifecycle import claim_job
 from app.jobs.tables import Job
 from worker.context import WorkerContext
+from worker.inspection import inspect_models
 from worker.lease import OUTAGE
 from worker.supervisor import run_attempt
 
-NO_JOB = ""
+NO_JOB = NO_MODEL = ""
 
 log = get_logger(__name__)
 
 
 def register_tasks(app: Celery, context: WorkerContext) -> None:
-    """Give `app` the one task of a worker.
+    """Give `app` the two tasks of a worker: to run jobs, and to inspect weights.
 
-    It runs in the only thread of the pool, which lives as long as the process: while it trains, no
+    They run in the only thread of the pool, which lives as long as the process: while it trains, no
     further message is taken, and other slots hear the bells.
     """
 
@@ -28,13 +29,19 @@ def register_tasks(app: Celery, context: WorkerContext) -> None:
         log.debug("doorbell.heard", job_id=job_id, dispatch_seq=dispatch_seq)
         work_on(context, rung_for=job_id or None)
 
+    def inspect_model(model_id: str, number: int) -> None:
+        log.debug("doorbell.heard", model_id=model_id, number=number)
+        inspect_models(context, rung_for=model_id or None)
+
     app.task(name=TASK, ignore_result=True)(run_job)
+    app.task(name=INSPECTION_TASK, ignore_result=True)(inspect_model)
 
 
 def work_on(context: WorkerContext, *, rung_for: str | None = None) -> None:
     """Run the job that was rung for, or else the best eligible one, until none is left.
 
-    A message that comes twice, late or for a job that is gone changes nothing.
+    A message that comes twice, late or for a job that is gone changes nothing. Between two jobs the
+    slot looks for weights to inspect: where it is never idle, nobody rings it for them.
     """
     while not context.leaving.is_set():
         claimed_at = time.monotonic()
@@ -42,6 +49,7 @@ def work_on(context: WorkerContext, *, rung_for: str | None = None) -> None:
         if job is None:
             return
         run_attempt(context, job, claimed_at=claimed_at)
+        inspect_models(context)
         rung_for = None
 
 

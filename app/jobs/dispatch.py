@@ -1,4 +1,4 @@
-"""Ringing doorbells: a thread that tells workers that a job waits. Losing a bell loses nothing.
+"""Ringing doorbells: a thread that tells workers that work waits. Losing a bell loses nothing.
 
 No request handler ever talks to the broker: it puts a bell into this thread's queue after its
 commit, and the answer leaves whether or not the broker is there.
@@ -18,16 +18,18 @@ from app.core.logging import get_logger
 log = get_logger(__name__)
 
 TASK: Final = "trainyard.run_job"
+INSPECTION_TASK: Final = "trainyard.inspect_model"
 BROKER_TIMEOUT_SECONDS: Final = 2.0
 MAX_WAITING_BELLS: Final = 10_000
 
 
 @dataclass(frozen=True)
 class Bell:
-    """What a worker is told: a job, which ring it is, and the Celery queue to say it in."""
+    """What a worker is told: a job or a model, which ring it is, and the Celery queue for it."""
 
-    job_id: str
-    dispatch_seq: int
+    task: str
+    subject_id: str
+    number: int
     celery_queue: str
 
 
@@ -83,11 +85,15 @@ class Doorbell:
 
     def ring(self, job_id: str, dispatch_seq: int, queue_name: str) -> None:
         """Tell the slots of a job queue that a job waits; returns at once."""
-        self._offer(Bell(job_id, dispatch_seq, queue_of_jobs(queue_name)))
+        self._offer(Bell(TASK, job_id, dispatch_seq, queue_of_jobs(queue_name)))
 
     def ring_slot(self, job_id: str, dispatch_seq: int, worker_id: str) -> None:
         """Tell one slot that a job waits that it may claim; returns at once."""
-        self._offer(Bell(job_id, dispatch_seq, queue_of_slot(worker_id)))
+        self._offer(Bell(TASK, job_id, dispatch_seq, queue_of_slot(worker_id)))
+
+    def ring_inspection(self, model_id: str, number: int, worker_id: str) -> None:
+        """Tell one slot that weights wait for their inspection; returns at once."""
+        self._offer(Bell(INSPECTION_TASK, model_id, number, queue_of_slot(worker_id)))
 
     def _offer(self, bell: Bell | None) -> None:
         try:
@@ -99,11 +105,11 @@ class Doorbell:
         while (bell := self._bells.get()) is not None:
             try:
                 self._producer.send_task(
-                    TASK,
-                    (bell.job_id, bell.dispatch_seq),
+                    bell.task,
+                    (bell.subject_id, bell.number),
                     queue=bell.celery_queue,
-                    task_id=f"{bell.job_id}:{bell.dispatch_seq}",
+                    task_id=f"{bell.subject_id}:{bell.number}",
                     retry=False,
                 )
             except (BrokerDown, OSError) as error:
-                log.warning("doorbell.lost", job_id=bell.job_id, error=type(error).__name__)
+                log.warning("doorbell.lost", subject_id=bell.subject_id, error=type(error).__name__)

@@ -19,7 +19,9 @@ from sqlalchemy.orm import Session, load_only
 from app.core.database import Database, database_now
 from app.core.logging import get_logger
 from app.fleet.repository import live_workers
+from app.fleet.tables import Worker
 from app.jobs.dispatch import Doorbell
+from app.jobs.inspection_bells import InspectionBells
 from app.jobs.lifecycle import (
     AttemptEnd,
     Refused,
@@ -132,6 +134,7 @@ class Reconciler:
         self._doorbell = doorbell
         self._timing = timing
         self._stopping = threading.Event()
+        self._inspection_bells = InspectionBells(timing)
         self._judges_from = 0.0
         self._thread = threading.Thread(target=self._run, name="reconciler", daemon=True)
 
@@ -164,7 +167,9 @@ class Reconciler:
         with self._database.read() as unit:
             now = unit.session.scalars(select(database_now())).one()
             rows = self._rows(unit.session)
-            bells = self._idle_slot_bells(unit.session)
+            idle = self._idle_slots(unit.session)
+            bells = [bell for worker in idle for bell in _bell_of_idle_slot(unit.session, worker)]
+            inspections = self._inspection_bells.due(unit.session, [each.id for each in idle])
         actions = due_actions(rows, now, self._timing)
         for action in actions:
             if not isinstance(action, RingAgain):
@@ -172,6 +177,8 @@ class Reconciler:
         self._ring_again([each for each in actions if isinstance(each, RingAgain)])
         for job_id, dispatch_seq, worker_id in bells:
             self._doorbell.ring_slot(job_id, dispatch_seq, worker_id)
+        for each in inspections:
+            self._doorbell.ring_inspection(each.model_id, each.number, each.worker_id)
 
     def _do(self, action: RequeueExpired | EndOverdue) -> None:
         match action:
@@ -245,24 +252,21 @@ class Reconciler:
         ]
         return [_row(job, started_at) for job, started_at in found]
 
-    def _idle_slot_bells(self, session: Session) -> list[tuple[str, int, str]]:
-        """For each live slot that runs nothing, the best job that it could claim now."""
+    def _idle_slots(self, session: Session) -> list[Worker]:
         silent = timedelta(seconds=self._timing.worker_silent_seconds)
         busy = set(session.scalars(select(Job.worker_id).where(Job.state == JobState.RUNNING)))
-        bells = []
-        for worker in live_workers(session, silent=silent):
-            if worker.id in busy:
-                continue
-            best = (
-                select(Job.id, Job.dispatch_seq)
-                .where(eligible_for(SlotOffer.of(worker)))
-                .order_by(Job.priority.desc(), Job.id)
-                .limit(1)
-            )
-            found = session.execute(best).one_or_none()
-            if found is not None:
-                bells.append((found[0], found[1], worker.id))
-        return bells
+        return [each for each in live_workers(session, silent=silent) if each.id not in busy]
+
+
+def _bell_of_idle_slot(session: Session, worker: Worker) -> list[tuple[str, int, str]]:
+    """Return a bell for the best job that the slot could claim now, if there is one."""
+    best = (
+        select(Job.id, Job.dispatch_seq)
+        .where(eligible_for(SlotOffer.of(worker)))
+        .order_by(Job.priority.desc(), Job.id)
+        .limit(1)
+    )
+    return [(job_id, seq, worker.id) for job_id, seq in session.execute(best)]
 
 
 def _row(job: Job, started_at: datetime | None) -> JobRow:

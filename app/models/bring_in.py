@@ -5,9 +5,11 @@ Nothing here reads what is inside: only a trainer process unpickles weights, by 
 
 import re
 import tempfile
+import time
 from collections.abc import Mapping
 from http.client import HTTPException, HTTPResponse
 from pathlib import Path
+from threading import Event
 from typing import Final
 from urllib.parse import urlsplit
 from urllib.request import Request, urlopen
@@ -24,8 +26,8 @@ from app.models.errors import (
     UnknownTask,
     WrongDigest,
 )
-from app.models.repository import NewWeights, insert_model, model_named
-from app.models.tables import Model, ModelSource
+from app.models.repository import NewWeights, insert_model, model_of, replace_refused
+from app.models.tables import Model, ModelSource, ModelState
 
 NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}\.pt\Z")
 """What the `model` of a job spec can name."""
@@ -33,6 +35,7 @@ ZIP_MAGIC: Final = b"PK\x03\x04"
 PIECE_BYTES: Final = 1024 * 1024
 MAX_BYTES: Final = 8 * 1024**3
 SILENCE_SECONDS: Final = 30.0
+WAIT_PAUSE_SECONDS: Final = 0.2
 
 
 def add_model(
@@ -45,16 +48,20 @@ def add_model(
 ) -> Model:
     """Keep a weights file under a name, for the whole instance; the same again changes nothing.
 
+    It is inspecting until a worker has looked at it. A name whose weights were refused is free for
+    others, or for another look at the same.
+
     Args:
         database: where the name is written.
         store: where the bytes are kept.
         file: what `torch.save` wrote (its zip form); it is not opened further than its first bytes.
         name: as jobs give it, ending in `.pt`; default: the file's name.
-        task: what the weights do; default: what the official weights of that name do.
+        task: what the weights have to do, or they are refused; default: what the official weights
+            of that name do, and for another name whatever their inspection finds.
 
     Raises:
         BadModelName: the name is none that a job could give.
-        UnknownTask: no task is given, and the name tells none.
+        UnknownTask: there is no such task.
         NotWeights: the file is missing, or no weights file.
         ModelNameTaken: other weights have the name.
     """
@@ -103,6 +110,16 @@ def add_official(
         )
 
 
+def wait_for_inspection(database: Database, model: Model, *, seconds: float) -> Model:
+    """Return the model once it is inspected, or as it is after so many seconds."""
+    deadline, pause = time.monotonic() + seconds, Event()
+    while model.state is ModelState.INSPECTING and time.monotonic() < deadline:
+        pause.wait(WAIT_PAUSE_SECONDS)
+        with database.read() as unit:
+            model = model_of(unit.session, (), model.id) or model
+    return model
+
+
 def _checked_name(name: str) -> str:
     if NAME.match(name) is None:
         raise BadModelName(
@@ -111,10 +128,10 @@ def _checked_name(name: str) -> str:
     return name
 
 
-def _checked_task(name: str, task: str | None) -> str:
+def _checked_task(name: str, task: str | None) -> str | None:
     shipped = architecture_of_pretrained(name)
     chosen = task or (shipped.task if shipped else None)
-    if chosen not in TASK_SUFFIXES:
+    if chosen is not None and chosen not in TASK_SUFFIXES:
         raise UnknownTask(f"Say what {name} does: --task {' | '.join(TASK_SUFFIXES)}.")
     return chosen
 
@@ -142,15 +159,18 @@ def _keep(
     file: Path,
     *,
     name: str,
-    task: str,
+    task: str | None,
     source: ModelSource,
 ) -> Model:
     stored = store.put_file(file)
+    weights = NewWeights(name, task, source, stored.sha256, stored.size_bytes)
     with database.write() as unit:
-        present = model_named(unit.session, (), name)
+        present = model_of(unit.session, (), name)
         if present is None:
-            weights = NewWeights(name, task, source, stored.sha256, stored.size_bytes)
             return insert_model(unit.session, weights)
+        replaced = replace_refused(unit.session, present.id, weights)
+    if replaced is not None:
+        return replaced
     if present.sha256 != stored.sha256:
         raise ModelNameTaken(name)
     return present
@@ -158,7 +178,8 @@ def _keep(
 
 def _present(database: Database, name: str) -> Model | None:
     with database.read() as unit:
-        return model_named(unit.session, (), name)
+        present = model_of(unit.session, (), name)
+    return None if present is None or present.state is ModelState.REFUSED else present
 
 
 def _download(url: str, to: Path) -> None:

@@ -1,6 +1,6 @@
 """How naming or adding a base model can be refused."""
 
-from app.core.errors import Conflict, FieldError, Invalid, Unavailable
+from app.core.errors import Conflict, FieldError, Invalid, NotFound, Unavailable
 
 
 class UnknownModel(Invalid):
@@ -19,6 +19,37 @@ class ModelNotHere(Invalid):
 
     def __init__(self, message: str) -> None:
         super().__init__(message, errors=[FieldError("/model", "model-not-here", message)])
+
+
+class ModelNotReady(Conflict):
+    """A spec names weights that no trainer process has looked at yet."""
+
+    slug, title = "model-not-ready", "The weights are not ready"
+
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            f"The weights {name} are inspecting: they are ready once a worker has looked at them, "
+            "which takes a live worker (GET /v1/workers) with a moment between two jobs."
+        )
+
+
+class ModelRefused(Invalid):
+    """A spec names weights that an inspection refused."""
+
+    slug, title = "model-refused", "The weights were refused"
+
+    def __init__(self, name: str, reason: str) -> None:
+        message = f"The weights {name} cannot be used. {reason}"
+        super().__init__(message, errors=[FieldError("/model", "model-refused", message)])
+
+
+class ModelNotFound(NotFound):
+    """There is no such architecture, and no such model in the caller's projects."""
+
+    slug, title = "model-not-found", "No such model"
+
+    def __init__(self) -> None:
+        super().__init__("There is no model of this id or name in your projects.")
 
 
 class BadModelName(Invalid):

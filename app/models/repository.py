@@ -1,8 +1,9 @@
 """Base models by name, id or architecture, for the caller's projects and the whole instance."""
 
+import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
 from sqlalchemy import ColumnElement, collate, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
@@ -13,12 +14,15 @@ from app.core.ids import new_id
 from app.models.architectures import architecture, architecture_of_pretrained
 from app.models.errors import (
     ModelNameTaken,
+    ModelNotFound,
     ModelNotHere,
     ModelNotReady,
     ModelRefused,
     UnknownModel,
 )
 from app.models.tables import Model, ModelSource, ModelState
+
+REFERENCE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}\Z")
 
 
 @dataclass(frozen=True)
@@ -69,15 +73,31 @@ def resolve_model(session: Session, project_ids: Collection[str], reference: str
                 "(for example yolo26n.yaml)."
             )
         return ResolvedModel("architecture", shipped.name, shipped.task, None, shipped.name)
-    column = Model.id if reference.startswith("mdl_") else Model.name
-    found = session.scalars(
-        select(Model).where(_visible(project_ids), column == reference)
-    ).one_or_none()
+    found = model_of(session, project_ids, reference)
     if found is None and reference.startswith("mdl_"):
         raise UnknownModel("There is no model of this id in your projects.")
     if found is None:
         raise ModelNotHere(_not_brought_in(reference))
-    return ResolvedModel("weights", found.name, found.task, found.sha256, found.architecture)
+    return _ready(found)
+
+
+def model_of(session: Session, project_ids: Collection[str], reference: str) -> Model | None:
+    """Return the visible weights of that id or name."""
+    column = Model.id if reference.startswith("mdl_") else Model.name
+    statement = select(Model).where(_visible(project_ids), column == reference)
+    return session.scalars(statement).one_or_none()
+
+
+def shown_model(session: Session, project_ids: Collection[str], reference: str) -> Model:
+    """Return the visible weights of an id or a name that a caller sent.
+
+    Raises:
+        ModelNotFound: there are none.
+    """
+    found = model_of(session, project_ids, reference) if REFERENCE.match(reference) else None
+    if found is None:
+        raise ModelNotFound
+    return found
 
 
 def models_after(

@@ -14,9 +14,9 @@ from app.core.context import InContext
 from app.core.pages import Page, PageSize
 from app.core.problems import responses_for
 from app.core.strict_json import StrictRoute
-from app.models.architectures import ARCHITECTURES, Architecture, Task
-from app.models.repository import models_after
-from app.models.tables import Model, ModelSource
+from app.models.architectures import ARCHITECTURES, Architecture, Task, architecture
+from app.models.repository import models_after, shown_model
+from app.models.tables import Model, ModelSource, ModelState
 
 router = APIRouter(
     prefix="/v1/models",
@@ -34,19 +34,26 @@ class ModelView(BaseModel):
     """An architecture, trained from scratch, or weights to begin from.
 
     The first `backbone_layers` of an architecture's `layers` are its backbone; the head is the
-    last one. Only weights have an id, a source, bytes and a date.
+    last one. Only weights have an id, classes, a source, bytes and dates. They are `inspecting`
+    until a worker has looked at them, then `ready`, or `refused` with a `message`. Their
+    `architecture` is the shipped one whose structure they have; null: another, or not known yet.
     """
 
     id: str | None
     name: str
     kind: Kind
-    task: str
+    state: ModelState
+    task: str | None
+    architecture: str | None
+    classes: list[str] | None
+    message: str | None
     backbone_layers: int | None
     layers: int | None
     source: ModelSource | None
     sha256: str | None
     size_bytes: int | None
     created_at: datetime | None
+    inspected_at: datetime | None
 
 
 class ModelListQuery(BaseModel):
@@ -87,22 +94,38 @@ def list_models(
     return Page(data=shown, next=cursor, has_more=has_more)
 
 
+@router.get("/{reference}", responses=responses_for(404))
+def show_model(context: InContext, principal: Reader, reference: str) -> ModelView:
+    """Show one model by what a job's `model` says: its name, or the id of weights."""
+    shipped = architecture(reference)
+    if shipped is not None:
+        return _of_architecture(shipped)
+    with context.database.read() as unit:
+        return _of_weights(shown_model(unit.session, principal.project_ids, reference))
+
+
 def _matches(view: ModelView, query: ModelListQuery) -> bool:
     return query.kind in {None, view.kind} and query.task in {None, view.task}
 
 
 def _of_weights(row: Model) -> ModelView:
+    shipped = architecture(row.architecture) if row.architecture else None
     return ModelView(
         id=row.id,
         name=row.name,
         kind="weights",
+        state=row.state,
         task=row.task,
-        backbone_layers=None,
-        layers=None,
+        architecture=row.architecture,
+        classes=row.classes,
+        message=row.message,
+        backbone_layers=shipped.backbone_layers if shipped else None,
+        layers=shipped.layers if shipped else None,
         source=row.source,
         sha256=row.sha256,
         size_bytes=row.size_bytes,
         created_at=row.created_at,
+        inspected_at=row.inspected_at,
     )
 
 
@@ -111,11 +134,16 @@ def _of_architecture(each: Architecture) -> ModelView:
         id=None,
         name=each.name,
         kind="architecture",
+        state=ModelState.READY,
         task=each.task,
+        architecture=each.name,
+        classes=None,
+        message=None,
         backbone_layers=each.backbone_layers,
         layers=each.layers,
         source=None,
         sha256=None,
         size_bytes=None,
         created_at=None,
+        inspected_at=None,
     )

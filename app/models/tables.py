@@ -56,6 +56,7 @@ class Model(Base):
     attempt: Mapped[int] = mapped_column(
         server_default="0", doc="inspections begun; the fencing token of the lease"
     )
+    crashes: Mapped[int] = mapped_column(server_default="0", doc="inspections that broke off")
     lease_expires_at: Mapped[datetime | None] = mapped_column(
         UtcDateTime, doc="null: nobody inspects it now"
     )

@@ -9,7 +9,7 @@ from sqlalchemy import select
 
 from app.core.database import Database
 from app.core.storage import ArtifactStore
-from app.models.bring_in import add_model, add_official
+from app.models.bring_in import add_model, add_official, wait_for_inspection
 from app.models.digests import OFFICIAL_DIGESTS
 from app.models.errors import (
     BadModelName,
@@ -19,9 +19,11 @@ from app.models.errors import (
     UnknownTask,
     WrongDigest,
 )
-from app.models.repository import ResolvedModel, resolve_model
-from app.models.tables import Model, ModelSource
+from app.models.inspection import accept_model
+from app.models.repository import model_of
+from app.models.tables import Model, ModelSource, ModelState
 from app.settings import Settings
+from tests.models.builders import FINDINGS, a_model, a_ready_model, a_refused_model, hold_of
 
 pytestmark = pytest.mark.integration
 
@@ -81,15 +83,23 @@ def serve() -> Iterator[Callable[..., WebServer]]:
         server.http.server_close()
 
 
-def models_in(database: Database) -> list[tuple[str, str, ModelSource, str]]:
+def models_in(database: Database) -> list[tuple[str, str | None, ModelSource, str]]:
     with database.read() as unit:
         rows = unit.session.scalars(select(Model).order_by(Model.name))
         return [(row.name, row.task, row.source, row.sha256) for row in rows]
 
 
-def resolved(database: Database, reference: str) -> ResolvedModel:
+def finish(database: Database, model_id: str) -> None:
+    hold = hold_of(database, model_id)
+    with database.write() as unit:
+        accept_model(unit.session, hold, FINDINGS)
+
+
+def brought_in(database: Database, reference: str) -> Model:
     with database.read() as unit:
-        return resolve_model(unit.session, (), reference)
+        found = model_of(unit.session, (), reference)
+    assert found is not None
+    return found
 
 
 class TestAddModel:
@@ -98,15 +108,23 @@ class TestAddModel:
     ) -> None:
         add_model(database, store, file=weights)
 
-        expected = ResolvedModel("weights", "yolo26n.pt", "detect", DIGEST)
-        assert resolved(database, "yolo26n.pt") == expected
+        model = brought_in(database, "yolo26n.pt")
+        assert (model.task, model.sha256) == ("detect", DIGEST)
+        assert model.state is ModelState.INSPECTING
         assert store.exists(DIGEST)
 
-    def test_another_name_needs_its_task(
+    def test_another_name_waits_for_what_its_inspection_finds(
+        self, database: Database, store: ArtifactStore, weights: Path
+    ) -> None:
+        model = add_model(database, store, file=weights, name="ours.pt")
+
+        assert (model.state, model.task) == (ModelState.INSPECTING, None)
+
+    def test_a_task_that_does_not_exist_is_refused(
         self, database: Database, store: ArtifactStore, weights: Path
     ) -> None:
         with pytest.raises(UnknownTask):
-            add_model(database, store, file=weights, name="ours.pt")
+            add_model(database, store, file=weights, name="ours.pt", task="track")
 
         assert models_in(database) == []
 
@@ -115,8 +133,8 @@ class TestAddModel:
     ) -> None:
         model = add_model(database, store, file=weights, name="ours.pt", task="segment")
 
-        assert resolved(database, "ours.pt").task == "segment"
-        assert resolved(database, model.id).name == "ours.pt"
+        assert brought_in(database, "ours.pt").task == "segment"
+        assert brought_in(database, model.id).name == "ours.pt"
 
     def test_the_same_file_again_changes_nothing(
         self, database: Database, store: ArtifactStore, weights: Path
@@ -137,7 +155,18 @@ class TestAddModel:
         with pytest.raises(ModelNameTaken):
             add_model(database, store, file=weights)
 
-        assert resolved(database, "yolo26n.pt").sha256 == DIGEST
+        assert brought_in(database, "yolo26n.pt").sha256 == DIGEST
+
+    def test_a_name_whose_weights_were_refused_is_free_for_others(
+        self, database: Database, store: ArtifactStore, weights: Path
+    ) -> None:
+        refused = a_refused_model(database, "ours.pt")
+
+        model = add_model(database, store, file=weights, name="ours.pt", task="detect")
+
+        assert (model.id, model.state, model.sha256) == (refused.id, ModelState.INSPECTING, DIGEST)
+        assert (model.message, model.task) == (None, "detect")
+        assert model.attempt == refused.attempt
 
     @pytest.mark.parametrize(
         "name", ["../x.pt", "x.yaml", ".pt", "a b.pt", "x.pt\n", "a" * 97 + ".pt"]
@@ -161,6 +190,28 @@ class TestAddModel:
     ) -> None:
         with pytest.raises(NotWeights):
             add_model(database, store, file=tmp_path / "yolo26n.pt")
+
+
+class TestWaitForInspection:
+    def test_an_inspected_model_is_not_waited_for(self, database: Database) -> None:
+        model = a_ready_model(database, "ours.pt")
+
+        assert wait_for_inspection(database, model, seconds=60).state is ModelState.READY
+
+    def test_what_others_find_meanwhile_is_seen(self, database: Database) -> None:
+        model = a_model(database, "ours.pt")
+        finding = threading.Timer(0.1, finish, args=(database, model.id))
+        finding.start()
+
+        seen = wait_for_inspection(database, model, seconds=60)
+
+        assert seen.state is ModelState.READY
+        finding.join()
+
+    def test_a_model_that_nobody_looks_at_is_given_back_as_it_is(self, database: Database) -> None:
+        model = a_model(database, "ours.pt")
+
+        assert wait_for_inspection(database, model, seconds=0.1).state is ModelState.INSPECTING
 
 
 class TestAddOfficial:
@@ -194,7 +245,7 @@ class TestAddOfficial:
 
         add_official(database, store, name="yolo26n.pt", base_url=serve().url, digests=known)
 
-        assert resolved(database, "yolo26n.pt").sha256 == DIGEST
+        assert brought_in(database, "yolo26n.pt").sha256 == DIGEST
 
     def test_bytes_of_another_digest_leave_nothing(
         self, database: Database, store: ArtifactStore, serve: Callable[..., WebServer]

@@ -4,25 +4,22 @@ from sqlalchemy import insert
 from app.accounts.tables import Project
 from app.core.database import Database, database_now
 from app.core.errors import Invalid
-from app.models.errors import ModelNameTaken, ModelNotHere, UnknownModel
-from app.models.repository import (
-    NewWeights,
-    ResolvedModel,
-    insert_model,
-    models_after,
-    resolve_model,
+from app.models.errors import (
+    ModelNameTaken,
+    ModelNotHere,
+    ModelNotReady,
+    ModelRefused,
+    UnknownModel,
 )
-from app.models.tables import Model, ModelSource
+from app.models.repository import ResolvedModel, models_after, resolve_model
+from app.models.tables import Model
+from tests.models.builders import SHA256, a_model, a_ready_model, a_refused_model
 
 pytestmark = pytest.mark.integration
 
-SHA256 = "ab" * 32
-
 
 def add(database: Database, name: str, *, project_id: str | None = None) -> Model:
-    with database.write() as unit:
-        weights = NewWeights(name, "detect", ModelSource.FILE, SHA256, 10, project_id)
-        return insert_model(unit.session, weights)
+    return a_ready_model(database, name, project_id=project_id)
 
 
 def a_project(database: Database, name: str) -> str:
@@ -43,7 +40,9 @@ class TestResolveModel:
         with database.read() as unit:
             found = resolve_model(unit.session, (), "yolo26n-pose.yaml")
 
-        assert found == ResolvedModel("architecture", "yolo26n-pose.yaml", "pose", None)
+        assert found == ResolvedModel(
+            "architecture", "yolo26n-pose.yaml", "pose", None, "yolo26n-pose.yaml"
+        )
 
     @pytest.mark.parametrize(
         ("reference", "error"),
@@ -69,6 +68,32 @@ class TestResolveModel:
             resolve_model(unit.session, (), "yolo26n.pt")
 
         assert "trainyard models add --official yolo26n.pt" in refusal.value.detail
+
+    def test_weights_are_what_their_inspection_found(self, database: Database) -> None:
+        add(database, "ours.pt")
+
+        with database.read() as unit:
+            found = resolve_model(unit.session, (), "ours.pt")
+
+        classes = ("circle", "square")
+        assert found == ResolvedModel(
+            "weights", "ours.pt", "detect", SHA256, "yolo26n.yaml", classes
+        )
+
+    def test_weights_that_nobody_has_looked_at_are_not_ready(self, database: Database) -> None:
+        a_model(database, "ours.pt", task="detect")
+
+        with database.read() as unit, pytest.raises(ModelNotReady):
+            resolve_model(unit.session, (), "ours.pt")
+
+    def test_refused_weights_are_refused_with_the_reason(self, database: Database) -> None:
+        a_refused_model(database, "ours.pt", "It is cut.")
+
+        with database.read() as unit, pytest.raises(ModelRefused) as refusal:
+            resolve_model(unit.session, (), "ours.pt")
+
+        assert [error.pointer for error in refusal.value.errors] == ["/model"]
+        assert "It is cut." in refusal.value.detail
 
     def test_weights_of_a_project_are_its_own(self, database: Database) -> None:
         ours, theirs = a_project(database, "ours"), a_project(database, "theirs")

@@ -1,0 +1,241 @@
+"""What a slot does for weights that somebody brought in: claim, have a trainer process look, tell.
+
+A message that comes twice, late or for a model that is gone changes nothing: the claim decides.
+"""
+
+import os
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Final
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from app.core.errors import InsufficientStorage, Unavailable
+from app.core.logging import get_logger
+from app.core.storage import StoredBytesCorrupt
+from app.models.inspection import (
+    MAX_CRASHES,
+    Findings,
+    InspectionHold,
+    accept_model,
+    claim_inspection,
+    record_crash,
+    refuse_model,
+    release_inspection,
+    renew_inspection,
+)
+from app.models.tables import Model
+from worker.attempt_directory import private_directory
+from worker.context import WorkerContext
+from worker.lease import OUTAGE
+from worker.process import AttemptProcess, Command
+from worker.trainer.environment import trainer_environment
+from worker.trainer.inspection import Inspection, read_inspection
+
+LONGEST_SECONDS: Final = 300.0
+"""Of one inspection; importing torch without bytecode takes half a minute."""
+MEMORY_BYTES: Final = 16 * 1024**3
+"""Address space where the operator set none; torch alone maps several GiB."""
+POLL_SECONDS: Final = 0.05
+MAX_LOGGED_CHARACTERS: Final = 2000
+
+log = get_logger(__name__)
+
+
+class Crashed(Exception):
+    """The inspection ended without a verdict; the text is a part of a sentence."""
+
+
+class Interrupted(Exception):
+    """The worker ends, or somebody else may inspect the model by now."""
+
+
+@dataclass(frozen=True)
+class ClaimedInspection:
+    """A claimed model, the title to it, and whether the title is lost."""
+
+    context: WorkerContext
+    model: Model
+    lost: threading.Event
+
+    @property
+    def hold(self) -> InspectionHold:
+        """What every write is guarded by."""
+        return InspectionHold(self.model.id, self.model.attempt)
+
+    def check(self) -> None:
+        """Go on only while the inspection is wanted.
+
+        Raises:
+            Interrupted: it is not.
+        """
+        if self.lost.is_set() or self.context.leaving.is_set():
+            raise Interrupted
+
+
+def inspect_models(context: WorkerContext, *, rung_for: str | None = None) -> None:
+    """Inspect the model that was rung for, or else the oldest, until none waits.
+
+    One that breaks off is left to the next bell, which another slot may hear.
+    """
+    while not context.leaving.is_set():
+        model = _claim(context, rung_for)
+        if model is None or not _inspect_claimed(context, model):
+            return
+        rung_for = None
+
+
+def _claim(context: WorkerContext, rung_for: str | None) -> Model | None:
+    try:
+        with context.database.write() as unit:
+            return claim_inspection(unit.session, lease=context.lease_length, rung_for=rung_for)
+    except OUTAGE as error:
+        log.warning("inspection.not_claimed", error=str(error).partition("\n")[0])
+        return None
+
+
+def _inspect_claimed(context: WorkerContext, model: Model) -> bool:
+    """Return whether the model is done with."""
+    hold = InspectionHold(model.id, model.attempt)
+    log.info("inspection.started", model_id=model.id, attempt=model.attempt)
+    try:
+        with _kept_lease(context, model) as claimed:
+            said = _look(claimed)
+        _conclude(context, hold, said)
+    except Interrupted:
+        _release(context, hold)
+    except (Crashed, FileNotFoundError, StoredBytesCorrupt) as error:
+        _count_crash(context, hold, error)
+    except (*OUTAGE, Unavailable, InsufficientStorage, OSError) as error:
+        log.warning("inspection.postponed", model_id=model.id, error=type(error).__name__)
+        _release(context, hold)
+    except Exception as error:  # the outermost line: whatever it was, it ends after a few times
+        log.exception("inspection.failed", model_id=model.id)
+        _count_crash(context, hold, error)
+    else:
+        return True
+    return False
+
+
+def _look(claimed: ClaimedInspection) -> Inspection:
+    model, context = claimed.model, claimed.context
+    if model.crashes >= MAX_CRASHES:
+        reason = "workers were killed while they inspected it"
+        return Inspection(refusal=f"The inspection broke off {MAX_CRASHES} times: {reason}.")
+    name = f"{model.id}-{model.attempt}"
+    with private_directory(context.attempts_folder, name) as root:
+        weights = root / "weights.pt"
+        context.store.fetch(model.sha256, weights)
+        claimed.check()
+        return _ask(claimed, weights, root)
+
+
+def _ask(claimed: ClaimedInspection, weights: Path, root: Path) -> Inspection:
+    report, said = root / "report.json", root / "said.log"
+    context = claimed.context
+    memory = context.settings.worker.memory_limit_bytes or MEMORY_BYTES
+    command = Command(
+        [*context.inspector_argv, str(weights), str(report), str(memory)],
+        trainer_environment(root, gpu=None, base=os.environ),
+        root,
+        root.name,
+    )
+    with said.open("wb") as output, AttemptProcess(command, output) as process:
+        exit_code = _wait(claimed, process)
+    found = read_inspection(report)
+    if exit_code != 0 or found is None:
+        words = said.read_text(errors="replace")[-MAX_LOGGED_CHARACTERS:]
+        log.warning("inspection.crashed", exit_code=exit_code, said=words)
+        raise Crashed(f"the process that read it ended with {exit_code}")
+    return found
+
+
+def _wait(claimed: ClaimedInspection, process: AttemptProcess) -> int:
+    deadline = time.monotonic() + LONGEST_SECONDS
+    while (exit_code := process.wait(POLL_SECONDS)) is None:
+        claimed.check()
+        if time.monotonic() > deadline:
+            raise Crashed(f"it was not read within {LONGEST_SECONDS:.0f} seconds")
+    return exit_code
+
+
+@contextmanager
+def _kept_lease(context: WorkerContext, model: Model) -> Iterator[ClaimedInspection]:
+    """Renew the lease from a thread until the block ends."""
+    claimed, ended = ClaimedInspection(context, model, threading.Event()), threading.Event()
+    thread = threading.Thread(
+        target=_renew, args=(claimed, ended), name="inspection lease", daemon=True
+    )
+    thread.start()
+    try:
+        yield claimed
+    finally:
+        ended.set()
+        thread.join()
+
+
+def _renew(claimed: ClaimedInspection, ended: threading.Event) -> None:
+    timing = claimed.context.settings.timing
+    lease = timedelta(seconds=timing.lease_seconds)
+    renewed_at = time.monotonic()
+    while not ended.wait(timing.heartbeat_seconds):
+        asked_at = time.monotonic()
+        try:
+            with claimed.context.database.write() as unit:
+                if not renew_inspection(unit.session, claimed.hold, lease=lease):
+                    break
+            renewed_at = asked_at
+        except SQLAlchemyError as error:
+            log.warning("inspection.lease_unrenewed", error=type(error).__name__)
+            if time.monotonic() - renewed_at > timing.self_fence_seconds:
+                break
+    else:
+        return
+    log.warning("inspection.lease_lost", model_id=claimed.model.id)
+    claimed.lost.set()
+
+
+def _conclude(context: WorkerContext, hold: InspectionHold, said: Inspection) -> None:
+    with context.database.write() as unit:
+        if said.found is not None:
+            kept = accept_model(
+                unit.session,
+                hold,
+                Findings(said.found.task, said.found.architecture, said.found.classes),
+            )
+        else:
+            kept = refuse_model(unit.session, hold, said.refusal or "It could not be read.")
+    log.info(
+        "inspection.finished",
+        model_id=hold.model_id,
+        kept=kept,
+        refusal=said.refusal,
+        parameters=said.found.parameters if said.found else None,
+    )
+
+
+def _count_crash(context: WorkerContext, hold: InspectionHold, error: Exception) -> None:
+    reason = {
+        FileNotFoundError: "its bytes are not in the store",
+        StoredBytesCorrupt: "its stored bytes are damaged",
+    }.get(type(error), str(error) if isinstance(error, Crashed) else type(error).__name__)
+    log.warning("inspection.broken_off", model_id=hold.model_id, reason=reason)
+    try:
+        with context.database.write() as unit:
+            record_crash(unit.session, hold, reason=reason)
+    except OUTAGE as outage:  # the lease runs out, which counts the same
+        log.warning("inspection.not_written", error=str(outage).partition("\n")[0])
+
+
+def _release(context: WorkerContext, hold: InspectionHold) -> None:
+    try:
+        with context.database.write() as unit:
+            release_inspection(unit.session, hold)
+    except OUTAGE as outage:
+        log.warning("inspection.not_released", error=str(outage).partition("\n")[0])
+    log.info("inspection.released", model_id=hold.model_id)

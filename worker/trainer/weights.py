@@ -1,0 +1,170 @@
+"""What a model file is: read by Ultralytics' safe loader, compared with what Ultralytics ships."""
+
+import re
+import traceback
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final, cast, get_args
+
+import torch
+from torch import nn
+from ultralytics.nn import modules
+from ultralytics.nn.modules.head import Depth, SemanticSegment
+from ultralytics.nn.tasks import _SafeLoad, parse_model, torch_safe_load, yaml_model_load
+
+from app.jobs.spec import Task
+from worker.trainer.errors import is_out_of_memory, without_paths
+from worker.trainer.inspection import MAX_CLASS_NAME, MAX_CLASSES, Inspection, WeightsReport
+
+HEADS: Final[dict[Task, type[nn.Module]]] = {
+    "semantic": SemanticSegment,
+    "segment": modules.Segment,
+    "pose": modules.Pose,
+    "obb": modules.OBB,
+    "classify": modules.Classify,
+    "depth": Depth,
+    "detect": modules.Detect,  # last: most of the others are kinds of it
+}
+NO_HEADS: Final = (modules.WorldDetect, modules.YOLOEDetect, modules.v10Detect)
+"""Kinds of Detect whose models are trained in other ways."""
+SHIPPED_NAME: Final = re.compile(r"yolo[a-z0-9]{1,10}(-[a-z0-9]{1,8})?\.yaml\Z")
+FOREIGN: Final = re.compile(r"GLOBAL ([A-Za-z0-9_.]{1,200})")
+
+
+class Refusal(Exception):
+    """The file is of no use to a job, for the reason that is its text."""
+
+
+def inspect(file: Path) -> Inspection:
+    """Return what the file holds, or why no job can begin from it.
+
+    Nothing of the file is executed: only Ultralytics' and torch's own classes are put together.
+
+    Raises:
+        MemoryError: and others that say the same; of this machine, not of the file.
+    """
+    try:
+        model = _load(file)
+        return Inspection(found=_describe(model))
+    except Refusal as refusal:
+        return Inspection(refusal=str(refusal))
+    except Exception as error:
+        if is_out_of_memory(error):
+            raise
+        traceback.print_exc()
+        said = without_paths(f"{type(error).__name__}: {error}")[:300].replace("\0", "")
+        return Inspection(refusal=f"It is no model that Ultralytics can use ({said}).")
+
+
+def _load(file: Path) -> Any:  # noqa: ANN401 -- a model of Ultralytics, which is not typed
+    if not _SafeLoad.SUPPORTED:  # an older torch: `safe_only` would be ignored (tasks.py:1898)
+        raise RuntimeError("this torch cannot load safely")
+    try:
+        checkpoint, _ = torch_safe_load(file, safe_only=True)  # type: ignore[no-untyped-call]
+    except Exception as error:
+        if is_out_of_memory(error):
+            raise
+        traceback.print_exc()
+        raise Refusal(_why_unreadable(error)) from error
+    model = (checkpoint.get("ema") or checkpoint.get("model")) if checkpoint else None
+    if not isinstance(model, nn.Module) or not isinstance(getattr(model, "model", None), nn.Module):
+        raise Refusal("It holds no Ultralytics model (only .pt files that Ultralytics wrote do).")
+    return model
+
+
+def _why_unreadable(error: Exception) -> str:
+    cause = error.__cause__
+    foreign = FOREIGN.search(str(cause)) if cause else None
+    if foreign is not None:
+        return (
+            f"It holds {foreign[1]}, which is not a class of Ultralytics or torch; such files run "
+            "code of their own and are not loaded."
+        )
+    if "TorchScript" in str(error):
+        return "It is a TorchScript archive; bring in the .pt file that it was exported from."
+    if isinstance(error, TypeError):
+        return "It cannot be read: the file is cut, damaged, or of another kind."
+    name = without_paths(f"{type(error).__name__}: {error}").splitlines()[0][:300]
+    return f"It cannot be read ({name})."
+
+
+def _describe(model: Any) -> WeightsReport:  # noqa: ANN401
+    weights = list(model.parameters())
+    if not weights or not all(torch.isfinite(each).all() for each in weights):
+        raise Refusal("It has no weights, or some that are not finite numbers.")
+    return WeightsReport(
+        task=_task_of(model),
+        architecture=_architecture_of(model),
+        classes=_classes_of(model),
+        parameters=sum(each.numel() for each in weights),
+    )
+
+
+def _task_of(model: Any) -> Task:  # noqa: ANN401
+    head = model.model[-1]
+    if not isinstance(head, NO_HEADS):
+        for task, kind in HEADS.items():
+            if isinstance(head, kind):
+                return task
+    tasks = ", ".join(get_args(Task))
+    raise Refusal(f"Its last layer is {type(head).__name__}, which is for none of {tasks}.")
+
+
+def _classes_of(model: Any) -> tuple[str, ...]:  # noqa: ANN401
+    names = getattr(model, "names", None)
+    if isinstance(names, list):
+        names = dict(enumerate(names))
+    if not isinstance(names, dict) or sorted(names) != list(range(len(names))):
+        raise Refusal("Its classes have no names, or are not numbered from 0.")
+    if len(names) > MAX_CLASSES:
+        raise Refusal(f"It has more than {MAX_CLASSES} classes.")
+    return tuple(_class_name(names[number]) for number in range(len(names)))
+
+
+def _class_name(name: object) -> str:
+    """Return what fits into any database."""
+    text = str(name).replace("\0", "").encode(errors="replace").decode()
+    return text[:MAX_CLASS_NAME]
+
+
+def _architecture_of(model: Any) -> str | None:  # noqa: ANN401
+    """Return the shipped yaml that the model names and equals; None: another."""
+    config = model.yaml if isinstance(getattr(model, "yaml", None), dict) else {}
+    name = str(config.get("yaml_file", "")).replace("\\", "/").rpartition("/")[2]
+    if SHIPPED_NAME.match(name) is None:
+        return None
+    try:
+        shipped = _shipped(name, model, config)
+    except FileNotFoundError:
+        return None
+    layers = model.model
+    same = len(shipped) == len(layers) and list(_structure(shipped)) == list(_structure(layers))
+    return name if same else None
+
+
+def _shipped(name: str, model: Any, config: dict[str, Any]) -> nn.Sequential:  # noqa: ANN401
+    """Build what the yaml says for the model's classes, channels and keypoints, without storage."""
+    yaml = yaml_model_load(name)  # type: ignore[no-untyped-call]
+    yaml["nc"] = config.get("nc", len(model.names))
+    if "kpt_shape" in yaml:
+        yaml["kpt_shape"] = list(config.get("kpt_shape", yaml["kpt_shape"]))
+    with torch.device("meta"):
+        layers, _ = parse_model(yaml, ch=config.get("channels", 3), verbose=False)  # type: ignore[no-untyped-call]
+    return cast("nn.Sequential", layers)
+
+
+def _structure(layers: Any) -> Iterator[tuple[object, ...]]:  # noqa: ANN401
+    """Yield all that makes two models compute alike, but for their weights.
+
+    From where each layer takes its input (`f`), every module's class, the geometry of every
+    convolution, and names and shapes of all tensors.
+    """
+    for layer in layers:
+        yield (layer.i, layer.f)
+    for name, module in layers.named_modules():
+        geometry: tuple[object, ...] = ()
+        if isinstance(module, nn.Conv2d):
+            geometry = (module.stride, module.padding, module.dilation, module.groups)
+        yield (name, type(module), geometry)
+    for name, tensor in layers.state_dict().items():
+        yield (name, tuple(tensor.shape))
