@@ -1,5 +1,6 @@
 """Draws customizations that fit a task, for property tests."""
 
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from hypothesis import strategies as st
@@ -17,12 +18,15 @@ def layers() -> st.SearchStrategy[Any]:
     return st.one_of(st.just("backbone"), st.integers(1, LAYERS - 1), indices)
 
 
-def customizations(task: Task) -> st.SearchStrategy[dict[str, Any]]:
+def customizations(
+    task: Task, classes: Sequence[str] = CLASSES, architecture: str | None = None
+) -> st.SearchStrategy[dict[str, Any]]:
     """Draw the JSON of `customize`, any parts of it, that a job of the task may ask for."""
+    metrics = metrics_of(task, architecture)
     has_classes = bool(F1_METRICS[task])
     parts: dict[str, st.SearchStrategy[Any]] = {
-        "best_model": st.fixed_dictionaries({"metric": st.sampled_from(sorted(metrics_of(task)))}),
-        "keep_best": st.lists(_kept(task), max_size=3, unique_by=lambda each: each["name"]),
+        "best_model": st.fixed_dictionaries({"metric": st.sampled_from(sorted(metrics))}),
+        "keep_best": st.lists(_kept(metrics), max_size=3, unique_by=lambda each: each["name"]),
         "freeze": st.fixed_dictionaries(
             {"layers": layers()}, optional={"epochs": st.none() | st.integers(1, 5)}
         ),
@@ -37,12 +41,12 @@ def customizations(task: Task) -> st.SearchStrategy[dict[str, Any]]:
         parts["metrics"] = st.fixed_dictionaries(
             {}, optional={"f1": st.booleans(), "per_class": st.booleans()}
         )
-        parts["class_weights"] = _weights(task)
+        parts["class_weights"] = _weights(task, classes)
     return st.fixed_dictionaries({}, optional=parts)
 
 
-def _kept(task: Task) -> st.SearchStrategy[Any]:
-    columns = st.sampled_from(sorted(set(metrics_of(task)) - {FITNESS}))
+def _kept(metrics: Collection[str]) -> st.SearchStrategy[Any]:
+    columns = st.sampled_from(sorted(set(metrics) - {FITNESS}))
     bounds = st.sampled_from([{"min": 0.1}, {"max": 0.9}, {"min": 0.1, "max": 0.9}])
     return st.fixed_dictionaries(
         {"name": st.sampled_from(["high_recall", "a", "b2"]), "metric": columns},
@@ -50,11 +54,11 @@ def _kept(task: Task) -> st.SearchStrategy[Any]:
     )
 
 
-def _weights(task: Task) -> st.SearchStrategy[Any]:
+def _weights(task: Task, classes: Sequence[str]) -> st.SearchStrategy[Any]:
     explicit = st.fixed_dictionaries(
         {
             "mode": st.just("explicit"),
-            "weights": st.dictionaries(st.sampled_from(CLASSES), st.floats(0.01, 100), min_size=1),
+            "weights": st.dictionaries(st.sampled_from(classes), st.floats(0.01, 100), min_size=1),
         }
     )
     inverse = st.fixed_dictionaries(

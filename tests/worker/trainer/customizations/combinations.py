@@ -64,7 +64,8 @@ class Watched(Composed):
             for layer in self._layers()[: self._backbone_layers()]
             for parameter in layer.parameters()
         }
-        backbone, others = set(), set()
+        backbone: set[float] = set()
+        others: set[float] = set()
         for group in self.optimizer.param_groups:
             for parameter in group["params"]:
                 (backbone if id(parameter) in mine else others).add(group["lr"])

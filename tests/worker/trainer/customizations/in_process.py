@@ -79,6 +79,16 @@ def train_here(job: JobFile, *, watching: tuple[type, ...] = ()) -> Training:
     return Training(job, trainer, heard.events)
 
 
+def set_up_here(job: JobFile) -> Any:  # noqa: ANN401 -- a task's trainer
+    """Return the trainer of a job, ready for its first batch."""
+    with _as_in_a_process_of_its_own(job.threads):
+        trainer: Any = compose_trainer(TrainingRun(job, Heard(), Interrupts()))(
+            overrides=overrides(job)
+        )
+        trainer._setup_train()
+    return trainer
+
+
 def train_by_hand(kind: type, job: JobFile, place: Path, **changes: object) -> Training:
     """Train a plain Ultralytics trainer with the arguments of a job, into `place`.
 

@@ -1,0 +1,56 @@
+"""All five at once on each task: in one go, and killed before and after the unfreezing epoch."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import get_args
+
+import pytest
+
+from app.jobs.spec import Task
+from tests.worker.trainer.customizations.combinations import (
+    FIVE,
+    FROZEN_EPOCHS,
+    Watched,
+    a_customized_job,
+    fits,
+)
+from tests.worker.trainer.customizations.in_process import Training, next_attempt, train_here
+
+pytestmark = pytest.mark.integration
+
+EPOCHS = 4
+TASKS: tuple[Task, ...] = get_args(Task)
+BEFORE_AND_AFTER = (FROZEN_EPOCHS - 1, FROZEN_EPOCHS + 1)
+
+
+@pytest.fixture(scope="module", params=TASKS)
+def whole(
+    request: pytest.FixtureRequest,
+    drawn: Callable[[Task], Path],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Training:
+    """A training with every customization that the task does not refuse."""
+    task: Task = request.param
+    directory = tmp_path_factory.mktemp(task)
+    job = a_customized_job(drawn(task), directory, fits(task), task=task, epochs=EPOCHS)
+    return train_here(job, watching=(Watched,))
+
+
+class TestEveryTask:
+    def test_every_effect_shows(self, whole: Training) -> None:
+        whole.assert_it_trained()
+        for each in FIVE:
+            if each.name in fits(whole.job.task):
+                each.shows(whole)
+
+    @pytest.mark.parametrize("epoch", BEFORE_AND_AFTER)
+    def test_every_effect_persists_after_a_kill(
+        self, whole: Training, tmp_path: Path, epoch: int
+    ) -> None:
+        resumed = train_here(next_attempt(whole, tmp_path, epoch=epoch), watching=(Watched,))
+
+        assert [event.epoch for event in resumed.of("epoch")] == list(range(epoch + 1, EPOCHS + 1))
+        assert [row["epoch"] for row in resumed.rows] == [row["epoch"] for row in whole.rows]
+        for each in FIVE:
+            if each.name in fits(whole.job.task):
+                each.shows(resumed)
