@@ -1,0 +1,146 @@
+import math
+from pathlib import Path
+
+import pytest
+
+from app.jobs.customize import KeepBest as Asked
+from tests.worker.trainer.customizations.in_process import Training, differing_tensors
+from worker.trainer.customizations.keep_best import best_of, score
+from worker.trainer.errors import BadSpec
+from worker.trainer.results import as_written, rows_of
+
+ROW = {"metrics/recall(B)": 0.8, "metrics/precision(B)": 0.9, "val/box_loss": 1.5}
+
+
+def asked(metric: str, direction: str = "higher", **where: dict[str, float]) -> Asked:
+    names = {"precision": "metrics/precision(B)", "loss": "val/box_loss"}
+    bounds = {names[name]: each for name, each in where.items()}
+    return Asked.model_validate(
+        {"name": "mine", "metric": metric, "direction": direction, "where": bounds}
+    )
+
+
+class TestScore:
+    @pytest.mark.parametrize(
+        ("where", "counts"),
+        [
+            pytest.param({}, True, id="no-bounds"),
+            pytest.param({"precision": {"min": 0.9}}, True, id="at-the-lower-bound"),
+            pytest.param({"precision": {"min": 0.91}}, False, id="below"),
+            pytest.param({"loss": {"max": 1.5}}, True, id="at-the-upper-bound"),
+            pytest.param({"loss": {"max": 1.4}}, False, id="above"),
+            pytest.param(
+                {"precision": {"min": 0.5}, "loss": {"max": 1}}, False, id="one-of-two-not-met"
+            ),
+        ],
+    )
+    def test_counts_epochs_within_all_bounds(
+        self, where: dict[str, dict[str, float]], *, counts: bool
+    ) -> None:
+        value = score(ROW, asked("metrics/recall(B)", **where))
+
+        assert value == (0.8 if counts else None)
+
+    def test_turns_the_sign_where_lower_is_better(self) -> None:
+        assert score(ROW, asked("val/box_loss", "lower")) == -1.5
+
+    @pytest.mark.parametrize("lost", ["metrics/recall(B)", "metrics/precision(B)"])
+    def test_nan_neither_wins_nor_meets_a_bound(self, lost: str) -> None:
+        row = ROW | {lost: math.nan}
+
+        assert score(row, asked("metrics/recall(B)", precision={"min": 0})) is None
+
+    def test_names_a_metric_that_is_missing(self) -> None:
+        with pytest.raises(BadSpec, match=r"mine in keep_best .* metrics/own"):
+            score(ROW, asked("metrics/own"))
+
+
+class TestBestOf:
+    def test_is_the_highest_score_of_the_rows_that_count(self) -> None:
+        rows = [ROW | {"metrics/recall(B)": value, "val/box_loss": value} for value in (1, 3, 2)]
+
+        assert best_of(rows, asked("metrics/recall(B)", loss={"max": 2})) == 2
+        assert best_of(rows, asked("metrics/recall(B)", loss={"max": 0})) is None
+
+
+class TestRows:
+    def test_are_read_as_they_were_written(self, tmp_path: Path) -> None:
+        row = as_written({"a": 0.123456789, "b": math.nan, "c": 12345678})
+        file = tmp_path / "results.csv"
+        file.write_text("epoch,a,b,c\n1,0.123457,nan,1.23457e+07\n")
+
+        (read,) = rows_of(file)
+
+        assert (read["a"], read["c"]) == (row["a"], row["c"])
+        assert math.isnan(read["b"])
+
+    def test_of_no_file_are_none(self, tmp_path: Path) -> None:
+        assert rows_of(tmp_path / "results.csv") == []
+
+
+class TestKeepBest:
+    @pytest.mark.parametrize(
+        ("name", "metric", "sign"), [("tight", "val/l1_loss", -1), ("sure", "metrics/mAP50(B)", 1)]
+    )
+    def test_keeps_the_weights_of_the_best_epoch(
+        self, name: str, metric: str, sign: int, ours: Training
+    ) -> None:
+        values = {epoch: sign * float(row[metric]) for epoch, row in enumerate(ours.rows, 1)}
+        best = max(values, key=lambda epoch: (values[epoch], epoch))
+        file = f"best_{name}.pt"
+        (artifact,) = [each for each in ours.of("final")[0].artifacts if each.name == file]
+        last_of_then = ours.directory / f"outbox/{best:06d}-last.pt"
+
+        kept = ours.directory / artifact.path
+
+        ours.assert_it_trained()
+        assert (artifact.kind, artifact.epoch) == ("weights", best)
+        assert differing_tensors(kept, last_of_then) == []
+        others = set(values) - {best}
+        assert all(
+            differing_tensors(kept, ours.directory / f"outbox/{epoch:06d}-last.pt")
+            for epoch in others
+        )
+
+    def test_hands_a_file_over_in_the_epochs_that_changed_it(self, ours: Training) -> None:
+        values = [-float(row["val/l1_loss"]) for row in ours.rows]
+        improving = [value == max(values[: index + 1]) for index, value in enumerate(values)]
+
+        handed_over = [bool(event.files["best_tight.pt"]) for event in ours.of("checkpoint")]
+
+        assert handed_over == improving
+        assert not all(improving)
+
+    def test_is_smaller_than_what_can_be_resumed(self, ours: Training) -> None:
+        stripped = ours.directory / "final" / "best_sure.pt"
+        whole = ours.directory / "weights" / "best_sure.pt"
+
+        assert stripped.stat().st_size < whole.stat().st_size * 0.75
+
+    def test_an_unmet_condition_gives_a_notice_and_no_file(self, ours: Training) -> None:
+        (notice,) = ours.of("notice")
+
+        assert (notice.code, notice.data["name"]) == ("keep_best_unmet", "never")
+        assert not list(ours.directory.rglob("*best_never*"))
+
+    def test_a_resume_remembers_what_was_best(self, resumed: Training) -> None:
+        final = {each.name: each.epoch for each in resumed.of("final")[0].artifacts}
+        for file, metric, sign in (
+            ("best_tight.pt", "val/l1_loss", -1),
+            ("best_sure.pt", "metrics/mAP50(B)", 1),
+        ):
+            values = {epoch: sign * float(row[metric]) for epoch, row in enumerate(resumed.rows, 1)}
+
+            assert final[file] == max(values, key=lambda epoch: (values[epoch], epoch))
+
+    def test_a_resume_keeps_the_file_of_an_earlier_attempt(
+        self, ours: Training, resumed: Training
+    ) -> None:
+        (before,) = [e.epoch for e in ours.of("final")[0].artifacts if e.name == "best_tight.pt"]
+        assert before is not None
+        assert before <= 2
+
+        kept = resumed.directory / "final" / "best_tight.pt"
+
+        assert differing_tensors(kept, ours.directory / f"outbox/{before:06d}-last.pt") == []
+        assert all(event.files["best_tight.pt"] is None for event in resumed.of("checkpoint"))
