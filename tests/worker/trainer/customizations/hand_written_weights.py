@@ -1,0 +1,43 @@
+"""Class weights as a user would write them, with a model class of their own."""
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+import torch
+from ultralytics.models.yolo.detect import DetectionTrainer
+from ultralytics.nn.tasks import DetectionModel
+
+from worker.trainer.upstream import Unseen
+
+IN_ORDER = (4.0, 0.5, 1.0)
+
+
+class WeightedModel(DetectionModel):
+    """As guides show it: a model class whose loss has weights."""
+
+    def init_criterion(self) -> Unseen:
+        criterion = super().init_criterion()
+        branches = [getattr(criterion, name, None) for name in ("one2many", "one2one")]
+        for branch in branches if all(branches) else [criterion]:
+            branch.bce = torch.nn.BCEWithLogitsLoss(
+                pos_weight=torch.tensor(self.class_loss_weights), reduction="none"
+            )
+        return criterion
+
+    class_loss_weights: Sequence[float]
+
+
+class WeightedByHand(DetectionTrainer):
+    class_loss_weights: ClassVar[Sequence[float]] = IN_ORDER
+
+    def get_model(self, cfg: Unseen = None, weights: Unseen = None, verbose: bool = True) -> Unseen:  # noqa: FBT001, FBT002 # as upstream has it
+        model = WeightedModel(cfg, nc=self.data["nc"], ch=self.data["channels"], verbose=verbose)
+        model.class_loss_weights = self.class_loss_weights
+        model.names = self.data["names"]
+        if weights:
+            model.load(weights)
+        return model
+
+
+class WeightedOtherwiseByHand(WeightedByHand):
+    class_loss_weights = (4.0, 0.5, 1.25)

@@ -1,0 +1,394 @@
+"""Class weights against plain formulas, and against a trainer that a user would write by hand."""
+
+import os
+import pickletools
+import subprocess
+import zipfile
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from ultralytics.models.yolo.detect import DetectionTrainer
+
+from app.jobs.spec import Task
+from tests.worker.trainer.customizations.hand_written_weights import (
+    IN_ORDER,
+    WeightedByHand,
+    WeightedModel,
+    WeightedOtherwiseByHand,
+)
+from tests.worker.trainer.customizations.in_process import (
+    Training,
+    differing_tensors,
+    next_attempt,
+    train_by_hand,
+    train_here,
+)
+from tests.worker.trainer.customizations.weighed_losses import (
+    ASSERT_WEIGHS,
+    assert_weighs_boxes,
+    assert_weighs_images,
+    assert_weighs_pixels,
+)
+from tests.worker.trainer.drawn_datasets import CLASSES, draw_dataset
+from tests.worker.trainer.jobs import ARCHITECTURES, a_job
+from worker.trainer.customizations.class_weights import weigh, weights_by_index
+from worker.trainer.environment import trainer_environment
+from worker.trainer.errors import BadSpec
+from worker.trainer.portability import portability_check
+from worker.trainer.protocol import ArchitectureSource, JobFile
+from worker.trainer.upstream import Unseen
+
+pytestmark = pytest.mark.timeout(300)
+
+# As IN_ORDER: triangle is left at 1.0.
+EXPLICIT = {"mode": "explicit", "weights": {"disc": 4.0, "square": 0.5}}
+DETECTORS = ("yolo26n.yaml", "yolov8n.yaml")
+BOXES: list[tuple[Task, str]] = [
+    (task, f"{family}{suffix}.yaml")
+    for family in ("yolo26n", "yolo11n", "yolov8n")
+    for task, suffix in (("detect", ""), ("segment", "-seg"), ("pose", "-pose"), ("obb", "-obb"))
+]
+Draws = Callable[[Task], Path]
+
+
+def a_weighted_job(
+    dataset: Path,
+    directory: Path,
+    *,
+    class_weights: Mapping[str, object] | None = EXPLICIT,
+    architecture: str | None = None,
+    **options: Unseen,
+) -> JobFile:
+    customize = None if class_weights is None else {"class_weights": class_weights}
+    if architecture is not None:
+        options["model"] = ArchitectureSource(name=architecture)
+    return a_job(dataset, directory, customize=customize, **options)
+
+
+class AboutToTrain(Exception):
+    """Holds the trainer that was going to train its first batch."""
+
+    def __init__(self, trainer: Unseen) -> None:
+        super().__init__("about to train")
+        self.trainer = trainer
+
+
+class StopsBeforeTraining:
+    def run_callbacks(self, event: str) -> None:
+        if event == "on_train_start":
+            raise AboutToTrain(self)
+        super().run_callbacks(event)  # type: ignore[misc] # of the trainer that it is mixed into
+
+
+def set_up(job: JobFile) -> Unseen:
+    """Return the trainer of the job with its model, criterion and batches, not yet trained."""
+    with pytest.raises(AboutToTrain) as caught:
+        train_here(job, watching=(StopsBeforeTraining,))
+    return caught.value.trainer
+
+
+def a_batch(trainer: Unseen) -> dict[str, Any]:
+    return dict(trainer.preprocess_batch(next(iter(trainer.train_loader))))
+
+
+class KeepsABatch:
+    kept: dict[str, Any]
+
+    def preprocess_batch(self, batch: dict[str, Any]) -> dict[str, Any]:
+        self.kept = super().preprocess_batch(batch)  # type: ignore[misc] # of the trainer
+        return self.kept
+
+
+class LosesItsLoss(KeepsABatch):
+    """A loss of the second epoch is not a number, once."""
+
+    epoch: int
+    loss: torch.Tensor
+    lost = False
+
+    def run_callbacks(self, event: str) -> None:
+        super().run_callbacks(event)  # type: ignore[misc] # of the trainer
+        if event == "on_train_epoch_end" and self.epoch == 1 and not self.lost:
+            self.lost = True
+            self.loss = self.loss * float("nan")
+
+
+class RunsOutOfMemory(KeepsABatch):
+    """The first batch is too large for the device, once."""
+
+    lost = False
+
+    def preprocess_batch(self, batch: dict[str, Any]) -> dict[str, Any]:
+        if not self.lost:
+            self.lost = True
+            raise RuntimeError("CUDA out of memory.")
+        return super().preprocess_batch(batch)
+
+
+@pytest.fixture(scope="module")
+def weighted(drawn: Draws, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Training]:
+    """Return a function that gives the finished training of a task, two epochs with weights."""
+    trainings: dict[str, Training] = {}
+
+    def training_of(task: Task = "detect", architecture: str | None = None) -> Training:
+        name = architecture or ARCHITECTURES[task]
+        if name not in trainings:
+            directory = tmp_path_factory.mktemp(f"weighted-{name}")
+            job = a_weighted_job(drawn(task), directory, task=task, architecture=name)
+            trainings[name] = train_here(job)
+            trainings[name].assert_it_trained()
+        return trainings[name]
+
+    return training_of
+
+
+def classes_pickled_in(weights: Path) -> set[str]:
+    """Return the packages whose classes a checkpoint asks for."""
+    with zipfile.ZipFile(weights) as archive:
+        name = next(name for name in archive.namelist() if name.endswith("data.pkl"))
+        operations = list(pickletools.genops(archive.read(name)))
+    return {str(arg).partition(".")[0] for op, arg, _ in operations if op.name == "GLOBAL"}
+
+
+def lines_with_few_triangles(labels: Path) -> list[str]:
+    """Take the triangles out of all label files but four, and return what all files then say."""
+    lines: list[str] = []
+    for number, file in enumerate(sorted(labels.glob("*.txt"))):
+        kept = [line for line in file.read_text().splitlines() if number < 4 or line[0] != "2"]
+        file.write_text("".join(f"{line}\n" for line in kept))
+        lines += kept
+    return lines
+
+
+class TestTheLoss:
+    @pytest.mark.parametrize(("task", "architecture"), BOXES, ids=lambda value: value)
+    def test_weighs_the_positive_term_of_each_branch_and_nothing_else(
+        self, drawn: Draws, tmp_path: Path, task: Task, architecture: str
+    ) -> None:
+        job = a_weighted_job(drawn(task), tmp_path, task=task, architecture=architecture)
+
+        trainer = set_up(job)
+
+        assert_weighs_boxes(trainer.model, a_batch(trainer), IN_ORDER)
+
+    def test_of_classify_is_divided_by_the_sum_of_the_weights_used(
+        self, drawn: Draws, tmp_path: Path
+    ) -> None:
+        trainer = set_up(a_weighted_job(drawn("classify"), tmp_path, task="classify"))
+
+        assert_weighs_images(trainer.model, a_batch(trainer), IN_ORDER)
+
+    @pytest.mark.parametrize(
+        ("dataset", "weights"),
+        [
+            pytest.param("semantic", IN_ORDER, id="masks"),
+            pytest.param("segment", [*IN_ORDER, 1.0], id="polygons, which add a background"),
+        ],
+    )
+    def test_of_semantic_weighs_pixels_but_not_the_dice_term(
+        self, drawn: Draws, tmp_path: Path, dataset: Task, weights: Sequence[float]
+    ) -> None:
+        trainer = set_up(a_weighted_job(drawn(dataset), tmp_path, task="semantic"))
+
+        assert_weighs_pixels(trainer.model, a_batch(trainer), weights)
+
+    def test_of_a_plugin_is_refused_where_nobody_knows_its_class_loss(self) -> None:
+        with pytest.raises(BadSpec, match="MSELoss"):
+            weigh(torch.nn.MSELoss(), torch.ones(3))
+
+
+class TestAgainstATrainerWrittenByHand:
+    @pytest.mark.parametrize("architecture", DETECTORS)
+    def test_losses_metrics_and_weights_are_equal(
+        self, weighted: Callable[..., Training], tmp_path: Path, architecture: str
+    ) -> None:
+        ours = weighted("detect", architecture)
+
+        by_hand = train_by_hand(WeightedByHand, ours.job, tmp_path)
+
+        assert ours.rows == by_hand.rows
+        assert differing_tensors(ours.trainer.last, by_hand.trainer.last) == []
+
+    def test_another_weight_gives_other_losses_and_weights(
+        self, weighted: Callable[..., Training], tmp_path: Path
+    ) -> None:
+        ours = weighted("detect", "yolov8n.yaml")
+
+        by_hand = train_by_hand(WeightedOtherwiseByHand, ours.job, tmp_path)
+
+        for column in ("train/cls_loss", "val/cls_loss"):
+            assert ours.rows[0][column] != by_hand.rows[0][column]
+        assert differing_tensors(ours.trainer.last, by_hand.trainer.last) != []
+
+    def test_balanced_is_the_own_cls_pw_of_ultralytics(self, drawn: Draws, tmp_path: Path) -> None:
+        balanced = partial(
+            a_weighted_job,
+            drawn("detect"),
+            architecture="yolov8n.yaml",
+            class_weights={"mode": "balanced", "power": 0.5},
+            train={"epochs": 1},
+        )
+
+        ours = train_here(balanced(tmp_path))
+        by_hand = train_by_hand(DetectionTrainer, ours.job, tmp_path / "by-hand", cls_pw=0.5)
+        plain = train_by_hand(DetectionTrainer, ours.job, tmp_path / "plain")
+
+        ours.assert_it_trained()
+        assert ours.rows == by_hand.rows != plain.rows
+        assert differing_tensors(ours.trainer.last, by_hand.trainer.last) == []
+
+
+class TestResuming:
+    @pytest.mark.parametrize(
+        ("task", "architecture"),
+        [
+            ("detect", "yolo26n.yaml"),
+            ("detect", "yolov8n.yaml"),
+            ("classify", "yolo26n-cls.yaml"),
+            ("semantic", "yolo26n-sem.yaml"),
+        ],
+    )
+    def test_weighs_the_losses_of_training_and_of_validation_again(
+        self, weighted: Callable[..., Training], tmp_path: Path, task: Task, architecture: str
+    ) -> None:
+        killed = next_attempt(weighted(task, architecture), tmp_path, epoch=1)
+
+        resumed = set_up(killed)
+
+        assert resumed.start_epoch == 1
+        batch = a_batch(resumed)
+        for model in (resumed.model, resumed.ema.ema):
+            ASSERT_WEIGHS[task](model, batch, IN_ORDER)
+
+    def test_trains_on_with_weights(
+        self, weighted: Callable[..., Training], tmp_path: Path
+    ) -> None:
+        killed = next_attempt(weighted("detect", "yolo26n.yaml"), tmp_path / "a", epoch=1)
+        without = next_attempt(weighted("detect", "yolo26n.yaml"), tmp_path / "b", epoch=1)
+        unweighted = without.spec.model_copy(update={"class_weights": None})
+
+        resumed = train_here(killed, watching=(KeepsABatch,))
+        otherwise = train_here(without.model_copy(update={"spec": unweighted}))
+
+        resumed.assert_it_trained()
+        assert_weighs_boxes(resumed.trainer.model, resumed.trainer.kept, IN_ORDER)
+        first, second = resumed.rows[-1], otherwise.rows[-1]
+        assert first["epoch"] == second["epoch"] == "2"
+        assert first["train/cls_loss"] != second["train/cls_loss"]
+
+    @pytest.mark.parametrize(
+        ("fault", "epochs", "warnings"),
+        [(LosesItsLoss, 2, ["nan_recovered"]), (RunsOutOfMemory, 1, [])],
+    )
+    def test_within_a_run_keeps_the_weights(
+        self,
+        drawn: Draws,
+        tmp_path: Path,
+        fault: type[KeepsABatch],
+        epochs: int,
+        warnings: list[str],
+    ) -> None:
+        train = {"epochs": epochs}
+        job = a_weighted_job(drawn("detect"), tmp_path, architecture="yolov8n.yaml", train=train)
+
+        training = train_here(job, watching=(fault,))
+
+        assert training.trainer.lost
+        assert [event.code for event in training.of("warning")] == warnings
+        for model in (training.trainer.model, training.trainer.ema.ema):
+            assert_weighs_boxes(model, training.trainer.kept, IN_ORDER)
+
+
+class TestTheCheckpoint:
+    @pytest.mark.parametrize("task", ["detect", "classify", "semantic"])
+    def test_asks_for_no_class_of_ours(self, weighted: Callable[..., Training], task: Task) -> None:
+        directory = weighted(task).directory
+
+        for weights in (directory / "weights" / "best.pt", *directory.rglob("*.pt")):
+            assert classes_pickled_in(weights).isdisjoint({"app", "tests", "worker"}), weights
+
+    def test_of_a_model_class_would_ask_for_it(self, tmp_path: Path) -> None:
+        torch.save({"model": WeightedModel("yolov8n.yaml", nc=3, verbose=False)}, tmp_path / "a.pt")
+
+        assert "tests" in classes_pickled_in(tmp_path / "a.pt")
+
+    def test_loads_safely_where_trainyard_is_not_installed(
+        self, weighted: Callable[..., Training], tmp_path: Path
+    ) -> None:
+        environment = trainer_environment(tmp_path, gpu=None, base=os.environ)
+        best = weighted("detect").trainer.best
+        check = portability_check([best], environment, tmp_path / "verdict.json")
+
+        subprocess.run(check.argv, cwd=tmp_path, env=check.env, capture_output=True, check=True)
+
+        proven = check.verdict().checks["best.pt"]
+        assert (proven.loads, proven.forward, proven.safe_load) == (True, True, True)
+
+
+class TestInverseFrequency:
+    def test_weighs_by_the_labels_of_the_training_files(self, tmp_path: Path) -> None:
+        dataset = draw_dataset(tmp_path, "detect")
+        lines = lines_with_few_triangles(dataset / "labels" / "train")
+        counts = Counter(CLASSES[int(line.split()[0])] for line in lines)
+        inverse = [max(counts.values()) / counts[name] for name in CLASSES]
+        job = a_weighted_job(
+            dataset,
+            tmp_path,
+            architecture="yolov8n.yaml",
+            class_weights={"mode": "inverse_frequency"},
+            facts={"class_counts": counts},
+        )
+
+        trainer = set_up(job)
+
+        assert list(trainer.get_class_counts()) == [counts[name] for name in CLASSES]
+        assert max(inverse) > 5
+        assert_weighs_boxes(trainer.model, a_batch(trainer), inverse)
+        assert [event for event in trainer.run.pipe.events if event.type == "warning"] == []
+
+    @pytest.mark.parametrize("task", ["detect", "classify", "semantic"])
+    def test_warns_of_a_class_that_no_training_label_has(self, tmp_path: Path, task: Task) -> None:
+        classes = (*CLASSES, "ghost")
+        dataset = draw_dataset(tmp_path, task, classes=CLASSES if task == "classify" else classes)
+        if task == "classify":
+            for split in ("train", "val"):
+                (dataset / split / "ghost").mkdir()
+        job = a_weighted_job(
+            dataset,
+            tmp_path,
+            task=task,
+            class_weights={"mode": "inverse_frequency"},
+            facts={"classes": classes, "class_counts": dict(zip(CLASSES, (3, 2, 1), strict=True))},
+        )
+
+        trainer = set_up(job)
+
+        warnings = [event for event in trainer.run.pipe.events if event.type == "warning"]
+        assert [event.code for event in warnings] == ["class_without_labels"]
+        assert '"ghost"' in warnings[0].message
+
+
+class TestWeightsByIndex:
+    def test_classes_of_one_name_share_its_weight(self) -> None:
+        names = {0: "disc", 1: "square", 2: "disc"}
+
+        assert weights_by_index({"disc": 4.0, "square": 0.5}, names) == [4.0, 0.5, 4.0]
+
+    def test_the_background_that_ultralytics_adds_has_one(self) -> None:
+        names = {0: "disc", 1: "square", 2: "background"}
+
+        assert weights_by_index({"disc": 4.0, "square": 0.5}, names, background=2)[2] == 1.0
+
+    def test_a_background_of_the_data_set_has_its_own(self) -> None:
+        names = {0: "background", 1: "disc"}
+
+        assert weights_by_index({"background": 0.1, "disc": 4.0}, names) == [0.1, 4.0]
+
+    def test_a_class_without_a_weight_is_named(self) -> None:
+        with pytest.raises(BadSpec, match="square"):
+            weights_by_index({"disc": 4.0}, {0: "disc", 1: "square"})
