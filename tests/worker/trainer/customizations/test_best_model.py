@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 from ultralytics.utils.torch_utils import EarlyStopping
 
+from tests.worker.trainer.customizations.cells import draw_cells
 from tests.worker.trainer.customizations.in_process import Training, differing_tensors, train_here
-from tests.worker.trainer.drawn_datasets import draw_dataset
 from tests.worker.trainer.jobs import a_job
 from worker.trainer.customizations.best_model import BestModel, Patience, metric_in
 from worker.trainer.errors import BadSpec
@@ -160,16 +160,20 @@ class TestBestModel:
 
     def test_a_metric_that_stays_zero_still_yields_a_best_pt(self, tmp_path: Path) -> None:
         job = a_job(
-            draw_dataset(tmp_path, "detect"),
+            draw_cells(tmp_path, classes_in_val=0),
             tmp_path,
             train={"imgsz": 32},
-            customize={"best_model": {"metric": "metrics/F1(B)"}},
+            customize={
+                "metrics": {"per_class": True},
+                "best_model": {"metric": "metrics/F1(B)"},
+            },
         )
 
         training = train_here(job)
 
         training.assert_it_trained()
         assert [event.metrics["metrics/F1(B)"] for event in training.of("epoch")] == [0, 0]
+        assert training.of("epoch")[1].classes["f1(B)"] == [None, None, None]
         assert training.of("final")[0].best_epoch == 2  # the later one of equals
         assert best_of(training).exists()
 
