@@ -1,84 +1,28 @@
 """What a job leaves, as its users read it: metrics, events, attempts, logs and files."""
 
 import hashlib
-from dataclasses import dataclass
-from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
-from app.artifacts.repository import insert_artifact
 from app.artifacts.tables import ArtifactKind
 from app.core.storage import StoredObject
-from app.jobs.execution import EpochReport, append_log, record_epoch, replace_log_pieces
-from app.jobs.lifecycle import AttemptEnd, Hold, SlotOffer, apply_event, claim_job, lock_held
 from app.jobs.record_routes import _log
-from app.jobs.states import EndReason, JobEvent
 from tests.api.conftest import Api
+from tests.api.running_job import Running, claimed
 from tests.jobs.builders import a_home, a_job, job_row
 
-LEASE = timedelta(seconds=90)
 CONTENT = bytes(range(256)) * 4
-RECORDS = ("metrics", "events", "logs", "attempts", "checkpoints", "artifacts", "artifacts/best.pt")
-
-
-@dataclass(frozen=True)
-class Running:
-    """A job that a worker holds, and what the worker writes of it."""
-
-    api: Api
-    hold: Hold
-
-    @property
-    def path(self) -> str:
-        return f"/v1/jobs/{self.hold.job_id}"
-
-    def finish_epoch(self, epoch: int) -> None:
-        report = EpochReport(
-            epoch=epoch,
-            epochs=3,
-            metrics={"train/box_loss": 3.0 / epoch, "metrics/mAP50(B)": None},
-            lr={"lr/all/weight": 0.5},
-            duration_seconds=1.0,
-        )
-        with self.api.database.write() as unit:
-            record_epoch(unit.session, self.hold, report)
-
-    def log(self, offset: int, chunk: bytes) -> None:
-        with self.api.database.write() as unit:
-            append_log(unit.session, self.hold, offset=offset, chunk=chunk)
-
-    def store_log(self, path: Path, content: bytes) -> None:
-        path.write_bytes(content)
-        stored = self.api.context.store.put_file(path)
-        with self.api.database.write() as unit:
-            replace_log_pieces(unit.session, self.hold, {self.hold.attempt: stored})
-
-    def add_file(self, stored: StoredObject, *, kind: ArtifactKind = ArtifactKind.WEIGHTS) -> None:
-        with self.api.database.write() as unit:
-            insert_artifact(
-                unit.session,
-                self.hold.job_id,
-                stored,
-                attempt=self.hold.attempt,
-                kind=kind,
-                name="best.pt",
-                epoch=1,
-            )
-
-    def interrupt_and_claim_again(self) -> "Running":
-        with self.api.database.write() as unit:
-            job = lock_held(unit.session, self.hold)
-            end = AttemptEnd(EndReason.WORKER_LOST)
-            apply_event(unit.session, job, JobEvent.INTERRUPT, end)
-        return claimed(self.api)
-
-
-def claimed(api: Api) -> Running:
-    with api.database.write() as unit:
-        job = claim_job(unit.session, SlotOffer("wrk_1", ("default",), gpus=0), lease=LEASE)
-    assert job is not None
-    return Running(api, Hold(job.id, job.attempt))
+RECORDS = (
+    "metrics",
+    "metrics/classes",
+    "events",
+    "logs",
+    "attempts",
+    "checkpoints",
+    "artifacts",
+    "artifacts/best.pt",
+)
 
 
 @pytest.fixture
@@ -239,6 +183,26 @@ class TestFiles:
         assert answer.content == CONTENT
         assert answer.headers["ETag"] == f'"{hashlib.sha256(CONTENT).hexdigest()}"'
         assert listed[0]["sha256"] == stored.sha256
+
+    def test_weights_show_what_was_proven_of_them(
+        self, running: Running, stored: StoredObject
+    ) -> None:
+        checks: dict[str, str | int] = {
+            "loads": True,
+            "forward": True,
+            "safe_load": True,
+            "ultralytics": "8.4.190",
+            "task": "detect",
+            "classes": 2,
+            "parameters": 2_504_190,
+            "imgsz": 64,
+        }
+        before = running.api.client.get(f"{running.path}/artifacts").json()["data"]
+        running.add_file(stored, checks=checks)
+
+        listed = running.api.client.get(f"{running.path}/artifacts").json()["data"]
+
+        assert [each["checks"] for each in (*before, *listed)] == [None, checks]
 
     @pytest.mark.parametrize("prefix", ["", "W/", '"other", '])
     def test_a_copy_that_the_caller_has_is_not_sent_again(

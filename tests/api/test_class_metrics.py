@@ -1,0 +1,99 @@
+"""What each class reached, as a table of one epoch."""
+
+import pytest
+from sqlalchemy import event
+
+from app.jobs.class_metrics import Columns
+from tests.api.conftest import Api
+from tests.api.running_job import Running, claimed
+
+
+@pytest.fixture
+def running(api: Api) -> Running:
+    api.submit()
+    return claimed(api)
+
+
+class TestClassMetrics:
+    def test_an_epoch_is_a_table_of_classes_in_the_order_of_the_data_set(
+        self, running: Running
+    ) -> None:
+        running.finish_epoch(
+            1,
+            {
+                "precision(B)": [0.8, None],
+                "recall(B)": [0.7, None],
+                "f1(B)": [0.75, None],
+                "ap50(B)": [0.8, None],
+                "ap50_95(B)": [0.5, None],
+            },
+        )
+
+        answer = running.api.client.get(f"{running.path}/metrics/classes")
+
+        names = ("precision", "recall", "f1", "ap50", "ap50_95")
+        assert answer.json() == {
+            "epoch": 1,
+            "classes": [
+                {"name": "circle"} | dict(zip(names, (0.8, 0.7, 0.75, 0.8, 0.5), strict=True)),
+                {"name": "square"} | dict.fromkeys(names),
+            ],
+        }
+
+    @pytest.mark.parametrize(
+        ("columns", "entry"),
+        [
+            ({"f1(B)": [0.1], "f1(M)": [0.2]}, {"f1": 0.1, "mask": {"f1": 0.2}}),
+            ({"f1(B)": [0.1], "ap50(P)": [0.2]}, {"f1": 0.1, "pose": {"ap50": 0.2}}),
+            ({"f1": [0.1], "iou": [0.2]}, {"f1": 0.1, "iou": 0.2}),
+        ],
+        ids=["segment", "pose", "semantic"],
+    )
+    def test_masks_and_keypoints_stand_beside_the_boxes(
+        self, running: Running, columns: Columns, entry: dict[str, object]
+    ) -> None:
+        running.finish_epoch(1, {name: [*values, None] for name, values in columns.items()})
+
+        answer = running.api.client.get(f"{running.path}/metrics/classes")
+
+        assert answer.json()["classes"][0] == {"name": "circle", **entry}
+
+    def test_the_newest_epoch_that_has_any_answers_unless_another_is_asked_for(
+        self, running: Running
+    ) -> None:
+        for epoch in (1, 2):
+            running.finish_epoch(epoch, {"f1(B)": [epoch / 10, None]})
+        running.finish_epoch(3)
+        path, client = f"{running.path}/metrics/classes", running.api.client
+
+        answers = [client.get(path, params=query).json() for query in ({}, {"epoch": 1})]
+
+        assert [(each["epoch"], each["classes"][0]["f1"]) for each in answers] == [
+            (2, 0.2),
+            (1, 0.1),
+        ]
+
+    @pytest.mark.parametrize("query", ["", "?epoch=2"])
+    def test_what_is_not_there_is_not_found(self, running: Running, query: str) -> None:
+        running.finish_epoch(1, {"f1(B)": [0.5, None]} if query else None)
+
+        answer = running.api.client.get(f"{running.path}/metrics/classes{query}")
+
+        assert answer.status_code == 404
+        assert answer.json()["type"] == "urn:trainyard:problem:class-metrics-not-found"
+
+    def test_it_costs_one_query_each_for_the_job_the_epoch_and_the_names(
+        self, running: Running
+    ) -> None:
+        for epoch in range(1, 4):
+            running.finish_epoch(epoch, {"f1(B)": [0.5, None]})
+        statements: list[str] = []
+
+        def note(*seen: object) -> None:
+            statements.append(str(seen[2]))
+
+        event.listen(running.api.database.engine, "before_cursor_execute", note)
+        running.api.client.get(f"{running.path}/metrics/classes")
+        event.remove(running.api.database.engine, "before_cursor_execute", note)
+
+        assert len([each for each in statements if each.startswith("SELECT")]) == 3

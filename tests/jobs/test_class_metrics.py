@@ -1,0 +1,67 @@
+"""Per-class metrics: packed, and written out as one table of all epochs."""
+
+import io
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.core.database import Database
+from app.jobs.class_metrics import ROWS_AT_ONCE, Columns, packed, unpacked, write_class_table
+from app.jobs.execution import EpochReport, record_epoch
+from app.jobs.lifecycle import Hold
+from tests.jobs.builders import a_home, a_job, job_row
+from tests.worker.claims import claim
+
+NUMBERS = st.floats(allow_nan=False, allow_infinity=False) | st.none()
+
+
+@pytest.fixture
+def hold(database: Database) -> Hold:
+    a_job(database, a_home(database))
+    return claim(database)
+
+
+def finish(database: Database, hold: Hold, epochs: dict[int, Columns]) -> None:
+    with database.write() as unit:
+        for epoch, columns in epochs.items():
+            report = EpochReport(
+                epoch=epoch, epochs=99, metrics={}, duration_seconds=1.0, classes=columns
+            )
+            record_epoch(unit.session, hold, report)
+
+
+def table_of(database: Database, hold: Hold) -> tuple[bool, list[str]]:
+    file = io.StringIO()
+    with database.read() as unit:
+        is_written = write_class_table(unit.session, job_row(database, hold.job_id), file)
+    return is_written, file.getvalue().splitlines()
+
+
+class TestPacked:
+    @given(columns=st.dictionaries(st.text(max_size=20), st.lists(NUMBERS, max_size=5)))
+    def test_is_read_as_it_was(self, columns: dict[str, list[float | None]]) -> None:
+        assert unpacked(packed(columns)) == columns
+
+
+class TestWriteClassTable:
+    def test_has_every_epoch_in_order_however_many_there_are(
+        self, database: Database, hold: Hold
+    ) -> None:
+        count = 2 * ROWS_AT_ONCE + 1
+        finish(database, hold, {epoch: {"f1": [0.5, None]} for epoch in range(1, count + 1)})
+
+        _, lines = table_of(database, hold)
+
+        expected = [f"{n},{row}" for n in range(1, count + 1) for row in ("circle,0.5", "square,")]
+        assert lines == ["epoch,class,f1", *expected]
+
+    def test_keeps_the_columns_of_the_first_epoch(self, database: Database, hold: Hold) -> None:
+        finish(database, hold, {1: {"f1": [0.5, 0.5]}, 2: {"recall": [0.1, 0.1]}})
+
+        _, lines = table_of(database, hold)
+
+        assert lines[3:] == ["2,circle,", "2,square,"]
+
+    def test_of_a_job_without_any_nothing_is_written(self, database: Database, hold: Hold) -> None:
+        assert table_of(database, hold) == (False, [])
