@@ -3,7 +3,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
-.PHONY: help setup up demo test test-slow lint format requirements clean
+.PHONY: help setup up demo test test-slow test-class-weights lint format requirements clean
 
 PYTHON ?= python3
 UV_VERSION := 0.13.9
@@ -51,6 +51,9 @@ test: $(STAMP)
 
 test-slow: $(STAMP)
 	$(BIN)/python -m pytest --durations=20 -m slow $(TEST_ARGS)
+
+test-class-weights: $(STAMP)
+	$(BIN)/python -m pytest -m slow tests/e2e/test_weighted_blood_cells.py
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

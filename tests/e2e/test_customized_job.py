@@ -1,0 +1,114 @@
+"""All five customizations through separate processes, as a user asks for them and reads of them."""
+
+import csv
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from examples.shapes import CLASSES, write_shapes
+from tests.e2e.yard import Yard
+
+pytestmark = pytest.mark.integration
+
+EPOCHS = 3
+JOB_SECONDS = 180.0
+CUSTOMIZE: dict[str, Any] = {
+    "metrics": {"f1": True, "per_class": True},
+    "class_weights": {"mode": "inverse_frequency", "cap": 10},
+    "best_model": {"metric": "metrics/F1(B)"},
+    "keep_best": [
+        {"name": "loss", "metric": "val/cls_loss"},
+        {
+            "name": "never",
+            "metric": "metrics/recall(B)",
+            "where": {"metrics/precision(B)": {"min": 1.0}, "metrics/recall(B)": {"min": 1.0}},
+        },
+    ],
+    "freeze": {"layers": "backbone", "epochs": 1},
+    "layer_lrs": [{"layers": "backbone", "factor": 0.1}],
+}
+
+
+@pytest.fixture(scope="module")
+def dataset(yard: Yard, tmp_path_factory: pytest.TempPathFactory) -> str:
+    archive = tmp_path_factory.mktemp("archive") / "shapes.zip"
+    write_shapes(archive, train=18, val=8, size=64)
+    return yard.upload(archive, name="unequal shapes")
+
+
+@pytest.fixture(scope="module")
+def finished(yard: Yard, dataset: str) -> dict[str, Any]:
+    job_id = yard.submit(dataset, train={"epochs": EPOCHS}, customize=CUSTOMIZE)
+    return yard.succeed(job_id, within=JOB_SECONDS)
+
+
+class TestCustomizedJob:
+    def test_its_metrics_have_f1_and_rates_by_part(
+        self, yard: Yard, finished: dict[str, Any]
+    ) -> None:
+        series = yard.get(f"/v1/jobs/{finished['id']}/metrics")["series"]
+
+        assert len(series["metrics/F1(B)"]) == EPOCHS
+        backbone, rest = series["lr/backbone/weight"], series["lr/rest/weight"]
+        assert backbone == pytest.approx([rate / 10 for rate in rest])
+
+    def test_its_classes_are_told_by_name(self, yard: Yard, finished: dict[str, Any]) -> None:
+        table = yard.get(f"/v1/jobs/{finished['id']}/metrics/classes", epoch=1)
+
+        assert table["epoch"] == 1
+        assert [each["name"] for each in table["classes"]] == list(CLASSES)
+        assert {"precision", "recall", "f1", "ap50", "ap50_95"} <= table["classes"][0].keys()
+
+    def test_its_best_epoch_is_by_the_chosen_metric(
+        self, yard: Yard, finished: dict[str, Any]
+    ) -> None:
+        scores = yard.get(f"/v1/jobs/{finished['id']}/metrics")["series"]["metrics/F1(B)"]
+
+        best = finished["best"]
+        assert best["metric"] == "metrics/F1(B)"
+        assert best["value"] == max(scores)
+        assert best["epoch"] == max(n for n, score in enumerate(scores, 1) if score == max(scores))
+
+    def test_its_files_are_proven_and_of_the_epochs_that_they_name(
+        self, yard: Yard, finished: dict[str, Any], tmp_path: Path
+    ) -> None:
+        listed = yard.get(f"/v1/jobs/{finished['id']}/artifacts")["data"]
+        losses = yard.get(f"/v1/jobs/{finished['id']}/metrics")["series"]["val/cls_loss"]
+
+        files = {each["name"]: each for each in listed}
+        assert "best_never.pt" not in files
+        assert files["best.pt"]["epoch"] == finished["best"]["epoch"]
+        assert losses[files["best_loss.pt"]["epoch"] - 1] == min(losses)
+        for name in ("best.pt", "best_loss.pt"):
+            assert files[name]["checks"]["forward"] is True
+            assert files[name]["checks"]["safe_load"] is True
+        table = yard.download(finished["id"], "per_class.csv", tmp_path).read_text().splitlines()
+        assert len(list(csv.DictReader(table))) == EPOCHS * len(CLASSES)
+
+    def test_its_events_tell_what_was_let_go_and_what_was_never_met(
+        self, yard: Yard, finished: dict[str, Any]
+    ) -> None:
+        events = yard.get(f"/v1/jobs/{finished['id']}/events", limit=100)["data"]
+
+        told = {each["data"]["code"] for each in events if each["type"] == "trainer.notice"}
+        assert told == {"layers_unfrozen", "keep_best_unmet"}
+
+    def test_its_plan_foretold_weights_rates_and_steps(
+        self, yard: Yard, finished: dict[str, Any]
+    ) -> None:
+        plan = yard.get(f"/v1/jobs/{finished['id']}/plan")
+        report = yard.get(finished["links"]["plan"].replace("/plan", ""))
+        series = yard.get(f"/v1/jobs/{finished['id']}/metrics")["series"]
+
+        counts = {each["name"]: each["training_labels"] for each in plan["classes"]["shown"]}
+        weights = {each["name"]: each["weight"] for each in plan["classes"]["shown"]}
+        assert weights == report["resolved"]["class_weights"]
+        assert weights == {
+            name: min(10, max(counts.values()) / count) for name, count in counts.items()
+        }
+        foretold = {each["name"]: each["rates"] for each in plan["optimizer"]["groups"]}
+        assert plan["optimizer"]["epochs_shown"] == [1, 2, 3]
+        for name, rates in foretold.items():
+            assert series[name] == pytest.approx(rates, rel=1e-6)
+        assert plan["extent"]["optimizer_steps"] == 5 * EPOCHS
