@@ -4,26 +4,23 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-import pytest
 from sqlalchemy import select
 
 from app.artifacts.repository import checkpoints_of
 from app.core.database import Database
 from app.core.storage import ArtifactStore
 from app.events.repository import events_after
-from app.jobs.class_metrics import unpacked
 from app.jobs.lifecycle import Hold
 from app.jobs.states import Phase
-from app.jobs.tables import Epoch, EpochClasses, JobProgress
-from app.settings import Settings
-from tests.jobs.builders import a_home, a_job, job_row
-from tests.worker.claims import a_lease, claim
-from worker.fitness import FITNESS_OF, DecidingMetric
+from app.jobs.tables import Epoch, JobProgress
+from tests.jobs.builders import job_row
+from tests.worker.claims import a_lease
+from tests.worker.conftest import epoch_event
+from worker.fitness import FITNESS_OF
 from worker.relay import Relay
 from worker.trainer.protocol import (
     BatchEvent,
     CheckpointEvent,
-    EpochEvent,
     ErrorEvent,
     Event,
     NoticeEvent,
@@ -32,59 +29,6 @@ from worker.trainer.protocol import (
     WarningEvent,
     event_line,
 )
-
-MAP = "metrics/mAP50-95(B)"
-
-
-@pytest.fixture
-def hold(database: Database) -> Hold:
-    a_job(database, a_home(database))
-    return claim(database)
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> ArtifactStore:
-    return ArtifactStore.from_settings(Settings(home=tmp_path / "home"))
-
-
-@pytest.fixture
-def run_directory(tmp_path: Path) -> Path:
-    (tmp_path / "run" / "outbox").mkdir(parents=True)
-    return tmp_path / "run"
-
-
-@pytest.fixture
-def relay(database: Database, hold: Hold, store: ArtifactStore, run_directory: Path) -> Relay:
-    lease = a_lease(database, hold)
-    return Relay(lease, store, run_directory, epochs=3, deciding=FITNESS_OF["detect"])
-
-
-@pytest.fixture
-def checkpoint(run_directory: Path) -> Callable[..., CheckpointEvent]:
-    """The event of an epoch's checkpoint, whose files are there."""
-
-    def make(
-        epoch: int, *, seq: int, best: bool = True, kept: tuple[str, ...] = ()
-    ) -> CheckpointEvent:
-        names = ["last.pt", "results.csv", *(["best.pt"] if best else []), *kept]
-        for name in names:
-            (run_directory / "outbox" / name).write_text(f"{name} of {epoch}")
-        files = {name: f"outbox/{name}" for name in names}
-        return CheckpointEvent(seq=seq, epoch=epoch, files=files)
-
-    return make
-
-
-def epoch_event(epoch: int, *, seq: int, fitness: float, best: float | None = None) -> EpochEvent:
-    return EpochEvent(
-        seq=seq,
-        epoch=epoch,
-        metrics={"train/box_loss": 1.5, MAP: fitness},
-        fitness=fitness,
-        best_fitness=fitness if best is None else best,
-        seconds=2.0,
-        optimizer_steps=4,
-    )
 
 
 def epochs(database: Database) -> list[int]:
@@ -232,85 +176,6 @@ class TestEpochs:
 
         stored = [path for path in (tmp_path / "home" / "store").rglob("*") if path.is_file()]
         assert len(stored) == 2 * 3
-
-
-class TestWhatAnEpochSays:
-    def test_named_rates_and_class_metrics_stand_beside_it(
-        self,
-        database: Database,
-        hold: Hold,
-        relay: Relay,
-        checkpoint: Callable[..., CheckpointEvent],
-    ) -> None:
-        said = epoch_event(1, seq=1, fitness=0.1).model_copy(
-            update={"lr": {"lr/backbone/weight": 0.01}, "classes": {"f1(B)": [0.5, None]}}
-        )
-
-        relay.handle(said)
-        relay.handle(checkpoint(1, seq=2))
-
-        with database.read() as unit:
-            epoch = unit.session.get(Epoch, (hold.job_id, 1))
-            classes = unit.session.get(EpochClasses, (hold.job_id, 1))
-        assert epoch is not None
-        assert classes is not None
-        assert epoch.lr == {"lr/backbone/weight": 0.01}
-        assert unpacked(classes.columns) == {"f1(B)": [0.5, None]}
-
-    @pytest.mark.parametrize(
-        ("metric", "value"), [("metrics/recall(B)", 0.7), ("val/box_loss", 2.5)]
-    )
-    def test_the_best_is_named_after_the_metric_that_the_job_chose(
-        self,
-        database: Database,
-        hold: Hold,
-        store: ArtifactStore,
-        run_directory: Path,
-        checkpoint: Callable[..., CheckpointEvent],
-        *,
-        metric: str,
-        value: float,
-    ) -> None:
-        deciding = DecidingMetric(metric, (metric,))
-        relay = Relay(a_lease(database, hold), store, run_directory, epochs=3, deciding=deciding)
-        said = epoch_event(1, seq=1, fitness=-2.5).model_copy(
-            update={"metrics": {"metrics/recall(B)": 0.7, "val/box_loss": 2.5}}
-        )
-
-        relay.handle(said)
-        relay.handle(checkpoint(1, seq=2))
-
-        job = job_row(database, hold.job_id)
-        assert (job.best_metric, job.best_value, job.curve) == (metric, value, [value])
-
-    def test_of_equal_epochs_the_later_is_the_best(
-        self,
-        database: Database,
-        hold: Hold,
-        relay: Relay,
-        checkpoint: Callable[..., CheckpointEvent],
-    ) -> None:
-        for epoch in (1, 2):
-            relay.handle(epoch_event(epoch, seq=2 * epoch - 1, fitness=0.0))
-            relay.handle(checkpoint(epoch, seq=2 * epoch))
-
-        job = job_row(database, hold.job_id)
-        assert (job.best_epoch, job.best_value) == (2, 0.0)
-
-    def test_the_fitness_of_a_plugins_own_columns_is_what_the_trainer_says(
-        self,
-        database: Database,
-        hold: Hold,
-        relay: Relay,
-        checkpoint: Callable[..., CheckpointEvent],
-    ) -> None:
-        said = epoch_event(1, seq=1, fitness=0.4).model_copy(update={"metrics": {"own/score": 4.0}})
-
-        relay.handle(said)
-        relay.handle(checkpoint(1, seq=2))
-
-        job = job_row(database, hold.job_id)
-        assert (job.best_metric, job.best_value) == ("fitness", 0.4)
 
 
 class TestOtherEvents:

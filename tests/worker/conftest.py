@@ -1,0 +1,69 @@
+"""A claimed job, and a relay of what its trainer says."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from app.core.database import Database
+from app.core.storage import ArtifactStore
+from app.jobs.lifecycle import Hold
+from app.settings import Settings
+from tests.jobs.builders import a_home, a_job
+from tests.worker.claims import a_lease, claim
+from worker.fitness import FITNESS_OF
+from worker.relay import Relay
+from worker.trainer.protocol import CheckpointEvent, EpochEvent
+
+MAP = "metrics/mAP50-95(B)"
+
+
+@pytest.fixture
+def hold(database: Database) -> Hold:
+    a_job(database, a_home(database))
+    return claim(database)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> ArtifactStore:
+    return ArtifactStore.from_settings(Settings(home=tmp_path / "home"))
+
+
+@pytest.fixture
+def run_directory(tmp_path: Path) -> Path:
+    (tmp_path / "run" / "outbox").mkdir(parents=True)
+    return tmp_path / "run"
+
+
+@pytest.fixture
+def relay(database: Database, hold: Hold, store: ArtifactStore, run_directory: Path) -> Relay:
+    lease = a_lease(database, hold)
+    return Relay(lease, store, run_directory, epochs=3, deciding=FITNESS_OF["detect"])
+
+
+@pytest.fixture
+def checkpoint(run_directory: Path) -> Callable[..., CheckpointEvent]:
+    """The event of an epoch's checkpoint, whose files are there."""
+
+    def make(
+        epoch: int, *, seq: int, best: bool = True, kept: tuple[str, ...] = ()
+    ) -> CheckpointEvent:
+        names = ["last.pt", "results.csv", *(["best.pt"] if best else []), *kept]
+        for name in names:
+            (run_directory / "outbox" / name).write_text(f"{name} of {epoch}")
+        files: dict[str, str | None] = {name: f"outbox/{name}" for name in names}
+        return CheckpointEvent(seq=seq, epoch=epoch, files=files)
+
+    return make
+
+
+def epoch_event(epoch: int, *, seq: int, fitness: float, best: float | None = None) -> EpochEvent:
+    return EpochEvent(
+        seq=seq,
+        epoch=epoch,
+        metrics={"train/box_loss": 1.5, MAP: fitness},
+        fitness=fitness,
+        best_fitness=fitness if best is None else best,
+        seconds=2.0,
+        optimizer_steps=4,
+    )

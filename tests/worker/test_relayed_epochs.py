@@ -1,0 +1,97 @@
+"""What stands of an epoch: named rates, metrics of classes, and whether it is the best."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from app.core.database import Database
+from app.core.storage import ArtifactStore
+from app.jobs.class_metrics import unpacked
+from app.jobs.lifecycle import Hold
+from app.jobs.tables import Epoch, EpochClasses
+from tests.jobs.builders import job_row
+from tests.worker.claims import a_lease
+from tests.worker.conftest import epoch_event
+from worker.fitness import DecidingMetric
+from worker.relay import Relay
+from worker.trainer.protocol import CheckpointEvent
+
+
+class TestWhatAnEpochSays:
+    def test_named_rates_and_class_metrics_stand_beside_it(
+        self,
+        database: Database,
+        hold: Hold,
+        relay: Relay,
+        checkpoint: Callable[..., CheckpointEvent],
+    ) -> None:
+        said = epoch_event(1, seq=1, fitness=0.1).model_copy(
+            update={"lr": {"lr/backbone/weight": 0.01}, "classes": {"f1(B)": [0.5, None]}}
+        )
+
+        relay.handle(said)
+        relay.handle(checkpoint(1, seq=2))
+
+        with database.read() as unit:
+            epoch = unit.session.get(Epoch, (hold.job_id, 1))
+            classes = unit.session.get(EpochClasses, (hold.job_id, 1))
+        assert epoch is not None
+        assert classes is not None
+        assert epoch.lr == {"lr/backbone/weight": 0.01}
+        assert unpacked(classes.columns) == {"f1(B)": [0.5, None]}
+
+    @pytest.mark.parametrize(
+        ("metric", "value"), [("metrics/recall(B)", 0.7), ("val/box_loss", 2.5)]
+    )
+    def test_the_best_is_named_after_the_metric_that_the_job_chose(
+        self,
+        database: Database,
+        hold: Hold,
+        store: ArtifactStore,
+        run_directory: Path,
+        checkpoint: Callable[..., CheckpointEvent],
+        *,
+        metric: str,
+        value: float,
+    ) -> None:
+        deciding = DecidingMetric(metric, (metric,))
+        relay = Relay(a_lease(database, hold), store, run_directory, epochs=3, deciding=deciding)
+        said = epoch_event(1, seq=1, fitness=-2.5).model_copy(
+            update={"metrics": {"metrics/recall(B)": 0.7, "val/box_loss": 2.5}}
+        )
+
+        relay.handle(said)
+        relay.handle(checkpoint(1, seq=2))
+
+        job = job_row(database, hold.job_id)
+        assert (job.best_metric, job.best_value, job.curve) == (metric, value, [value])
+
+    def test_of_equal_epochs_the_later_is_the_best(
+        self,
+        database: Database,
+        hold: Hold,
+        relay: Relay,
+        checkpoint: Callable[..., CheckpointEvent],
+    ) -> None:
+        for epoch in (1, 2):
+            relay.handle(epoch_event(epoch, seq=2 * epoch - 1, fitness=0.0))
+            relay.handle(checkpoint(epoch, seq=2 * epoch))
+
+        job = job_row(database, hold.job_id)
+        assert (job.best_epoch, job.best_value) == (2, 0.0)
+
+    def test_the_fitness_of_a_plugins_own_columns_is_what_the_trainer_says(
+        self,
+        database: Database,
+        hold: Hold,
+        relay: Relay,
+        checkpoint: Callable[..., CheckpointEvent],
+    ) -> None:
+        said = epoch_event(1, seq=1, fitness=0.4).model_copy(update={"metrics": {"own/score": 4.0}})
+
+        relay.handle(said)
+        relay.handle(checkpoint(1, seq=2))
+
+        job = job_row(database, hold.job_id)
+        assert (job.best_metric, job.best_value) == ("fitness", 0.4)
