@@ -9,6 +9,7 @@ from sqlalchemy import event
 from sqlalchemy.orm import Session
 
 from app.core.database import Database
+from app.jobs.estimate import alike_jobs
 from app.jobs.lifecycle import SlotOffer, claim_job
 from app.jobs.repository import JobFilter, JobOrder, job_page, queue_position
 from app.jobs.states import JobState
@@ -92,3 +93,23 @@ class TestLists:
         plans = plans_of(sqlite, lambda session: queue_position(session, job))
 
         assert "SEARCH jobs USING INDEX ix_jobs_waiting (queue=?)" in plans
+
+
+class TestAlike:
+    def test_past_jobs_of_a_model_are_found_by_what_they_have_in_common(
+        self, sqlite: Database, home: Home
+    ) -> None:
+        plans = plans_of(
+            sqlite,
+            lambda session: alike_jobs(
+                session,
+                [home.project_id],
+                architecture="yolo26n.yaml",
+                imgsz=640,
+                devices=["cpu"],
+            ),
+        )
+
+        alike = "ix_jobs_alike (architecture=? AND imgsz=? AND device_name=?)"
+        assert any(alike in step for step in plans)
+        assert not any("SCAN jobs" in step for step in plans)
