@@ -2,9 +2,12 @@ import math
 from pathlib import Path
 
 import pytest
+import torch
 
 from app.jobs.customize import KeepBest as Asked
-from tests.worker.trainer.customizations.in_process import Training, differing_tensors
+from tests.worker.trainer.customizations.in_process import Training, differing_tensors, train_here
+from tests.worker.trainer.drawn_datasets import draw_dataset
+from tests.worker.trainer.jobs import a_job
 from worker.trainer.customizations.keep_best import best_of, score
 from worker.trainer.errors import BadSpec
 from worker.trainer.results import as_written, rows_of
@@ -144,3 +147,23 @@ class TestKeepBest:
 
         assert differing_tensors(kept, ours.directory / f"outbox/{before:06d}-last.pt") == []
         assert all(event.files["best_tight.pt"] is None for event in resumed.of("checkpoint"))
+
+    def test_depth_weights_are_calibrated_as_best_pt_is(self, tmp_path: Path) -> None:
+        job = a_job(
+            draw_dataset(tmp_path, "depth"),
+            tmp_path,
+            task="depth",
+            train={"epochs": 1, "imgsz": 32},
+            customize={"keep_best": [{"name": "close", "metric": "metrics/rmse"}]},
+        )
+
+        training = train_here(job)
+
+        training.assert_it_trained()
+        first, second = (
+            torch.load(training.directory / "final" / name, weights_only=False)["depth_calibration"]
+            for name in ("best.pt", "best_close.pt")
+        )
+        assert [second[name] for name in ("candidate", "a", "b")] == [
+            first[name] for name in ("candidate", "a", "b")
+        ]
