@@ -237,9 +237,8 @@ def f1_by_hand(task: Task, validator: Unseen) -> dict[str, float]:
         metrics = validator.metrics
         iou = metrics.per_class_iou[metrics.ap_class_index]
         return {"metrics/F1": float((2 * iou / (1 + iou)).mean())}
-    parts = {"B": validator.metrics.box}
-    if task in {"segment", "pose"}:
-        parts |= (
-            {"M": validator.metrics.seg} if task == "segment" else {"P": validator.metrics.pose}
-        )
-    return {f"metrics/F1({part})": float(np.mean(each.f1)) for part, each in parts.items()}
+    attributes = {"segment": {"M": "seg"}, "pose": {"P": "pose"}}.get(task, {}) | {"B": "box"}
+    return {
+        f"metrics/F1({part})": float(np.mean(getattr(validator.metrics, attribute).f1))
+        for part, attribute in attributes.items()
+    }
