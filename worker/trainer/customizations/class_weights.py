@@ -111,8 +111,11 @@ def weights_by_index(
 ) -> list[float]:
     """Return a weight for each class of the model; classes of one name share theirs.
 
+    Ultralytics gives classes that are named by ImageNet's codes (n01440764) other names
+    (nn/autobackend.py: check_class_names), but keeps their order: then the order counts.
+
     Args:
-        by_name: of every class of the data set.
+        by_name: of every class of the data set, in its order.
         names: as Ultralytics has them, with a background that it may have added for polygons.
         background: its index; its weight is 1.0 (semantic, data/utils.py:1049).
 
@@ -120,7 +123,11 @@ def weights_by_index(
         BadSpec: a class has no weight.
     """
     own = {index: name for index, name in names.items() if index != background}
-    if missing := sorted(set(own.values()) - by_name.keys()):
+    missing = sorted(set(own.values()) - by_name.keys())
+    if missing and len(by_name) == len(own):
+        in_order = dict(zip(sorted(own), by_name.values(), strict=True))
+        return [in_order.get(index, 1.0) for index in range(len(names))]
+    if missing:
         raise BadSpec(f'class_weights: the data set has the class "{missing[0]}" without a weight.')
     return [by_name[names[index]] if index in own else 1.0 for index in range(len(names))]
 

@@ -392,3 +392,8 @@ class TestWeightsByIndex:
     def test_a_class_without_a_weight_is_named(self) -> None:
         with pytest.raises(BadSpec, match="square"):
             weights_by_index({"disc": 4.0}, {0: "disc", 1: "square"})
+
+    def test_classes_that_ultralytics_renamed_are_told_by_their_order(self) -> None:
+        by_code = {"n01440764": 2.0, "n01443537": 0.5}
+
+        assert weights_by_index(by_code, {0: "tench", 1: "goldfish"}) == [2.0, 0.5]
