@@ -20,6 +20,7 @@ from app.jobs.tables import Epoch, Job
 from tests.jobs.builders import job_row
 from tests.waiting import eventually
 from tests.worker.attempts import Yard, a_yard
+from tests.worker.claims import QUICK
 from worker.process import living_processes
 from worker.tasks import work_on
 
@@ -114,9 +115,10 @@ class TestCancel:
 
 class TestInterruption:
     def test_a_killed_trainers_job_goes_on_from_its_checkpoint(
-        self, database: Database, trains_nothing: Callable[[str], Yard]
+        self, database: Database, tmp_path: Path
     ) -> None:
-        yard = trains_nothing("die once, then finish")
+        patient = QUICK.model_copy(update={"restart_backoff_seconds": 3})
+        yard = a_yard(database, tmp_path, timing=patient).with_trainer("die once, then finish")
         job_id = yard.submit()
 
         with working(yard):
@@ -169,9 +171,10 @@ class TestInterruption:
 
 class TestFinalizing:
     def test_a_killed_check_of_the_weights_is_made_again(
-        self, database: Database, trains_nothing: Callable[[str], Yard]
+        self, database: Database, tmp_path: Path
     ) -> None:
-        yard = trains_nothing("finish")
+        patient = QUICK.model_copy(update={"restart_backoff_seconds": 60})
+        yard = a_yard(database, tmp_path, timing=patient).with_trainer("finish")
         job_id = yard.submit()
 
         with working(yard):
