@@ -20,7 +20,7 @@ from app.core.problems import Problem
 from app.datasets.views import DatasetView
 from app.jobs.plan_views import PlanView
 from app.jobs.spec import JobSpec
-from app.jobs.views import ArtifactView, JobView, MetricsView
+from app.jobs.views import ArtifactView, ClassMetricsView, JobView, MetricsView
 from app.settings import Settings
 from tests.architecture.sources import ROOT
 from tests.docs.blocks import Block, blocks
@@ -34,6 +34,7 @@ SHOWN: Final[dict[str, Any]] = {
     each.__name__: each
     for each in (
         ArtifactView,
+        ClassMetricsView,
         DatasetView,
         JobSpec,
         JobView,
