@@ -3,6 +3,7 @@
 import sys
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from app.fleet.repository import Registration, ReportedPlugin, mark_stopped, reg
 from app.fleet.tables import Worker
 from tests.api.conftest import Api
 from tests.api.refusals import CANARY, assert_refused
+from tests.plugins import write_plugin
 
 SCHEMA: dict[str, Any] = {
     "type": "object",
@@ -193,9 +195,15 @@ class TestSubmit:
         again = api.client.get(f"/v1/jobs/{waiting['id']}").json()
         assert again["waiting_reason"] == "waiting_for_worker"
 
-    def test_the_server_imports_no_plugin(self, api: Api) -> None:
+    def test_the_server_imports_no_plugin_even_where_it_could(
+        self, api: Api, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        code = "raise AssertionError('imported')"
+        folder = write_plugin(tmp_path / "packages", code, name="gray", package="never_imported")
+        monkeypatch.syspath_prepend(str(folder))
         register(api, GRAY)
 
         api.submit(trainer={"name": "gray"})
 
-        assert "trainyard_grayscale" not in sys.modules
+        assert len(trainers(api)) == 1
+        assert "never_imported" not in sys.modules

@@ -59,6 +59,7 @@ def example(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     sys.path.insert(0, str(folder))
     yield folder
     sys.path.remove(str(folder))
+    sys.modules.pop("trainyard_grayscale", None)
 
 
 @pytest.fixture(scope="module")
