@@ -170,13 +170,18 @@ def _answer_framework(request: Request, error: Exception) -> Response:
 
 
 def _methods_at(request: Request) -> set[str]:
-    """Every method of the path; the framework's own header names those of one route only."""
+    """Every method of the path; the framework's own header names those of one route only.
+
+    A path in so many words, as `/v1/jobs/validate`, is not that of an id that it could be, too.
+    """
     routes: list[BaseRoute] = request.app.state.routes
     path = request.scope["path"]
+    here = [route for route in routes if isinstance(route, Route) and route.path_regex.match(path)]
+    parameters = min((len(route.param_convertors) for route in here), default=0)
     return {
         method
-        for route in routes
-        if isinstance(route, Route) and route.path_regex.match(path)
+        for route in here
+        if len(route.param_convertors) == parameters
         for method in route.methods or ()
     }
 

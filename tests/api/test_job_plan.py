@@ -162,6 +162,12 @@ class TestValidate:
         assert (submitted.status_code, planned.status_code) == (hostile.status, hostile.status)
         assert said(planned) == said(submitted)
 
+    def test_its_path_is_none_of_a_job(self, shared_api: Api) -> None:
+        answer = shared_api.client.delete("/v1/jobs/validate")
+
+        assert_refused(answer, status=405, slug="method-not-allowed")
+        assert answer.headers["Allow"] == "POST"
+
     def test_freezing_everything_is_refused(self, shared_api: Api) -> None:
         answer = shared_api.client.post(
             "/v1/jobs/validate", json=shared_api.spec(customize=EVERYTHING)
