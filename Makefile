@@ -18,6 +18,8 @@ export UV_COMPILE_BYTECODE_TIMEOUT ?= 900
 UP_ARGS ?=
 DEMO_ARGS ?=
 TEST_ARGS ?=
+# Two files of tests at once; no more, since trainings share the memory of the machine.
+PARALLEL ?= --numprocesses=2 --dist=loadfile
 
 help:  ## (this text)
 	@echo "make setup   install everything into .venv (Python 3.11 or later, git and make suffice)"
@@ -47,7 +49,7 @@ demo: $(STAMP)
 	$(BIN)/python examples/demo.py $(DEMO_ARGS)
 
 test: $(STAMP)
-	$(BIN)/python -m pytest --durations=20 $(TEST_ARGS)
+	$(BIN)/python -m pytest $(PARALLEL) --durations=20 $(TEST_ARGS)
 
 test-slow: $(STAMP)
 	$(BIN)/python -m pytest --durations=20 -m slow $(TEST_ARGS)
