@@ -6,11 +6,11 @@ Torch-free: the server checks and resolves it, the trainer reads it.
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Final, Literal, Self
 
-from pydantic import Field, StringConstraints, model_validator
+from pydantic import Field, StringConstraints, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 from app.jobs.metric_table import Direction
-from app.jobs.spec_model import SpecModel, as_one_error, without_tags
+from app.jobs.spec_model import SpecModel, as_one_error, keys_as_fields, without_tags
 
 MAX_KEPT: Final = 5
 """Checkpoints that `keep_best` may keep beside best.pt."""
@@ -72,7 +72,7 @@ class BalancedClassWeights(SpecModel):
 ClassWeights = Annotated[
     ExplicitClassWeights | InverseFrequencyClassWeights | BalancedClassWeights,
     Field(discriminator="mode"),
-    without_tags({"explicit", "inverse_frequency", "balanced"}),
+    without_tags("mode", ("explicit", "inverse_frequency", "balanced")),
 ]
 
 
@@ -110,7 +110,7 @@ class KeepBest(SpecModel):
     direction: Direction | None = Field(
         default=None, description="Only for a trainer plugin's own metric; others are known."
     )
-    where: Annotated[dict[MetricName, Bounds], Field(max_length=10)] = Field(
+    where: Annotated[dict[MetricName, Bounds], Field(max_length=10), keys_as_fields()] = Field(
         default_factory=dict, description="Metric to bounds; epochs outside of any are passed over."
     )
 
@@ -158,12 +158,13 @@ class Customize(SpecModel):
         default=(), description="The last entry that names a layer counts."
     )
 
-    @model_validator(mode="after")
-    def _kept_names_differ(self) -> Self:
-        names = [each.name for each in self.keep_best]
+    @field_validator("keep_best")
+    @classmethod
+    def _kept_names_differ(cls, kept: tuple[KeepBest, ...]) -> tuple[KeepBest, ...]:
+        names = [each.name for each in kept]
         if len(set(names)) < len(names):
             raise PydanticCustomError("duplicate_name", 'Each "keep_best" needs its own name.')
-        return self
+        return kept
 
     def chosen_metrics(self) -> Mapping[tuple[str | int, ...], tuple[str, Direction | None]]:
         """Return every metric that chooses or bounds a checkpoint, by its place in the JSON."""

@@ -54,6 +54,7 @@ def check_for_classes(
         return [SpecProblem(("class_weights",), "one_class", message)]
     if not isinstance(weights, ExplicitClassWeights):
         return []
+    present = frozenset(classes)
     known = ", ".join(classes[:_SHOWN_NAMES]) + (", …" if len(classes) > _SHOWN_NAMES else "")
     return [
         SpecProblem(
@@ -62,7 +63,7 @@ def check_for_classes(
             f"The data set has no class of this name; it has {known}.",
         )
         for name in weights.weights
-        if name not in classes
+        if name not in present
     ]
 
 

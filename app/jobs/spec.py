@@ -34,7 +34,7 @@ from app.jobs.customize_checks import (
     check_for_task,
 )
 from app.jobs.metric_table import F1_METRICS, FITNESS, direction_of
-from app.jobs.spec_model import SpecModel, SpecProblem, problems_as_error, refuse_if
+from app.jobs.spec_model import SpecModel, SpecProblem, as_one_error, problems_as_error, refuse_if
 from app.jobs.spec_text import (
     DATASET_PATTERN,
     DATASET_VERSION_PATTERN,
@@ -128,6 +128,7 @@ class TrainerChoice(SpecModel):
     name: Slug = Field(description="As GET /v1/trainers lists it.")
     options: Annotated[
         dict[str, JsonValue],
+        as_one_error("options", "Options are an object of JSON, nested a few levels deep."),
         AfterValidator(
             refuse_if(
                 lambda options: len(json.dumps(options)) > MAX_OPTIONS_CHARACTERS,

@@ -4,8 +4,8 @@ A refused field comes out as a pydantic error whose `loc` names it and whose `ty
 code, so that the HTTP layer can point at it without ever repeating what was sent.
 """
 
-from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from itertools import islice
 from typing import Any, ClassVar, Self
@@ -123,24 +123,43 @@ def as_one_error(code: str, message: str) -> WrapValidator:
     return WrapValidator(validate)
 
 
-def without_tags(tags: Collection[str]) -> WrapValidator:
+def without_tags(discriminator: str, tags: Sequence[str]) -> WrapValidator:
     """Return a validator that takes the tag of a tagged union out of the paths of errors.
 
-    Pydantic names the chosen member there, which the JSON has no level for.
+    Pydantic names the chosen member there, which the JSON has no level for, and repeats a tag that
+    it does not know: this says which there are, at the discriminator.
+    """
+    known = ", ".join(f'"{tag}"' for tag in tags)
+
+    def told(problem: SpecProblem) -> SpecProblem:
+        if not problem.loc and problem.code.startswith("union_tag"):
+            return SpecProblem((discriminator,), "unknown_choice", f"It is one of {known}.")
+        has_tag = problem.loc[:1] and problem.loc[0] in tags
+        return replace(problem, loc=problem.loc[1:]) if has_tag else problem
+
+    def validate(value: Any, handler: ValidatorFunctionWrapHandler) -> Any:  # noqa: ANN401 - any JSON goes in
+        try:
+            return handler(value)
+        except ValidationError as error:
+            raise problems_as_error(error.title, map(told, _problems_of(error))) from None
+
+    return WrapValidator(validate)
+
+
+def keys_as_fields() -> WrapValidator:
+    """Return a validator for a mapping that reports a wrong key at the key itself.
+
+    Pydantic adds a level `[key]`, which the JSON does not have.
     """
 
     def validate(value: Any, handler: ValidatorFunctionWrapHandler) -> Any:  # noqa: ANN401 - any JSON goes in
         try:
             return handler(value)
         except ValidationError as error:
-            problems = [
-                SpecProblem(
-                    each.loc[1:] if each.loc[:1] and each.loc[0] in tags else each.loc,
-                    each.code,
-                    each.message,
-                )
+            problems = (
+                replace(each, loc=each.loc[:1]) if each.loc[1:] == ("[key]",) else each
                 for each in _problems_of(error)
-            ]
+            )
             raise problems_as_error(error.title, problems) from None
 
     return WrapValidator(validate)

@@ -95,7 +95,7 @@ class TestShape:
             ),
             pytest.param(
                 {"keep_best": [{"name": "a", "metric": "metrics/mAP50(B)"}] * 2},
-                "customize",
+                "customize/keep_best",
                 "duplicate_name",
                 id="same-name-twice",
             ),
@@ -125,15 +125,41 @@ class TestShape:
                 "empty_bounds",
                 id="bounds-without-an-end",
             ),
+            pytest.param(
+                {
+                    "keep_best": [
+                        {
+                            "name": "a",
+                            "metric": "metrics/mAP50(B)",
+                            "where": {"no metric": {"min": 0}},
+                        }
+                    ]
+                },
+                "customize/keep_best/0/where/no metric",
+                "string_pattern_mismatch",
+                id="bound-on-no-metric",
+            ),
         ],
     )
     def test_a_wrong_part_is_named(self, customize: object, pointer: str, code: str) -> None:
         assert problems_of(a_document(customize=customize)) == {(pointer, code)}
 
-    def test_a_mode_that_is_none_is_named_at_the_weights(self) -> None:
-        found = problems_of(a_document(customize={"class_weights": {"mode": "focal"}}))
+    @pytest.mark.parametrize(
+        "weights",
+        [
+            pytest.param({"mode": "focal"}, id="unknown"),
+            pytest.param({"mode": ["focal"]}, id="no-text"),
+            pytest.param({"weights": {"circle": 2.0}}, id="absent"),
+        ],
+    )
+    def test_a_mode_that_is_none_is_named_and_not_repeated(self, weights: object) -> None:
+        with pytest.raises(ValidationError) as refused:
+            JobSpec.model_validate(a_document(customize={"class_weights": weights}))
 
-        assert found == {("customize/class_weights", "union_tag_invalid")}
+        (error,) = refused.value.errors()
+        assert error["loc"] == ("customize", "class_weights", "mode")
+        assert error["type"] == "unknown_choice"
+        assert error["msg"] == 'It is one of "explicit", "inverse_frequency", "balanced".'
 
 
 class TestForTheTask:
