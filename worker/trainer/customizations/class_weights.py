@@ -58,19 +58,25 @@ class ClassWeights(Composed):
         self._weigh()
 
     def _weigh(self) -> None:
-        by_name = self.run.job.spec.class_weights
-        if by_name is None:
+        weights = self._weights()
+        if weights is None:
             return
-        weights = weights_by_index(
-            by_name, self.data["names"], background=self.data.get("bg_class_idx")
-        )
         model: Any = unwrap_model(self.model)
         criterion = getattr(model, "criterion", None) or model.init_criterion()
         model.criterion = weigh(criterion, torch.tensor(weights, device=self.device))
 
+    def _weights(self) -> list[float] | None:
+        """Return a weight for each class of the model; None for weights that Ultralytics sets."""
+        by_name = self.run.job.spec.class_weights
+        if by_name is None:
+            return None
+        names, background = self.data["names"], self.data.get("bg_class_idx")
+        return weights_by_index(by_name, names, background=background)
+
     def _warn_of_absent_classes(self) -> None:
-        by_name = self.run.job.spec.class_weights or {}
-        light = {name for name, weight in by_name.items() if weight == 1.0}
+        added = self.data.get("bg_class_idx") or None  # 0: none was added
+        weights = enumerate(self._weights() or [])
+        light = {self.data["names"][n] for n, weight in weights if weight == 1.0 and n != added}
         # The most frequent class is one. Only others are worth counting: semantic reads all masks.
         if len(light) == 1:
             return

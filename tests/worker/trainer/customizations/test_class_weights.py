@@ -1,8 +1,6 @@
 """Class weights against plain formulas, and against a trainer that a user would write by hand."""
 
-import os
 import pickletools
-import subprocess
 import zipfile
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -28,6 +26,7 @@ from tests.worker.trainer.customizations.in_process import (
     train_by_hand,
     train_here,
 )
+from tests.worker.trainer.customizations.proving import verdict_of
 from tests.worker.trainer.customizations.weighed_losses import (
     ASSERT_WEIGHS,
     assert_weighs_boxes,
@@ -36,10 +35,8 @@ from tests.worker.trainer.customizations.weighed_losses import (
 )
 from tests.worker.trainer.drawn_datasets import CLASSES, draw_dataset
 from tests.worker.trainer.jobs import ARCHITECTURES, a_job
-from worker.trainer.customizations.class_weights import weigh, weights_by_index
-from worker.trainer.environment import trainer_environment
+from worker.trainer.customizations.class_weights import weigh
 from worker.trainer.errors import BadSpec
-from worker.trainer.portability import portability_check
 from worker.trainer.protocol import ArchitectureSource, JobFile
 from worker.trainer.upstream import Unseen
 
@@ -320,13 +317,10 @@ class TestTheCheckpoint:
     def test_loads_safely_where_trainyard_is_not_installed(
         self, weighted: Callable[..., Training], tmp_path: Path
     ) -> None:
-        environment = trainer_environment(tmp_path, gpu=None, base=os.environ)
         best = weighted("detect").trainer.best
-        check = portability_check([best], environment, tmp_path / "verdict.json")
 
-        subprocess.run(check.argv, cwd=tmp_path, env=check.env, capture_output=True, check=True)
+        proven = verdict_of([best], tmp_path).checks["best.pt"]
 
-        proven = check.verdict().checks["best.pt"]
         assert (proven.loads, proven.forward, proven.safe_load) == (True, True, True)
 
 
@@ -372,28 +366,16 @@ class TestInverseFrequency:
         assert [event.code for event in warnings] == ["class_without_labels"]
         assert '"ghost"' in warnings[0].message
 
+    def test_does_not_warn_of_classes_that_ultralytics_renames(self, tmp_path: Path) -> None:
+        codes = ("n01440764", "n01443537", "n01484850")
+        job = a_weighted_job(
+            draw_dataset(tmp_path, "detect", classes=codes),
+            tmp_path,
+            class_weights={"mode": "inverse_frequency"},
+            facts={"classes": codes, "class_counts": dict.fromkeys(codes, 7)},
+        )
 
-class TestWeightsByIndex:
-    def test_classes_of_one_name_share_its_weight(self) -> None:
-        names = {0: "disc", 1: "square", 2: "disc"}
+        trainer = set_up(job)
 
-        assert weights_by_index({"disc": 4.0, "square": 0.5}, names) == [4.0, 0.5, 4.0]
-
-    def test_the_background_that_ultralytics_adds_has_one(self) -> None:
-        names = {0: "disc", 1: "square", 2: "background"}
-
-        assert weights_by_index({"disc": 4.0, "square": 0.5}, names, background=2)[2] == 1.0
-
-    def test_a_background_of_the_data_set_has_its_own(self) -> None:
-        names = {0: "background", 1: "disc"}
-
-        assert weights_by_index({"background": 0.1, "disc": 4.0}, names) == [0.1, 4.0]
-
-    def test_a_class_without_a_weight_is_named(self) -> None:
-        with pytest.raises(BadSpec, match="square"):
-            weights_by_index({"disc": 4.0}, {0: "disc", 1: "square"})
-
-    def test_classes_that_ultralytics_renamed_are_told_by_their_order(self) -> None:
-        by_code = {"n01440764": 2.0, "n01443537": 0.5}
-
-        assert weights_by_index(by_code, {0: "tench", 1: "goldfish"}) == [2.0, 0.5]
+        assert "n01440764" not in trainer.data["names"].values()
+        assert [event for event in trainer.run.pipe.events if event.type == "warning"] == []
