@@ -61,16 +61,19 @@ class Training:
         assert min(steps) >= 4, steps
 
 
-def train_here(job: JobFile, *, watching: tuple[type, ...] = ()) -> Training:
+def train_here(
+    job: JobFile, *, watching: tuple[type, ...] = (), interrupts: Interrupts | None = None
+) -> Training:
     """Train as the job says.
 
     Args:
         job: its `resume_from` is honoured.
         watching: classes put outside of the composed one, to look at what goes on.
+        interrupts: what has been asked of the process; None: nothing.
     """
     heard = Heard()
     with _as_in_a_process_of_its_own(job.threads):
-        composed = compose_trainer(TrainingRun(job, heard, Interrupts()))
+        composed = compose_trainer(TrainingRun(job, heard, interrupts or Interrupts()))
         # No "Trainer" in the name, or integrations would join: see compose_trainer.
         watched: Any = type("Watched", (*watching, composed), {})
         trainer = watched(overrides=overrides(job))

@@ -1,0 +1,117 @@
+"""Mixins that are always there: a training without one of them lacks what that one is for.
+
+The mixins of customizations have mutants of their own: customizations/test_every_combination.py.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from app.jobs.spec import Task
+from tests.worker.trainer.customizations.in_process import Training, next_attempt, train_here
+from tests.worker.trainer.jobs import a_job
+from worker.trainer import compose
+from worker.trainer.checkpoints import Checkpoints
+from worker.trainer.errors import BadData
+from worker.trainer.finalizing import Finalizing
+from worker.trainer.interrupts import Interrupts
+from worker.trainer.named_failures import NamedFailures
+from worker.trainer.protocol import ArchitectureSource, JobFile
+from worker.trainer.reporting import Reporting
+from worker.trainer.resuming import Resuming
+from worker.trainer.run import Composed
+from worker.trainer.stopping import StopOnRequest
+
+pytestmark = pytest.mark.integration
+
+EPOCHS: Final = 2
+
+
+@pytest.fixture(scope="module")
+def whole(drawn: Callable[[Task], Path], tmp_path_factory: pytest.TempPathFactory) -> Training:
+    """A training that lacks nothing."""
+    directory = tmp_path_factory.mktemp("whole")
+    model = ArchitectureSource(name="yolov8n.yaml")
+    job = a_job(drawn("detect"), directory, train={"epochs": EPOCHS, "imgsz": 32}, model=model)
+    training = train_here(job)
+    training.assert_it_trained()
+    return training
+
+
+def again(whole: Training, directory: Path, **changes: object) -> JobFile:
+    """Return the job of the training, to be run in another directory."""
+    return whole.job.model_copy(update={"run_directory": directory / "run"} | changes)
+
+
+def gives_its_artifacts(whole: Training, directory: Path) -> bool:
+    finals = train_here(again(whole, directory)).of("final")
+    return [each.artifacts != [] for each in finals] == [True]
+
+
+def finalizes_what_had_trained_its_last_epoch(whole: Training, directory: Path) -> bool:
+    try:
+        return train_here(next_attempt(whole, directory, epoch=EPOCHS)).of("epoch") == []
+    except AssertionError as error:
+        assert "nothing to resume" in str(error)  # noqa: PT017 -- says Ultralytics itself
+        return False
+
+
+def ends_when_asked(whole: Training, directory: Path) -> bool:
+    asked = Interrupts(stop_requested=True)
+    return len(train_here(again(whole, directory), interrupts=asked).of("epoch")) == 1
+
+
+def hands_checkpoints_over(whole: Training, directory: Path) -> bool:
+    return len(train_here(again(whole, directory)).of("checkpoint")) == EPOCHS
+
+
+def tells_its_epochs(whole: Training, directory: Path) -> bool:
+    return len(train_here(again(whole, directory)).of("epoch")) == EPOCHS
+
+
+def names_what_is_wrong_with_data(whole: Training, directory: Path) -> bool:
+    try:
+        train_here(again(whole, directory, dataset_path=directory / "nothing"))
+    except BadData:
+        return True
+    except RuntimeError:  # Ultralytics' own
+        return False
+    raise AssertionError("there is nothing to train on")
+
+
+WHAT_FOR: Final[dict[type[Composed], Callable[[Training, Path], bool]]] = {
+    Finalizing: gives_its_artifacts,
+    Resuming: finalizes_what_had_trained_its_last_epoch,
+    StopOnRequest: ends_when_asked,
+    Checkpoints: hands_checkpoints_over,
+    Reporting: tells_its_epochs,
+    NamedFailures: names_what_is_wrong_with_data,
+}
+
+
+class TestMutants:
+    @pytest.mark.parametrize("mixin", [Resuming, StopOnRequest, NamedFailures])
+    def test_a_training_that_lacks_nothing_does_what_each_is_for(
+        self, mixin: type[Composed], whole: Training, tmp_path: Path
+    ) -> None:
+        assert WHAT_FOR[mixin](whole, tmp_path)
+        assert len(whole.of("epoch")) == len(whole.of("checkpoint")) == EPOCHS
+        assert [each.artifacts != [] for each in whole.of("final")] == [True]
+
+    @pytest.mark.parametrize(
+        "mixin", [*compose.AROUND, *compose.INNERMOST], ids=lambda mixin: mixin.__name__
+    )
+    def test_a_mixin_that_is_dropped_is_missed(
+        self,
+        mixin: type[Composed],
+        whole: Training,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        for name in ("AROUND", "INNERMOST"):
+            rest = tuple(each for each in getattr(compose, name) if each is not mixin)
+            monkeypatch.setattr(compose, name, rest)
+
+        assert not WHAT_FOR[mixin](whole, tmp_path)
