@@ -15,6 +15,7 @@ from tests.worker.trainer.customizations.combinations import (
     fits,
 )
 from tests.worker.trainer.customizations.in_process import Training, next_attempt, train_here
+from tests.worker.trainer.customizations.proving import verdict_of
 
 pytestmark = pytest.mark.integration
 
@@ -42,6 +43,14 @@ class TestEveryTask:
         for each in FIVE:
             if each.name in fits(whole.job.task):
                 each.shows(whole)
+
+    def test_its_best_pt_loads_safely_where_trainyard_is_not_installed(
+        self, whole: Training, tmp_path: Path
+    ) -> None:
+        verdict = verdict_of([whole.trainer.best], tmp_path)
+
+        assert verdict.failure is None
+        assert verdict.checks["best.pt"].task == whole.job.task
 
     @pytest.mark.parametrize("epoch", BEFORE_AND_AFTER)
     def test_every_effect_persists_after_a_kill(
