@@ -45,6 +45,7 @@ from app.jobs.spec_text import (
     Slug,
     TagKey,
     TagValue,
+    storable_json,
 )
 from app.jobs.train_arguments import Task, TrainArguments, check_task
 from app.models.architectures import architecture as shipped_architecture
@@ -129,6 +130,7 @@ class TrainerChoice(SpecModel):
     options: Annotated[
         dict[str, JsonValue],
         as_one_error("options", "Options are an object of JSON, nested a few levels deep."),
+        AfterValidator(storable_json),
         AfterValidator(
             refuse_if(
                 lambda options: len(json.dumps(options)) > MAX_OPTIONS_CHARACTERS,

@@ -4,10 +4,11 @@ Text reaches logs, terminals, file names and HTML: nothing gets in that could fo
 character or turn the reading direction around.
 """
 
+import math
 import re
 from typing import Annotated, Final
 
-from pydantic import BeforeValidator, Field, StringConstraints
+from pydantic import BeforeValidator, Field, JsonValue, StringConstraints
 from pydantic_core import PydanticCustomError
 
 _SURROGATES: Final = re.compile("[\ud800-\udfff]")
@@ -31,6 +32,27 @@ def plain_text(value: object) -> object:
 def plain_lines(value: object) -> object:
     """Return the value like `plain_text`, with newline and tab allowed in it."""
     return _without_hidden_characters(value, controls=_CONTROLS_BUT_LINES)
+
+
+def storable_json(value: JsonValue) -> JsonValue:
+    """Return the value, or refuse what no database keeps: NaN, infinity, NUL, half a character."""
+    match value:
+        case float() if not math.isfinite(value):
+            raise PydanticCustomError("finite_number", "Numbers must be finite.")
+        case str() if _SURROGATES.search(value):
+            raise PydanticCustomError(
+                "lone_surrogate", "Text must be Unicode without lone surrogates."
+            )
+        case str() if "\0" in value:
+            raise PydanticCustomError("control_character", "Text must not hold NUL.")
+        case list():
+            for each in value:
+                storable_json(each)
+        case dict():
+            for name, each in value.items():
+                storable_json(name)
+                storable_json(each)
+    return value
 
 
 Name = Annotated[str, Field(min_length=1, max_length=200), BeforeValidator(plain_text)]

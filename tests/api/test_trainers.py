@@ -1,5 +1,6 @@
 """Trainer plugins as the API shows them, and what a job may say of one."""
 
+import json
 import sys
 from dataclasses import replace
 from datetime import timedelta
@@ -125,6 +126,19 @@ class TestSubmit:
         job = api.submit(trainer={"name": "gray"})
 
         assert job["resolved"]["trainer"]["options"] == {"probability": 0.25}
+
+    @pytest.mark.parametrize("number", ["NaN", "-Infinity", "1e999"])
+    def test_an_option_that_is_no_finite_number_is_refused(self, api: Api, number: str) -> None:
+        register(api, GRAY)
+        body = json.dumps(api.spec(trainer={"name": "gray", "options": {"probability": 0.123}}))
+
+        answer = api.client.post(
+            "/v1/jobs/validate",
+            content=body.replace("0.123", number),
+            headers={"Content-Type": "application/json"},
+        )
+
+        assert_refused(answer, status=422, slug="validation-error", pointer="/trainer/options")
 
     @pytest.mark.parametrize("reported", [(), (BROKEN,)], ids=["nowhere", "broken-everywhere"])
     def test_a_name_that_no_worker_has_is_refused_with_those_that_exist(

@@ -285,19 +285,6 @@ class TestTextH3:
         assert problems_of(a_document(name="one\ntwo")) == {("name", "control_character")}
 
 
-class TestTrainerOptions:
-    @pytest.mark.parametrize("levels", [300, 900])
-    def test_options_nested_too_deep_are_refused_at_a_path_that_exists(self, levels: int) -> None:
-        deep = "[" * levels + "]" * levels
-        document = json.dumps(a_document(trainer={"name": "any", "options": {"deep": 0}}))
-
-        with pytest.raises(ValidationError) as refused:
-            JobSpec.model_validate(json.loads(document.replace("0}", deep + "}")))
-
-        (error,) = refused.value.errors()
-        assert (error["loc"], error["type"]) == (("trainer", "options"), "options")
-
-
 class TestTags:
     def test_32_tags_are_enough(self) -> None:
         assert problems_of(a_document(tags={f"k{n}": "v" for n in range(32)})) == set()

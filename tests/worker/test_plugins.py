@@ -83,8 +83,18 @@ class TestInstalledPlugins:
             (GOOD + "    tasks = frozenset({'detection'})", "detection"),
             (GOOD + "Options.model_config['extra'] = 'allow'", "forbid"),
             (GOOD + f"Plugin.Options.__doc__ = 'a' * {MAX_SCHEMA_CHARACTERS}", "too long"),
+            (GOOD.replace("shade:", "much: float = float('inf')\n    shade:"), "JSON compliant"),
         ],
-        ids=["import", "exit", "no-plugin", "event", "task", "extra-allowed", "long-schema"],
+        ids=[
+            "import",
+            "exit",
+            "no-plugin",
+            "event",
+            "task",
+            "extra-allowed",
+            "long-schema",
+            "infinite-default",
+        ],
     )
     def test_one_that_cannot_be_used_is_left_out_with_the_reason(
         self, install: Install, code: str, said: str

@@ -45,7 +45,7 @@ def describe(point: EntryPoint, *, packages: int = 1) -> dict[str, Any]:
         _check_name(point.name)
         plugin = load(point)
         schema = plugin.Options.model_json_schema(mode="validation")
-        if len(json.dumps(schema)) > MAX_SCHEMA_CHARACTERS:
+        if len(json.dumps(schema, allow_nan=False)) > MAX_SCHEMA_CHARACTERS:
             raise ValueError("The JSON Schema of its options is too long.")  # noqa: TRY301
     except (Exception, SystemExit) as error:  # noqa: BLE001 -- others' code: logged and told
         traceback.print_exc()
