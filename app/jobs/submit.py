@@ -146,6 +146,7 @@ def resolve(
         resolved = resolve_spec(asked, _facts(version, model, asked, task))
     except ValidationError as error:
         raise invalid_fields(error.errors(include_input=False)) from None
+    _check_split(resolved, version)
     around = look_around(session, principal.project_ids, resolved, silent=silent)
     plan = plan_of(spec, resolved, TrainingData.of(version), around)
     return Resolution(project_id, dataset, version, model, resolved, plan)
@@ -188,6 +189,15 @@ def _check_fit(task: Task, model: ResolvedModel, version: DatasetVersion) -> Non
         raise TaskMismatch(
             "/dataset", f"The data set is labelled for {version.task}, the job's task is {task}."
         )
+
+
+def _check_split(spec: ResolvedSpec, version: DatasetVersion) -> None:
+    """Refuse to validate on a split that the data set does not have."""
+    images, split = version.images, spec.train.split
+    if images is None or images.get(split, 0):
+        return
+    message = f"The data set has no images in its split {split}."
+    raise Invalid(message, errors=[FieldError("/train/split", "no-such-split", message)])
 
 
 def _facts(version: DatasetVersion, model: ResolvedModel, spec: JobSpec, task: Task) -> SpecFacts:

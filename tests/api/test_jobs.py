@@ -9,6 +9,7 @@ from app.core.database import database_now
 from app.jobs.states import EndReason, JobState
 from app.jobs.tables import Job
 from tests.api.conftest import Api
+from tests.api.refusals import assert_refused
 from tests.jobs.builders import a_dataset, a_home, a_job
 
 
@@ -70,6 +71,12 @@ class TestSubmit:
         assert answer.status_code == status
         assert problem["errors"][0]["pointer"] == pointer
         assert problem["type"] == f"urn:trainyard:problem:{slug}"
+
+    def test_a_split_that_the_data_set_has_not_is_refused(self, api: Api) -> None:
+        answer = api.client.post("/v1/jobs", json=api.spec(train={"split": "test"}))
+
+        assert_refused(answer, status=422, slug="validation-error", pointer="/train/split")
+        assert api.submit(train={"split": "val"})["resolved"]["train"]["split"] == "val"
 
     def test_a_detect_job_may_use_outlines(self, api: Api) -> None:
         with api.database.write() as unit:
