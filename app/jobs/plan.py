@@ -60,6 +60,7 @@ CPU: Final = "cpu"
 WITH_BOXES: Final = frozenset({"detect", "segment", "pose", "obb"})
 PIXELS_COUNT: Final = "Weights depend on the pixels of the masks; the run computes them."
 PART_COUNTS: Final = '"fraction" takes a part of the labels; the run computes the weights from it.'
+ONE_NAME_TWICE: Final = "Labels are counted by name, and classes share one; the run counts each."
 NOTHING_COUNTED: Final = "There are no counts of labels; the run computes the weights."
 
 
@@ -256,6 +257,8 @@ def _weights(
         return None, PIXELS_COUNT
     if spec.train.fraction != 1:
         return None, PART_COUNTS
+    if len(set(data.classes)) < len(data.classes):
+        return None, ONE_NAME_TWICE
     counts = data.labels.get("train", {})
     weights = balanced_weights({name: counts.get(name, 0) for name in data.classes}, chosen.power)
     return weights, None if weights else NOTHING_COUNTED

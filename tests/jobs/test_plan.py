@@ -147,6 +147,7 @@ class TestClasses:
         [
             pytest.param(SHAPES, {"fraction": 0.5}, id="a-part-of-the-labels"),
             pytest.param(replace(SHAPES, labels={}), {}, id="nothing-counted"),
+            pytest.param(replace(SHAPES, classes=("circle", "circle")), {}, id="one-name-twice"),
         ],
     )
     def test_balanced_weights_that_the_run_computes_are_null_with_a_note(
