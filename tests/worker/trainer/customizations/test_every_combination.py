@@ -19,6 +19,7 @@ from tests.worker.trainer.customizations.combinations import (
     same_training,
 )
 from tests.worker.trainer.customizations.in_process import Training, train_here
+from tests.worker.trainer.customizations.proving import verdict_of
 from worker.trainer import compose
 from worker.trainer.customizations.best_model import BestModel
 from worker.trainer.customizations.class_weights import ClassWeights
@@ -99,6 +100,22 @@ class TestSubsets:
 
         assert with_one_more > plain
         assert weighted == pytest.approx(plain + 4.0 * (with_one_more - plain), rel=1e-4)
+
+
+class TestPortability:
+    @pytest.mark.timeout(600)  # where it comes first it trains all subsets
+    def test_every_best_pt_loads_safely_where_trainyard_is_not_installed(
+        self, training_with: Trainings, tmp_path: Path
+    ) -> None:
+        copies = [tmp_path / f"{number}.pt" for number in range(len(SUBSETS))]
+        for names, copy in zip(SUBSETS, copies, strict=True):
+            copy.write_bytes(training_with(names).trainer.best.read_bytes())
+
+        verdict = verdict_of(copies, tmp_path)
+
+        assert verdict.failure is None
+        assert verdict.checks.keys() == {copy.name for copy in copies}
+        assert all(check.safe_load for check in verdict.checks.values())
 
 
 class TestMutants:

@@ -6,6 +6,7 @@ from typing import get_args
 
 import pytest
 
+from app.jobs.metric_table import FITNESS, metrics_of
 from app.jobs.spec import Task
 from tests.worker.trainer.customizations.combinations import (
     FIVE,
@@ -16,6 +17,7 @@ from tests.worker.trainer.customizations.combinations import (
 )
 from tests.worker.trainer.customizations.in_process import Training, next_attempt, train_here
 from tests.worker.trainer.customizations.proving import verdict_of
+from tests.worker.trainer.jobs import ARCHITECTURES
 
 pytestmark = pytest.mark.integration
 
@@ -44,6 +46,13 @@ class TestEveryTask:
             if each.name in fits(whole.job.task):
                 each.shows(whole)
 
+    def test_its_columns_are_all_that_may_choose_a_checkpoint(self, whole: Training) -> None:
+        task = whole.job.task
+
+        columns = {name for name in whole.rows[0] if name.startswith(("metrics/", "val/"))}
+
+        assert columns == metrics_of(task, ARCHITECTURES[task]).keys() - {FITNESS}
+
     def test_its_best_pt_loads_safely_where_trainyard_is_not_installed(
         self, whole: Training, tmp_path: Path
     ) -> None:
@@ -58,6 +67,7 @@ class TestEveryTask:
     ) -> None:
         resumed = train_here(next_attempt(whole, tmp_path, epoch=epoch), watching=(Watched,))
 
+        resumed.assert_it_trained()
         assert [event.epoch for event in resumed.of("epoch")] == list(range(epoch + 1, EPOCHS + 1))
         assert [row["epoch"] for row in resumed.rows] == [row["epoch"] for row in whole.rows]
         for each in FIVE:
