@@ -44,7 +44,7 @@ class TestAcceptedSpecs:
         assert "Trainer" not in composed.__name__
 
     @pytest.mark.integration
-    @given(drawn_spec=tasks_and_customizations("detect", "segment", "classify"))
+    @given(drawn_spec=tasks_and_customizations(*TASKS))
     @settings(SETTINGS, max_examples=12)
     def test_every_accepted_customization_builds_its_model_and_optimizer(
         self, drawn_spec: tuple[Task, dict[str, Any]], drawn: Callable[[Task], Path]
