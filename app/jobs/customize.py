@@ -63,7 +63,10 @@ class InverseFrequencyClassWeights(SpecModel):
 
 
 class BalancedClassWeights(SpecModel):
-    """Ultralytics' own weights (`cls_pw`): (1 / count) ** power, scaled to a mean of 1."""
+    """Ultralytics' own weights (`cls_pw`): (1 / count) ** power, scaled to a mean of 1.
+
+    For semantic (1 / ln(1.02 + share of the pixels)) ** power (8.4.190, semantic/train.py:105).
+    """
 
     mode: Literal["balanced"] = Field(description="Ultralytics' own, on positives and negatives.")
     power: float = Field(default=1.0, gt=0, le=1, description="1: in full; towards 0: dampened.")

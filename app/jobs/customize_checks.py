@@ -118,8 +118,10 @@ def _weights_for_task(customize: Customize, task: Task) -> Iterator[SpecProblem]
 
 def _metrics(customize: Customize, task: Task, *, has_plugin: bool) -> Iterator[SpecProblem]:
     for place, (metric, direction) in customize.chosen_metrics().items():
-        known = None if _is_fitness_elsewhere(place, metric) else direction_of(task, metric)
-        if known is not None and direction is not None and direction != known:
+        known = direction_of(task, metric)
+        if _is_fitness_elsewhere(place, metric):
+            yield SpecProblem(place, "unknown_metric", _unknown_metric(metric, task))
+        elif known is not None and direction is not None and direction != known:
             message = f"Of this metric the {known} is the better; leave the direction out."
             yield SpecProblem((*place[:-1], "direction"), "known_direction", message)
         elif known is None and not has_plugin:
@@ -135,7 +137,7 @@ def _is_fitness_elsewhere(place: Place, metric: str) -> bool:
 
 
 def _unknown_metric(metric: str, task: Task) -> str:
-    names = metrics_of(task)
+    names = [name for name in metrics_of(task) if name != metric]
     close = get_close_matches(metric, names, n=1, cutoff=0.5)
     guess = f'Did you mean "{close[0]}"? ' if close else ""
     return f"There is no such metric for {task}. {guess}There are: {', '.join(names)}."

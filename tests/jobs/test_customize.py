@@ -228,6 +228,14 @@ class TestMetricNames:
             ("customize/keep_best/0/where/fitness", "unknown_metric")
         }
 
+    def test_no_plugin_makes_fitness_a_column(self) -> None:
+        kept = {"name": "a", "metric": "fitness", "direction": "higher"}
+        document = a_document(
+            task="detect", trainer={"name": "mine"}, customize={"keep_best": [kept]}
+        )
+
+        assert problems_of(document) == {("customize/keep_best/0/metric", "unknown_metric")}
+
     def test_a_loss_of_another_family_is_refused_once_the_model_is_known(self) -> None:
         best = {"best_model": {"metric": "val/dfl_loss"}}
 
