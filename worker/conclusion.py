@@ -15,7 +15,15 @@ from app.core.logging import get_logger
 from app.core.storage import StoredObject
 from app.jobs.class_metrics import write_class_table
 from app.jobs.execution import log_event, replace_log_pieces
-from app.jobs.lifecycle import AttemptEnd, Fenced, Hold, Refused, apply_event, lock_held
+from app.jobs.lifecycle import (
+    AttemptEnd,
+    Fenced,
+    HalvedBatch,
+    Hold,
+    Refused,
+    apply_event,
+    lock_held,
+)
 from app.jobs.states import EndReason, JobEvent
 from worker.attempt import ClaimedAttempt
 from worker.context import WorkerContext
@@ -44,7 +52,7 @@ class KeptArtifact:
 
 @dataclass(frozen=True)
 class Conclusion:
-    """How an attempt ended, what the trainer said of it, and what is kept."""
+    """How an attempt ended, what the trainer said of it, what is kept, the batch to go on with."""
 
     outcome: Outcome
     exit_code: int | None = None
@@ -52,6 +60,7 @@ class Conclusion:
     hint: str | None = None
     final: FinalEvent | None = None
     kept: tuple[KeptArtifact, ...] = ()
+    halved: HalvedBatch | None = None
 
 
 def store_artifacts(
@@ -171,6 +180,7 @@ def _end_of(conclusion: Conclusion, context: WorkerContext) -> AttemptEnd:
         message=conclusion.message,
         hint=conclusion.hint,
         restart_backoff=timedelta(seconds=backoff),
+        halved=conclusion.halved,
     )
 
 

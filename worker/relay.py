@@ -82,6 +82,7 @@ class Relay:
         self.error: ErrorEvent | None = None
         self.failure: Exception | None = None
         self.has_started = False
+        self.batch_size: int | None = None
         self._lease = lease
         self._store = store
         self._run_directory = run_directory
@@ -148,6 +149,7 @@ class Relay:
         self._lease.write(lambda session: set_phase(session, self._lease.hold, phase))
 
     def _on_started(self, event: StartedEvent) -> None:
+        self.batch_size = event.batch_size
         data = event.model_dump(exclude={"seq", "at", "type"})
         hold, device_name = self._lease.hold, event.device_name
         self._lease.write(

@@ -30,6 +30,7 @@ from worker.conclusion import (
 from worker.context import WorkerContext
 from worker.lease import Lease, LeaseLost
 from worker.log_shipping import LogShipper
+from worker.out_of_memory import after_training
 from worker.outcome import Outcome, TrainerEnd, decide_outcome, left_as_asked, outcome_of
 from worker.preparation import prepare
 from worker.process import AttemptProcess, Command
@@ -137,13 +138,14 @@ def _train(attempt: ClaimedAttempt, job_file: JobFile, output: IO[bytes]) -> Con
         error_code=relay.error.code if relay.error else None,
     )
     drains = attempt.context.leaving.is_set()
-    return Conclusion(
+    trained = Conclusion(
         decide_outcome(end, attempt.lease.request, drains=drains),
         exit_code=exit_code,
         message=relay.error.message if relay.error else None,
         hint=relay.error.hint if relay.error else None,
         final=relay.final,
     )
+    return after_training(trained, attempt, batch_size=relay.batch_size)
 
 
 @contextmanager

@@ -67,14 +67,26 @@ class SlotOffer:
 
 
 @dataclass(frozen=True)
+class HalvedBatch:
+    """A batch size for which memory did not suffice, and that of the next attempt."""
+
+    before: int
+    after: int
+
+
+@dataclass(frozen=True)
 class AttemptEnd:
-    """How an attempt ended: its reason, the process's exit code (negative: signal), the words."""
+    """How an attempt ended: its reason, the process's exit code (negative: signal), the words.
+
+    `halved` is the batch to go on with, if the job goes on.
+    """
 
     reason: EndReason
     exit_code: int | None = None
     message: str | None = None
     hint: str | None = None
     restart_backoff: timedelta = timedelta(0)
+    halved: HalvedBatch | None = None
 
 
 @dataclass(frozen=True)
@@ -241,6 +253,8 @@ def apply_event(
     }
     if event is JobEvent.DELETE:
         values["trashed_at"] = database_now()
+    if end and end.halved and not transition.target.is_ended:
+        values["resolved_spec"] = _with_batch(job.resolved_spec, end.halved.after)
     if leaves_running:
         values |= _after_running(job, transition, event, end)
         values["ran_seconds"] = job.ran_seconds + _close_attempt(session, job, transition, end)
@@ -253,7 +267,7 @@ def apply_event(
         job.last_seq,
         transition.logged_as or event.value,
         level=Level.ERROR if transition.target is JobState.FAILED else Level.INFO,
-        data=_event_data(job, end),
+        data=_event_data(job, transition, end),
     )
     return Applied(job, transition)
 
@@ -313,12 +327,18 @@ def _close_attempt(
     return (ended_at - attempt.started_at).total_seconds()
 
 
-def _event_data(job: Job, end: AttemptEnd | None) -> dict[str, JsonValue]:
+def _with_batch(resolved: dict[str, Any], batch: int) -> dict[str, Any]:
+    return resolved | {"train": resolved["train"] | {"batch": batch}}
+
+
+def _event_data(job: Job, transition: Transition, end: AttemptEnd | None) -> dict[str, JsonValue]:
     data: dict[str, JsonValue] = {"attempt": job.attempt} if job.attempt else {}
     if end is not None:
         data["reason"] = end.reason.value
         if end.message:
             data["message"] = end.message
+        if end.halved and not transition.target.is_ended:
+            data |= {"from": end.halved.before, "to": end.halved.after}
     return data
 
 

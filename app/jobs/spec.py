@@ -70,16 +70,7 @@ MAX_OPTIONS_CHARACTERS: Final = 65_536
 
 _TAG_KEY: Final = re.compile(TAG_KEY_PATTERN.removesuffix("$") + r"\Z")
 
-OnOutOfMemory = Annotated[
-    Literal["halve_batch", "fail"],
-    AfterValidator(
-        refuse_if(
-            lambda choice: choice == "halve_batch",
-            "not_supported_yet",
-            "Going on with half the batch is not supported yet.",
-        )
-    ),
-]
+OnOutOfMemory = Literal["halve_batch", "fail"]
 
 
 def _tag_keys_are_words(tags: object) -> object:
@@ -176,7 +167,8 @@ class JobSpec(SpecModel):
     )
     on_oom: OnOutOfMemory | None = Field(
         default=None,
-        description="When memory runs out; null: fail. halve_batch is not supported yet.",
+        description="When memory runs out: one more attempt with half the batch, or none; "
+        "null: halve_batch where train.batch is not set, else fail.",
     )
     tags: Tags = Field(default_factory=dict, description="Short words to find the job by.")
     notes: Notes = Field(default="", description="Free text.")
@@ -258,11 +250,16 @@ def resolve_spec(spec: JobSpec, facts: SpecFacts) -> ResolvedSpec:
         "task": facts.task,
         "train": checked.train.effective(facts.task),
         "customize": _stated(customize, facts.task),
-        "on_oom": spec.on_oom or "fail",
+        "on_oom": spec.on_oom or _on_out_of_memory(spec.train),
         "architecture": facts.architecture,
         "class_weights": _class_weights(customize, facts),
     }
     return ResolvedSpec(**asked | frozen)
+
+
+def _on_out_of_memory(train: TrainArguments) -> OnOutOfMemory:
+    """A batch that the user chose is not changed behind his back."""
+    return "fail" if "batch" in train.model_fields_set else "halve_batch"
 
 
 def _misfits(customize: Customize, facts: SpecFacts) -> list[SpecProblem]:

@@ -56,6 +56,7 @@ class JobEvent(StrEnum):
     FAIL = "fail"
     INTERRUPT = "interrupt"
     DRAIN = "drain"
+    HALVE_BATCH = "halve_batch"
     CANCEL = "cancel"
     PAUSE = "pause"
     RESUME = "resume"
@@ -295,6 +296,8 @@ TRANSITIONS: tuple[Transition, ...] = (
          EndReason.RESTARTS_EXHAUSTED),
     *_requeue_by_request(_E.DRAIN),
     _row(_E.DRAIN, _S.RUNNING, _G.ALWAYS, _S.QUEUED, _R.CLEAR, "job.requeued"),
+    *_requeue_by_request(_E.HALVE_BATCH),
+    _row(_E.HALVE_BATCH, _S.RUNNING, _G.ALWAYS, _S.QUEUED, _R.CLEAR, "job.batch_halved"),
     _row(_E.CANCEL, _S.QUEUED, _G.ALWAYS, _S.CANCELLED, _R.CLEAR, "job.cancelled",
          EndReason.CANCELLED),
     _row(_E.CANCEL, _S.RUNNING, _G.CANCEL_REQUESTED, _S.RUNNING, _R.KEEP, None),

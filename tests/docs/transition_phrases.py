@@ -28,6 +28,9 @@ PHRASES: Final[dict[Key, str]] = {
     (_E.INTERRUPT, _S.RUNNING, _G.ALWAYS): "it was interrupted too often without a new epoch",
     **{(_E.DRAIN, _S.RUNNING, guard): text for guard, text in _INTERRUPTED.items()},
     (_E.DRAIN, _S.RUNNING, _G.ALWAYS): "the worker leaves; not counted, no back-off",
+    **{(_E.HALVE_BATCH, _S.RUNNING, guard): text for guard, text in _INTERRUPTED.items()},
+    (_E.HALVE_BATCH, _S.RUNNING, _G.ALWAYS): "memory ran out: once more with half the batch, "
+    "not counted",
     (_E.CANCEL, _S.QUEUED, _G.ALWAYS): "nothing runs, so it is cancelled at once",
     (_E.CANCEL, _S.RUNNING, _G.CANCEL_REQUESTED): "asked already",
     (_E.CANCEL, _S.RUNNING, _G.ALWAYS): "noted; the supervisor reads it within half a second",

@@ -222,11 +222,6 @@ class TestNumbers:
             assert problems_of(a_document(**document)) == {("timeout_hours", "finite_number")}
 
 
-class TestNotYet:
-    def test_halving_the_batch_is_refused_as_not_yet(self) -> None:
-        assert problems_of(a_document(on_oom="halve_batch")) == {("on_oom", "not_supported_yet")}
-
-
 class TestTextH3:
     @given(ANY_TEXT)
     def test_a_note_is_kept_unless_it_hides_something(self, text: str) -> None:

@@ -66,13 +66,26 @@ class TestResolve:
         assert resolved.train.model_fields_set.isdisjoint({"lr0", "momentum", "warmup_bias_lr"})
         assert "lrf" in resolved.train.model_fields_set
 
-    @pytest.mark.parametrize("fields", [{}, {"on_oom": "fail"}], ids=["nothing-said", "asked"])
-    def test_a_job_whose_memory_runs_out_fails(self, fields: dict[str, object]) -> None:
+    @pytest.mark.parametrize(
+        ("fields", "on_oom"),
+        [
+            ({}, "halve_batch"),
+            ({"on_oom": "fail"}, "fail"),
+            ({"train": {"epochs": 3}}, "halve_batch"),
+            ({"train": {"batch": 16}}, "fail"),
+            ({"train": {"batch": -1}}, "fail"),
+            ({"train": {"batch": 16}, "on_oom": "halve_batch"}, "halve_batch"),
+        ],
+        ids=["nothing-said", "asked", "other-argument", "batch", "auto-batch", "batch-and-asked"],
+    )
+    def test_only_a_batch_that_nobody_chose_is_halved_unless_asked(
+        self, fields: dict[str, object], on_oom: str
+    ) -> None:
         spec = JobSpec.model_validate(a_document(**fields))
 
-        assert (
-            resolve_spec(spec, SpecFacts(dataset_version=VERSION, task="detect")).on_oom == "fail"
-        )
+        resolved = resolve_spec(spec, SpecFacts(dataset_version=VERSION, task="detect"))
+
+        assert resolved.on_oom == on_oom
 
     def test_json_reads_back_as_the_same_resolved_spec(self) -> None:
         resolved = resolve_spec(

@@ -59,7 +59,7 @@ def expected(event: JobEvent, facts: JobFacts) -> object:  # noqa: C901, PLR0911
             return (CANCELLED, None) if request is CANCEL else (FAILED, None)
         case JobEvent.INTERRUPT, JobState.RUNNING:
             return by_request(facts, (QUEUED, None) if facts.restarts_left else (FAILED, None))
-        case JobEvent.DRAIN, JobState.RUNNING:
+        case JobEvent.DRAIN | JobEvent.HALVE_BATCH, JobState.RUNNING:
             return by_request(facts, (QUEUED, None))
         case JobEvent.CANCEL, JobState.QUEUED | JobState.PAUSED:
             return (CANCELLED, None)

@@ -5,6 +5,7 @@ import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 
 from sqlalchemy import update
 
@@ -38,20 +39,30 @@ class Yard:
         argv = (sys.executable, str(FAKE_TRAINER), scenario, *map(str, made))
         return replace(self, context=replace(self.context, trainer_argv=argv))
 
-    def submit(self, *, customize: Mapping[str, object] | None = None, **columns: object) -> str:
-        """Add a job of three epochs."""
-        spec = a_spec(self.home, customize)
+    def submit(
+        self,
+        *,
+        customize: Mapping[str, object] | None = None,
+        fields: Mapping[str, object] = MappingProxyType({}),
+        **columns: object,
+    ) -> str:
+        """Add a job of three epochs; `fields` are others of its spec."""
+        spec = a_spec(self.home, customize, fields)
         facts = SpecFacts(dataset_version=self.home.version_id, task="detect")
         return a_job(
             self.context.database,
             self.home,
-            spec=spec.model_dump(mode="json"),
+            spec=spec.model_dump(mode="json", exclude_unset=True),
             resolved_spec=resolve_spec(spec, facts).model_dump(mode="json"),
             **columns,
         )
 
 
-def a_spec(home: Home, customize: Mapping[str, object] | None) -> JobSpec:
+def a_spec(
+    home: Home,
+    customize: Mapping[str, object] | None,
+    fields: Mapping[str, object] = MappingProxyType({}),
+) -> JobSpec:
     return JobSpec.model_validate(
         {
             "dataset": home.dataset_id,
@@ -59,6 +70,7 @@ def a_spec(home: Home, customize: Mapping[str, object] | None) -> JobSpec:
             "train": {"epochs": 3},
             "customize": customize,
         }
+        | dict(fields)
     )
 
 

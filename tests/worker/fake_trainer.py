@@ -16,6 +16,14 @@ from threading import Event
 from typing import Any
 
 EPOCHS = 3
+CHOSEN_BY_ULTRALYTICS = 12
+# By scenario: the one batch that fits, and the epochs that an attempt with another one gets done.
+MEMORY: dict[str, tuple[int | None, int]] = {
+    "run out of memory": (None, 0),
+    "run out of memory after an epoch": (None, 1),
+    "finish with a batch of 8": (8, 0),
+    "finish with a batch of 8 after an epoch": (8, 1),
+}
 RESULTS: dict[str, object] = {"name": "results.csv", "path": "results.csv", "kind": "table"}
 BEST: dict[str, object] = {"name": "best.pt", "path": "weights/best.pt", "kind": "weights"}
 BEST_RECALL: dict[str, object] = {
@@ -25,6 +33,8 @@ BEST_RECALL: dict[str, object] = {
 
 class FakeTrainer:
     def __init__(self, job: dict[str, Any]) -> None:
+        batch = job["spec"]["train"]["batch"]
+        self.batch_size = batch if batch >= 1 else CHOSEN_BY_ULTRALYTICS
         self.run = Path(job["run_directory"])
         self.resumed = job["resume_from"]
         self.events = os.fdopen(int(os.environ["TRAINYARD_EVENTS_FD"]), "wb", buffering=0)
@@ -46,7 +56,7 @@ class FakeTrainer:
         self.say("phase", phase="training")
         self.say(
             "started", batches_per_epoch=1, epochs=EPOCHS, first_epoch=self.first_epoch(),
-            batch_size=4, threads=1, device_name="fake", optimizer="none", lr0=None,
+            batch_size=self.batch_size, threads=1, device_name="fake", optimizer="none", lr0=None,
             train_images=4, val_images=2,
         )  # fmt: skip
 
@@ -109,6 +119,25 @@ def die_once(trainer: FakeTrainer) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
 
+def train_with_little_memory(trainer: FakeTrainer, scenario: str) -> None:
+    """Train if the batch fits; else run out of memory, at once or after an epoch more."""
+    fitting, epochs = MEMORY[scenario]
+    if trainer.batch_size == fitting:
+        train(trainer)
+        return
+    train(trainer, until=trainer.first_epoch() - 1 + epochs)
+    trainer.say("error", code="out_of_memory", message="Memory ran out.", hint="Use less.")
+    sys.exit(13)
+
+
+def end_badly(trainer: FakeTrainer, scenario: str) -> None:
+    if scenario == "crash":
+        train(trainer, until=1)
+        os.kill(os.getpid(), signal.SIGSEGV)
+    trainer.say("error", code="bad_data", message="No labels.", hint="Add some.")
+    sys.exit(11)
+
+
 def train_unless_told(trainer: FakeTrainer) -> None:
     """Train an epoch and die, or nothing where SIGUSR1 comes before the training begins."""
     told = Event()
@@ -143,12 +172,11 @@ def main() -> None:
         case "finish at once when told":
             train_unless_told(trainer)
             trainer.finish(made)
-        case "crash":
-            train(trainer, until=1)
-            os.kill(os.getpid(), signal.SIGSEGV)
-        case "refuse the data":
-            trainer.say("error", code="bad_data", message="No labels.", hint="Add some.")
-            sys.exit(11)
+        case "crash" | "refuse the data":
+            end_badly(trainer, scenario)
+        case _:
+            train_with_little_memory(trainer, scenario)
+            trainer.finish(made)
 
 
 if __name__ == "__main__":

@@ -111,7 +111,8 @@ def customizations_of(spec: ResolvedSpec) -> tuple[type[Composed], ...]:
 def overrides(job: JobFile) -> dict[str, object]:
     """Return the arguments of the job's trainer.
 
-    On a resume all but these few come out of the checkpoint (trainer.py:1045).
+    On a resume all but these few come out of the checkpoint (trainer.py:1045). The batch is said
+    again: it may have been halved since. What -1 or a share came to stands in the checkpoint.
     """
     asked = job.spec.train.to_ultralytics()
     places: dict[str, object] = {
@@ -120,8 +121,10 @@ def overrides(job: JobFile) -> dict[str, object]:
         "save_dir": str(job.run_directory),
     }
     if job.resume_from is not None:
-        loading = {"workers": asked["workers"]} if "workers" in asked else {}
-        return {**places, **loading, "resume": str(job.resume_from)}
+        again = {name: asked[name] for name in ("workers",) if name in asked}
+        if job.spec.train.batch >= 1:
+            again["batch"] = job.spec.train.batch
+        return {**places, **again, "resume": str(job.resume_from)}
     return {
         **asked,
         **places,

@@ -80,6 +80,11 @@ class Diagnosis:
 _OUT_OF_MEMORY_TYPES: Final = frozenset({"MemoryError", "OutOfMemoryError"})
 _OUT_OF_MEMORY_TEXTS: Final = (
     "out of memory",
+    "error_out_of_memory",  # CUDA's driver
+    "cublas_status_alloc_failed",  # this and the next two: as Ultralytics 8.4.190, trainer.py:571
+    "cudnn_status_internal_error",
+    "unable to find an engine",
+    "std::bad_alloc",
     "can't allocate memory",
     "cannot allocate memory",
     "defaultcpuallocator",
@@ -115,6 +120,8 @@ def without_paths(text: str) -> str:
 
 def _says_out_of_memory(error: BaseException) -> bool:
     if any(kind.__name__ in _OUT_OF_MEMORY_TYPES for kind in type(error).__mro__):
+        return True
+    if isinstance(error, OSError) and error.errno == errno.ENOMEM:
         return True
     said = str(error).lower()
     return any(text in said for text in _OUT_OF_MEMORY_TEXTS)

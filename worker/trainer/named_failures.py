@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Final
 
 from worker.trainer.errors import (
     BadData,
@@ -16,12 +16,21 @@ from worker.trainer.protocol import WarningEvent
 from worker.trainer.run import Composed
 from worker.trainer.upstream import Loader, Unseen
 
+HALVED_OFTEN_ENOUGH: Final = 3  # Ultralytics 8.4.190, trainer.py:577
+
 
 class NamedFailures(Composed):
     """Turns exceptions of Ultralytics into errors with a code.
 
     Innermost of all mixins: each override only surrounds the task trainer's own method.
     """
+
+    def _model_train(self) -> None:
+        super()._model_train()
+        # Called before the batches of every epoch. Ultralytics would halve the batch in silence in
+        # the first one; what follows from running out of memory is for the job's on_oom to say. An
+        # epoch that ends by itself sets the count back to 0, and nothing else reads it.
+        self._oom_retries = HALVED_OFTEN_ENOUGH
 
     def get_dataset(self) -> dict[str, Any]:
         with _named(BadData):

@@ -22,12 +22,32 @@ CASES = {
         ExitCode.OUT_OF_MEMORY,
     ),
     "system-text": (OSError(12, "Cannot allocate memory"), ExitCode.OUT_OF_MEMORY),
+    "system-number": (OSError(12, "Kein Speicher"), ExitCode.OUT_OF_MEMORY),
+    "cpu-sentence": (
+        RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes"),
+        ExitCode.OUT_OF_MEMORY,
+    ),
+    "driver-text": (RuntimeError("CUDA_ERROR_OUT_OF_MEMORY"), ExitCode.OUT_OF_MEMORY),
+    "cublas-text": (
+        RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
+        ExitCode.OUT_OF_MEMORY,
+    ),
+    "cudnn-text": (
+        RuntimeError("cuDNN error: CUDNN_STATUS_INTERNAL_ERROR"),
+        ExitCode.OUT_OF_MEMORY,
+    ),
+    "cudnn-engine": (
+        RuntimeError("GET was unable to find an engine to execute this computation"),
+        ExitCode.OUT_OF_MEMORY,
+    ),
+    "c++-text": (RuntimeError("std::bad_alloc"), ExitCode.OUT_OF_MEMORY),
     "import-text": (ImportError("libtorch: failed to map segment"), ExitCode.OUT_OF_MEMORY),
     "memory-below-data": (caused(BadData("Dataset error"), MemoryError()), ExitCode.OUT_OF_MEMORY),
     "full-disk": (caused(RuntimeError("save failed"), OSError(28, "No space")), ExitCode.BUG),
     "named": (BadData("no labels"), ExitCode.BAD_DATA),
     "named-below": (caused(RuntimeError("outer"), BadWeights("inner")), ExitCode.BAD_WEIGHTS),
     "diverged": (Diverged("NaN"), ExitCode.DIVERGED),
+    "cuda-but-not-memory": (RuntimeError("CUDA error: device-side assert"), ExitCode.BUG),
     "anything-else": (KeyError("x"), ExitCode.BUG),
 }
 

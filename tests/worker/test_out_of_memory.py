@@ -1,0 +1,163 @@
+"""A job whose trainer, the fake one, runs out of memory: what its `on_oom` makes of that."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from app.core.database import Database
+from app.events.repository import events_after
+from app.jobs.lifecycle import apply_event, lock_job
+from app.jobs.repository import attempts_of
+from app.jobs.spec import JobSpec
+from app.jobs.states import EndReason, JobEvent, JobState
+from app.jobs.tables import Attempt, Job
+from tests.jobs.builders import job_row
+from tests.worker.attempts import Yard, a_yard
+from tests.worker.test_supervisor import epochs_of
+from worker.out_of_memory import NOTHING_TO_HALVE
+from worker.tasks import work_on
+
+HALVED = {"from": 16, "to": 8}
+
+
+@pytest.fixture
+def yard(database: Database, tmp_path: Path) -> Yard:
+    return a_yard(database, tmp_path)
+
+
+def events_of(database: Database, job_id: str, type_: str) -> list[dict[str, Any]]:
+    with database.read() as unit:
+        rows = events_after(unit.session, job_id, seq=0, limit=100)
+        return [dict(row.data or {}) for row in rows if row.type == type_]
+
+
+def attempts(database: Database, job_id: str) -> list[Attempt]:
+    with database.read() as unit:
+        return list(attempts_of(unit.session, job_id))
+
+
+def batch_of(database: Database, job_id: str) -> object:
+    return job_row(database, job_id).resolved_spec["train"]["batch"]
+
+
+def spec_in(hint: str | None) -> JobSpec:
+    """The spec that a hint has, as a user would post it."""
+    assert hint is not None
+    return JobSpec.model_validate(json.loads(hint[hint.index("{") :]))
+
+
+def with_train(**train: object) -> dict[str, object]:
+    return {"train": {"epochs": 3} | train}
+
+
+class TestHalvingTheBatch:
+    def test_one_new_attempt_starts_over_where_no_epoch_had_ended(
+        self, database: Database, yard: Yard
+    ) -> None:
+        job_id = yard.submit(max_restarts=0)
+
+        work_on(yard.with_trainer("finish with a batch of 8").context)
+
+        first, second = attempts(database, job_id)
+        assert (first.end_reason, first.exit_code) == (EndReason.OUT_OF_MEMORY, 13)
+        assert second.resumed == "none"
+        assert epochs_of(database, job_id) == [(1, 2), (2, 2), (3, 2)]
+        assert batch_of(database, job_id) == 8
+        job = job_row(database, job_id)
+        assert (job.restarts, "batch" in job.spec["train"]) == (0, False)
+        assert events_of(database, job_id, "job.batch_halved") == [
+            HALVED | {"attempt": 1, "reason": "out_of_memory", "message": "Memory ran out."}
+        ]
+
+    def test_one_new_attempt_goes_on_from_the_last_checkpoint(
+        self, database: Database, yard: Yard
+    ) -> None:
+        job_id = yard.submit()
+
+        work_on(yard.with_trainer("finish with a batch of 8 after an epoch").context)
+
+        assert [each.resumed for each in attempts(database, job_id)] == ["none", "plain"]
+        assert epochs_of(database, job_id) == [(1, 1), (2, 2), (3, 2)]
+
+    @pytest.mark.parametrize(
+        "scenario",
+        ["run out of memory", "run out of memory after an epoch"],
+        ids=["start", "epoch"],
+    )
+    def test_running_out_again_fails_with_a_spec_to_post(
+        self, database: Database, yard: Yard, scenario: str
+    ) -> None:
+        job_id = yard.submit()
+
+        work_on(yard.with_trainer(scenario).context)
+
+        job = job_row(database, job_id)
+        assert (job.state, job.end_reason) == (JobState.FAILED, EndReason.OUT_OF_MEMORY)
+        assert [each.end_reason for each in attempts(database, job_id)] == (
+            [EndReason.OUT_OF_MEMORY] * 2
+        )
+        assert spec_in(job.error_hint).train.batch == 4
+        assert len(events_of(database, job_id, "job.batch_halved")) == 1
+
+    def test_a_chosen_batch_is_halved_where_that_was_asked_for(
+        self, database: Database, yard: Yard
+    ) -> None:
+        job_id = yard.submit(fields=with_train(batch=16) | {"on_oom": "halve_batch"})
+
+        work_on(yard.with_trainer("finish with a batch of 8").context)
+
+        assert epochs_of(database, job_id) == [(1, 2), (2, 2), (3, 2)]
+
+    def test_a_job_retried_after_that_is_not_halved_again(
+        self, database: Database, yard: Yard
+    ) -> None:
+        job_id = yard.submit()
+        work_on(yard.with_trainer("run out of memory").context)
+        with database.write() as unit:
+            job = lock_job(unit.session, Job.id == job_id)
+            assert job is not None
+            apply_event(unit.session, job, JobEvent.RETRY)
+
+        work_on(yard.with_trainer("run out of memory").context)
+
+        assert len(attempts(database, job_id)) == 3
+        assert batch_of(database, job_id) == 8
+
+
+class TestFailing:
+    def test_a_batch_that_the_user_chose_is_left_and_half_of_it_proposed(
+        self, database: Database, yard: Yard
+    ) -> None:
+        job_id = yard.submit(fields=with_train(batch=6, imgsz=64))
+
+        work_on(yard.with_trainer("run out of memory").context)
+
+        job = job_row(database, job_id)
+        proposed = spec_in(job.error_hint)
+        assert (job.state, job.end_reason) == (JobState.FAILED, EndReason.OUT_OF_MEMORY)
+        assert job.error_message == "Memory ran out."
+        assert batch_of(database, job_id) == 6
+        assert proposed == JobSpec.model_validate(job.spec | with_train(batch=3, imgsz=64))
+
+    def test_a_batch_of_1_cannot_be_halved(self, database: Database, yard: Yard) -> None:
+        job_id = yard.submit(fields=with_train(batch=1) | {"on_oom": "halve_batch"})
+
+        work_on(yard.with_trainer("run out of memory").context)
+
+        job = job_row(database, job_id)
+        assert (job.end_reason, job.error_hint) == (EndReason.OUT_OF_MEMORY, NOTHING_TO_HALVE)
+        assert len(attempts(database, job_id)) == 1
+
+    @pytest.mark.parametrize("batch", [-1, 0.5])
+    def test_a_batch_that_ultralytics_chose_fails_with_a_number_in_the_hint(
+        self, database: Database, yard: Yard, batch: float
+    ) -> None:
+        job_id = yard.submit(fields=with_train(batch=batch) | {"on_oom": "halve_batch"})
+
+        work_on(yard.with_trainer("run out of memory").context)
+
+        job = job_row(database, job_id)
+        assert job.end_reason is EndReason.OUT_OF_MEMORY
+        assert spec_in(job.error_hint).train.batch == 6, "half of the 12 that the trainer said"

@@ -1,0 +1,61 @@
+"""What follows when a trainer runs out of memory: once more with half the batch, or the end.
+
+The job's frozen `on_oom` decides. A failure's hint carries the spec with half the batch.
+"""
+
+import json
+from dataclasses import replace
+from typing import Any, Final
+
+from app.jobs.lifecycle import HalvedBatch
+from app.jobs.spec import TrainArguments
+from app.jobs.states import EndReason, JobEvent
+from worker.attempt import ClaimedAttempt
+from worker.conclusion import Conclusion
+from worker.outcome import Outcome
+
+DEFAULT_BATCH: Final = int(TrainArguments().batch)
+NOTHING_TO_HALVE: Final = "Lower train.imgsz or take a smaller model: the batch is 1 already."
+POST_THIS: Final = "Lower train.batch, as this spec does, which can be submitted as it is: "
+
+
+def after_training(
+    trained: Conclusion, attempt: ClaimedAttempt, *, batch_size: int | None
+) -> Conclusion:
+    """Return what becomes of an attempt that ran out of memory; any other one is left as it is.
+
+    Args:
+        trained: how the trainer ended.
+        attempt: whose spec says what to do, and whether the batch was halved before.
+        batch_size: images a batch as the trainer said it; None: it did not come so far.
+    """
+    if trained.outcome.reason is not EndReason.OUT_OF_MEMORY:
+        return trained
+    halved = _halved(attempt)
+    if halved is None:
+        return replace(trained, hint=_hint(attempt, batch_size))
+    outcome = Outcome(JobEvent.HALVE_BATCH, EndReason.OUT_OF_MEMORY)
+    return replace(trained, outcome=outcome, halved=halved)
+
+
+def _halved(attempt: ClaimedAttempt) -> HalvedBatch | None:
+    """Return the step to the batch of one new attempt, or None where there is none to be."""
+    batch = attempt.spec.train.batch
+    was_halved = batch != _train_as_submitted(attempt).get("batch", DEFAULT_BATCH)
+    # -1 and shares leave the number to Ultralytics: there is nothing in the spec to halve.
+    if attempt.spec.on_oom != "halve_batch" or was_halved or batch <= 1:
+        return None
+    return HalvedBatch(int(batch), int(batch) // 2)
+
+
+def _hint(attempt: ClaimedAttempt, batch_size: int | None) -> str:
+    batch = attempt.spec.train.batch
+    too_large = int(batch) if batch >= 1 else batch_size or DEFAULT_BATCH
+    if too_large == 1:
+        return NOTHING_TO_HALVE
+    train = _train_as_submitted(attempt) | {"batch": too_large // 2}
+    return POST_THIS + json.dumps(attempt.job.spec | {"train": train}, ensure_ascii=False)
+
+
+def _train_as_submitted(attempt: ClaimedAttempt) -> dict[str, Any]:
+    return dict(attempt.job.spec.get("train", {}))
