@@ -217,7 +217,7 @@ JOBS = {
     "J1-absent-model": Hostile(422, "unknown-model", "/model", spec(model="mdl_" + "0" * 26)),
     "J1-dataset-path": invalid("/dataset", spec(dataset=f"/etc/{CANARY}")),
     "J1-queue": invalid("/resources/queue", spec(resources={"queue": f"a/{CANARY}"})),
-    "J1-trainer": invalid("/trainer", spec(trainer={"name": CANARY})),
+    "J1-trainer": invalid("/trainer/name", spec(trainer={"name": CANARY})),
     "J1-customize": invalid("/customize/metrics", spec(customize={"metrics": CANARY})),
     "J1-weights-of-a-class-that-is-not-there": invalid(
         f"/customize/class_weights/weights/{UNKNOWN_CLASS}",

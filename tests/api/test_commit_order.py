@@ -26,6 +26,7 @@ from tests.datasets.builders import a_detect_zip
 from tests.jobs.builders import Home, a_dataset, a_job
 
 WRITING = {"POST", "PUT", "PATCH", "DELETE"}
+STORING_NOTHING = {("POST", "/v1/jobs/validate")}
 RINGS = {("POST", "/v1/jobs")}
 
 
@@ -177,7 +178,7 @@ class TestEveryWritingRoute:
             for method in item
             if method.upper() in WRITING
         }
-        assert routes == set(CALLS)
+        assert routes - STORING_NOTHING == set(CALLS)
 
     @pytest.mark.parametrize("route", CALLS, ids=" ".join)
     def test_commits_before_it_answers_and_before_it_rings(

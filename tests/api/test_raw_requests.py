@@ -248,7 +248,9 @@ class TestPaths:
                 then_leave=False,
             )
 
-            assert answer.status in {404, 400}, twisted
+            # What is almost "validate" reads as the id of a job, and nothing is posted to a job.
+            reads_as_an_id = {405} if template == "/v1/jobs/validate" else set()
+            assert answer.status in {404, 400} | reads_as_an_id, twisted
             if method != "HEAD" and answer.status == 404:
                 assert answer.slug.endswith("not-found"), twisted
 
