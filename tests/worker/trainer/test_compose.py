@@ -87,5 +87,6 @@ class TestOverrides:
 
         arguments = overrides(job)
 
-        assert arguments.keys() == {"data", "device", "resume", "save_dir", "workers"}
+        assert arguments.keys() == {"batch", "data", "device", "resume", "save_dir", "workers"}
+        assert arguments["batch"] == job.spec.train.batch
         assert arguments["resume"] == str(tmp_path / "last.pt")
