@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 
 from app.artifacts.repository import insert_artifact
 from app.artifacts.tables import ArtifactKind
+from app.core.crash_points import CrashPoint, crash_point
 from app.core.errors import InsufficientStorage, Unavailable
 from app.core.logging import get_logger
 from app.core.storage import StoredObject
@@ -116,6 +117,7 @@ def conclude(attempt: ClaimedAttempt, conclusion: Conclusion) -> None:
     logs = _stored_logs(attempt)
     end = _end_of(conclusion, attempt.context)
     attempt.lease.write(lambda session: _write(session, attempt, conclusion, (end, logs)))
+    crash_point(CrashPoint.END_AFTER_COMMIT)
     log.info(
         "attempt.ended",
         job_id=attempt.job.id,
@@ -209,6 +211,7 @@ def _write(
         said = conclusion.final.model_dump(exclude={"seq", "at", "type", "artifacts"})
         log_event(session, hold, "trainer.finished", data=said)
     _apply(session, hold, conclusion.outcome.event, end)
+    crash_point(CrashPoint.END_BEFORE_COMMIT)
 
 
 def _apply(session: Session, hold: Hold, event: JobEvent, end: AttemptEnd) -> None:

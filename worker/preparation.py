@@ -7,6 +7,7 @@ from pathlib import Path
 from sqlalchemy.orm import Session
 
 from app.artifacts.repository import delete_checkpoints_after
+from app.core.crash_points import CrashPoint, crash_point
 from app.core.storage import StoredBytesCorrupt
 from app.datasets.pack import PackCorruptError, materialise_view
 from app.datasets.tables import DatasetVersion
@@ -36,6 +37,7 @@ def prepare(attempt: ClaimedAttempt, layers: ExitStack) -> JobFile:
     """
     attempt.check()
     dataset = _bring_dataset(attempt, layers)
+    crash_point(CrashPoint.DATASET_BROUGHT)
     attempt.check()
     model = _bring_model(attempt)
     attempt.check()
@@ -55,6 +57,7 @@ def prepare(attempt: ClaimedAttempt, layers: ExitStack) -> JobFile:
         memory_limit_bytes=_memory_limit(attempt),
     )
     attempt.directory.job_file.write_text(job_file.model_dump_json(), encoding="utf-8")
+    crash_point(CrashPoint.JOB_FILE_WRITTEN)
     return job_file
 
 

@@ -17,6 +17,7 @@ from typing import Self
 from pydantic import JsonValue, ValidationError
 from sqlalchemy.orm import Session
 
+from app.core.crash_points import CrashPoint, crash_point
 from app.core.errors import Unavailable
 from app.core.logging import get_logger
 from app.core.storage import ArtifactStore
@@ -183,9 +184,12 @@ class Relay:
 
     def _on_checkpoint(self, event: CheckpointEvent) -> None:
         stored = store_checkpoint(self._store, event, self._run_directory)
+        crash_point(CrashPoint.CHECKPOINT_STORED)
         epoch = self._epoch if self._epoch and self._epoch.epoch == event.epoch else None
         self._epoch = None
-        for digest in self._lease.write(self._recording(epoch, stored)):
+        unused = self._lease.write(self._recording(epoch, stored))
+        crash_point(CrashPoint.EPOCH_AFTER_COMMIT)
+        for digest in unused:
             self._delete(digest)
 
     def _delete(self, digest: str) -> None:
@@ -203,7 +207,9 @@ class Relay:
             guarded_update(session, hold, {"attempt": hold.attempt})
             if epoch is not None:
                 record_epoch(session, hold, self._report(epoch))
-            return record_checkpoint(session, hold, stored)
+            unused = record_checkpoint(session, hold, stored)
+            crash_point(CrashPoint.EPOCH_BEFORE_COMMIT)
+            return unused
 
         return record
 

@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import IO
 
+from app.core.crash_points import CrashPoint, crash_point
 from app.core.errors import InsufficientStorage
 from app.core.logging import get_logger
 from app.jobs.execution import set_phase
@@ -63,6 +64,7 @@ def run_attempt(context: WorkerContext, job: Job, *, claimed_at: float) -> None:
     log.info("attempt.started", job_id=job.id, attempt=job.attempt)
     try:
         with lease.kept(), attempt_directory(context.attempts_folder, hold) as directory:
+            crash_point(CrashPoint.ATTEMPT_DIRECTORY_MADE)
             attempt = ClaimedAttempt(context, job, lease, directory)
             conclude(attempt, _run_to_conclusion(attempt))
     except Fenced:
@@ -158,6 +160,7 @@ def _trainer(attempt: ClaimedAttempt, relay: Relay, output: IO[bytes]) -> Iterat
         finally:
             os.close(writing)  # the trainer's processes alone keep the pipe open
         with process:
+            crash_point(CrashPoint.TRAINER_SPAWNED)
             yield process
 
 
@@ -178,10 +181,14 @@ def _finalize(attempt: ClaimedAttempt, trained: Conclusion, output: IO[bytes]) -
     """Prove that the weights work anywhere, and keep what training made."""
     hold = attempt.lease.hold
     attempt.lease.write(lambda session: set_phase(session, hold, Phase.FINALIZING))
+    crash_point(CrashPoint.FINALIZING_SET)
     proof = _prove(attempt, _weights_to_prove(attempt, trained.final), output)
     if isinstance(proof, Conclusion):
         return proof
-    return replace(trained, kept=store_artifacts(attempt, trained.final, proof.checks))
+    crash_point(CrashPoint.WEIGHTS_PROVED)
+    kept = store_artifacts(attempt, trained.final, proof.checks)
+    crash_point(CrashPoint.ARTIFACTS_STORED)
+    return replace(trained, kept=kept)
 
 
 def _weights_to_prove(attempt: ClaimedAttempt, final: FinalEvent | None) -> list[Path]:

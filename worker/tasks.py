@@ -4,6 +4,7 @@ import time
 
 from celery import Celery
 
+from app.core.crash_points import CrashPoint, crash_point
 from app.core.logging import get_logger
 from app.jobs.dispatch import INSPECTION_TASK, TASK
 from app.jobs.lifecycle import claim_job
@@ -57,8 +58,13 @@ def _claim(context: WorkerContext, rung_for: str | None) -> Job | None:
     lease = context.lease_length
     try:
         with context.database.write() as uow:
-            return claim_job(uow.session, context.offer, lease=lease, rung_for=rung_for)
+            job = claim_job(uow.session, context.offer, lease=lease, rung_for=rung_for)
+            if job is not None:
+                crash_point(CrashPoint.CLAIM_BEFORE_COMMIT)
     except OUTAGE as error:
         # The reconciler rings again once the database is back.
         log.warning("claim.failed", error=str(error).partition("\n")[0])
         return None
+    if job is not None:
+        crash_point(CrashPoint.CLAIM_AFTER_COMMIT)
+    return job

@@ -22,6 +22,7 @@ from pydantic import ValidationError
 from sqlalchemy.exc import SQLAlchemyError
 
 import app
+from app.core.crash_points import CrashPoint, crash_point
 from app.core.database import Database
 from app.core.errors import TrainyardError
 from app.core.logging import get_logger
@@ -132,6 +133,7 @@ class Verifier:
             return False
         hold = VerificationHold(version.id, version.attempt)
         log.info("verification.started", version_id=version.id, attempt=version.attempt)
+        crash_point(CrashPoint.VERIFICATION_CLAIMED)
         self._spool.mkdir(mode=0o700, parents=True, exist_ok=True)
         try:
             with (
@@ -139,6 +141,7 @@ class Verifier:
                 VerificationLease(self._database, hold, self._timing) as lease,
             ):
                 verdict = self._judge(version, Path(directory), lease)
+                crash_point(CrashPoint.VERIFICATION_JUDGED)
                 self._conclude(hold, verdict)
         except Interrupted:
             self._release(hold)

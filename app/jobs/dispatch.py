@@ -13,6 +13,7 @@ from typing import Final, Self
 from celery import Celery
 from kombu.exceptions import OperationalError as BrokerDown
 
+from app.core.crash_points import CrashPoint, crash_point
 from app.core.logging import get_logger
 
 log = get_logger(__name__)
@@ -103,6 +104,7 @@ class Doorbell:
 
     def _run(self) -> None:
         while (bell := self._bells.get()) is not None:
+            crash_point(CrashPoint.BELL_BEFORE_SENDING)
             try:
                 self._producer.send_task(
                     bell.task,

@@ -16,6 +16,7 @@ from sqlalchemy import or_, select, tuple_, update
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session, load_only
 
+from app.core.crash_points import CrashPoint, crash_point
 from app.core.database import Database, database_now
 from app.core.logging import get_logger
 from app.fleet.repository import live_workers
@@ -171,6 +172,8 @@ class Reconciler:
             bells = [bell for worker in idle for bell in _bell_of_idle_slot(unit.session, worker)]
             inspections = self._inspection_bells.due(unit.session, [each.id for each in idle])
         actions = due_actions(rows, now, self._timing)
+        if actions:
+            crash_point(CrashPoint.RECONCILER_HAS_READ)
         for action in actions:
             if not isinstance(action, RingAgain):
                 self._do(action)

@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 from app.accounts.authentication import Principal
 from app.artifacts.repository import artifact_named
 from app.core.context import Context
+from app.core.crash_points import CrashPoint, crash_point
 from app.core.database import UnitOfWork
 from app.core.errors import FieldError, Invalid
 from app.core.ids import new_id
@@ -108,8 +109,10 @@ def submit_job(
                         request_sha256=digest,
                         job_id=listed.job.id,
                     )
+                crash_point(CrashPoint.SUBMIT_BEFORE_COMMIT)
         except IdempotencyRace:
             continue
+        crash_point(CrashPoint.SUBMIT_AFTER_COMMIT)
         return Submitted(listed, replayed=False)
     raise IdempotencyKeyReuse
 
