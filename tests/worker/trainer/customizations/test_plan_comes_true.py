@@ -53,11 +53,13 @@ class Watching(Composed):
     def run_callbacks(self, event: str) -> None:
         super().run_callbacks(event)
         if event == "on_train_start":
-            self.watched = dict(self._model()) | dict(self._optimizer()) | dict(self._weights())
+            self.watched = (
+                dict(self._of_model()) | dict(self._of_optimizer()) | dict(self._of_loss())
+            )
         if event == "on_train_batch_end":
             self._watch_what_learns()
 
-    def _model(self) -> Iterator[tuple[str, float | str]]:
+    def _of_model(self) -> Iterator[tuple[str, float | str]]:
         for index, layer in enumerate(self._layers()):
             yield f"module/{index}", type(layer).__name__
             yield f"parameters/{index}", sum(each.numel() for each in layer.parameters())
@@ -71,7 +73,7 @@ class Watching(Composed):
     def _layers(self) -> Any:  # noqa: ANN401 -- a torch Sequential
         return unwrap_model(self.model).model
 
-    def _optimizer(self) -> Iterator[tuple[str, float | str]]:
+    def _of_optimizer(self) -> Iterator[tuple[str, float | str]]:
         yield "optimizer", type(self.optimizer).__name__
         yield "lr0", self.args.lr0
         groups = zip(self.rate_names, self.optimizer.param_groups, strict=True)
@@ -83,7 +85,7 @@ class Watching(Composed):
             yield f"initial/{name}", group["initial_lr"]
             yield f"momentum/{name}", group["betas"][0] if "betas" in group else group["momentum"]
 
-    def _weights(self) -> Iterator[tuple[str, float | str]]:
+    def _of_loss(self) -> Iterator[tuple[str, float | str]]:
         model: Any = unwrap_model(self.model)
         criterion = getattr(model, "criterion", None)
         positive = None if criterion is None else criterion.one2many.bce.pos_weight
