@@ -50,37 +50,37 @@ class Checkpoints(Composed):
     def run_callbacks(self, event: str) -> None:
         super().run_callbacks(event)
         if event == "on_fit_epoch_end" and not self.finalizing:
-            self._hand_over()
+            self.__hand_over()
 
-    def _hand_over(self) -> None:
+    def __hand_over(self) -> None:
         epoch = self.epoch + 1
         has_new_best = self.best_fitness == self.fitness and self.best.exists()
         self.run.pipe.emit(
             CheckpointEvent(
                 epoch=epoch,
                 files={
-                    "last.pt": self._link(self.last, epoch),
-                    "best.pt": self._link(self.best, epoch) if has_new_best else None,
+                    "last.pt": self.__link(self.last, epoch),
+                    "best.pt": self.__link(self.best, epoch) if has_new_best else None,
                     **{
-                        name: self._link(self.wdir / name, epoch) if is_new else None
+                        name: self.__link(self.wdir / name, epoch) if is_new else None
                         for name, is_new in self.kept_files.items()
                     },
-                    "results.csv": self._copy(self.csv, epoch),
+                    "results.csv": self.__copy(self.csv, epoch),
                 },
             )
         )
 
-    def _link(self, file: Path, epoch: int) -> str:
-        target = self._in_outbox(file.name, epoch)
+    def __link(self, file: Path, epoch: int) -> str:
+        target = self.__in_outbox(file.name, epoch)
         os.link(file, target)
         return str(target.relative_to(self.save_dir))
 
-    def _copy(self, file: Path, epoch: int) -> str:
-        target = self._in_outbox(file.name, epoch)
+    def __copy(self, file: Path, epoch: int) -> str:
+        target = self.__in_outbox(file.name, epoch)
         shutil.copyfile(file, target)  # a link would go on growing
         return str(target.relative_to(self.save_dir))
 
-    def _in_outbox(self, name: str, epoch: int) -> Path:
+    def __in_outbox(self, name: str, epoch: int) -> Path:
         outbox = Path(self.save_dir) / OUTBOX
         outbox.mkdir(exist_ok=True)
         target = outbox / f"{epoch:06d}-{name}"

@@ -28,13 +28,13 @@ class Finalizing(Composed):
     rewrites in place: the files in weights/ and outbox/, which share their bytes, stay resumable.
     """
 
-    _epochs: Mapping[str, int] = MappingProxyType({})
+    __epochs: Mapping[str, int] = MappingProxyType({})
 
     def final_eval(self) -> None:
         self.run.pipe.emit(PhaseEvent(phase="finalizing"))
         self.finalizing = True
         # Stripped copies do not know it any more.
-        self._epochs = {file.name: epoch_of_checkpoint(file) for file in _weights_in(self.wdir)}
+        self.__epochs = {file.name: epoch_of_checkpoint(file) for file in _weights_in(self.wdir)}
         folder = _empty_folder(Path(self.save_dir) / FINAL)
         self.last, self.best = _copied(self.last, folder), _copied(self.best, folder)
         super().final_eval()
@@ -42,23 +42,23 @@ class Finalizing(Composed):
     def run_callbacks(self, event: str) -> None:
         super().run_callbacks(event)
         if event == "on_train_end":
-            self._report()
+            self.__report()
 
-    def _report(self) -> None:
+    def __report(self) -> None:
         wait_for_plots()
-        self._write_arguments()
+        self.__write_arguments()
         best = self.best_fitness
         self.run.pipe.emit(
             FinalEvent(
                 epochs_done=self.epoch + 1,
-                best_epoch=self._epochs.get("best.pt"),
+                best_epoch=self.__epochs.get("best.pt"),
                 best_fitness=None if best is None else finite({"": float(best)})[""],
                 metrics=finite({name: float(value) for name, value in self.metrics.items()}),
-                artifacts=artifacts_in(Path(self.save_dir), self._epochs),
+                artifacts=artifacts_in(Path(self.save_dir), self.__epochs),
             )
         )
 
-    def _write_arguments(self) -> None:
+    def __write_arguments(self) -> None:
         args = vars(self.args) | portable_values(vars(self.args), self.run.job.model.name)
         file = Path(self.save_dir) / FINAL / "args.yaml"
         file.write_text(yaml.safe_dump(args, sort_keys=False), encoding="utf-8")

@@ -32,20 +32,20 @@ class Reporting(Composed):
     """
 
     def __init__(self, *, overrides: dict[str, object]) -> None:
-        self._pace = Pace()
-        self._batch = 0
-        self._steps = 0
-        self._epoch_began = self._batch_ended = self._batch_event_at = time.monotonic()
-        self._row: dict[str, float] = {}
+        self.__pace = Pace()
+        self.__batch = 0
+        self.__steps = 0
+        self.__epoch_began = self.__batch_ended = self.__batch_event_at = time.monotonic()
+        self.__row: dict[str, float] = {}
         super().__init__(overrides=overrides)
 
     def run_callbacks(self, event: str) -> None:
         super().run_callbacks(event)
         reactions: dict[str, Callable[[], None]] = {
-            "on_train_start": self._started,
-            "on_train_epoch_start": self._epoch_started,
-            "on_train_batch_end": self._batch_done,
-            "on_fit_epoch_end": self._epoch_done,
+            "on_train_start": self.__started,
+            "on_train_epoch_start": self.__epoch_started,
+            "on_train_batch_end": self.__batch_done,
+            "on_fit_epoch_end": self.__epoch_done,
         }
         if event in reactions and not self.finalizing:
             reactions[event]()
@@ -57,24 +57,24 @@ class Reporting(Composed):
 
     def optimizer_step(self) -> None:
         super().optimizer_step()
-        self._steps += 1
+        self.__steps += 1
 
     def validate(self) -> tuple[dict[str, float] | None, float | None]:
-        self._enter("validating")
+        self.__enter("validating")
         began = time.monotonic()
         answer = super().validate()
-        self._pace.validation_took(time.monotonic() - began)
-        self._enter("training")
+        self.__pace.validation_took(time.monotonic() - began)
+        self.__enter("training")
         return answer
 
     def save_metrics(self, metrics: dict[str, Any]) -> None:
         super().save_metrics(metrics)
-        self._row = as_written(metrics)
+        self.__row = as_written(metrics)
 
-    def _enter(self, phase: Phase) -> None:
+    def __enter(self, phase: Phase) -> None:
         self.run.pipe.emit(PhaseEvent(phase=phase))
 
-    def _started(self) -> None:
+    def __started(self) -> None:
         self.run.pipe.emit(
             StartedEvent(
                 batches_per_epoch=len(self.train_loader),
@@ -89,59 +89,59 @@ class Reporting(Composed):
                 val_images=len(self.test_loader.dataset),
             )
         )
-        self._enter("training")
+        self.__enter("training")
 
-    def _epoch_started(self) -> None:
-        self._batch = self._steps = 0
-        self._epoch_began = self._batch_ended = time.monotonic()
+    def __epoch_started(self) -> None:
+        self.__batch = self.__steps = 0
+        self.__epoch_began = self.__batch_ended = time.monotonic()
 
-    def _batch_done(self) -> None:
+    def __batch_done(self) -> None:
         now = time.monotonic()
-        self._batch += 1
-        self._pace.batch_took(now - self._batch_ended)
-        self._batch_ended = now
-        if now - self._batch_event_at >= SECONDS_BETWEEN_BATCH_EVENTS:
-            self._batch_event_at = now
-            self._report_batch(now - self._epoch_began)
+        self.__batch += 1
+        self.__pace.batch_took(now - self.__batch_ended)
+        self.__batch_ended = now
+        if now - self.__batch_event_at >= SECONDS_BETWEEN_BATCH_EVENTS:
+            self.__batch_event_at = now
+            self.__report_batch(now - self.__epoch_began)
 
-    def _report_batch(self, epoch_seconds: float) -> None:
+    def __report_batch(self, epoch_seconds: float) -> None:
         batches = len(self.train_loader)
         epochs_left = max(self.epochs - self.epoch - 1, 0)
         self.run.pipe.emit(
             BatchEvent(
                 epoch=self.epoch + 1,
-                batch=self._batch,
+                batch=self.__batch,
                 batches=batches,
                 losses=finite(_floats(self.tloss or {})),
                 epoch_seconds=round(epoch_seconds, 3),
-                eta_seconds=self._pace.eta_seconds(
-                    batches_left=batches - self._batch + batches * epochs_left,
+                eta_seconds=self.__pace.eta_seconds(
+                    batches_left=batches - self.__batch + batches * epochs_left,
                     validations_left=epochs_left + 1,
                 ),
             )
         )
 
-    def _epoch_done(self) -> None:
+    def __epoch_done(self) -> None:
         epoch = self.epoch + 1
-        if lost := not_finite(self._row):
+        if lost := not_finite(self.__row):
             message = f"Not a finite number in epoch {epoch}: {', '.join(lost)}."
             self.run.pipe.emit(WarningEvent(code="metric_not_finite", message=message))
         scores = finite(_floats({"now": self.fitness, "best": self.best_fitness}))
         self.run.pipe.emit(
             EpochEvent(
                 epoch=epoch,
-                metrics=finite(self._row),
+                metrics=finite(self.__row),
                 classes=None if self.class_columns is None else dict(self.class_columns),
-                lr=finite(self._rates()),
+                lr=finite(self.__rates()),
                 fitness=scores.get("now"),
                 best_fitness=scores.get("best"),
                 seconds=round(self.epoch_time or 0.0, 3),
-                optimizer_steps=self._steps,
+                optimizer_steps=self.__steps,
             )
         )
 
-    def _rates(self) -> dict[str, float]:
-        return {name: self._row[f"lr/pg{place}"] for place, name in enumerate(self.rate_names)}
+    def __rates(self) -> dict[str, float]:
+        return {name: self.__row[f"lr/pg{place}"] for place, name in enumerate(self.rate_names)}
 
 
 def _floats(values: Mapping[str, Any]) -> dict[str, float]:

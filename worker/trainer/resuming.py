@@ -25,7 +25,7 @@ class Resuming(Composed):
             trim_results(self.csv, last_epoch=ckpt["epoch"] + 1)
             stopping = self.run.interrupts.stop_requested
             if stopping or has_trained_its_last_epoch(ckpt, self.epochs, self.stopper.patience):
-                self._stand_at(ckpt)
+                self.__stand_at(ckpt)
                 raise NothingMoreToTrain
         super().resume_training(ckpt)
 
@@ -33,14 +33,14 @@ class Resuming(Composed):
         try:
             super()._do_train()
         except NothingMoreToTrain:
-            self._finalize()
+            self.__finalize()
 
-    def _stand_at(self, ckpt: Mapping[str, Any]) -> None:
+    def __stand_at(self, ckpt: Mapping[str, Any]) -> None:
         self.epoch = ckpt["epoch"]
         self.best_fitness = ckpt["best_fitness"]
         vars(self.stopper).update(ckpt["stopper"])
 
-    def _finalize(self) -> None:
+    def __finalize(self) -> None:
         """Do what follows the last epoch (trainer.py:701)."""
         self.final_eval()
         if self.args.plots:

@@ -1,3 +1,5 @@
+import inspect
+import re
 from pathlib import Path
 from typing import get_args
 
@@ -7,13 +9,22 @@ from ultralytics.models.yolo.model import YOLO
 
 from app.jobs.spec import Task
 from tests.worker.trainer.jobs import ARCHITECTURES, a_job, weights
-from worker.trainer.compose import AROUND, INNERMOST, TASK_TRAINERS, compose_trainer, overrides
+from worker.trainer.compose import (
+    AROUND,
+    CUSTOMIZATIONS,
+    INNERMOST,
+    TASK_TRAINERS,
+    compose_trainer,
+    overrides,
+)
 from worker.trainer.interrupts import Interrupts
 from worker.trainer.protocol import Event
 from worker.trainer.run import TrainingRun
 
 TASKS: tuple[Task, ...] = get_args(Task)
 ALWAYS = (*AROUND, *INNERMOST)
+EVER = (*ALWAYS, *(mixin for mixin, _ in CUSTOMIZATIONS))
+PRIVATE = re.compile(r"\b(?:self\.|def )(_[a-z]\w*)")
 
 
 class Silence:
@@ -53,6 +64,15 @@ class TestComposeTrainer:
         assert {"_do_train", "_build_train_pipeline", "_handle_nan_recovery"} & own_helpers <= set(
             dir(BaseTrainer)
         )
+
+    @pytest.mark.parametrize("mixin", EVER)
+    def test_what_a_mixin_keeps_to_itself_has_a_name_that_no_other_class_can_take(
+        self, mixin: type
+    ) -> None:
+        """One object is all of them and a plugin's classes: `self._steps` would be everybody's."""
+        used = set(PRIVATE.findall(inspect.getsource(mixin)))
+
+        assert used - set(PRIVATE.findall(inspect.getsource(BaseTrainer))) == set()
 
 
 class TestOverrides:

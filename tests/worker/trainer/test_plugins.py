@@ -18,6 +18,7 @@ from tests.worker.trainer.customizations.in_process import (
     next_attempt,
     train_here,
 )
+from tests.worker.trainer.drawn_datasets import CLASSES
 from tests.worker.trainer.jobs import a_job
 from worker.trainer.compose import INNERMOST, TASK_TRAINERS, compose_trainer
 from worker.trainer.errors import BadData, BadSpec, diagnose
@@ -149,6 +150,19 @@ class Mixin:
 class Plugin(TrainerPlugin):
     mixins = (Mixin,)
 """
+OWN_NAMES = """
+    def __init__(self, *a, **k):
+        self._steps = self._row = self._pace = self._batch = None
+        super().__init__(*a, **k)
+
+    def set_class_weights(self):
+        self.said = [self._weights(), self._report()]
+        super().set_class_weights()
+
+    def _weights(self): return "mine"
+
+    def _report(self): return "mine"
+"""
 Install = Callable[[str], None]
 
 
@@ -224,6 +238,20 @@ class Plugin(TrainerPlugin):
             composed(with_plugin(job, shade="dark"))
         with pytest.raises(BadSpec, match=r"trainer\.options\.hue"):
             composed(with_plugin(job, hue=1))
+
+    def test_names_that_trainyard_uses_for_itself_are_free_for_a_plugin(
+        self, install: Install, drawn: Callable[[Task], Path], tmp_path: Path
+    ) -> None:
+        install(MIXIN.format(method=OWN_NAMES))
+        asked = {"class_weights": {"mode": "explicit", "weights": {CLASSES[0]: 2.0}}}
+        plain = a_job(drawn("detect"), tmp_path / "plain", train={"epochs": 1}, customize=asked)
+        same = plain.model_copy(update={"run_directory": tmp_path / "run"})
+
+        run = train_here(with_plugin(same))
+
+        run.assert_it_trained()
+        assert run.trainer.said == ["mine", "mine"]
+        assert losses(run) == losses(train_here(plain))
 
     def test_a_job_without_a_plugin_has_none_of_this(self, tmp_path: Path) -> None:
         assert PluginCallbacks not in composed(a_job(tmp_path, tmp_path)).__mro__

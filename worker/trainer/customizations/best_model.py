@@ -32,27 +32,27 @@ class BestModel(Composed):
         metrics, _ = super().validate()
         if metrics is None:
             return None, None
-        fitness = self._fitness_in(metrics)
+        fitness = self.__fitness_in(metrics)
         is_better = fitness is not None and (best_before is None or fitness > best_before)
         self.best_fitness = fitness if is_better else best_before
         return metrics, fitness
 
     def resume_training(self, ckpt: dict[str, Any] | None) -> None:
-        self.stopper = Patience(patience=self.args.patience, zero_is_a_start=self._sign > 0)
+        self.stopper = Patience(patience=self.args.patience, zero_is_a_start=self.__sign > 0)
         super().resume_training(ckpt)
 
-    def _fitness_in(self, metrics: Mapping[str, float]) -> float | None:
+    def __fitness_in(self, metrics: Mapping[str, float]) -> float | None:
         """Return the fitness; None for NaN, which is no reason to repeat the epoch."""
-        value = metric_in(metrics, self._choice.metric, asked_by="best_model")
-        return self._sign * value + 0.0 if math.isfinite(value) else None  # 0.0: never minus zero
+        value = metric_in(metrics, self.__choice.metric, asked_by="best_model")
+        return self.__sign * value + 0.0 if math.isfinite(value) else None  # 0.0: never minus zero
 
     @property
-    def _choice(self) -> Choice:
+    def __choice(self) -> Choice:
         return self.run.job.spec.customize.best_model or Choice(metric=FITNESS)
 
     @property
-    def _sign(self) -> float:
-        return -1.0 if self._choice.direction == "lower" else 1.0
+    def __sign(self) -> float:
+        return -1.0 if self.__choice.direction == "lower" else 1.0
 
 
 class Patience(EarlyStopping):

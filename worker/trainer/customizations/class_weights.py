@@ -48,24 +48,24 @@ class ClassWeights(Composed):
 
     def set_class_weights(self) -> None:
         super().set_class_weights()
-        self._weigh()
+        self.__weigh()
         asked = self.run.job.spec.customize.class_weights
         if isinstance(asked, InverseFrequencyClassWeights) and not self.resume:
-            self._warn_of_absent_classes()
+            self.__warn_of_absent_classes()
 
     def resume_training(self, ckpt: dict[str, Any] | None) -> None:
         super().resume_training(ckpt)
-        self._weigh()
+        self.__weigh()
 
-    def _weigh(self) -> None:
-        weights = self._weights()
+    def __weigh(self) -> None:
+        weights = self.__weights()
         if weights is None:
             return
         model: Any = unwrap_model(self.model)
         criterion = getattr(model, "criterion", None) or model.init_criterion()
         model.criterion = weigh(criterion, torch.tensor(weights, device=self.device))
 
-    def _weights(self) -> list[float] | None:
+    def __weights(self) -> list[float] | None:
         """Return a weight for each class of the model; None for weights that Ultralytics sets."""
         by_name = self.run.job.spec.class_weights
         if by_name is None:
@@ -73,19 +73,19 @@ class ClassWeights(Composed):
         names, background = self.data["names"], self.data.get("bg_class_idx")
         return weights_by_index(by_name, names, background=background)
 
-    def _warn_of_absent_classes(self) -> None:
+    def __warn_of_absent_classes(self) -> None:
         added = self.data.get("bg_class_idx") or None  # 0: none was added
-        weights = enumerate(self._weights() or [])
+        weights = enumerate(self.__weights() or [])
         light = {self.data["names"][n] for n, weight in weights if weight == 1.0 and n != added}
         # The most frequent class is one. Only others are worth counting: semantic reads all masks.
         if len(light) == 1:
             return
-        labels = self._training_labels()
+        labels = self.__training_labels()
         for name in sorted(name for name in light if labels[name] == 0):
             message = f'Class "{name}" has no training labels; its weight is 1.0.'
             self.run.pipe.emit(WarningEvent(code="class_without_labels", message=message))
 
-    def _training_labels(self) -> Counter[str]:
+    def __training_labels(self) -> Counter[str]:
         """Count the labels of each class by name; for semantic its pixels."""
         if self.run.job.task == "classify":
             images: Any = self.train_loader.dataset

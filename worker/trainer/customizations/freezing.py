@@ -26,32 +26,32 @@ class Freezing(Composed):
     nothing more.
     """
 
-    _epochs_to_wait: int | None = None
+    __epochs_to_wait: int | None = None
 
     def setup_model(self) -> dict[str, Any] | None:
         checkpoint = super().setup_model()
         if (freeze := self.run.job.spec.customize.freeze) is not None:
-            self.args.freeze = self._layers_to_freeze(freeze)
-            self._epochs_to_wait = freeze.epochs
+            self.args.freeze = self.__layers_to_freeze(freeze)
+            self.__epochs_to_wait = freeze.epochs
         return checkpoint
 
     def run_callbacks(self, event: str) -> None:
-        waited = self._epochs_to_wait
+        waited = self.__epochs_to_wait
         if event == "on_train_epoch_start" and waited is not None and self.epoch >= waited:
-            self._epochs_to_wait = None
-            numbers = self._unfreeze()
+            self.__epochs_to_wait = None
+            numbers = self.__unfreeze()
             if self.epoch == waited:  # later, an earlier attempt has done and told it
-                self._tell(numbers)
+                self.__tell(numbers)
         super().run_callbacks(event)
 
-    def _layers_to_freeze(self, freeze: Freeze) -> list[int]:
+    def __layers_to_freeze(self, freeze: Freeze) -> list[int]:
         frozen = ModelLayers.of(self.model).indices(freeze.layers, field="customize.freeze.layers")
         still = (*_names(frozen), NEVER_LEARNS)
         if all(_is_one_of(name, still) for name, _ in self.model.named_parameters()):
             raise BadSpec("customize.freeze.layers names every layer that learns: none is left.")
         return list(frozen)
 
-    def _unfreeze(self) -> int:
+    def __unfreeze(self) -> int:
         """Let the layers learn and return how many numbers do so from now on."""
         ours = _names(self.args.freeze)
         still = tuple(name for name in self.freeze_layer_names if name not in ours)
@@ -63,7 +63,7 @@ class Freezing(Composed):
                 numbers += tensor.numel()
         return numbers
 
-    def _tell(self, numbers: int) -> None:
+    def __tell(self, numbers: int) -> None:
         epoch, layers = self.epoch + 1, list(self.args.freeze)
         self.run.pipe.emit(
             NoticeEvent(

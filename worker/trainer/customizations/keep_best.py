@@ -26,17 +26,17 @@ class KeepBest(Composed):
     """
 
     def __init__(self, *, overrides: dict[str, object]) -> None:
-        self._row: Row = {}
-        self._best: dict[str, float] = {}
+        self.__row: Row = {}
+        self.__best: dict[str, float] = {}
         super().__init__(overrides=overrides)
 
     def save_metrics(self, metrics: dict[str, Any]) -> None:
         super().save_metrics(metrics)
-        self._row = as_written(metrics)
+        self.__row = as_written(metrics)
 
     def save_model(self) -> bool:
         saved = super().save_model()
-        self.kept_files = {each.file_name: self._keep(each) for each in self._asked}
+        self.kept_files = {each.file_name: self.__keep(each) for each in self.__asked}
         return saved
 
     def resume_training(self, ckpt: dict[str, Any] | None) -> None:
@@ -44,42 +44,42 @@ class KeepBest(Composed):
         if not self.resume:
             return
         rows = rows_of(self.csv)
-        for each in self._asked:
+        for each in self.__asked:
             best = best_of(rows, each)
             if best is not None and (self.wdir / each.file_name).exists():
-                self._best[each.name] = best
+                self.__best[each.name] = best
 
     def final_eval(self) -> None:
         super().final_eval()
-        for each in self._asked:
+        for each in self.__asked:
             file = self.wdir / each.file_name
             if file.exists():
-                self._finish(file)
+                self.__finish(file)
             else:
-                self._say_unmet(each)
+                self.__say_unmet(each)
 
-    def _keep(self, asked: Asked) -> bool:
-        value = score(self._row, asked)
-        if value is None or value < self._best.get(asked.name, -math.inf):
+    def __keep(self, asked: Asked) -> bool:
+        value = score(self.__row, asked)
+        if value is None or value < self.__best.get(asked.name, -math.inf):
             return False
-        self._best[asked.name] = value
+        self.__best[asked.name] = value
         _link(self.last, self.wdir / asked.file_name)
         return True
 
-    def _finish(self, file: Path) -> None:
+    def __finish(self, file: Path) -> None:
         copy = self.best.parent / file.name
         shutil.copyfile(file, copy)
         strip(copy)
         if self.run.job.task == "depth":
             calibrate_depth(copy, self.test_loader, self.device, self.data)
 
-    def _say_unmet(self, asked: Asked) -> None:
+    def __say_unmet(self, asked: Asked) -> None:
         message = f"No epoch met the conditions of {asked.name} in keep_best; there is no file."
         data = asked.model_dump(mode="json")
         self.run.pipe.emit(NoticeEvent(code="keep_best_unmet", message=message, data=data))
 
     @property
-    def _asked(self) -> tuple[Asked, ...]:
+    def __asked(self) -> tuple[Asked, ...]:
         return self.run.job.spec.customize.keep_best
 
 

@@ -34,20 +34,20 @@ class ClassMetrics(Composed):
         if metrics is None:
             return None, fitness
         if self.run.job.spec.customize.metrics.per_class:
-            columns = class_columns(self.validator, classes=self._classes())
+            columns = class_columns(self.validator, classes=self.__classes())
             self.class_columns = {name: _rounded(column) for name, column in columns.items()}
-        return metrics | {name: round(f1, DIGITS) for name, f1 in self._f1().items()}, fitness
+        return metrics | {name: round(f1, DIGITS) for name, f1 in self.__f1().items()}, fitness
 
     def final_eval(self) -> None:
         super().final_eval()
-        self.metrics = self.metrics | self._f1()
+        self.metrics = self.metrics | self.__f1()
 
-    def _f1(self) -> dict[str, float]:
+    def __f1(self) -> dict[str, float]:
         if not self.run.job.spec.customize.metrics.f1:
             return {}
-        return mean_f1(self.validator, F1_METRICS[self.run.job.task], classes=self._classes())
+        return mean_f1(self.validator, F1_METRICS[self.run.job.task], classes=self.__classes())
 
-    def _classes(self) -> int:
+    def __classes(self) -> int:
         """Return the number of classes of the data set.
 
         Polygons make Ultralytics add a background class at the end (data/utils.py:1026); with a
