@@ -68,5 +68,5 @@ handed_in = context.config.attributes.get("connection")
 if handed_in is not None:
     run(handed_in)
 else:
-    with Database(Settings().effective_database_url).engine.begin() as own:
+    with Database(Settings().effective_database_url, patient=True).engine.begin() as own:
         run(own)

@@ -27,11 +27,14 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.engine import Connection, make_url
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.orm import DeclarativeBase, Session
 from sqlalchemy.pool import ConnectionPoolEntry
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.expression import FunctionElement
+
+from app.core.postgres import DEAD_PEER_OPTIONS, bound_answers, bound_idle_transactions
 
 NAMING_CONVENTION = {
     "ix": "ix_%(table_name)s_%(column_0_N_name)s",
@@ -44,14 +47,6 @@ NAMING_CONVENTION = {
 SQLITE_TIME_FORMAT = "%Y-%m-%d %H:%M:%S.%f"
 SQLITE_BUSY_SECONDS = 10.0
 POOL_TIMEOUT_SECONDS = 5.0
-DEAD_PEER_OPTIONS = {
-    "connect_timeout": 5,
-    "keepalives_idle": 10,
-    "keepalives_interval": 5,
-    "keepalives_count": 3,
-    "tcp_user_timeout": 25_000,
-}
-"""libpq's: a PostgreSQL behind a network that swallows everything is given up in 25 seconds."""
 
 
 class Base(DeclarativeBase):
@@ -147,19 +142,22 @@ class Database:
 
     `read` sees one snapshot on both databases; `write` sees what was committed before each of its
     statements on PostgreSQL, so that a lock that was waited for shows the row as it is now.
+
+    A database that is away or locked is given up in seconds, so that no thread waits for ever;
+    `patient` is for migrations, whose statements may take long.
     """
 
-    def __init__(self, url: str, *, pool_size: int = 40) -> None:
+    def __init__(self, url: str, *, pool_size: int = 40, patient: bool = False) -> None:
         self.url = make_url(url)
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
-        self.engine = _create_engine(url, pool_size)
+        self.engine = _create_engine(url, pool_size, patient=patient)
         self._read_engine = self.engine.execution_options(
             **({} if self.is_sqlite else {"isolation_level": "REPEATABLE READ"})
         )
         self._write_engine = self.engine.execution_options(sqlite_begin="BEGIN IMMEDIATE")
         # SQLite has one writer at a time and lets the others poll with growing pauses; waiting
         # in line here is both fair and several times faster.
-        self._write_turn = threading.Lock() if self.is_sqlite else nullcontext()
+        self._write_turn = _Turn() if self.is_sqlite else nullcontext()
 
     @contextmanager
     def read(self) -> Iterator[UnitOfWork]:
@@ -185,7 +183,22 @@ class Database:
         self.engine.dispose()
 
 
-def _create_engine(url: str, pool_size: int) -> Engine:
+class _Turn:
+    """A lock that is not waited for longer than for the database itself."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+
+    def __enter__(self) -> None:
+        if not self._lock.acquire(timeout=SQLITE_BUSY_SECONDS):
+            message = f"The database was not free within {SQLITE_BUSY_SECONDS:g} seconds."
+            raise PoolTimeoutError(message)
+
+    def __exit__(self, *_: object) -> None:
+        self._lock.release()
+
+
+def _create_engine(url: str, pool_size: int, *, patient: bool) -> Engine:
     def serialize(value: object) -> str:
         return json.dumps(value, allow_nan=False, ensure_ascii=False, separators=(",", ":"))
 
@@ -199,7 +212,11 @@ def _create_engine(url: str, pool_size: int) -> Engine:
     if make_url(url).get_backend_name() != "sqlite":
         options["pool_pre_ping"] = True
         options["connect_args"] = DEAD_PEER_OPTIONS
-        return create_engine(url, **options)
+        engine = create_engine(url, **options)
+        if not patient:
+            bound_answers(engine)
+            bound_idle_transactions(engine)
+        return engine
     options["connect_args"] = {"timeout": SQLITE_BUSY_SECONDS, "check_same_thread": False}
     engine = create_engine(url, **options)
     event.listen(engine, "connect", _prepare_sqlite_connection)

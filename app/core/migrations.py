@@ -76,7 +76,7 @@ def _migrating_connection(url: str) -> "Iterator[Connection]":
     """A connection in a transaction that no other migrating process has at the same time."""
     if make_url(url).get_backend_name() == "sqlite":
         _make_parent_folder(url)
-    database = Database(url, pool_size=1)
+    database = Database(url, pool_size=1, patient=True)
     engine = database.engine.execution_options(sqlite_begin="BEGIN IMMEDIATE")
     try:
         with engine.connect() as connection:

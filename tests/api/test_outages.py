@@ -1,15 +1,21 @@
 """The database is away, or full: every route says so, nothing is lost, and all of it comes back."""
 
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from httpx import Response
 from sqlalchemy import create_engine, event, text
 from sqlalchemy.engine import make_url
 
+from app.core.database import SQLITE_BUSY_SECONDS, Database
+from app.core.postgres import ANSWER_SECONDS, CONNECT_SECONDS
 from app.settings import Settings
 from tests.api.conftest import NO_BROKER, Api, _serving
+from tests.faults.proxy import FaultProxy, postgres_proxy
 from tests.waiting import eventually
 
 ANY_ID = "job_" + "0" * 26
@@ -76,6 +82,102 @@ class TestDatabaseAway:
         assert answer.status_code == 503
         assert answer.headers["Retry-After"]
         assert api.client.get("/v1/jobs").json()["data"] == []
+
+
+class TestDatabaseSilent:
+    """Connections stay open and nothing is answered: a frozen host, a network that swallows."""
+
+    @pytest.fixture
+    def silenced(self, postgres_url: str, tmp_path: Path) -> Iterator[tuple[Api, FaultProxy]]:
+        with postgres_proxy(postgres_url) as (proxy, url):
+            settings = on(url, tmp_path / "home").model_copy(update={"request_threads": 8})
+            for api in _serving(settings):
+                yield api, proxy
+                proxy.heal()
+
+    def test_d1_no_request_waits_for_ever_and_all_comes_back(
+        self, silenced: tuple[Api, FaultProxy]
+    ) -> None:
+        api, proxy = silenced
+        paths = ["/v1/jobs", "/v1/datasets", f"/v1/jobs/{ANY_ID}", "/readyz"] * 4
+
+        proxy.stall()
+        began = time.monotonic()
+        with ThreadPoolExecutor(len(paths)) as clients:
+            waiting = list(clients.map(api.client.get, paths))
+        took = time.monotonic() - began
+        alive = api.client.get("/livez")
+        proxy.heal()
+
+        assert {answer.status_code for answer in waiting} == {503}
+        assert all(answer.headers["Retry-After"] for answer in waiting)
+        # Eight threads for sixteen requests: one answer that never came, one connection for each.
+        assert took < 2 * (ANSWER_SECONDS + 2 * CONNECT_SECONDS)
+        assert alive.status_code == 200
+        eventually(lambda: api.client.get("/readyz").status_code == 200, within=10)
+        assert api.submit()["state"] == "queued"
+
+
+class TestLostCommit:
+    """The database has committed, and its answer was lost on the way."""
+
+    @pytest.fixture
+    def api(self, postgres_url: str, tmp_path: Path) -> Iterator[Api]:
+        with postgres_proxy(postgres_url) as (proxy, url):
+            for api in _serving(on(url, tmp_path / "home")):
+                proxy.lose_commit_answers(marker=b"INSERT INTO jobs")
+                yield api
+                assert proxy.lost_commits == 1
+
+    def submit(self, api: Api, **headers: str) -> Response:
+        return api.client.post("/v1/jobs", json=api.spec(), headers=headers)
+
+    def test_d2_a_retry_with_its_key_finds_the_one_job(self, api: Api) -> None:
+        first = self.submit(api, **{"Idempotency-Key": "once"})
+        again = self.submit(api, **{"Idempotency-Key": "once"})
+
+        assert (first.status_code, again.status_code) == (503, 200)
+        assert first.headers["Retry-After"]
+        assert again.headers["Idempotency-Replayed"] == "true"
+        jobs = api.client.get("/v1/jobs").json()["data"]
+        assert [job["id"] for job in jobs] == [again.json()["id"]]
+
+    def test_d2_without_a_key_the_job_is_whole_all_the_same(self, api: Api) -> None:
+        first = self.submit(api)
+
+        assert first.status_code == 503
+        (job,) = api.client.get("/v1/jobs").json()["data"]
+        events = api.client.get(f"/v1/jobs/{job['id']}/events").json()["data"]
+        assert [event["type"] for event in events] == ["job.submitted"]
+        assert self.submit(api).json()["id"] != job["id"]
+
+
+class TestDatabaseLocked:
+    """SQLite has one writer: who waits for its turn waits for seconds, not for ever."""
+
+    @pytest.fixture
+    def api(self, sqlite_url: str, tmp_path: Path) -> Iterator[Api]:
+        yield from _serving(on(sqlite_url, tmp_path / "home"))
+
+    def test_d3_every_writer_hears_so_in_time_and_reading_goes_on(
+        self, api: Api, open_database: Callable[[str], Database]
+    ) -> None:
+        other = open_database(api.context.settings.effective_database_url)
+
+        with other.write() as unit, ThreadPoolExecutor(4) as clients:
+            unit.session.execute(text("SELECT 1"))
+            began = time.monotonic()
+            submits = [
+                clients.submit(api.client.post, "/v1/jobs", json=api.spec()) for _ in range(4)
+            ]
+            listed = api.client.get("/v1/jobs")
+            answers = [each.result() for each in submits]
+            took = time.monotonic() - began
+
+        assert {answer.status_code for answer in answers} == {503}
+        assert listed.status_code == 200
+        assert took < 2.5 * SQLITE_BUSY_SECONDS
+        assert api.submit()["state"] == "queued"
 
 
 class TestDatabaseFull:

@@ -5,12 +5,13 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from sqlalchemy import func, insert, select, update
+from sqlalchemy import func, insert, select, text, update
 from sqlalchemy.exc import IntegrityError, StatementError
 
 from app.accounts.tables import Project
 from app.core.database import Database, database_now
 from app.core.ids import new_id
+from app.core.postgres import IDLE_TRANSACTION_SECONDS
 
 THREADS = 16
 UNITS_PER_THREAD = 200
@@ -153,6 +154,16 @@ class TestSqlite:
 
         assert (journal, synchronous) == ("wal", 2)
         database.dispose()
+
+
+class TestPostgres:
+    def test_a_frozen_process_does_not_keep_its_rows_locked(
+        self, postgres_url: str, open_database: Callable[[str], Database]
+    ) -> None:
+        with open_database(postgres_url).read() as unit:
+            kept = unit.session.scalars(text("SHOW idle_in_transaction_session_timeout")).one()
+
+        assert kept == f"{IDLE_TRANSACTION_SECONDS}s"
 
 
 class TestClock:
