@@ -23,6 +23,7 @@ from app.core.storage import ArtifactStore
 from app.datasets.routes import router as datasets
 from app.datasets.verifier import Verifier
 from app.fleet.routes import router as workers
+from app.jobs.control_routes import router as job_control
 from app.jobs.dispatch import Doorbell
 from app.jobs.reconcile import Reconciler
 from app.jobs.record_routes import router as job_records
@@ -32,7 +33,15 @@ from app.ops.routes import router as operations
 from app.settings import Settings
 from app.version import VERSION
 
-ROUTERS: tuple[APIRouter, ...] = (operations, jobs, job_records, datasets, models, workers)
+ROUTERS: tuple[APIRouter, ...] = (
+    operations,
+    jobs,
+    job_control,
+    job_records,
+    datasets,
+    models,
+    workers,
+)
 NO_TELEMETRY: TelemetryConfig = {
     "tracing": False,
     "metrics": False,

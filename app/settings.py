@@ -128,6 +128,9 @@ class Settings(BaseSettings):
     insecure_http: bool = Field(
         default=False, description="Allow plain HTTP on another address than loopback."
     )
+    trash_days: float = Field(
+        7, ge=0, le=36_500, description="For so long a deleted job can be restored."
+    )
     request_threads: int = Field(
         40, ge=1, le=1000, description="Request handlers at a time, and database connections."
     )

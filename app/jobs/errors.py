@@ -1,7 +1,12 @@
 """How a request about jobs can be refused."""
 
+from dataclasses import replace
+
+from pydantic import JsonValue
+
 from app.core.errors import Conflict, FieldError, Invalid, NotFound, PreconditionFailed
-from app.jobs.states import JobEvent, JobFacts, allowed_events
+from app.jobs.guards import JobFacts, allowed_events, transition_for
+from app.jobs.states import JobEvent
 
 
 class JobNotFound(NotFound):
@@ -41,13 +46,61 @@ class InvalidTransition(Conflict):
     slug, title = "invalid-transition", "The job's state does not allow this"
 
     def __init__(self, event: JobEvent, facts: JobFacts) -> None:
-        allowed = allowed_events(facts)
         asked = f" with {facts.request} requested" if facts.request else ""
-        now = ", ".join(allowed) or "nothing"
+        where = " and in the trash" if facts.in_trash else ""
+        now = ", ".join(allowed_events(facts)) or "nothing"
         super().__init__(
-            f"A job that is {facts.state}{asked} cannot {event}; allowed now: {now}.",
-            extra={"state": facts.state, "request": facts.request, "allowed": list(allowed)},
+            f"A job that is {facts.state}{asked}{where} cannot {event}; allowed now: {now}.",
+            extra=_situation(facts),
         )
+
+
+class NothingToKeep(Conflict):
+    """A job that does not run was to be stopped with its result, and has no checkpoint yet."""
+
+    slug, title = "nothing-to-keep", "There is no result to keep"
+
+    def __init__(self, facts: JobFacts) -> None:
+        now = ", ".join(allowed_events(facts))
+        super().__init__(
+            f"A job that is {facts.state} without a checkpoint has nothing to keep; "
+            f"allowed now: {now}.",
+            extra=_situation(facts),
+        )
+
+
+class GraceIsOver(Conflict):
+    """The job was in the trash for too long: its files may be gone."""
+
+    slug, title = "grace-is-over", "The job cannot be restored any more"
+
+    def __init__(self, days: float) -> None:
+        super().__init__(f"Jobs can be restored for {days:g} days; this one was deleted before.")
+
+
+class JobInTrash(Conflict):
+    """What was asked needs the job outside of the trash."""
+
+    slug, title = "job-in-trash", "The job is in the trash"
+
+    def __init__(self, job_id: str) -> None:
+        super().__init__(f"Job {job_id} is in the trash; restore it first.")
+
+
+def refusal_of(event: JobEvent, facts: JobFacts) -> Conflict:
+    """Return the error of an event that the table has no row for, as the job stands."""
+    would_do = transition_for(event, replace(facts, has_checkpoint=True))
+    return InvalidTransition(event, facts) if would_do is None else NothingToKeep(facts)
+
+
+def _situation(facts: JobFacts) -> dict[str, JsonValue]:
+    allowed: list[JsonValue] = list(allowed_events(facts))
+    return {
+        "state": facts.state,
+        "request": facts.request,
+        "in_trash": facts.in_trash,
+        "allowed": allowed,
+    }
 
 
 class IdempotencyKeyReuse(Invalid):

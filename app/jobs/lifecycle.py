@@ -4,7 +4,7 @@ Each function locks the job's row first, with an UPDATE: a SELECT is no guard, s
 a stale attempt's insert would land after it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Self
@@ -18,21 +18,18 @@ from app.core.database import database_now
 from app.events.repository import append_event
 from app.events.tables import Level
 from app.fleet.tables import Worker
-from app.jobs.states import (
-    EndReason,
-    JobEvent,
-    JobFacts,
-    JobState,
-    Phase,
-    Transition,
-    request_after,
-    sources_of,
-    transition_for,
-)
+from app.jobs.guards import JobFacts, request_after, sources_of, transition_for
+from app.jobs.states import EndReason, JobEvent, JobState, Phase, Transition
 from app.jobs.tables import Attempt, Epoch, Job
 
 BACKOFF_FACTOR = 2.0
 BACKOFF_MAX_SECONDS = 600.0
+USER_CHANGES: Mapping[JobEvent, Mapping[str, Any]] = {
+    JobEvent.RETRY: {"restarts": 0, "ran_seconds": 0.0},
+    JobEvent.DELETE: {"trashed_at": database_now()},
+    JobEvent.RESTORE: {"trashed_at": None},
+}
+"""What an event changes beside the state: a retry has all its restarts and its time again."""
 
 
 @dataclass(frozen=True)
@@ -227,6 +224,7 @@ def facts_of(session: Session, job: Job) -> JobFacts:
         has_checkpoint=has_checkpoint(session, job.id),
         has_epoch=has_epoch is not None,
         restarts_left=job.restarts < job.max_restarts,
+        in_trash=job.trashed_at is not None,
     )
 
 
@@ -251,15 +249,15 @@ def apply_event(
         "request": request_after(transition, job.request),
         "last_seq": job.last_seq + 1,
     }
-    if event is JobEvent.DELETE:
-        values["trashed_at"] = database_now()
+    if event in USER_CHANGES:
+        values |= USER_CHANGES[event]
     if end and end.halved and not transition.target.is_ended:
         values["resolved_spec"] = _with_batch(job.resolved_spec, end.halved.after)
+    if transition.target is not transition.source:
+        values |= _on_arrival(job, transition, end)
     if leaves_running:
         values |= _after_running(job, transition, event, end)
         values["ran_seconds"] = job.ran_seconds + _close_attempt(session, job, transition, end)
-    if transition.target is not transition.source:
-        values |= _on_arrival(job, transition, end)
     _set(session, job, values)
     append_event(
         session,
@@ -290,6 +288,7 @@ def _on_arrival(job: Job, transition: Transition, end: AttemptEnd | None) -> dic
         return {
             "dispatch_seq": job.dispatch_seq + 1,
             "dispatched_at": database_now(),
+            "not_before_at": None,
             "ended_at": None,
             "end_reason": None,
             "error_message": None,

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, cast
 
 from sqlalchemy import (
@@ -39,7 +39,7 @@ MAX_POSITION = 1000
 
 @dataclass(frozen=True)
 class JobFilter:
-    """What a list is narrowed to; None and empty mean everything."""
+    """What a list is narrowed to; None and empty mean everything outside of the trash."""
 
     states: tuple[JobState, ...] = ()
     dataset: str | None = None
@@ -47,6 +47,7 @@ class JobFilter:
     task: str | None = None
     name_prefix: str | None = None
     tags: tuple[tuple[str, str], ...] = ()
+    in_trash: bool = False
 
 
 @dataclass(frozen=True)
@@ -100,7 +101,6 @@ _STATUS = (
     .outerjoin(JobProgress, JobProgress.job_id == Job.id)
     .where(
         Job.project_id.in_(bindparam("project_ids", expanding=True)),
-        Job.trashed_at.is_(None),
         Job.id == bindparam("job_id"),
     )
 )
@@ -164,7 +164,7 @@ def planned_job(
 
 
 def job_of(session: Session, project_ids: Collection[str], job_id: str) -> Job | None:
-    """Return one job of the caller's projects, trashed ones excepted."""
+    """Return one job of the caller's projects, also one in the trash."""
     return session.scalars(select(Job).where(*_visible(project_ids), Job.id == job_id)).first()
 
 
@@ -181,6 +181,16 @@ def listed_job(session: Session, project_ids: Collection[str], job_id: str) -> L
 def lock_job_of(session: Session, project_ids: Collection[str], job_id: str) -> Job | None:
     """Return one job of the caller's projects, its row locked."""
     return lock_job(session, *_visible(project_ids), Job.id == job_id)
+
+
+def is_in_grace(
+    session: Session, project_ids: Collection[str], job_id: str, *, grace: timedelta
+) -> bool:
+    """Whether a job went to the trash no longer ago than `grace`, by the database's clock."""
+    statement = select(Job.id).where(
+        *_visible(project_ids), Job.id == job_id, Job.trashed_at >= database_now(-grace)
+    )
+    return session.scalars(statement).first() is not None
 
 
 def job_page(
@@ -305,11 +315,12 @@ def insert_idempotency_key(
 
 
 def _visible(project_ids: Collection[str]) -> tuple[ColumnElement[bool], ...]:
-    return (Job.project_id.in_(project_ids), Job.trashed_at.is_(None))
+    return (Job.project_id.in_(project_ids),)
 
 
 def _narrow(narrowed: JobFilter) -> list[ColumnElement[bool]]:
-    clauses: list[ColumnElement[bool]] = []
+    trashed = Job.trashed_at.is_not(None) if narrowed.in_trash else Job.trashed_at.is_(None)
+    clauses: list[ColumnElement[bool]] = [trashed]
     if narrowed.states:
         clauses.append(Job.state.in_(narrowed.states))
     if narrowed.dataset is not None:

@@ -1,6 +1,5 @@
-"""`/v1/jobs`: submit, list, read, change and cancel."""
+"""`/v1/jobs`: submit, list, read and change."""
 
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import Annotated, Any, Literal
 
@@ -8,31 +7,22 @@ from fastapi import APIRouter, Depends, Header, Query, Response
 from pydantic import BeforeValidator, ConfigDict, Field
 
 from app.accounts.authentication import Principal, authenticate, needs
-from app.core.context import Context, InContext
-from app.core.database import UnitOfWork
+from app.core.context import InContext
 from app.core.errors import FieldError, Invalid
 from app.core.pages import Page, PageSize
 from app.core.problems import responses_for
 from app.core.ranges import is_known
 from app.core.strict_json import StrictRoute
 from app.fleet.repository import live_workers
-from app.jobs.control import change_job, request_of_job
-from app.jobs.errors import JobNotFound
-from app.jobs.lifecycle import SlotOffer
+from app.jobs.control import change_job
+from app.jobs.control_routes import REPLAYED, IdempotencyKeyHeader, answer_made
 from app.jobs.plan_views import PlanView
-from app.jobs.repository import (
-    JobFilter,
-    JobOrder,
-    ListedJob,
-    job_page,
-    listed_job,
-    queue_counts,
-    queue_position,
-)
+from app.jobs.repository import JobFilter, JobOrder, job_page, queue_counts
 from app.jobs.spec import JobSpec, Tags
 from app.jobs.spec_model import SpecModel
 from app.jobs.spec_text import Name, Notes, plain_text
-from app.jobs.states import JobEvent, JobState
+from app.jobs.states import JobState
+from app.jobs.status import read_status, status_of
 from app.jobs.submit import submit_job, validate_job
 from app.jobs.views import JobRow, JobView, QueueView
 
@@ -45,16 +35,6 @@ router = APIRouter(
 )
 Reader = Annotated[Principal, Depends(needs("jobs:read"))]
 Writer = Annotated[Principal, Depends(needs("jobs:write"))]
-IdempotencyKeyHeader = Annotated[
-    str | None,
-    Header(
-        alias="Idempotency-Key",
-        min_length=1,
-        max_length=255,
-        pattern=r"^[\x21-\x7e]+$",
-        description="The same key and body again answer with the same job.",
-    ),
-]
 Filter = Annotated[str, Field(max_length=200), BeforeValidator(plain_text)]
 IfMatch = Annotated[
     str | None,
@@ -82,6 +62,9 @@ class JobListQuery(SpecModel):
     model: Filter | None = None
     task: Filter | None = None
     name: Annotated[Filter | None, Field(description="Beginning of the name.")] = None
+    trashed: Annotated[
+        bool, Field(description="true: only jobs in the trash; false: all others.")
+    ] = False
     tag: Annotated[
         list[Annotated[str, Field(pattern=r"^[^:\x00-\x1f]{1,63}:[^\x00-\x1f]{0,256}$")]],
         Field(max_length=10, description="key:value; repeat it for several, all of which apply."),
@@ -91,20 +74,10 @@ class JobListQuery(SpecModel):
     limit: PageSize = 50
 
 
-@dataclass(frozen=True)
-class StatusAnswer:
-    """A status as it goes out. A waiting job's position changes without changing its tag."""
-
-    tag: str
-    body: bytes
-    may_be_unchanged: bool
-
-
 @router.post(
     "/jobs",
     status_code=201,
-    responses=responses_for(409, 413, 415, 507)
-    | {200: {"model": JobView, "description": "The job that the same key made before."}},
+    responses=responses_for(409, 413, 415, 507) | REPLAYED,
 )
 def submit(
     spec: JobSpec,
@@ -115,12 +88,7 @@ def submit(
 ) -> JobView:
     """Submit a job. It exists, and survives anything, once this answers."""
     submitted = submit_job(context, principal, spec, idempotency_key=idempotency_key)
-    job_id = submitted.listed.job.id
-    response.headers["Location"] = f"/v1/jobs/{job_id}"
-    if submitted.replayed:
-        response.status_code = 200
-        response.headers["Idempotency-Replayed"] = "true"
-    return _status(context, principal, submitted.listed)
+    return answer_made(context, principal, submitted, response)
 
 
 @router.post("/jobs/validate", responses=responses_for(409, 413, 415))
@@ -170,7 +138,7 @@ async def read_job(
 ) -> Response:
     """Read a job's status; poll it with If-None-Match."""
     status = await context.shared_reads.answer(
-        ("job", job_id, principal.projects), lambda: _read_status(context, principal, job_id)
+        ("job", job_id, principal.projects), lambda: read_status(context, principal, job_id)
     )
     headers = {"ETag": status.tag}
     if status.may_be_unchanged and is_known(status.tag, if_none_match):
@@ -178,7 +146,7 @@ async def read_job(
     return Response(status.body, media_type="application/json", headers=headers)
 
 
-@router.patch("/jobs/{job_id}", responses=responses_for(404, 412, 413, 415, 507))
+@router.patch("/jobs/{job_id}", responses=responses_for(404, 409, 412, 413, 415, 507))
 def change(
     job_id: str,
     body: JobChange,
@@ -201,18 +169,7 @@ def change(
         tags=dict(body.tags) if "tags" in sent else None,
         revision=_revision(if_match),
     )
-    return _status(context, principal, listed)
-
-
-@router.post(
-    "/jobs/{job_id}/cancel",
-    status_code=202,
-    responses=responses_for(404, 409, 507),
-)
-def cancel(job_id: str, context: InContext, principal: Writer) -> JobView:
-    """Cancel a job: a waiting one at once, a running one within two seconds."""
-    listed = request_of_job(context, principal, job_id, JobEvent.CANCEL)
-    return _status(context, principal, listed)
+    return status_of(context, principal, listed)
 
 
 @router.get("/queues")
@@ -244,50 +201,8 @@ def _filter(query: JobListQuery) -> JobFilter:
         task=query.task,
         name_prefix=query.name,
         tags=tuple((key, value) for key, _, value in pairs),
+        in_trash=query.trashed,
     )
-
-
-def _read_status(context: Context, principal: Principal, job_id: str) -> StatusAnswer:
-    with context.database.read() as unit:
-        listed = listed_job(unit.session, principal.project_ids, job_id)
-        if listed is None:
-            raise JobNotFound
-        view = _view(unit, context, principal, listed)
-    waits = listed.job.state is JobState.QUEUED
-    body = view.model_dump_json().encode()
-    return StatusAnswer(_entity_tag(listed), body, may_be_unchanged=not waits)
-
-
-def _status(context: Context, principal: Principal, listed: ListedJob) -> JobView:
-    with context.database.read() as unit:
-        return _view(unit, context, principal, listed)
-
-
-def _view(unit: UnitOfWork, context: Context, principal: Principal, listed: ListedJob) -> JobView:
-    job = listed.job
-    waits = job.state is JobState.QUEUED
-    return JobView(
-        **JobRow.fields_of(listed, principal.project_names),
-        notes=job.notes,
-        queue_position=queue_position(unit.session, job) if waits else None,
-        waiting_reason=_waiting_reason(unit, context, listed) if waits else None,
-        spec=job.spec,
-        resolved={**job.resolved_spec, "threads": job.threads},
-    )
-
-
-def _waiting_reason(unit: UnitOfWork, context: Context, listed: ListedJob) -> str:
-    job = listed.job
-    silent = timedelta(seconds=context.settings.timing.worker_silent_seconds)
-    if any(SlotOffer.of(each).suits(job) for each in live_workers(unit.session, silent=silent)):
-        return "backing_off" if job.not_before_at else "waiting_for_worker"
-    return "no_matching_worker"
-
-
-def _entity_tag(listed: ListedJob) -> str:
-    progress = listed.progress
-    at = progress.updated_at.timestamp() if progress else 0
-    return f'W/"{listed.job.revision}-{listed.job.last_seq}-{listed.job.phase}-{at}"'
 
 
 def _revision(if_match: str | None) -> int | None:

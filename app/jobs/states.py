@@ -1,7 +1,7 @@
 """The life of a job as data: states, requests, events, and one frozen row per transition.
 
 Guarded updates, the 409 answers and the documentation are all derived from `TRANSITIONS`; what is
-not in it is refused. Nothing here touches a database.
+not in it is refused. `guards.py` finds the row that applies. Nothing here touches a database.
 """
 
 from dataclasses import dataclass
@@ -64,6 +64,7 @@ class JobEvent(StrEnum):
     RETRY = "retry"
     TIMEOUT = "timeout"
     DELETE = "delete"
+    RESTORE = "restore"
 
 
 USER_EVENTS = (
@@ -73,6 +74,7 @@ USER_EVENTS = (
     JobEvent.STOP,
     JobEvent.RETRY,
     JobEvent.DELETE,
+    JobEvent.RESTORE,
 )
 
 
@@ -90,6 +92,8 @@ class Guard(StrEnum):
     HAS_CHECKPOINT = "a checkpoint exists"
     NO_EPOCH = "no epoch has ended"
     RESTARTS_LEFT = "restarts are left"
+    IN_TRASH = "it is in the trash"
+    NOT_IN_TRASH = "it is not in the trash"
 
 
 class RequestEffect(StrEnum):
@@ -100,17 +104,6 @@ class RequestEffect(StrEnum):
     PAUSE = "pause"
     STOP = "stop"
     CANCEL = "cancel"
-
-
-@dataclass(frozen=True)
-class JobFacts:
-    """What guards are judged by."""
-
-    state: JobState
-    request: Request | None = None
-    has_checkpoint: bool = False
-    has_epoch: bool = False
-    restarts_left: bool = True
 
 
 @dataclass(frozen=True)
@@ -279,6 +272,15 @@ def _requeue_by_request(event: JobEvent) -> tuple[Transition, ...]:
     )  # fmt: skip
 
 
+def _into_the_trash_and_back(ended: JobState) -> tuple[Transition, ...]:
+    """A job in the trash keeps its state, and knows no event but these two."""
+    return (
+        _row(_E.DELETE, ended, _G.NOT_IN_TRASH, ended, _R.KEEP, "job.trashed"),
+        _row(_E.DELETE, ended, _G.IN_TRASH, ended, _R.KEEP, None),
+        _row(_E.RESTORE, ended, _G.IN_TRASH, ended, _R.KEEP, "job.restored"),
+    )
+
+
 # fmt: off
 TRANSITIONS: tuple[Transition, ...] = (
     _row(_E.CLAIM, _S.QUEUED, _G.ALWAYS, _S.RUNNING, _R.KEEP, "job.started"),
@@ -304,7 +306,7 @@ TRANSITIONS: tuple[Transition, ...] = (
     _row(_E.CANCEL, _S.RUNNING, _G.ALWAYS, _S.RUNNING, _R.CANCEL, "job.cancel_requested"),
     _row(_E.CANCEL, _S.PAUSED, _G.ALWAYS, _S.CANCELLED, _R.CLEAR, "job.cancelled",
          EndReason.CANCELLED),
-    _row(_E.CANCEL, _S.CANCELLED, _G.ALWAYS, _S.CANCELLED, _R.KEEP, None),
+    _row(_E.CANCEL, _S.CANCELLED, _G.NOT_IN_TRASH, _S.CANCELLED, _R.KEEP, None),
     _row(_E.PAUSE, _S.QUEUED, _G.NO_STOP_REQUESTED, _S.PAUSED, _R.CLEAR, "job.paused"),
     _row(_E.PAUSE, _S.RUNNING, _G.PAUSE_REQUESTED, _S.RUNNING, _R.KEEP, None),
     _row(_E.PAUSE, _S.RUNNING, _G.NOTHING_STRONGER_THAN_PAUSE, _S.RUNNING, _R.PAUSE,
@@ -320,64 +322,16 @@ TRANSITIONS: tuple[Transition, ...] = (
     _row(_E.STOP, _S.RUNNING, _G.NOTHING_STRONGER_THAN_STOP, _S.RUNNING, _R.STOP,
          "job.stop_requested"),
     _row(_E.STOP, _S.PAUSED, _G.HAS_CHECKPOINT, _S.QUEUED, _R.STOP, "job.stop_requested"),
-    _row(_E.RETRY, _S.FAILED, _G.ALWAYS, _S.QUEUED, _R.CLEAR, "job.retried"),
-    _row(_E.RETRY, _S.CANCELLED, _G.ALWAYS, _S.QUEUED, _R.CLEAR, "job.retried"),
+    _row(_E.RETRY, _S.FAILED, _G.NOT_IN_TRASH, _S.QUEUED, _R.CLEAR, "job.retried"),
+    _row(_E.RETRY, _S.CANCELLED, _G.NOT_IN_TRASH, _S.QUEUED, _R.CLEAR, "job.retried"),
     _row(_E.TIMEOUT, _S.RUNNING, _G.CANCEL_REQUESTED, _S.RUNNING, _R.KEEP, None),
     _row(_E.TIMEOUT, _S.RUNNING, _G.NO_EPOCH, _S.FAILED, _R.CLEAR, "job.failed",
          EndReason.TIMEOUT),
     _row(_E.TIMEOUT, _S.RUNNING, _G.STOP_REQUESTED, _S.RUNNING, _R.KEEP, None),
     _row(_E.TIMEOUT, _S.RUNNING, _G.NOTHING_STRONGER_THAN_STOP, _S.RUNNING, _R.STOP,
          "job.stop_requested"),
-    _row(_E.DELETE, _S.SUCCEEDED, _G.ALWAYS, _S.SUCCEEDED, _R.KEEP, "job.trashed"),
-    _row(_E.DELETE, _S.FAILED, _G.ALWAYS, _S.FAILED, _R.KEEP, "job.trashed"),
-    _row(_E.DELETE, _S.CANCELLED, _G.ALWAYS, _S.CANCELLED, _R.KEEP, "job.trashed"),
+    *_into_the_trash_and_back(_S.SUCCEEDED),
+    *_into_the_trash_and_back(_S.FAILED),
+    *_into_the_trash_and_back(_S.CANCELLED),
 )
 # fmt: on
-
-
-def holds(guard: Guard, facts: JobFacts) -> bool:
-    """Whether `guard` is true of `facts`."""
-    strength = REQUEST_STRENGTH[facts.request]
-    return {
-        Guard.ALWAYS: True,
-        Guard.CANCEL_REQUESTED: facts.request is Request.CANCEL,
-        Guard.PAUSE_REQUESTED: facts.request is Request.PAUSE,
-        Guard.STOP_REQUESTED: facts.request is Request.STOP,
-        Guard.STOP_REQUESTED_WITH_CHECKPOINT: facts.request is Request.STOP
-        and facts.has_checkpoint,
-        Guard.NOTHING_STRONGER_THAN_PAUSE: strength <= REQUEST_STRENGTH[Request.PAUSE],
-        Guard.NOTHING_STRONGER_THAN_STOP: strength <= REQUEST_STRENGTH[Request.STOP],
-        Guard.NO_STOP_REQUESTED: facts.request is not Request.STOP,
-        Guard.HAS_CHECKPOINT: facts.has_checkpoint,
-        Guard.NO_EPOCH: not facts.has_epoch,
-        Guard.RESTARTS_LEFT: facts.restarts_left,
-    }[guard]
-
-
-def transition_for(event: JobEvent, facts: JobFacts) -> Transition | None:
-    """Return the row that applies, or None where the event is refused in this situation."""
-    for row in TRANSITIONS:
-        if row.event is event and row.source is facts.state and holds(row.guard, facts):
-            return row
-    return None
-
-
-def request_after(transition: Transition, request: Request | None) -> Request | None:
-    """Return the request that stands after `transition`."""
-    match transition.request:
-        case RequestEffect.KEEP:
-            return request
-        case RequestEffect.CLEAR:
-            return None
-        case _:
-            return Request(transition.request.value)
-
-
-def sources_of(event: JobEvent) -> frozenset[JobState]:
-    """Return the states in which `event` is possible under some guard."""
-    return frozenset(row.source for row in TRANSITIONS if row.event is event)
-
-
-def allowed_events(facts: JobFacts) -> tuple[JobEvent, ...]:
-    """Return what a user may ask of a job now, in the order of the documentation."""
-    return tuple(event for event in USER_EVENTS if transition_for(event, facts) is not None)

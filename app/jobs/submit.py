@@ -21,7 +21,7 @@ from app.core.problems import invalid_fields
 from app.datasets.repository import resolve_version, training_labels
 from app.datasets.tables import Dataset, DatasetVersion
 from app.events.repository import append_event
-from app.jobs.errors import IdempotencyKeyReuse, NoWeightsYet, TaskMismatch
+from app.jobs.errors import IdempotencyKeyReuse, JobInTrash, NoWeightsYet, TaskMismatch
 from app.jobs.plan import (
     TrainingData,
     layers_of_model,
@@ -59,6 +59,15 @@ class Submitted:
 
 
 @dataclass(frozen=True)
+class Order:
+    """A spec, the hash by which the request for it is known again, and the job it was made from."""
+
+    spec: JobSpec
+    digest: str
+    parent_id: str | None = None
+
+
+@dataclass(frozen=True)
 class Resolution:
     """What a spec's references turned out to be."""
 
@@ -90,23 +99,33 @@ def submit_job(
         Invalid: a reference names nothing, or the parts do not fit each other.
         Conflict: the data set is not ready, or the job named as a model has no weights.
     """
-    digest = request_digest(spec)
+    order = Order(spec, request_digest(spec))
+    return submit_order(context, principal, order, idempotency_key=idempotency_key)
+
+
+def submit_order(
+    context: Context, principal: Principal, order: Order, *, idempotency_key: str | None
+) -> Submitted:
+    """Make the ordered job, or return the one that the same key made before.
+
+    Raises:
+        IdempotencyKeyReuse, Invalid, Conflict: as `submit_job`.
+    """
     for _ in range(RACES):
-        if idempotency_key is not None:
-            earlier = _earlier(context, principal, idempotency_key, digest)
-            if earlier is not None:
-                return Submitted(earlier, replayed=True)
+        earlier = earlier_job(context, principal, idempotency_key, order.digest)
+        if earlier is not None:
+            return Submitted(earlier, replayed=True)
         with context.database.read() as unit:
-            resolution = resolve(unit.session, principal, spec, silent=_silent(context))
+            resolution = resolve(unit.session, principal, order.spec, silent=_silent(context))
         try:
             with context.database.write() as unit:
-                listed = _write(unit, context, principal, spec, resolution)
+                listed = _write(unit, context, principal, order, resolution)
                 if idempotency_key is not None:
                     insert_idempotency_key(
                         unit.session,
                         principal.user_id,
                         idempotency_key,
-                        request_sha256=digest,
+                        request_sha256=order.digest,
                         job_id=listed.job.id,
                     )
                 crash_point(CrashPoint.SUBMIT_BEFORE_COMMIT)
@@ -166,6 +185,8 @@ def _resolve_model(session: Session, principal: Principal, reference: str) -> Re
     if job is None:
         message = "There is no job of this id in your projects."
         raise Invalid(message, errors=[FieldError("/model", "unknown-model", message)])
+    if job.trashed_at is not None:
+        raise JobInTrash(job.id)
     best = artifact_named(session, job.id, "best.pt")
     if best is None:
         message = f"Job {job.id} has no best.pt (it is {job.state}); wait for it, or name another."
@@ -221,7 +242,7 @@ def _write(
     unit: UnitOfWork,
     context: Context,
     principal: Principal,
-    spec: JobSpec,
+    order: Order,
     resolution: Resolution,
 ) -> ListedJob:
     resolved = resolution.spec
@@ -230,6 +251,7 @@ def _write(
         "id": new_id("job"),
         "project_id": resolution.project_id,
         "owner_id": principal.user_id,
+        "parent_id": order.parent_id,
         "name": resolved.name or "",
         "notes": resolved.notes,
         "queue": resolved.resources.queue,
@@ -245,7 +267,7 @@ def _write(
         "architecture": resolved.architecture,
         "imgsz": resolved.train.imgsz,
         "trainer": resolved.trainer.name if resolved.trainer else None,
-        "spec": spec.model_dump(mode="json", exclude_unset=True),
+        "spec": order.spec.model_dump(mode="json", exclude_unset=True),
         "resolved_spec": resolved.model_dump(mode="json"),
         "spec_version": SPEC_VERSION,
     }
@@ -261,7 +283,16 @@ def _write(
     return ListedJob(job, None, resolved.tags)
 
 
-def _earlier(context: Context, principal: Principal, key: str, digest: str) -> ListedJob | None:
+def earlier_job(
+    context: Context, principal: Principal, key: str | None, digest: str
+) -> ListedJob | None:
+    """Return the job that a request with this key made before.
+
+    Raises:
+        IdempotencyKeyReuse: that request asked for something else.
+    """
+    if key is None:
+        return None
     with context.database.read() as unit:
         used = idempotent_job(unit.session, principal.user_id, key)
         if used is None:

@@ -45,6 +45,7 @@ class JobRow(BaseModel):
     """A job as a list shows it."""
 
     id: str
+    parent: str | None
     name: str | None
     project: str
     state: JobState
@@ -66,6 +67,7 @@ class JobRow(BaseModel):
     created_at: datetime
     started_at: datetime | None
     ended_at: datetime | None
+    trashed_at: datetime | None
     links: dict[str, str]
 
     @classmethod
@@ -74,6 +76,7 @@ class JobRow(BaseModel):
         job = listed.job
         return {
             "id": job.id,
+            "parent": job.parent_id,
             "name": job.name or None,
             "project": project_names[job.project_id],
             "state": job.state,
@@ -95,6 +98,7 @@ class JobRow(BaseModel):
             "created_at": job.created_at,
             "started_at": job.started_at,
             "ended_at": job.ended_at,
+            "trashed_at": job.trashed_at,
             "links": _links(job.id),
         }
 

@@ -19,15 +19,20 @@ from fastapi import FastAPI
 from sqlalchemy import event
 
 from app.core.context import Context
+from app.core.database import database_now
+from app.jobs.states import JobState
 from app.main import create_app
 from app.settings import Settings
 from tests.api.conftest import a_ready_dataset
 from tests.datasets.builders import a_detect_zip
-from tests.jobs.builders import Home, a_dataset, a_job
+from tests.jobs.builders import Home, a_checkpoint, a_dataset, a_job
 
 WRITING = {"POST", "PUT", "PATCH", "DELETE"}
 STORING_NOTHING = {("POST", "/v1/jobs/validate")}
-RINGS = {("POST", "/v1/jobs")}
+RINGS = {
+    ("POST", "/v1/jobs"),
+    *(("POST", f"/v1/jobs/{{job_id}}/{asked}") for asked in ("resume", "stop", "retry", "clone")),
+}
 
 
 @dataclass
@@ -58,13 +63,41 @@ def unused_dataset(context: Context, home: Home) -> str:
         return a_dataset(unit.session, home.project_id, home.user_id, name="unused")[0]
 
 
+def asked(what: str, **columns: object) -> Callable[[Context, Home, Path], Call]:
+    """Return what asks it of a job with these columns."""
+    return lambda context, home, _p: Call(
+        "POST", f"/v1/jobs/{a_job(context.database, home, **columns)}/{what}"
+    )
+
+
+def a_job_with_a_checkpoint(context: Context, home: Home) -> str:
+    job_id = a_job(context.database, home)
+    a_checkpoint(context.database, job_id)
+    return job_id
+
+
 CALLS: dict[tuple[str, str], Callable[[Context, Home, Path], Call]] = {
     ("POST", "/v1/jobs"): lambda _c, home, _p: Call("POST", "/v1/jobs", a_spec(home)),
     ("PATCH", "/v1/jobs/{job_id}"): lambda context, home, _p: Call(
         "PATCH", f"/v1/jobs/{a_job(context.database, home)}", b'{"name": "new"}'
     ),
-    ("POST", "/v1/jobs/{job_id}/cancel"): lambda context, home, _p: Call(
-        "POST", f"/v1/jobs/{a_job(context.database, home)}/cancel"
+    ("POST", "/v1/jobs/{job_id}/cancel"): asked("cancel"),
+    ("POST", "/v1/jobs/{job_id}/pause"): asked("pause"),
+    ("POST", "/v1/jobs/{job_id}/resume"): asked("resume", state=JobState.PAUSED),
+    ("POST", "/v1/jobs/{job_id}/stop"): lambda context, home, _p: Call(
+        "POST", f"/v1/jobs/{a_job_with_a_checkpoint(context, home)}/stop"
+    ),
+    ("POST", "/v1/jobs/{job_id}/retry"): asked("retry", state=JobState.FAILED),
+    ("DELETE", "/v1/jobs/{job_id}"): lambda context, home, _p: Call(
+        "DELETE", f"/v1/jobs/{a_job(context.database, home, state=JobState.FAILED)}"
+    ),
+    ("POST", "/v1/jobs/{job_id}/restore"): asked(
+        "restore", state=JobState.FAILED, trashed_at=database_now()
+    ),
+    ("POST", "/v1/jobs/{job_id}/clone"): lambda context, home, _p: Call(
+        "POST",
+        f"/v1/jobs/{a_job(context.database, home)}/clone",
+        json.dumps({"dataset": home.dataset_id}).encode(),
     ),
     ("POST", "/v1/datasets"): lambda _c, _h, path: Call(
         "POST",

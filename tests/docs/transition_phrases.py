@@ -15,6 +15,12 @@ _INTERRUPTED: Final = {
     _G.STOP_REQUESTED: "nothing was saved that could be finalized",
 }
 
+_TRASH: Final = {
+    (_E.DELETE, _G.NOT_IN_TRASH): "it goes to the trash",
+    (_E.DELETE, _G.IN_TRASH): "it is there already",
+    (_E.RESTORE, _G.IN_TRASH): "it comes back from the trash as it was",
+}
+
 PHRASES: Final[dict[Key, str]] = {
     (_E.CLAIM, _S.QUEUED, _G.ALWAYS): "a slot takes it; the attempt number rises",
     (_E.LEAVE, _S.RUNNING, _G.CANCEL_REQUESTED): "the trainer left because of the cancel",
@@ -35,7 +41,7 @@ PHRASES: Final[dict[Key, str]] = {
     (_E.CANCEL, _S.RUNNING, _G.CANCEL_REQUESTED): "asked already",
     (_E.CANCEL, _S.RUNNING, _G.ALWAYS): "noted; the supervisor reads it within half a second",
     (_E.CANCEL, _S.PAUSED, _G.ALWAYS): "nothing runs, so it is cancelled at once",
-    (_E.CANCEL, _S.CANCELLED, _G.ALWAYS): "cancelled already",
+    (_E.CANCEL, _S.CANCELLED, _G.NOT_IN_TRASH): "cancelled already",
     (_E.PAUSE, _S.QUEUED, _G.NO_STOP_REQUESTED): "it waits for a resume instead of a slot",
     (_E.PAUSE, _S.RUNNING, _G.PAUSE_REQUESTED): "asked already",
     (_E.PAUSE, _S.RUNNING, _G.NOTHING_STRONGER_THAN_PAUSE): "noted for the supervisor",
@@ -49,13 +55,19 @@ PHRASES: Final[dict[Key, str]] = {
     (_E.STOP, _S.RUNNING, _G.STOP_REQUESTED): "asked already",
     (_E.STOP, _S.RUNNING, _G.NOTHING_STRONGER_THAN_STOP): "it ends after this epoch",
     (_E.STOP, _S.PAUSED, _G.HAS_CHECKPOINT): "an attempt is needed to finalize",
-    (_E.RETRY, _S.FAILED, _G.ALWAYS): "another try, from the last checkpoint if there is one",
-    (_E.RETRY, _S.CANCELLED, _G.ALWAYS): "another try, from the last checkpoint if there is one",
+    (_E.RETRY, _S.FAILED, _G.NOT_IN_TRASH): "another try, from the last checkpoint if there is one",
+    (
+        _E.RETRY,
+        _S.CANCELLED,
+        _G.NOT_IN_TRASH,
+    ): "another try, from the last checkpoint if there is one",
     (_E.TIMEOUT, _S.RUNNING, _G.CANCEL_REQUESTED): "it is leaving already",
     (_E.TIMEOUT, _S.RUNNING, _G.NO_EPOCH): "there is no result to keep",
     (_E.TIMEOUT, _S.RUNNING, _G.STOP_REQUESTED): "it is finishing already",
     (_E.TIMEOUT, _S.RUNNING, _G.NOTHING_STRONGER_THAN_STOP): "its result so far is kept",
-    (_E.DELETE, _S.SUCCEEDED, _G.ALWAYS): "it goes to the trash",
-    (_E.DELETE, _S.FAILED, _G.ALWAYS): "it goes to the trash",
-    (_E.DELETE, _S.CANCELLED, _G.ALWAYS): "it goes to the trash",
+    **{
+        (event, ended, guard): text
+        for ended in (_S.SUCCEEDED, _S.FAILED, _S.CANCELLED)
+        for (event, guard), text in _TRASH.items()
+    },
 }

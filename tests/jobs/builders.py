@@ -7,8 +7,11 @@ from sqlalchemy import insert, select, update
 
 from app.accounts.repository import insert_user_with_project
 from app.accounts.tables import Membership
+from app.artifacts.repository import insert_artifact
+from app.artifacts.tables import ArtifactKind
 from app.core.database import Database, database_now
 from app.core.ids import new_id
+from app.core.storage import StoredObject
 from app.datasets.tables import Dataset, DatasetVersion, VersionState
 from app.jobs.repository import insert_job
 from app.jobs.tables import Job
@@ -107,6 +110,20 @@ def a_job(database: Database, home: Home, **columns: Any) -> str:  # noqa: ANN40
         if later:
             unit.session.execute(update(Job).where(Job.id == job_id).values(**later))
     return job_id
+
+
+def a_checkpoint(database: Database, job_id: str, *, epoch: int = 1) -> None:
+    """Add what a resume could start from, as a row: there are no bytes."""
+    with database.write() as unit:
+        insert_artifact(
+            unit.session,
+            job_id,
+            StoredObject(SHA, 1),
+            attempt=1,
+            kind=ArtifactKind.CHECKPOINT,
+            name="last.pt",
+            epoch=epoch,
+        )
 
 
 def job_row(database: Database, job_id: str) -> Job:

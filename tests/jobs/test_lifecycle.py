@@ -8,59 +8,28 @@ import pytest
 from sqlalchemy import select, update
 from sqlalchemy.exc import IntegrityError
 
-from app.artifacts.repository import insert_artifact
-from app.artifacts.tables import ArtifactKind
 from app.core.database import Database
-from app.core.storage import StoredObject
 from app.events.repository import events_after
 from app.jobs.lifecycle import (
-    Applied,
     AttemptEnd,
     Fenced,
-    Hold,
     Refused,
     SlotOffer,
     apply_event,
     claim_job,
     eligible_for,
     lock_held,
-    lock_job,
 )
 from app.jobs.repository import attempts_of
 from app.jobs.states import EndReason, JobEvent, JobState, Phase, Request
 from app.jobs.tables import Job
-from tests.jobs.builders import SHA, Home, a_home, a_job, job_row
-
-LEASE = timedelta(seconds=30)
-CPU_SLOT = SlotOffer("wrk_cpu", ("default",), gpus=0)
-GPU_SLOT = SlotOffer("wrk_gpu", ("default",), gpus=1)
+from tests.jobs.builders import Home, a_checkpoint, a_home, a_job, job_row
+from tests.jobs.driving import CPU_SLOT, GPU_SLOT, LEASE, claim, end, request
 
 
 @pytest.fixture
 def home(database: Database) -> Home:
     return a_home(database)
-
-
-def claim(database: Database, offer: SlotOffer = CPU_SLOT, rung_for: str | None = None) -> Hold:
-    with database.write() as unit:
-        job = claim_job(unit.session, offer, lease=LEASE, rung_for=rung_for)
-    assert job is not None
-    return Hold(job.id, job.attempt)
-
-
-def end(database: Database, hold: Hold, event: JobEvent, reason: EndReason) -> Applied:
-    with database.write() as unit:
-        job = lock_held(unit.session, hold)
-        applied = apply_event(unit.session, job, event, AttemptEnd(reason, exit_code=1))
-    assert isinstance(applied, Applied)
-    return applied
-
-
-def request(database: Database, job_id: str, event: JobEvent) -> Applied | Refused:
-    with database.write() as unit:
-        job = lock_job(unit.session, Job.id == job_id)
-        assert job is not None
-        return apply_event(unit.session, job, event)
 
 
 class TestClaim:
@@ -300,16 +269,7 @@ class TestRequests:
         self, database: Database, home: Home
     ) -> None:
         job_id = a_job(database, home)
-        with database.write() as unit:
-            insert_artifact(
-                unit.session,
-                job_id,
-                StoredObject(SHA, 1),
-                attempt=1,
-                kind=ArtifactKind.CHECKPOINT,
-                name="last.pt",
-                epoch=1,
-            )
+        a_checkpoint(database, job_id)
 
         request(database, job_id, JobEvent.STOP)
 

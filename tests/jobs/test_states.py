@@ -1,20 +1,19 @@
 """The table of the blueprint, written out by hand, against what the code derives from its rows."""
 
+from dataclasses import replace
 from itertools import product
 
 import pytest
 
+from app.jobs.guards import JobFacts, allowed_events, request_after, transition_for
 from app.jobs.states import (
     CONSEQUENCES,
     TRANSITIONS,
+    USER_EVENTS,
     EndReason,
     JobEvent,
-    JobFacts,
     JobState,
     Request,
-    allowed_events,
-    request_after,
-    transition_for,
 )
 
 CANCEL, PAUSE, STOP = Request.CANCEL, Request.PAUSE, Request.STOP
@@ -29,6 +28,7 @@ ALL_FACTS = [
     )
     if request is None or state is RUNNING or (state is QUEUED and request is STOP)
 ]
+ALL_FACTS += [replace(facts, in_trash=True) for facts in ALL_FACTS if facts.state.is_ended]
 
 
 def by_request(facts: JobFacts, otherwise: object) -> object:
@@ -46,6 +46,8 @@ def expected(event: JobEvent, facts: JobFacts) -> object:  # noqa: C901, PLR0911
     """(state, request) after the event, or REFUSED: the blueprint's table, cell by cell."""
     state, request = facts.state, facts.request
     same = (state, request)
+    if facts.in_trash:
+        return same if event in {JobEvent.DELETE, JobEvent.RESTORE} else REFUSED
     match event, state:
         case JobEvent.CLAIM, JobState.QUEUED:
             return (RUNNING, request)
@@ -100,7 +102,9 @@ def name_of(facts: JobFacts) -> str:
     flags = "".join(
         letter if held else "-"
         for letter, held in zip(
-            "cer", (facts.has_checkpoint, facts.has_epoch, facts.restarts_left), strict=True
+            "cert",
+            (facts.has_checkpoint, facts.has_epoch, facts.restarts_left, facts.in_trash),
+            strict=True,
         )
     )
     return f"{facts.state}-{facts.request or 'none'}-{flags}"
@@ -149,10 +153,22 @@ class TestTransitions:
 
 
 class TestAllowedEvents:
+    @pytest.mark.parametrize("facts", ALL_FACTS, ids=name_of)
+    def test_are_just_those_of_users_that_are_not_refused(self, facts: JobFacts) -> None:
+        allowed = [event for event in USER_EVENTS if expected(event, facts) is not REFUSED]
+
+        assert list(allowed_events(facts)) == allowed
+
     def test_a_failed_job_can_be_retried_or_deleted(self) -> None:
         allowed = allowed_events(JobFacts(FAILED))
 
         assert allowed == (JobEvent.RETRY, JobEvent.DELETE)
+
+    @pytest.mark.parametrize("ended", [SUCCEEDED, FAILED, CANCELLED])
+    def test_a_job_in_the_trash_can_only_stay_there_or_come_back(self, ended: JobState) -> None:
+        allowed = allowed_events(JobFacts(ended, in_trash=True))
+
+        assert allowed == (JobEvent.DELETE, JobEvent.RESTORE)
 
     def test_a_running_job_with_a_cancel_requested_can_only_be_left_alone(self) -> None:
         allowed = allowed_events(JobFacts(RUNNING, CANCEL))
