@@ -13,12 +13,15 @@ from sqlalchemy.orm import Session
 
 from app.artifacts.repository import (
     checkpoints_of,
+    delete_checkpoints_after,
     delete_checkpoints_before,
     insert_artifact,
     unreferenced,
 )
 from app.artifacts.tables import Artifact, ArtifactKind
 from app.core.storage import ArtifactStore, StoredBytesCorrupt, StoredObject
+from app.events.tables import Level
+from app.jobs.execution import log_event
 from app.jobs.lifecycle import Hold
 from worker.trainer.protocol import CheckpointEvent
 
@@ -141,6 +144,28 @@ def restore_checkpoint(
             continue
         return candidate, damaged
     return None, damaged
+
+
+def forget_refused_checkpoint(session: Session, hold: Hold) -> None:
+    """Forget the newest checkpoint, which the trainer could not read; the one before it is next.
+
+    Its bytes are those that were stored: nothing else would ever find out that they are no good.
+    """
+    newest = next(iter(_epochs(checkpoints_of(session, hold.job_id), LAST)), None)
+    if newest is not None:
+        delete_checkpoints_after(session, hold.job_id, epoch=newest - 1)
+        log_damaged(session, hold, Damaged(newest, "refused by the trainer"))
+
+
+def log_damaged(session: Session, hold: Hold, damaged: Damaged) -> None:
+    """Say in the job's log that a checkpoint is no good."""
+    log_event(
+        session,
+        hold,
+        "checkpoint.damaged",
+        level=Level.WARNING,
+        data={"epoch": damaged.epoch, "reason": damaged.reason},
+    )
 
 
 def _fetch_all(

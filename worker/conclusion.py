@@ -27,10 +27,11 @@ from app.jobs.lifecycle import (
 )
 from app.jobs.states import EndReason, JobEvent
 from worker.attempt import ClaimedAttempt
+from worker.checkpoints import forget_refused_checkpoint
 from worker.context import WorkerContext
 from worker.lease import OUTAGE, RETRY_SECONDS, Lease
 from worker.log_shipping import store_logs
-from worker.outcome import Outcome
+from worker.outcome import Outcome, outcome_of
 from worker.trainer.portability import WeightsChecks
 from worker.trainer.protocol import Artifact, FinalEvent
 
@@ -134,7 +135,7 @@ def report_lost_lease(context: WorkerContext, lease: Lease) -> None:
     was claimed, and the reconciler ends this one if the database stays away.
     """
     end = AttemptEnd(EndReason.LEASE_LOST, message="The database could not be reached in time.")
-    _give_back(context, lease, JobEvent.INTERRUPT, end)
+    _give_back(context, lease, outcome_of(end.reason).event, end)
 
 
 def report_failure(context: WorkerContext, lease: Lease, conclusion: Conclusion) -> None:
@@ -207,6 +208,8 @@ def _write(
             checks=each.checks,
         )
     replace_log_pieces(session, hold, logs)
+    if end.reason is EndReason.BAD_CHECKPOINT:
+        forget_refused_checkpoint(session, hold)
     if conclusion.kept and conclusion.final is not None:
         said = conclusion.final.model_dump(exclude={"seq", "at", "type", "artifacts"})
         log_event(session, hold, "trainer.finished", data=said)

@@ -19,6 +19,8 @@ REASON_OF_EXIT: dict[ExitCode, EndReason] = {
     ExitCode.BAD_WEIGHTS: EndReason.BAD_WEIGHTS,
     ExitCode.SUPERVISOR_GONE: EndReason.WORKER_LOST,
     ExitCode.NOT_PORTABLE: EndReason.NOT_PORTABLE,
+    ExitCode.GPU_LOST: EndReason.GPU_LOST,
+    ExitCode.BAD_CHECKPOINT: EndReason.BAD_CHECKPOINT,
 }
 """What an exit code says where nobody asked the trainer to leave."""
 
@@ -81,7 +83,10 @@ def outcome_of(reason: EndReason) -> Outcome:
     consequence = reason.consequence
     if consequence.state is JobState.SUCCEEDED:
         return Outcome(JobEvent.FINISH, reason)
-    return Outcome(JobEvent.INTERRUPT if consequence.retryable else JobEvent.FAIL, reason)
+    if not consequence.retryable:
+        return Outcome(JobEvent.FAIL, reason)
+    # An interruption needs a restart that is left, even where it uses none up.
+    return Outcome(JobEvent.INTERRUPT if consequence.counted else JobEvent.DRAIN, reason)
 
 
 def left_as_asked(request: Request | None, *, drains: bool) -> Outcome:

@@ -11,13 +11,13 @@ from app.core.crash_points import CrashPoint, crash_point
 from app.core.storage import StoredBytesCorrupt
 from app.datasets.pack import PackCorruptError, materialise_view
 from app.datasets.tables import DatasetVersion
-from app.events.tables import Level
-from app.jobs.execution import freeze_threads, log_event, note_resumed, trim_epochs_after
-from app.jobs.states import EndReason
+from app.jobs.execution import freeze_threads, note_resumed, trim_epochs_after
+from app.jobs.states import EndReason, Request
 from worker.attempt import AttemptFailed, ClaimedAttempt
 from worker.checkpoints import (
     Damaged,
     RestorableCheckpoint,
+    log_damaged,
     restorable_checkpoints,
     restore_checkpoint,
 )
@@ -54,6 +54,7 @@ def prepare(attempt: ClaimedAttempt, layers: ExitStack) -> JobFile:
         device=attempt.context.slot.device,
         threads=_threads(attempt),
         resume_from=resume_from,
+        only_finalize=_only_finalizes(attempt, resume_from),
         memory_limit_bytes=_memory_limit(attempt),
     )
     attempt.directory.job_file.write_text(job_file.model_dump_json(), encoding="utf-8")
@@ -129,13 +130,16 @@ def _start_after(
     delete_checkpoints_after(session, hold.job_id, epoch=epoch)
     note_resumed(session, hold, "plain" if epoch else "none")
     for each in damaged:
-        log_event(
-            session,
-            hold,
-            "checkpoint.damaged",
-            level=Level.WARNING,
-            data={"epoch": each.epoch, "reason": each.reason},
-        )
+        log_damaged(session, hold, each)
+
+
+def _only_finalizes(attempt: ClaimedAttempt, resume_from: Path | None) -> bool:
+    """Whether a stop was requested before there was a trainer to tell, and there is a result."""
+    if Request.STOP not in {attempt.job.request, attempt.lease.request}:
+        return False
+    if resume_from is None and attempt.job.request is Request.STOP:
+        raise AttemptFailed(EndReason.NOTHING_TO_KEEP, "No checkpoint of the job is whole.")
+    return resume_from is not None
 
 
 def _threads(attempt: ClaimedAttempt) -> int:

@@ -169,6 +169,8 @@ class EndReason(StrEnum):
     NOTHING_TO_KEEP = "nothing_to_keep"
     DISK_FULL = "disk_full"
     NOT_PORTABLE = "not_portable"
+    GPU_LOST = "gpu_lost"
+    BAD_CHECKPOINT = "bad_checkpoint"
 
     @property
     def consequence(self) -> Consequence:
@@ -240,6 +242,12 @@ CONSEQUENCES: dict[EndReason, Consequence] = {
         ErrorKind.USER,
         "The weights need more than stock Ultralytics, or hold numbers that are not finite: see "
         "the log; change the trainer plugin or the training, and submit a new job.",
+    ),
+    EndReason.GPU_LOST: _retried(
+        "The GPU failed or went away: see the driver's messages (Xid) on the worker.", counted=True
+    ),
+    EndReason.BAD_CHECKPOINT: _retried(
+        "A checkpoint could not be read; the one before it is taken.", counted=False
     ),
 }
 

@@ -2,24 +2,33 @@
 
 import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 
-from sqlalchemy import update
+from sqlalchemy import select, update
 
 from app.core.database import Database
 from app.core.storage import ArtifactStore
 from app.datasets.pack import PackWriter, extract_pack
 from app.datasets.tables import DatasetVersion
+from app.events.repository import events_after
+from app.events.tables import EventRow
+from app.jobs.lifecycle import apply_event, lock_job
+from app.jobs.repository import attempts_of
 from app.jobs.spec import JobSpec, SpecFacts, resolve_spec
+from app.jobs.states import JobEvent
+from app.jobs.tables import Attempt, Epoch, Job
 from app.settings import Settings, Timing
-from tests.jobs.builders import Home, a_home, a_job
+from tests.jobs.builders import Home, a_home, a_job, job_row
 from tests.worker.claims import QUICK, WORKER_ID
 from worker.context import TRAINER_ARGV, WorkerContext
 from worker.dataset_cache import DatasetCache
+from worker.process import living_processes
 from worker.slots import Slot
+from worker.tasks import work_on
 
 FAKE_TRAINER = Path(__file__).with_name("fake_trainer.py")
 
@@ -101,3 +110,56 @@ def a_yard(database: Database, folder: Path, *, timing: Timing = QUICK) -> Yard:
         trainer_argv=TRAINER_ARGV,
     )
     return Yard(context, home)
+
+
+@contextmanager
+def working(yard: Yard) -> Iterator[threading.Thread]:
+    """Work in a thread of its own, as a pool's; it ends by what happens in the block."""
+    thread = threading.Thread(target=work_on, args=(yard.context,))
+    thread.start()
+    yield thread
+    thread.join(20)
+    assert not thread.is_alive()
+
+
+def request(database: Database, job_id: str, event: JobEvent) -> None:
+    with database.write() as unit:
+        job = lock_job(unit.session, Job.id == job_id)
+        assert job is not None
+        apply_event(unit.session, job, event)
+
+
+def attempts_after_work(yard: Yard, job_id: str) -> int:
+    """Work on what may be claimed by now; a job that was given back waits a moment."""
+    work_on(yard.context)
+    return job_row(yard.context.database, job_id).attempt
+
+
+def checks_of_weights(attempt: str) -> list[int]:
+    """Processes that load an attempt's best.pt, isolated from whoever started them."""
+    return [
+        pid
+        for pid in living_processes(attempt)
+        if b"-I" in Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+    ]
+
+
+def epochs_of(database: Database, job_id: str) -> list[tuple[int, int]]:
+    """Each epoch with the attempt that finished it."""
+    with database.read() as unit:
+        rows = unit.session.execute(
+            select(Epoch.epoch, Epoch.attempt).where(Epoch.job_id == job_id).order_by(Epoch.epoch)
+        )
+        return [(row.epoch, row.attempt) for row in rows]
+
+
+def attempts(database: Database, job_id: str) -> list[Attempt]:
+    with database.read() as unit:
+        return list(attempts_of(unit.session, job_id))
+
+
+def events_of(database: Database, job_id: str, *types: str) -> list[EventRow]:
+    """The events of these types, in order; all where none is named."""
+    with database.read() as unit:
+        rows = events_after(unit.session, job_id, seq=0, limit=200)
+        return [row for row in rows if not types or row.type in types]

@@ -1,7 +1,8 @@
 """A FAKE: a process that speaks the trainer's protocol and trains nothing, for tests of timing.
 
-`fake_trainer.py SCENARIO [FILE…] JOB_JSON`; what it pretends to have made are a few bytes of text,
-and FILEs in the end: best.pt and best_recall.pt.
+`fake_trainer.py SCENARIO [FILE…] JOB_JSON`: it finishes in the end, or crashes where the scenario
+ends with ", then crash". What it pretends to have made are a few bytes of text, and FILEs in the
+end: best.pt and best_recall.pt.
 """
 
 import json
@@ -11,9 +12,11 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Collection
+from functools import partial
 from pathlib import Path
 from threading import Event
-from typing import Any
+from typing import Any, NoReturn
 
 EPOCHS = 3
 CHOSEN_BY_ULTRALYTICS = 12
@@ -21,9 +24,16 @@ CHOSEN_BY_ULTRALYTICS = 12
 MEMORY: dict[str, tuple[int | None, int]] = {
     "run out of memory": (None, 0),
     "run out of memory after an epoch": (None, 1),
-    "finish with a batch of 8": (8, 0),
-    "finish with a batch of 8 after an epoch": (8, 1),
+    "train with a batch of 8": (8, 0),
+    "train with a batch of 8 after an epoch": (8, 1),
 }
+# By scenario: the checkpoints, by epoch, that cannot be read.
+UNREADABLE: dict[str, tuple[int, ...]] = {
+    "die once and refuse its checkpoint": (2,),
+    "die once and refuse its checkpoints": (1, 2),
+}
+PHASES = ("preparing", "training", "validating", "finalizing")
+CRASHES = ", then crash"
 RESULTS: dict[str, object] = {"name": "results.csv", "path": "results.csv", "kind": "table"}
 BEST: dict[str, object] = {"name": "best.pt", "path": "weights/best.pt", "kind": "weights"}
 BEST_RECALL: dict[str, object] = {
@@ -35,8 +45,10 @@ class FakeTrainer:
     def __init__(self, job: dict[str, Any]) -> None:
         batch = job["spec"]["train"]["batch"]
         self.batch_size = batch if batch >= 1 else CHOSEN_BY_ULTRALYTICS
+        self.attempt = job["attempt"]
         self.run = Path(job["run_directory"])
         self.resumed = job["resume_from"]
+        self.only_finalizes = job["only_finalize"]
         self.events = os.fdopen(int(os.environ["TRAINYARD_EVENTS_FD"]), "wb", buffering=0)
         self.seq = 0
         (self.run / "outbox").mkdir()
@@ -80,6 +92,10 @@ class FakeTrainer:
                  classes={"recall(B)": [fitness, None]})  # fmt: skip
         self.say("checkpoint", epoch=epoch, files=files)
 
+    def fail(self, exit_code: int, **words: str) -> NoReturn:
+        self.say("error", **words)
+        sys.exit(exit_code)
+
     def finish(self, made: list[str]) -> None:
         (self.run / "weights" / "best.pt").write_text("best of all")
         weights = [BEST, BEST_RECALL][: max(1, len(made))]
@@ -107,45 +123,122 @@ def stay_stubbornly() -> None:
 
 
 def train(trainer: FakeTrainer, *, until: int = EPOCHS) -> None:
+    if trainer.only_finalizes:
+        return
     trainer.start()
     for epoch in range(trainer.first_epoch(), until + 1):
         trainer.batch(epoch)
         trainer.epoch(epoch)
 
 
+def die() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
 def die_once(trainer: FakeTrainer) -> None:
-    if trainer.resumed is None:
+    if trainer.attempt == 1:
         train(trainer, until=2)
-        os.kill(os.getpid(), signal.SIGKILL)
+        die()
+    train(trainer)
 
 
-def train_with_little_memory(trainer: FakeTrainer, scenario: str) -> None:
-    """Train if the batch fits; else run out of memory, at once or after an epoch more."""
-    fitting, epochs = MEMORY[scenario]
-    if trainer.batch_size == fitting:
-        train(trainer)
-        return
-    train(trainer, until=trainer.first_epoch() - 1 + epochs)
-    trainer.say("error", code="out_of_memory", message="Memory ran out.", hint="Use less.")
-    sys.exit(13)
+def die_after_each_epoch(trainer: FakeTrainer) -> None:
+    epoch = trainer.first_epoch()
+    train(trainer, until=epoch)
+    if epoch < EPOCHS:
+        die()
 
 
-def end_badly(trainer: FakeTrainer, scenario: str) -> None:
-    if scenario == "crash":
+def die_unless_it_only_finalizes(trainer: FakeTrainer) -> None:
+    train(trainer, until=trainer.first_epoch())
+    if not trainer.only_finalizes:
+        die()
+
+
+def refuse_the_data(trainer: FakeTrainer) -> None:
+    trainer.fail(11, code="bad_data", message="No labels.", hint="Add some.")
+
+
+def refuse_checkpoints(trainer: FakeTrainer, *, epochs: Collection[int]) -> None:
+    if trainer.attempt == 1:
+        train(trainer, until=2)
+        die()
+    if trainer.first_epoch() - 1 in epochs:
+        trainer.fail(19, code="bad_checkpoint", message="It is cut.", hint="None.")
+    train(trainer)
+
+
+def lose_the_gpu_once(trainer: FakeTrainer) -> None:
+    if trainer.attempt == 1:
         train(trainer, until=1)
-        os.kill(os.getpid(), signal.SIGSEGV)
-    trainer.say("error", code="bad_data", message="No labels.", hint="Add some.")
-    sys.exit(11)
+        trainer.fail(18, code="gpu_lost", message="The GPU was lost.", hint="Look at it.")
+    train(trainer)
 
 
-def train_unless_told(trainer: FakeTrainer) -> None:
-    """Train an epoch and die, or nothing where SIGUSR1 comes before the training begins."""
-    told = Event()
-    signal.signal(signal.SIGUSR1, lambda *_: told.set())
+def train_with_little_memory(trainer: FakeTrainer, *, fitting: int | None, epochs: int) -> None:
+    """Train if the batch fits; else run out of memory, at once or after an epoch more."""
+    if trainer.batch_size != fitting:
+        train(trainer, until=trainer.first_epoch() - 1 + epochs)
+        trainer.fail(13, code="out_of_memory", message="Memory ran out.", hint="Use less.")
+    train(trainer)
+
+
+def leave_slowly_once(trainer: FakeTrainer) -> None:
+    """Train an epoch, wait to be asked to leave, say so, and take a while."""
+    if trainer.attempt == 1:
+        asked = Event()
+        signal.signal(signal.SIGTERM, lambda *_: asked.set())
+        train(trainer, until=1)
+        asked.wait()
+        trainer.say("notice", code="leaving", message="SIGTERM came.")
+        Event().wait(2)
+        sys.exit(10)
+    train(trainer)
+
+
+def hang_after_an_epoch(trainer: FakeTrainer) -> None:
+    leave_politely()
+    train(trainer, until=trainer.first_epoch())
+    Event().wait()
+
+
+def hang_stubbornly(trainer: FakeTrainer) -> None:
+    stay_stubbornly()
+    train(trainer, until=1)
+    Event().wait()
+
+
+def hang_in(trainer: FakeTrainer, *, phase: str) -> None:
+    """Come as far as the phase and stay there; say so when SIGUSR1 comes."""
+    leave_politely()
+    said = {"code": "told_to_finish", "message": "SIGUSR1 came."}
+    signal.signal(signal.SIGUSR1, lambda *_: trainer.say("notice", **said))
     trainer.say("phase", phase="preparing")
-    train(trainer, until=trainer.first_epoch() - told.wait(3))
-    if not told.is_set():
-        os.kill(os.getpid(), signal.SIGKILL)
+    if phase != "preparing":
+        train(trainer, until=EPOCHS if phase == "finalizing" else trainer.first_epoch())
+        trainer.say("phase", phase=phase)
+    Event().wait()
+
+
+ACTS: dict[str, Callable[[FakeTrainer], None]] = {
+    "train": train,
+    "train an epoch": lambda trainer: train(trainer, until=1),
+    "refuse the data": refuse_the_data,
+    "die at once": lambda _: die(),
+    "die once": die_once,
+    "die after each epoch": die_after_each_epoch,
+    "die after an epoch, or only finalize": die_unless_it_only_finalizes,
+    "lose the GPU once": lose_the_gpu_once,
+    "leave slowly once": leave_slowly_once,
+    "hang after an epoch": hang_after_an_epoch,
+    "hang stubbornly": hang_stubbornly,
+    **{f"hang in {phase}": partial(hang_in, phase=phase) for phase in PHASES},
+    **{name: partial(refuse_checkpoints, epochs=epochs) for name, epochs in UNREADABLE.items()},
+    **{
+        name: partial(train_with_little_memory, fitting=fitting, epochs=epochs)
+        for name, (fitting, epochs) in MEMORY.items()
+    },
+}
 
 
 def main() -> None:
@@ -153,30 +246,10 @@ def main() -> None:
     trainer = FakeTrainer(json.loads(Path(job_file).read_text()))
     sys.stdout.buffer.write(b"line of the log \xff\n")
     sys.stdout.flush()
-    match scenario:
-        case "finish":
-            train(trainer)
-            trainer.finish(made)
-        case "hang after an epoch":
-            leave_politely()
-            train(trainer, until=trainer.first_epoch())
-            Event().wait()
-        case "hang stubbornly":
-            stay_stubbornly()
-            train(trainer, until=1)
-            Event().wait()
-        case "die once, then finish":
-            die_once(trainer)
-            train(trainer)
-            trainer.finish(made)
-        case "finish at once when told":
-            train_unless_told(trainer)
-            trainer.finish(made)
-        case "crash" | "refuse the data":
-            end_badly(trainer, scenario)
-        case _:
-            train_with_little_memory(trainer, scenario)
-            trainer.finish(made)
+    ACTS[scenario.removesuffix(CRASHES)](trainer)
+    if scenario.endswith(CRASHES):  # the quickest final end: nothing is proven
+        os.kill(os.getpid(), signal.SIGSEGV)
+    trainer.finish(made)
 
 
 if __name__ == "__main__":

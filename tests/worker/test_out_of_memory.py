@@ -9,13 +9,11 @@ import pytest
 from app.core.database import Database
 from app.events.repository import events_after
 from app.jobs.lifecycle import apply_event, lock_job
-from app.jobs.repository import attempts_of
 from app.jobs.spec import JobSpec
 from app.jobs.states import EndReason, JobEvent, JobState
-from app.jobs.tables import Attempt, Job
+from app.jobs.tables import Job
 from tests.jobs.builders import job_row
-from tests.worker.attempts import Yard, a_yard
-from tests.worker.test_supervisor import epochs_of
+from tests.worker.attempts import Yard, a_yard, attempts, epochs_of
 from worker.out_of_memory import NOTHING_TO_HALVE
 from worker.tasks import work_on
 
@@ -31,11 +29,6 @@ def events_of(database: Database, job_id: str, type_: str) -> list[dict[str, Any
     with database.read() as unit:
         rows = events_after(unit.session, job_id, seq=0, limit=100)
         return [dict(row.data or {}) for row in rows if row.type == type_]
-
-
-def attempts(database: Database, job_id: str) -> list[Attempt]:
-    with database.read() as unit:
-        return list(attempts_of(unit.session, job_id))
 
 
 def batch_of(database: Database, job_id: str) -> object:
@@ -58,7 +51,7 @@ class TestHalvingTheBatch:
     ) -> None:
         job_id = yard.submit(max_restarts=0)
 
-        work_on(yard.with_trainer("finish with a batch of 8").context)
+        work_on(yard.with_trainer("train with a batch of 8").context)
 
         first, second = attempts(database, job_id)
         assert (first.end_reason, first.exit_code) == (EndReason.OUT_OF_MEMORY, 13)
@@ -76,7 +69,7 @@ class TestHalvingTheBatch:
     ) -> None:
         job_id = yard.submit()
 
-        work_on(yard.with_trainer("finish with a batch of 8 after an epoch").context)
+        work_on(yard.with_trainer("train with a batch of 8 after an epoch").context)
 
         assert [each.resumed for each in attempts(database, job_id)] == ["none", "plain"]
         assert epochs_of(database, job_id) == [(1, 1), (2, 2), (3, 2)]
@@ -106,7 +99,7 @@ class TestHalvingTheBatch:
     ) -> None:
         job_id = yard.submit(fields=with_train(batch=16) | {"on_oom": "halve_batch"})
 
-        work_on(yard.with_trainer("finish with a batch of 8").context)
+        work_on(yard.with_trainer("train with a batch of 8").context)
 
         assert epochs_of(database, job_id) == [(1, 2), (2, 2), (3, 2)]
 

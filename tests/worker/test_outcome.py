@@ -25,6 +25,8 @@ FAILURES = {
     ExitCode.BAD_WEIGHTS: (JobEvent.FAIL, EndReason.BAD_WEIGHTS),
     ExitCode.SUPERVISOR_GONE: (JobEvent.INTERRUPT, EndReason.WORKER_LOST),
     ExitCode.NOT_PORTABLE: (JobEvent.FAIL, EndReason.NOT_PORTABLE),
+    ExitCode.GPU_LOST: (JobEvent.INTERRUPT, EndReason.GPU_LOST),
+    ExitCode.BAD_CHECKPOINT: (JobEvent.DRAIN, EndReason.BAD_CHECKPOINT),
 }
 
 LEFT = (
@@ -34,6 +36,10 @@ LEFT = (
     (None, True, JobEvent.DRAIN, EndReason.WORKER_DRAINED),
     (Request.STOP, True, JobEvent.DRAIN, EndReason.WORKER_DRAINED),
 )
+
+
+def is_retried(reason: EndReason) -> bool:
+    return reason.consequence.retryable
 
 
 class TestDecideOutcome:
@@ -84,9 +90,11 @@ class TestDecideOutcome:
         )
         assert outcome.event is (JobEvent.FAIL if crashed else JobEvent.INTERRUPT)
 
-    @pytest.mark.parametrize("code", [2, 99, 255])
+    @pytest.mark.parametrize("code", sorted(set(range(256)) - set(map(int, ExitCode))))
     def test_an_exit_code_of_nobody_is_a_bug(self, code: int) -> None:
-        assert decide_outcome(TrainerEnd(code), None, drains=False).reason is EndReason.TRAINER_BUG
+        outcome = decide_outcome(TrainerEnd(code), None, drains=False)
+
+        assert outcome == Outcome(JobEvent.FAIL, EndReason.TRAINER_BUG)
 
     def test_a_full_disk_is_told_from_a_bug(self) -> None:
         end = TrainerEnd(ExitCode.BUG, error_code="disk_full")
@@ -98,7 +106,14 @@ class TestDecideOutcome:
 
 class TestOutcomeOf:
     @pytest.mark.parametrize("reason", EndReason)
-    def test_every_reason_has_an_event(self, reason: EndReason) -> None:
+    def test_one_that_may_be_tried_again_is_no_failure(self, reason: EndReason) -> None:
         event = outcome_of(reason).event
 
-        assert (event is JobEvent.INTERRUPT) == reason.consequence.retryable
+        again = event in {JobEvent.INTERRUPT, JobEvent.DRAIN}
+        assert again == reason.consequence.retryable
+
+    @pytest.mark.parametrize("reason", [reason for reason in EndReason if is_retried(reason)])
+    def test_only_a_counted_one_needs_a_restart_that_is_left(self, reason: EndReason) -> None:
+        event = outcome_of(reason).event
+
+        assert (event is JobEvent.INTERRUPT) == reason.consequence.counted

@@ -54,7 +54,7 @@ class TestProof:
         self, database: Database, tmp_path: Path, weights: Path
     ) -> None:
         made = (weights / "sound.pt", weights / "sound.pt")
-        yard = a_yard(database, tmp_path).with_trainer("finish", *made)
+        yard = a_yard(database, tmp_path).with_trainer("train", *made)
         job_id = yard.submit(customize={"metrics": {"per_class": True}})
 
         work_on(yard.context)
@@ -96,7 +96,7 @@ class TestProof:
     ) -> None:
         database = open_database(sqlite_url)
         made = (weights / "sound.pt", weights / name)
-        yard = a_yard(database, tmp_path).with_trainer("finish", *made)
+        yard = a_yard(database, tmp_path).with_trainer("train", *made)
         job_id = yard.submit()
 
         work_on(yard.context)

@@ -2,24 +2,29 @@
 
 import os
 import signal
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from sqlalchemy import select
 
 from app.artifacts.repository import artifact_named, artifacts_of, checkpoints_of
 from app.core.database import Database
 from app.events.repository import events_after
-from app.jobs.lifecycle import apply_event, lock_job
 from app.jobs.repository import attempts_of
 from app.jobs.states import EndReason, JobEvent, JobState
-from app.jobs.tables import Epoch, Job
 from tests.jobs.builders import job_row
 from tests.waiting import eventually
-from tests.worker.attempts import Yard, a_yard
+from tests.worker.attempts import (
+    Yard,
+    a_yard,
+    attempts,
+    attempts_after_work,
+    checks_of_weights,
+    epochs_of,
+    events_of,
+    request,
+    working,
+)
 from tests.worker.claims import QUICK
 from worker.process import living_processes
 from worker.tasks import work_on
@@ -28,47 +33,6 @@ from worker.tasks import work_on
 @pytest.fixture
 def yard(database: Database, tmp_path: Path) -> Yard:
     return a_yard(database, tmp_path)
-
-
-@contextmanager
-def working(yard: Yard) -> Iterator[threading.Thread]:
-    """Work in a thread of its own, as a pool's; it ends by what happens in the block."""
-    thread = threading.Thread(target=work_on, args=(yard.context,))
-    thread.start()
-    yield thread
-    thread.join(20)
-    assert not thread.is_alive()
-
-
-def request(database: Database, job_id: str, event: JobEvent) -> None:
-    with database.write() as unit:
-        job = lock_job(unit.session, Job.id == job_id)
-        assert job is not None
-        apply_event(unit.session, job, event)
-
-
-def attempts_after_work(yard: Yard, job_id: str) -> int:
-    """Work on what may be claimed by now; a job that was given back waits a moment."""
-    work_on(yard.context)
-    return job_row(yard.context.database, job_id).attempt
-
-
-def checks_of_weights(attempt: str) -> list[int]:
-    """Processes that load an attempt's best.pt, isolated from whoever started them."""
-    return [
-        pid
-        for pid in living_processes(attempt)
-        if b"-I" in Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
-    ]
-
-
-def epochs_of(database: Database, job_id: str) -> list[tuple[int, int]]:
-    """Each epoch with the attempt that finished it."""
-    with database.read() as unit:
-        rows = unit.session.execute(
-            select(Epoch.epoch, Epoch.attempt).where(Epoch.job_id == job_id).order_by(Epoch.epoch)
-        )
-        return [(row.epoch, row.attempt) for row in rows]
 
 
 def log_of(yard: Yard, job_id: str, name: str = "train.log") -> bytes:
@@ -118,7 +82,7 @@ class TestInterruption:
         self, database: Database, tmp_path: Path
     ) -> None:
         patient = QUICK.model_copy(update={"restart_backoff_seconds": 3})
-        yard = a_yard(database, tmp_path, timing=patient).with_trainer("die once, then finish")
+        yard = a_yard(database, tmp_path, timing=patient).with_trainer("die once, then crash")
         job_id = yard.submit()
 
         with working(yard):
@@ -135,7 +99,7 @@ class TestInterruption:
     def test_a_crash_is_final(
         self, database: Database, trains_nothing: Callable[[str], Yard]
     ) -> None:
-        yard = trains_nothing("crash")
+        yard = trains_nothing("train an epoch, then crash")
         job_id = yard.submit()
 
         work_on(yard.context)
@@ -169,12 +133,74 @@ class TestInterruption:
         assert (job.state, job.restarts, job.not_before_at) == (JobState.QUEUED, 0, None)
 
 
+class TestRestarts:
+    def test_a_crash_loop_ends_with_its_attempts_kept(
+        self, database: Database, trains_nothing: Callable[[str], Yard]
+    ) -> None:
+        yard = trains_nothing("die at once")
+        job_id = yard.submit(max_restarts=2)
+
+        eventually(lambda: attempts_after_work(yard, job_id) == 3, within=20)
+
+        job = job_row(database, job_id)
+        assert (job.state, job.end_reason) == (JobState.FAILED, EndReason.RESTARTS_EXHAUSTED)
+        reasons = [each.end_reason for each in attempts(database, job_id)]
+        assert reasons == 3 * [EndReason.TRAINER_KILLED]
+
+    def test_a_new_epoch_sets_the_count_back(
+        self, database: Database, trains_nothing: Callable[[str], Yard]
+    ) -> None:
+        yard = trains_nothing("die after each epoch, then crash")
+        job_id = yard.submit(max_restarts=1)
+
+        eventually(lambda: attempts_after_work(yard, job_id) == 3, within=20)
+
+        assert epochs_of(database, job_id) == [(1, 1), (2, 2), (3, 3)]
+        assert job_row(database, job_id).end_reason is EndReason.TRAINER_CRASHED
+
+    def test_a_lost_gpu_is_an_end_to_go_on_from(
+        self, database: Database, trains_nothing: Callable[[str], Yard]
+    ) -> None:
+        yard = trains_nothing("lose the GPU once, then crash")
+        job_id = yard.submit(max_restarts=1)
+
+        eventually(lambda: attempts_after_work(yard, job_id) == 2, within=20)
+
+        assert attempts(database, job_id)[0].end_reason is EndReason.GPU_LOST
+        assert epochs_of(database, job_id) == [(1, 1), (2, 2), (3, 2)]
+
+    @pytest.mark.parametrize(
+        ("scenario", "damaged", "epochs"),
+        [
+            ("die once and refuse its checkpoint", [2], [(1, 1), (2, 3), (3, 3)]),
+            ("die once and refuse its checkpoints", [2, 1], [(1, 4), (2, 4), (3, 4)]),
+        ],
+    )
+    def test_a_checkpoint_that_no_trainer_reads_gives_way_to_the_one_before(
+        self,
+        database: Database,
+        trains_nothing: Callable[[str], Yard],
+        scenario: str,
+        damaged: list[int],
+        epochs: list[tuple[int, int]],
+    ) -> None:
+        yard = trains_nothing(f"{scenario}, then crash")
+        job_id = yard.submit(max_restarts=1)
+
+        eventually(lambda: attempts_after_work(yard, job_id) == epochs[-1][1], within=20)
+
+        assert epochs_of(database, job_id) == epochs
+        said = events_of(database, job_id, "checkpoint.damaged")
+        assert [(each.data or {})["epoch"] for each in said] == damaged
+        assert attempts(database, job_id)[1].end_reason is EndReason.BAD_CHECKPOINT
+
+
 class TestFinalizing:
     def test_a_killed_check_of_the_weights_is_made_again(
         self, database: Database, tmp_path: Path
     ) -> None:
         patient = QUICK.model_copy(update={"restart_backoff_seconds": 60})
-        yard = a_yard(database, tmp_path, timing=patient).with_trainer("finish")
+        yard = a_yard(database, tmp_path, timing=patient).with_trainer("train")
         job_id = yard.submit()
 
         with working(yard):
@@ -190,7 +216,7 @@ class TestFinalizing:
     def test_a_cancel_ends_the_check_of_the_weights_too(
         self, database: Database, trains_nothing: Callable[[str], Yard]
     ) -> None:
-        yard = trains_nothing("finish")
+        yard = trains_nothing("train")
         job_id = yard.submit()
 
         with working(yard):
@@ -203,28 +229,11 @@ class TestFinalizing:
             assert [row.name for row in artifacts_of(unit.session, job_id)] == ["train.log"]
 
 
-class TestStop:
-    def test_an_attempt_that_begins_with_it_requested_only_finalizes(
-        self, database: Database, trains_nothing: Callable[[str], Yard]
-    ) -> None:
-        yard = trains_nothing("finish at once when told")
-        job_id = yard.submit()
-        work_on(yard.context)  # not told: it trains an epoch and is killed
-        request(database, job_id, JobEvent.STOP)
-
-        eventually(lambda: attempts_after_work(yard, job_id) == 2, within=10)
-
-        assert epochs_of(database, job_id) == [(1, 1)]
-        with database.read() as unit:
-            events = events_after(unit.session, job_id, seq=0, limit=100)
-        assert [each.type for each in events].count("trainer.started") == 2
-
-
 class TestAWorkerInTrouble:
     def test_an_attempt_without_a_directory_is_given_back_at_once(
         self, database: Database, trains_nothing: Callable[[str], Yard]
     ) -> None:
-        yard = trains_nothing("finish")
+        yard = trains_nothing("train")
         yard.context.attempts_folder.parent.mkdir(parents=True)
         yard.context.attempts_folder.touch()  # no folder can be made here
         job_id = yard.submit()
@@ -260,7 +269,7 @@ class TestFence:
     ) -> None:
         database = open_database(sqlite_url)
         yard = a_yard(database, tmp_path).with_trainer("hang after an epoch")
-        job_id = yard.submit()
+        job_id = yard.submit(max_restarts=0)
 
         with working(yard):
             eventually(lambda: epochs_of(database, job_id), within=20)
@@ -278,7 +287,7 @@ class TestRecords:
     def test_logs_are_whole_when_the_directory_is_gone(
         self, trains_nothing: Callable[[str], Yard]
     ) -> None:
-        yard = trains_nothing("crash")
+        yard = trains_nothing("train an epoch, then crash")
         job_id = yard.submit()
 
         work_on(yard.context)
@@ -289,7 +298,7 @@ class TestRecords:
     def test_two_checkpoints_are_kept_and_their_bytes_are_there(
         self, database: Database, trains_nothing: Callable[[str], Yard]
     ) -> None:
-        yard = trains_nothing("finish")
+        yard = trains_nothing("train")
         job_id = yard.submit()
 
         work_on(yard.context)
@@ -305,7 +314,7 @@ class TestRecords:
         self, database: Database, trains_nothing: Callable[[str], Yard]
     ) -> None:
         """The fake's best.pt is text: the proof is real, and refuses it."""
-        yard = trains_nothing("finish")
+        yard = trains_nothing("train")
         job_id = yard.submit()
 
         work_on(yard.context)
@@ -318,7 +327,7 @@ class TestRecords:
     def test_the_event_log_tells_the_story_in_order(
         self, database: Database, trains_nothing: Callable[[str], Yard]
     ) -> None:
-        yard = trains_nothing("crash")
+        yard = trains_nothing("train an epoch, then crash")
         job_id = yard.submit()
 
         work_on(yard.context)

@@ -44,6 +44,22 @@ class BadWeights(TrainerError):
     hint = "Start from another model; only Ultralytics checkpoints of the job's task can be used."
 
 
+class BadCheckpoint(TrainerError):
+    """The checkpoint to resume from cannot be read, or does not fit the job."""
+
+    exit_code = ExitCode.BAD_CHECKPOINT
+    code = "bad_checkpoint"
+    hint = "Nothing is to be done: the job goes on from the checkpoint before it."
+
+
+class GpuLost(TrainerError):
+    """The GPU failed, or is not there any more."""
+
+    exit_code = ExitCode.GPU_LOST
+    code = "gpu_lost"
+    hint = "Look for Xid messages of the GPU's driver on the worker; it may need a reset."
+
+
 class OutOfMemory(TrainerError):
     """An allocation failed."""
 
@@ -92,6 +108,27 @@ _OUT_OF_MEMORY_TEXTS: Final = (
     "failed to map segment",  # the loader of shared libraries
     "can't start new thread",  # no room for its stack
 )
+_GPU_LOST_TYPE: Final = "AcceleratorError"  # of torch; its `error_code` is a cudaError_t
+_GPU_LOST_CODES: Final = frozenset({46, 100, 101, 214, 220, 226, 702, 714, 719, 802})
+_GPU_LOST_TEXTS: Final = (
+    "unspecified launch failure",
+    "launch timed out",
+    "gpu is lost",
+    "fallen off the bus",
+    "no cuda-capable device",
+    "no cuda gpus are available",
+    "cuda-capable device(s) is/are busy or unavailable",
+    "invalid device ordinal",
+    "invalid cuda 'device=",  # Ultralytics 8.4.190, torch_utils.py: select_device
+    "uncorrectable ecc",
+    "uncorrectable nvlink",
+    "hardware stack error",
+    "cuda_error_launch_failed",
+    "cuda_error_no_device",
+    "cuda_error_ecc",
+    "nvml: unknown error",
+    "xid ",
+)
 _PATH: Final = re.compile(r"(?<![\w:/.])/(?:[^\s'\":,;()\[\]]+/)+(?=[^\s'\":,;()\[\]/]*)")
 _MAX_MESSAGE: Final = 500
 
@@ -102,6 +139,8 @@ def diagnose(error: BaseException) -> Diagnosis:
         return _diagnosis(DiskFull, "The worker's disk is full.")
     if is_out_of_memory(error):
         return _diagnosis(OutOfMemory, f"Memory ran out: {_first_line(error)}")
+    if is_gpu_lost(error):
+        return _diagnosis(GpuLost, f"The GPU was lost: {_first_line(error)}")
     named = next((each for each in _chain(error) if isinstance(each, TrainerError)), None)
     if named is not None:
         return _diagnosis(type(named), _first_line(named))
@@ -111,6 +150,14 @@ def diagnose(error: BaseException) -> Diagnosis:
 def is_out_of_memory(error: BaseException) -> bool:
     """Tell by type and by text, of the exception and of those it was raised from."""
     return any(_says_out_of_memory(each) for each in _chain(error))
+
+
+def is_gpu_lost(error: BaseException) -> bool:
+    """Tell by type and by text whether the GPU failed, rather than what it was told to do.
+
+    An illegal address or a failed assertion in a kernel is a bug or bad data: it would come again.
+    """
+    return any(_says_gpu_is_lost(each) for each in _chain(error))
 
 
 def without_paths(text: str) -> str:
@@ -125,6 +172,14 @@ def _says_out_of_memory(error: BaseException) -> bool:
         return True
     said = str(error).lower()
     return any(text in said for text in _OUT_OF_MEMORY_TEXTS)
+
+
+def _says_gpu_is_lost(error: BaseException) -> bool:
+    is_of_torch = any(kind.__name__ == _GPU_LOST_TYPE for kind in type(error).__mro__)
+    if is_of_torch and getattr(error, "error_code", None) in _GPU_LOST_CODES:
+        return True
+    said = str(error).lower()
+    return any(text in said for text in _GPU_LOST_TEXTS)
 
 
 def _says_disk_is_full(error: BaseException) -> bool:

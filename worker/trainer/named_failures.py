@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from typing import Any, Final
 
 from worker.trainer.errors import (
+    BadCheckpoint,
     BadData,
     BadSpec,
     BadWeights,
@@ -44,8 +45,19 @@ class NamedFailures(Composed):
         with _named(BadSpec, ValueError):  # "final batch=1 training", trainer.py:314
             super()._build_train_pipeline()
 
+    def check_resume(self, overrides: dict[str, object]) -> None:
+        with _named(BadCheckpoint):
+            super().check_resume(overrides)
+
+    def resume_training(self, ckpt: dict[str, Any] | None) -> None:
+        with _named(BadCheckpoint):
+            super().resume_training(ckpt)
+
     def setup_model(self) -> dict[str, Any] | None:
-        if self.resume or self.run.job.model.kind != "weights":
+        if self.resume:
+            with _named(BadCheckpoint):
+                return super().setup_model()
+        if self.run.job.model.kind != "weights":
             return super().setup_model()
         with _named(BadWeights):
             return super().setup_model()

@@ -39,6 +39,7 @@ def _attempt(job_path: Path, pipe: EventPipe, interrupts: Interrupts) -> ExitCod
         pipe.emit(PhaseEvent(phase="preparing"))
         job = _read(job_path)
         limit_memory(job.memory_limit_bytes)
+        interrupts.stop_requested |= job.only_finalize
         _train(job, pipe, interrupts)
     except Exception as error:  # noqa: BLE001 - the outermost place: logged, named and told
         interrupts.raise_if_leaving()

@@ -17,7 +17,15 @@ EVENTS_FD_VARIABLE: Final = "TRAINYARD_EVENTS_FD"
 
 Phase = Literal["preparing", "training", "validating", "finalizing"]
 ErrorCode = Literal[
-    "bad_data", "bad_spec", "bad_weights", "out_of_memory", "disk_full", "diverged", "trainer_bug"
+    "bad_data",
+    "bad_spec",
+    "bad_weights",
+    "bad_checkpoint",
+    "out_of_memory",
+    "gpu_lost",
+    "disk_full",
+    "diverged",
+    "trainer_bug",
 ]
 ArtifactKind = Literal["weights", "table", "config", "plot"]
 Metrics = dict[str, float | None]
@@ -39,6 +47,8 @@ class ExitCode(IntEnum):
     BAD_WEIGHTS = 15
     SUPERVISOR_GONE = 16
     NOT_PORTABLE = 17  # of the process that proves the weights, not of the one that made them
+    GPU_LOST = 18
+    BAD_CHECKPOINT = 19  # the file to resume from; the one before it may be whole
 
 
 class ProtocolModel(BaseModel):
@@ -84,6 +94,9 @@ class JobFile(ProtocolModel):
     device: str = Field(description='"cpu", or the index of a visible GPU: "0".')
     threads: int = Field(ge=1)
     resume_from: Path | None = None
+    only_finalize: bool = Field(
+        default=False, description="The job was stopped: keep what `resume_from` came to."
+    )
     memory_limit_bytes: int | None = Field(
         default=None, gt=0, description="Address space (RLIMIT_AS); for CPU slots only."
     )

@@ -1,11 +1,27 @@
 import pytest
 
-from worker.trainer.errors import BadData, BadWeights, Diverged, diagnose, without_paths
+from worker.trainer.errors import (
+    BadCheckpoint,
+    BadData,
+    BadSpec,
+    BadWeights,
+    Diverged,
+    diagnose,
+    without_paths,
+)
 from worker.trainer.protocol import ExitCode
 
 
 class OutOfMemoryError(RuntimeError):
     """Named as torch names its own."""
+
+
+class AcceleratorError(RuntimeError):
+    """Named as torch names what CUDA says, with a cudaError_t."""
+
+    def __init__(self, error_code: int) -> None:
+        super().__init__("CUDA error: some words of another release")
+        self.error_code = error_code
 
 
 def caused(error: Exception, cause: Exception) -> Exception:
@@ -47,7 +63,31 @@ CASES = {
     "named": (BadData("no labels"), ExitCode.BAD_DATA),
     "named-below": (caused(RuntimeError("outer"), BadWeights("inner")), ExitCode.BAD_WEIGHTS),
     "diverged": (Diverged("NaN"), ExitCode.DIVERGED),
-    "cuda-but-not-memory": (RuntimeError("CUDA error: device-side assert"), ExitCode.BUG),
+    "launch-failure": (
+        RuntimeError("CUDA error: unspecified launch failure\nCompile with `TORCH_USE_CUDA_DSA`"),
+        ExitCode.GPU_LOST,
+    ),
+    "no-device": (
+        RuntimeError("CUDA error: no CUDA-capable device is detected"),
+        ExitCode.GPU_LOST,
+    ),
+    "no-gpu": (RuntimeError("No CUDA GPUs are available"), ExitCode.GPU_LOST),
+    "gone-before-the-start": (
+        caused(BadSpec("x"), ValueError("Invalid CUDA 'device=0' requested. Use 'device=cpu'")),
+        ExitCode.GPU_LOST,
+    ),
+    "gpu-is-lost": (RuntimeError("Unable to determine the device: GPU is lost"), ExitCode.GPU_LOST),
+    "off-the-bus": (RuntimeError("NVRM: Xid 79, GPU has fallen off the bus."), ExitCode.GPU_LOST),
+    "ecc": (RuntimeError("CUDA error: uncorrectable ECC error encountered"), ExitCode.GPU_LOST),
+    "busy": (
+        RuntimeError("CUDA error: CUDA-capable device(s) is/are busy or unavailable"),
+        ExitCode.GPU_LOST,
+    ),
+    "lost-by-type": (AcceleratorError(719), ExitCode.GPU_LOST),
+    "lost-below-data": (caused(BadData("Dataset error"), AcceleratorError(214)), ExitCode.GPU_LOST),
+    "accelerator-but-not-lost": (AcceleratorError(700), ExitCode.BUG),
+    "failed-assertion": (RuntimeError("CUDA error: device-side assert triggered"), ExitCode.BUG),
+    "checkpoint": (BadCheckpoint("cut"), ExitCode.BAD_CHECKPOINT),
     "anything-else": (KeyError("x"), ExitCode.BUG),
 }
 

@@ -1,14 +1,13 @@
 import math
-import signal
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 
 from app.jobs.spec import Task
-from tests.waiting import eventually
 from tests.worker.trainer.jobs import TrainerProcess, a_job, run
-from worker.trainer.protocol import JobFile
+from worker.trainer.protocol import ExitCode, JobFile
 from worker.trainer.resuming import has_trained_its_last_epoch, trim_results
 
 HEADER = "epoch,time,train/loss\n"
@@ -85,20 +84,39 @@ class TestResume:
         (again,), (first,) = ours.of("final"), finished.of("final")
         assert without_plots(again) == without_plots(first)
 
-    def test_told_to_finish_before_it_trains_only_finalizes(
-        self,
-        finished: TrainerProcess,
-        started: Callable[..., TrainerProcess],
-        tmp_path: Path,
+    def test_of_a_stopped_job_only_finalizes_the_weights_so_far(
+        self, finished: TrainerProcess, tmp_path: Path
     ) -> None:
-        ours = started(resumed(finished, tmp_path, epoch=1), tmp_path)
-        eventually(lambda: ours.events, within=60)
+        job = resumed(finished, tmp_path, epoch=1).model_copy(update={"only_finalize": True})
+        kept = weights_in(job.run_directory / "weights" / "best.pt", "ema")
 
-        ours.process.send_signal(signal.SIGUSR1)
+        ours = run(job, tmp_path)
 
-        assert ours.wait() == 0, ours.log
-        assert ours.of("epoch") == []
-        assert ours.of("final")[0].epochs_done == 1
+        assert ours.process.returncode == 0, ours.log
+        assert (ours.of("started"), ours.of("epoch")) == ([], [])
+        (final,) = ours.of("final")
+        assert (final.epochs_done, final.best_epoch) == (1, 1)
+        made = weights_in(job.run_directory / "final" / "best.pt", "model")
+        assert made.keys() == kept.keys()
+        assert all(torch.equal(made[name], kept[name]) for name in made)
+        assert results_of(ours) == results_of(finished)[:2]
+
+    @pytest.mark.parametrize("bytes_kept", [0, 500_000])
+    def test_from_a_file_that_is_cut_says_that_it_is_the_file(
+        self, finished: TrainerProcess, tmp_path: Path, bytes_kept: int
+    ) -> None:
+        job = resumed(finished, tmp_path, epoch=1)
+        assert job.resume_from is not None
+        whole = job.resume_from.read_bytes()
+        job.resume_from.unlink()  # its bytes are those of the earlier attempt
+        job.resume_from.write_bytes(whole[:bytes_kept])
+
+        ours = run(job, tmp_path)
+
+        assert ours.process.returncode == ExitCode.BAD_CHECKPOINT, ours.log
+        (error,) = ours.of("error")
+        assert error.code == "bad_checkpoint"
+        assert str(tmp_path) not in error.message
 
     def test_after_early_stopping_only_finalizes(
         self, drawn: Callable[[Task], Path], tmp_path: Path
@@ -142,6 +160,12 @@ def resumed(earlier: TrainerProcess, directory: Path, *, epoch: int) -> JobFile:
         "resume_from": directory / "last.pt",
     }
     return job.model_copy(update=changes)
+
+
+def weights_in(file: Path, part: str) -> dict[str, torch.Tensor]:
+    """The tensors of a checkpoint's part, in the precision of weights that are handed out."""
+    model = torch.load(file, weights_only=False)[part]
+    return dict(model.half().state_dict())
 
 
 def results_of(process: TrainerProcess) -> list[str]:

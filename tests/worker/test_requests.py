@@ -1,0 +1,210 @@
+"""What is asked of a job, at every moment of an attempt: the fake trainer stays in each of them."""
+
+import fcntl
+import os
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+import pytest
+
+from app.artifacts.repository import checkpoints_of
+from app.core.database import Database
+from app.datasets.tables import DatasetVersion
+from app.jobs.states import EndReason, JobEvent, JobState, Request
+from tests.jobs.builders import job_row
+from tests.waiting import eventually
+from tests.worker.attempts import (
+    Yard,
+    a_yard,
+    attempts,
+    attempts_after_work,
+    checks_of_weights,
+    epochs_of,
+    events_of,
+    request,
+    working,
+)
+from tests.worker.claims import QUICK
+from worker.process import living_processes
+from worker.tasks import work_on
+
+WITHOUT_A_PROCESS = "before its process"
+PROVING = "proving weights"
+PHASES = ("preparing", "training", "validating", "finalizing")
+MOMENTS = (WITHOUT_A_PROCESS, *PHASES, PROVING)
+LEAVES = {
+    JobEvent.CANCEL: (JobState.CANCELLED, EndReason.CANCELLED),
+    JobEvent.PAUSE: (JobState.PAUSED, EndReason.PAUSED),
+    JobEvent.DRAIN: (JobState.QUEUED, EndReason.WORKER_DRAINED),
+}
+
+
+@pytest.fixture
+def yard(database: Database, tmp_path: Path) -> Yard:
+    """A slot whose interrupted jobs wait until a test has asked something of them."""
+    patient = QUICK.model_copy(update={"restart_backoff_seconds": 3})
+    return a_yard(database, tmp_path, timing=patient)
+
+
+@pytest.fixture
+def yard_on_sqlite(
+    sqlite_url: str, open_database: Callable[[str], Database], tmp_path: Path
+) -> Yard:
+    """For what no database has a say in: when a process is told what."""
+    return a_yard(open_database(sqlite_url), tmp_path)
+
+
+@contextmanager
+def at(yard: Yard, moment: str) -> Iterator[str]:
+    """Work on a job until its first attempt is at this moment, where it stays."""
+    scenario = {WITHOUT_A_PROCESS: "hang in preparing", PROVING: "train"}
+    yard = yard.with_trainer(scenario.get(moment, f"hang in {moment}"))
+    job_id = yard.submit()
+    withheld = withhold_data_set(yard) if moment == WITHOUT_A_PROCESS else None
+    with working(yard):
+        eventually(lambda: has_come_to(yard, job_id, moment), within=20)
+        yield job_id
+        if withheld is not None:
+            withheld.close()
+
+
+def withhold_data_set(yard: Yard) -> IO[bytes]:
+    """Take the lock on the data set, so that no attempt gets it until the file is closed."""
+    with yard.context.database.read() as unit:
+        version = unit.session.get(DatasetVersion, yard.home.version_id)
+    assert version is not None
+    folder = yard.context.datasets.folder
+    folder.mkdir(parents=True)
+    file = (folder / f"{version.pack_sha256}.lock").open("wb")
+    fcntl.flock(file, fcntl.LOCK_EX)
+    return file
+
+
+def has_come_to(yard: Yard, job_id: str, moment: str) -> bool:
+    job = job_row(yard.context.database, job_id)
+    if moment == WITHOUT_A_PROCESS:
+        return job.state is JobState.RUNNING
+    if moment == PROVING:
+        return bool(checks_of_weights(f"{job_id}-1"))
+    return job.phase == moment and any(living_processes(f"{job_id}-1"))
+
+
+def ask(yard: Yard, job_id: str, event: JobEvent) -> None:
+    if event is JobEvent.DRAIN:
+        yard.context.leaving.set()
+    else:
+        request(yard.context.database, job_id, event)
+
+
+class TestLeaving:
+    @pytest.mark.parametrize("event", LEAVES)
+    @pytest.mark.parametrize("moment", MOMENTS)
+    def test_ends_the_attempt_at_any_moment(
+        self, yard_on_sqlite: Yard, moment: str, event: JobEvent
+    ) -> None:
+        with at(yard_on_sqlite, moment) as job_id:
+            ask(yard_on_sqlite, job_id, event)
+
+        database = yard_on_sqlite.context.database
+        job = job_row(database, job_id)
+        (attempt,) = attempts(database, job_id)
+        assert (job.state, attempt.end_reason) == LEAVES[event]
+        assert (job.request, job.phase, job.restarts, job.not_before_at) == (None, None, 0, None)
+        assert list(living_processes(f"{job_id}-1")) == []
+
+
+class TestPause:
+    def test_a_resumed_job_goes_on_from_its_last_checkpoint(
+        self, database: Database, yard: Yard
+    ) -> None:
+        with at(yard, "training") as job_id:
+            request(database, job_id, JobEvent.PAUSE)
+        request(database, job_id, JobEvent.RESUME)
+
+        work_on(yard.with_trainer("train, then crash").context)
+
+        assert epochs_of(database, job_id) == [(1, 1), (2, 2), (3, 2)]
+
+    def test_one_that_is_withdrawn_while_the_trainer_leaves_starts_it_again(
+        self, database: Database, tmp_path: Path
+    ) -> None:
+        patient = QUICK.model_copy(update={"kill_grace_seconds": 10})
+        yard = a_yard(database, tmp_path, timing=patient)
+        yard = yard.with_trainer("leave slowly once, then crash")
+        job_id = yard.submit()
+
+        with working(yard):
+            eventually(lambda: epochs_of(database, job_id), within=20)
+            request(database, job_id, JobEvent.PAUSE)
+            eventually(lambda: events_of(database, job_id, "trainer.notice"), within=10)
+            request(database, job_id, JobEvent.RESUME)
+
+        assert epochs_of(database, job_id) == [(1, 1), (2, 2), (3, 2)]
+        assert events_of(database, job_id, "job.paused") == []
+
+
+class TestStop:
+    @pytest.mark.parametrize("phase", PHASES)
+    def test_a_trainer_is_told_to_finish_in_any_phase(
+        self, yard_on_sqlite: Yard, phase: str
+    ) -> None:
+        database = yard_on_sqlite.context.database
+        with at(yard_on_sqlite, phase) as job_id:
+            request(database, job_id, JobEvent.STOP)
+            eventually(lambda: events_of(database, job_id, "trainer.notice"), within=10)
+            still = job_row(database, job_id)
+            request(database, job_id, JobEvent.CANCEL)
+
+        assert (still.state, still.request) == (JobState.RUNNING, Request.STOP)
+
+    @pytest.mark.parametrize("before", [None, JobEvent.PAUSE])
+    def test_a_job_that_waits_or_is_paused_is_only_finalized(
+        self, database: Database, yard: Yard, before: JobEvent | None
+    ) -> None:
+        yard = yard.with_trainer("die after an epoch, or only finalize, then crash")
+        job_id = yard.submit()
+        work_on(yard.context)
+        if before is not None:
+            request(database, job_id, before)
+        request(database, job_id, JobEvent.STOP)
+
+        eventually(lambda: attempts_after_work(yard, job_id) == 2, within=10)
+
+        assert epochs_of(database, job_id) == [(1, 1)]
+        assert len(events_of(database, job_id, "trainer.started")) == 1
+
+    def test_an_attempt_that_dies_while_it_only_finalizes_is_made_again(
+        self, database: Database, yard: Yard
+    ) -> None:
+        yard = yard.with_trainer("die after an epoch, or only finalize")
+        job_id = yard.submit()
+        work_on(yard.context)
+        request(database, job_id, JobEvent.STOP)
+        with working(yard):
+            eventually(lambda: checks_of_weights(f"{job_id}-2"), within=20)
+            for pid in checks_of_weights(f"{job_id}-2"):
+                os.kill(pid, signal.SIGKILL)
+            eventually(lambda: job_row(database, job_id).state is JobState.QUEUED, within=10)
+            yard.context.leaving.set()
+
+        job = job_row(database, job_id)
+        assert (job.request, epochs_of(database, job_id)) == (Request.STOP, [(1, 1)])
+
+    def test_nothing_is_kept_where_no_checkpoint_is_whole(
+        self, database: Database, yard: Yard
+    ) -> None:
+        yard = yard.with_trainer("die after an epoch, or only finalize")
+        job_id = yard.submit()
+        work_on(yard.context)
+        request(database, job_id, JobEvent.STOP)
+        with database.read() as unit:
+            for row in checkpoints_of(unit.session, job_id):
+                yard.context.store.delete(row.sha256)
+
+        eventually(lambda: attempts_after_work(yard, job_id) == 2, within=10)
+
+        job = job_row(database, job_id)
+        assert (job.state, job.end_reason) == (JobState.FAILED, EndReason.NOTHING_TO_KEEP)
