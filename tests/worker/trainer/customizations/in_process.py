@@ -101,15 +101,26 @@ def train_by_hand(kind: type, job: JobFile, place: Path, **changes: object) -> T
         place: becomes `save_dir`.
         changes: other train arguments.
     """
-    data = job.dataset_path if job.task == "classify" else job.dataset_path / "data.yaml"
-    places = {"data": str(data), "device": job.device, "save_dir": str(place), "exist_ok": True}
-    model = job.model.name if job.model.path is None else str(job.model.path)
-    arguments = job.spec.train.to_ultralytics() | places | {"task": job.task, "model": model}
     with _as_in_a_process_of_its_own(job.threads):
-        trainer: Any = kind(overrides=arguments | changes)
+        trainer: Any = kind(overrides=_arguments_by_hand(job, place) | changes)
         pin_threads(job.threads)
         trainer.train()
     return Training(job, trainer, [])
+
+
+def set_up_by_hand(kind: type, job: JobFile, place: Path, **changes: object) -> Any:  # noqa: ANN401 -- a task's trainer
+    """Return a plain Ultralytics trainer ready for its first batch; arguments as above."""
+    with _as_in_a_process_of_its_own(job.threads):
+        trainer: Any = kind(overrides=_arguments_by_hand(job, place) | changes)
+        trainer._setup_train()
+    return trainer
+
+
+def _arguments_by_hand(job: JobFile, place: Path) -> dict[str, object]:
+    data = job.dataset_path if job.task == "classify" else job.dataset_path / "data.yaml"
+    places = {"data": str(data), "device": job.device, "save_dir": str(place), "exist_ok": True}
+    model = job.model.name if job.model.path is None else str(job.model.path)
+    return job.spec.train.to_ultralytics() | places | {"task": job.task, "model": model}
 
 
 def next_attempt(earlier: Training, directory: Path, *, epoch: int) -> JobFile:

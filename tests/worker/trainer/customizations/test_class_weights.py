@@ -4,13 +4,11 @@ import pickletools
 import zipfile
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from ultralytics.models.yolo.detect import DetectionTrainer
 
 from app.jobs.spec import Task
 from tests.worker.trainer.customizations.hand_written_weights import (
@@ -23,6 +21,7 @@ from tests.worker.trainer.customizations.in_process import (
     Training,
     differing_tensors,
     next_attempt,
+    set_up_here,
     train_by_hand,
     train_here,
 )
@@ -65,28 +64,6 @@ def a_weighted_job(
     if architecture is not None:
         options["model"] = ArchitectureSource(name=architecture)
     return a_job(dataset, directory, customize=customize, **options)
-
-
-class AboutToTrain(Exception):
-    """Holds the trainer that was going to train its first batch."""
-
-    def __init__(self, trainer: Unseen) -> None:
-        super().__init__("about to train")
-        self.trainer = trainer
-
-
-class StopsBeforeTraining:
-    def run_callbacks(self, event: str) -> None:
-        if event == "on_train_start":
-            raise AboutToTrain(self)
-        super().run_callbacks(event)  # type: ignore[misc] # of the trainer that it is mixed into
-
-
-def set_up(job: JobFile) -> Unseen:
-    """Return the trainer of the job with its model, criterion and batches, not yet trained."""
-    with pytest.raises(AboutToTrain) as caught:
-        train_here(job, watching=(StopsBeforeTraining,))
-    return caught.value.trainer
 
 
 def a_batch(trainer: Unseen) -> dict[str, Any]:
@@ -157,14 +134,14 @@ class TestTheLoss:
     ) -> None:
         job = a_weighted_job(drawn(task), tmp_path, task=task, architecture=architecture)
 
-        trainer = set_up(job)
+        trainer = set_up_here(job)
 
         assert_weighs_boxes(trainer.model, a_batch(trainer), IN_ORDER)
 
     def test_of_classify_is_divided_by_the_sum_of_the_weights_used(
         self, drawn: Draws, tmp_path: Path
     ) -> None:
-        trainer = set_up(a_weighted_job(drawn("classify"), tmp_path, task="classify"))
+        trainer = set_up_here(a_weighted_job(drawn("classify"), tmp_path, task="classify"))
 
         assert_weighs_images(trainer.model, a_batch(trainer), IN_ORDER)
 
@@ -178,7 +155,7 @@ class TestTheLoss:
     def test_of_semantic_weighs_pixels_but_not_the_dice_term(
         self, drawn: Draws, tmp_path: Path, dataset: Task, weights: Sequence[float]
     ) -> None:
-        trainer = set_up(a_weighted_job(drawn(dataset), tmp_path, task="semantic"))
+        trainer = set_up_here(a_weighted_job(drawn(dataset), tmp_path, task="semantic"))
 
         assert_weighs_pixels(trainer.model, a_batch(trainer), weights)
 
@@ -210,23 +187,6 @@ class TestAgainstATrainerWrittenByHand:
             assert ours.rows[0][column] != by_hand.rows[0][column]
         assert differing_tensors(ours.trainer.last, by_hand.trainer.last) != []
 
-    def test_balanced_is_the_own_cls_pw_of_ultralytics(self, drawn: Draws, tmp_path: Path) -> None:
-        balanced = partial(
-            a_weighted_job,
-            drawn("detect"),
-            architecture="yolov8n.yaml",
-            class_weights={"mode": "balanced", "power": 0.5},
-            train={"epochs": 1},
-        )
-
-        ours = train_here(balanced(tmp_path))
-        by_hand = train_by_hand(DetectionTrainer, ours.job, tmp_path / "by-hand", cls_pw=0.5)
-        plain = train_by_hand(DetectionTrainer, ours.job, tmp_path / "plain")
-
-        ours.assert_it_trained()
-        assert ours.rows == by_hand.rows != plain.rows
-        assert differing_tensors(ours.trainer.last, by_hand.trainer.last) == []
-
 
 class TestResuming:
     @pytest.mark.parametrize(
@@ -243,7 +203,7 @@ class TestResuming:
     ) -> None:
         killed = next_attempt(weighted(task, architecture), tmp_path, epoch=1)
 
-        resumed = set_up(killed)
+        resumed = set_up_here(killed)
 
         assert resumed.start_epoch == 1
         batch = a_batch(resumed)
@@ -314,7 +274,7 @@ class TestInverseFrequency:
             facts={"class_counts": counts},
         )
 
-        trainer = set_up(job)
+        trainer = set_up_here(job)
 
         assert list(trainer.get_class_counts()) == [counts[name] for name in CLASSES]
         assert max(inverse) > 5
@@ -336,7 +296,7 @@ class TestInverseFrequency:
             facts={"classes": classes, "class_counts": dict(zip(CLASSES, (3, 2, 1), strict=True))},
         )
 
-        trainer = set_up(job)
+        trainer = set_up_here(job)
 
         warnings = [event for event in trainer.run.pipe.events if event.type == "warning"]
         assert [event.code for event in warnings] == ["class_without_labels"]
@@ -351,7 +311,7 @@ class TestInverseFrequency:
             facts={"classes": codes, "class_counts": dict.fromkeys(codes, 7)},
         )
 
-        trainer = set_up(job)
+        trainer = set_up_here(job)
 
         assert "n01440764" not in trainer.data["names"].values()
         assert [event for event in trainer.run.pipe.events if event.type == "warning"] == []
