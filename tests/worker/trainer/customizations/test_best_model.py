@@ -11,7 +11,7 @@ from tests.worker.trainer.jobs import a_job
 from worker.trainer.customizations.best_model import BestModel, Patience, metric_in
 from worker.trainer.errors import BadSpec
 from worker.trainer.interrupts import Interrupts
-from worker.trainer.protocol import Event
+from worker.trainer.protocol import Event, JobFile
 from worker.trainer.run import TrainingRun
 
 
@@ -157,6 +157,28 @@ class TestBestModel:
         assert final.best_fitness == -min(losses)
         assert final.best_epoch == losses.index(min(losses)) + 1
         assert resumed.of("epoch")[0].best_fitness == -min(losses[:3])
+
+    def test_patience_counts_by_the_chosen_metric(
+        self, ours: Training, cells_job: JobFile, tmp_path: Path
+    ) -> None:
+        losses = [float(row["val/l1_loss"]) for row in ours.rows]
+        own = [float(row["metrics/mAP50-95(B)"]) for row in ours.rows]
+        stopped = 1 + next(n for n in range(1, len(losses)) if losses[n] >= min(losses[:n]))
+        train = cells_job.spec.train.model_dump() | {"patience": 1}
+        customize = {"best_model": {"metric": "val/l1_loss"}}
+        job = a_job(
+            cells_job.dataset_path,
+            tmp_path,
+            train=train,
+            customize=customize,
+            model=cells_job.model,
+        )
+
+        training = train_here(job)
+
+        assert [event.epoch for event in training.of("epoch")] == list(range(1, stopped + 1))
+        assert training.of("final")[0].best_epoch == stopped - 1 < len(losses) - 1
+        assert own[stopped - 1] > max(own[: stopped - 1]), "mAP would have gone on"
 
     def test_a_metric_that_stays_zero_still_yields_a_best_pt(self, tmp_path: Path) -> None:
         job = a_job(
