@@ -36,6 +36,8 @@ EPOCHS = 3
 # learn in its tests.
 FROZEN_FOR_MUSGD = sorted(set(range(22)) - {0, 2, 15})
 
+LASTING = ("initial_lr", "param_group", "use_muon", "weight_decay")
+
 Options = dict[str, Any]
 Recorded = list[dict[tuple[str, ...], Options]]
 
@@ -149,6 +151,24 @@ def thawing(job_of: Callable[..., JobFile]) -> Training:
     return train_here(job, watching=(Steps,))
 
 
+@pytest.fixture(scope="module")
+def recorded(job_of: Callable[..., JobFile]) -> Callable[..., Training]:
+    """Return a function that gives the recorded training of an optimizer, two epochs, once each."""
+    trainings: dict[tuple[str, float], Training] = {}
+
+    def train(optimizer: str, warmup_epochs: float = 0) -> Training:
+        case = (optimizer, warmup_epochs)
+        if case not in trainings:
+            frozen = FROZEN_FOR_MUSGD if optimizer == "MuSGD" else []
+            freeze = {"layers": frozen} if frozen else None
+            job = job_of({"warmup_epochs": warmup_epochs, "epochs": 2}, freeze=freeze)
+            trainings[case] = train_here(with_optimizer(optimizer, job), watching=(Steps,))
+            trainings[case].assert_it_trained()
+        return trainings[case]
+
+    return train
+
+
 class TestGroups:
     @pytest.mark.parametrize("name", get_args(Optimizer))
     def test_differ_from_stock_ones_by_the_factor_alone(
@@ -181,32 +201,41 @@ class TestGroups:
 
 class TestEveryStep:
     @pytest.mark.parametrize(
-        ("optimizer", "warmup_epochs", "frozen"),
-        [("SGD", 0, []), ("MuSGD", 0, FROZEN_FOR_MUSGD), ("AdamW", 0, []), ("SGD", 1, [])],
+        ("optimizer", "warmup_epochs"),
+        [("SGD", 0), ("MuSGD", 0), ("AdamW", 0), ("SGD", 1)],
         ids=["SGD", "MuSGD", "AdamW", "SGD with warm-up"],
     )
     def test_has_the_rates_that_one_sets_by_hand(
         self,
         optimizer: str,
         warmup_epochs: int,
-        frozen: list[int],
-        job_of: Callable[..., JobFile],
+        recorded: Callable[..., Training],
         tmp_path: Path,
     ) -> None:
-        job = job_of(
-            {"optimizer": optimizer, "warmup_epochs": warmup_epochs, "epochs": 2},
-            freeze={"layers": frozen} if frozen else None,
-        )
+        ours = recorded(optimizer, warmup_epochs)
 
-        ours = train_here(job, watching=(Steps,))
-
-        by_hand = train_by_hand(StepsByHand, job, tmp_path / "hand", freeze=frozen)
-        ours.assert_it_trained()
+        frozen = FROZEN_FOR_MUSGD if optimizer == "MuSGD" else []
+        by_hand = train_by_hand(StepsByHand, ours.job, tmp_path / "hand", freeze=frozen)
         assert len(ours.trainer.steps) == 2 * STEPS_PER_EPOCH
         assert rates_of(ours) == rates_of(by_hand)
         assert losses_of(ours) == losses_of(by_hand)
         last = ours.directory / "final" / "last.pt"
         assert differing_tensors(last, by_hand.directory / "weights" / "last.pt") == []
+
+    @pytest.mark.parametrize("optimizer", ["SGD", "MuSGD", "AdamW", "auto"])
+    def test_is_taken_by_the_same_groups_after_a_resume(
+        self, optimizer: str, recorded: Callable[..., Training], tmp_path: Path
+    ) -> None:
+        whole = recorded(optimizer)
+
+        resumed = set_up_here(next_attempt(whole, tmp_path, epoch=1))
+
+        assert resumed.start_epoch == 1
+        assert type(resumed.optimizer) is type(whole.trainer.optimizer)
+        assert resumed.rate_names == whole.trainer.rate_names
+        assert lasting(groups_of(resumed)) == lasting(whole.trainer.steps[-1])
+        moments = resumed.optimizer.state_dict()["state"]
+        assert moments.keys() == whole.trainer.optimizer.state_dict()["state"].keys()
 
     def test_of_a_warm_up_begins_for_biases_where_the_arguments_say(
         self, job_of: Callable[..., JobFile]
@@ -299,6 +328,14 @@ def with_optimizer(name: str, job: JobFile) -> JobFile:
     """Return the job with an optimizer; of lr0, which it has too, `auto` takes no notice."""
     train = job.spec.train.model_copy(update={"optimizer": name})
     return job.model_copy(update={"spec": job.spec.model_copy(update={"train": train})})
+
+
+def lasting(groups: Mapping[tuple[str, ...], Options]) -> list[tuple[tuple[str, ...], Options]]:
+    """Return of each group, in order, what no epoch changes."""
+    return [
+        (names, {option: group.get(option) for option in LASTING})
+        for names, group in groups.items()
+    ]
 
 
 def by_tensor(trainer: Unseen) -> dict[str, Options]:
