@@ -11,6 +11,12 @@ from ultralytics.engine import trainer as upstream
 from app.jobs.customize import BestModel
 from app.jobs.spec import Task, TrainerChoice
 from tests.plugins import install_example, write_plugin
+from tests.worker.trainer.customizations.combinations import (
+    ALL,
+    FIVE,
+    Watched,
+    a_customized_job,
+)
 from tests.worker.trainer.customizations.in_process import (
     Heard,
     Training,
@@ -120,6 +126,19 @@ class TestTheExample:
 
         assert told[SOME] == told[None]
         assert told[None]
+
+    def test_all_five_customizations_show_their_effects_over_it(
+        self, example: Path, drawn: Callable[[Task], Path], tmp_path: Path
+    ) -> None:
+        assert example.is_dir()
+        job = with_plugin(a_customized_job(drawn("detect"), tmp_path, ALL), "grayscale")
+
+        run = train_here(job, watching=(Watched,))
+
+        run.assert_it_trained()
+        assert all(0 <= float(row[SHARE]) <= 1 for row in run.rows)
+        for each in FIVE:
+            each.shows(run)
 
     def test_its_metric_can_choose_the_best_epoch(
         self, trainings: Mapping[float | None, Training]
