@@ -5,15 +5,17 @@ import signal
 import subprocess
 import sys
 import tempfile
-from importlib.metadata import entry_points
+from importlib.metadata import entry_points, version
 from pathlib import Path
 from typing import Final
 
 from pydantic import TypeAdapter, ValidationError
 
+from app.core.crash_points import TESTING_VARIABLE
 from app.core.logging import get_logger
 from app.core.processes import signal_group, spawn
 from app.fleet.repository import ReportedPlugin
+from worker.trainer import null_trainer
 from worker.trainer.environment import trainer_environment
 from worker.trainer.plugins import GROUP
 
@@ -34,9 +36,10 @@ def installed_plugins(*, patience_seconds: float = PATIENCE_SECONDS) -> tuple[Re
     Costs nothing where none is installed. Plugins are others' code: whatever they do to the process
     that describes them, the slot starts.
     """
+    of_tests = (_null_trainer(),) if os.environ.get(TESTING_VARIABLE) == "1" else ()
     names = sorted({point.name for point in entry_points(group=GROUP)})
     if not names:
-        return ()
+        return of_tests
     with tempfile.TemporaryDirectory(prefix="trainyard-plugins-") as folder:
         reported = _ask(Path(folder), patience_seconds) or tuple(
             ReportedPlugin(name=name[:100], version="unknown", error="It could not be described.")
@@ -47,7 +50,16 @@ def installed_plugins(*, patience_seconds: float = PATIENCE_SECONDS) -> tuple[Re
             log.info("plugin.found", plugin=each.name, version=each.version)
         else:
             log.warning("plugin.left_out", plugin=each.name, error=each.error)
-    return reported
+    return (*of_tests, *reported)
+
+
+def _null_trainer() -> ReportedPlugin:
+    return ReportedPlugin(
+        name=null_trainer.NAME,
+        version=version("trainyard"),
+        tasks=("detect",),
+        options_schema=null_trainer.NullOptions.model_json_schema(),
+    )
 
 
 def _ask(folder: Path, patience_seconds: float) -> tuple[ReportedPlugin, ...] | None:

@@ -39,6 +39,7 @@ from worker.relay import Relay
 from worker.steering import Steering, Unwatched
 from worker.trainer.environment import trainer_environment
 from worker.trainer.errors import without_paths
+from worker.trainer.null_trainer import null_check, trains_nothing
 from worker.trainer.portability import Verdict, portability_check
 from worker.trainer.protocol import EVENTS_FD_VARIABLE, FinalEvent, JobFile
 
@@ -204,7 +205,8 @@ def _prove(attempt: ClaimedAttempt, weights: list[Path], output: IO[bytes]) -> V
     folder = attempt.directory.root / "portability"
     folder.mkdir()
     verdict_file = attempt.directory.root / "verdict.json"
-    check = portability_check(weights, _environment(attempt), verdict_file)
+    prove = null_check if trains_nothing(attempt.spec) else portability_check
+    check = prove(weights, _environment(attempt), verdict_file)
     command = Command(check.argv, check.env, folder, attempt.directory.attempt)
     steering = Steering(attempt, Unwatched())
     with AttemptProcess(command, output) as process:

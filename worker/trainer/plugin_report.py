@@ -15,6 +15,7 @@ from typing import Any, Final
 from pydantic import TypeAdapter, ValidationError
 
 from app.jobs.spec import TrainerChoice
+from worker.trainer import null_trainer
 from worker.trainer.errors import without_paths
 from worker.trainer.plugins import GROUP, load
 
@@ -55,6 +56,8 @@ def describe(point: EntryPoint, *, packages: int = 1) -> dict[str, Any]:
 
 
 def _check_name(name: str) -> None:
+    if name == null_trainer.NAME:
+        raise ValueError(f"The name {name} is taken by Trainyard itself.")
     try:
         TypeAdapter(TrainerChoice).validate_python({"name": name})
     except ValidationError:

@@ -8,9 +8,11 @@ from typing import Final
 
 from pydantic import ValidationError
 
+from worker.trainer import null_trainer
 from worker.trainer.errors import BadSpec, diagnose
 from worker.trainer.events import EventPipe, events_fd
 from worker.trainer.interrupts import Interrupts, limit_memory
+from worker.trainer.null_trainer import trains_nothing
 from worker.trainer.protocol import ErrorEvent, ExitCode, JobFile, PhaseEvent
 
 _SECONDS_FOR_LAST_WORDS: Final = 1.0
@@ -60,6 +62,9 @@ def _read(job_path: Path) -> JobFile:
 
 
 def _train(job: JobFile, pipe: EventPipe, interrupts: Interrupts) -> None:
+    if trains_nothing(job.spec):
+        null_trainer.train(job, pipe, interrupts)
+        return
     # Late: memory is limited and failures are told by now, also those of importing torch.
     from worker.trainer.training import train  # noqa: PLC0415
 

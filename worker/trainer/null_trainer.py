@@ -1,0 +1,288 @@
+"""A trainer that trains nothing, for tests of everything around training.
+
+Whatever else there is of a job is real: its file, pipe, signals, checkpoints, resume and end. Its
+"weights" are a few lines of JSON, each chained to the epoch before, so that a resume from a wrong
+epoch cannot pass for a right one. No job can ask for it where `TRAINYARD_TESTING` is not 1: then
+no slot offers it. Free of torch, and so there in a fraction of a second.
+"""
+
+import csv
+import hashlib
+import io
+import json
+import os
+import shutil
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Event as Pause
+from typing import Final, Self
+
+from pydantic import Field
+
+from app.jobs.spec import JobSpec
+from worker.trainer.errors import BadWeights
+from worker.trainer.events import EventPipe
+from worker.trainer.interrupts import Interrupts
+from worker.trainer.plugins import PluginOptions
+from worker.trainer.portability import PortabilityCheck, Verdict
+from worker.trainer.protocol import (
+    Artifact,
+    BatchEvent,
+    CheckpointEvent,
+    EpochEvent,
+    ExitCode,
+    FinalEvent,
+    JobFile,
+    PhaseEvent,
+    StartedEvent,
+)
+
+NAME: Final = "null"
+"""What jobs say in `trainer.name`; no plugin may bear it."""
+STEPS: Final = 4
+CYCLE: Final = 11
+LAST, BEST, RESULTS = "last.pt", "best.pt", "results.csv"
+
+
+class NullOptions(PluginOptions):
+    """How long an epoch pretends to take, and how many bytes its checkpoint has at least."""
+
+    seconds_per_epoch: float = Field(default=0.1, ge=0, le=60)
+    checkpoint_bytes: int = Field(default=1000, ge=0, le=64 * 1024 * 1024)
+
+
+def trains_nothing(spec: JobSpec) -> bool:
+    """Whether a job asks for the null trainer."""
+    return spec.trainer is not None and spec.trainer.name == NAME
+
+
+@dataclass(frozen=True)
+class State:
+    """What a checkpoint of the null trainer holds."""
+
+    epoch: int = 0
+    best_epoch: int | None = None
+    chain: str = ""
+
+    def after_an_epoch(self) -> Self:
+        """Return the state at the end of the next epoch."""
+        epoch = self.epoch + 1
+        best = self.best_epoch
+        is_best = best is None or fitness_of(epoch) > fitness_of(best)
+        chain = hashlib.sha256(f"{self.chain} {epoch}".encode()).hexdigest()
+        return type(self)(epoch, epoch if is_best else best, chain)
+
+    def written(self, least_bytes: int) -> bytes:
+        """Return the bytes of the checkpoint."""
+        return json.dumps(vars(self)).encode().ljust(least_bytes) + b"\n"
+
+    @classmethod
+    def read(cls, file: Path) -> Self:
+        """Read a checkpoint.
+
+        Raises:
+            BadWeights: it is cut, or does not come from the epochs that it counts.
+        """
+        try:
+            state = cls(**json.loads(file.read_bytes()))
+        except (TypeError, ValueError) as error:
+            raise BadWeights(f"{file.name} is no checkpoint of the null trainer.") from error
+        expected = cls()
+        while expected.epoch < state.epoch:
+            expected = expected.after_an_epoch()
+        if state != expected:
+            raise BadWeights(f"{file.name} is not what {state.epoch} epochs leave.")
+        return state
+
+
+def fitness_of(epoch: int) -> float:
+    """Return a made-up fitness that rises and falls."""
+    return round((epoch * 7 % CYCLE) / CYCLE, 5)
+
+
+def metrics_of(epoch: int) -> Mapping[str, float]:
+    """Return made-up metrics, which depend on nothing but the epoch."""
+    return {
+        "train/box_loss": round(1 / epoch, 5),
+        "metrics/precision(B)": 0.5,
+        "metrics/recall(B)": 0.5,
+        "metrics/mAP50(B)": fitness_of(epoch),
+        "metrics/mAP50-95(B)": fitness_of(epoch),
+        "val/box_loss": round(2 / epoch, 5),
+        "lr/pg0": 0.01,
+    }
+
+
+def train(job: JobFile, pipe: EventPipe, interrupts: Interrupts) -> None:
+    """Go through the epochs that are left, and finalize.
+
+    Raises:
+        Cancelled: on SIGTERM.
+        BadWeights: the checkpoint to resume from is not a right one.
+    """
+    training = _Training(job, pipe)
+    state = State.read(job.resume_from) if job.resume_from is not None else State()
+    training.start(state)
+    while _goes_on(state, job, interrupts):
+        state = training.epoch_after(state)
+    training.finalize(state)
+
+
+def _goes_on(state: State, job: JobFile, interrupts: Interrupts) -> bool:
+    is_done = interrupts.stop_requested or state.epoch >= job.spec.train.epochs
+    return state.epoch == 0 or not is_done
+
+
+class _Training:
+    def __init__(self, job: JobFile, pipe: EventPipe) -> None:
+        self._job, self._pipe = job, pipe
+        self._run = job.run_directory
+        choice = job.spec.trainer
+        self._options = NullOptions.model_validate(choice.options if choice else {})
+        for folder in ("weights", "outbox", "final"):
+            (self._run / folder).mkdir(exist_ok=True)
+
+    def start(self, state: State) -> None:
+        if self._job.resume_from is not None:
+            shutil.copyfile(self._job.resume_from, self._run / "weights" / LAST)
+        self._write_results(upto=state.epoch)
+        self._pipe.emit(PhaseEvent(phase="training"))
+        self._pipe.emit(
+            StartedEvent(
+                batches_per_epoch=STEPS,
+                epochs=self._job.spec.train.epochs,
+                first_epoch=state.epoch + 1,
+                batch_size=max(1, int(self._job.spec.train.batch)),
+                threads=self._job.threads,
+                device_name="none",
+                optimizer="none",
+                lr0=None,
+                train_images=0,
+                val_images=0,
+            )
+        )
+
+    def epoch_after(self, before: State) -> State:
+        state = before.after_an_epoch()
+        seconds = self._options.seconds_per_epoch
+        self._pipe.emit(
+            BatchEvent(
+                epoch=state.epoch,
+                batch=1,
+                batches=STEPS,
+                losses={"box_loss": 1 / state.epoch},
+                epoch_seconds=0,
+                eta_seconds=seconds * (self._job.spec.train.epochs - before.epoch),
+            )
+        )
+        Pause().wait(seconds)
+        self._write_results(upto=before.epoch, adding=state.epoch)
+        content = state.written(self._options.checkpoint_bytes)
+        _replace(self._run / "weights" / LAST, content)
+        if state.best_epoch == state.epoch:
+            _replace(self._run / "weights" / BEST, content)
+        self._tell(state)
+        return state
+
+    def finalize(self, state: State) -> None:
+        self._pipe.emit(PhaseEvent(phase="finalizing"))
+        best = state.best_epoch
+        artifacts = [self._kept(BEST, best), self._kept(LAST, state.epoch)]
+        self._pipe.emit(
+            FinalEvent(
+                epochs_done=state.epoch,
+                best_epoch=best,
+                best_fitness=fitness_of(best) if best else None,
+                metrics=dict(metrics_of(best)) if best else {},
+                artifacts=[*artifacts, Artifact(name=RESULTS, path=RESULTS, kind="table")],
+            )
+        )
+
+    def _kept(self, name: str, epoch: int | None) -> Artifact:
+        made, final = self._run / "weights" / name, self._run / "final" / name
+        if State.read(made).epoch != epoch:
+            raise BadWeights(f"{name} is not of epoch {epoch}.")
+        shutil.copyfile(made, final)
+        return Artifact(name=name, path=f"final/{name}", kind="weights", epoch=epoch)
+
+    def _tell(self, state: State) -> None:
+        epoch, best = state.epoch, state.best_epoch or state.epoch
+        self._pipe.emit(
+            EpochEvent(
+                epoch=epoch,
+                metrics=dict(metrics_of(epoch)),
+                fitness=fitness_of(epoch),
+                best_fitness=fitness_of(best),
+                seconds=self._options.seconds_per_epoch,
+                optimizer_steps=STEPS,
+            )
+        )
+        best_file = self._handed_over(f"weights/{BEST}", epoch) if best == epoch else None
+        self._pipe.emit(
+            CheckpointEvent(
+                epoch=epoch,
+                files={
+                    "last.pt": self._handed_over(f"weights/{LAST}", epoch),
+                    "best.pt": best_file,
+                    "results.csv": self._handed_over(RESULTS, epoch),
+                },
+            )
+        )
+
+    def _handed_over(self, file: str, epoch: int) -> str:
+        target = self._run / "outbox" / f"{epoch:06d}-{Path(file).name}"
+        target.unlink(missing_ok=True)
+        os.link(self._run / file, target)
+        return str(target.relative_to(self._run))
+
+    def _write_results(self, *, upto: int, adding: int | None = None) -> None:
+        """Write the rows that are there up to an epoch, and that of another one."""
+        file = self._run / RESULTS
+        kept = file.read_text(encoding="utf-8").splitlines()[1:] if file.exists() else []
+        lines = io.StringIO()
+        table = csv.writer(lines)
+        table.writerow(["epoch", "time", *metrics_of(1)])
+        table.writerows(row for row in csv.reader(kept) if int(row[0]) <= upto)
+        if adding is not None:
+            table.writerow([adding, 0.1, *metrics_of(adding).values()])
+        _replace(file, lines.getvalue().encode())
+
+
+def _replace(file: Path, content: bytes) -> None:
+    fresh = file.with_name(f"{file.name}.tmp")
+    with fresh.open("wb") as opened:
+        opened.write(content)
+        opened.flush()
+        os.fsync(opened.fileno())
+    fresh.replace(file)
+
+
+def null_check(
+    weights: Sequence[Path], environment: dict[str, str], verdict_file: Path
+) -> PortabilityCheck:
+    """Return the process that proves "weights" of the null trainer: see `portability_check`.
+
+    It proves that they are whole and chained; nothing is claimed of them as weights.
+    """
+    program = [sys.executable, "-m", "worker.trainer.null_trainer"]
+    arguments = map(str, [verdict_file, *weights])
+    return PortabilityCheck([*program, *arguments], dict(environment), verdict_file)
+
+
+def main(arguments: list[str]) -> int:
+    """Prove the files named after the first argument, write the verdict there."""
+    verdict, *files = arguments
+    failure = None
+    try:
+        for file in map(Path, files):
+            State.read(file)
+    except (BadWeights, OSError) as error:
+        failure = str(error)
+    Path(verdict).write_text(Verdict(failure=failure).model_dump_json(), encoding="utf-8")
+    return ExitCode.OK if failure is None else ExitCode.NOT_PORTABLE
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
