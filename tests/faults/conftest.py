@@ -1,0 +1,28 @@
+"""A site per module and database, and the data set that its jobs are about."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.datasets.builders import a_detect_zip
+from tests.e2e.yard import TRAIN_IMAGES, VAL_IMAGES
+from tests.faults.site import Site, a_site
+
+
+@pytest.fixture(scope="session")
+def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("archive") / "shapes.zip"
+    return a_detect_zip(path, train=TRAIN_IMAGES, val=VAL_IMAGES)
+
+
+@pytest.fixture(scope="module")
+def site(module_database_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """A running broker and server on either database; a test adds the workers that it kills."""
+    with a_site(tmp_path_factory.mktemp("faults") / "site", module_database_url) as site:
+        yield site
+
+
+@pytest.fixture(scope="module")
+def dataset(site: Site, archive: Path) -> str:
+    return site.upload(archive)

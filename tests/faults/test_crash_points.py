@@ -1,0 +1,137 @@
+"""Killed at any named place in its code, a server or worker loses nothing and doubles nothing."""
+
+import signal
+from contextlib import suppress
+from pathlib import Path
+
+import httpx2 as httpx
+import pytest
+
+from app.core.crash_points import CRASH_AT_VARIABLE, CrashPoint
+from tests.e2e.yard import MODELS
+from tests.faults.invariants import violations
+from tests.faults.site import Host, Site, null_job
+from tests.waiting import eventually
+
+pytestmark = [pytest.mark.integration, pytest.mark.faults]
+
+DEATH_SECONDS = 60.0
+JOB_SECONDS = 90.0
+
+OF_A_WORKER = {
+    CrashPoint.CLAIM_BEFORE_COMMIT: 1,
+    CrashPoint.CLAIM_AFTER_COMMIT: 1,
+    CrashPoint.ATTEMPT_DIRECTORY_MADE: 1,
+    CrashPoint.DATASET_BROUGHT: 1,
+    CrashPoint.JOB_FILE_WRITTEN: 1,
+    CrashPoint.TRAINER_SPAWNED: 1,
+    CrashPoint.CHECKPOINT_STORED: 2,
+    CrashPoint.EPOCH_BEFORE_COMMIT: 2,
+    CrashPoint.EPOCH_AFTER_COMMIT: 3,
+    CrashPoint.FINALIZING_SET: 1,
+    CrashPoint.WEIGHTS_PROVED: 1,
+    CrashPoint.ARTIFACTS_STORED: 1,
+    CrashPoint.END_BEFORE_COMMIT: 1,
+    CrashPoint.END_AFTER_COMMIT: 1,
+}
+"""At which passing it dies; from the third epoch on, an old checkpoint is dropped."""
+OF_A_SUBMIT = (
+    CrashPoint.SUBMIT_BEFORE_COMMIT,
+    CrashPoint.SUBMIT_AFTER_COMMIT,
+    CrashPoint.BELL_BEFORE_SENDING,
+)
+OF_A_VERIFICATION = (CrashPoint.VERIFICATION_CLAIMED, CrashPoint.VERIFICATION_JUDGED)
+OF_THE_RECONCILER = (CrashPoint.RECONCILER_HAS_READ,)
+
+
+@pytest.fixture(scope="module")
+def worker(site: Site) -> Host:
+    worker = site.add_worker()
+    worker.program.start()
+    site.await_null_trainer()
+    return worker
+
+
+class TestAWorkerKilledAt:
+    @pytest.mark.parametrize("point", OF_A_WORKER, ids=str)
+    def test(self, site: Site, dataset: str, worker: Host, point: CrashPoint) -> None:
+        worker.program.kill()
+        worker.program.start(**{CRASH_AT_VARIABLE: f"{point}:{OF_A_WORKER[point]}"})
+
+        job_id = site.submit(dataset, **null_job(epochs=4))
+        assert worker.program.died(DEATH_SECONDS) == -signal.SIGKILL
+        worker.program.start()
+
+        site.finish(job_id, within=JOB_SECONDS)
+        assert violations(site) == []
+
+
+class TestAServerKilledAt:
+    @pytest.mark.parametrize("point", OF_A_SUBMIT, ids=str)
+    def test_a_submit(self, site: Site, dataset: str, worker: Host, point: CrashPoint) -> None:
+        (server,) = site.servers
+        _make_run(worker)
+        server.program.kill()
+        server.program.started(**{CRASH_AT_VARIABLE: point})
+
+        _submit_once(site, dataset, key=point)
+        assert server.program.died(DEATH_SECONDS) == -signal.SIGKILL
+        server.program.start()
+
+        job_id = site.submit(dataset, key=point, **null_job())
+        site.finish(job_id, within=JOB_SECONDS)
+        assert violations(site) == []
+
+    @pytest.mark.parametrize("point", OF_A_VERIFICATION, ids=str)
+    def test_a_verification(self, site: Site, archive: Path, point: CrashPoint) -> None:
+        (server,) = site.servers
+        server.program.kill()
+        server.program.started(**{CRASH_AT_VARIABLE: point})
+
+        with site.client() as client, suppress(httpx.HTTPError):
+            client.post(
+                f"/v1/datasets?name={point.name.lower()}",
+                content=archive.read_bytes(),
+                headers={"Content-Type": "application/zip"},
+            )
+        assert server.program.died(DEATH_SECONDS) == -signal.SIGKILL
+        server.program.start()
+
+        site.upload(archive, name=point.name.lower())
+        assert violations(site) == []
+
+    @pytest.mark.parametrize("point", OF_THE_RECONCILER, ids=str)
+    def test_a_reconciliation(
+        self, site: Site, dataset: str, worker: Host, point: CrashPoint
+    ) -> None:
+        (server,) = site.servers
+        _make_run(worker)
+        job_id = site.submit(dataset, **null_job(epochs=20, seconds_per_epoch=0.2))
+        eventually(lambda: site.job(job_id)["state"] == "running", within=JOB_SECONDS)
+        server.program.kill()
+        worker.program.kill()
+
+        server.program.start(**{CRASH_AT_VARIABLE: point})
+        assert server.program.died(DEATH_SECONDS) == -signal.SIGKILL
+        server.program.start()
+        worker.program.start()
+
+        site.finish(job_id, within=JOB_SECONDS)
+        assert violations(site) == []
+
+
+def test_every_point_has_its_kill() -> None:
+    tested = [*OF_A_WORKER, *OF_A_SUBMIT, *OF_A_VERIFICATION, *OF_THE_RECONCILER]
+
+    assert sorted(tested) == sorted(CrashPoint)
+
+
+def _make_run(worker: Host) -> None:
+    if not worker.program.is_alive:
+        worker.program.start()
+
+
+def _submit_once(site: Site, dataset: str, *, key: str) -> None:
+    spec = {"dataset": dataset, "model": MODELS["detect"], **null_job()}
+    with site.client() as client, suppress(httpx.HTTPError):
+        client.post("/v1/jobs", json=spec, headers={"Idempotency-Key": key})

@@ -1,0 +1,74 @@
+"""Two machines with nothing in common but the database, the broker and the store."""
+
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.faults.invariants import violations
+from tests.faults.site import NULL_TIMING, REAL_TIMING, Host, Site, a_site, null_job, real_job
+from tests.waiting import eventually
+
+pytestmark = [pytest.mark.integration, pytest.mark.faults]
+
+START_SECONDS = 120.0
+JOB_SECONDS = 280.0
+
+
+@pytest.fixture(
+    params=[
+        "null",
+        pytest.param("real", marks=[pytest.mark.slow, pytest.mark.timeout(900)]),
+    ]
+)
+def kind(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def hosts(postgres_url: str, tmp_path: Path, kind: str) -> Iterator[Site]:
+    timing = NULL_TIMING if kind == "null" else REAL_TIMING
+    with a_site(tmp_path / "site", postgres_url, timing) as site:
+        for _ in range(2):
+            site.add_worker().program.start()
+        yield site
+
+
+def test_the_other_machine_finishes_what_a_dead_one_began(
+    hosts: Site, archive: Path, kind: str
+) -> None:
+    hosts.await_null_trainer()
+    dataset = hosts.upload(archive)
+    wish = null_job(epochs=10, seconds_per_epoch=0.4) if kind == "null" else real_job(epochs=8)
+    job_id = hosts.submit(dataset, **wish)
+    eventually(lambda: _epochs(hosts, job_id) >= 2, within=START_SECONDS, message=hosts.tails)
+
+    dead = _host_that_works(hosts)
+    _pull_the_plug(dead)
+
+    hosts.finish(job_id, within=JOB_SECONDS)
+    attempts = hosts.get(f"/v1/jobs/{job_id}/attempts")["data"]
+    assert [each["end_reason"] for each in attempts] == ["worker_lost", "succeeded"], attempts
+    assert attempts[0]["worker"] != attempts[1]["worker"]
+    assert attempts[1]["resumed"] != "none"
+    assert violations(hosts) == []
+
+
+def _epochs(site: Site, job_id: str) -> int:
+    return len(site.get(f"/v1/jobs/{job_id}/metrics")["epochs"])
+
+
+def _host_that_works(site: Site) -> Host:
+    (working,) = [each for each in site.workers if each.program.descendants()]
+    return working
+
+
+def _pull_the_plug(host: Host) -> None:
+    """Everything on the machine ends at once, and it does not come back."""
+    everyone = host.program.descendants()
+    host.program.kill()
+    for pid in everyone:
+        if Path(f"/proc/{pid}").exists():
+            os.kill(pid, signal.SIGKILL)

@@ -1,0 +1,84 @@
+"""A worker that stood still for longer than its lease wakes up beside its successor."""
+
+import pytest
+from sqlalchemy import select
+
+from app.artifacts.tables import Artifact
+from app.core.database import Database
+from app.events.tables import EventRow
+from app.jobs.tables import Attempt, Epoch
+from tests.faults.invariants import violations
+from tests.faults.site import Host, Site, null_job
+from tests.waiting import eventually
+
+pytestmark = [pytest.mark.integration, pytest.mark.faults]
+
+RUNNING_SECONDS = 60.0
+JOB_SECONDS = 120.0
+FENCED_SECONDS = 30.0
+TABLES = (Epoch, Artifact, EventRow, Attempt)
+
+
+class TestAWorkerThatStoodStill:
+    def test_writes_nothing_once_another_has_finished_its_job(
+        self, site: Site, dataset: str
+    ) -> None:
+        zombie = site.add_worker()
+        zombie.program.start()
+        site.await_null_trainer()
+        job_id = site.submit(dataset, **null_job(epochs=12, seconds_per_epoch=0.5))
+        eventually(lambda: _epochs(site, job_id) >= 2, within=RUNNING_SECONDS, message=site.tails)
+
+        frozen = zombie.program.freeze()
+        other = site.add_worker()
+        other.program.start()
+        site.finish(job_id, within=JOB_SECONDS)
+        before = _rows(site, job_id)
+        zombie.program.thaw(frozen)
+
+        eventually(
+            lambda: _has_given_up(zombie), within=FENCED_SECONDS, message=zombie.program.tail
+        )
+        assert _rows(site, job_id) == before
+        assert _attempts(before) == [1, 2]
+        assert zombie.program.is_alive
+        assert violations(site) == []
+
+    def test_can_be_the_one_that_finishes_the_next(self, site: Site, dataset: str) -> None:
+        zombie, other = site.workers
+        other.program.kill()
+
+        job_id = site.submit(dataset, **null_job())
+
+        site.finish(job_id, within=JOB_SECONDS)
+        assert zombie.program.is_alive
+        assert violations(site) == []
+
+
+def _epochs(site: Site, job_id: str) -> int:
+    return len(site.get(f"/v1/jobs/{job_id}/metrics")["epochs"])
+
+
+def _has_given_up(worker: Host) -> bool:
+    """Whether it has noticed, killed its trainer and cleared what it had on disk."""
+    attempts = worker.home / "worker" / "attempts"
+    return not any(attempts.iterdir()) and not worker.program.descendants()
+
+
+def _rows(site: Site, job_id: str) -> dict[str, list[dict[str, object]]]:
+    """Everything that an attempt writes of a job, as it stands."""
+    with site.database() as database:
+        return {table.__tablename__: _all_of(database, table, job_id) for table in TABLES}
+
+
+def _all_of(database: Database, table: type, job_id: str) -> list[dict[str, object]]:
+    columns = table.__table__.columns  # type: ignore[attr-defined]
+    with database.read() as unit:
+        rows = unit.session.execute(
+            select(*columns).where(columns.job_id == job_id).order_by(*columns.values()[:2])
+        )
+        return [dict(row._mapping) for row in rows]
+
+
+def _attempts(rows: dict[str, list[dict[str, object]]]) -> list[object]:
+    return [row["number"] for row in rows["attempts"]]
