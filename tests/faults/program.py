@@ -1,6 +1,7 @@
 """Processes under test: started, killed, frozen, thawed and started again; none outlives the test.
 
-Each is a session leader, so that whatever it starts in its session can be frozen with it.
+The kernel kills each when the thread that started it ends, so that not even a killed test run
+leaves one.
 """
 
 import os
@@ -13,6 +14,7 @@ from pathlib import Path
 
 import psutil
 
+from app.core.processes import _dying_with
 from tests.waiting import eventually
 
 DEATH_SECONDS = 20.0
@@ -33,6 +35,7 @@ class Program:
     log: Path
     ready: Callable[[], bool] = lambda: True
     ready_seconds: float = 90.0
+    user: str | None = None
     before_start: Callable[[], None] = lambda: None
     _process: subprocess.Popen[bytes] | None = field(default=None, init=False)
 
@@ -58,6 +61,9 @@ class Program:
                 stderr=subprocess.STDOUT,
                 cwd=self.folder,
                 start_new_session=True,
+                user=self.user,
+                # After the change of user, which would undo it; it calls into libc only.
+                preexec_fn=_dying_with(os.getpid()),  # noqa: PLW1509
             )
 
     def started(self, **environment: str) -> None:
@@ -75,6 +81,13 @@ class Program:
             with suppress(ProcessLookupError):
                 os.kill(self._process.pid, signal.SIGKILL)
             self._process.wait(DEATH_SECONDS)
+
+    def kill_all(self) -> None:
+        """SIGKILL to the process and to all that it started."""
+        everyone = self.descendants()
+        self.kill()
+        for pid in everyone:
+            _signal(pid, signal.SIGKILL)
 
     def stop(self) -> int:
         """SIGTERM; return the exit status."""

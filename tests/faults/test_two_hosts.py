@@ -1,7 +1,5 @@
 """Two machines with nothing in common but the database, the broker and the store."""
 
-import os
-import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -46,7 +44,7 @@ def test_the_other_machine_finishes_what_a_dead_one_began(
     eventually(lambda: _epochs(hosts, job_id) >= 2, within=START_SECONDS, message=hosts.tails)
 
     dead = _host_that_works(hosts)
-    _pull_the_plug(dead)
+    dead.program.kill_all()
 
     hosts.finish(job_id, within=JOB_SECONDS)
     attempts = hosts.get(f"/v1/jobs/{job_id}/attempts")["data"]
@@ -63,12 +61,3 @@ def _epochs(site: Site, job_id: str) -> int:
 def _host_that_works(site: Site) -> Host:
     (working,) = [each for each in site.workers if each.program.descendants()]
     return working
-
-
-def _pull_the_plug(host: Host) -> None:
-    """Everything on the machine ends at once, and it does not come back."""
-    everyone = host.program.descendants()
-    host.program.kill()
-    for pid in everyone:
-        if Path(f"/proc/{pid}").exists():
-            os.kill(pid, signal.SIGKILL)
