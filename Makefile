@@ -3,7 +3,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
-.PHONY: help setup up demo test test-slow test-class-weights lint format requirements clean
+.PHONY: help setup up demo test test-slow test-class-weights soak lint format requirements clean
 
 PYTHON ?= python3
 UV_VERSION := 0.13.9
@@ -18,6 +18,9 @@ export UV_COMPILE_BYTECODE_TIMEOUT ?= 900
 UP_ARGS ?=
 DEMO_ARGS ?=
 TEST_ARGS ?=
+MINUTES ?= 3
+DATABASE ?= sqlite
+SOAK_ARGS ?=
 # Two files of tests at once; no more, since trainings share the memory of the machine.
 PARALLEL ?= --numprocesses=2 --dist=loadfile
 
@@ -56,6 +59,9 @@ test-slow: $(STAMP)
 
 test-class-weights: $(STAMP)
 	$(BIN)/python -m pytest -m slow tests/e2e/test_weighted_blood_cells.py
+
+soak: $(STAMP)  # kills every process at random while jobs run; 12 and 1 real in 3 minutes, 200 and 4 in 30
+	$(BIN)/python -m tests.faults.soak --minutes $(MINUTES) --database $(DATABASE) $(SOAK_ARGS)
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

@@ -17,11 +17,11 @@ from typing import Any
 
 import httpx2 as httpx
 from redis import Redis, RedisError
+from sqlalchemy.exc import OperationalError
 
 from app.core.broker import _command
 from app.core.database import Database
-from app.core.storage import ArtifactStore
-from app.settings import Settings, Timing
+from app.settings import Timing
 from tests.e2e.yard import COMMAND, MODELS, TINY
 from tests.faults.program import Program
 from tests.waiting import eventually
@@ -76,7 +76,7 @@ class Site:
 
     def __post_init__(self) -> None:
         self._sockets = Path(tempfile.mkdtemp(prefix="faults-", dir="/tmp"))
-        self.store_folder.mkdir()
+        self.store_folder.mkdir(exist_ok=True)
         self.broker = Program(
             "broker",
             _command(self._socket),
@@ -163,7 +163,7 @@ class Site:
 
     def _home(self, kind: str, number: int) -> Path:
         home = self.folder / f"{kind}-{number}"
-        home.mkdir()
+        home.mkdir(exist_ok=True)
         return home
 
     @contextmanager
@@ -255,11 +255,19 @@ class Site:
         yield database
         database.dispose()
 
-    @property
-    def store(self) -> ArtifactStore:
-        return ArtifactStore.from_settings(
-            Settings(home=self.folder, store_url=self.store_folder.as_uri())
-        )
+    def database_is_free(self) -> bool:
+        """Whether nobody holds a lock of the database for longer than a moment."""
+        with self.database() as database, database.engine.connect() as connection:
+            is_sqlite = database.is_sqlite
+            patience = "PRAGMA busy_timeout = 500" if is_sqlite else "SET lock_timeout = 500"
+            connection.exec_driver_sql(patience)
+            try:
+                connection.exec_driver_sql("UPDATE jobs SET revision = revision")
+            except OperationalError:
+                return False
+            finally:
+                connection.rollback()
+        return True
 
     def _broker_answers(self) -> bool:
         try:

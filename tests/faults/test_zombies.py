@@ -29,7 +29,7 @@ class TestAWorkerThatStoodStill:
         job_id = site.submit(dataset, **null_job(epochs=12, seconds_per_epoch=0.5))
         eventually(lambda: _epochs(site, job_id) >= 2, within=RUNNING_SECONDS, message=site.tails)
 
-        frozen = zombie.program.freeze()
+        frozen = _frozen_between_transactions(zombie, site)
         other = site.add_worker()
         other.program.start()
         site.finish(job_id, within=JOB_SECONDS)
@@ -53,6 +53,21 @@ class TestAWorkerThatStoodStill:
         site.finish(job_id, within=JOB_SECONDS)
         assert zombie.program.is_alive
         assert violations(site) == []
+
+
+def _frozen_between_transactions(worker: Host, site: Site) -> list[int]:
+    """Freeze it where it holds no lock of the database, which would hold up everybody on SQLite."""
+    frozen: list[int] = []
+
+    def stands_without_a_lock() -> bool:
+        frozen[:] = worker.program.freeze()
+        if site.database_is_free():
+            return True
+        worker.program.thaw(frozen)
+        return False
+
+    eventually(stands_without_a_lock, within=RUNNING_SECONDS)
+    return frozen
 
 
 def _epochs(site: Site, job_id: str) -> int:

@@ -1,0 +1,79 @@
+"""A disk without room ends a job or a request by name, shows nothing half, and gets over it."""
+
+import shutil
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from tests.faults.invariants import violations
+from tests.faults.site import Site, a_site, null_job
+from tests.faults.small_disk import SmallDisk, small_disk
+from tests.waiting import eventually
+
+pytestmark = [pytest.mark.integration, pytest.mark.faults]
+
+JOB_SECONDS = 90.0
+CHECKPOINT_BYTES = 512 * 1024
+BIG = null_job(epochs=12, seconds_per_epoch=0.5, checkpoint_bytes=CHECKPOINT_BYTES)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("full") / "site"
+
+
+@pytest.fixture(scope="module")
+def disks(folder: Path) -> Iterator[dict[str, SmallDisk]]:
+    """Of the store and of the worker; with less than 256 MiB of room no server is ready."""
+    with ExitStack() as stack:
+        yield {
+            name: stack.enter_context(small_disk(folder / name, mebibytes=288))
+            for name in ("store", "worker-0")
+        }
+
+
+@pytest.fixture(scope="module")
+def site(disks: dict[str, SmallDisk], folder: Path, sqlite_template: Path) -> Iterator[Site]:
+    assert disks
+    database = folder / "trainyard.db"
+    shutil.copyfile(sqlite_template, database)
+    with a_site(folder, f"sqlite:///{database}") as site:
+        site.add_worker().program.start()
+        site.await_null_trainer()
+        yield site
+
+
+class TestAFullDisk:
+    @pytest.mark.parametrize("where", ["store", "worker-0"])
+    def test_s1_fails_the_job_by_name_and_the_next_one_succeeds(
+        self, site: Site, dataset: str, disks: dict[str, SmallDisk], where: str
+    ) -> None:
+        job_id = site.submit(dataset, **BIG)
+        eventually(lambda: site.job(job_id)["progress"], within=JOB_SECONDS, message=site.tails)
+
+        disks[where].fill()
+        eventually(lambda: site.job(job_id)["state"] == "failed", within=JOB_SECONDS)
+        disks[where].make_room()
+
+        assert site.job(job_id)["error"]["code"] == "disk_full"
+        site.finish(site.submit(dataset, **null_job()), within=JOB_SECONDS)
+        assert violations(site) == []
+
+    def test_s1_refuses_an_upload_with_507_and_takes_it_later(
+        self, site: Site, archive: Path, disks: dict[str, SmallDisk]
+    ) -> None:
+        disks["store"].fill()
+        with site.client() as client:
+            answer = client.post(
+                "/v1/datasets?name=later",
+                content=archive.read_bytes(),
+                headers={"Content-Type": "application/zip"},
+            )
+        disks["store"].make_room()
+
+        assert answer.status_code == 507
+        assert answer.json()["type"] == "urn:trainyard:problem:insufficient-storage"
+        site.upload(archive, name="later")
+        assert violations(site) == []
