@@ -4,6 +4,7 @@ import importlib
 import multiprocessing
 import os
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 from worker.trainer.interrupts import Cancelled, Interrupts, SupervisorGone, die_with_parent
@@ -34,8 +35,9 @@ def _leave(code: int) -> None:
     for child in multiprocessing.active_children():
         child.kill()
         child.join()
-    sys.stdout.flush()
-    sys.stderr.flush()
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError):  # a full disk takes no more of the log, and says so by now
+            stream.flush()
     os._exit(code)
 
 

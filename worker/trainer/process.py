@@ -3,6 +3,7 @@
 import os
 import sys
 import traceback
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -45,7 +46,8 @@ def _attempt(job_path: Path, pipe: EventPipe, interrupts: Interrupts) -> ExitCod
         _train(job, pipe, interrupts)
     except Exception as error:  # noqa: BLE001 - the outermost place: logged, named and told
         interrupts.raise_if_leaving()
-        traceback.print_exc(file=sys.stderr)
+        with suppress(OSError):  # the log lies on the disk that may be full
+            traceback.print_exc(file=sys.stderr)
         found = diagnose(error)
         pipe.emit(ErrorEvent(code=found.code, message=found.message, hint=found.hint))
         return found.exit_code
