@@ -18,7 +18,6 @@ from app.core.processes import _dying_with
 from tests.waiting import eventually
 
 DEATH_SECONDS = 20.0
-STOP_SECONDS = 60.0
 
 
 @dataclass
@@ -88,12 +87,6 @@ class Program:
         self.kill()
         for pid in everyone:
             _signal(pid, signal.SIGKILL)
-
-    def stop(self) -> int:
-        """SIGTERM; return the exit status."""
-        assert self._process is not None
-        self._process.terminate()
-        return self._process.wait(STOP_SECONDS)
 
     def died(self, within: float) -> int:
         """Wait until it has ended by itself; return its exit status, negative for a signal."""

@@ -30,7 +30,8 @@ from tests.e2e.yard import TRAIN_IMAGES, VAL_IMAGES
 from tests.faults.invariants import violations
 from tests.faults.postgres import a_postgres
 from tests.faults.program import Program, _signal
-from tests.faults.site import NULL_TIMING, REAL_TIMING, Host, Site, a_site, null_job, real_job
+from tests.faults.site import NULL_TIMING, REAL_TIMING, Site, a_site
+from tests.faults.visitor import Host, null_job, real_job
 from tests.waiting import eventually
 
 SERVERS, WORKERS = 2, 3

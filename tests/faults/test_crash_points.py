@@ -10,7 +10,8 @@ import pytest
 from app.core.crash_points import CRASH_AT_VARIABLE, CrashPoint
 from tests.e2e.yard import MODELS
 from tests.faults.invariants import violations
-from tests.faults.site import Host, Site, null_job
+from tests.faults.site import Site
+from tests.faults.visitor import Host, null_job
 from tests.waiting import eventually
 
 pytestmark = [pytest.mark.integration, pytest.mark.faults]

@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.datasets.builders import a_detect_zip
 from tests.faults.invariants import violations
-from tests.faults.site import Site, a_site, null_job
+from tests.faults.site import Site, a_site
 from tests.faults.small_disk import SmallDisk, small_disk
+from tests.faults.visitor import null_job
 from tests.waiting import eventually
 
 pytestmark = [pytest.mark.integration, pytest.mark.faults]
@@ -62,8 +64,9 @@ class TestAFullDisk:
         assert violations(site) == []
 
     def test_s1_refuses_an_upload_with_507_and_takes_it_later(
-        self, site: Site, archive: Path, disks: dict[str, SmallDisk]
+        self, site: Site, tmp_path: Path, disks: dict[str, SmallDisk]
     ) -> None:
+        archive = a_detect_zip(tmp_path / "other.zip", train=6, val=3)
         disks["store"].fill()
         with site.client() as client:
             answer = client.post(

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from tests.faults.invariants import violations
-from tests.faults.site import NULL_TIMING, REAL_TIMING, Host, Site, a_site, null_job, real_job
+from tests.faults.site import NULL_TIMING, REAL_TIMING, Site, a_site
+from tests.faults.visitor import Host, null_job, real_job
 from tests.waiting import eventually
 
 pytestmark = [pytest.mark.integration, pytest.mark.faults]

@@ -8,7 +8,8 @@ from app.core.database import Database
 from app.events.tables import EventRow
 from app.jobs.tables import Attempt, Epoch
 from tests.faults.invariants import violations
-from tests.faults.site import Host, Site, null_job
+from tests.faults.site import Site
+from tests.faults.visitor import Host, null_job
 from tests.waiting import eventually
 
 pytestmark = [pytest.mark.integration, pytest.mark.faults]
