@@ -91,17 +91,16 @@ class TestRead:
         assert api.client.get(f"/v1/datasets?{query}").status_code == status
 
     def test_a_list_costs_one_query(self, api: Api) -> None:
-        api.client.get("/v1/datasets")  # the key is known from here on
         statements: list[str] = []
 
         def count(*seen: object) -> None:
-            if not threading.current_thread().name.startswith(("verif", "reconciler")):
+            if "dataset" in str(seen[2]) and not _is_background():  # keys are looked up, too
                 statements.append(str(seen[2]))
 
         event.listen(api.database.engine, "before_cursor_execute", count)
         api.client.get("/v1/datasets")
 
-        assert [each.partition(" ")[0] for each in statements if each != "BEGIN"] == ["SELECT"]
+        assert [each.partition(" ")[0] for each in statements] == ["SELECT"]
 
 
 class TestDelete:
@@ -152,3 +151,7 @@ class TestRestart:
             eventually(
                 lambda: client.get("/v1/datasets").json()["data"][0]["state"] == "ready", within=60
             )
+
+
+def _is_background() -> bool:
+    return threading.current_thread().name.startswith(("verif", "reconciler", "collector"))
