@@ -1,15 +1,20 @@
 """The artifact store: bytes by their SHA-256, on a local disk or in S3, GCS or Azure.
 
 What `put_file` has returned is durable; what `fetch` has returned is what was put, verified.
+
+An object that nothing names any more is first set aside, where every reader still finds it, and
+erased later: whoever found its bytes stored already, a moment before, has the time to name them.
 """
 
 import errno
 import hashlib
 import os
 import re
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Self
 from urllib.parse import unquote, urlsplit
@@ -23,6 +28,14 @@ from app.settings import Settings
 
 CHUNK_BYTES = 1024 * 1024
 PRIVATE_FILE = 0o600
+PUT_TRIES = 3
+LISTED_AT_ONCE = 500
+MAX_COPY_BYTES = 5 * 1024**3
+"""What S3 copies by itself; a larger object goes through this process, piece by piece."""
+STORED, ASIDE = "sha256", "aside"
+ASIDE_NAME = re.compile(r"(?P<sha256>[0-9a-f]{64})\.(?P<due>[0-9]+)\Z")
+UNFINISHED = re.compile(r".+#[0-9]+\Z")
+"""How obstore's local store names a file that it has not renamed into place yet."""
 NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 OS_ERROR = re.compile(r"\(os error (?P<errno>[0-9]+)\)")
 """How obstore's local store spells the kernel's refusal; its exceptions carry no number."""
@@ -48,8 +61,16 @@ class StoredObject:
     size_bytes: int
 
 
+@dataclass(frozen=True)
+class AsideObject:
+    """An object that was set aside, and from when on it may be erased."""
+
+    sha256: str
+    due_at: datetime
+
+
 class ArtifactStore:
-    """Put, open, fetch, exists and delete, by SHA-256."""
+    """Put, open, fetch, exists, delete, and set aside what nothing names, by SHA-256."""
 
     def __init__(self, store: ObjectStore, *, local_root: Path | None) -> None:
         self._store = store
@@ -73,13 +94,15 @@ class ArtifactStore:
             StoreUnavailable: it is out of reach.
         """
         digest, size = sha256_of(path)
-        with _refusals_by_name():
-            # A power cut before the sync can leave the name without its bytes; and who else has
-            # just put the same may not have synced them yet.
-            if self._size_of(digest) != size:
-                obstore.put(self._store, _key(digest), path)
-            self._sync(digest)
-        return StoredObject(digest, size)
+        for _ in range(PUT_TRIES):
+            with suppress(FileNotFoundError), _refusals_by_name():  # it was set aside meanwhile
+                # A power cut before the sync can leave the name without its bytes; and who else
+                # has just put the same may not have synced them yet.
+                if self._size_of(_key(digest)) != size:
+                    obstore.put(self._store, _key(digest), path)
+                self._sync(_key(digest))
+                return StoredObject(digest, size)
+        raise StoreUnavailable("The artifact store does not keep what is put; try again shortly.")
 
     def open_range(self, sha256: str, start: int, length: int) -> Iterator[bytes]:
         """Yield `length` bytes from offset `start` in pieces; open before the first is asked for.
@@ -94,7 +117,7 @@ class ArtifactStore:
         asked = (start, start + length)
         options: obstore.GetOptions = {"range": asked}
         with _refusals_by_name():
-            result = obstore.get(self._store, _key(sha256), options=options)
+            result = self._get(sha256, options)
         if tuple(result.range) != asked:
             message = f"The stored object {sha256[:12]}… is cut."
             raise StoredBytesCorrupt(message)
@@ -123,31 +146,108 @@ class ArtifactStore:
             partial.unlink(missing_ok=True)
 
     def exists(self, sha256: str) -> bool:
-        """Whether an object of this digest is stored."""
+        """Whether an object of this digest is stored; one that was set aside is not."""
         with _refusals_by_name():
-            return self._size_of(sha256) is not None
+            return self._size_of(_key(sha256)) is not None
 
     def delete(self, sha256: str) -> None:
-        """Remove an object; one that is not there is no error."""
+        """Remove an object at once; one that is not there is no error."""
         with suppress(FileNotFoundError), _refusals_by_name():
             obstore.delete(self._store, _key(sha256))
 
+    def digests(self) -> Iterator[list[str]]:
+        """Yield the digest of every stored object, so many at once as one question can hold."""
+        for page in self._listed(STORED):
+            yield [key.rpartition("/")[2] for key in page]
+
+    def set_aside(self, sha256: str, *, due_at: datetime, within: timedelta) -> bool:
+        """Take an object out of the way; until `due_at` nobody erases it, and readers find it.
+
+        Returns False, and leaves the object where it is, if that took longer than `within`: its
+        time aside might be over before it had begun.
+        """
+        began, aside = time.monotonic(), _aside_key(AsideObject(sha256, due_at))
+        with suppress(FileNotFoundError), _refusals_by_name():
+            self._copy(_key(sha256), aside)
+            self._sync(aside)  # a power cut must not keep the deletion and lose the copy
+            if time.monotonic() - began > within.total_seconds():
+                return False
+            obstore.delete(self._store, _key(sha256))
+        return True
+
+    def aside(self) -> Iterator[list[AsideObject]]:
+        """Yield every object that was set aside."""
+        for page in self._listed(ASIDE):
+            yield [each for key in page if (each := _aside_of(key)) is not None]
+
+    def restore(self, sha256: str) -> bool:
+        """Put an object back that was set aside; False where no such was."""
+        with _refusals_by_name():
+            if self._size_of(_key(sha256)) is not None:
+                return True
+            keys = [key for page in self._listed(f"{ASIDE}/{sha256[:2]}") for key in page]
+            # The newest first: one before it may be a copy that broke off.
+            for key in sorted((key for key in keys if sha256 in key), reverse=True):
+                with suppress(FileNotFoundError):  # it was erased between the two
+                    self._copy(key, _key(sha256))
+                    self._sync(_key(sha256))
+                    return True
+        return False
+
+    def erase(self, aside: AsideObject) -> None:
+        """Remove for good what was set aside; one that is gone already is no error."""
+        with suppress(FileNotFoundError), _refusals_by_name():
+            obstore.delete(self._store, _aside_key(aside))
+
+    def unfinished(self, *, before: datetime) -> list[Path]:
+        """Return files of a local store that a killed process had begun to write before then.
+
+        S3 and its like keep such parts out of sight; a lifecycle rule of the bucket ends them.
+        """
+        if self.local_root is None:
+            return []
+        files = [path for path in self.local_root.glob("*/*/*") if UNFINISHED.match(path.name)]
+        return [path for path in files if _is_older(path, before)]
+
+    def _get(self, sha256: str, options: "obstore.GetOptions | None" = None) -> "obstore.GetResult":
+        try:
+            return obstore.get(self._store, _key(sha256), options=options)
+        except FileNotFoundError:
+            if not self.restore(sha256):
+                raise
+            return obstore.get(self._store, _key(sha256), options=options)
+
     def _pieces(self, sha256: str) -> Iterator[bytes]:
         with _refusals_by_name():
-            result = obstore.get(self._store, _key(sha256))
+            result = self._get(sha256)
             yield from (bytes(piece) for piece in result.stream(min_chunk_size=CHUNK_BYTES))
 
-    def _size_of(self, sha256: str) -> int | None:
+    def _listed(self, prefix: str) -> Iterator[list[str]]:
+        with _refusals_by_name():
+            for page in obstore.list(self._store, prefix, chunk_size=LISTED_AT_ONCE):
+                yield [each["path"] for each in page]
+
+    def _size_of(self, key: str) -> int | None:
         try:
-            return obstore.head(self._store, _key(sha256))["size"]
+            return obstore.head(self._store, key)["size"]
         except FileNotFoundError:
             return None
 
-    def _sync(self, sha256: str) -> None:
+    def _copy(self, source: str, to: str) -> None:
+        """Copy an object: by a hard link on a local disk, by the store itself elsewhere."""
+        size = obstore.head(self._store, source)["size"]
+        if self.local_root is not None or size <= MAX_COPY_BYTES:
+            obstore.copy(self._store, source, to)
+            return
+        with obstore.open_writer(self._store, to) as copy:
+            for piece in obstore.get(self._store, source).stream(min_chunk_size=CHUNK_BYTES):
+                copy.write(piece)
+
+    def _sync(self, key: str) -> None:
         # obstore's local store renames into place without fsync and leaves files at 0644.
         if self.local_root is None:
             return
-        path = self.local_root / _key(sha256)
+        path = self.local_root / key
         path.chmod(PRIVATE_FILE)
         for each in (path, path.parent, path.parent.parent, self.local_root):
             _fsync(each)
@@ -181,7 +281,26 @@ def sha256_of(path: Path) -> tuple[str, int]:
 
 
 def _key(sha256: str) -> str:
-    return f"sha256/{sha256[:2]}/{sha256}"
+    return f"{STORED}/{sha256[:2]}/{sha256}"
+
+
+def _aside_key(aside: AsideObject) -> str:
+    milliseconds = round(aside.due_at.timestamp() * 1000)
+    return f"{ASIDE}/{aside.sha256[:2]}/{aside.sha256}.{milliseconds}"
+
+
+def _aside_of(key: str) -> AsideObject | None:
+    match = ASIDE_NAME.match(key.rpartition("/")[2])
+    if match is None:
+        return None
+    return AsideObject(match["sha256"], datetime.fromtimestamp(int(match["due"]) / 1000, UTC))
+
+
+def _is_older(path: Path, moment: datetime) -> bool:
+    try:
+        return path.stat().st_mtime < moment.timestamp()
+    except FileNotFoundError:
+        return False
 
 
 def _fsync(path: Path) -> None:
