@@ -125,6 +125,27 @@ def migrate(*, home: Home = None) -> None:
         typer.echo(f"The database is at revision {upgrade(settings.effective_database_url)}.")
 
 
+@cli.command("collect")
+def collect_garbage(
+    *,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Tell only what would go.")] = False,
+    home: Home = None,
+) -> None:
+    """Remove now what nothing needs any more, as servers do from time to time."""
+    with _told_plainly():
+        from app.configuration import load_settings  # noqa: PLC0415
+        from app.core.database import Database  # noqa: PLC0415
+        from app.core.storage import ArtifactStore  # noqa: PLC0415
+        from app.ops.collector import Collector  # noqa: PLC0415
+
+        settings = load_settings(home=home)
+        database = Database(settings.effective_database_url, pool_size=1)
+        collector = Collector(database, ArtifactStore.from_settings(settings), settings)
+        collected = collector.foresee() if dry_run else collector.collect()
+        for name, count in collected:
+            typer.echo(f"{name.replace('_', ' ')}: {count}")
+
+
 @models.command("add")
 def add_weights(
     *,

@@ -29,6 +29,7 @@ from app.jobs.reconcile import Reconciler
 from app.jobs.record_routes import router as job_records
 from app.jobs.routes import router as jobs
 from app.models.routes import router as models
+from app.ops.collector import Collector
 from app.ops.routes import router as operations
 from app.settings import Settings
 from app.version import VERSION
@@ -108,6 +109,7 @@ def _open(app: FastAPI, settings: Settings, stack: ExitStack) -> None:
     doorbell = stack.enter_context(Doorbell(broker_url(settings)))
     verifier = stack.enter_context(Verifier(database, store, settings))
     stack.enter_context(Reconciler(database, doorbell, settings.timing))
+    stack.enter_context(Collector(database, store, settings))
     app.state.authenticator = Authenticator(database)
     app.state.context = Context(
         settings=settings,

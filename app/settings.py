@@ -75,6 +75,19 @@ class Limits(BaseModel):
     )
 
 
+class GarbageSettings(BaseModel):
+    """When what nothing needs any more is removed."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    grace_hours: float = Field(
+        24.0, ge=0, description="Until bytes that no row names are removed; longer than a backup."
+    )
+    period_seconds: Seconds = Field(
+        60.0, description="Between two looks of a server at what can be removed."
+    )
+
+
 class WorkerSettings(BaseModel):
     """What a worker may use of its machine."""
 
@@ -142,6 +155,7 @@ class Settings(BaseSettings):
         "INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$", description="Lowest level that is logged."
     )
     timing: Timing = Timing()
+    garbage: GarbageSettings = GarbageSettings()
     limits: Limits = Limits()
     worker: WorkerSettings = WorkerSettings()
 

@@ -7,16 +7,17 @@ these changed. The two newest are kept, so that a damaged one has a good one beh
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 
 from sqlalchemy.orm import Session
 
 from app.artifacts.repository import (
     checkpoints_of,
+    condemn,
     delete_checkpoints_after,
     delete_checkpoints_before,
     insert_artifact,
-    unreferenced,
 )
 from app.artifacts.tables import Artifact, ArtifactKind
 from app.core.storage import ArtifactStore, StoredBytesCorrupt, StoredObject
@@ -68,10 +69,11 @@ def store_checkpoint(
     return StoredCheckpoint(event.epoch, files)
 
 
-def record_checkpoint(session: Session, hold: Hold, checkpoint: StoredCheckpoint) -> list[str]:
-    """Write the rows of a checkpoint and drop what is too old.
+def record_checkpoint(session: Session, hold: Hold, checkpoint: StoredCheckpoint) -> None:
+    """Write the rows of a checkpoint and drop what is too old; the caller holds the row's lock.
 
-    Returns the digests that no artifact names any more. The caller holds the job's row lock.
+    A worker deletes no bytes: one that was stopped and is fenced could delete what its successor
+    has just found stored. It condemns them in this transaction, for the collector.
     """
     for name, stored in checkpoint.files.items():
         insert_artifact(
@@ -83,10 +85,10 @@ def record_checkpoint(session: Session, hold: Hold, checkpoint: StoredCheckpoint
             name=name,
             epoch=checkpoint.epoch,
         )
-    return _drop_old(session, hold.job_id)
+    _drop_old(session, hold.job_id)
 
 
-def _drop_old(session: Session, job_id: str) -> list[str]:
+def _drop_old(session: Session, job_id: str) -> None:
     rows = checkpoints_of(session, job_id)
     last_epochs = _epochs(rows, LAST)
     oldest_kept = last_epochs[:KEPT_EPOCHS][-1] if last_epochs else 0
@@ -95,7 +97,9 @@ def _drop_old(session: Session, job_id: str) -> list[str]:
         epochs = [epoch for epoch in _epochs(rows, name) if epoch <= oldest_kept]
         kept_from = oldest_kept if name in OF_EVERY_EPOCH else next(iter(epochs), 0)
         delete_checkpoints_before(session, job_id, name=name, epoch=kept_from)
-    return unreferenced(session, {row.sha256 for row in rows})
+    kept = {row.sha256 for row in checkpoints_of(session, job_id)}
+    # No grace: an epoch a minute would keep a terabyte a day, and no backup needs them.
+    condemn(session, {row.sha256 for row in rows} - kept, grace=timedelta())
 
 
 def _epochs(rows: Sequence[Artifact], name: str) -> list[int]:

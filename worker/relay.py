@@ -18,7 +18,6 @@ from pydantic import JsonValue, ValidationError
 from sqlalchemy.orm import Session
 
 from app.core.crash_points import CrashPoint, crash_point
-from app.core.errors import Unavailable
 from app.core.logging import get_logger
 from app.core.storage import ArtifactStore
 from app.events.tables import Level
@@ -187,29 +186,20 @@ class Relay:
         crash_point(CrashPoint.CHECKPOINT_STORED)
         epoch = self._epoch if self._epoch and self._epoch.epoch == event.epoch else None
         self._epoch = None
-        unused = self._lease.write(self._recording(epoch, stored))
+        self._lease.write(self._recording(epoch, stored))
         crash_point(CrashPoint.EPOCH_AFTER_COMMIT)
-        for digest in unused:
-            self._delete(digest)
-
-    def _delete(self, digest: str) -> None:
-        try:
-            self._store.delete(digest)
-        except Unavailable:
-            log.warning("checkpoint.not_deleted", sha256=digest)  # bytes too many end no training
 
     def _recording(
         self, epoch: EpochEvent | None, stored: StoredCheckpoint
-    ) -> Callable[[Session], list[str]]:
+    ) -> Callable[[Session], None]:
         hold = self._lease.hold
 
-        def record(session: Session) -> list[str]:
+        def record(session: Session) -> None:
             guarded_update(session, hold, {"attempt": hold.attempt})
             if epoch is not None:
                 record_epoch(session, hold, self._report(epoch))
-            unused = record_checkpoint(session, hold, stored)
+            record_checkpoint(session, hold, stored)
             crash_point(CrashPoint.EPOCH_BEFORE_COMMIT)
-            return unused
 
         return record
 

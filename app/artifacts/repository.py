@@ -1,13 +1,14 @@
 """Rows of a job's artifacts. Who may see the job is decided before these are asked."""
 
-from collections.abc import Mapping, Sequence
-from collections.abc import Set as AbstractSet
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import timedelta
 
 from pydantic import JsonValue
-from sqlalchemy import ColumnElement, delete, insert, select
+from sqlalchemy import ColumnElement, case, delete, insert, select
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
-from app.artifacts.tables import Artifact, ArtifactKind
+from app.artifacts.tables import Artifact, ArtifactKind, CondemnedObject
 from app.core.database import database_now
 from app.core.ids import new_id
 from app.core.storage import StoredObject
@@ -110,7 +111,22 @@ def delete_checkpoints_after(session: Session, job_id: str, *, epoch: int) -> No
     )
 
 
-def unreferenced(session: Session, digests: AbstractSet[str]) -> list[str]:
-    """Return those of `digests` that no artifact of any job names."""
-    named = session.scalars(select(Artifact.sha256).where(Artifact.sha256.in_(digests)))
-    return sorted(digests - set(named))
+def condemn(session: Session, digests: Iterable[str], *, grace: timedelta) -> None:
+    """Leave stored objects to the collector, which takes those that nothing names after `grace`.
+
+    In the transaction that drops what named them: then a kill leaves neither bytes nor rows over.
+    """
+    due_at = database_now(grace)
+    # In one order, so that two who condemn the same do not wait for each other in a ring.
+    rows = [{"sha256": digest, "due_at": due_at} for digest in sorted(set(digests))]
+    if not rows:
+        return
+    dialect = postgresql if session.get_bind().dialect.name == "postgresql" else sqlite
+    statement = dialect.insert(CondemnedObject).values(rows)
+    before, now = CondemnedObject.due_at, statement.excluded.due_at
+    later = case((now > before, now), else_=before)
+    session.execute(
+        statement.on_conflict_do_update(
+            index_elements=[CondemnedObject.sha256], set_={"due_at": later}
+        )
+    )

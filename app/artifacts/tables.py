@@ -1,4 +1,4 @@
-"""What jobs made: rows that name bytes in the artifact store by their SHA-256."""
+"""What jobs made, by the SHA-256 of its bytes in the store; and bytes that nothing may need."""
 
 from datetime import datetime
 from enum import StrEnum
@@ -45,6 +45,7 @@ class Artifact(Base):
             postgresql_where=text("kind = 'checkpoint'"),
         ),
         Index("ix_artifacts_sha256", "sha256"),
+        Index("ix_artifacts_job_id", "job_id"),
     )
 
     id: Mapped[str] = mapped_column(String(40), primary_key=True)
@@ -59,3 +60,14 @@ class Artifact(Base):
         OrderedJson, doc="what was proven of the file before it was handed out"
     )
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
+class CondemnedObject(Base):
+    """A stored object that nothing names, as far as is known: whoever collects looks again."""
+
+    __tablename__ = "condemned_objects"
+
+    sha256: Mapped[str] = mapped_column(String(64), primary_key=True, doc="hex; its key")
+    due_at: Mapped[datetime] = mapped_column(
+        UtcDateTime, index=True, doc="from when on it leaves the store, if still nothing names it"
+    )

@@ -50,10 +50,12 @@ class DatasetVersion(Base):
     state: Mapped[VersionState] = mapped_column(checked_enum(VersionState, "state"), index=True)
     declared_task: Mapped[str | None] = mapped_column(String(20), doc="as given with the upload")
     task: Mapped[str | None] = mapped_column(String(20), doc="known once ready")
-    archive_sha256: Mapped[str] = mapped_column(String(64), doc="the upload, hex")
+    archive_sha256: Mapped[str] = mapped_column(String(64), index=True, doc="the upload, hex")
     archive_bytes: Mapped[int] = mapped_column(BigInteger)
     manifest_digest: Mapped[str | None] = mapped_column(String(64), doc="of the verified members")
-    pack_sha256: Mapped[str | None] = mapped_column(String(64), doc="what workers fetch, hex")
+    pack_sha256: Mapped[str | None] = mapped_column(
+        String(64), index=True, doc="what workers fetch, hex"
+    )
     pack_bytes: Mapped[int | None] = mapped_column(BigInteger)
     classes: Mapped[list[str] | None] = mapped_column(OrderedJson)
     images: Mapped[dict[str, int] | None] = mapped_column(OrderedJson, doc="images per split")

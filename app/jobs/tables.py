@@ -50,13 +50,21 @@ class Job(Base):
             sqlite_where=text("state = 'running'"),
             postgresql_where=text("state = 'running'"),
         ),
+        Index(
+            "ix_jobs_trashed",
+            "trashed_at",
+            sqlite_where=text("trashed_at IS NOT NULL"),
+            postgresql_where=text("trashed_at IS NOT NULL"),
+        ),
         Index("ix_jobs_alike", "architecture", "imgsz", "device_name", "id"),
     )
 
     id: Mapped[str] = mapped_column(String(40), primary_key=True)
     project_id: Mapped[str] = mapped_column(ForeignKey("projects.id"))
     owner_id: Mapped[str] = mapped_column(ForeignKey("users.id"))
-    parent_id: Mapped[str | None] = mapped_column(ForeignKey("jobs.id"))
+    parent_id: Mapped[str | None] = mapped_column(
+        ForeignKey("jobs.id"), index=True, doc="null too once the parent is deleted for good"
+    )
     name: Mapped[str] = mapped_column(String(200), doc="empty: none was given")
     notes: Mapped[str] = mapped_column(Text)
     state: Mapped[JobState] = mapped_column(checked_enum(JobState, "state"))
@@ -80,7 +88,9 @@ class Job(Base):
     dataset_id: Mapped[str] = mapped_column(ForeignKey("datasets.id"))
     dataset_version_id: Mapped[str] = mapped_column(ForeignKey("dataset_versions.id"), index=True)
     model: Mapped[str] = mapped_column(String(200), doc="as given in the spec")
-    model_sha256: Mapped[str | None] = mapped_column(String(64), doc="weights to start from, hex")
+    model_sha256: Mapped[str | None] = mapped_column(
+        String(64), index=True, doc="weights to start from, hex"
+    )
     task: Mapped[str] = mapped_column(String(20))
     architecture: Mapped[str | None] = mapped_column(
         String(100), doc="the shipped yaml of the model, `yolo26n.yaml`; null: another"
@@ -223,5 +233,5 @@ class IdempotencyKey(Base):
     owner_id: Mapped[str] = mapped_column(ForeignKey("users.id"), primary_key=True)
     key: Mapped[str] = mapped_column(String(255), primary_key=True)
     request_sha256: Mapped[str] = mapped_column(String(64))
-    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"))
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), index=True)
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, index=True)

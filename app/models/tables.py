@@ -51,7 +51,9 @@ class Model(Base):
     classes: Mapped[list[str] | None] = mapped_column(OrderedJson, doc="known once ready")
     message: Mapped[str | None] = mapped_column(Text, doc="why it was refused")
     source: Mapped[ModelSource] = mapped_column(checked_enum(ModelSource, "source"))
-    sha256: Mapped[str] = mapped_column(String(64), doc="hex; also the key in the store")
+    sha256: Mapped[str] = mapped_column(
+        String(64), index=True, doc="hex; also the key in the store"
+    )
     size_bytes: Mapped[int] = mapped_column(BigInteger)
     attempt: Mapped[int] = mapped_column(
         server_default="0", doc="inspections begun; the fencing token of the lease"

@@ -7,6 +7,7 @@ from pathlib import Path
 from sqlalchemy import select
 
 from app.artifacts.repository import checkpoints_of
+from app.artifacts.tables import CondemnedObject
 from app.core.database import Database
 from app.core.storage import ArtifactStore
 from app.events.repository import events_after
@@ -37,23 +38,24 @@ def epochs(database: Database) -> list[int]:
 
 
 class TestOldCheckpoints:
-    def test_one_that_cannot_be_deleted_ends_no_training(
+    def test_their_bytes_are_left_to_the_collector(
         self,
         database: Database,
+        hold: Hold,
         relay: Relay,
+        store: ArtifactStore,
         checkpoint: Callable[..., CheckpointEvent],
-        tmp_path: Path,
     ) -> None:
-        relay.handle(checkpoint(1, seq=1))
-        for stored in (tmp_path / "home" / "store" / "sha256").glob("*/*"):
-            stored.unlink()
-            (stored / "in the way").mkdir(parents=True)
+        for epoch in range(1, 6):
+            relay.handle(epoch_event(epoch, seq=2 * epoch - 1, fitness=epoch / 10))
+            relay.handle(checkpoint(epoch, seq=2 * epoch))
 
-        for epoch in (2, 3):
-            relay.handle(epoch_event(epoch, seq=2 * epoch, fitness=0.1))
-            relay.handle(checkpoint(epoch, seq=2 * epoch + 1))
-
-        assert epochs(database) == [2, 3]
+        with database.read() as unit:
+            named = {row.sha256 for row in checkpoints_of(unit.session, hold.job_id)}
+            condemned = set(unit.session.scalars(select(CondemnedObject.sha256)))
+        stored = {digest for page in store.digests() for digest in page}
+        assert (len(named), len(condemned)) == (2 * 3, 3 * 3)
+        assert stored == named | condemned
 
 
 class TestEpochs:
@@ -163,19 +165,6 @@ class TestEpochs:
             rows = checkpoints_of(unit.session, hold.job_id)
         kept = {(row.name, row.epoch) for row in rows if row.name.startswith("best_")}
         assert kept == {("best_early.pt", 1), ("best_late.pt", 2), ("best_late.pt", 4)}
-
-    def test_files_of_dropped_checkpoints_are_gone_from_the_store(
-        self,
-        relay: Relay,
-        checkpoint: Callable[..., CheckpointEvent],
-        tmp_path: Path,
-    ) -> None:
-        for epoch in range(1, 6):
-            relay.handle(epoch_event(epoch, seq=2 * epoch - 1, fitness=epoch / 10))
-            relay.handle(checkpoint(epoch, seq=2 * epoch))
-
-        stored = [path for path in (tmp_path / "home" / "store").rglob("*") if path.is_file()]
-        assert len(stored) == 2 * 3
 
 
 class TestOtherEvents:

@@ -1,0 +1,230 @@
+"""The collector: removes what nothing needs any more, in every server process, and by command.
+
+Safe in many copies: each step is bounded, looks again in the transaction that acts, and can be cut
+anywhere. Nothing waits for it.
+"""
+
+import math
+import shutil
+import threading
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime, timedelta
+from itertools import takewhile
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self, TypeVar
+
+from sqlalchemy import func, select
+from sqlalchemy.exc import SQLAlchemyError
+
+from app.artifacts.tables import CondemnedObject
+from app.core.database import Database, database_now
+from app.core.errors import TrainyardError
+from app.core.logging import get_logger
+from app.core.storage import ArtifactStore
+from app.jobs.tables import Job
+from app.ops.garbage import (
+    AT_ONCE,
+    HOLD,
+    conclude_aside,
+    condemn_orphans,
+    due_aside,
+    orphans,
+    set_due_objects_aside,
+)
+from app.ops.retention import count_expired_rows, delete_expired_rows, purge_job, trashed_jobs
+from app.settings import Settings
+
+log = get_logger(__name__)
+
+Item = TypeVar("Item")
+
+JOBS_AT_ONCE: Final = 100
+SWEEPS_PER_GRACE: Final = 4
+SHORTEST_LEFTOVER: Final = timedelta(hours=1)
+"""Whatever the grace: what nothing was written to for so long is nobody's work any more."""
+
+
+@dataclass(frozen=True)
+class Collected:
+    """What was removed, or would be: counts."""
+
+    trashed_jobs: int = 0
+    expired_rows: int = 0
+    orphans_condemned: int = 0
+    objects_set_aside: int = 0
+    objects_put_back: int = 0
+    objects_erased: int = 0
+    leftover_files: int = 0
+
+    def __iter__(self) -> Iterator[tuple[str, int]]:
+        return iter(asdict(self).items())
+
+
+class Collector:
+    """Collects from a thread of its own, between `with` and its end; `collect` does it once.
+
+    Args:
+        database: whose rows say what is needed.
+        store: whose objects are removed.
+        settings: the graces, the period, and the home whose spool is cleared.
+        hold: how long an object is aside before it is erased.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        store: ArtifactStore,
+        settings: Settings,
+        *,
+        hold: timedelta = HOLD,
+    ) -> None:
+        self._database = database
+        self._store = store
+        self._grace = timedelta(hours=settings.garbage.grace_hours)
+        self._trash = timedelta(days=settings.trash_days)
+        self._period = settings.garbage.period_seconds
+        self._spool = settings.home / "spool"
+        self._hold = hold
+        self._sweep_at = time.monotonic()
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="collector", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._stopping.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while not self._stopping.wait(self._period):
+            try:
+                self._collect_in_turn()
+            except (SQLAlchemyError, TrainyardError, OSError) as error:
+                log.warning("garbage.postponed", error=type(error).__name__)
+            except Exception:  # the thread's outermost loop: without it disks fill up
+                log.exception("garbage.postponed")
+
+    def _collect_in_turn(self) -> None:
+        """Collect; the whole store is listed only now and then, since that takes long."""
+        is_sweep = time.monotonic() >= self._sweep_at
+        collected = self.collect() if is_sweep else self._collect_known()
+        if is_sweep:
+            self._sweep_at = time.monotonic() + self._grace.total_seconds() / SWEEPS_PER_GRACE
+        if any(count for _, count in collected):
+            log.info("garbage.collected", **asdict(collected))
+
+    def collect(self) -> Collected:
+        """Do all that is due now, the search of the whole store included.
+
+        Raises:
+            Unavailable: the store is out of reach.
+            sqlalchemy.exc.SQLAlchemyError: the database is.
+        """
+        condemned = sum(
+            condemn_orphans(self._database, page, grace=self._grace)
+            for page in self._until_stopped(self._store.digests())
+        )
+        leftovers = self._leftovers()
+        for path in leftovers:
+            _remove(path)
+        known = self._collect_known()
+        return replace(known, orphans_condemned=condemned, leftover_files=len(leftovers))
+
+    def foresee(self) -> Collected:
+        """Return what `collect` would do now, and do nothing."""
+        with self._database.read() as unit:
+            jobs = select(func.count(Job.id)).where(Job.trashed_at < database_now(-self._trash))
+            due = select(func.count()).where(CondemnedObject.due_at <= database_now())
+            foreseen = Collected(
+                trashed_jobs=unit.session.scalar(jobs) or 0,
+                expired_rows=count_expired_rows(unit.session, grace=self._grace),
+                objects_set_aside=unit.session.scalar(due) or 0,
+                leftover_files=len(self._leftovers()),
+            )
+        return replace(
+            foreseen,
+            orphans_condemned=sum(
+                len(orphans(self._database, page)) for page in self._store.digests()
+            ),
+            objects_erased=sum(self._due_aside()),
+        )
+
+    def _due_aside(self) -> Iterator[int]:
+        for page in self._store.aside():
+            with self._database.read() as unit:
+                yield due_aside(unit.session, page)
+
+    def _collect_known(self) -> Collected:
+        purged, expired, moved = self._purge_jobs(), self._delete_expired(), self._set_aside()
+        restored, erased = 0, 0
+        for page in self._until_stopped(self._store.aside()):
+            counts = conclude_aside(self._database, self._store, page)
+            restored, erased = restored + counts[0], erased + counts[1]
+        return Collected(
+            trashed_jobs=purged,
+            expired_rows=expired,
+            objects_set_aside=moved,
+            objects_put_back=restored,
+            objects_erased=erased,
+        )
+
+    def _purge_jobs(self) -> int:
+        with self._database.read() as unit:
+            ripe = trashed_jobs(unit.session, after=self._trash, limit=JOBS_AT_ONCE)
+        purged = 0
+        for job_id in self._until_stopped(ripe):
+            if purge_job(self._database, job_id, after=self._trash, grace=self._grace):
+                log.info("job.purged", job_id=job_id)
+                purged += 1
+        return purged
+
+    def _delete_expired(self) -> int:
+        deleted = 0
+        while not self._stopping.is_set():
+            newly = delete_expired_rows(self._database, grace=self._grace)
+            if not newly:
+                break
+            deleted += newly
+        return deleted
+
+    def _set_aside(self) -> int:
+        moved, looked_at = 0, AT_ONCE
+        while looked_at == AT_ONCE and not self._stopping.is_set():
+            looked_at, newly = set_due_objects_aside(self._database, self._store, hold=self._hold)
+            moved += newly
+        return moved
+
+    def _until_stopped(self, each: Iterable[Item]) -> Iterator[Item]:
+        return takewhile(lambda _: not self._stopping.is_set(), each)
+
+    def _leftovers(self) -> list[Path]:
+        """Return what killed processes left behind on this machine: half files, cut uploads."""
+        before = datetime.now(UTC) - max(self._grace, SHORTEST_LEFTOVER)
+        spooled = self._spool.iterdir() if self._spool.is_dir() else iter(())
+        cut = [path for path in spooled if _last_written(path) < before.timestamp()]
+        return [*self._store.unfinished(before=before), *cut]
+
+
+def _last_written(path: Path) -> float:
+    """Return when a file, or anything in a folder, was last written to."""
+    with suppress(FileNotFoundError):  # its owner removes it right now
+        return max(each.stat().st_mtime for each in (path, *path.rglob("*")))
+    return math.inf
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)

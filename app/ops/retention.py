@@ -1,0 +1,88 @@
+"""Rows whose time is over: jobs in the trash, idempotency keys, API keys and browser sessions."""
+
+from datetime import timedelta
+from typing import Final
+
+from sqlalchemy import Select, delete, func, or_, select, tuple_, update
+from sqlalchemy.orm import Session
+
+from app.accounts.tables import ApiKey, BrowserSession
+from app.artifacts.repository import condemn
+from app.artifacts.tables import Artifact
+from app.core.database import Database, database_now
+from app.jobs.tables import IdempotencyKey, Job
+
+IDEMPOTENCY: Final = timedelta(hours=24)
+"""How long a submit that is sent again with its key gets the same job."""
+AT_ONCE: Final = 500
+
+
+def trashed_jobs(session: Session, *, after: timedelta, limit: int) -> list[str]:
+    """Return jobs that have been in the trash for so long, the first deleted first."""
+    statement = select(Job.id).where(Job.trashed_at < database_now(-after))
+    return list(session.scalars(statement.order_by(Job.trashed_at).limit(limit)))
+
+
+def purge_job(database: Database, job_id: str, *, after: timedelta, grace: timedelta) -> bool:
+    """Delete a trashed job for good; False where it was restored, or is gone.
+
+    One transaction: its rows go, its bytes are condemned, and the jobs made from it lose nothing
+    but the pointer to it. They name the weights that they start from by themselves.
+    """
+    ripe = select(Job.id).where(Job.id == job_id, Job.trashed_at < database_now(-after))
+    with database.write() as unit:
+        session = unit.session
+        if session.scalars(ripe.with_for_update()).one_or_none() is None:
+            return False
+        made = session.scalars(select(Artifact.sha256).where(Artifact.job_id == job_id))
+        condemn(session, made, grace=grace)
+        session.execute(update(Job).where(Job.parent_id == job_id).values(parent_id=None))
+        session.execute(delete(Job).where(Job.id == job_id))
+    return True
+
+
+def delete_expired_rows(database: Database, *, grace: timedelta) -> int:
+    """Delete keys and sessions that nobody can use any more, so many in one go; return how many.
+
+    API keys and sessions stay for `grace`, so that somebody can see why they are refused.
+    """
+    with database.write() as unit:
+        session = unit.session
+        keys = session.execute(_idempotency_keys(AT_ONCE)).all()
+        session.execute(
+            delete(IdempotencyKey).where(
+                tuple_(IdempotencyKey.owner_id, IdempotencyKey.key).in_(
+                    [(row.owner_id, row.key) for row in keys]
+                )
+            )
+        )
+        credentials = list(session.scalars(_api_keys(grace).limit(AT_ONCE)))
+        session.execute(delete(ApiKey).where(ApiKey.id.in_(credentials)))
+        sessions = list(session.scalars(_sessions(grace).limit(AT_ONCE)))
+        session.execute(delete(BrowserSession).where(BrowserSession.id.in_(sessions)))
+    return len(keys) + len(credentials) + len(sessions)
+
+
+def count_expired_rows(session: Session, *, grace: timedelta) -> int:
+    """Return how many rows `delete_expired_rows` would delete in all."""
+    asked = (_idempotency_keys(None), _api_keys(grace), _sessions(grace))
+    counts = (session.scalar(select(func.count()).select_from(each.subquery())) for each in asked)
+    return sum(count or 0 for count in counts)
+
+
+def _idempotency_keys(limit: int | None) -> Select[str, str]:
+    return (
+        select(IdempotencyKey.owner_id, IdempotencyKey.key)
+        .where(IdempotencyKey.created_at < database_now(-IDEMPOTENCY))
+        .order_by(IdempotencyKey.created_at)
+        .limit(limit)
+    )
+
+
+def _api_keys(grace: timedelta) -> Select[str]:
+    since = database_now(-grace)
+    return select(ApiKey.id).where(or_(ApiKey.expires_at < since, ApiKey.revoked_at < since))
+
+
+def _sessions(grace: timedelta) -> Select[str]:
+    return select(BrowserSession.id).where(BrowserSession.expires_at < database_now(-grace))

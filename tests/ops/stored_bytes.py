@@ -1,0 +1,100 @@
+"""A store beside a database, bytes in it, rows that name them, and time that passes at once."""
+
+import hashlib
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+
+from sqlalchemy import delete, select, update
+
+from app.artifacts.tables import CondemnedObject
+from app.core.database import Database, database_now
+from app.core.storage import ArtifactStore
+from app.models.repository import NewWeights, insert_model
+from app.models.tables import Model, ModelSource
+from app.ops.collector import Collected, Collector
+from app.settings import GarbageSettings, Settings
+
+LONG_AGO = timedelta(days=-2)
+A_WEEK_AND_MORE = timedelta(days=-8)
+
+
+def content_of(number: int) -> bytes:
+    return f"the bytes of object {number} ".encode() * 200
+
+
+def digest_of(number: int) -> str:
+    return hashlib.sha256(content_of(number)).hexdigest()
+
+
+@dataclass(frozen=True)
+class Instance:
+    """A database and the local store of one home."""
+
+    database: Database
+    settings: Settings
+    store: ArtifactStore
+
+    def collector(self) -> Collector:
+        return Collector(self.database, self.store, self.settings)
+
+    def collect(self) -> Collected:
+        return self.collector().collect()
+
+    def put(self, number: int) -> str:
+        """Store bytes that no row names; return their digest."""
+        path = self.settings.home / f"source-{number}"
+        path.write_bytes(content_of(number))
+        digest = self.store.put_file(path).sha256
+        path.unlink()
+        return digest
+
+    def name(self, number: int) -> None:
+        """Commit a row that names the bytes."""
+        digest = digest_of(number)
+        weights = NewWeights(f"{number}.pt", "detect", ModelSource.FILE, digest, 1)
+        with self.database.write() as unit:
+            insert_model(unit.session, weights)
+
+    def forget(self, number: int) -> None:
+        """Delete the row again."""
+        with self.database.write() as unit:
+            unit.session.execute(delete(Model).where(Model.sha256 == digest_of(number)))
+
+    def named(self) -> set[str]:
+        with self.database.read() as unit:
+            return set(unit.session.scalars(select(Model.sha256)))
+
+    def is_whole(self, number: int) -> bool:
+        """Whether a reader gets the bytes."""
+        content = content_of(number)
+        try:
+            return b"".join(self.store.open_range(digest_of(number), 0, len(content))) == content
+        except FileNotFoundError:
+            return False
+
+    def stored(self) -> set[str]:
+        return {digest for page in self.store.digests() for digest in page}
+
+    def aside(self) -> set[str]:
+        return {each.sha256 for page in self.store.aside() for each in page}
+
+    def condemned(self) -> set[str]:
+        with self.database.read() as unit:
+            return set(unit.session.scalars(select(CondemnedObject.sha256)))
+
+    def let_the_grace_pass(self) -> None:
+        """As if all that is condemned now had been so for two days."""
+        with self.database.write() as unit:
+            unit.session.execute(update(CondemnedObject).values(due_at=database_now(LONG_AGO)))
+
+    def let_the_hold_pass(self) -> None:
+        """As if all that is aside now had been so for half an hour."""
+        for path in self.settings.home.glob("store/aside/*/*"):
+            path.rename(path.with_name(f"{path.name.partition('.')[0]}.1000"))
+
+
+def an_instance(database: Database, home: Path, **garbage: float) -> Instance:
+    settings = Settings(home=home, garbage=GarbageSettings.model_validate(garbage))
+    home.mkdir(exist_ok=True)
+    return Instance(database, settings, ArtifactStore.from_settings(settings))

@@ -1,0 +1,237 @@
+"""Bytes go when no row names them for long, and never before; on both databases."""
+
+import shutil
+from datetime import timedelta
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from sqlalchemy import String, delete, insert, select
+
+from app.artifacts.repository import condemn
+from app.artifacts.tables import Artifact, ArtifactKind, CondemnedObject
+from app.core.database import database_now
+from app.core.errors import Unavailable
+from app.core.ids import new_id
+from app.models.tables import Model
+from app.ops.garbage import REFERENCES, named
+from app.tables import METADATA
+from tests.jobs.builders import a_home, a_job
+from tests.ops.stored_bytes import Instance, digest_of
+
+NAME_NO_OBJECT = {
+    "condemned_objects.sha256",  # what the collector itself keeps
+    "dataset_versions.manifest_digest",  # of a list inside the pack
+    "idempotency_keys.request_sha256",  # of a request
+}
+
+
+def insert_artifact(instance: Instance, job_id: str, sha256: str) -> None:
+    with instance.database.write() as unit:
+        unit.session.execute(
+            insert(Artifact).values(
+                id=new_id("art"),
+                job_id=job_id,
+                attempt=1,
+                kind=ArtifactKind.PLOT,
+                name=f"{sha256}.png",
+                size_bytes=1,
+                sha256=sha256,
+                created_at=database_now(),
+            )
+        )
+
+
+class TestReferences:
+    def test_every_column_that_holds_a_digest_is_asked_or_names_no_object(self) -> None:
+        digests = {
+            str(column)
+            for table in METADATA.tables.values()
+            for column in table.columns
+            if isinstance(column.type, String) and column.type.length == 64
+            if "sha256" in column.name or "digest" in column.name
+        }
+
+        asked = {str(each.property.columns[0]) for each in REFERENCES}
+        assert asked == digests - NAME_NO_OBJECT
+
+    def test_an_object_is_named_by_jobs_artifacts_data_sets_and_models(
+        self, instance: Instance
+    ) -> None:
+        home = a_home(instance.database)  # names "ab" * 32 as archive and pack
+        job_id = a_job(instance.database, home, model_sha256=digest_of(1))
+        insert_artifact(instance, job_id, digest_of(2))
+        instance.name(3)
+        asked = ["ab" * 32, *map(digest_of, range(1, 5))]
+
+        with instance.database.read() as unit:
+            assert named(unit.session, asked) == set(asked) - {digest_of(4)}
+
+
+class TestOrphans:
+    def test_one_goes_after_the_grace_and_the_hold(self, instance: Instance) -> None:
+        instance.put(1)
+
+        assert instance.collect().orphans_condemned == 1
+        assert instance.collect().objects_set_aside == 0, "the grace is not over"
+        instance.let_the_grace_pass()
+        assert instance.collect().objects_set_aside == 1
+        assert instance.collect().objects_erased == 0, "somebody may name it yet"
+        instance.let_the_hold_pass()
+        assert instance.collect().objects_erased == 1
+
+        assert not instance.is_whole(1)
+        assert (instance.stored(), instance.aside(), instance.condemned()) == (set(), set(), set())
+
+    def test_one_that_is_named_within_the_grace_stays(self, instance: Instance) -> None:
+        instance.put(1)
+        instance.collect()
+        instance.name(1)
+        instance.let_the_grace_pass()
+
+        collected = instance.collect()
+
+        assert (collected.objects_set_aside, instance.condemned()) == (0, set())
+        assert instance.is_whole(1)
+
+    def test_one_that_was_found_stored_just_before_it_left_is_put_back(
+        self, instance: Instance
+    ) -> None:
+        instance.put(1)
+        instance.collect()
+        instance.let_the_grace_pass()
+        instance.put(1)  # finds the bytes there, and names them a moment later
+        instance.collect()
+        assert instance.aside() == {digest_of(1)}
+
+        instance.name(1)
+        instance.let_the_hold_pass()
+        collected = instance.collect()
+
+        assert (collected.objects_put_back, collected.objects_erased) == (1, 0)
+        assert (instance.stored(), instance.aside()) == ({digest_of(1)}, set())
+
+    def test_more_than_fit_into_one_question_all_go(self, instance: Instance) -> None:
+        for number in range(103):
+            instance.put(number)
+        instance.name(7)
+        instance.collect()
+        instance.let_the_grace_pass()
+        instance.collect()
+        instance.let_the_hold_pass()
+
+        assert instance.collect().objects_erased == 102
+
+        assert instance.stored() == {digest_of(7)}
+
+    def test_a_dry_run_tells_the_same_and_does_nothing(self, instance: Instance) -> None:
+        for number in range(3):
+            instance.put(number)
+        instance.name(0)
+
+        foreseen = instance.collector().foresee()
+
+        assert instance.condemned() == set()
+        assert foreseen == instance.collect()
+
+    def test_a_store_that_refuses_loses_nothing_and_is_asked_again_later(
+        self, instance: Instance
+    ) -> None:
+        instance.put(1)
+        instance.collect()
+        instance.let_the_grace_pass()
+        blocked = instance.settings.home / "store" / "aside"
+        blocked.write_bytes(b"in the way")
+
+        with pytest.raises(Unavailable):
+            instance.collect()
+        assert instance.condemned() == {digest_of(1)}
+
+        blocked.unlink()
+        instance.let_the_grace_pass()
+        assert instance.collect().objects_set_aside == 1
+
+
+class TestCondemn:
+    def test_the_later_of_two_times_holds(self, instance: Instance) -> None:
+        for grace in (timedelta(hours=24), timedelta()):
+            with instance.database.write() as unit:
+                condemn(unit.session, [digest_of(1)], grace=grace)
+
+        with instance.database.read() as unit:
+            now = unit.session.scalars(select(database_now())).one()
+            due_at = unit.session.scalars(select(CondemnedObject.due_at)).one()
+        assert due_at - now > timedelta(hours=23)
+
+    def test_a_dropped_checkpoint_has_no_grace(self, instance: Instance) -> None:
+        digest = instance.put(1)
+        with instance.database.write() as unit:
+            condemn(unit.session, [digest], grace=timedelta())
+
+        assert instance.collect().objects_set_aside == 1
+
+
+STEPS = st.lists(
+    st.tuples(
+        st.sampled_from(["store", "name", "forget", "collect", "grace", "hold"]),
+        st.integers(0, 2),
+    ),
+    max_size=25,
+)
+
+
+class TestAnyOrder:
+    """Storing, naming, forgetting and collecting, whatever comes when."""
+
+    @given(steps=STEPS)
+    @settings(
+        max_examples=20,
+        deadline=None,
+        suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+    )
+    def test_what_is_named_is_whole_and_all_else_goes(
+        self, instance: Instance, steps: list[tuple[str, int]]
+    ) -> None:
+        clear(instance)
+        found_stored: set[int] = set()
+
+        for step, number in steps:
+            take(instance, step, number, found_stored)
+            named_now = [each for each in range(3) if digest_of(each) in instance.named()]
+            assert [each for each in named_now if not instance.is_whole(each)] == []
+
+        for _ in range(3):
+            instance.collect()
+            instance.let_the_grace_pass()
+            instance.let_the_hold_pass()
+        instance.collect()
+        assert instance.stored() == instance.named()
+        assert (instance.aside(), instance.condemned()) == (set(), set())
+
+
+def take(instance: Instance, step: str, number: int, found_stored: set[int]) -> None:
+    """Take one step; only bytes that were found stored less than a hold ago may be named."""
+    match step:
+        case "store":
+            instance.put(number)
+            found_stored.add(number)
+        case "name" if number in found_stored and digest_of(number) not in instance.named():
+            instance.name(number)
+        case "forget":
+            instance.forget(number)
+            found_stored.discard(number)
+        case "collect":
+            instance.collect()
+        case "grace":
+            instance.let_the_grace_pass()
+        case "hold":
+            instance.let_the_hold_pass()
+            found_stored.clear()
+
+
+def clear(instance: Instance) -> None:
+    with instance.database.write() as unit:
+        for table in (Model, CondemnedObject):
+            unit.session.execute(delete(table))
+    for folder in (instance.settings.home / "store").iterdir():
+        shutil.rmtree(folder)

@@ -1,0 +1,143 @@
+"""Rows whose time is over go, with all that hangs on them; on both databases."""
+
+from datetime import timedelta
+
+from sqlalchemy import func, insert, select, update
+
+from app.accounts.tables import ApiKey, BrowserSession, KeyKind
+from app.core.database import database_now
+from app.core.ids import new_id
+from app.events.tables import EventRow
+from app.jobs.repository import insert_idempotency_key
+from app.jobs.states import JobState
+from app.jobs.tables import IdempotencyKey, Job
+from app.ops.retention import purge_job
+from tests.jobs.builders import Home, a_home, a_job, job_row
+from tests.ops.stored_bytes import A_WEEK_AND_MORE, LONG_AGO, Instance, digest_of
+from tests.ops.test_garbage import insert_artifact
+
+WEEK, DAY = timedelta(days=7), timedelta(days=1)
+
+
+def a_trashed_job(instance: Instance, home: Home, *, since: timedelta) -> str:
+    return a_job(instance.database, home, state=JobState.SUCCEEDED, trashed_at=database_now(since))
+
+
+def jobs_in(instance: Instance) -> set[str]:
+    with instance.database.read() as unit:
+        return set(unit.session.scalars(select(Job.id)))
+
+
+class TestTrashedJobs:
+    def test_one_goes_after_a_week_with_its_rows_and_then_its_bytes(
+        self, instance: Instance
+    ) -> None:
+        home = a_home(instance.database)
+        old = a_trashed_job(instance, home, since=A_WEEK_AND_MORE)
+        young = a_trashed_job(instance, home, since=LONG_AGO)
+        insert_artifact(instance, old, instance.put(1))
+
+        collected = instance.collect()
+
+        assert collected.trashed_jobs == 1
+        assert jobs_in(instance) == {young}
+        assert instance.condemned() == {digest_of(1)}
+        with instance.database.read() as unit:
+            left = select(func.count()).select_from(EventRow).where(EventRow.job_id == old)
+            assert unit.session.scalar(left) == 0
+
+    def test_bytes_that_another_job_begins_from_stay(self, instance: Instance) -> None:
+        home = a_home(instance.database)
+        old = a_trashed_job(instance, home, since=A_WEEK_AND_MORE)
+        insert_artifact(instance, old, instance.put(1))
+        a_job(instance.database, home, model_sha256=digest_of(1))
+
+        instance.collect()
+        instance.let_the_grace_pass()
+        instance.collect()
+
+        assert instance.stored() == {digest_of(1)}
+
+    def test_a_job_made_from_it_lives_on_without_a_parent(self, instance: Instance) -> None:
+        home = a_home(instance.database)
+        old = a_trashed_job(instance, home, since=A_WEEK_AND_MORE)
+        child = a_job(instance.database, home, parent_id=old)
+
+        instance.collect()
+
+        assert jobs_in(instance) == {child}
+        assert job_row(instance.database, child).parent_id is None
+
+    def test_one_that_was_restored_in_between_stays(self, instance: Instance) -> None:
+        old = a_trashed_job(instance, a_home(instance.database), since=A_WEEK_AND_MORE)
+        with instance.database.write() as unit:
+            unit.session.execute(update(Job).where(Job.id == old).values(trashed_at=None))
+
+        assert not purge_job(instance.database, old, after=WEEK, grace=DAY)
+
+        assert jobs_in(instance) == {old}
+
+
+class TestExpiredRows:
+    def test_idempotency_keys_go_after_a_day(self, instance: Instance) -> None:
+        home = a_home(instance.database)
+        job_id = a_job(instance.database, home)
+        with instance.database.write() as unit:
+            for key in ("old", "new"):
+                insert_idempotency_key(
+                    unit.session, home.user_id, key, request_sha256="0" * 64, job_id=job_id
+                )
+            unit.session.execute(
+                update(IdempotencyKey)
+                .where(IdempotencyKey.key == "old")
+                .values(created_at=database_now(LONG_AGO))
+            )
+
+        assert instance.collect().expired_rows == 1
+
+        with instance.database.read() as unit:
+            assert unit.session.scalars(select(IdempotencyKey.key)).all() == ["new"]
+
+    def test_credentials_go_a_grace_after_they_could_be_used(self, instance: Instance) -> None:
+        user_id = a_home(instance.database).user_id
+        times: dict[str, dict[str, object]] = {
+            "expired": {"expires_at": database_now(LONG_AGO)},
+            "revoked": {"revoked_at": database_now(LONG_AGO)},
+            "lately": {"expires_at": database_now(timedelta(hours=-1))},
+            "for ever": {},
+        }
+        with instance.database.write() as unit:
+            for label, columns in times.items():
+                unit.session.execute(insert(ApiKey).values(**_key(user_id, label), **columns))
+            unit.session.execute(insert(BrowserSession).values(**_session(user_id)))
+
+        foreseen, collected = instance.collector().foresee(), instance.collect()
+
+        assert (foreseen.expired_rows, collected.expired_rows) == (3, 3)
+        with instance.database.read() as unit:
+            left = set(unit.session.scalars(select(ApiKey.label)))
+        assert left == {"lately", "for ever"}
+
+
+def _key(user_id: str, label: str) -> dict[str, object]:
+    return {
+        "id": new_id("key"),
+        "user_id": user_id,
+        "kind": KeyKind.USER,
+        "public_id": label,
+        "secret_sha256": b"0" * 32,
+        "label": label,
+        "scopes": [],
+        "created_at": database_now(LONG_AGO),
+    }
+
+
+def _session(user_id: str) -> dict[str, object]:
+    return {
+        "id": new_id("ses"),
+        "user_id": user_id,
+        "token_sha256": b"0" * 32,
+        "created_at": database_now(LONG_AGO),
+        "expires_at": database_now(LONG_AGO),
+        "last_seen_at": database_now(LONG_AGO),
+    }
