@@ -37,6 +37,10 @@ class CrashPoint(StrEnum):
     RECONCILER_HAS_READ = "reconciler.has_read"
     VERIFICATION_CLAIMED = "verification.claimed"
     VERIFICATION_JUDGED = "verification.judged"
+    OBJECT_COPIED_ASIDE = "garbage.copied_aside"
+    OBJECT_SET_ASIDE = "garbage.set_aside"
+    JOB_PURGE_BEFORE_COMMIT = "garbage.purge_before_commit"
+    ASIDE_ERASED = "garbage.erased"
 
 
 class _Armed:

@@ -23,6 +23,7 @@ import obstore
 from obstore.exceptions import BaseError
 from obstore.store import LocalStore, ObjectStore, from_url
 
+from app.core.crash_points import CrashPoint, crash_point
 from app.core.errors import InsufficientStorage, Unavailable
 from app.settings import Settings
 
@@ -170,6 +171,7 @@ class ArtifactStore:
         with suppress(FileNotFoundError), _refusals_by_name():
             self._copy(_key(sha256), aside)
             self._sync(aside)  # a power cut must not keep the deletion and lose the copy
+            crash_point(CrashPoint.OBJECT_COPIED_ASIDE)
             if time.monotonic() - began > within.total_seconds():
                 return False
             obstore.delete(self._store, _key(sha256))

@@ -20,6 +20,7 @@ from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from app.artifacts.repository import condemn
 from app.artifacts.tables import Artifact, CondemnedObject
+from app.core.crash_points import CrashPoint, crash_point
 from app.core.database import Database, database_now
 from app.core.storage import ArtifactStore, AsideObject
 from app.datasets.tables import DatasetVersion
@@ -93,6 +94,7 @@ def set_due_objects_aside(
         for each in [each for each in due if each.sha256 not in kept]:
             until = now + timedelta(seconds=time.monotonic() - began) + hold
             if store.set_aside(each.sha256, due_at=until, within=hold / 2):
+                crash_point(CrashPoint.OBJECT_SET_ASIDE)
                 moved += 1
                 done.append(each)
     finally:
@@ -120,6 +122,7 @@ def conclude_aside(
                 restored += 1
         elif each.due_at <= now:
             store.erase(each)
+            crash_point(CrashPoint.ASIDE_ERASED)
             erased += 1
     return restored, erased
 

@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 from app.accounts.tables import ApiKey, BrowserSession
 from app.artifacts.repository import condemn
 from app.artifacts.tables import Artifact
+from app.core.crash_points import CrashPoint, crash_point
 from app.core.database import Database, database_now
 from app.jobs.tables import IdempotencyKey, Job
 
@@ -38,6 +39,7 @@ def purge_job(database: Database, job_id: str, *, after: timedelta, grace: timed
         condemn(session, made, grace=grace)
         session.execute(update(Job).where(Job.parent_id == job_id).values(parent_id=None))
         session.execute(delete(Job).where(Job.id == job_id))
+        crash_point(CrashPoint.JOB_PURGE_BEFORE_COMMIT)
     return True
 
 

@@ -16,7 +16,7 @@ from app.core.migrations import head_revision, is_current
 pytestmark = pytest.mark.integration
 
 BAD_CONFIGURATION = 78
-COMMANDS = ("up", "server", "worker", "migrate", "models", "keys")
+COMMANDS = ("up", "server", "worker", "migrate", "collect", "models", "keys")
 
 
 @pytest.fixture
@@ -112,6 +112,21 @@ class TestMigrate:
         database = Database(f"sqlite:///{home}/trainyard.db", pool_size=1)
         assert is_current(database)
         database.dispose()
+
+
+class TestCollect:
+    def test_counts_first_and_then_does_it(self, home: Path) -> None:
+        invoke("migrate")
+        orphan = home / "store" / "sha256" / "ab" / ("ab" * 32)
+        orphan.parent.mkdir(parents=True)
+        orphan.write_bytes(b"of a server that was killed")
+
+        dry, first, second = invoke("collect", "--dry-run"), invoke("collect"), invoke("collect")
+
+        assert "orphans condemned: 1" in dry.stdout
+        assert first.stdout == dry.stdout
+        assert "orphans condemned: 0" in second.stdout
+        assert orphan.exists()
 
 
 class TestKeysCreate:
