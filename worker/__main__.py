@@ -45,18 +45,20 @@ class SlotProcess:
             self.process, self.started_at = spawn(argv), now
 
     def ask_to_stop(self) -> None:
-        """Let the process give its job back and end."""
+        """Let the process give its job back and end; asked again, it does so without a grace."""
         if self.process is not None:
             self.process.send_signal(signal.SIGTERM)
 
-    def wait_or_kill(self, deadline: float) -> None:
-        """Return when the process has ended, which it does by force after the deadline."""
-        pause = threading.Event()
-        while self.process is not None and self.process.poll() is None:
-            if time.monotonic() > deadline:
-                log.error("slot.killed", slot=self.slot.name)
-                signal_group(self.process, signal.SIGKILL)
-            pause.wait(POLL_SECONDS)
+    def kill(self) -> None:
+        """End the process and its session by force."""
+        if self.process is not None:
+            log.error("slot.killed", slot=self.slot.name)
+            signal_group(self.process, signal.SIGKILL)
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether the process runs."""
+        return self.process is not None and self.process.poll() is None
 
     def _plan_restart(self, exit_code: int, now: float) -> None:
         if now - self.started_at > HEALTHY_SECONDS:
@@ -69,7 +71,10 @@ class SlotProcess:
 
 
 def main() -> int:
-    """Keep all slots served until SIGTERM or SIGINT, then stop them all."""
+    """Keep all slots served until SIGTERM or SIGINT, then stop them all.
+
+    A second signal is handed on, and makes them hurry.
+    """
     arguments = _parser().parse_args()
     configure_logging(level=Settings().log_level)
     try:
@@ -77,13 +82,13 @@ def main() -> int:
     except TrainyardError as error:
         log.error("slots.not_understood", detail=error.detail)  # noqa: TRY400 -- it says it all
         return 2
-    stopping = threading.Event()
-    _stop_on_signals(stopping)
+    stopping, hurrying = threading.Event(), threading.Event()
+    _stop_on_signals(stopping, hurrying)
     processes = [SlotProcess(slot, arguments.queues) for slot in slots]
     while not stopping.wait(POLL_SECONDS):
         for each in processes:
             each.keep_alive()
-    _stop(processes)
+    _stop(processes, hurrying)
     return 0
 
 
@@ -98,20 +103,28 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _stop_on_signals(stopping: threading.Event) -> None:
+def _stop_on_signals(stopping: threading.Event, hurrying: threading.Event) -> None:
     def stop(_signum: int, _frame: FrameType | None) -> None:
-        stopping.set()
+        (hurrying if stopping.is_set() else stopping).set()
 
     for signum in (signal.SIGTERM, signal.SIGINT):
         signal.signal(signum, stop)
 
 
-def _stop(processes: list[SlotProcess]) -> None:
+def _stop(processes: list[SlotProcess], hurrying: threading.Event) -> None:
     for each in processes:
         each.ask_to_stop()
     deadline = time.monotonic() + STOP_SECONDS
-    for each in processes:
-        each.wait_or_kill(deadline)
+    has_hurried, pause = False, threading.Event()
+    while living := [each for each in processes if each.is_alive]:
+        if time.monotonic() > deadline:
+            for each in living:
+                each.kill()
+        elif hurrying.is_set() and not has_hurried:
+            has_hurried = True
+            for each in living:
+                each.ask_to_stop()
+        pause.wait(POLL_SECONDS)
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 import sys
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 
@@ -22,8 +22,9 @@ class WorkerContext:
     """The slot, its database, store and settings.
 
     `plugins` names the trainer plugins that can be used; `leaving` is set once the process must
-    end; `trainer_argv` is the program that trains, to which the path of its job.json is added;
-    `inspector_argv` the one that reads weights.
+    end, `hurrying` once it must end without a grace for the trainer; `trainer_argv` is the program
+    that trains, to which the path of its job.json is added; `inspector_argv` the one that reads
+    weights.
     """
 
     settings: Settings
@@ -34,6 +35,7 @@ class WorkerContext:
     worker_id: str
     queues: tuple[str, ...]
     leaving: threading.Event
+    hurrying: threading.Event = field(default_factory=threading.Event)
     plugins: tuple[str, ...] = ()
     trainer_argv: tuple[str, ...] = TRAINER_ARGV
     inspector_argv: tuple[str, ...] = INSPECTOR_ARGV

@@ -7,6 +7,7 @@ only entries that nobody uses are evicted, the least recently used first.
 import fcntl
 import os
 import shutil
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,9 +15,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from app.core.logging import get_logger
-from app.core.storage import ArtifactStore
+from app.core.storage import ArtifactStore, go_on
 
 PRIVATE_FOLDER = 0o700
+LOCK_SECONDS = 0.1
 
 log = get_logger(__name__)
 
@@ -34,8 +36,11 @@ class DatasetCache:
     limit_bytes: int
 
     @contextmanager
-    def entry(self, digest: str) -> Iterator[Path]:
+    def entry(self, digest: str, *, check: Callable[[], None] = go_on) -> Iterator[Path]:
         """The folder of the data set whose pack has this SHA-256; it stays while the block runs.
+
+        `check` is called again and again while the pack is fetched, here or by another slot, and
+        ends that by raising.
 
         Raises:
             FileNotFoundError: the store has no such pack.
@@ -45,13 +50,13 @@ class DatasetCache:
         folder = self.folder / digest
         with _lock_file(self._lock_path(digest)) as descriptor:
             while True:
-                fcntl.flock(descriptor, fcntl.LOCK_SH)
+                _take(descriptor, fcntl.LOCK_SH, check)
                 if folder.is_dir():
                     break
-                fcntl.flock(descriptor, fcntl.LOCK_EX)  # no atomic step: look again
+                _take(descriptor, fcntl.LOCK_EX, check)  # no atomic step: look again
                 if not folder.is_dir():
                     self._make_room()
-                    self._fetch(digest, folder)
+                    self._fetch(digest, folder, check)
             now = time.time_ns()  # the file system's own "now" is too coarse to order two uses
             os.utime(descriptor, ns=(now, now))
             yield folder
@@ -74,13 +79,14 @@ class DatasetCache:
                 log.info("dataset_cache.leftover_removed", name=leftover.name)
         self.evict()
 
-    def _fetch(self, digest: str, folder: Path) -> None:
+    def _fetch(self, digest: str, folder: Path, check: Callable[[], None]) -> None:
         partial = self._partial(digest)
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(mode=PRIVATE_FOLDER)
         try:
             pack = partial / "pack"
-            self.store.fetch(digest, pack)
+            self.store.fetch(digest, pack, check=check)
+            check()
             self.extract(pack, partial / "content")
             os.sync()  # after a power cut, an entry with empty files would pass for whole
             (partial / "content").rename(folder)
@@ -124,6 +130,18 @@ def _lock_file(path: Path) -> Iterator[int]:
         yield descriptor
     finally:
         os.close(descriptor)
+
+
+def _take(descriptor: int, kind: int, check: Callable[[], None]) -> None:
+    pause = threading.Event()
+    while True:
+        try:
+            fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
+        except BlockingIOError:
+            check()
+            pause.wait(LOCK_SECONDS)
+        else:
+            return
 
 
 def _bytes_below(folder: Path) -> int:

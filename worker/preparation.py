@@ -65,7 +65,7 @@ def prepare(attempt: ClaimedAttempt, layers: ExitStack) -> JobFile:
 def _bring_dataset(attempt: ClaimedAttempt, layers: ExitStack) -> Path:
     digest = _pack_digest(attempt)
     try:
-        content = layers.enter_context(attempt.context.datasets.entry(digest))
+        content = layers.enter_context(attempt.context.datasets.entry(digest, check=attempt.check))
     except (FileNotFoundError, StoredBytesCorrupt, PackCorruptError) as error:
         raise AttemptFailed(
             EndReason.BAD_DATA, f"The stored data set {digest[:12]}… is missing or damaged."
@@ -90,7 +90,7 @@ def _bring_model(attempt: ClaimedAttempt) -> ModelSource:
         return ArchitectureSource(name=name)
     path = attempt.directory.model / (name if name.endswith(".pt") else "weights.pt")
     try:
-        attempt.context.store.fetch(digest, path)
+        attempt.context.store.fetch(digest, path, check=attempt.check)
     except (FileNotFoundError, StoredBytesCorrupt) as error:
         raise AttemptFailed(
             EndReason.BAD_WEIGHTS, f"The stored weights of {name} are missing or damaged."

@@ -41,7 +41,11 @@ log = get_logger(__name__)
 
 
 def main() -> None:
-    """Serve the slot that the command line names until SIGTERM or SIGINT."""
+    """Serve the slot that the command line names until SIGTERM or SIGINT.
+
+    The first signal drains: the trainer is asked to leave, what it has handed over is stored, and
+    the job is given back. A second one kills the trainer at once, and the rest is the same.
+    """
     slot_name, queues = sys.argv[1:]
     settings = Settings()
     configure_logging(level=settings.log_level)
@@ -109,7 +113,8 @@ def _run_celery(settings: Settings, context: WorkerContext) -> None:
     own_queue = queue_of_slot(context.worker_id)
 
     def leave(**_: object) -> None:
-        context.leaving.set()  # first: this runs in a signal handler, where a log line can fail
+        # First: this runs in a signal handler, where a log line can fail.
+        (context.hurrying if context.leaving.is_set() else context.leaving).set()
         log.info("worker.leaving", worker_id=context.worker_id)
 
     def look_for_work(**_: object) -> None:

@@ -78,12 +78,13 @@ class Steering:
             self._make_finish(process)
 
     def _make_leave(self, process: AttemptProcess) -> None:
-        grace = self._attempt.context.settings.timing.kill_grace_seconds
+        context = self._attempt.context
+        grace = context.settings.timing.kill_grace_seconds
         if self._asked_at is None:
             self._asked_at = time.monotonic()
             process.ask_to_leave()
             log.info("trainer.asked_to_leave", job_id=self._attempt.job.id)
-        elif time.monotonic() - self._asked_at >= grace:
+        elif context.hurrying.is_set() or time.monotonic() - self._asked_at >= grace:
             process.kill()
             log.info("trainer.killed", job_id=self._attempt.job.id)
 

@@ -11,7 +11,7 @@ import hashlib
 import os
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -70,6 +70,10 @@ class AsideObject:
     due_at: datetime
 
 
+def go_on() -> None:
+    """Check nothing: what is being done goes on."""
+
+
 class ArtifactStore:
     """Put, open, fetch, exists, delete, and set aside what nothing names, by SHA-256."""
 
@@ -124,8 +128,10 @@ class ArtifactStore:
             raise StoredBytesCorrupt(message)
         return (bytes(piece) for piece in result.stream(min_chunk_size=CHUNK_BYTES))
 
-    def fetch(self, sha256: str, to: Path) -> None:
+    def fetch(self, sha256: str, to: Path, *, check: Callable[[], None] = go_on) -> None:
         """Copy an object to the file `to`, which appears whole and verified or not at all.
+
+        `check` is called between pieces, and ends the copying by raising.
 
         Raises:
             FileNotFoundError: no such object.
@@ -137,6 +143,7 @@ class ArtifactStore:
         try:
             with partial.open("wb") as file:
                 for piece in self._pieces(sha256):
+                    check()
                     digest.update(piece)
                     file.write(piece)
             if digest.hexdigest() != sha256:

@@ -179,19 +179,18 @@ class TestStop:
     def test_an_attempt_that_dies_while_it_only_finalizes_is_made_again(
         self, database: Database, yard: Yard
     ) -> None:
-        yard = yard.with_trainer("die after an epoch, or only finalize")
-        job_id = yard.submit()
-        work_on(yard.context)
+        with at(yard, "training") as job_id:
+            request(database, job_id, JobEvent.PAUSE)
         request(database, job_id, JobEvent.STOP)
-        with working(yard):
+
+        with working(yard.with_trainer("train")):
             eventually(lambda: checks_of_weights(f"{job_id}-2"), within=20)
             for pid in checks_of_weights(f"{job_id}-2"):
                 os.kill(pid, signal.SIGKILL)
-            eventually(lambda: job_row(database, job_id).state is JobState.QUEUED, within=10)
-            yard.context.leaving.set()
 
         job = job_row(database, job_id)
-        assert (job.request, epochs_of(database, job_id)) == (Request.STOP, [(1, 1)])
+        assert (job.state, job.request) == (JobState.QUEUED, Request.STOP)
+        assert epochs_of(database, job_id) == [(1, 1)]
 
     def test_nothing_is_kept_where_no_checkpoint_is_whole(
         self, database: Database, yard: Yard

@@ -1,0 +1,138 @@
+"""Draining, with the processes of an operator: `python -m worker` and the slot that it starts."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from app.core.broker import EmbeddedBroker
+from app.core.database import Database
+from app.jobs.states import EndReason, JobState
+from tests.architecture.sources import ROOT
+from tests.jobs.builders import job_row
+from tests.waiting import eventually
+from tests.worker.attempts import FAKE_TRAINER, Yard, a_yard, attempts, epochs_of, working
+from tests.worker.claims import QUICK
+from worker.process import living_processes
+
+pytestmark = pytest.mark.integration
+
+CONTAINER_GRACE_SECONDS = 10.0
+"""What container engines give a container from SIGTERM to SIGKILL, unless they are told."""
+
+FAKE_INSTEAD = """
+import os, sys
+if sys.orig_argv[1:3] == ["-m", "worker.trainer"]:
+    os.execv(sys.executable, [sys.executable, {fake!r}, {scenario!r}, sys.orig_argv[-1]])
+"""
+
+
+@pytest.fixture
+def yard(sqlite_url: str, open_database: Callable[[str], Database], tmp_path: Path) -> Yard:
+    return a_yard(open_database(sqlite_url), tmp_path)
+
+
+@contextmanager
+def serving(
+    yard: Yard, folder: Path, scenario: str, **settings: str
+) -> Iterator[subprocess.Popen[bytes]]:
+    """A worker with its broker, whose trainers are replaced as they start by the fake one."""
+    packages = folder / "packages"
+    packages.mkdir()
+    program = FAKE_INSTEAD.format(fake=str(FAKE_TRAINER), scenario=scenario)
+    (packages / "sitecustomize.py").write_text(program)
+    home = yard.context.settings.home
+    environment = {
+        **{name: text for name, text in os.environ.items() if not name.startswith("TRAINYARD_")},
+        "PYTHONPATH": str(packages),
+        "TRAINYARD_HOME": str(home),
+        "TRAINYARD_DATABASE_URL": str(yard.context.database.engine.url),
+        **settings,
+    }
+    broker = EmbeddedBroker(home)
+    broker.start()
+    with ExitStack() as stack:
+        stack.callback(broker.stop)
+        log = stack.enter_context((folder / "worker.log").open("wb"))
+        worker = subprocess.Popen(
+            [sys.executable, "-m", "worker", "--slots", "cpu"],
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            env=environment,
+            cwd=ROOT,
+            start_new_session=True,
+        )
+        stack.callback(worker.wait, 30)
+        stack.callback(worker.kill)
+        yield worker
+
+
+class TestSigterm:
+    def test_gives_the_job_back_within_the_grace_of_a_container(
+        self, yard: Yard, tmp_path: Path
+    ) -> None:
+        database, job_id = yard.context.database, yard.submit()
+        with serving(yard, tmp_path, "hang after an epoch") as worker:
+            eventually(lambda: epochs_of(database, job_id), within=60)
+            began = time.monotonic()
+
+            worker.terminate()
+
+            assert worker.wait(60) == 0
+            seconds = time.monotonic() - began
+
+        job = job_row(database, job_id)
+        assert (job.state, job.restarts, job.not_before_at) == (JobState.QUEUED, 0, None)
+        assert attempts(database, job_id)[0].end_reason is EndReason.WORKER_DRAINED
+        assert list(living_processes(f"{job_id}-1")) == []
+        assert seconds < CONTAINER_GRACE_SECONDS
+
+    def test_a_second_one_kills_a_stubborn_trainer_and_gives_the_job_back(
+        self, yard: Yard, tmp_path: Path
+    ) -> None:
+        database, job_id = yard.context.database, yard.submit()
+        patience = {"TRAINYARD_TIMING__KILL_GRACE_SECONDS": "120"}
+        with serving(yard, tmp_path, "hang stubbornly", **patience) as worker:
+            eventually(lambda: epochs_of(database, job_id), within=60)
+            worker.terminate()
+            log = tmp_path / "worker.log"
+            eventually(lambda: b"trainer.asked_to_leave" in log.read_bytes(), within=20)
+
+            worker.send_signal(signal.SIGTERM)
+
+            assert worker.wait(30) == 0
+
+        assert job_row(database, job_id).state is JobState.QUEUED
+        assert attempts(database, job_id)[0].end_reason is EndReason.WORKER_DRAINED
+        assert list(living_processes(f"{job_id}-1")) == []
+
+
+class TestTheLastCheckpoint:
+    def test_is_stored_before_the_job_is_given_back(self, yard: Yard, tmp_path: Path) -> None:
+        patient = QUICK.model_copy(
+            update={"lease_seconds": 30, "heartbeat_seconds": 2, "self_fence_seconds": 25}
+        )
+        database = yard.context.database
+        context = replace(
+            yard.context, settings=yard.context.settings.model_copy(update={"timing": patient})
+        )
+        yard = replace(yard, context=context).with_trainer("hang after an epoch")
+        job_id = yard.submit()
+
+        with working(yard):
+            eventually(lambda: any(living_processes(f"{job_id}-1")), within=20)
+            with database.write():  # nobody else can write, and the trainer trains on
+                run = yard.context.attempts_folder / f"{job_id}-1" / "run"
+                eventually((run / "results.csv").exists, within=20)
+                yard.context.leaving.set()
+                eventually(lambda: not any(living_processes(f"{job_id}-1")), within=20)
+
+        assert job_row(database, job_id).state is JobState.QUEUED
+        assert epochs_of(database, job_id) == [(1, 1)]
