@@ -1,5 +1,6 @@
 """Data sets on disk: fetched once, verified, never evicted while somebody trains on them."""
 
+import fcntl
 from pathlib import Path
 
 import pytest
@@ -27,6 +28,14 @@ def a_pack(store: ArtifactStore, folder: Path, content: str) -> str:
     with PackWriter(path) as pack:
         pack.add("images/train/0.png", content.encode() * FILE_BYTES)
     return store.put_file(path).sha256
+
+
+class NotWanted(Exception):
+    """What a check raises."""
+
+
+def leave() -> None:
+    raise NotWanted
 
 
 def damage(folder: Path, digest: str) -> None:
@@ -60,6 +69,28 @@ class TestDatasetCache:
             a_cache(store, tmp_path).entry(digest) as second,
         ):
             assert first == second
+
+    def test_what_is_not_wanted_any_more_is_not_fetched(
+        self, store: ArtifactStore, tmp_path: Path
+    ) -> None:
+        cache, digest = a_cache(store, tmp_path), a_pack(store, tmp_path, "one")
+
+        with pytest.raises(NotWanted), cache.entry(digest, check=leave):
+            pass
+
+        with cache.entry(digest) as folder:
+            assert folder.is_dir()
+
+    def test_nobody_waits_for_another_slot_that_fetches_once_it_is_not_wanted(
+        self, store: ArtifactStore, tmp_path: Path
+    ) -> None:
+        cache, digest = a_cache(store, tmp_path), a_pack(store, tmp_path, "one")
+        cache.folder.mkdir(parents=True)
+        with (cache.folder / f"{digest}.lock").open("wb") as other:
+            fcntl.flock(other, fcntl.LOCK_EX)
+
+            with pytest.raises(NotWanted), cache.entry(digest, check=leave):
+                pass
 
     def test_a_damaged_pack_is_refused_and_leaves_nothing(
         self, store: ArtifactStore, tmp_path: Path

@@ -115,7 +115,7 @@ class TestSigterm:
 
 
 class TestTheLastCheckpoint:
-    def test_is_stored_before_the_job_is_given_back(self, yard: Yard, tmp_path: Path) -> None:
+    def test_is_stored_before_the_job_is_given_back(self, yard: Yard) -> None:
         patient = QUICK.model_copy(
             update={"lease_seconds": 30, "heartbeat_seconds": 2, "self_fence_seconds": 25}
         )

@@ -1,0 +1,50 @@
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from app.jobs.spec import Task
+from tests.worker.trainer.jobs import a_job
+from worker.trainer.events import EventPipe
+from worker.trainer.interrupts import Cancelled, Interrupts
+from worker.trainer.run import TrainingRun
+from worker.trainer.stopping import StopOnRequest
+
+
+class Upstream:
+    """Stands in for Ultralytics' trainer."""
+
+    stop = False
+
+    def run_callbacks(self, event: str) -> None:
+        self.last = event
+
+
+@pytest.fixture
+def trainer(drawn: Callable[[Task], Path], tmp_path: Path) -> StopOnRequest:
+    job = a_job(drawn("detect"), tmp_path)
+    with (tmp_path / "events").open("wb") as events:
+        pipe = EventPipe(events.fileno(), on_broken=lambda: None)
+        run = TrainingRun(job, pipe, Interrupts())
+        kind = type("Training", (StopOnRequest, Upstream), {"run": run})
+        trainer: StopOnRequest = kind()
+        pipe.close(within=None)
+    return trainer
+
+
+class TestStopOnRequest:
+    def test_finishes_with_the_epoch(self, trainer: StopOnRequest) -> None:
+        trainer.run.interrupts.stop_requested = True
+
+        trainer.run_callbacks("on_train_batch_end")
+        within_the_epoch = trainer.stop
+        trainer.run_callbacks("on_fit_epoch_end")
+
+        assert (within_the_epoch, trainer.stop) == (False, True)
+
+    def test_leaves_where_the_first_exception_was_swallowed(self, trainer: StopOnRequest) -> None:
+        trainer.run.interrupts.leaving = True
+
+        with pytest.raises(Cancelled):
+            trainer.run_callbacks("on_train_batch_start")
+        trainer.run_callbacks("teardown")
