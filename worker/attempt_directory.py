@@ -39,6 +39,11 @@ class AttemptDirectory:
         return self.root / "trainer.log"
 
     @property
+    def spool(self) -> Path:
+        """What the trainer said and the database does not know yet."""
+        return self.root / "events.spool"
+
+    @property
     def run(self) -> Path:
         """What training writes, and nothing else."""
         return self.root / "run"

@@ -69,22 +69,25 @@ def store_checkpoint(
     return StoredCheckpoint(event.epoch, files)
 
 
-def record_checkpoint(session: Session, hold: Hold, checkpoint: StoredCheckpoint) -> None:
-    """Write the rows of a checkpoint and drop what is too old; the caller holds the row's lock.
+def record_checkpoints(
+    session: Session, hold: Hold, checkpoints: Sequence[StoredCheckpoint]
+) -> None:
+    """Write the rows of checkpoints and drop what is too old; the caller holds the row's lock.
 
     A worker deletes no bytes: one that was stopped and is fenced could delete what its successor
     has just found stored. It condemns them in this transaction, for the collector.
     """
-    for name, stored in checkpoint.files.items():
-        insert_artifact(
-            session,
-            hold.job_id,
-            stored,
-            attempt=hold.attempt,
-            kind=ArtifactKind.CHECKPOINT,
-            name=name,
-            epoch=checkpoint.epoch,
-        )
+    for checkpoint in checkpoints:
+        for name, stored in checkpoint.files.items():
+            insert_artifact(
+                session,
+                hold.job_id,
+                stored,
+                attempt=hold.attempt,
+                kind=ArtifactKind.CHECKPOINT,
+                name=name,
+                epoch=checkpoint.epoch,
+            )
     _drop_old(session, hold.job_id)
 
 

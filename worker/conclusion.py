@@ -163,14 +163,17 @@ def _give_back(context: WorkerContext, lease: Lease, event: JobEvent, end: Attem
 
 
 def _stored_logs(attempt: ClaimedAttempt) -> Mapping[int, StoredObject]:
+    context = attempt.context
     try:
-        return store_logs(
-            attempt.context.database,
-            attempt.context.store,
-            attempt.lease.hold,
-            folder=attempt.directory.root,
+        return attempt.lease.insist(
+            lambda: store_logs(
+                context.database,
+                context.store,
+                attempt.lease.hold,
+                folder=attempt.directory.root,
+            )
         )
-    except (*OUTAGE, InsufficientStorage, Unavailable, OSError):
+    except (InsufficientStorage, Unavailable, OSError):
         log.exception("log.not_stored", job_id=attempt.job.id)
         return {}  # the pieces stay readable; the job's end matters more
 

@@ -1,6 +1,8 @@
 """The lease of a held job: renewed, fenced off by others or by ourselves, and every write under it.
 
-Durations are measured with the monotonic clock; only the database's clock judges the lease.
+A write whose COMMIT was answered by silence is asked again, and the database tells by its mark
+whether it landed: each is done once. Durations are measured with the monotonic clock; only the
+database's clock judges the lease.
 """
 
 import threading
@@ -8,7 +10,9 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
-from typing import TypeVar
+from functools import partial
+from secrets import randbits
+from typing import Generic, TypeVar
 
 from sqlalchemy.exc import InterfaceError, InternalError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
@@ -16,7 +20,7 @@ from sqlalchemy.orm import Session
 
 from app.core.database import Database
 from app.core.logging import get_logger
-from app.jobs.execution import pending_request, renew_lease
+from app.jobs.execution import mark_write, pending_request, renew_lease
 from app.jobs.lifecycle import Fenced, Hold
 from app.jobs.states import Request
 from app.settings import Timing
@@ -27,6 +31,7 @@ OUTAGE = (OperationalError, InterfaceError, InternalError, PoolTimeoutError)
 """What a database that is away, restarts or fails over answers with."""
 
 RETRY_SECONDS = 0.5
+MARK_BITS = 62
 THREAD_END_SECONDS = 5.0
 
 log = get_logger(__name__)
@@ -34,6 +39,21 @@ log = get_logger(__name__)
 
 class LeaseLost(Exception):
     """The lease could not be renewed for so long that another worker may soon claim the job."""
+
+
+class _Once(Generic[Result]):
+    """Work with a mark of its own: done again after a lost answer only where it did not land."""
+
+    def __init__(self, hold: Hold, work: Callable[[Session], Result]) -> None:
+        self._hold = hold
+        self._work = work
+        self._mark = randbits(MARK_BITS)
+        self._results: list[Result] = []
+
+    def __call__(self, session: Session) -> Result:
+        if mark_write(session, self._hold, self._mark):
+            self._results.append(self._work(session))
+        return self._results[-1]
 
 
 class Lease:
@@ -51,6 +71,7 @@ class Lease:
         self._timing = timing
         self._renewed_at = claimed_at
         self._request: Request | None = None
+        self._turn = threading.Lock()  # the row holds the mark of one write
         self._fenced = threading.Event()
         self._ended = threading.Event()
 
@@ -96,15 +117,17 @@ class Lease:
                 thread.join(THREAD_END_SECONDS)
 
     def write(self, work: Callable[[Session], Result]) -> Result:
-        """Do `work`, which begins with a guarded update, in one transaction.
+        """Do `work`, which begins with a guarded update, in one transaction, once.
 
-        A database that is away is asked again until the lease is lost, so `work` may run twice.
+        A database that is away is asked again until the lease is lost. `work` may be called more
+        than once, but what it wrote is committed once.
 
         Raises:
             Fenced: the hold is not valid any more.
             LeaseLost: the database stayed away for too long.
         """
-        return self._insist(lambda: self.write_once(work))
+        with self._turn:
+            return self.insist(partial(self.write_once, _Once(self.hold, work)))
 
     def read(self, work: Callable[[Session], Result]) -> Result:
         """Do `work`, which only asks, in one transaction; asked again as in `write`.
@@ -113,9 +136,15 @@ class Lease:
             Fenced: the hold is not valid any more.
             LeaseLost: the database stayed away for too long.
         """
-        return self._insist(lambda: self._read_once(work))
+        return self.insist(lambda: self._read_once(work))
 
-    def _insist(self, attempt: Callable[[], Result]) -> Result:
+    def insist(self, attempt: Callable[[], Result]) -> Result:
+        """Do what asks the database, again and again while that is away and the lease is not lost.
+
+        Raises:
+            Fenced: the hold is not valid any more.
+            LeaseLost: the database stayed away for too long.
+        """
         while not self.is_lost:
             try:
                 return attempt()

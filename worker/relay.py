@@ -1,17 +1,17 @@
 """What the trainer says, written to the database while it trains on.
 
-One thread reads the pipe, so that the trainer never waits for the database; another writes, in the
-order of the events. An epoch and its checkpoint appear in one transaction, once the checkpoint's
+One thread reads the pipe into a spool on disk, so that the trainer never waits for the database;
+another writes, in the order of the events, and goes on where it was when the database comes back.
+An epoch appears in one transaction with a checkpoint of it or of a later epoch, once that one's
 bytes are durable: what the API shows can be resumed from.
 """
 
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from queue import SimpleQueue
 from typing import Self
 
 from pydantic import JsonValue, ValidationError
@@ -34,9 +34,10 @@ from app.jobs.execution import (
 from app.jobs.lifecycle import Fenced
 from app.jobs.metric_table import FITNESS
 from app.jobs.states import Phase
-from worker.checkpoints import StoredCheckpoint, record_checkpoint, store_checkpoint
+from worker.checkpoints import LAST, StoredCheckpoint, record_checkpoints, store_checkpoint
 from worker.fitness import DecidingMetric
 from worker.lease import OUTAGE, Lease, LeaseLost
+from worker.spool import EventSpool
 from worker.trainer.protocol import (
     BatchEvent,
     CheckpointEvent,
@@ -50,6 +51,7 @@ from worker.trainer.protocol import (
     WarningEvent,
     parse_event,
 )
+from worker.waiting_checkpoints import WaitingCheckpoints
 
 MAX_LINE_BYTES = 16 * 1024 * 1024
 PROGRESS_SECONDS = 1.0
@@ -88,30 +90,32 @@ class Relay:
         self._run_directory = run_directory
         self._epochs = epochs
         self._deciding = deciding
-        self._queue: SimpleQueue[TrainerEvent | None] = SimpleQueue()
+        self._waiting = WaitingCheckpoints(run_directory)
+        self._unwritten: list[tuple[EpochEvent | None, StoredCheckpoint]] = []
         self._last_seq = 0
         self._progress_at = 0.0
         self._epoch: EpochEvent | None = None
 
     @contextmanager
-    def relaying(self, descriptor: int) -> Iterator[Self]:
+    def relaying(self, descriptor: int, spool_file: Path) -> Iterator[Self]:
         """Relay what comes from the pipe's end `descriptor`, which is closed when the block ends.
 
         The block ends only after every writer of the pipe is dead: then all that was said has been
-        written, or `failure` tells why not.
+        written, or `failure` tells why not. What waits meanwhile lies in `spool_file`.
         """
-        reader = threading.Thread(target=self._read, args=(descriptor,), daemon=True)
-        writer = threading.Thread(target=self._write, daemon=True)
-        reader.start()
-        writer.start()
-        try:
-            yield self
-        finally:
-            reader.join(PIPE_END_SECONDS)
-            if reader.is_alive():
-                log.error("relay.pipe_held_open", job_id=self._lease.hold.job_id)
-            self._queue.put(None)
-            writer.join()
+        with EventSpool(spool_file) as spool:
+            reader = threading.Thread(target=self._read, args=(descriptor, spool), daemon=True)
+            writer = threading.Thread(target=self._write, args=(spool,), daemon=True)
+            reader.start()
+            writer.start()
+            try:
+                yield self
+            finally:
+                reader.join(PIPE_END_SECONDS)
+                if reader.is_alive():
+                    log.error("relay.pipe_held_open", job_id=self._lease.hold.job_id)
+                spool.end()
+                writer.join()
 
     def handle(self, event: TrainerEvent) -> None:
         """Write what one event says; one that was handled before is passed over.
@@ -126,18 +130,33 @@ class Relay:
         self._handlers[type(event)](self, event)
         self._last_seq = event.seq
 
-    def _read(self, descriptor: int) -> None:
-        with os.fdopen(descriptor, "rb") as pipe:
-            while line := pipe.readline(MAX_LINE_BYTES):
-                try:
-                    self._queue.put(parse_event(line))
-                except ValidationError:
-                    log.exception("trainer.not_understood")
-
-    def _write(self) -> None:
+    def _read(self, descriptor: int, spool: EventSpool) -> None:
         try:
-            while (event := self._queue.get()) is not None:
-                self.handle(event)
+            with os.fdopen(descriptor, "rb") as pipe:
+                while line := pipe.readline(MAX_LINE_BYTES):
+                    self._hear(line, spool)
+        except OSError as error:  # no room for what waits: the supervisor raises it, as below
+            log.exception("relay.failed", job_id=self._lease.hold.job_id)
+            self.failure = error
+
+    def _hear(self, line: bytes, spool: EventSpool) -> None:
+        try:
+            event = parse_event(line)
+        except ValidationError:
+            log.exception("trainer.not_understood")
+            return
+        if isinstance(event, BatchEvent) and not spool.is_empty:
+            return  # out of date before it could be written
+        if isinstance(event, CheckpointEvent):
+            self._waiting.add(event)
+        spool.append(line)
+
+    def _write(self, spool: EventSpool) -> None:
+        try:
+            while (line := spool.take()) is not None:
+                event = parse_event(line)
+                if spool.is_empty or not isinstance(event, BatchEvent):
+                    self.handle(event)
         except (Fenced, LeaseLost):
             log.info("relay.ended", job_id=self._lease.hold.job_id)
         except Exception as error:  # the supervisor raises it where the process is waited for
@@ -159,7 +178,7 @@ class Relay:
     def _on_batch(self, event: BatchEvent) -> None:
         """Write the progress, at most once a second; what is lost in an outage is out of date."""
         now = time.monotonic()
-        if now - self._progress_at < PROGRESS_SECONDS or not self._queue.empty():
+        if now - self._progress_at < PROGRESS_SECONDS:
             return
         report = ProgressReport(
             epoch=event.epoch,
@@ -182,23 +201,29 @@ class Relay:
         self._epoch = event  # its checkpoint comes next, and both are written together
 
     def _on_checkpoint(self, event: CheckpointEvent) -> None:
-        stored = store_checkpoint(self._store, event, self._run_directory)
+        left = self._waiting.take(event)
+        stored = store_checkpoint(self._store, left, self._run_directory)
         crash_point(CrashPoint.CHECKPOINT_STORED)
         epoch = self._epoch if self._epoch and self._epoch.epoch == event.epoch else None
         self._epoch = None
-        self._lease.write(self._recording(epoch, stored))
+        self._unwritten.append((epoch, stored))
+        if LAST in event.files and LAST not in left.files:
+            return  # a later checkpoint waits: what can be resumed from appears with that one
+        self._lease.write(self._recording(tuple(self._unwritten)))
+        self._unwritten.clear()
         crash_point(CrashPoint.EPOCH_AFTER_COMMIT)
 
     def _recording(
-        self, epoch: EpochEvent | None, stored: StoredCheckpoint
+        self, unwritten: Sequence[tuple[EpochEvent | None, StoredCheckpoint]]
     ) -> Callable[[Session], None]:
         hold = self._lease.hold
 
         def record(session: Session) -> None:
             guarded_update(session, hold, {"attempt": hold.attempt})
-            if epoch is not None:
-                record_epoch(session, hold, self._report(epoch))
-            record_checkpoint(session, hold, stored)
+            for epoch, _ in unwritten:
+                if epoch is not None:
+                    record_epoch(session, hold, self._report(epoch))
+            record_checkpoints(session, hold, [stored for _, stored in unwritten])
             crash_point(CrashPoint.EPOCH_BEFORE_COMMIT)
 
         return record

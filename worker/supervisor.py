@@ -155,7 +155,7 @@ def _train(attempt: ClaimedAttempt, job_file: JobFile, output: IO[bytes]) -> Con
 def _trainer(attempt: ClaimedAttempt, relay: Relay, output: IO[bytes]) -> Iterator[AttemptProcess]:
     """Run the trainer and relay what it says; the block ends when all of it is dead and written."""
     reading, writing = os.pipe()
-    with relay.relaying(reading):
+    with relay.relaying(reading, attempt.directory.spool):
         try:
             process = AttemptProcess(_trainer_command(attempt, writing), output)
         finally:

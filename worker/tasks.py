@@ -7,11 +7,12 @@ from celery import Celery
 from app.core.crash_points import CrashPoint, crash_point
 from app.core.logging import get_logger
 from app.jobs.dispatch import INSPECTION_TASK, TASK
+from app.jobs.execution import unheard_claim
 from app.jobs.lifecycle import claim_job
 from app.jobs.tables import Job
 from worker.context import WorkerContext
 from worker.inspection import inspect_models
-from worker.lease import OUTAGE
+from worker.lease import OUTAGE, RETRY_SECONDS
 from worker.supervisor import run_attempt
 
 NO_JOB = NO_MODEL = ""
@@ -45,26 +46,43 @@ def work_on(context: WorkerContext, *, rung_for: str | None = None) -> None:
     slot looks for weights to inspect: where it is never idle, nobody rings it for them.
     """
     while not context.leaving.is_set():
-        claimed_at = time.monotonic()
-        job = _claim(context, rung_for)
-        if job is None:
+        claimed = _claim(context, rung_for)
+        if claimed is None:
             return
+        job, claimed_at = claimed
         run_attempt(context, job, claimed_at=claimed_at)
         inspect_models(context)
         rung_for = None
 
 
-def _claim(context: WorkerContext, rung_for: str | None) -> Job | None:
-    lease = context.lease_length
-    try:
-        with context.database.write() as uow:
+def _claim(context: WorkerContext, rung_for: str | None) -> tuple[Job, float] | None:
+    """Claim a job, however long the database is away; return it and when the claim was sent.
+
+    A claim whose answer was lost may have been made: then that job is this slot's.
+    """
+    in_doubt = False
+    while not context.leaving.is_set():
+        sent_at = time.monotonic()
+        try:
+            job = _claim_once(context, rung_for, in_doubt=in_doubt)
+        except OUTAGE as error:
+            log.warning("claim.failed", error=str(error).partition("\n")[0])
+            in_doubt = True
+            context.leaving.wait(RETRY_SECONDS)
+        else:
+            return None if job is None else (job, sent_at)
+    return None
+
+
+def _claim_once(context: WorkerContext, rung_for: str | None, *, in_doubt: bool) -> Job | None:
+    lease, job = context.lease_length, None
+    with context.database.write() as uow:
+        if in_doubt:
+            job = unheard_claim(uow.session, context.worker_id, lease=lease)
+        if job is None:
             job = claim_job(uow.session, context.offer, lease=lease, rung_for=rung_for)
-            if job is not None:
-                crash_point(CrashPoint.CLAIM_BEFORE_COMMIT)
-    except OUTAGE as error:
-        # The reconciler rings again once the database is back.
-        log.warning("claim.failed", error=str(error).partition("\n")[0])
-        return None
+        if job is not None:
+            crash_point(CrashPoint.CLAIM_BEFORE_COMMIT)
     if job is not None:
         crash_point(CrashPoint.CLAIM_AFTER_COMMIT)
     return job

@@ -21,7 +21,7 @@ from app.events.repository import append_event
 from app.events.tables import Level
 from app.jobs.class_metrics import Columns, packed
 from app.jobs.lifecycle import Fenced, Hold, held_by
-from app.jobs.states import Phase, Request
+from app.jobs.states import JobState, Phase, Request
 from app.jobs.tables import Attempt, Epoch, EpochClasses, Job, JobProgress, LogChunk
 
 CURVE_POINTS = 40
@@ -78,6 +78,46 @@ def guarded_update(session: Session, hold: Hold, values: Mapping[str, Any]) -> J
     if job is None:
         raise Fenced(hold)
     return job
+
+
+def mark_write(session: Session, hold: Hold, mark: int) -> bool:
+    """Lock the held job's row and mark it with a write; say whether that is still to be done.
+
+    Where the mark stands already the write was committed, and the answer to its commit was lost.
+
+    Raises:
+        Fenced: the hold is not valid any more.
+    """
+    statement = (
+        update(Job)
+        .where(*held_by(hold), Job.last_write.is_distinct_from(mark))
+        .values(last_write=mark)
+        .returning(Job.id)
+        .execution_options(synchronize_session=False)
+    )
+    if session.scalars(statement).one_or_none() is not None:
+        return True
+    guarded_update(session, hold, {"last_seq": Job.last_seq})
+    return False
+
+
+def unheard_claim(session: Session, worker_id: str, *, lease: timedelta) -> Job | None:
+    """Return the job that a slot claimed without hearing so, its lease renewed, if there is one.
+
+    Ask it only between two jobs, and after a claim whose commit was not answered.
+    """
+    statement = (
+        update(Job)
+        .where(
+            Job.worker_id == worker_id,
+            Job.state == JobState.RUNNING,
+            Job.lease_expires_at > database_now(),
+        )
+        .values(lease_expires_at=database_now(lease))
+        .returning(Job)
+        .execution_options(populate_existing=True, synchronize_session=False)
+    )
+    return session.scalars(statement).one_or_none()
 
 
 def renew_lease(session: Session, hold: Hold, *, lease: timedelta) -> Request | None:

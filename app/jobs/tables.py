@@ -84,6 +84,9 @@ class Job(Base):
     dispatch_seq: Mapped[int] = mapped_column(doc="doorbells rung; an older bell is stale")
     dispatched_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     last_seq: Mapped[int] = mapped_column(doc="seq of the newest event")
+    last_write: Mapped[int | None] = mapped_column(
+        BigInteger, doc="mark of the attempt's newest write: said again, it is not done again"
+    )
     revision: Mapped[int] = mapped_column(doc="rises with user edits; what If-Match compares")
     dataset_id: Mapped[str] = mapped_column(ForeignKey("datasets.id"))
     dataset_version_id: Mapped[str] = mapped_column(ForeignKey("dataset_versions.id"), index=True)

@@ -46,6 +46,7 @@ class FakeTrainer:
         batch = job["spec"]["train"]["batch"]
         self.batch_size = batch if batch >= 1 else CHOSEN_BY_ULTRALYTICS
         self.attempt = job["attempt"]
+        self.epochs = job["spec"]["train"]["epochs"]
         self.run = Path(job["run_directory"])
         self.resumed = job["resume_from"]
         self.only_finalizes = job["only_finalize"]
@@ -135,6 +136,18 @@ def die() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
+def train_slowly(trainer: FakeTrainer) -> None:
+    """Train an epoch a second, as many as the job has, and wait to be told to leave."""
+    leave_politely()
+    trainer.start()
+    for epoch in range(trainer.first_epoch(), trainer.epochs + 1):
+        Event().wait(1)
+        print(f"epoch {epoch}", flush=True)  # noqa: T201 -- its log is what it prints
+        trainer.batch(epoch)
+        trainer.epoch(epoch)
+    Event().wait()
+
+
 def die_once(trainer: FakeTrainer) -> None:
     if trainer.attempt == 1:
         train(trainer, until=2)
@@ -222,6 +235,7 @@ def hang_in(trainer: FakeTrainer, *, phase: str) -> None:
 
 ACTS: dict[str, Callable[[FakeTrainer], None]] = {
     "train": train,
+    "train an epoch a second": train_slowly,
     "train an epoch": lambda trainer: train(trainer, until=1),
     "refuse the data": refuse_the_data,
     "die at once": lambda _: die(),

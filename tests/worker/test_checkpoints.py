@@ -13,7 +13,7 @@ from tests.jobs.builders import a_home, a_job
 from tests.worker.claims import claim
 from worker.checkpoints import (
     RestorableCheckpoint,
-    record_checkpoint,
+    record_checkpoints,
     restorable_checkpoints,
     restore_checkpoint,
     store_checkpoint,
@@ -55,7 +55,7 @@ def save(
     stored = store_checkpoint(store, event, folder)
     with database.write() as unit:
         guarded_update(unit.session, hold, {"attempt": hold.attempt})
-        record_checkpoint(unit.session, hold, stored)
+        record_checkpoints(unit.session, hold, [stored])
 
 
 def restore(

@@ -235,7 +235,11 @@ class TestOtherEvents:
 
 class TestPipe:
     def test_all_that_was_said_is_written_when_the_pipe_closes(
-        self, database: Database, relay: Relay, checkpoint: Callable[..., CheckpointEvent]
+        self,
+        database: Database,
+        relay: Relay,
+        checkpoint: Callable[..., CheckpointEvent],
+        tmp_path: Path,
     ) -> None:
         said: list[Event] = [
             epoch_event(1, seq=1, fitness=0.1),
@@ -244,7 +248,7 @@ class TestPipe:
         ]
         reading, writing = os.pipe()
 
-        with relay.relaying(reading):
+        with relay.relaying(reading, tmp_path / "spool"):
             os.write(writing, b"".join(map(event_line, said)))
             os.close(writing)
 
@@ -252,11 +256,11 @@ class TestPipe:
         assert relay.error == said[2]
 
     def test_a_line_that_is_no_event_is_passed_over(
-        self, database: Database, hold: Hold, relay: Relay
+        self, database: Database, hold: Hold, relay: Relay, tmp_path: Path
     ) -> None:
         reading, writing = os.pipe()
 
-        with relay.relaying(reading):
+        with relay.relaying(reading, tmp_path / "spool"):
             os.write(
                 writing, b"Downloading...\n{}\n" + event_line(PhaseEvent(seq=1, phase="training"))
             )
@@ -265,11 +269,13 @@ class TestPipe:
         assert relay.failure is None
         assert job_row(database, hold.job_id).phase is Phase.TRAINING
 
-    def test_a_checkpoint_that_is_not_there_is_the_relays_failure(self, relay: Relay) -> None:
+    def test_a_checkpoint_that_is_not_there_is_the_relays_failure(
+        self, relay: Relay, tmp_path: Path
+    ) -> None:
         reading, writing = os.pipe()
         absent = CheckpointEvent(seq=1, epoch=1, files={"last.pt": "outbox/absent"})
 
-        with relay.relaying(reading):
+        with relay.relaying(reading, tmp_path / "spool"):
             os.write(writing, event_line(absent))
             os.close(writing)
 

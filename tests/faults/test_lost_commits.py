@@ -1,0 +1,60 @@
+"""What a worker writes lands once, though the answer to its COMMIT was lost."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from sqlalchemy import select
+
+from app.core.database import Database
+from app.jobs.states import EndReason, JobState
+from app.jobs.tables import Attempt
+from tests.faults.proxy import postgres_proxy
+from tests.faults.test_database_outage import LEASE_OF_30, Told
+from tests.jobs.builders import job_row
+from tests.worker.attempts import a_yard
+from worker.tasks import work_on
+
+pytestmark = pytest.mark.faults
+
+SAID_AT_THE_COMMIT = {
+    "claim": b"INSERT INTO attempts",
+    "start": b"trainer.started",
+    "epoch": b"INSERT INTO epochs",
+    "checkpoint": b"INSERT INTO artifacts",
+    "log": b"INSERT INTO log_chunks",
+    "end": b"job.failed",
+}
+"""By what is written: bytes that go to the database in that transaction alone."""
+
+
+class TestLostCommit:
+    @pytest.mark.parametrize("marker", SAID_AT_THE_COMMIT.values(), ids=SAID_AT_THE_COMMIT)
+    def test_d2_of_a_worker_changes_nothing(
+        self,
+        marker: bytes,
+        postgres_url: str,
+        open_database: Callable[[str], Database],
+        tmp_path: Path,
+    ) -> None:
+        direct = open_database(postgres_url)
+        with postgres_proxy(postgres_url) as (proxy, url):
+            yard = a_yard(open_database(url), tmp_path, timing=LEASE_OF_30).with_trainer(
+                "train an epoch, then crash"
+            )
+            told = Told(direct, yard.submit())
+            proxy.lose_commit_answers(marker=marker)
+
+            work_on(yard.context)
+
+        row = job_row(direct, told.job_id)
+        assert proxy.lost_commits == 1
+        assert (row.state, row.end_reason) == (JobState.FAILED, EndReason.TRAINER_CRASHED)
+        assert told.events() == ["job.started", "trainer.started", "epoch.finished", "job.failed"]
+        assert told.epochs() == [1]
+        assert told.checkpoints() == [("best.pt", 1), ("last.pt", 1), ("results.csv", 1)]
+        with direct.read() as unit:
+            attempts = unit.session.scalars(select(Attempt)).all()
+        assert [(each.number, each.end_reason) for each in attempts] == [
+            (1, EndReason.TRAINER_CRASHED)
+        ]

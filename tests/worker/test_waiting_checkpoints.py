@@ -1,0 +1,81 @@
+"""Of checkpoints that wait, only what a resume could need stays on the disk."""
+
+from pathlib import Path
+
+import pytest
+
+from worker.trainer.protocol import CheckpointEvent
+from worker.waiting_checkpoints import WaitingCheckpoints
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    (tmp_path / "outbox").mkdir()
+    return tmp_path
+
+
+def a_checkpoint(run: Path, epoch: int, *, best: bool) -> CheckpointEvent:
+    files: dict[str, str | None] = {"best.pt": None}
+    for name in ("last.pt", "results.csv", *(["best.pt"] if best else [])):
+        files[name] = f"outbox/{epoch}-{name}"
+        (run / f"outbox/{epoch}-{name}").touch()
+    return CheckpointEvent(epoch=epoch, files=files)
+
+
+def on_disk(run: Path) -> set[str]:
+    return {file.name for file in (run / "outbox").iterdir()}
+
+
+class TestWaitingCheckpoints:
+    def test_two_keep_all_their_files(self, run: Path) -> None:
+        waiting = WaitingCheckpoints(run)
+        events = [a_checkpoint(run, epoch, best=True) for epoch in (1, 2)]
+
+        for event in events:
+            waiting.add(event)
+
+        assert len(on_disk(run)) == 6
+        assert [waiting.take(event).files for event in events] == [each.files for each in events]
+
+    def test_what_newer_ones_supersede_is_gone(self, run: Path) -> None:
+        waiting = WaitingCheckpoints(run)
+
+        for epoch in range(1, 6):
+            waiting.add(a_checkpoint(run, epoch, best=True))
+
+        assert on_disk(run) == {
+            f"{epoch}-{name}" for epoch in (4, 5) for name in ("last.pt", "results.csv", "best.pt")
+        }
+
+    def test_the_best_that_the_older_one_needs_stays(self, run: Path) -> None:
+        waiting = WaitingCheckpoints(run)
+
+        for epoch, best in ((1, True), (2, True), (3, False), (4, False), (5, True)):
+            waiting.add(a_checkpoint(run, epoch, best=best))
+
+        assert {name for name in on_disk(run) if "best" in name} == {"2-best.pt", "5-best.pt"}
+
+    def test_one_that_was_taken_is_left_alone(self, run: Path) -> None:
+        waiting = WaitingCheckpoints(run)
+        first = a_checkpoint(run, 1, best=True)
+        waiting.add(first)
+
+        taken = waiting.take(first)
+        for epoch in (2, 3, 4):
+            waiting.add(a_checkpoint(run, epoch, best=True))
+
+        assert {Path(str(path)).name for path in taken.files.values()} <= on_disk(run)
+
+    def test_one_of_which_all_is_superseded_has_no_files(self, run: Path) -> None:
+        waiting = WaitingCheckpoints(run)
+        events = [a_checkpoint(run, epoch, best=False) for epoch in (1, 2, 3)]
+
+        for event in events:
+            waiting.add(event)
+
+        assert waiting.take(events[0]).files == {}
+
+    def test_one_that_never_waited_is_whole(self, run: Path) -> None:
+        event = a_checkpoint(run, 1, best=True)
+
+        assert WaitingCheckpoints(run).take(event) == event

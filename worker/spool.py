@@ -1,0 +1,78 @@
+"""What a trainer has said and nobody has written yet: on disk, in order, however long it takes.
+
+A spool lies in its attempt's directory and ends with it: a worker that dies takes it along, and
+the next attempt makes those epochs anew from the last checkpoint that was stored.
+"""
+
+import os
+import threading
+from collections import deque
+from pathlib import Path
+from typing import Self
+
+RESTART_BYTES = 1024 * 1024
+
+
+class EventSpool:
+    """Lines between the thread that hears them and the one that writes them.
+
+    Only their lengths are held in memory. The file begins anew when all was taken of a large one.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600)
+        self._lengths: deque[int] = deque()
+        self._begin = self._end = 0
+        self._ended = False
+        self._changed = threading.Condition()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.end()
+        with self._changed:
+            os.close(self._descriptor)
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether all that was heard has been taken."""
+        return not self._lengths
+
+    def append(self, line: bytes) -> None:
+        """Keep a line until it is taken; one that comes after the end is dropped.
+
+        Raises:
+            OSError: the disk is full.
+        """
+        with self._changed:
+            if self._ended:
+                return
+            if not self._lengths and self._end > RESTART_BYTES:
+                os.truncate(self._descriptor, 0)
+                self._begin = self._end = 0
+            left = memoryview(line)
+            at = self._end
+            while left:
+                written = os.pwrite(self._descriptor, left, at)
+                at, left = at + written, left[written:]
+            self._end = at
+            self._lengths.append(len(line))
+            self._changed.notify_all()
+
+    def end(self) -> None:
+        """Say that nothing more comes: `take` answers None once all was taken."""
+        with self._changed:
+            self._ended = True
+            self._changed.notify_all()
+
+    def take(self) -> bytes | None:
+        """Wait for the next line and return it; None at the end."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._lengths or self._ended)
+            if not self._lengths:
+                return None
+            length = self._lengths.popleft()
+            line = os.pread(self._descriptor, length, self._begin)
+            self._begin += length
+            return line
