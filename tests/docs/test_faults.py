@@ -1,0 +1,44 @@
+"""docs/faults.md has every row once, and the tests that it names exist."""
+
+import ast
+import re
+from functools import cache
+
+import pytest
+
+from tests.architecture.sources import ROOT
+
+pytestmark = pytest.mark.unit
+
+ROWS = [
+    *(f"D{number}" for number in range(1, 11)),
+    *(f"Q{number}" for number in range(1, 9)),
+    *(f"K{number}" for number in range(1, 12)),
+    *(f"S{number}" for number in range(1, 7)),
+    *(f"C{number}" for number in range(1, 5)),
+]
+TEXT = (ROOT / "docs" / "faults.md").read_text()
+NAMED = re.findall(r"`(tests/[\w/]+\.py)(?:::(\w+))?`", TEXT)
+
+
+@cache
+def names_in(path: str) -> frozenset[str]:
+    tree = ast.parse((ROOT / path).read_text())
+    return frozenset(
+        node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.ClassDef)
+    )
+
+
+class TestFaults:
+    def test_has_every_row_once(self) -> None:
+        assert re.findall(r"^\| ([A-Z]\d+) \|", TEXT, re.MULTILINE) == ROWS
+
+    def test_names_some_tests(self) -> None:
+        assert len(NAMED) > 40
+
+    @pytest.mark.parametrize(("path", "name"), sorted(set(NAMED)), ids="::".join)
+    def test_names_tests_that_exist(self, path: str, name: str) -> None:
+        assert not name or name in names_in(path)
+
+    def test_the_check_sees_a_name_that_is_missing(self) -> None:
+        assert "test_has_every_row_twice" not in names_in("tests/docs/test_faults.py")

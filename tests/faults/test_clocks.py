@@ -1,0 +1,55 @@
+"""Machines whose clocks are wrong, or jump: leases and durations know nothing of them."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from tests.faults.invariants import violations
+from tests.faults.site import Site, a_site
+from tests.faults.visitor import null_job
+
+pytestmark = [pytest.mark.integration, pytest.mark.faults]
+
+JOB_SECONDS = 120.0
+HOUR = 3600
+CLOCKS = {
+    "an hour fast": "3600.0",
+    "an hour slow": "-3600.0",
+    "jumping": "next(steps)",
+}
+FAKE = '''
+"""A FAKE clock, at the edge of a process: what Python tells of the time of day is shifted."""
+import itertools, time
+steps = itertools.cycle([0.0, 3600.0, -3600.0])
+true_time, true_time_ns = time.time, time.time_ns
+time.time = lambda: true_time() + {shift}
+time.time_ns = lambda: true_time_ns() + int(1e9 * {shift})
+'''
+
+
+@pytest.fixture
+def site(postgres_url: str, tmp_path: Path) -> Iterator[Site]:
+    with a_site(tmp_path / "site", postgres_url) as site:
+        yield site
+
+
+@pytest.mark.parametrize("clock", CLOCKS)
+def test_c1_c2_a_worker_with_a_wrong_clock_keeps_its_lease(
+    site: Site, archive: Path, tmp_path: Path, clock: str
+) -> None:
+    fake = tmp_path / "clock"
+    fake.mkdir()
+    (fake / "sitecustomize.py").write_text(FAKE.format(shift=CLOCKS[clock]))
+    site.add_worker().program.start(PYTHONPATH=str(fake))
+    site.await_null_trainer()
+
+    job_id = site.submit(site.upload(archive), **null_job(epochs=15, seconds_per_epoch=0.4))
+    job = site.finish(job_id, within=JOB_SECONDS)
+
+    attempts = site.get(f"/v1/jobs/{job_id}/attempts")["data"]
+    assert [each["end_reason"] for each in attempts] == ["succeeded"]
+    ended_at = datetime.fromisoformat(job["ended_at"])
+    assert abs((datetime.now(UTC) - ended_at).total_seconds()) < HOUR / 4
+    assert violations(site) == []

@@ -1,0 +1,112 @@
+"""What a broker may hold that nobody of ours put there, and a broker that takes nothing more."""
+
+import base64
+import json
+import pickle
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from app.jobs.dispatch import TASK, queue_of_jobs
+from tests.faults.invariants import violations
+from tests.faults.site import Site, a_site
+from tests.faults.visitor import null_job
+from tests.waiting import eventually
+
+pytestmark = [pytest.mark.integration, pytest.mark.faults]
+
+JOB_SECONDS = 90.0
+QUEUE = queue_of_jobs("default")
+
+
+class Exploding:
+    """Unpickling it would leave a file."""
+
+    def __init__(self, trace: Path) -> None:
+        self._trace = trace
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (Path.touch, (self._trace,))
+
+
+@pytest.fixture(scope="module")
+def site(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    folder = tmp_path_factory.mktemp("poisoned")
+    database = folder / "trainyard.db"
+    database.write_bytes(sqlite_template.read_bytes())
+    with a_site(folder / "site", f"sqlite:///{database}") as site:
+        site.add_worker().program.start()
+        site.await_null_trainer()
+        yield site
+
+
+def a_message(task: str, body: bytes, content_type: str) -> str:
+    """Return a message as Celery lays it into a list."""
+    headers = {"lang": "py", "task": task, "id": "poison", "root_id": "poison", "argsrepr": "()"}
+    properties = {
+        "correlation_id": "poison",
+        "delivery_mode": 2,
+        "delivery_info": {"exchange": "", "routing_key": QUEUE},
+        "priority": 0,
+        "body_encoding": "base64",
+        "delivery_tag": "poison",
+    }
+    return json.dumps(
+        {
+            "body": base64.b64encode(body).decode(),
+            "content-encoding": "binary" if "pickle" in content_type else "utf-8",
+            "content-type": content_type,
+            "headers": headers,
+            "properties": properties,
+        }
+    )
+
+
+class TestPoison:
+    def test_q5_is_thrown_away_and_the_next_job_runs(
+        self, site: Site, dataset: str, tmp_path: Path
+    ) -> None:
+        trace = tmp_path / "exploded"
+        nothing = json.dumps([[], {}, {}]).encode()
+        poisons = [
+            "not even JSON",
+            a_message("os.system", nothing, "application/json"),
+            a_message(TASK, pickle.dumps(Exploding(trace)), "application/x-python-serialize"),
+            a_message(TASK, b"{", "application/json"),
+            a_message(
+                TASK, json.dumps([["job_none", "x", 3], {}, {}]).encode(), "application/json"
+            ),
+        ]
+        for poison in poisons:
+            site.redis.lpush(QUEUE, poison)
+
+        eventually(lambda: site.redis.llen(QUEUE) == 0, within=JOB_SECONDS, message=site.tails)
+        site.finish(site.submit(dataset, **null_job()), within=JOB_SECONDS)
+
+        assert not trace.exists()
+        assert violations(site) == []
+
+
+class TestAFullBroker:
+    def test_q7_takes_no_bell_and_the_job_runs_all_the_same_later(
+        self, site: Site, dataset: str
+    ) -> None:
+        site.redis.config_set("maxmemory", "1")
+
+        job_id = site.submit(dataset, **null_job())  # acknowledged
+        assert site.job(job_id)["state"] in {"queued", "running", "succeeded"}
+        site.redis.config_set("maxmemory", "0")
+
+        site.finish(job_id, within=JOB_SECONDS)
+        assert violations(site) == []
+
+    def test_q2_that_is_flushed_loses_nothing(self, site: Site, dataset: str) -> None:
+        jobs = [site.submit(dataset, **null_job()) for _ in range(3)]
+        site.redis.flushall()
+
+        for job_id in jobs:
+            site.finish(job_id, within=JOB_SECONDS)
+
+        assert violations(site) == []
