@@ -86,6 +86,13 @@ def module_database_url(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[str]:
     """A migrated database that all tests of a module share: none of them may change its rows."""
+    yield from shared_database(request, tmp_path_factory)
+
+
+def shared_database(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[str]:
+    """Yield the URL of a migrated database of the kind that `request.param` names."""
     if request.param == "sqlite":
         path = tmp_path_factory.mktemp("database") / "trainyard.db"
         shutil.copyfile(request.getfixturevalue("sqlite_template"), path)

@@ -26,7 +26,7 @@ from sqlalchemy import (
     literal,
 )
 from sqlalchemy.dialects.postgresql import JSONB
-from sqlalchemy.engine import Connection, make_url
+from sqlalchemy.engine import Connection, ExceptionContext, make_url
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.orm import DeclarativeBase, Session
@@ -44,6 +44,7 @@ NAMING_CONVENTION = {
     "pk": "pk_%(table_name)s",
 }
 
+READ_ONLY_SQL_TRANSACTION = "25006"
 SQLITE_TIME_FORMAT = "%Y-%m-%d %H:%M:%S.%f"
 SQLITE_BUSY_SECONDS = 10.0
 POOL_TIMEOUT_SECONDS = 5.0
@@ -213,6 +214,7 @@ def _create_engine(url: str, pool_size: int, *, patient: bool) -> Engine:
         options["pool_pre_ping"] = True
         options["connect_args"] = DEAD_PEER_OPTIONS
         engine = create_engine(url, **options)
+        event.listen(engine, "handle_error", _leave_read_only)
         if not patient:
             bound_answers(engine)
             bound_idle_transactions(engine)
@@ -222,6 +224,15 @@ def _create_engine(url: str, pool_size: int, *, patient: bool) -> Engine:
     event.listen(engine, "connect", _prepare_sqlite_connection)
     event.listen(engine, "begin", _begin_sqlite)
     return engine
+
+
+def _leave_read_only(context: ExceptionContext) -> None:
+    """Drop every connection when a write meets a standby, as after a failover.
+
+    They would stay with it, and refuse every write, for as long as it answers.
+    """
+    if getattr(context.original_exception, "sqlstate", None) == READ_ONLY_SQL_TRANSACTION:
+        context.is_disconnect = True
 
 
 def _prepare_sqlite_connection(connection: sqlite3.Connection, _: ConnectionPoolEntry) -> None:

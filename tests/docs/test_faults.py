@@ -36,7 +36,7 @@ class TestFaults:
     def test_names_some_tests(self) -> None:
         assert len(NAMED) > 40
 
-    @pytest.mark.parametrize(("path", "name"), sorted(set(NAMED)), ids="::".join)
+    @pytest.mark.parametrize(("path", "name"), sorted(set(NAMED)))
     def test_names_tests_that_exist(self, path: str, name: str) -> None:
         assert not name or name in names_in(path)
 

@@ -14,11 +14,7 @@ pytestmark = [pytest.mark.integration, pytest.mark.faults]
 
 JOB_SECONDS = 120.0
 HOUR = 3600
-CLOCKS = {
-    "an hour fast": "3600.0",
-    "an hour slow": "-3600.0",
-    "jumping": "next(steps)",
-}
+CLOCKS = {"jumping": "next(steps)", "an hour fast": "3600.0", "an hour slow": "-3600.0"}
 FAKE = '''
 """A FAKE clock, at the edge of a process: what Python tells of the time of day is shifted."""
 import itertools, time
@@ -35,7 +31,10 @@ def site(postgres_url: str, tmp_path: Path) -> Iterator[Site]:
         yield site
 
 
-@pytest.mark.parametrize("clock", CLOCKS)
+@pytest.mark.parametrize(
+    "clock",
+    ["jumping", *(pytest.param(name, marks=pytest.mark.slow) for name in list(CLOCKS)[1:])],
+)
 def test_c1_c2_a_worker_with_a_wrong_clock_keeps_its_lease(
     site: Site, archive: Path, tmp_path: Path, clock: str
 ) -> None:

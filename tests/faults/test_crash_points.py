@@ -1,6 +1,7 @@
 """Killed at any named place in its code, a server or worker loses nothing and doubles nothing."""
 
 import signal
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -8,6 +9,8 @@ import httpx2 as httpx
 import pytest
 
 from app.core.crash_points import CRASH_AT_VARIABLE, CrashPoint
+from tests.architecture.sources import ROOT
+from tests.databases import shared_database
 from tests.e2e.yard import MODELS
 from tests.faults.invariants import violations
 from tests.faults.site import Site
@@ -43,6 +46,16 @@ OF_A_SUBMIT = (
 )
 OF_A_VERIFICATION = (CrashPoint.VERIFICATION_CLAIMED, CrashPoint.VERIFICATION_JUDGED)
 OF_THE_RECONCILER = (CrashPoint.RECONCILER_HAS_READ,)
+
+
+@pytest.fixture(
+    scope="module", params=["sqlite", pytest.param("postgresql", marks=pytest.mark.slow)]
+)
+def module_database_url(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[str]:
+    """Every point is a start of two processes: `make test` has the time for one database."""
+    yield from shared_database(request, tmp_path_factory)
 
 
 @pytest.fixture(scope="module")
@@ -122,9 +135,12 @@ class TestAServerKilledAt:
 
 
 def test_every_point_has_its_kill() -> None:
-    tested = [*OF_A_WORKER, *OF_A_SUBMIT, *OF_A_VERIFICATION, *OF_THE_RECONCILER]
+    here = {*OF_A_WORKER, *OF_A_SUBMIT, *OF_A_VERIFICATION, *OF_THE_RECONCILER}
+    of_the_collector = (ROOT / "tests" / "ops" / "test_racing.py").read_text()
 
-    assert sorted(tested) == sorted(CrashPoint)
+    missing = [point for point in CrashPoint if point not in here]
+
+    assert [point for point in missing if f"CrashPoint.{point.name}" not in of_the_collector] == []
 
 
 def _make_run(worker: Host) -> None:

@@ -37,7 +37,7 @@ def site(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Ite
     database = folder / "trainyard.db"
     database.write_bytes(sqlite_template.read_bytes())
     with a_site(folder / "site", f"sqlite:///{database}") as site:
-        site.add_worker().program.start()
+        site.add_worker(slot_alone=False).program.start()
         site.await_null_trainer()
         yield site
 
@@ -69,11 +69,11 @@ class TestPoison:
         self, site: Site, dataset: str, tmp_path: Path
     ) -> None:
         trace = tmp_path / "exploded"
+        pickled = pickle.dumps(Exploding(trace))
         nothing = json.dumps([[], {}, {}]).encode()
         poisons = [
-            "not even JSON",
             a_message("os.system", nothing, "application/json"),
-            a_message(TASK, pickle.dumps(Exploding(trace)), "application/x-python-serialize"),
+            a_message(TASK, pickled, "application/x-python-serialize"),
             a_message(TASK, b"{", "application/json"),
             a_message(
                 TASK, json.dumps([["job_none", "x", 3], {}, {}]).encode(), "application/json"
@@ -86,6 +86,16 @@ class TestPoison:
         site.finish(site.submit(dataset, **null_job()), within=JOB_SECONDS)
 
         assert not trace.exists()
+        assert violations(site) == []
+
+    def test_q5_without_an_envelope_ends_a_slot_that_is_started_again(
+        self, site: Site, dataset: str
+    ) -> None:
+        site.redis.lpush(QUEUE, "no message at all")
+
+        job_id = site.submit(dataset, **null_job())
+
+        site.finish(job_id, within=JOB_SECONDS)
         assert violations(site) == []
 
 
