@@ -1,0 +1,43 @@
+"""What is true of a job's rows after every transaction, whatever happened to it."""
+
+from dataclasses import dataclass
+
+from sqlalchemy import select
+
+from app.core.database import Database
+from app.events.repository import events_after
+from app.jobs.repository import attempts_of
+from app.jobs.states import JobState, Request
+from app.jobs.tables import Job
+
+BEFORE_THE_FIRST = 1
+"""The number that `a_job` has given away: the submitting use case writes that event."""
+
+
+@dataclass(frozen=True)
+class Seen:
+    """How a job stands, and its events in order."""
+
+    state: JobState
+    request: Request | None
+    in_trash: bool
+    events: tuple[str, ...]
+
+
+def sound_job(database: Database, job_id: str) -> Seen:
+    """Return how a job stands, its invariants checked."""
+    with database.read() as unit:
+        job = unit.session.scalars(select(Job).where(Job.id == job_id)).one()
+        events = events_after(unit.session, job_id, seq=0, limit=10_000)
+        attempts = attempts_of(unit.session, job_id)
+    runs = job.state is JobState.RUNNING
+    numbers = [row.seq for row in events]
+    assert numbers == list(range(BEFORE_THE_FIRST + 1, job.last_seq + 1)), "events have gaps"
+    assert (job.lease_expires_at is not None) == runs, "a lease without a run"
+    assert (job.phase is not None) == runs, "a phase without a run"
+    assert (job.ended_at is not None) == job.state.is_ended, "ended at some time, or not"
+    assert [row.number for row in attempts] == list(range(1, job.attempt + 1))
+    assert [row.number for row in attempts if row.ended_at is None] == [job.attempt] * runs
+    types = tuple(row.type for row in events)
+    assert types.count("job.started") == job.attempt, "claims and events differ"
+    return Seen(job.state, job.request, job.trashed_at is not None, types)

@@ -1,0 +1,229 @@
+"""What users ask at the very moment in which a worker or the reconciler acts: one order won."""
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from itertools import permutations
+
+import pytest
+
+from app.core.database import Database, database_now
+from app.core.ids import new_id
+from app.jobs.dispatch import Doorbell
+from app.jobs.guards import JobFacts, transition_for
+from app.jobs.lifecycle import (
+    Applied,
+    AttemptEnd,
+    Fenced,
+    Hold,
+    SlotOffer,
+    apply_event,
+    claim_job,
+    lock_held,
+)
+from app.jobs.reconcile import Reconciler, RequeueExpired
+from app.jobs.states import USER_EVENTS, EndReason, JobEvent, JobState, Request
+from app.settings import Timing
+from tests.databases import POOL_SIZE
+from tests.jobs.builders import Home, a_checkpoint, a_home, a_job
+from tests.jobs.driving import request
+from tests.jobs.invariants import Seen, sound_job
+from tests.jobs.test_states import REFUSED, expected
+
+pytestmark = pytest.mark.integration
+
+ROUNDS = 6
+LEASE = timedelta(hours=1)
+EXPIRED = timedelta(seconds=-5)
+TIMING = Timing(restart_backoff_seconds=0.001)
+RACING = tuple(event for event in USER_EVENTS if event is not JobEvent.RESTORE)
+REASONS = {
+    JobEvent.FINISH: EndReason.SUCCEEDED,
+    JobEvent.FAIL: EndReason.DIVERGED,
+    JobEvent.INTERRUPT: EndReason.WORKER_LOST,
+    JobEvent.DRAIN: EndReason.WORKER_DRAINED,
+}
+BEFORE_A_CLAIM = {
+    JobEvent.RESUME: JobState.PAUSED,
+    JobEvent.RETRY: JobState.FAILED,
+    JobEvent.DELETE: JobState.FAILED,
+}
+"""Where a job is before what is asked could make a claim possible; else it is queued."""
+
+Action = Callable[[], bool]
+
+
+@dataclass(frozen=True)
+class Yard:
+    """One database as two processes have it open: that of the worker, and that of the server."""
+
+    worker: Database
+    server: Database
+    home: Home
+    reconciler: Reconciler
+    pool: ThreadPoolExecutor
+
+
+@dataclass(frozen=True)
+class Racer:
+    """A job with a queue of its own, the attempt that holds it, and how it stands."""
+
+    yard: Yard
+    job_id: str
+    slot: SlotOffer
+    facts: JobFacts
+
+    @property
+    def hold(self) -> Hold:
+        return Hold(self.job_id, 1)
+
+    def asks(self, event: JobEvent) -> Action:
+        return lambda: isinstance(request(self.yard.server, self.job_id, event), Applied)
+
+    def ends(self, event: JobEvent) -> Action:
+        def end() -> bool:
+            try:
+                with self.yard.worker.write() as unit:
+                    job = lock_held(unit.session, self.hold)
+                    outcome = apply_event(unit.session, job, event, AttemptEnd(REASONS[event]))
+            except Fenced:
+                return False
+            return isinstance(outcome, Applied)
+
+        return end
+
+    def claims(self, *, rung: bool) -> Action:
+        def claim() -> bool:
+            with self.yard.worker.write() as unit:
+                bell = self.job_id if rung else None
+                return claim_job(unit.session, self.slot, lease=LEASE, rung_for=bell) is not None
+
+        return claim
+
+    def expires(self) -> None:
+        self.yard.reconciler._do(RequeueExpired(self.job_id, 1))
+
+
+@pytest.fixture(scope="module")
+def yard(module_database_url: str) -> Iterator[Yard]:
+    worker, server = (Database(module_database_url, pool_size=POOL_SIZE) for _ in range(2))
+    reconciler = Reconciler(server, Doorbell("redis://127.0.0.1:1/0"), TIMING)
+    with ThreadPoolExecutor(3) as pool:
+        yield Yard(worker, server, a_home(server), reconciler, pool)
+    worker.dispose()
+    server.dispose()
+
+
+def a_racer(yard: Yard, facts: JobFacts, *, lease: timedelta = LEASE) -> Racer:
+    queue = new_id("queue")
+    slot = SlotOffer("wrk_1", (queue,), gpus=0)
+    columns: dict[str, object] = {"queue": queue}
+    if facts.state is not JobState.RUNNING:
+        columns |= {"state": facts.state}
+    if facts.state.is_ended:
+        columns |= {"ended_at": database_now()}
+    job_id = a_job(yard.server, yard.home, **columns)
+    if facts.state is JobState.RUNNING:
+        with yard.worker.write() as unit:
+            assert claim_job(unit.session, slot, lease=lease)
+    if facts.request is Request.PAUSE:
+        request(yard.server, job_id, JobEvent.PAUSE)
+    if facts.has_checkpoint:
+        a_checkpoint(yard.server, job_id)
+    return Racer(yard, job_id, slot, facts)
+
+
+def at_once(yard: Yard, actions: Sequence[Callable[[], object]]) -> list[object]:
+    together = threading.Barrier(len(actions))
+
+    def run(action: Callable[[], object]) -> object:
+        together.wait(timeout=30)
+        return action()
+
+    return list(yard.pool.map(run, actions))
+
+
+def in_order(events: Sequence[JobEvent], before: JobFacts, log: tuple[str, ...]) -> Seen:
+    """How a job stands after these events, one after the other, by the table written out by hand.
+
+    The job of these tests always has restarts left, and no second attempt.
+    """
+    facts = before
+    for event in events:
+        after = expected(event, facts)
+        row = transition_for(event, facts)
+        if after is REFUSED or row is None or row.logged_as is None:
+            continue
+        log = (*log, row.logged_as)
+        state, asked = after  # type: ignore[misc]  # of a pair, or REFUSED
+        in_trash = facts.in_trash or event is JobEvent.DELETE
+        facts = replace(facts, state=state, request=asked, in_trash=in_trash)
+    return Seen(facts.state, facts.request, facts.in_trash, log)
+
+
+def possible(racer: Racer, before: Seen, events: Sequence[JobEvent]) -> set[Seen]:
+    return {in_order(order, racer.facts, before.events) for order in permutations(events)}
+
+
+def start_of(asked: JobEvent, *, number: int) -> JobFacts:
+    """A running job; every other one has a checkpoint, and one to be resumed is to be paused."""
+    pauses = Request.PAUSE if asked is JobEvent.RESUME else None
+    return JobFacts(JobState.RUNNING, pauses, has_checkpoint=number % 2 == 0)
+
+
+class TestWhatIsAsked:
+    @pytest.mark.parametrize("asked", RACING)
+    def test_while_a_slot_claims(self, yard: Yard, asked: JobEvent) -> None:
+        state = BEFORE_A_CLAIM.get(asked, JobState.QUEUED)
+        for number in range(ROUNDS):
+            racer = a_racer(yard, JobFacts(state, has_checkpoint=number % 2 == 0))
+            before = sound_job(yard.server, racer.job_id)
+
+            at_once(yard, [racer.asks(asked), racer.claims(rung=True)])
+
+            seen = sound_job(yard.server, racer.job_id)
+            assert seen in possible(racer, before, (asked, JobEvent.CLAIM))
+
+    @pytest.mark.parametrize("asked", RACING)
+    def test_while_a_slot_looks_for_the_best_job(self, yard: Yard, asked: JobEvent) -> None:
+        """The slot may pass a job that is being written to: another bell follows."""
+        state = BEFORE_A_CLAIM.get(asked, JobState.QUEUED)
+        for number in range(ROUNDS):
+            racer = a_racer(yard, JobFacts(state, has_checkpoint=number % 2 == 0))
+            before = sound_job(yard.server, racer.job_id)
+
+            _, claimed = at_once(yard, [racer.asks(asked), racer.claims(rung=False)])
+
+            events = (asked, JobEvent.CLAIM) if claimed else (asked,)
+            seen = sound_job(yard.server, racer.job_id)
+            assert seen in possible(racer, before, events)
+
+    @pytest.mark.parametrize("ends", REASONS)
+    @pytest.mark.parametrize("asked", RACING)
+    def test_while_the_attempt_ends(self, yard: Yard, asked: JobEvent, ends: JobEvent) -> None:
+        for number in range(ROUNDS):
+            racer = a_racer(yard, start_of(asked, number=number))
+            before = sound_job(yard.server, racer.job_id)
+
+            _, ended = at_once(yard, [racer.asks(asked), racer.ends(ends)])
+
+            seen = sound_job(yard.server, racer.job_id)
+            assert ended
+            assert seen in possible(racer, before, (asked, ends))
+
+    @pytest.mark.parametrize("asked", RACING)
+    def test_while_the_lease_runs_out_and_a_late_worker_finishes(
+        self, yard: Yard, asked: JobEvent
+    ) -> None:
+        for number in range(ROUNDS):
+            racer = a_racer(yard, start_of(asked, number=number), lease=EXPIRED)
+            before = sound_job(yard.server, racer.job_id)
+            late = racer.ends(JobEvent.FINISH)
+
+            at_once(yard, [racer.asks(asked), racer.expires, late])
+
+            seen = sound_job(yard.server, racer.job_id)
+            events = (asked, JobEvent.INTERRUPT, JobEvent.FINISH)
+            assert seen in possible(racer, before, events)
