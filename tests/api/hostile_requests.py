@@ -54,6 +54,7 @@ repeated = partial(Hostile, 400, "duplicate-key", None)
 invalid = partial(Hostile, 422, "validation-error")
 mismatched = partial(Hostile, 422, "task-mismatch")
 patch = partial(Hostile, 422, "validation-error", method="PATCH", path="/v1/jobs/JOB")
+clone = partial(Hostile, 422, "validation-error", path="/v1/jobs/JOB/clone")
 too_large = partial(Hostile, 413, "body-too-large", None)
 unread = partial(Hostile, 415, "unsupported-media-type", None, spec())
 unanswered = partial(Hostile, 406, "not-acceptable", None)
@@ -87,6 +88,12 @@ BODIES = {
     "H1-null": invalid("", b"null"),
     "H1-list": invalid("", b"[" + spec() + b"]"),
     "H1-text": invalid("", json.dumps(CANARY).encode()),
+    "H1-clone-empty": unreadable(b"", path="/v1/jobs/JOB/clone"),
+    "H1-clone-cut": unreadable(b'{"name": "' + CANARY.encode(), path="/v1/jobs/JOB/clone"),
+    "H1-clone-null": clone("", b"null"),
+    "H1-clone-list": clone("", b"[]"),
+    "H1-clone-without-a-data-set": clone("/dataset", b'{"dataset": null}'),
+    "H2-clone-nan": clone("/train/box", b'{"train": {"box": NaN}}'),
     "H2-nan": invalid("/train/lr0", train(lr0=float("nan"))),
     "H2-infinity": invalid("/train/box", train(box=float("inf"))),
     "H2-minus-infinity": invalid("/timeout_hours", spec(timeout_hours=float("-inf"))),
@@ -110,6 +117,8 @@ BODIES = {
     "H3-line-separator": invalid("/name", spec(name=CANARY + "\u2028")),
     "H3-patched-surrogate": patch("/name", json.dumps({"name": CANARY + "\ud800"}).encode()),
     "H3-patched-nul": patch("/tags/a", json.dumps({"tags": {"a": CANARY + "\x00"}}).encode()),
+    "H3-clone-surrogate": clone("/name", json.dumps({"name": CANARY + "\ud800"}).encode()),
+    "H4-clone-objects": unreadable(b'{"a":' * DEEP, path="/v1/jobs/JOB/clone"),
     "H4-lists": unreadable(b"[" * DEEP),
     "H4-closed-lists": unreadable(b"[" * DEEP + b"]" * DEEP),
     "H4-objects": unreadable(b'{"a":' * DEEP),
@@ -117,12 +126,16 @@ BODIES = {
     "H5-top": repeated(b'{"name": "' + CANARY.encode() + b'", "name": "b"}'),
     "H5-nested": repeated(with_raw("train", b'{"epochs": 1, "epochs": 2}')),
     "H5-escaped": repeated(b'{"name": "a", "n\\u0061me": "b"}'),
+    "H5-clone": repeated(b'{"notes": "", "notes": ""}', path="/v1/jobs/JOB/clone"),
     "H5-patch": repeated(b'{"notes": "", "notes": ""}', method="PATCH", path="/v1/jobs/JOB"),
     "H6-5000-digits": unreadable(with_raw("priority", b"1" * 5_000)),
     "H6-4000-digits": invalid("/priority", with_raw("priority", b"1" * 4_000)),
     "H6-400-digits-for-a-float": invalid("/train/box", train(box=int("1" * 400))),
     "H6-400-digits-for-a-union": invalid("/train/batch", train(batch=int("1" * 400))),
     "H7-over-a-mebibyte": too_large(spec(notes=CANARY * (MIB // 4))),
+    "H7-clone-over-a-mebibyte": too_large(
+        spec(notes=CANARY * (MIB // 4)), path="/v1/jobs/JOB/clone"
+    ),
     "H7-patch-over-a-mebibyte": too_large(
         spec(notes=CANARY * (MIB // 4)), method="PATCH", path="/v1/jobs/JOB"
     ),
@@ -132,6 +145,8 @@ BODIES = {
     "H8-in-resources": invalid("/resources/gpu", spec(resources={"gpu": CANARY})),
     "H8-escaped-pointer": invalid("/a~1b~0c", spec(**{"a/b~c": CANARY})),
     "H8-patch": patch("/state", json.dumps({"state": CANARY}).encode()),
+    "H8-clone": clone("/augmentation", json.dumps({"augmentation": CANARY}).encode()),
+    "H8-clone-in-train": clone("/train/epoch", json.dumps({"train": {"epoch": CANARY}}).encode()),
     "H8-own-field": invalid("/id", spec(id=CANARY)),
     "H8-in-a-query": ask("query/limt", f"/v1/jobs?limt={CANARY}"),
     "H8-in-an-upload": upload("query/nmae", f"name=a&nmae={CANARY}"),
@@ -141,6 +156,7 @@ BODIES = {
     "H9-xml": unread(headers={"Content-Type": "application/xml"}),
     "H9-none": unread(headers={}),
     "H9-nonsense": unread(headers={"Content-Type": CANARY}),
+    "H9-clone": unread(headers={"Content-Type": "text/plain"}, path="/v1/jobs/JOB/clone"),
     "H9-patch": unread(headers={"Content-Type": "text/plain"}, method="PATCH", path="/v1/jobs/JOB"),
     "H9-upload-as-json": unread(path="/v1/datasets?name=a"),
     "H9-upload-as-form": unread(
@@ -166,6 +182,9 @@ PLACES = {
     "H3-long-job-id": missing(f"/v1/jobs/{CANARY * 500}", slug="job-not-found"),
     "H3-nul-in-a-job-id": missing(f"/v1/jobs/{CANARY}%00"),
     "H3-nul-in-a-cancelled-id": missing("/v1/jobs/%00/cancel", method="POST"),
+    "H3-nul-in-a-retried-id": missing("/v1/jobs/%00/retry", method="POST"),
+    "H3-nul-in-a-trashed-id": missing("/v1/jobs/%00", method="DELETE"),
+    "H8-text-for-the-trash": ask("query/trashed", f"/v1/jobs?trashed={CANARY}"),
     "H3-nul-in-a-log-of": missing("/v1/jobs/%00/logs"),
     "H3-nul-in-an-artifact": missing(f"/v1/jobs/JOB/artifacts/{CANARY}%00"),
     "H3-nul-in-a-data-set": missing("/v1/datasets/ds_%00"),
@@ -215,6 +234,10 @@ JOBS = {
     "J1-absent-weights": Hostile(422, "model-not-here", "/model", spec(model=f"{CANARY}.pt")),
     "J1-absent-architecture": Hostile(422, "unknown-model", "/model", spec(model=f"{CANARY}.yaml")),
     "J1-absent-model": Hostile(422, "unknown-model", "/model", spec(model="mdl_" + "0" * 26)),
+    "J1-clone-save-dir": clone(
+        "/train/save_dir", json.dumps({"train": {"save_dir": f"/srv/{CANARY}"}}).encode()
+    ),
+    "J1-clone-parent": clone("/parent", json.dumps({"parent": CANARY}).encode()),
     "J1-dataset-path": invalid("/dataset", spec(dataset=f"/etc/{CANARY}")),
     "J1-queue": invalid("/resources/queue", spec(resources={"queue": f"a/{CANARY}"})),
     "J1-trainer": invalid("/trainer/name", spec(trainer={"name": CANARY})),

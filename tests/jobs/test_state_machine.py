@@ -59,6 +59,8 @@ ENDS = {
     JobEvent.TIMEOUT: (EndReason.TIMEOUT,),
 }
 END = st.sampled_from([(event, reason) for event, reasons in ENDS.items() for reason in reasons])
+ASKED = st.sampled_from((*USER_EVENTS, JobEvent.RETRY, JobEvent.RETRY, JobEvent.RESUME))
+"""What leads back to the queue comes more often: elsewhere little can happen."""
 QUEUES = (f"queue-{number}" for number in count())
 
 
@@ -70,6 +72,11 @@ class JobLife(RuleBasedStateMachine):
 
     @initialize()
     def submit(self) -> None:
+        self.submit_another()
+
+    @precondition(lambda self: self.facts.state is JobState.SUCCEEDED)
+    @rule()
+    def submit_another(self) -> None:
         self.slot = SlotOffer("wrk_1", (next(QUEUES),), gpus=0)
         self.job_id = a_job(
             self.database, self.home, queue=self.slot.queues[0], max_restarts=MAX_RESTARTS
@@ -86,6 +93,7 @@ class JobLife(RuleBasedStateMachine):
         assert (job is not None) == self._follows(JobEvent.CLAIM)
         self.attempt += job is not None
 
+    @precondition(lambda self: self.facts.state is JobState.RUNNING)
     @rule(end=END)
     def end_attempt(self, end: tuple[JobEvent, EndReason]) -> None:
         event, reason = end
@@ -97,13 +105,22 @@ class JobLife(RuleBasedStateMachine):
         if applied and event is JobEvent.INTERRUPT and reason.consequence.counted:
             self._count(self.restarts + (self.facts.state is JobState.QUEUED))
 
-    @precondition(lambda self: self.attempt > 1)
-    @rule(end=END, back=st.integers(1, 3))
-    def end_an_attempt_of_before(self, end: tuple[JobEvent, EndReason], back: int) -> None:
-        event, reason = end
-        stale = max(self.attempt - back, 0)
+    @precondition(lambda self: self.facts.state is JobState.QUEUED)
+    @rule(then=st.sampled_from([JobEvent.FAIL, JobEvent.INTERRUPT]))
+    def crash(self, then: JobEvent) -> None:
+        """What sequences made by chance seldom have: counted ends, one after the other."""
+        self.claim(rung=True)
+        self.end_attempt((JobEvent.INTERRUPT, EndReason.WORKER_LOST))
+        if self.facts.state is JobState.QUEUED:
+            self.claim(rung=True)
+            self.end_attempt((then, ENDS[then][0]))
 
-        assert not self._writes_as(stale, event, AttemptEnd(reason))
+    @rule(end=END, back=st.integers(0, 2))
+    def end_an_attempt_that_is_over(self, end: tuple[JobEvent, EndReason], back: int) -> None:
+        event, reason = end
+        runs = self.facts.state is JobState.RUNNING
+
+        assert not self._writes_as(self.attempt - back - runs, event, AttemptEnd(reason))
 
     @precondition(lambda self: self.facts.state is JobState.RUNNING)
     @rule(saved=st.booleans())
@@ -121,7 +138,7 @@ class JobLife(RuleBasedStateMachine):
         self.facts = replace(self.facts, has_epoch=True, has_checkpoint=has_checkpoint)
         self._count(0)
 
-    @rule(event=st.sampled_from(USER_EVENTS))
+    @rule(event=ASKED)
     def ask(self, event: JobEvent) -> None:
         outcome = request(self.database, self.job_id, event)
 
