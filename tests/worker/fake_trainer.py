@@ -181,6 +181,13 @@ def refuse_checkpoints(trainer: FakeTrainer, *, epochs: Collection[int]) -> None
     train(trainer)
 
 
+def die_once_while_it_finalizes(trainer: FakeTrainer) -> None:
+    train(trainer)
+    if trainer.attempt == 1:
+        trainer.say("phase", phase="finalizing")
+        die()
+
+
 def lose_the_gpu_once(trainer: FakeTrainer) -> None:
     if trainer.attempt == 1:
         train(trainer, until=1)
@@ -240,6 +247,7 @@ ACTS: dict[str, Callable[[FakeTrainer], None]] = {
     "refuse the data": refuse_the_data,
     "die at once": lambda _: die(),
     "die once": die_once,
+    "die once while it finalizes": die_once_while_it_finalizes,
     "die after each epoch": die_after_each_epoch,
     "die after an epoch, or only finalize": die_unless_it_only_finalizes,
     "lose the GPU once": lose_the_gpu_once,

@@ -196,6 +196,16 @@ class TestRestarts:
 
 
 class TestFinalizing:
+    def test_a_trainer_that_is_killed_in_it_trains_nothing_again(
+        self, database: Database, trains_nothing: Callable[[str], Yard]
+    ) -> None:
+        yard = trains_nothing("die once while it finalizes, then crash")
+        job_id = yard.submit()
+
+        eventually(lambda: attempts_after_work(yard, job_id) == 2, within=20)
+
+        assert epochs_of(database, job_id) == [(1, 1), (2, 1), (3, 1)]
+
     def test_a_killed_check_of_the_weights_is_made_again(
         self, database: Database, tmp_path: Path
     ) -> None:

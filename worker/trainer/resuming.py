@@ -1,6 +1,7 @@
 """Going on from a checkpoint: with the next epoch, or with finalizing where none is left."""
 
 import csv
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -36,6 +37,8 @@ class Resuming(Composed):
             self.__finalize()
 
     def __stand_at(self, ckpt: Mapping[str, Any]) -> None:
+        if self.run.job.resume_from is not None:  # nothing will be saved that takes its place
+            shutil.copyfile(self.run.job.resume_from, self.last)
         self.epoch = ckpt["epoch"]
         self.best_fitness = ckpt["best_fitness"]
         vars(self.stopper).update(ckpt["stopper"])

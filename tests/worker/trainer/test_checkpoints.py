@@ -1,8 +1,35 @@
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from worker.trainer.checkpoints import AtomicPath, portable_values
+
+KILLED_WHILE_IT_WRITES = """
+import os, random, signal, sys, time
+from pathlib import Path
+from worker.trainer.checkpoints import AtomicPath
+
+SIZE, rng = 1_000_000, random.Random(0)
+folder = Path(sys.argv[1])
+file, links = AtomicPath(folder / "last.pt"), 0
+for kill in range(15):
+    writer = os.fork()
+    if writer == 0:
+        for turn in range(10**6):
+            file.write_bytes(bytes([turn % 256]) * SIZE)
+            os.link(file, folder / f"{kill}-{turn}.link")
+    time.sleep(rng.uniform(0.005, 0.06))
+    os.kill(writer, signal.SIGKILL)
+    os.waitpid(writer, 0)
+    for each in folder.glob("*.link"):
+        links += 1
+        assert len(each.read_bytes()) == SIZE and len(set(each.read_bytes())) == 1, each
+        each.unlink()
+    assert not file.exists() or len(file.read_bytes()) == SIZE
+assert links, "none was written at all"
+"""
 
 
 class Exploding:
@@ -27,6 +54,13 @@ class TestAtomicPath:
             file.write_bytes(Exploding())
 
         assert file.read_bytes() == b"first"
+
+    def test_what_it_wrote_is_whole_whenever_its_process_is_killed(self, tmp_path: Path) -> None:
+        program = [sys.executable, "-c", KILLED_WHILE_IT_WRITES, str(tmp_path)]
+
+        done = subprocess.run(program, capture_output=True, text=True, timeout=100, check=False)
+
+        assert done.returncode == 0, done.stderr
 
     def test_its_children_are_as_careful(self, tmp_path: Path) -> None:
         assert isinstance(AtomicPath(tmp_path) / "epoch3.pt", AtomicPath)

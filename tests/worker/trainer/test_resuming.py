@@ -7,7 +7,7 @@ import torch
 
 from app.jobs.spec import Task
 from tests.worker.trainer.jobs import TrainerProcess, a_job, run
-from worker.trainer.protocol import ExitCode, JobFile
+from worker.trainer.protocol import ExitCode, FinalEvent, JobFile
 from worker.trainer.resuming import has_trained_its_last_epoch, trim_results
 
 HEADER = "epoch,time,train/loss\n"
@@ -83,6 +83,12 @@ class TestResume:
         assert ours.of("epoch") == []
         (again,), (first,) = ours.of("final"), finished.of("final")
         assert without_plots(again) == without_plots(first)
+        assert kinds_but_plots(again) == kinds_but_plots(first)
+        for name in ("best.pt", "last.pt"):
+            made = weights_in(job.run_directory / "final" / name, "model")
+            before = weights_in(finished.directory / "run" / "final" / name, "model")
+            assert all(torch.equal(made[key], before[key]) for key in before), name
+        assert results_of(ours) == results_of(finished)
 
     def test_of_a_stopped_job_only_finalizes_the_weights_so_far(
         self, finished: TrainerProcess, tmp_path: Path
@@ -170,6 +176,11 @@ def weights_in(file: Path, part: str) -> dict[str, torch.Tensor]:
 
 def results_of(process: TrainerProcess) -> list[str]:
     return (process.directory / "run" / "results.csv").read_text().splitlines()
+
+
+def kinds_but_plots(final: FinalEvent) -> dict[str, str]:
+    """What is kept; plots of batches are drawn while these are trained, and are not made again."""
+    return {each.name: each.kind for each in final.artifacts if each.kind != "plot"}
 
 
 def without_plots(event: object) -> dict[str, object]:
