@@ -3,6 +3,7 @@
 `server.json` stands in the home while requests are answered: `{"url": …, "pid": …}`.
 """
 
+import asyncio
 import json
 import os
 import signal
@@ -11,6 +12,7 @@ from pathlib import Path
 from types import FrameType
 
 import uvicorn
+from starlette.datastructures import State
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from app.core.logging import configure_logging
@@ -20,7 +22,11 @@ from app.main import create_app
 from app.settings import Settings
 
 EXIT_START_FAILED = 3
-GRACEFUL_SHUTDOWN_SECONDS = 5
+DRAIN_SECONDS = 7.0
+GRACEFUL_SHUTDOWN_SECONDS = 1
+DRAIN_POLL_SECONDS = 0.05
+"""Together under the ten seconds that container engines wait before they kill."""
+
 KEEP_ALIVE_SECONDS = 15
 MAX_HEAD_BYTES = 64 * 1024
 HEAD_TOO_LARGE = f"The request's headers are larger than {MAX_HEAD_BYTES} bytes."
@@ -29,8 +35,9 @@ HEAD_TOO_LARGE = f"The request's headers are larger than {MAX_HEAD_BYTES} bytes.
 def serve(settings: Settings, listener: socket.socket) -> int:
     """Serve until SIGINT or SIGTERM; return the exit status of the process."""
     configure_logging(level=settings.log_level)
+    app = create_app(settings)
     config = uvicorn.Config(
-        create_app(settings),
+        app,
         http=BoundedHttpProtocol,
         ws="none",
         lifespan="on",
@@ -42,18 +49,27 @@ def serve(settings: Settings, listener: socket.socket) -> int:
         timeout_keep_alive=KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=GRACEFUL_SHUTDOWN_SECONDS,
     )
-    server = Server(config, note=settings.home / NOTE, url=url_of(listener))
+    server = Server(
+        config,
+        note=settings.home / NOTE,
+        url=url_of(listener),
+        state=app.state,
+    )
     server.run(sockets=[listener])
     return 0 if server.started else EXIT_START_FAILED
 
 
 class Server(uvicorn.Server):
-    """uvicorn's server, which leaves a note while it serves and ends with 0 when told to stop."""
+    """uvicorn's server, which leaves a note while it serves and ends with 0 when told to stop.
 
-    def __init__(self, config: uvicorn.Config, *, note: Path, url: str) -> None:
+    Told to stop, it says so in `state.context`, which readiness asks, and lets requests finish.
+    """
+
+    def __init__(self, config: uvicorn.Config, *, note: Path, url: str, state: State) -> None:
         super().__init__(config)
         self._note = note
         self._url = url
+        self._state = state
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Called by uvicorn; on return requests are answered, so the note may say so."""
@@ -62,8 +78,17 @@ class Server(uvicorn.Server):
             write_private(self._note, json.dumps({"url": self._url, "pid": os.getpid()}) + "\n")
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Called by uvicorn when it is to stop, before it closes anything."""
+        """Called by uvicorn when it is to stop, before it closes anything.
+
+        While requests run, new ones are still answered: whoever asks for readiness hears 503, not
+        a refused connection. What runs on after `DRAIN_SECONDS` is broken off.
+        """
         self._note.unlink(missing_ok=True)
+        self._state.context.draining.set()
+        clock = asyncio.get_running_loop().time
+        deadline = clock() + DRAIN_SECONDS
+        while self.server_state.tasks and not self.force_exit and clock() < deadline:  # noqa: ASYNC110
+            await asyncio.sleep(DRAIN_POLL_SECONDS)  # uvicorn says no more of its tasks
         await super().shutdown(sockets)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from threading import Event
 from typing import Annotated
 
 from fastapi import Depends, Request
@@ -15,7 +16,10 @@ from app.settings import Settings
 
 @dataclass(frozen=True)
 class Context:
-    """The server's database, store and settings, and its ways to wake others after a commit."""
+    """The server's database, store and settings, and its ways to wake others after a commit.
+
+    `draining` is set once the process must end.
+    """
 
     settings: Settings
     database: Database
@@ -24,6 +28,7 @@ class Context:
     ring: Callable[[str, int, str], None]
     wake_verifier: Callable[[], None]
     shared_reads: SharedReads = field(default_factory=SharedReads)
+    draining: Event = field(default_factory=Event)
 
 
 async def get_context(request: Request) -> Context:

@@ -55,8 +55,12 @@ async def livez() -> Alive:
     responses={503: {"model": Ready, "description": "Requests cannot be served now."}},
 )
 def readyz(context: InContext, response: Response) -> Ready:
-    """Say whether database, schema and store are usable. The broker may be down: jobs only wait."""
+    """Say whether database, schema and store are usable, and the server is not about to end.
+
+    The broker may be down: jobs only wait.
+    """
     checks = {
+        "server": _verdict(not context.draining.is_set()),
         "database": _verdict(_database_answers(context)),
         "store": _verdict(_store_is_writable(context)),
     }

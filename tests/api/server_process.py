@@ -6,6 +6,7 @@ import signal
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from tests.api.conftest import NO_BROKER
@@ -13,9 +14,24 @@ from tests.e2e.yard import COMMAND
 from tests.waiting import eventually
 
 
+@dataclass(frozen=True)
+class ServerProcess:
+    """A server that runs: where it answers, and its process."""
+
+    url: str
+    process: subprocess.Popen[bytes]
+
+
 @contextmanager
 def a_server(home: Path, database_url: str) -> Iterator[str]:
     """Run `trainyard server` on a free port; yield its URL."""
+    with a_server_process(home, database_url) as server:
+        yield server.url
+
+
+@contextmanager
+def a_server_process(home: Path, database_url: str) -> Iterator[ServerProcess]:
+    """Run `trainyard server` on a free port."""
     environment = {
         **os.environ,
         "TRAINYARD_HOME": str(home),
@@ -29,7 +45,7 @@ def a_server(home: Path, database_url: str) -> Iterator[str]:
     try:
         note = home / "server.json"
         eventually(note.exists, within=60, message=home.with_suffix(".log").read_text)
-        yield json.loads(note.read_text())["url"]
+        yield ServerProcess(json.loads(note.read_text())["url"], process)
     finally:
         process.send_signal(signal.SIGTERM)
         process.wait(30)
