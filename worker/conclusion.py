@@ -25,7 +25,7 @@ from app.jobs.lifecycle import (
     apply_event,
     lock_held,
 )
-from app.jobs.states import EndReason, JobEvent
+from app.jobs.states import EndReason, JobEvent, Request
 from worker.attempt import ClaimedAttempt
 from worker.checkpoints import forget_refused_checkpoint
 from worker.context import WorkerContext
@@ -222,6 +222,9 @@ def _write(
 
 def _apply(session: Session, hold: Hold, event: JobEvent, end: AttemptEnd) -> None:
     job = lock_held(session, hold)
+    if event is JobEvent.LEAVE and job.request is Request.STOP:
+        # It left to pause and was to be stopped meanwhile: a result is still to be made.
+        event = JobEvent.DRAIN
     if isinstance(apply_event(session, job, event, end), Refused):
         # It left on a request that was withdrawn meanwhile: it goes on from its checkpoint.
         apply_event(session, lock_held(session, hold), JobEvent.DRAIN, end)

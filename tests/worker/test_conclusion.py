@@ -1,0 +1,55 @@
+"""What an attempt that left as asked means, when something else was asked while it left."""
+
+import pytest
+
+from app.core.database import Database
+from app.jobs.lifecycle import AttemptEnd
+from app.jobs.states import EndReason, JobEvent, JobState, Request
+from tests.jobs.builders import a_checkpoint, a_home, a_job, job_row
+from tests.jobs.driving import request
+from tests.worker.claims import claim
+from worker.conclusion import _apply
+
+pytestmark = pytest.mark.integration
+
+
+def left_for_a_pause(
+    database: Database, *, meanwhile: JobEvent, checkpoint: bool
+) -> tuple[JobState, Request | None, EndReason | None]:
+    """Let an attempt leave for a pause while `meanwhile` is asked; return how the job stands."""
+    job_id = a_job(database, a_home(database))
+    hold = claim(database)
+    if checkpoint:
+        a_checkpoint(database, job_id)
+    request(database, job_id, JobEvent.PAUSE)
+    request(database, job_id, meanwhile)
+
+    with database.write() as unit:
+        _apply(unit.session, hold, JobEvent.LEAVE, AttemptEnd(EndReason.PAUSED))
+
+    job = job_row(database, job_id)
+    return job.state, job.request, job.end_reason
+
+
+class TestAnAttemptThatLeftForAPause:
+    def test_and_is_to_be_stopped_by_now_has_finished_nothing_yet(self, database: Database) -> None:
+        stands = left_for_a_pause(database, meanwhile=JobEvent.STOP, checkpoint=True)
+
+        assert stands == (JobState.QUEUED, Request.STOP, None)
+
+    def test_and_is_to_be_stopped_without_a_checkpoint_has_nothing_to_keep(
+        self, database: Database
+    ) -> None:
+        stands = left_for_a_pause(database, meanwhile=JobEvent.STOP, checkpoint=False)
+
+        assert stands == (JobState.FAILED, None, EndReason.NOTHING_TO_KEEP)
+
+    def test_that_was_withdrawn_goes_on(self, database: Database) -> None:
+        stands = left_for_a_pause(database, meanwhile=JobEvent.RESUME, checkpoint=True)
+
+        assert stands == (JobState.QUEUED, None, None)
+
+    def test_and_is_to_be_cancelled_by_now_is_cancelled(self, database: Database) -> None:
+        stands = left_for_a_pause(database, meanwhile=JobEvent.CANCEL, checkpoint=True)
+
+        assert stands == (JobState.CANCELLED, None, EndReason.CANCELLED)
