@@ -6,7 +6,12 @@ import pytest
 from ultralytics.utils.torch_utils import EarlyStopping
 
 from tests.worker.trainer.customizations.cells import draw_cells
-from tests.worker.trainer.customizations.in_process import Training, differing_tensors, train_here
+from tests.worker.trainer.customizations.in_process import (
+    Training,
+    differing_tensors,
+    set_up_here,
+    train_here,
+)
 from tests.worker.trainer.jobs import a_job
 from worker.trainer.customizations.best_model import BestModel, Patience, metric_in
 from worker.trainer.errors import BadSpec
@@ -119,6 +124,24 @@ class TestPatience:
 
     def test_of_zero_never_stops(self) -> None:
         assert last_epoch(Patience(0, zero_is_a_start=True), [-1.0, *[-2.0] * 500]) is None
+
+    @pytest.mark.parametrize(
+        ("metric", "stopped_after"), [("metrics/F1(B)", None), ("val/cls_loss", 2)]
+    )
+    def test_is_what_a_run_with_a_chosen_metric_stops_by(
+        self, metric: str, stopped_after: int | None, cells_job: JobFile, tmp_path: Path
+    ) -> None:
+        """A score of 0 means that nothing has been learned yet, a loss of 0 that all has."""
+        job = a_job(
+            cells_job.dataset_path,
+            tmp_path,
+            train={"patience": 1},
+            customize={"best_model": {"metric": metric}},
+        )
+
+        trainer = set_up_here(job)
+
+        assert last_epoch(trainer.stopper, [0.0, 0.0, 0.0]) == stopped_after
 
 
 class TestBestModel:

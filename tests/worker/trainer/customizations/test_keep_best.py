@@ -1,16 +1,24 @@
 import math
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
 from app.jobs.customize import KeepBest as Asked
-from tests.worker.trainer.customizations.in_process import Training, differing_tensors, train_here
+from tests.worker.trainer.customizations.in_process import (
+    Heard,
+    Training,
+    differing_tensors,
+    train_here,
+)
 from tests.worker.trainer.drawn_datasets import draw_dataset
 from tests.worker.trainer.jobs import a_job
-from worker.trainer.customizations.keep_best import best_of, score
+from worker.trainer.customizations.keep_best import KeepBest, best_of, score
 from worker.trainer.errors import BadSpec
+from worker.trainer.interrupts import Interrupts
 from worker.trainer.results import as_written, rows_of
+from worker.trainer.run import TrainingRun
 
 ROW = {"metrics/recall(B)": 0.8, "metrics/precision(B)": 0.9, "val/box_loss": 1.5}
 
@@ -64,6 +72,41 @@ class TestBestOf:
 
         assert best_of(rows, asked("metrics/recall(B)", loss={"max": 2})) == 2
         assert best_of(rows, asked("metrics/recall(B)", loss={"max": 0})) is None
+
+
+class Epochs:
+    """A trainer that only writes rows and a last.pt of each epoch."""
+
+    def __init__(self, *, overrides: dict[str, object]) -> None:
+        self.wdir = Path(str(overrides["wdir"]))
+        self.last = self.wdir / "last.pt"
+
+    def save_metrics(self, metrics: dict[str, float]) -> None:
+        self.metrics = metrics
+
+    def save_model(self) -> bool:
+        self.last.unlink(missing_ok=True)
+        self.last.write_text(str(self.metrics))
+        return True
+
+
+class TestTies:
+    def test_of_equal_values_the_later_epoch_is_kept_as_with_best_pt(self, tmp_path: Path) -> None:
+        kept = [{"name": "mine", "metric": "metrics/recall(B)"}]
+        job = a_job(tmp_path, tmp_path, customize={"keep_best": kept})
+        run = TrainingRun(job, Heard(), Interrupts())
+        trainer: Any = type("Kept", (KeepBest, Epochs), {"run": run})(overrides={"wdir": tmp_path})
+        changed = []
+
+        for epoch, value in enumerate((0.1, 0.5, 0.5, 0.4), 1):
+            trainer.save_metrics({"metrics/recall(B)": value, "epoch": epoch})
+            trainer.save_model()
+            changed.append(trainer.kept_files["best_mine.pt"])
+
+        assert changed == [True, True, True, False]
+        assert (tmp_path / "best_mine.pt").read_text() == str(
+            {"metrics/recall(B)": 0.5, "epoch": 3}
+        )
 
 
 class TestRows:

@@ -222,6 +222,29 @@ class TestClassMetrics:
         }
         assert all(len(column) == len(CLASSES) for column in epoch.classes.values())
 
+    def test_the_background_that_polygons_add_to_a_semantic_data_set_is_no_class(
+        self, tmp_path: Path
+    ) -> None:
+        job = a_job(
+            draw_dataset(tmp_path, "segment"),
+            tmp_path,
+            task="semantic",
+            train=FEW,
+            customize={"metrics": {"f1": True, "per_class": True}},
+        )
+
+        training = train_here(job)
+
+        training.assert_it_trained()
+        (epoch,), (final,) = training.of("epoch"), training.of("final")
+        metrics = training.trainer.validator.metrics
+        iou = metrics.per_class_iou
+        assert len(iou) == len(CLASSES) + 1
+        assert all(len(column) == len(CLASSES) for column in epoch.classes.values())
+        f1 = 2 * iou / (1 + iou)
+        assert final.metrics["metrics/F1"] == pytest.approx(float(f1[: len(CLASSES)].mean()))
+        assert final.metrics["metrics/F1"] != pytest.approx(float(f1.mean()))
+
 
 def f1_by_hand(task: Task, validator: Unseen) -> dict[str, float]:
     """Return the mean F1 from what each task's validator offers."""
