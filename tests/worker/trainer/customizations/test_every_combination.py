@@ -103,7 +103,7 @@ class TestSubsets:
 
 
 class TestPortability:
-    @pytest.mark.timeout(600)  # where it comes first it trains all subsets
+    @pytest.mark.timeout(1800)  # where it comes first it trains all subsets, on a busy machine too
     def test_every_best_pt_loads_safely_where_trainyard_is_not_installed(
         self, training_with: Trainings, tmp_path: Path
     ) -> None:
