@@ -4,7 +4,7 @@ import copy
 from collections.abc import Iterator
 from typing import Any, Final, get_args
 
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
@@ -88,6 +88,7 @@ def resolved(customize: object, task: Task) -> ResolvedSpec:
 
 class TestRefusals:
     @given(damaged())
+    @settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
     def test_name_the_field_that_was_damaged_at_a_place_that_the_json_has(
         self, drawn: tuple[Task, Any, Place]
     ) -> None:
