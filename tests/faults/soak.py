@@ -43,6 +43,7 @@ SHORTEST_LIFE_SECONDS = 1.0
 LONGEST_ABSENCE_SECONDS = 3.0
 LONGEST_FREEZE_SECONDS = 4.0
 NULL_EPOCHS, REAL_EPOCHS = 12, 8
+INTERRUPTED = 130
 
 
 @dataclass(frozen=True)
@@ -279,9 +280,13 @@ def main() -> int:
     say = sys.stdout.write
     say(f"soak: {plan.minutes:g} minutes on {asked.database}, seed {plan.seed}, in {folder}\n")
     sys.stdout.flush()
-    result = run_soak(folder, asked.database, plan)
+    try:
+        result = run_soak(folder, asked.database, plan)
+    except KeyboardInterrupt:
+        say("soak: interrupted; every process is stopped\n")
+        return INTERRUPTED
     say(f"{result}\n" + "".join(f"  {each}\n" for each in result.violations))
-    if result.violations:
+    if result.violations or not result.faults:
         return 1
     shutil.rmtree(folder)
     return 0
