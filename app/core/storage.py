@@ -29,7 +29,8 @@ from app.settings import Settings
 
 CHUNK_BYTES = 1024 * 1024
 PRIVATE_FILE = 0o600
-PUT_TRIES = 3
+PUT_TRIES = 10
+READ_TRIES = 3
 LISTED_AT_ONCE = 500
 MAX_COPY_BYTES = 5 * 1024**3
 """What S3 copies by itself; a larger object goes through this process, piece by piece."""
@@ -219,12 +220,13 @@ class ArtifactStore:
         return [path for path in files if _is_older(path, before)]
 
     def _get(self, sha256: str, options: "obstore.GetOptions | None" = None) -> "obstore.GetResult":
-        try:
-            return obstore.get(self._store, _key(sha256), options=options)
-        except FileNotFoundError:
-            if not self.restore(sha256):
-                raise
-            return obstore.get(self._store, _key(sha256), options=options)
+        for _ in range(READ_TRIES):
+            try:
+                return obstore.get(self._store, _key(sha256), options=options)
+            except FileNotFoundError:
+                if not self.restore(sha256):
+                    raise
+        return obstore.get(self._store, _key(sha256), options=options)
 
     def _pieces(self, sha256: str) -> Iterator[bytes]:
         with _refusals_by_name():

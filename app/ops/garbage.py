@@ -117,7 +117,8 @@ def conclude_aside(
     restored, erased = 0, 0
     for each in page:
         if each.sha256 in kept:
-            if store.restore(each.sha256):
+            # Its copy stays till then: whoever set it aside may be about to take the object away.
+            if store.restore(each.sha256) and each.due_at <= now:
                 store.erase(each)
                 restored += 1
         elif each.due_at <= now:

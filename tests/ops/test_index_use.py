@@ -1,0 +1,106 @@
+"""Collecting finds its rows by an index, however many jobs and objects there are."""
+
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import event
+from sqlalchemy.orm import Session
+
+from app.core.database import Database, database_now
+from app.jobs.states import JobState
+from app.jobs.tables import Job
+from app.ops.garbage import due_objects, named
+from app.ops.retention import delete_expired_rows, purge_job, trashed_jobs
+from app.tables import METADATA
+from tests.jobs.builders import a_home, a_job
+
+DAY = timedelta(days=1)
+
+
+@pytest.fixture
+def sqlite(sqlite_url: str) -> Iterator[Database]:
+    database = Database(sqlite_url)
+    yield database
+    database.dispose()
+
+
+def scans(database: Database, ask: Callable[[], object]) -> list[str]:
+    """Return the steps of SQLite's plans that look at every row of a table that grows."""
+    asked: list[tuple[str, Any]] = []
+
+    def note(*args: Any) -> None:  # noqa: ANN401 -- SQLAlchemy's event
+        asked.append((args[2], args[3]))
+
+    event.listen(database.engine, "before_cursor_execute", note)
+    ask()
+    event.remove(database.engine, "before_cursor_execute", note)
+    with database.read() as unit:
+        connection = unit.session.connection()
+        steps = [
+            str(step[3])
+            for statement, parameters in asked
+            if statement.startswith(("SELECT", "DELETE", "UPDATE"))
+            for step in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters)
+        ]
+    assert any("USING" in step for step in steps)
+    return [step for step in steps if step in {f"SCAN {table}" for table in METADATA.tables}]
+
+
+def reading(database: Database, ask: Callable[[Session], object]) -> Callable[[], object]:
+    def read() -> None:
+        with database.read() as unit:
+            ask(unit.session)
+
+    return read
+
+
+class TestQuestions:
+    def test_who_names_these_bytes(self, sqlite: Database) -> None:
+        digests = [f"{number:064}" for number in range(500)]
+
+        assert scans(sqlite, reading(sqlite, lambda session: named(session, digests))) == []
+
+    @pytest.mark.parametrize(
+        "ask",
+        [
+            pytest.param(lambda session: due_objects(session, limit=100), id="due"),
+            pytest.param(lambda session: trashed_jobs(session, after=DAY, limit=9), id="trashed"),
+        ],
+    )
+    def test_what_is_due(self, sqlite: Database, ask: Callable[[Session], object]) -> None:
+        assert scans(sqlite, reading(sqlite, ask)) == []
+
+    def test_what_has_expired(self, sqlite: Database) -> None:
+        found = scans(sqlite, lambda: delete_expired_rows(sqlite, grace=DAY))
+
+        assert set(found) <= {"SCAN api_keys", "SCAN sessions"}, "few, for every person"
+
+    def test_the_end_of_a_job(self, sqlite: Database) -> None:
+        home = a_home(sqlite)
+        old = a_job(sqlite, home, state=JobState.FAILED, trashed_at=database_now(-2 * DAY))
+
+        assert scans(sqlite, lambda: purge_job(sqlite, old, after=DAY, grace=DAY)) == []
+
+        with sqlite.read() as unit:
+            assert unit.session.get(Job, old) is None
+
+
+class TestForeignKeys:
+    def test_what_hangs_on_a_job_is_found_without_looking_at_all_others(self) -> None:
+        """The database itself asks for it when a job is deleted, so a partial index is none."""
+        unindexed = [
+            f"{table.name}.{column.name}"
+            for table in METADATA.tables.values()
+            for column in table.columns
+            if any(key.references(Job.__table__) for key in column.foreign_keys)
+            if table.primary_key.columns.values()[0] is not column
+            if not any(
+                index.columns.values()[0] is column
+                and index.dialect_options["sqlite"]["where"] is None
+                for index in table.indexes
+            )
+        ]
+
+        assert unindexed == []
