@@ -23,7 +23,7 @@ from app.jobs.states import JobEvent
 from app.jobs.tables import Attempt, Epoch, Job
 from app.settings import Settings, Timing
 from tests.jobs.builders import Home, a_home, a_job, job_row
-from tests.worker.claims import QUICK, WORKER_ID
+from tests.worker.claims import PATIENT, WORKER_ID
 from worker.context import TRAINER_ARGV, WorkerContext
 from worker.dataset_cache import DatasetCache
 from worker.process import living_processes
@@ -83,7 +83,7 @@ def a_spec(
     )
 
 
-def a_yard(database: Database, folder: Path, *, timing: Timing = QUICK) -> Yard:
+def a_yard(database: Database, folder: Path, *, timing: Timing = PATIENT) -> Yard:
     """Make a slot in `folder`; its data set is one file, which the fake trainer does not read."""
     settings = Settings(home=folder / "home", timing=timing)
     store = ArtifactStore.from_settings(settings)

@@ -19,6 +19,11 @@ QUICK = Timing(
     kill_grace_seconds=0.5,
 )
 
+PATIENT = QUICK.model_copy(
+    update={"lease_seconds": 30, "heartbeat_seconds": 2, "self_fence_seconds": 25}
+)
+"""As quick in all but leases: on a busy machine a write can take seconds."""
+
 
 def claim(database: Database, *, offer: SlotOffer = OFFER, lease_seconds: float = 30) -> Hold:
     """Claim the best job that waits."""

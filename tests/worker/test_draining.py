@@ -7,7 +7,6 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -19,7 +18,6 @@ from tests.architecture.sources import ROOT
 from tests.jobs.builders import job_row
 from tests.waiting import eventually
 from tests.worker.attempts import FAKE_TRAINER, Yard, a_yard, attempts, epochs_of, working
-from tests.worker.claims import QUICK
 from worker.process import living_processes
 
 pytestmark = pytest.mark.integration
@@ -116,14 +114,8 @@ class TestSigterm:
 
 class TestTheLastCheckpoint:
     def test_is_stored_before_the_job_is_given_back(self, yard: Yard) -> None:
-        patient = QUICK.model_copy(
-            update={"lease_seconds": 30, "heartbeat_seconds": 2, "self_fence_seconds": 25}
-        )
         database = yard.context.database
-        context = replace(
-            yard.context, settings=yard.context.settings.model_copy(update={"timing": patient})
-        )
-        yard = replace(yard, context=context).with_trainer("hang after an epoch")
+        yard = yard.with_trainer("hang after an epoch")
         job_id = yard.submit()
 
         with working(yard):

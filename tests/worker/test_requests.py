@@ -27,7 +27,7 @@ from tests.worker.attempts import (
     request,
     working,
 )
-from tests.worker.claims import QUICK
+from tests.worker.claims import PATIENT
 from worker.process import living_processes
 from worker.tasks import work_on
 
@@ -45,7 +45,7 @@ LEAVES = {
 @pytest.fixture
 def yard(database: Database, tmp_path: Path) -> Yard:
     """A slot whose interrupted jobs wait until a test has asked something of them."""
-    patient = QUICK.model_copy(update={"restart_backoff_seconds": 3})
+    patient = PATIENT.model_copy(update={"restart_backoff_seconds": 3})
     return a_yard(database, tmp_path, timing=patient)
 
 
@@ -131,7 +131,7 @@ class TestPause:
     def test_one_that_is_withdrawn_while_the_trainer_leaves_starts_it_again(
         self, database: Database, tmp_path: Path
     ) -> None:
-        patient = QUICK.model_copy(update={"kill_grace_seconds": 10})
+        patient = PATIENT.model_copy(update={"kill_grace_seconds": 10})
         yard = a_yard(database, tmp_path, timing=patient)
         yard = yard.with_trainer("leave slowly once, then crash")
         job_id = yard.submit()

@@ -25,7 +25,7 @@ from tests.worker.attempts import (
     request,
     working,
 )
-from tests.worker.claims import QUICK
+from tests.worker.claims import PATIENT, QUICK
 from worker.process import living_processes
 from worker.tasks import work_on
 
@@ -81,7 +81,7 @@ class TestInterruption:
     def test_a_killed_trainers_job_goes_on_from_its_checkpoint(
         self, database: Database, tmp_path: Path
     ) -> None:
-        patient = QUICK.model_copy(update={"restart_backoff_seconds": 3})
+        patient = PATIENT.model_copy(update={"restart_backoff_seconds": 3})
         yard = a_yard(database, tmp_path, timing=patient).with_trainer("die once, then crash")
         job_id = yard.submit()
 
@@ -209,7 +209,7 @@ class TestFinalizing:
     def test_a_killed_check_of_the_weights_is_made_again(
         self, database: Database, tmp_path: Path
     ) -> None:
-        patient = QUICK.model_copy(update={"restart_backoff_seconds": 60})
+        patient = PATIENT.model_copy(update={"restart_backoff_seconds": 60})
         yard = a_yard(database, tmp_path, timing=patient).with_trainer("train")
         job_id = yard.submit()
 
@@ -278,7 +278,7 @@ class TestFence:
         self, sqlite_url: str, open_database: Callable[[str], Database], tmp_path: Path
     ) -> None:
         database = open_database(sqlite_url)
-        yard = a_yard(database, tmp_path).with_trainer("hang after an epoch")
+        yard = a_yard(database, tmp_path, timing=QUICK).with_trainer("hang after an epoch")
         job_id = yard.submit(max_restarts=0)
 
         with working(yard):
