@@ -1,0 +1,114 @@
+"""A broker that is away, begins anew or says things twice, late and out of order: nothing but time.
+
+The embedded one, which keeps nothing: what is killed has lost every message.
+"""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from app.jobs.dispatch import TASK, make_producer, queue_of_jobs
+from tests.faults.invariants import violations
+from tests.faults.site import Site
+from tests.faults.visitor import null_job
+from tests.waiting import eventually
+
+pytestmark = [pytest.mark.integration, pytest.mark.faults]
+
+RUNNING_SECONDS = 60.0
+JOB_SECONDS = 120.0
+
+
+@pytest.fixture(scope="module")
+def module_database_url(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """One kind of database will do: it has no part in what is broken here."""
+    path = tmp_path_factory.mktemp("database") / "trainyard.db"
+    shutil.copyfile(sqlite_template, path)
+    return f"sqlite:///{path}"
+
+
+@pytest.fixture(scope="module")
+def site_that_works(site: Site, dataset: str) -> Site:
+    """A worker is there that was started while the broker was away, and has done a job since."""
+    site.broker.kill()
+    site.add_worker().program.start()
+    site.await_null_trainer()
+    waiting = site.submit(dataset, **null_job())
+    assert site.job(waiting)["state"] == "queued"
+    site.broker.started()
+    site.finish(waiting, within=JOB_SECONDS)
+    return site
+
+
+def epochs(site: Site, job_id: str) -> int:
+    return len(site.get(f"/v1/jobs/{job_id}/metrics")["epochs"])
+
+
+def attempts(site: Site, job_id: str) -> int:
+    number: int = site.job(job_id)["attempt"]
+    return number
+
+
+class TestBroker:
+    def test_q1_a_worker_started_without_it_comes_up_when_it_returns(
+        self, site_that_works: Site
+    ) -> None:
+        (worker,) = site_that_works.workers
+
+        assert worker.program.is_alive
+        assert violations(site_that_works) == []
+
+    def test_q2_its_outage_leaves_a_running_job_alone(
+        self, site_that_works: Site, dataset: str
+    ) -> None:
+        site = site_that_works
+        running = site.submit(dataset, **null_job(epochs=20, seconds_per_epoch=0.5))
+        eventually(lambda: epochs(site, running) >= 1, within=RUNNING_SECONDS, message=site.tails)
+
+        site.broker.kill()
+        before = epochs(site, running)
+        waiting = site.submit(dataset, **null_job())
+        eventually(lambda: epochs(site, running) >= before + 4, within=RUNNING_SECONDS)
+        site.broker.started()
+
+        site.finish(running, within=JOB_SECONDS)
+        site.finish(waiting, within=JOB_SECONDS)
+        assert (attempts(site, running), attempts(site, waiting)) == (1, 1)
+        assert violations(site) == []
+
+    def test_q2_messages_that_are_flushed_are_rung_again(
+        self, site_that_works: Site, dataset: str
+    ) -> None:
+        site = site_that_works
+        running = site.submit(dataset, **null_job(epochs=6, seconds_per_epoch=0.5))
+        eventually(lambda: epochs(site, running) >= 1, within=RUNNING_SECONDS, message=site.tails)
+        waiting = [site.submit(dataset, **null_job()) for _ in range(3)]
+
+        site.redis.flushall()
+
+        for job_id in (running, *waiting):
+            site.finish(job_id, within=JOB_SECONDS)
+            assert attempts(site, job_id) == 1
+        assert violations(site) == []
+
+    def test_q3_messages_twice_late_and_out_of_order_run_each_job_once(
+        self, site_that_works: Site, dataset: str
+    ) -> None:
+        site = site_that_works
+        running = site.submit(dataset, **null_job(epochs=6, seconds_per_epoch=0.5))
+        eventually(lambda: epochs(site, running) >= 1, within=RUNNING_SECONDS, message=site.tails)
+        jobs = [running, *(site.submit(dataset, **null_job()) for _ in range(3))]
+        url = site.environment(site.folder)["TRAINYARD_BROKER_URL"]
+
+        with make_producer(url) as producer:
+            for job_id in [*reversed(jobs), *jobs, *reversed(site.acknowledged)]:
+                for number in (3, 1, 2):
+                    producer.send_task(TASK, (job_id, number), queue=queue_of_jobs("default"))
+
+        for job_id in jobs:
+            site.finish(job_id, within=JOB_SECONDS)
+            assert attempts(site, job_id) == 1
+        last = site.submit(dataset, **null_job())
+        site.finish(last, within=JOB_SECONDS)
+        assert violations(site) == []
