@@ -60,14 +60,9 @@ def change_job(
             raise StaleRevision(job.revision)
         changed = sorted([*values, *([] if tags is None else ["tags"])])
         if changed:
-            edit_job(unit.session, job, values | {"last_seq": job.last_seq + 1}, tags)
-            append_event(
-                unit.session,
-                job.id,
-                job.last_seq + 1,
-                "job.changed",
-                data={"fields": list(changed)},
-            )
+            seq = job.last_seq + 1  # before the update: it changes what `job` holds, too
+            edit_job(unit.session, job, values | {"last_seq": seq}, tags)
+            append_event(unit.session, job.id, seq, "job.changed", data={"fields": list(changed)})
             unit.session.expire_all()
         return _listed(unit, principal, job_id)
 

@@ -268,6 +268,25 @@ class TestClone:
         assert_refused(clone(api, NO_JOB), status=404, slug="job-not-found")
 
 
+class TestEventsOfAJobThatIsChanged:
+    def test_stay_without_a_gap(self, api: Api) -> None:
+        job_id = api.submit()["id"]
+        path = f"/v1/jobs/{job_id}"
+
+        changed = [api.client.patch(path, json={"name": name}) for name in ("a", "b")]
+        paused = ask(api, JobEvent.PAUSE, job_id)
+
+        with api.database.read() as unit:
+            rows = events_after(unit.session, job_id, seq=0, limit=100)
+        assert [each.status_code for each in (*changed, paused)] == [200, 200, 202]
+        assert [(row.seq, row.type) for row in rows] == [
+            (1, "job.submitted"),
+            (2, "job.changed"),
+            (3, "job.changed"),
+            (4, "job.paused"),
+        ]
+
+
 class TestRequests:
     def test_a_stronger_request_replaces_a_weaker_and_never_the_other_way_round(
         self, api: Api
