@@ -163,7 +163,8 @@ class TestOutage:
         tmp_path: Path,
     ) -> None:
         with postgres_proxy(postgres_url) as (proxy, url):
-            yard = a_yard(open_database(url), tmp_path).with_trainer("train an epoch a second")
+            yard = a_yard(open_database(url), tmp_path, timing=QUICK)
+            yard = yard.with_trainer("train an epoch a second")
             job_id = yard.submit(fields={"train": {"epochs": EPOCHS}})
             told = Told(open_database(postgres_url), job_id)
             with working(yard):
