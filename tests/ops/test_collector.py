@@ -1,0 +1,53 @@
+"""What killed processes leave on a machine goes, what lives stays; and the thread that does it."""
+
+import os
+import time
+from dataclasses import replace
+from pathlib import Path
+
+from app.core.database import Database
+from app.settings import GarbageSettings
+from tests.ops.stored_bytes import Instance, an_instance, digest_of
+from tests.waiting import eventually
+
+TWO_DAYS_AGO = time.time() - 2 * 86_400
+
+
+def written_long_ago(path: Path) -> None:
+    for each in (*path.rglob("*"), path):
+        os.utime(each, (TWO_DAYS_AGO, TWO_DAYS_AGO))
+
+
+class TestLeftovers:
+    def test_only_what_nothing_was_written_to_for_long_goes(self, instance: Instance) -> None:
+        spool = instance.settings.home / "spool"
+        for name in ("verify-dead", "verify-alive"):
+            (spool / name / "output").mkdir(parents=True)
+            (spool / name / "output" / "pack.zip").write_bytes(b"half")
+        for name in ("upload_dead.zip", "upload_alive.zip"):
+            (spool / name).write_bytes(b"half")
+        for each in spool.iterdir():
+            written_long_ago(each)
+        (spool / "verify-alive" / "output" / "pack.zip").write_bytes(b"more")
+        (spool / "upload_alive.zip").write_bytes(b"more")
+
+        assert instance.collect().leftover_files == 2
+
+        assert {each.name for each in spool.iterdir()} == {"verify-alive", "upload_alive.zip"}
+
+
+class TestThread:
+    def test_it_collects_until_it_is_told_to_end(self, database: Database, tmp_path: Path) -> None:
+        made = an_instance(database, tmp_path / "home")
+        quick = GarbageSettings(period_seconds=0.05)
+        instance = replace(made, settings=made.settings.model_copy(update={"garbage": quick}))
+        instance.put(1)
+
+        with instance.collector():
+            eventually(lambda: instance.condemned() == {digest_of(1)}, within=20)
+            instance.let_the_grace_pass()
+            eventually(lambda: instance.aside() == {digest_of(1)}, within=20)
+            instance.let_the_hold_pass()
+            eventually(lambda: instance.aside() == set(), within=20)
+
+        assert instance.stored() == set()
