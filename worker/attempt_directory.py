@@ -82,9 +82,10 @@ def private_directory(folder: Path, name: str) -> Iterator[Path]:
     """
     folder.mkdir(parents=True, exist_ok=True, mode=PRIVATE_FOLDER)
     root = folder / name
-    shutil.rmtree(root, ignore_errors=True)
-    root.mkdir(mode=PRIVATE_FOLDER)
-    descriptor = _lock(root)
+    with _locked(folder):  # another slot would take it for dead between its making and its lock
+        shutil.rmtree(root, ignore_errors=True)
+        root.mkdir(mode=PRIVATE_FOLDER)
+        descriptor = _lock(root)
     try:
         yield root
     finally:
@@ -97,18 +98,36 @@ def clear_dead_attempts(folder: Path) -> list[str]:
 
     Returns their names. A directory whose supervisor lives is locked, and left alone.
     """
-    cleared = []
-    for root in sorted(folder.iterdir()) if folder.is_dir() else []:
-        try:
-            descriptor = _lock(root)
-        except (BlockingIOError, FileNotFoundError, NotADirectoryError):
-            continue
+    if not folder.is_dir():
+        return []
+    with _locked(folder):
+        cleared = [root.name for root in sorted(folder.iterdir()) if _clear_if_dead(root)]
+    for name in cleared:
+        log.info("attempt.cleared", attempt=name)
+    return cleared
+
+
+def _clear_if_dead(root: Path) -> bool:
+    try:
+        descriptor = _lock(root)
+    except (BlockingIOError, FileNotFoundError, NotADirectoryError):
+        return False
+    is_left = root.is_dir()  # its owner removes it before it lets the lock go
+    if is_left:
         kill_processes(root.name)
         shutil.rmtree(root, ignore_errors=True)
+    os.close(descriptor)
+    return is_left
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
         os.close(descriptor)
-        cleared.append(root.name)
-        log.info("attempt.cleared", attempt=root.name)
-    return cleared
 
 
 def _lock(root: Path) -> int:

@@ -10,6 +10,7 @@ from app.jobs.dispatch import INSPECTION_TASK, TASK
 from app.jobs.execution import unheard_claim
 from app.jobs.lifecycle import claim_job
 from app.jobs.tables import Job
+from worker.attempt_directory import clear_dead_attempts
 from worker.context import WorkerContext
 from worker.inspection import inspect_models
 from worker.lease import OUTAGE, RETRY_SECONDS
@@ -43,8 +44,10 @@ def work_on(context: WorkerContext, *, rung_for: str | None = None) -> None:
     """Run the job that was rung for, or else the best eligible one, until none is left.
 
     A message that comes twice, late or for a job that is gone changes nothing. Between two jobs the
-    slot looks for weights to inspect: where it is never idle, nobody rings it for them.
+    slot looks for weights to inspect: where it is never idle, nobody rings it for them. It begins
+    by clearing up after slots of this machine that died and were not started again.
     """
+    clear_dead_attempts(context.attempts_folder)
     while not context.leaving.is_set():
         claimed = _claim(context, rung_for)
         if claimed is None:
