@@ -19,10 +19,12 @@ from app.events.repository import append_event
 from app.events.tables import Level
 from app.fleet.tables import Worker
 from app.jobs.guards import JobFacts, request_after, sources_of, transition_for
+from app.jobs.spec import SPEC_VERSION
 from app.jobs.states import EndReason, JobEvent, JobState, Phase, Transition
 from app.jobs.tables import Attempt, Epoch, Job
 
 BACKOFF_FACTOR = 2.0
+BACKOFF_DOUBLINGS = 20
 BACKOFF_MAX_SECONDS = 600.0
 USER_CHANGES: Mapping[JobEvent, Mapping[str, Any]] = {
     JobEvent.RETRY: {"restarts": 0, "ran_seconds": 0.0},
@@ -55,7 +57,10 @@ class SlotOffer:
         return cls(worker.id, tuple(worker.queues), worker.gpus, tuple(worker.plugin_names))
 
     def suits(self, job: Job) -> bool:
-        """Whether the slot could run the job once it waits: `eligible_for`, asked of one row."""
+        """Whether the slot could run the job once it waits: `eligible_for`, asked of one row.
+
+        Which version of specs the slot's own release reads it alone knows, as it claims.
+        """
         return (
             job.queue in self.queues
             and job.gpus in {None, self.gpus}
@@ -118,6 +123,7 @@ def eligible_for(offer: SlotOffer) -> ColumnElement[bool]:
         Job.queue.in_(offer.queues),
         or_(Job.gpus.is_(None), Job.gpus == offer.gpus),
         or_(Job.trainer.is_(None), Job.trainer.in_(offer.plugins)),
+        Job.spec_version <= SPEC_VERSION,  # a later release's job waits for a worker that reads it
         or_(Job.not_before_at.is_(None), Job.not_before_at <= database_now()),
     )
 
@@ -277,7 +283,9 @@ def _after_running(
     if end is None or transition.target is not JobState.QUEUED:
         return values
     if event is JobEvent.INTERRUPT and end.reason.consequence.counted:
-        pause = end.restart_backoff.total_seconds() * BACKOFF_FACTOR**job.restarts
+        # Bounded: a job that is to be stopped is finalized again however often that breaks off.
+        factor = BACKOFF_FACTOR ** min(job.restarts, BACKOFF_DOUBLINGS)
+        pause = end.restart_backoff.total_seconds() * factor
         values["restarts"] = job.restarts + 1
         values["not_before_at"] = database_now(timedelta(seconds=min(pause, BACKOFF_MAX_SECONDS)))
     return values

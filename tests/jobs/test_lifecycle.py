@@ -21,6 +21,7 @@ from app.jobs.lifecycle import (
     lock_held,
 )
 from app.jobs.repository import attempts_of
+from app.jobs.spec import SPEC_VERSION
 from app.jobs.states import EndReason, JobEvent, JobState, Phase, Request
 from app.jobs.tables import Job
 from tests.jobs.builders import Home, a_checkpoint, a_home, a_job, job_row
@@ -82,6 +83,7 @@ class TestClaim:
             ({"trainer": "gray"}, CPU_SLOT),
             ({"trainer": "gray"}, replace(CPU_SLOT, plugins=("grey", "sepia"))),
             ({"state": JobState.PAUSED}, CPU_SLOT),
+            ({"spec_version": SPEC_VERSION + 1}, CPU_SLOT),
         ],
         ids=[
             "other-queue",
@@ -90,6 +92,7 @@ class TestClaim:
             "needs-a-plugin",
             "needs-another-plugin",
             "paused",
+            "of-a-later-release",
         ],
     )
     def test_a_job_that_is_not_for_the_slot_stays(
@@ -199,6 +202,21 @@ class TestEnds:
             reasons = [row.end_reason for row in attempts_of(unit.session, job_id)]
         assert (job.state, job.end_reason) == (JobState.FAILED, EndReason.RESTARTS_EXHAUSTED)
         assert reasons == [EndReason.WORKER_LOST] * 3
+
+    def test_a_stopped_job_whose_attempts_break_off_for_ever_backs_off_no_longer_than_that(
+        self, database: Database, home: Home
+    ) -> None:
+        job_id = a_job(database, home, request=Request.STOP, restarts=5000)
+        a_checkpoint(database, job_id)
+        late = AttemptEnd(EndReason.WORKER_LOST, restart_backoff=timedelta(seconds=5))
+
+        hold = claim(database)
+        with database.write() as unit:
+            apply_event(unit.session, lock_held(unit.session, hold), JobEvent.INTERRUPT, late)
+
+        job = job_row(database, job_id)
+        assert (job.state, job.request) == (JobState.QUEUED, Request.STOP)
+        assert job.not_before_at is not None
 
     def test_a_failure_names_its_reason_message_and_hint(
         self, database: Database, home: Home
