@@ -3,7 +3,6 @@
 A refusal names the key and how to set it, never the value: it may be a secret.
 """
 
-import ipaddress
 import os
 import tomllib
 from pathlib import Path
@@ -13,7 +12,7 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 from pydantic_settings import SettingsError
 
-from app.settings import Settings
+from app.settings import Settings, is_loopback
 
 EXIT_BAD_CONFIGURATION = 78
 """`EX_CONFIG` of sysexits.h: a service manager need not try again."""
@@ -46,22 +45,13 @@ def refuse_open_bind(settings: Settings) -> None:
     Raises:
         BadConfiguration: the address is not a loopback one and nothing allows it.
     """
-    if _is_loopback(settings.host) or settings.behind_proxy or settings.insecure_http:
+    if is_loopback(settings.host) or settings.behind_proxy or settings.insecure_http:
         return
     raise BadConfiguration(
         f"host: {settings.host} can be reached from other machines, and API keys would cross the "
         "network unencrypted. Put a proxy that ends TLS in front and say --behind-proxy, or say "
         "--insecure-http on a network that you trust, or listen on 127.0.0.1."
     )
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def _refuse_missing_file() -> None:

@@ -3,11 +3,21 @@
 Everything is validated at start; a wrong value ends the process with exit code 78 and its name.
 """
 
+import ipaddress
 import os
 from pathlib import Path
 from typing import Annotated, Self
+from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -115,6 +125,9 @@ class Settings(BaseSettings):
     database_url: str | None = Field(
         None, repr=False, description="SQLAlchemy URL; default: SQLite in the home directory."
     )
+    insecure_broker: bool = Field(
+        default=False, description="Allow a broker of another machine that asks for no password."
+    )
     broker_url: SecretStr | None = Field(
         None, description="Redis URL of the doorbells; default: an embedded Valkey."
     )
@@ -159,6 +172,17 @@ class Settings(BaseSettings):
     limits: Limits = Limits()
     worker: WorkerSettings = WorkerSettings()
 
+    @field_validator("broker_url")
+    @classmethod
+    def _asks_for_a_password(cls, url: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
+        if url is not None and not info.data.get("insecure_broker") and _is_open(url):
+            message = (
+                "names a broker of another machine without a password: whoever reaches it can "
+                "drop and forge bells. Give it one, or set insecure_broker on a network you trust"
+            )
+            raise ValueError(message)
+        return url
+
     @model_validator(mode="after")
     def _expand_home(self) -> Self:
         object.__setattr__(self, "home", self.home.expanduser().absolute())
@@ -195,6 +219,26 @@ class Settings(BaseSettings):
             file_secret_settings,
             TomlConfigSettingsSource(settings_cls, _config_file()),
         )
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine reaches an address."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _is_open(url: SecretStr) -> bool:
+    try:
+        place = urlsplit(url.get_secret_value())
+    except ValueError:
+        message = "is no URL"
+        raise ValueError(message) from None  # its words would repeat the password
+    host = place.hostname
+    return host is not None and not place.password and not is_loopback(host)
 
 
 def _config_file() -> Path | None:

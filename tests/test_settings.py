@@ -2,6 +2,9 @@
 
 from pathlib import Path
 
+import pytest
+from pydantic import ValidationError
+
 from app.settings import Settings
 
 SECRET = "hunter2"
@@ -20,3 +23,38 @@ class TestRepresentation:
         )
 
         assert SECRET not in repr(settings)
+
+
+class TestBrokerUrl:
+    @pytest.mark.parametrize(
+        "url",
+        [
+            f"rediss://:{SECRET}@broker.internal:6379/0",
+            "redis://127.0.0.1:6379/0",
+            "redis://[::1]:6379/0",
+            "redis://localhost/0",
+            "redis+socket:///run/broker.sock?virtual_host=0",
+        ],
+    )
+    def test_q8_is_one_that_others_cannot_use(self, url: str) -> None:
+        broker = Settings.model_validate({"broker_url": url}).broker_url
+
+        assert broker is not None
+        assert broker.get_secret_value() == url
+
+    @pytest.mark.parametrize(
+        "url", ["redis://broker:6379/0", "redis://10.0.0.7/0", "rediss://someone@broker/0"]
+    )
+    def test_q8_of_another_machine_without_a_password_is_refused_unless_it_is_meant(
+        self, url: str
+    ) -> None:
+        with pytest.raises(ValidationError, match="insecure_broker"):
+            Settings.model_validate({"broker_url": url})
+
+        assert Settings.model_validate({"broker_url": url, "insecure_broker": True}).broker_url
+
+    def test_q8_a_refusal_does_not_repeat_the_password(self) -> None:
+        with pytest.raises(ValidationError) as refusal:
+            Settings.model_validate({"broker_url": f"redis://:{SECRET}@\u2100broker/0"})
+
+        assert SECRET not in str(refusal.value.errors(include_input=False))

@@ -56,12 +56,12 @@ class Site(Visitor):
         self.store_folder.mkdir(exist_ok=True)
         self.broker = Program(
             "broker",
-            _command(self._socket),
+            _command(self.broker_socket),
             dict(os.environ),
             self.folder,
             self.folder / "broker.log",
             ready=self._broker_answers,
-            before_start=lambda: self._socket.unlink(missing_ok=True),
+            before_start=lambda: self.broker_socket.unlink(missing_ok=True),
         )
 
     @property
@@ -69,12 +69,13 @@ class Site(Visitor):
         return self.folder / "store"
 
     @property
-    def _socket(self) -> Path:
+    def broker_socket(self) -> Path:
+        """Where the broker listens."""
         return self._sockets / "broker.sock"
 
     @property
     def redis(self) -> Redis:
-        return Redis(unix_socket_path=str(self._socket), socket_timeout=5)
+        return Redis(unix_socket_path=str(self.broker_socket), socket_timeout=5)
 
     @property
     def programs(self) -> list[Program]:
@@ -93,7 +94,7 @@ class Site(Visitor):
             "TRAINYARD_TESTING": "1",
             "TRAINYARD_HOME": str(home),
             "TRAINYARD_DATABASE_URL": self.database_url,
-            "TRAINYARD_BROKER_URL": f"redis+socket://{self._socket}?virtual_host=0",
+            "TRAINYARD_BROKER_URL": f"redis+socket://{self.broker_socket}?virtual_host=0",
             "TRAINYARD_STORE_URL": self.store_folder.as_uri(),
             "TRAINYARD_SECRET_KEY": SECRET_KEY,
         }
@@ -175,8 +176,8 @@ class Site(Visitor):
         for program in self.programs:
             program.end()
         with suppress(OSError):
-            self._socket.unlink(missing_ok=True)
-            (self._sockets).rmdir()
+            self.broker_socket.unlink(missing_ok=True)
+            self._sockets.rmdir()
 
 
 @contextmanager

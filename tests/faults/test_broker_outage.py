@@ -10,6 +10,7 @@ import pytest
 
 from app.jobs.dispatch import TASK, make_producer, queue_of_jobs
 from tests.faults.invariants import violations
+from tests.faults.proxy import fault_proxy
 from tests.faults.site import Site
 from tests.faults.visitor import null_job
 from tests.waiting import eventually
@@ -18,6 +19,7 @@ pytestmark = [pytest.mark.integration, pytest.mark.faults]
 
 RUNNING_SECONDS = 60.0
 JOB_SECONDS = 120.0
+SLOW_SECONDS = 2.0
 
 
 @pytest.fixture(scope="module")
@@ -111,4 +113,35 @@ class TestBroker:
             assert attempts(site, job_id) == 1
         last = site.submit(dataset, **null_job())
         site.finish(last, within=JOB_SECONDS)
+        assert violations(site) == []
+
+    def test_q6_one_that_is_slow_or_answers_nothing_costs_no_lease(
+        self, site_that_works: Site, dataset: str
+    ) -> None:
+        site, of_far = site_that_works, {"resources": {"queue": "far"}}
+        far = site.add_worker(queues="far")
+        longer_than_a_lease = 2 * int(site.timing.lease_seconds)
+
+        with fault_proxy(site.broker_socket) as proxy:
+            host, port = proxy.address
+            far.program.start(TRAINYARD_BROKER_URL=f"redis://{host}:{port}/0")
+            proxy.delay(SLOW_SECONDS)
+            running = site.submit(dataset, **of_far, **null_job(epochs=20, seconds_per_epoch=0.5))
+            eventually(lambda: epochs(site, running) >= 1, within=RUNNING_SECONDS)
+            proxy.stall()
+            before = epochs(site, running)
+            waiting = site.submit(dataset, **of_far, **null_job())
+            eventually(
+                lambda: epochs(site, running) >= before + longer_than_a_lease * 2,
+                within=RUNNING_SECONDS,
+            )
+            proxy.heal()
+            jobs = [running, waiting]
+            for job_id in jobs:
+                site.finish(job_id, within=JOB_SECONDS)
+            jobs.append(site.submit(dataset, **of_far, **null_job()))
+            site.finish(jobs[-1], within=JOB_SECONDS)
+            far.program.end()
+
+        assert [attempts(site, job_id) for job_id in jobs] == [1, 1, 1]
         assert violations(site) == []
