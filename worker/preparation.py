@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 
 from app.artifacts.repository import delete_checkpoints_after
 from app.core.crash_points import CrashPoint, crash_point
-from app.core.storage import StoredBytesCorrupt
+from app.core.storage import StoredBytesCorrupt, StoreUnavailable
 from app.datasets.pack import PackCorruptError, materialise_view
 from app.datasets.tables import DatasetVersion
 from app.jobs.execution import freeze_threads, note_resumed, trim_epochs_after
@@ -99,7 +99,11 @@ def _bring_model(attempt: ClaimedAttempt) -> ModelSource:
 
 
 def _bring_checkpoint(attempt: ClaimedAttempt) -> Path | None:
-    """Restore the newest checkpoint that is whole, and forget what is newer than it."""
+    """Restore the newest checkpoint that is whole, and forget what is newer than it.
+
+    Raises:
+        StoreUnavailable: the store is not the one of this job, and nothing is forgotten for that.
+    """
     with attempt.context.database.read() as uow:
         candidates = restorable_checkpoints(uow.session, attempt.job.id)
     restored, damaged = restore_checkpoint(
@@ -108,6 +112,9 @@ def _bring_checkpoint(attempt: ClaimedAttempt) -> Path | None:
         resume_file=attempt.directory.resume_file,
         run_directory=attempt.directory.run,
     )
+    if damaged and not attempt.context.store.exists(_pack_digest(attempt)):
+        # Another folder or bucket, or one that is not mounted; the data set was still cached here.
+        raise StoreUnavailable("The artifact store has neither checkpoint nor data set of the job.")
     attempt.lease.write(lambda session: _start_after(session, attempt, restored, damaged))
     return attempt.directory.resume_file if restored else None
 

@@ -1,6 +1,7 @@
 """Attempts from claim to end, with a fake trainer that trains nothing: what is around it counts."""
 
 import os
+import shutil
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -256,6 +257,27 @@ class TestAWorkerInTrouble:
         assert ended.end_reason is EndReason.WORKER_LOST
         assert ended.message is not None
         assert str(yard.context.settings.home) not in ended.message
+
+    def test_s5_a_store_that_is_not_the_jobs_costs_no_checkpoint(
+        self, database: Database, tmp_path: Path
+    ) -> None:
+        patient = PATIENT.model_copy(update={"restart_backoff_seconds": 3})
+        yard = a_yard(database, tmp_path, timing=patient).with_trainer("die once, then crash")
+        job_id = yard.submit()
+        work_on(yard.context)
+        store = yard.context.store.local_root
+        assert store is not None
+        mounted = store.rename(store.with_name("mounted"))
+        store.mkdir()
+
+        eventually(lambda: attempts_after_work(yard, job_id) == 2, within=20)
+
+        assert epochs_of(database, job_id) == [(1, 1), (2, 1)]
+        assert attempts(database, job_id)[1].end_reason is EndReason.WORKER_LOST
+        shutil.rmtree(store)
+        mounted.rename(store)
+        eventually(lambda: attempts_after_work(yard, job_id) == 3, within=20)
+        assert epochs_of(database, job_id) == [(1, 1), (2, 1), (3, 3)]
 
 
 class TestFence:
