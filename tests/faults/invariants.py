@@ -204,4 +204,7 @@ def _is_locked(file: Path) -> bool:
 
 
 def _object(site: Site, digest: str) -> Path:
-    return site.store_folder / "sha256" / digest[:2] / digest
+    """Where a reader finds an object: also what a collector set aside just as it was named."""
+    stored = site.store_folder / "sha256" / digest[:2] / digest
+    aside = (site.store_folder / "aside" / digest[:2]).glob(f"{digest}.*")
+    return stored if stored.exists() else next(aside, stored)
