@@ -3,11 +3,10 @@
 import threading
 import time
 from datetime import timedelta
-from types import TracebackType
-from typing import Self
 
 from sqlalchemy.exc import SQLAlchemyError
 
+from app.core.background import Background
 from app.core.database import Database
 from app.core.logging import get_logger
 from app.datasets.repository import VerificationHold, renew_verification
@@ -16,29 +15,15 @@ from app.settings import Timing
 log = get_logger(__name__)
 
 
-class VerificationLease:
+class VerificationLease(Background):
     """Renews a claimed version's lease; `is_lost` says that somebody else may verify it now."""
 
     def __init__(self, database: Database, hold: VerificationHold, timing: Timing) -> None:
+        super().__init__("verification-lease")
         self._database = database
         self._hold = hold
         self._timing = timing
-        self._ended = threading.Event()
         self._lost = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="verification-lease", daemon=True)
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._ended.set()
-        self._thread.join()
 
     @property
     def is_lost(self) -> bool:
@@ -47,7 +32,7 @@ class VerificationLease:
 
     def _run(self) -> None:
         renewed_at = time.monotonic()
-        while not self._ended.wait(self._timing.heartbeat_seconds):
+        while not self._stopping.wait(self._timing.heartbeat_seconds):
             asked_at = time.monotonic()
             try:
                 if not self._renew():

@@ -15,13 +15,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from types import TracebackType
-from typing import IO, Any, Final, Self
+from typing import IO, Any, Final
 
 from pydantic import ValidationError
 from sqlalchemy.exc import SQLAlchemyError
 
 import app
+from app.core.background import Background
 from app.core.crash_points import CrashPoint, crash_point
 from app.core.database import Database
 from app.core.errors import TrainyardError
@@ -70,7 +70,7 @@ class Verdict:
     pack: StoredObject | None
 
 
-class Verifier:
+class Verifier(Background):
     """Verifies one version after the other, between `with` and its end."""
 
     def __init__(
@@ -81,28 +81,17 @@ class Verifier:
         *,
         command: Sequence[str] = COMMAND,
     ) -> None:
+        super().__init__("verifier")
         self._database = database
         self._store = store
         self._timing = settings.timing
         self._spool = settings.home / "spool"
         self._command = tuple(command)
-        self._stopping = threading.Event()
         self._waking = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="verifier", daemon=True)
 
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._stopping.set()
+    def _stop(self) -> None:
+        super()._stop()
         self._waking.set()
-        self._thread.join()
 
     def wake(self) -> None:
         """Look for work now; called after the commit of an upload, returns at once."""

@@ -4,18 +4,16 @@ What is due is decided by `due_actions`, a pure function over rows and the datab
 action then locks its row and looks again, so a second reconciler finds nothing left to do.
 """
 
-import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from types import TracebackType
-from typing import Self
 
 from sqlalchemy import or_, select, tuple_, update
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session, load_only
 
+from app.core.background import Background
 from app.core.crash_points import CrashPoint, crash_point
 from app.core.database import Database, database_now
 from app.core.logging import get_logger
@@ -127,30 +125,16 @@ def _bell_is_due(row: JobRow, now: datetime, timing: Timing) -> bool:
     return row.dispatched_at + timedelta(seconds=pause) < now
 
 
-class Reconciler:
+class Reconciler(Background):
     """Runs `reconcile_once` from a thread of its own, between `with` and its end."""
 
     def __init__(self, database: Database, doorbell: Doorbell, timing: Timing) -> None:
+        super().__init__("reconciler")
         self._database = database
         self._doorbell = doorbell
         self._timing = timing
-        self._stopping = threading.Event()
         self._inspection_bells = InspectionBells(timing)
         self._judges_from = 0.0
-        self._thread = threading.Thread(target=self._run, name="reconciler", daemon=True)
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._stopping.set()
-        self._thread.join()
 
     def _run(self) -> None:
         while not self._stopping.wait(self._timing.reconcile_seconds):

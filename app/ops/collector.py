@@ -6,7 +6,6 @@ anywhere. Nothing waits for it.
 
 import math
 import shutil
-import threading
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
@@ -14,13 +13,13 @@ from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime, timedelta
 from itertools import takewhile
 from pathlib import Path
-from types import TracebackType
-from typing import Final, Self, TypeVar
+from typing import Final, TypeVar
 
 from sqlalchemy import func, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from app.artifacts.tables import CondemnedObject
+from app.core.background import Background
 from app.core.database import Database, database_now
 from app.core.errors import TrainyardError
 from app.core.logging import get_logger
@@ -64,7 +63,7 @@ class Collected:
         return iter(asdict(self).items())
 
 
-class Collector:
+class Collector(Background):
     """Collects from a thread of its own, between `with` and its end; `collect` does it once.
 
     Args:
@@ -82,6 +81,7 @@ class Collector:
         *,
         hold: timedelta = HOLD,
     ) -> None:
+        super().__init__("collector")
         self._database = database
         self._store = store
         self._grace = timedelta(hours=settings.garbage.grace_hours)
@@ -90,21 +90,6 @@ class Collector:
         self._spool = settings.home / "spool"
         self._hold = hold
         self._sweep_at = time.monotonic()
-        self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="collector", daemon=True)
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._stopping.set()
-        self._thread.join()
 
     def _run(self) -> None:
         while not self._stopping.wait(self._period):
