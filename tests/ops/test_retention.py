@@ -1,20 +1,28 @@
 """Rows whose time is over go, with all that hangs on them; on both databases."""
 
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
-from sqlalchemy import func, insert, select, update
+from sqlalchemy import delete, func, insert, select, update
 
+from app.accounts.authentication import Principal
 from app.accounts.tables import ApiKey, BrowserSession, KeyKind
+from app.core.context import Context
 from app.core.database import database_now
 from app.core.ids import new_id
+from app.core.pages import CursorSeal
 from app.events.tables import EventRow
+from app.jobs.control import request_of_job
+from app.jobs.errors import GraceIsOver, JobNotFound
 from app.jobs.repository import insert_idempotency_key
-from app.jobs.states import JobState
+from app.jobs.states import JobEvent, JobState
 from app.jobs.tables import IdempotencyKey, Job
 from app.ops.retention import purge_job
 from tests.jobs.builders import Home, a_home, a_job, job_row
 from tests.ops.stored_bytes import A_WEEK_AND_MORE, LONG_AGO, Instance, digest_of
 from tests.ops.test_garbage import insert_artifact
+from tests.waiting import eventually
 
 WEEK, DAY = timedelta(days=7), timedelta(days=1)
 
@@ -76,6 +84,56 @@ class TestTrashedJobs:
         assert not purge_job(instance.database, old, after=WEEK, grace=DAY)
 
         assert jobs_in(instance) == {old}
+
+    def test_one_that_is_restored_as_its_time_ends_is_there_or_gone_and_never_both(
+        self, instance: Instance
+    ) -> None:
+        home, seen = a_home(instance.database), Counter[str]()
+        left = timedelta(milliseconds=20)  # of its time; found by trying, so that both happen
+        owner = Principal(home.user_id, frozenset(), (("default", home.project_id),))
+        with ThreadPoolExecutor(2) as pool:
+            for _ in range(40):
+                job_id = a_trashed_job(instance, home, since=left - WEEK)
+                purging = pool.submit(purged, instance, job_id)
+                restored = pool.submit(restored_by, owner, instance, job_id)
+
+                outcome = "restored" if restored.result() else "gone"
+                seen[outcome] += 1
+                left *= 0.7 if outcome == "restored" else 1.5
+
+                assert purging.result() is (outcome == "gone")
+                assert jobs_in(instance) == ({job_id} if outcome == "restored" else set())
+                with instance.database.write() as unit:
+                    unit.session.execute(delete(Job).where(Job.id == job_id))
+        assert set(seen) == {"restored", "gone"}
+
+
+def purged(instance: Instance, job_id: str) -> bool:
+    """Purge it as soon as its time is over; False once it was restored."""
+
+    def done() -> str | None:
+        if purge_job(instance.database, job_id, after=WEEK, grace=DAY):
+            return "purged"
+        return None if job_row(instance.database, job_id).trashed_at else "restored"
+
+    return eventually(done, within=20) == "purged"
+
+
+def restored_by(owner: Principal, instance: Instance, job_id: str) -> bool:
+    """Restore it, as a request does."""
+    context = Context(
+        settings=instance.settings,
+        database=instance.database,
+        store=instance.store,
+        cursors=CursorSeal(b"of nobody"),
+        ring=lambda *_: None,
+        wake_verifier=lambda: None,
+    )
+    try:
+        request_of_job(context, owner, job_id, JobEvent.RESTORE)
+    except (GraceIsOver, JobNotFound):
+        return False
+    return True
 
 
 class TestExpiredRows:
