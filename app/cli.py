@@ -108,8 +108,10 @@ def run_worker(
 
     if any(find_spec(name) is None for name in ("worker", "torch", "ultralytics")):
         raise _failure("the worker's packages are not installed: pip install 'trainyard[worker]'")
-    if home is not None:
-        os.environ["TRAINYARD_HOME"] = str(home.expanduser().absolute())
+    with _told_plainly():
+        from app.configuration import load_settings  # noqa: PLC0415
+
+        os.environ["TRAINYARD_HOME"] = str(load_settings(home=home).home)
     more = [] if queues is None else ["--queues", queues]
     os.execv(sys.executable, [sys.executable, "-m", "worker", "--slots", slots, *more])  # noqa: S606
 

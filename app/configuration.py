@@ -17,6 +17,9 @@ from app.settings import Settings, is_loopback
 EXIT_BAD_CONFIGURATION = 78
 """`EX_CONFIG` of sysexits.h: a service manager need not try again."""
 
+OUR_OWN = "Value error, "
+"""What pydantic puts before the words of a check of ours."""
+
 
 class BadConfiguration(Exception):
     """What was configured cannot run; the text says which key, and what it should be."""
@@ -63,4 +66,4 @@ def _refuse_missing_file() -> None:
 def _sentence(detail: ErrorDetails) -> str:
     path = [str(part) for part in detail["loc"]]
     key, variable = ".".join(path), "TRAINYARD_" + "__".join(path).upper()
-    return f"{key} ({variable}): {detail['msg']}"
+    return f"{key} ({variable}): {detail['msg'].removeprefix(OUR_OWN)}"

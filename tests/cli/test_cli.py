@@ -1,5 +1,6 @@
 """The `trainyard` command: what it says, how it ends, and what it leaves unimported."""
 
+import os
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -92,6 +93,23 @@ class TestBadConfiguration:
         result = invoke("migrate", env={"TRAINYARD_CONFIG": str(file)})
 
         assert "supersecret" not in result.output
+
+    @pytest.mark.parametrize("command", ["server", "worker"])
+    def test_a_process_that_stays_is_not_started_and_shows_no_value(self, command: str) -> None:
+        wrong = {"TRAINYARD_BROKER_URL": "redis://supersecret@broker.internal/0"}
+
+        finished = subprocess.run(
+            [sys.executable, "-m", "app.cli", command],
+            env=os.environ | wrong,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+
+        assert finished.returncode == BAD_CONFIGURATION
+        assert "TRAINYARD_BROKER_URL" in finished.stderr
+        assert "supersecret" not in finished.stderr
 
     @pytest.mark.parametrize("command", ["up", "server"])
     @pytest.mark.parametrize("host", ["0.0.0.0", "192.0.2.1", "::", "a.example"])  # noqa: S104
