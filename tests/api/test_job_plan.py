@@ -163,7 +163,7 @@ class TestValidate:
         assert said(planned) == said(submitted)
 
     def test_its_path_is_none_of_a_job(self, shared_api: Api) -> None:
-        answer = shared_api.client.delete("/v1/jobs/validate")
+        answer = shared_api.client.put("/v1/jobs/validate")
 
         assert_refused(answer, status=405, slug="method-not-allowed")
         assert answer.headers["Allow"] == "POST"

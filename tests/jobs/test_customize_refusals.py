@@ -1,6 +1,6 @@
 """Whatever stands in `customize`: it is accepted, or refused at fields that the JSON has."""
 
-import copy
+import json
 from collections.abc import Iterator
 from typing import Any, Final, get_args
 
@@ -49,7 +49,7 @@ def with_value(document: Any, place: Place, value: object) -> Any:  # noqa: ANN4
     """Return a copy of the document with another value at the place."""
     if not place:
         return value
-    changed = copy.deepcopy(document)
+    changed = json.loads(json.dumps(document))  # a deep copy would keep one object in two places
     parent = changed
     for part in place[:-1]:
         parent = parent[part]
