@@ -1,4 +1,4 @@
-"""A short soak: the long ones are `make soak MINUTES=…`."""
+"""A short soak, `slow` because CI has one of three minutes: `make soak MINUTES=…`."""
 
 from pathlib import Path
 
@@ -6,7 +6,7 @@ import pytest
 
 from tests.faults.soak import Plan, run_soak
 
-pytestmark = [pytest.mark.integration, pytest.mark.faults]
+pytestmark = [pytest.mark.integration, pytest.mark.faults, pytest.mark.slow]
 
 
 def test_jobs_survive_random_kills_of_every_process(tmp_path: Path) -> None:

@@ -31,7 +31,8 @@ from worker.trainer.run import Composed
 
 pytestmark = pytest.mark.integration
 
-ARCHITECTURES = ("yolo26n.yaml", "yolov8n.yaml")
+ARCHITECTURES = ("yolo26n.yaml", pytest.param("yolov8n.yaml", marks=pytest.mark.slow))
+"""`make test` has the time for 32 trainings, not for 64."""
 SUBSETS = [
     frozenset(names) for size in range(len(ALL) + 1) for names in combinations(sorted(ALL), size)
 ]
