@@ -94,13 +94,13 @@ class TestRead:
         statements: list[str] = []
 
         def count(*seen: object) -> None:
-            if "dataset" in str(seen[2]) and not _is_background():  # keys are looked up, too
+            if not (_is_background() or _looks_up_a_key(str(seen[2]))):
                 statements.append(str(seen[2]))
 
         event.listen(api.database.engine, "before_cursor_execute", count)
         api.client.get("/v1/datasets")
 
-        assert [each.partition(" ")[0] for each in statements] == ["SELECT"]
+        assert [each.partition(" ")[0] for each in statements if each != "BEGIN"] == ["SELECT"]
 
 
 class TestDelete:
@@ -155,3 +155,8 @@ class TestRestart:
 
 def _is_background() -> bool:
     return threading.current_thread().name.startswith(("verif", "reconciler", "collector"))
+
+
+def _looks_up_a_key(statement: str) -> bool:
+    """Whether it asks for what is remembered of a key for some seconds only."""
+    return "api_keys" in statement or "memberships" in statement
