@@ -104,7 +104,7 @@ class TestSubsets:
 
 
 class TestPortability:
-    @pytest.mark.timeout(1800)  # where it comes first it trains all subsets, on a busy machine too
+    @pytest.mark.timeout(600)  # where it comes first it trains all subsets
     def test_every_best_pt_loads_safely_where_trainyard_is_not_installed(
         self, training_with: Trainings, tmp_path: Path
     ) -> None:
