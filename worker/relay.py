@@ -26,6 +26,7 @@ from app.jobs.execution import (
     ProgressReport,
     guarded_update,
     log_event,
+    note_resumed,
     note_started,
     record_epoch,
     record_progress,
@@ -46,6 +47,7 @@ from worker.trainer.protocol import (
     FinalEvent,
     NoticeEvent,
     PhaseEvent,
+    ResumedEvent,
     StartedEvent,
     TrainerEvent,
     WarningEvent,
@@ -167,6 +169,9 @@ class Relay:
         phase = Phase(event.phase)
         self._lease.write(lambda session: set_phase(session, self._lease.hold, phase))
 
+    def _on_resumed(self, event: ResumedEvent) -> None:
+        self._lease.write(lambda session: note_resumed(session, self._lease.hold, event.mode))
+
     def _on_started(self, event: StartedEvent) -> None:
         self.batch_size = event.batch_size
         data = event.model_dump(exclude={"seq", "at", "type"})
@@ -268,6 +273,7 @@ class Relay:
 
     _handlers: dict[type, Callable[..., None]] = {  # noqa: RUF012 -- a table, never changed
         PhaseEvent: _on_phase,
+        ResumedEvent: _on_resumed,
         StartedEvent: _on_started,
         BatchEvent: _on_batch,
         EpochEvent: _on_epoch,

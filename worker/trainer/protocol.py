@@ -28,9 +28,13 @@ ErrorCode = Literal[
     "trainer_bug",
 ]
 ArtifactKind = Literal["weights", "table", "config", "plot"]
+ResumeMode = Literal["exact", "plain"]
 Metrics = dict[str, float | None]
 CheckpointFile = Annotated[
-    str, StringConstraints(pattern=r"^(last\.pt|best\.pt|results\.csv|best_[a-z0-9_]{1,40}\.pt)$")
+    str,
+    StringConstraints(
+        pattern=r"^(last\.pt|best\.pt|state\.pt|results\.csv|best_[a-z0-9_]{1,40}\.pt)$"
+    ),
 ]
 
 
@@ -80,7 +84,9 @@ class JobFile(ProtocolModel):
     """The one input of a trainer process. All paths are absolute.
 
     `run_directory` holds nothing but what training writes. On a resume (`resume_from`, a last.pt
-    outside of it) it already holds results.csv and weights/best.pt of the earlier attempt.
+    outside of it) it already holds results.csv, weights/best.pt and each weights/best_<name>.pt of
+    that time. `state_from` is the training state (state.pt, outside of it too) of the same epoch:
+    the resume is exact where it fits, and plain where it does not or is missing.
     """
 
     protocol: Literal[1] = PROTOCOL
@@ -94,6 +100,12 @@ class JobFile(ProtocolModel):
     device: str = Field(description='"cpu", or the index of a visible GPU: "0".')
     threads: int = Field(ge=1)
     resume_from: Path | None = None
+    state_from: Path | None = None
+    state_every: int | None = Field(
+        default=None,
+        ge=1,
+        description="Epochs from one training state to the next; null: as often as costs little.",
+    )
     only_finalize: bool = Field(
         default=False, description="The job was stopped: keep what `resume_from` came to."
     )
@@ -114,6 +126,16 @@ class PhaseEvent(Event):
 
     type: Literal["phase"] = "phase"
     phase: Phase
+
+
+class ResumedEvent(Event):
+    """How a resume went on. Sent once in a resume, before the first batch and before finalizing."""
+
+    type: Literal["resumed"] = "resumed"
+    mode: ResumeMode
+    epoch: int = Field(description="The last one that was done before, from 1.")
+    reason: str | None = Field(description="A code of why it is not exact; null where it is.")
+    message: str | None = Field(description="The same, for a person.")
 
 
 class StartedEvent(Event):
@@ -166,7 +188,8 @@ class CheckpointEvent(Event):
     """Files for the supervisor to upload and unlink, relative to run_directory.
 
     `best.pt` and each best_<name>.pt of `keep_best` are null when they have not changed in this
-    epoch. `results.csv` is a copy that ends with this epoch.
+    epoch. `results.csv` is a copy that ends with this epoch. `state.pt` is there in epochs at whose
+    end the training state was written.
     """
 
     type: Literal["checkpoint"] = "checkpoint"
@@ -222,6 +245,7 @@ class FinalEvent(Event):
 
 TrainerEvent = Annotated[
     PhaseEvent
+    | ResumedEvent
     | StartedEvent
     | BatchEvent
     | EpochEvent

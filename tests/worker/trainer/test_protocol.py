@@ -16,6 +16,7 @@ from worker.trainer.protocol import (
     FinalEvent,
     JobFile,
     PhaseEvent,
+    ResumedEvent,
     StartedEvent,
     WarningEvent,
     event_line,
@@ -24,6 +25,8 @@ from worker.trainer.protocol import (
 
 EVENTS: list[Event] = [
     PhaseEvent(seq=1, at=1.5, phase="preparing"),
+    ResumedEvent(mode="exact", epoch=3, reason=None, message=None),
+    ResumedEvent(mode="plain", epoch=3, reason="other_batch", message="…"),
     StartedEvent(
         batches_per_epoch=5,
         epochs=2,
@@ -46,6 +49,9 @@ EVENTS: list[Event] = [
         optimizer_steps=5,
     ),
     CheckpointEvent(epoch=1, files={"last.pt": "outbox/1-last.pt", "best.pt": None}),
+    CheckpointEvent(
+        epoch=2, files={"last.pt": "outbox/2-last.pt", "state.pt": "outbox/2-state.pt"}
+    ),
     WarningEvent(code="metric_not_finite", message="…"),
     ErrorEvent(code="diverged", message="a\nb", hint=""),
     FinalEvent(
