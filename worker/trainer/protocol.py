@@ -106,6 +106,13 @@ class JobFile(ProtocolModel):
         ge=1,
         description="Epochs from one training state to the next; null: as often as costs little.",
     )
+    joint: int | None = Field(
+        default=None,
+        ge=1,
+        description="The last epoch of another job, which this one goes on from; null: none. "
+        "Where the resume is from this very epoch, the schedule of the new total begins there, "
+        "mosaic is open again and patience counts anew.",
+    )
     only_finalize: bool = Field(
         default=False, description="The job was stopped: keep what `resume_from` came to."
     )
