@@ -157,6 +157,14 @@ class Settings(BaseSettings):
     trash_days: float = Field(
         7, ge=0, le=36_500, description="For so long a deleted job can be restored."
     )
+    state_every: int | None = Field(
+        None,
+        ge=1,
+        description="Epochs between two training states; default: as often as costs little.",
+    )
+    keep_state_days: float = Field(
+        14, ge=0, le=36_500, description="For so long an ended job keeps its training state."
+    )
     request_threads: int = Field(
         40, ge=1, le=1000, description="Request handlers at a time, and database connections."
     )

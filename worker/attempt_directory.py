@@ -54,9 +54,9 @@ class AttemptDirectory:
         return self.root / "dataset"
 
     @property
-    def resume_file(self) -> Path:
-        """The last.pt that a resume starts from."""
-        return self.root / "resume" / "last.pt"
+    def resume(self) -> Path:
+        """The folder of the last.pt that a resume starts from, and of the state.pt beside it."""
+        return self.root / "resume"
 
     @property
     def model(self) -> Path:
@@ -69,7 +69,7 @@ def attempt_directory(folder: Path, hold: Hold) -> Iterator[AttemptDirectory]:
     """Make the directory of an attempt, and remove it when the block ends."""
     with private_directory(folder, f"{hold.job_id}-{hold.attempt}") as root:
         directory = AttemptDirectory(root)
-        for place in (directory.run, directory.model, directory.resume_file.parent):
+        for place in (directory.run, directory.model, directory.resume):
             place.mkdir(mode=PRIVATE_FOLDER)
         yield directory
 

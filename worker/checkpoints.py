@@ -1,12 +1,13 @@
 """Checkpoints: into the store with their epoch, and out of it again for a resume.
 
-A checkpoint of an epoch is its last.pt, its results.csv, and its best.pt and best_<name>.pt where
-these changed. The two newest are kept, so that a damaged one has a good one behind it.
+A checkpoint of an epoch is its last.pt, its results.csv, its best.pt and best_<name>.pt where these
+changed, and its state.pt where the training state was written. What a resume starts from is a set
+of such files: `app.artifacts.resume_sets`.
 """
 
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -14,21 +15,26 @@ from sqlalchemy.orm import Session
 
 from app.artifacts.repository import (
     checkpoints_of,
-    condemn,
     delete_checkpoints_after,
-    delete_checkpoints_before,
+    drop_superseded_checkpoints,
+    files_of,
     insert_artifact,
 )
-from app.artifacts.tables import Artifact, ArtifactKind
+from app.artifacts.resume_sets import (
+    BEST,
+    LAST,
+    RESULTS,
+    STATE,
+    WHILE_NOT_ENDED,
+    epochs_of_sets,
+    set_of,
+)
+from app.artifacts.tables import ArtifactKind
 from app.core.storage import ArtifactStore, StoredBytesCorrupt, StoredObject
 from app.events.tables import Level
 from app.jobs.execution import log_event
 from app.jobs.lifecycle import Hold
 from worker.trainer.protocol import CheckpointEvent
-
-LAST, BEST, RESULTS = "last.pt", "best.pt", "results.csv"
-OF_EVERY_EPOCH = (LAST, RESULTS)
-KEPT_EPOCHS = 2
 
 
 @dataclass(frozen=True)
@@ -41,19 +47,33 @@ class StoredCheckpoint:
 
 @dataclass(frozen=True)
 class RestorableCheckpoint:
-    """Digests of what a resume from `epoch` needs, and the epoch that its best.pt is of."""
+    """Digests of what a resume from `epoch` needs, and the epoch that its best.pt is of.
+
+    With a state.pt among the files the resume can be exact.
+    """
 
     epoch: int
     files: dict[str, str]
     best_epoch: int | None = None
 
+    @property
+    def has_state(self) -> bool:
+        """Whether the training state of the epoch belongs to it."""
+        return STATE in self.files
+
+    def without_state(self) -> "RestorableCheckpoint":
+        """Return what a plain resume needs of it."""
+        files = {name: digest for name, digest in self.files.items() if name != STATE}
+        return replace(self, files=files)
+
 
 @dataclass(frozen=True)
 class Damaged:
-    """A checkpoint that could not be fetched whole."""
+    """A checkpoint that could not be fetched whole, and whether its state was to be fetched too."""
 
     epoch: int
     reason: str
+    with_state: bool = False
 
 
 def store_checkpoint(
@@ -88,66 +108,61 @@ def record_checkpoints(
                 name=name,
                 epoch=checkpoint.epoch,
             )
-    _drop_old(session, hold.job_id)
-
-
-def _drop_old(session: Session, job_id: str) -> None:
-    rows = checkpoints_of(session, job_id)
-    last_epochs = _epochs(rows, LAST)
-    oldest_kept = last_epochs[:KEPT_EPOCHS][-1] if last_epochs else 0
-    for name in {row.name for row in rows}:
-        # A resume from the oldest kept epoch needs the best files of its own time.
-        epochs = [epoch for epoch in _epochs(rows, name) if epoch <= oldest_kept]
-        kept_from = oldest_kept if name in OF_EVERY_EPOCH else next(iter(epochs), 0)
-        delete_checkpoints_before(session, job_id, name=name, epoch=kept_from)
-    kept = {row.sha256 for row in checkpoints_of(session, job_id)}
     # No grace: an epoch a minute would keep a terabyte a day, and no backup needs them.
-    condemn(session, {row.sha256 for row in rows} - kept, grace=timedelta())
-
-
-def _epochs(rows: Sequence[Artifact], name: str) -> list[int]:
-    return [row.epoch for row in rows if row.name == name and row.epoch is not None]
+    drop_superseded_checkpoints(session, hold.job_id, WHILE_NOT_ENDED, grace=timedelta())
 
 
 def restorable_checkpoints(session: Session, job_id: str) -> list[RestorableCheckpoint]:
-    """Return what a resume may start from, the newest first."""
+    """Return what a resume may start from, the best first.
+
+    Exactly from an older epoch comes before plainly from a newer one: what is trained anew then is
+    what was trained before.
+    """
+    newest_first = finalizable_checkpoints(session, job_id)
+    return [
+        *(each for each in newest_first if each.has_state),
+        *(each.without_state() for each in newest_first),
+    ]
+
+
+def finalizable_checkpoints(session: Session, job_id: str) -> list[RestorableCheckpoint]:
+    """Return what a job that is to be stopped may keep, the newest first."""
     rows = checkpoints_of(session, job_id)
-    return [_restorable_at(rows, epoch) for epoch in _epochs(rows, LAST)]
-
-
-def _restorable_at(rows: Sequence[Artifact], epoch: int) -> RestorableCheckpoint:
-    files: dict[str, str] = {}
-    best_epoch = None
-    for row in rows:  # the newest epoch first: of each best file the newest that is old enough
-        is_of_then = row.epoch is not None and row.epoch <= epoch
-        if row.name in files or not is_of_then:
-            continue
-        if row.name not in OF_EVERY_EPOCH or row.epoch == epoch:
-            files[row.name] = row.sha256
-            best_epoch = row.epoch if row.name == BEST else best_epoch
-    return RestorableCheckpoint(epoch, files, best_epoch)
+    digests = {(row.name, row.epoch): row.sha256 for row in rows}
+    files = files_of(rows)
+    sets = {epoch: set_of(epoch, files) for epoch in epochs_of_sets(files)}
+    return [
+        RestorableCheckpoint(
+            epoch, {name: digests[name, made] for name, made in of_then.items()}, of_then.get(BEST)
+        )
+        for epoch, of_then in sets.items()
+    ]
 
 
 def restore_checkpoint(
     store: ArtifactStore,
     candidates: Sequence[RestorableCheckpoint],
     *,
-    resume_file: Path,
+    resume_folder: Path,
     run_directory: Path,
 ) -> tuple[RestorableCheckpoint | None, list[Damaged]]:
-    """Fetch the newest checkpoint that is whole: last.pt to `resume_file`, the rest to the run.
+    """Fetch the first of the candidates that is whole.
+
+    Its last.pt and state.pt go to `resume_folder`, which holds nothing else; the rest to the run.
 
     Returns it, or None where none is whole, and those that were tried before it.
     """
     damaged: list[Damaged] = []
     for candidate in candidates:
         weights = {name: run_directory / "weights" / name for name in candidate.files}
-        places = weights | {LAST: resume_file, RESULTS: run_directory / RESULTS}
+        apart = {LAST: resume_folder / LAST, STATE: resume_folder / STATE}
+        places = weights | apart | {RESULTS: run_directory / RESULTS}
         try:
             _fetch_all(store, candidate, places)
         except (FileNotFoundError, StoredBytesCorrupt) as error:
-            damaged.append(Damaged(candidate.epoch, type(error).__name__))
+            damaged.append(Damaged(candidate.epoch, type(error).__name__, candidate.has_state))
             _clear(run_directory)
+            _clear(resume_folder)
             continue
         return candidate, damaged
     return None, damaged
@@ -158,7 +173,7 @@ def forget_refused_checkpoint(session: Session, hold: Hold) -> None:
 
     Its bytes are those that were stored: nothing else would ever find out that they are no good.
     """
-    newest = next(iter(_epochs(checkpoints_of(session, hold.job_id), LAST)), None)
+    newest = next(iter(epochs_of_sets(files_of(checkpoints_of(session, hold.job_id)))), None)
     if newest is not None:
         delete_checkpoints_after(session, hold.job_id, epoch=newest - 1)
         log_damaged(session, hold, Damaged(newest, "refused by the trainer"))

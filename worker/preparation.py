@@ -6,7 +6,8 @@ from pathlib import Path
 
 from sqlalchemy.orm import Session
 
-from app.artifacts.repository import delete_checkpoints_after
+from app.artifacts.repository import delete_checkpoints_after, forget_states
+from app.artifacts.resume_sets import LAST, STATE
 from app.core.crash_points import CrashPoint, crash_point
 from app.core.storage import StoredBytesCorrupt, StoreUnavailable
 from app.datasets.pack import PackCorruptError, materialise_view
@@ -17,6 +18,7 @@ from worker.attempt import AttemptFailed, ClaimedAttempt
 from worker.checkpoints import (
     Damaged,
     RestorableCheckpoint,
+    finalizable_checkpoints,
     log_damaged,
     restorable_checkpoints,
     restore_checkpoint,
@@ -41,8 +43,9 @@ def prepare(attempt: ClaimedAttempt, layers: ExitStack) -> JobFile:
     attempt.check()
     model = _bring_model(attempt)
     attempt.check()
-    resume_from = _bring_checkpoint(attempt)
+    restored = _bring_checkpoint(attempt)
     attempt.check()
+    has_state = restored is not None and restored.has_state
     job_file = JobFile(
         job_id=attempt.job.id,
         attempt=attempt.job.attempt,
@@ -53,8 +56,10 @@ def prepare(attempt: ClaimedAttempt, layers: ExitStack) -> JobFile:
         run_directory=attempt.directory.run,
         device=attempt.context.slot.device,
         threads=_threads(attempt),
-        resume_from=resume_from,
-        only_finalize=_only_finalizes(attempt, resume_from),
+        resume_from=attempt.directory.resume / LAST if restored else None,
+        state_from=attempt.directory.resume / STATE if has_state else None,
+        state_every=attempt.context.settings.state_every,
+        only_finalize=_only_finalizes(attempt, restored),
         memory_limit_bytes=_memory_limit(attempt),
     )
     attempt.directory.job_file.write_text(job_file.model_dump_json(), encoding="utf-8")
@@ -98,25 +103,27 @@ def _bring_model(attempt: ClaimedAttempt) -> ModelSource:
     return WeightsSource(name=name, path=path)
 
 
-def _bring_checkpoint(attempt: ClaimedAttempt) -> Path | None:
-    """Restore the newest checkpoint that is whole, and forget what is newer than it.
+def _bring_checkpoint(attempt: ClaimedAttempt) -> RestorableCheckpoint | None:
+    """Restore the best checkpoint that is whole, and forget what is newer than it.
 
     Raises:
         StoreUnavailable: the store is not the one of this job, and nothing is forgotten for that.
     """
+    # What a stopped job came to is its newest weights: no state is needed to keep them.
+    find = finalizable_checkpoints if _is_to_be_stopped(attempt) else restorable_checkpoints
     with attempt.context.database.read() as uow:
-        candidates = restorable_checkpoints(uow.session, attempt.job.id)
+        candidates = find(uow.session, attempt.job.id)
     restored, damaged = restore_checkpoint(
         attempt.context.store,
         candidates,
-        resume_file=attempt.directory.resume_file,
+        resume_folder=attempt.directory.resume,
         run_directory=attempt.directory.run,
     )
     if damaged and not attempt.context.store.exists(_pack_digest(attempt)):
         # Another folder or bucket, or one that is not mounted; the data set was still cached here.
         raise StoreUnavailable("The artifact store has neither checkpoint nor data set of the job.")
     attempt.lease.write(lambda session: _start_after(session, attempt, restored, damaged))
-    return attempt.directory.resume_file if restored else None
+    return restored
 
 
 def _start_after(
@@ -135,18 +142,23 @@ def _start_after(
         value_of=attempt.deciding.value_of,
     )
     delete_checkpoints_after(session, hold.job_id, epoch=epoch)
+    forget_states(session, hold.job_id, [each.epoch for each in damaged if each.with_state])
     note_resumed(session, hold, "plain" if epoch else "none")
     for each in damaged:
         log_damaged(session, hold, each)
 
 
-def _only_finalizes(attempt: ClaimedAttempt, resume_from: Path | None) -> bool:
+def _only_finalizes(attempt: ClaimedAttempt, restored: RestorableCheckpoint | None) -> bool:
     """Whether a stop was requested before there was a trainer to tell, and there is a result."""
-    if Request.STOP not in {attempt.job.request, attempt.lease.request}:
+    if not _is_to_be_stopped(attempt):
         return False
-    if resume_from is None and attempt.job.request is Request.STOP:
+    if restored is None and attempt.job.request is Request.STOP:
         raise AttemptFailed(EndReason.NOTHING_TO_KEEP, "No checkpoint of the job is whole.")
-    return resume_from is not None
+    return restored is not None
+
+
+def _is_to_be_stopped(attempt: ClaimedAttempt) -> bool:
+    return Request.STOP in {attempt.job.request, attempt.lease.request}
 
 
 def _threads(attempt: ClaimedAttempt) -> int:

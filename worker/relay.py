@@ -17,6 +17,7 @@ from typing import Self
 from pydantic import JsonValue, ValidationError
 from sqlalchemy.orm import Session
 
+from app.artifacts.resume_sets import LAST
 from app.core.crash_points import CrashPoint, crash_point
 from app.core.logging import get_logger
 from app.core.storage import ArtifactStore
@@ -35,7 +36,7 @@ from app.jobs.execution import (
 from app.jobs.lifecycle import Fenced
 from app.jobs.metric_table import FITNESS
 from app.jobs.states import Phase
-from worker.checkpoints import LAST, StoredCheckpoint, record_checkpoints, store_checkpoint
+from worker.checkpoints import StoredCheckpoint, record_checkpoints, store_checkpoint
 from worker.fitness import DecidingMetric
 from worker.lease import OUTAGE, Lease, LeaseLost
 from worker.spool import EventSpool
@@ -170,7 +171,15 @@ class Relay:
         self._lease.write(lambda session: set_phase(session, self._lease.hold, phase))
 
     def _on_resumed(self, event: ResumedEvent) -> None:
-        self._lease.write(lambda session: note_resumed(session, self._lease.hold, event.mode))
+        hold = self._lease.hold
+        said = event.model_dump(include={"epoch", "reason", "message"}, exclude_none=True)
+
+        def note(session: Session) -> None:
+            note_resumed(session, hold, event.mode)
+            level = Level.INFO if event.mode == "exact" else Level.WARNING
+            log_event(session, hold, f"resume.{event.mode}", level=level, data=said)
+
+        self._lease.write(note)
 
     def _on_started(self, event: StartedEvent) -> None:
         self.batch_size = event.batch_size

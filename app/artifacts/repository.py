@@ -1,6 +1,6 @@
 """Rows of a job's artifacts. Who may see the job is decided before these are asked."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import timedelta
 
 from pydantic import JsonValue
@@ -8,6 +8,7 @@ from sqlalchemy import ColumnElement, case, delete, insert, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
+from app.artifacts.resume_sets import LAST, STATE, KeptSets, NamedFile, superseded
 from app.artifacts.tables import Artifact, ArtifactKind, CondemnedObject
 from app.core.database import database_now
 from app.core.ids import new_id
@@ -83,21 +84,28 @@ def has_checkpoint(session: Session, job_id: str) -> bool:
     statement = select(Artifact.id).where(
         Artifact.job_id == job_id,
         Artifact.kind == ArtifactKind.CHECKPOINT,
-        Artifact.name == "last.pt",
+        Artifact.name == LAST,
     )
     return session.scalars(statement.limit(1)).first() is not None
 
 
-def delete_checkpoints_before(session: Session, job_id: str, *, name: str, epoch: int) -> None:
-    """Forget checkpoints of `name` from earlier epochs than `epoch`; collecting frees the bytes."""
-    session.execute(
-        delete(Artifact).where(
-            Artifact.job_id == job_id,
-            Artifact.kind == ArtifactKind.CHECKPOINT,
-            Artifact.name == name,
-            Artifact.epoch < epoch,
-        )
-    )
+def files_of(checkpoints: Iterable[Artifact]) -> list[NamedFile]:
+    """Return name and epoch of checkpoints."""
+    return [(row.name, row.epoch) for row in checkpoints if row.epoch is not None]
+
+
+def drop_superseded_checkpoints(
+    session: Session, job_id: str, kept: KeptSets, *, grace: timedelta
+) -> None:
+    """Forget the checkpoints that no set which is kept needs, and condemn their bytes."""
+    rows = checkpoints_of(session, job_id)
+    outdated = superseded(files_of(rows), kept)
+    dropped = [row for row in rows if (row.name, row.epoch) in outdated]
+    if not dropped:
+        return
+    session.execute(delete(Artifact).where(Artifact.id.in_([row.id for row in dropped])))
+    still = {row.sha256 for row in rows if row not in dropped}
+    condemn(session, {row.sha256 for row in dropped} - still, grace=grace)
 
 
 def delete_checkpoints_after(session: Session, job_id: str, *, epoch: int) -> None:
@@ -107,6 +115,18 @@ def delete_checkpoints_after(session: Session, job_id: str, *, epoch: int) -> No
             Artifact.job_id == job_id,
             Artifact.kind == ArtifactKind.CHECKPOINT,
             Artifact.epoch > epoch,
+        )
+    )
+
+
+def forget_states(session: Session, job_id: str, epochs: Collection[int]) -> None:
+    """Forget the training states of these epochs: what is left of their sets resumes plainly."""
+    session.execute(
+        delete(Artifact).where(
+            Artifact.job_id == job_id,
+            Artifact.kind == ArtifactKind.CHECKPOINT,
+            Artifact.name == STATE,
+            Artifact.epoch.in_(epochs),
         )
     )
 

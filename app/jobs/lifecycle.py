@@ -13,7 +13,8 @@ from pydantic import JsonValue
 from sqlalchemy import ColumnElement, and_, insert, or_, select, update
 from sqlalchemy.orm import Session
 
-from app.artifacts.repository import has_checkpoint
+from app.artifacts.repository import drop_superseded_checkpoints, has_checkpoint
+from app.artifacts.resume_sets import KeptSets
 from app.core.database import database_now
 from app.events.repository import append_event
 from app.events.tables import Level
@@ -265,6 +266,8 @@ def apply_event(
         values |= _after_running(job, transition, event, end)
         values["ran_seconds"] = job.ran_seconds + _close_attempt(session, job, transition, end)
     _set(session, job, values)
+    if transition.target.is_ended and not transition.source.is_ended:
+        _drop_superseded(session, job)
     append_event(
         session,
         job.id,
@@ -274,6 +277,12 @@ def apply_event(
         data=_event_data(job, transition, end),
     )
     return Applied(job, transition)
+
+
+def _drop_superseded(session: Session, job: Job) -> None:
+    """Keep of the checkpoints what may still go on from the ended job."""
+    kept = KeptSets.of_ended(succeeded=job.state is JobState.SUCCEEDED)
+    drop_superseded_checkpoints(session, job.id, kept, grace=timedelta())
 
 
 def _after_running(

@@ -83,9 +83,14 @@ def a_spec(
     )
 
 
-def a_yard(database: Database, folder: Path, *, timing: Timing = PATIENT) -> Yard:
-    """Make a slot in `folder`; its data set is one file, which the fake trainer does not read."""
-    settings = Settings(home=folder / "home", timing=timing)
+def a_yard(
+    database: Database, folder: Path, *, timing: Timing = PATIENT, state_every: int | None = None
+) -> Yard:
+    """Make a slot in `folder`; its data set is one file, which the fake trainer does not read.
+
+    That writes training states only where `state_every` says how often.
+    """
+    settings = Settings(home=folder / "home", timing=timing, state_every=state_every)
     store = ArtifactStore.from_settings(settings)
     home = a_home(database)
     with PackWriter(folder / "pack.zip") as pack:

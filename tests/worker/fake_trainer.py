@@ -49,6 +49,8 @@ class FakeTrainer:
         self.epochs = job["spec"]["train"]["epochs"]
         self.run = Path(job["run_directory"])
         self.resumed = job["resume_from"]
+        self.state = job["state_from"]
+        self.state_every = job["state_every"]
         self.only_finalizes = job["only_finalize"]
         self.events = os.fdopen(int(os.environ["TRAINYARD_EVENTS_FD"]), "wb", buffering=0)
         self.seq = 0
@@ -66,12 +68,21 @@ class FakeTrainer:
         return int(Path(self.resumed).read_text().split()[1]) + 1
 
     def start(self) -> None:
+        if self.state is not None:
+            self.resume_exactly(Path(self.state))
         self.say("phase", phase="training")
         self.say(
             "started", batches_per_epoch=1, epochs=EPOCHS, first_epoch=self.first_epoch(),
             batch_size=self.batch_size, threads=1, device_name="fake", optimizer="none", lr0=None,
             train_images=4, val_images=2,
         )  # fmt: skip
+
+    def resume_exactly(self, state: Path) -> None:
+        """Say so if the state is of the epoch that is resumed from, and say else why it is not."""
+        epoch = self.first_epoch() - 1
+        fits = state.read_text() == f"state.pt {epoch}"
+        mode, reason = ("exact", None) if fits else ("plain", "other_epoch")
+        self.say("resumed", mode=mode, epoch=epoch, reason=reason, message=reason)
 
     def batch(self, epoch: int) -> None:
         self.say("batch", epoch=epoch, batch=1, batches=1, losses={"box": 1.0}, epoch_seconds=0.1,
@@ -88,6 +99,9 @@ class FakeTrainer:
             (self.run / files[name]).write_text(f"{name} {epoch} of {os.getpid()}")
         files["results.csv"] = f"outbox/{epoch}-results.csv"
         (self.run / files["results.csv"]).write_bytes((self.run / "results.csv").read_bytes())
+        if self.state_every is not None and epoch % self.state_every == 0:
+            files["state.pt"] = f"outbox/{epoch}-state.pt"
+            (self.run / files["state.pt"]).write_text(f"state.pt {epoch}")
         self.say("epoch", epoch=epoch, metrics=metrics, fitness=fitness, best_fitness=fitness,
                  seconds=0.1, optimizer_steps=4, lr={"lr/rest/weight": 0.01},
                  classes={"recall(B)": [fitness, None]})  # fmt: skip

@@ -3,16 +3,19 @@
 from pathlib import Path
 
 import pytest
+from sqlalchemy import select
 
 from app.core.database import Database
 from app.core.storage import ArtifactStore
 from app.jobs.execution import guarded_update
 from app.jobs.lifecycle import Hold
+from app.jobs.tables import Job
 from app.settings import Settings
 from tests.jobs.builders import a_home, a_job
 from tests.worker.claims import claim
 from worker.checkpoints import (
     RestorableCheckpoint,
+    finalizable_checkpoints,
     record_checkpoints,
     restorable_checkpoints,
     restore_checkpoint,
@@ -36,6 +39,21 @@ def saved(database: Database, store: ArtifactStore, tmp_path: Path) -> list[Rest
         (2, ("last.pt", "results.csv", "best_f1.pt")),
     ):
         save(database, store, hold, tmp_path / "made", (epoch, names))
+    with database.read() as unit:
+        return restorable_checkpoints(unit.session, hold.job_id)
+
+
+@pytest.fixture
+def with_states(
+    database: Database, store: ArtifactStore, tmp_path: Path
+) -> list[RestorableCheckpoint]:
+    """Five epochs, of which the first and the third have a training state."""
+    a_job(database, a_home(database))
+    hold = claim(database)
+    for epoch in range(1, 6):
+        names = ("last.pt", "results.csv", *["best.pt"] * (epoch == 1))
+        states = ("state.pt",) * (epoch in {1, 3})
+        save(database, store, hold, tmp_path / "made", (epoch, names + states))
     with database.read() as unit:
         return restorable_checkpoints(unit.session, hold.job_id)
 
@@ -64,12 +82,17 @@ def restore(
     """Restore; return the epoch (0: none), the damaged ones, and the files that are there."""
     run = folder / "run"
     run.mkdir()
+    resume = folder / "resume"
+    resume.mkdir()
     restored, damaged = restore_checkpoint(
-        store, candidates, resume_file=folder / "last.pt", run_directory=run
+        store, candidates, resume_folder=resume, run_directory=run
     )
-    files = {path.name: path.read_text() for path in run.rglob("*") if path.is_file()}
-    if (folder / "last.pt").exists():
-        files["last.pt"] = (folder / "last.pt").read_text()
+    files = {
+        path.name: path.read_text()
+        for place in (run, resume)
+        for path in place.rglob("*")
+        if path.is_file()
+    }
     return restored.epoch if restored else 0, [each.epoch for each in damaged], files
 
 
@@ -120,4 +143,65 @@ class TestRestoreCheckpoint:
         epoch, damaged, files = restore(store, saved, tmp_path)
 
         assert (epoch, damaged) == (0, [2, 1])
-        assert set(files) <= {"last.pt"}
+        assert files == {}
+
+
+class TestTrainingStates:
+    def test_exactly_from_an_older_epoch_comes_before_plainly_from_a_newer_one(
+        self, with_states: list[RestorableCheckpoint]
+    ) -> None:
+        order = [(each.epoch, each.has_state) for each in with_states]
+
+        assert order[:2] == [(3, True), (1, True)]
+        assert order[2:] == [(5, False), (4, False), (3, False), (1, False)]
+
+    def test_a_state_comes_with_the_files_of_its_time(
+        self, store: ArtifactStore, with_states: list[RestorableCheckpoint], tmp_path: Path
+    ) -> None:
+        epoch, damaged, files = restore(store, with_states, tmp_path)
+
+        assert (epoch, damaged) == (3, [])
+        assert files == {
+            "last.pt": "last.pt of 3",
+            "state.pt": "state.pt of 3",
+            "results.csv": "results.csv of 3",
+            "best.pt": "best.pt of 1",
+        }
+        assert (tmp_path / "resume" / "state.pt").exists()
+
+    @pytest.mark.parametrize("name", ["state.pt", "last.pt", "results.csv"])
+    def test_a_damaged_one_gives_way_to_the_state_before(
+        self,
+        store: ArtifactStore,
+        with_states: list[RestorableCheckpoint],
+        tmp_path: Path,
+        name: str,
+    ) -> None:
+        store.delete(with_states[0].files[name])
+
+        epoch, damaged, files = restore(store, with_states, tmp_path)
+
+        assert (epoch, damaged) == (1, [3])
+        assert files["state.pt"] == "state.pt of 1"
+
+    def test_where_no_state_is_whole_the_newest_weights_are_taken(
+        self, store: ArtifactStore, with_states: list[RestorableCheckpoint], tmp_path: Path
+    ) -> None:
+        for each in with_states[:2]:
+            store.delete(each.files["state.pt"])
+
+        epoch, damaged, files = restore(store, with_states, tmp_path)
+
+        assert (epoch, damaged) == (5, [3, 1])
+        assert "state.pt" not in files
+
+    def test_what_is_only_finalized_is_the_newest(
+        self, database: Database, with_states: list[RestorableCheckpoint]
+    ) -> None:
+        assert with_states
+        with database.read() as unit:
+            job_id = unit.session.scalars(select(Job.id)).one()
+
+            found = finalizable_checkpoints(unit.session, job_id)
+
+        assert [each.epoch for each in found] == [5, 4, 3, 1]

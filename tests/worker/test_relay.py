@@ -4,6 +4,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 from sqlalchemy import select
 
 from app.artifacts.repository import checkpoints_of
@@ -15,6 +16,7 @@ from app.jobs.lifecycle import Hold
 from app.jobs.states import Phase
 from app.jobs.tables import Epoch, JobProgress
 from tests.jobs.builders import job_row
+from tests.worker.attempts import attempts
 from tests.worker.claims import a_lease
 from tests.worker.conftest import epoch_event
 from worker.fitness import FITNESS_OF
@@ -26,6 +28,7 @@ from worker.trainer.protocol import (
     Event,
     NoticeEvent,
     PhaseEvent,
+    ResumedEvent,
     StartedEvent,
     WarningEvent,
     event_line,
@@ -56,6 +59,27 @@ class TestOldCheckpoints:
         stored = {digest for page in store.digests() for digest in page}
         assert (len(named), len(condemned)) == (2 * 3, 3 * 3)
         assert stored == named | condemned
+
+    def test_so_are_those_of_a_state_that_has_two_newer_ones(
+        self,
+        database: Database,
+        hold: Hold,
+        relay: Relay,
+        store: ArtifactStore,
+        checkpoint: Callable[..., CheckpointEvent],
+    ) -> None:
+        for epoch in range(1, 9):
+            state = ("state.pt",) * (epoch in {2, 4, 6})
+            relay.handle(checkpoint(epoch, seq=epoch, best=False, kept=state))
+
+        with database.read() as unit:
+            rows = checkpoints_of(unit.session, hold.job_id)
+            condemned = set(unit.session.scalars(select(CondemnedObject.sha256)))
+        assert [row.epoch for row in rows if row.name == "last.pt"] == [8, 7, 6, 4]
+        assert [row.epoch for row in rows if row.name == "state.pt"] == [6, 4]
+        stored = {digest for page in store.digests() for digest in page}
+        assert stored == {row.sha256 for row in rows} | condemned
+        assert len(condemned) == 2 * 4 + 1
 
 
 class TestEpochs:
@@ -199,6 +223,38 @@ class TestOtherEvents:
             last = events_after(unit.session, hold.job_id, seq=0, limit=99)[-1]
         said = {"code": "unfrozen", "message": "Unfrozen.", "data": {"epoch": 3}}
         assert (last.type, last.level, last.data) == ("trainer.notice", "info", said)
+
+    @pytest.mark.parametrize(
+        ("event", "level", "said"),
+        [
+            (
+                ResumedEvent(seq=1, mode="exact", epoch=3, reason=None, message=None),
+                "info",
+                {"epoch": 3},
+            ),
+            (
+                ResumedEvent(seq=1, mode="plain", epoch=3, reason="other_batch", message="16, 8."),
+                "warning",
+                {"epoch": 3, "reason": "other_batch", "message": "16, 8."},
+            ),
+        ],
+        ids=["exact", "plain"],
+    )
+    def test_how_the_job_was_resumed_is_kept_and_why_it_was_not_exact(
+        self,
+        database: Database,
+        hold: Hold,
+        relay: Relay,
+        event: ResumedEvent,
+        level: str,
+        said: dict[str, object],
+    ) -> None:
+        relay.handle(event)
+
+        with database.read() as unit:
+            last = events_after(unit.session, hold.job_id, seq=0, limit=99)[-1]
+        assert (last.type, last.level, last.data) == (f"resume.{event.mode}", level, said)
+        assert [each.resumed for each in attempts(database, hold.job_id)] == [event.mode]
 
     def test_the_phase_is_shown(self, database: Database, hold: Hold, relay: Relay) -> None:
         relay.handle(PhaseEvent(seq=1, phase="validating"))

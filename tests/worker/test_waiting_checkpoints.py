@@ -14,9 +14,10 @@ def run(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def a_checkpoint(run: Path, epoch: int, *, best: bool) -> CheckpointEvent:
+def a_checkpoint(run: Path, epoch: int, *, best: bool, state: bool = False) -> CheckpointEvent:
     files: dict[str, str | None] = {"best.pt": None}
-    for name in ("last.pt", "results.csv", *(["best.pt"] if best else [])):
+    some = {"best.pt": best, "state.pt": state}
+    for name in ("last.pt", "results.csv", *(name for name, is_made in some.items() if is_made)):
         files[name] = f"outbox/{epoch}-{name}"
         (run / f"outbox/{epoch}-{name}").touch()
     return CheckpointEvent(epoch=epoch, files=files)
@@ -54,6 +55,20 @@ class TestWaitingCheckpoints:
             waiting.add(a_checkpoint(run, epoch, best=best))
 
         assert {name for name in on_disk(run) if "best" in name} == {"2-best.pt", "5-best.pt"}
+
+    def test_one_with_a_state_stays_whole_until_there_are_two_newer_states(self, run: Path) -> None:
+        waiting = WaitingCheckpoints(run)
+        left = []
+
+        for epoch in range(1, 10):
+            waiting.add(a_checkpoint(run, epoch, best=epoch == 2, state=epoch in {3, 6, 9}))
+            left.append({name for name in on_disk(run) if name.endswith(("state.pt", "best.pt"))})
+
+        assert left[7] == {"2-best.pt", "3-state.pt", "6-state.pt"}
+        assert left[8] == {"2-best.pt", "6-state.pt", "9-state.pt"}
+        assert {name for name in on_disk(run) if "last" in name} == {
+            f"{epoch}-last.pt" for epoch in (6, 8, 9)
+        }
 
     def test_one_that_was_taken_is_left_alone(self, run: Path) -> None:
         waiting = WaitingCheckpoints(run)

@@ -2,8 +2,9 @@
 
 Whatever else there is of a job is real: its file, pipe, signals, checkpoints, resume and end. Its
 "weights" are a few lines of JSON, each chained to the epoch before, so that a resume from a wrong
-epoch cannot pass for a right one. No job can ask for it where `TRAINYARD_TESTING` is not 1: then
-no slot offers it. Free of torch, and so there in a fraction of a second.
+epoch cannot pass for a right one; its training state knows the bytes of the files of its time. No
+job can ask for it where `TRAINYARD_TESTING` is not 1: then no slot offers it. Free of torch, and so
+there in a fraction of a second.
 """
 
 import csv
@@ -36,6 +37,7 @@ from worker.trainer.protocol import (
     FinalEvent,
     JobFile,
     PhaseEvent,
+    ResumedEvent,
     StartedEvent,
 )
 
@@ -43,7 +45,9 @@ NAME: Final = "null"
 """What jobs say in `trainer.name`; no plugin may bear it."""
 STEPS: Final = 4
 CYCLE: Final = 11
-LAST, BEST, RESULTS = "last.pt", "best.pt", "results.csv"
+STATE_EVERY: Final = 3
+"""Epochs between two training states, where the job file leaves that open."""
+LAST, BEST, RESULTS, STATE = "last.pt", "best.pt", "results.csv", "state.pt"
 
 
 class NullOptions(PluginOptions):
@@ -122,7 +126,7 @@ def train(job: JobFile, pipe: EventPipe, interrupts: Interrupts) -> None:
         Cancelled: on SIGTERM.
         BadWeights: the checkpoint to resume from is not a right one.
     """
-    training = _Training(job, pipe)
+    training = _Training(job, pipe, interrupts)
     state = State.read(job.resume_from) if job.resume_from is not None else State()
     training.start(state)
     while _goes_on(state, job, interrupts):
@@ -135,9 +139,29 @@ def _goes_on(state: State, job: JobFile, interrupts: Interrupts) -> bool:
     return state.epoch == 0 or not is_done
 
 
+def belonging_to(run_directory: Path) -> dict[str, str]:
+    """Return the SHA-256 of the files that a training state belongs to, by name."""
+    files = (run_directory / RESULTS, run_directory / "weights" / BEST)
+    return {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
+
+
+def _resumed(job: JobFile, state: State) -> ResumedEvent:
+    """Tell how the job goes on; what a state belongs to must be there, to the byte."""
+    if job.state_from is None:
+        message = "There is no training state of this epoch."
+        return ResumedEvent(mode="plain", epoch=state.epoch, reason="no_state", message=message)
+    if json.loads(job.state_from.read_bytes()) != _training_state(job, state):
+        raise BadWeights(f"{STATE} is not of epoch {state.epoch}, or of other files.")
+    return ResumedEvent(mode="exact", epoch=state.epoch, reason=None, message=None)
+
+
+def _training_state(job: JobFile, state: State) -> dict[str, object]:
+    return {**vars(state), "files": belonging_to(job.run_directory)}
+
+
 class _Training:
-    def __init__(self, job: JobFile, pipe: EventPipe) -> None:
-        self._job, self._pipe = job, pipe
+    def __init__(self, job: JobFile, pipe: EventPipe, interrupts: Interrupts) -> None:
+        self._job, self._pipe, self._interrupts = job, pipe, interrupts
         self._run = job.run_directory
         choice = job.spec.trainer
         self._options = NullOptions.model_validate(choice.options if choice else {})
@@ -147,6 +171,7 @@ class _Training:
     def start(self, state: State) -> None:
         if self._job.resume_from is not None:
             shutil.copyfile(self._job.resume_from, self._run / "weights" / LAST)
+            self._pipe.emit(_resumed(self._job, state))
         self._write_results(upto=state.epoch)
         self._pipe.emit(PhaseEvent(phase="training"))
         self._pipe.emit(
@@ -183,7 +208,11 @@ class _Training:
         _replace(self._run / "weights" / LAST, content)
         if state.best_epoch == state.epoch:
             _replace(self._run / "weights" / BEST, content)
-        self._tell(state)
+        has_state = self._writes_state(state)
+        if has_state:
+            content = json.dumps(_training_state(self._job, state)).encode()
+            _replace(self._run / "weights" / STATE, content)
+        self._tell(state, has_state=has_state)
         return state
 
     def finalize(self, state: State) -> None:
@@ -207,7 +236,11 @@ class _Training:
         shutil.copyfile(made, final)
         return Artifact(name=name, path=f"final/{name}", kind="weights", epoch=epoch)
 
-    def _tell(self, state: State) -> None:
+    def _writes_state(self, state: State) -> bool:
+        is_last = self._interrupts.stop_requested or state.epoch == self._job.spec.train.epochs
+        return is_last or state.epoch % (self._job.state_every or STATE_EVERY) == 0
+
+    def _tell(self, state: State, *, has_state: bool) -> None:
         epoch, best = state.epoch, state.best_epoch or state.epoch
         self._pipe.emit(
             EpochEvent(
@@ -227,6 +260,7 @@ class _Training:
                     "last.pt": self._handed_over(f"weights/{LAST}", epoch),
                     "best.pt": best_file,
                     "results.csv": self._handed_over(RESULTS, epoch),
+                    **({STATE: self._handed_over(f"weights/{STATE}", epoch)} if has_state else {}),
                 },
             )
         )

@@ -1,0 +1,122 @@
+"""Training states through whole attempts: what is resumed from, and what an ended job keeps."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from app.artifacts.repository import checkpoints_of
+from app.artifacts.tables import Artifact
+from app.core.database import Database
+from app.jobs.states import EndReason, JobEvent, JobState
+from tests.jobs.builders import job_row
+from tests.waiting import eventually
+from tests.worker.attempts import (
+    Yard,
+    a_yard,
+    attempts,
+    attempts_after_work,
+    epochs_of,
+    events_of,
+    request,
+)
+from tests.worker.claims import PATIENT
+from worker.tasks import work_on
+
+PAUSE = PATIENT.model_copy(update={"restart_backoff_seconds": 3})
+
+
+@pytest.fixture
+def yard(database: Database, tmp_path: Path) -> Yard:
+    """One whose trainer writes a training state after every other epoch, and dies after three."""
+    yard = a_yard(database, tmp_path, timing=PAUSE, state_every=2)
+    return yard.with_trainer("die once while it finalizes, then crash")
+
+
+def checkpoints(yard: Yard, job_id: str) -> Sequence[Artifact]:
+    with yard.context.database.read() as unit:
+        return checkpoints_of(unit.session, job_id)
+
+
+def epochs_with(yard: Yard, job_id: str, name: str) -> list[int | None]:
+    return [row.epoch for row in checkpoints(yard, job_id) if row.name == name]
+
+
+class TestResume:
+    def test_goes_on_from_the_state_and_trains_newer_epochs_anew(
+        self, database: Database, yard: Yard
+    ) -> None:
+        job_id = yard.submit()
+
+        eventually(lambda: attempts_after_work(yard, job_id) == 2, within=20)
+
+        assert epochs_of(database, job_id) == [(1, 1), (2, 1), (3, 2)]
+        assert [each.resumed for each in attempts(database, job_id)] == ["none", "exact"]
+        assert [each.data for each in events_of(database, job_id, "resume.exact")] == [{"epoch": 2}]
+
+    def test_a_damaged_state_is_forgotten_and_the_newest_weights_are_taken(
+        self, database: Database, yard: Yard
+    ) -> None:
+        job_id = yard.submit()
+        work_on(yard.context)
+        for row in checkpoints(yard, job_id):
+            if row.name == "state.pt":
+                yard.context.store.delete(row.sha256)
+
+        eventually(lambda: attempts_after_work(yard, job_id) == 2, within=20)
+
+        assert epochs_of(database, job_id) == [(1, 1), (2, 1), (3, 1)]
+        assert [each.resumed for each in attempts(database, job_id)] == ["none", "plain"]
+        assert epochs_with(yard, job_id, "state.pt") == []
+        (said,) = events_of(database, job_id, "checkpoint.damaged")
+        assert said.data == {"epoch": 2, "reason": "FileNotFoundError"}
+
+    def test_a_job_that_is_to_be_stopped_keeps_its_newest_weights_and_the_state(
+        self, database: Database, yard: Yard
+    ) -> None:
+        job_id = yard.submit()
+        work_on(yard.context)
+        request(database, job_id, JobEvent.STOP)
+
+        eventually(lambda: attempts_after_work(yard, job_id) == 2, within=20)
+
+        assert epochs_of(database, job_id) == [(1, 1), (2, 1), (3, 1)]
+        assert epochs_with(yard, job_id, "state.pt") == [2]
+
+
+class TestEndedJobs:
+    def test_a_failed_one_keeps_the_newest_state_and_what_a_retry_needs(
+        self, database: Database, tmp_path: Path
+    ) -> None:
+        yard = a_yard(database, tmp_path, state_every=1).with_trainer("train, then crash")
+        job_id = yard.submit()
+
+        work_on(yard.context)
+
+        assert job_row(database, job_id).end_reason is EndReason.TRAINER_CRASHED
+        assert epochs_with(yard, job_id, "state.pt") == [3]
+        assert epochs_with(yard, job_id, "last.pt") == [3, 2]
+
+    def test_a_cancelled_one_does_too_and_a_retry_goes_on_from_it(
+        self, database: Database, yard: Yard
+    ) -> None:
+        job_id = yard.submit()
+        work_on(yard.context)
+        request(database, job_id, JobEvent.CANCEL)
+        kept = epochs_with(yard, job_id, "state.pt"), epochs_with(yard, job_id, "last.pt")
+        request(database, job_id, JobEvent.RETRY)
+
+        work_on(yard.context)
+
+        assert kept == ([2], [3, 2])
+        assert [each.resumed for each in attempts(database, job_id)] == ["none", "exact"]
+        assert job_row(database, job_id).state is JobState.FAILED
+
+    def test_what_a_kept_set_names_is_in_the_store(self, yard: Yard) -> None:
+        job_id = yard.submit()
+
+        eventually(lambda: attempts_after_work(yard, job_id) == 2, within=20)
+
+        rows = checkpoints(yard, job_id)
+        assert {row.name for row in rows} == {"last.pt", "state.pt", "results.csv", "best.pt"}
+        assert all(yard.context.store.exists(row.sha256) for row in rows)
