@@ -44,6 +44,12 @@ class Artifact(Base):
             sqlite_where=text("kind = 'checkpoint'"),
             postgresql_where=text("kind = 'checkpoint'"),
         ),
+        Index(
+            "ix_artifacts_states",
+            "job_id",
+            sqlite_where=text("kind = 'checkpoint' AND name = 'state.pt'"),
+            postgresql_where=text("kind = 'checkpoint' AND name = 'state.pt'"),
+        ),
         Index("ix_artifacts_sha256", "sha256"),
         Index("ix_artifacts_job_id", "job_id"),
     )

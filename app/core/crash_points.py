@@ -40,6 +40,7 @@ class CrashPoint(StrEnum):
     OBJECT_COPIED_ASIDE = "garbage.copied_aside"
     OBJECT_SET_ASIDE = "garbage.set_aside"
     JOB_PURGE_BEFORE_COMMIT = "garbage.purge_before_commit"
+    STATE_DROP_BEFORE_COMMIT = "garbage.state_drop_before_commit"
     ASIDE_ERASED = "garbage.erased"
 
 

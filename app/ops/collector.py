@@ -34,7 +34,15 @@ from app.ops.garbage import (
     orphans,
     set_due_objects_aside,
 )
-from app.ops.retention import count_expired_rows, delete_expired_rows, purge_job, trashed_jobs
+from app.ops.retention import (
+    count_expired_rows,
+    count_outdated_states,
+    delete_expired_rows,
+    drop_outdated_state,
+    jobs_with_outdated_states,
+    purge_job,
+    trashed_jobs,
+)
 from app.settings import Settings
 
 log = get_logger(__name__)
@@ -52,6 +60,7 @@ class Collected:
     """What was removed, or would be: counts."""
 
     trashed_jobs: int = 0
+    training_states: int = 0
     expired_rows: int = 0
     orphans_condemned: int = 0
     objects_set_aside: int = 0
@@ -86,6 +95,7 @@ class Collector(Background):
         self._store = store
         self._grace = timedelta(hours=settings.garbage.grace_hours)
         self._trash = timedelta(days=settings.trash_days)
+        self._keep_state = timedelta(days=settings.keep_state_days)
         self._period = settings.garbage.period_seconds
         self._spool = settings.home / "spool"
         self._hold = hold
@@ -133,6 +143,7 @@ class Collector(Background):
             due = select(func.count()).where(CondemnedObject.due_at <= database_now())
             foreseen = Collected(
                 trashed_jobs=unit.session.scalar(jobs) or 0,
+                training_states=count_outdated_states(unit.session, after=self._keep_state),
                 expired_rows=count_expired_rows(unit.session, grace=self._grace),
                 objects_set_aside=unit.session.scalar(due) or 0,
                 leftover_files=len(self._leftovers()),
@@ -151,13 +162,15 @@ class Collector(Background):
                 yield due_aside(unit.session, page)
 
     def _collect_known(self) -> Collected:
-        purged, expired, moved = self._purge_jobs(), self._delete_expired(), self._set_aside()
+        purged, states = self._purge_jobs(), self._drop_states()
+        expired, moved = self._delete_expired(), self._set_aside()
         restored, erased = 0, 0
         for page in self._until_stopped(self._store.aside()):
             counts = conclude_aside(self._database, self._store, page)
             restored, erased = restored + counts[0], erased + counts[1]
         return Collected(
             trashed_jobs=purged,
+            training_states=states,
             expired_rows=expired,
             objects_set_aside=moved,
             objects_put_back=restored,
@@ -173,6 +186,14 @@ class Collector(Background):
                 log.info("job.purged", job_id=job_id)
                 purged += 1
         return purged
+
+    def _drop_states(self) -> int:
+        after, dropped = self._keep_state, 0
+        with self._database.read() as unit:
+            ended = jobs_with_outdated_states(unit.session, after=after, limit=JOBS_AT_ONCE)
+        for job_id in self._until_stopped(ended):
+            dropped += drop_outdated_state(self._database, job_id, after=after, grace=self._grace)
+        return dropped
 
     def _delete_expired(self) -> int:
         deleted = 0

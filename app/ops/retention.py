@@ -1,4 +1,4 @@
-"""Rows whose time is over: jobs in the trash, idempotency keys, API keys and browser sessions."""
+"""Rows whose time is over: of jobs in the trash, training states, idempotency keys, credentials."""
 
 from datetime import timedelta
 from typing import Final
@@ -7,10 +7,12 @@ from sqlalchemy import Select, delete, func, or_, select, tuple_, update
 from sqlalchemy.orm import Session
 
 from app.accounts.tables import ApiKey, BrowserSession
-from app.artifacts.repository import condemn
-from app.artifacts.tables import Artifact
+from app.artifacts.repository import condemn, drop_superseded_checkpoints
+from app.artifacts.resume_sets import STATE, KeptSets
+from app.artifacts.tables import Artifact, ArtifactKind
 from app.core.crash_points import CrashPoint, crash_point
 from app.core.database import Database, database_now
+from app.jobs.states import JobState
 from app.jobs.tables import IdempotencyKey, Job
 
 IDEMPOTENCY: Final = timedelta(hours=24)
@@ -41,6 +43,49 @@ def purge_job(database: Database, job_id: str, *, after: timedelta, grace: timed
         session.execute(delete(Job).where(Job.id == job_id))
         crash_point(CrashPoint.JOB_PURGE_BEFORE_COMMIT)
     return True
+
+
+def jobs_with_outdated_states(session: Session, *, after: timedelta, limit: int) -> list[str]:
+    """Return jobs that ended so long ago and still keep their training state."""
+    statement = _outdated_states(after).distinct()
+    return list(session.scalars(statement.order_by(Artifact.job_id).limit(limit)))
+
+
+def count_outdated_states(session: Session, *, after: timedelta) -> int:
+    """Return how many jobs have a training state that they would lose."""
+    outdated = _outdated_states(after).distinct().subquery()
+    return session.scalar(select(func.count()).select_from(outdated)) or 0
+
+
+def drop_outdated_state(
+    database: Database, job_id: str, *, after: timedelta, grace: timedelta
+) -> bool:
+    """Drop the training state of a job that ended so long ago; False where that went on meanwhile.
+
+    One transaction: the rows of its resume set go, and their bytes are condemned. A job that did
+    not succeed keeps the weights that a retry goes on from, as long as it is there.
+    """
+    ended = select(Job.state).where(Job.id == job_id, Job.ended_at < database_now(-after))
+    with database.write() as unit:
+        state = unit.session.scalars(ended.with_for_update()).one_or_none()
+        if state is None:
+            return False
+        kept = KeptSets.of_long_ended(succeeded=state is JobState.SUCCEEDED)
+        drop_superseded_checkpoints(unit.session, job_id, kept, grace=grace)
+        crash_point(CrashPoint.STATE_DROP_BEFORE_COMMIT)
+    return True
+
+
+def _outdated_states(after: timedelta) -> Select[str]:
+    return (
+        select(Artifact.job_id)
+        .join(Job, Job.id == Artifact.job_id)
+        .where(
+            Artifact.kind == ArtifactKind.CHECKPOINT,
+            Artifact.name == STATE,
+            Job.ended_at < database_now(-after),
+        )
+    )
 
 
 def delete_expired_rows(database: Database, *, grace: timedelta) -> int:

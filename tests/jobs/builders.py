@@ -112,16 +112,23 @@ def a_job(database: Database, home: Home, **columns: Any) -> str:  # noqa: ANN40
     return job_id
 
 
-def a_checkpoint(database: Database, job_id: str, *, epoch: int = 1) -> None:
-    """Add what a resume could start from, as a row: there are no bytes."""
+def a_checkpoint(
+    database: Database,
+    job_id: str,
+    *,
+    epoch: int = 1,
+    name: str = "last.pt",
+    sha256: str = SHA,
+) -> None:
+    """Add a file that a resume could start from, as a row: there are no bytes."""
     with database.write() as unit:
         insert_artifact(
             unit.session,
             job_id,
-            StoredObject(SHA, 1),
+            StoredObject(sha256, 1),
             attempt=1,
             kind=ArtifactKind.CHECKPOINT,
-            name="last.pt",
+            name=name,
             epoch=epoch,
         )
 

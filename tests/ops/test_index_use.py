@@ -12,7 +12,12 @@ from app.core.database import Database, database_now
 from app.jobs.states import JobState
 from app.jobs.tables import Job
 from app.ops.garbage import due_objects, named
-from app.ops.retention import delete_expired_rows, purge_job, trashed_jobs
+from app.ops.retention import (
+    delete_expired_rows,
+    jobs_with_outdated_states,
+    purge_job,
+    trashed_jobs,
+)
 from app.tables import METADATA
 from tests.jobs.builders import a_home, a_job
 
@@ -67,6 +72,9 @@ class TestQuestions:
         [
             pytest.param(lambda session: due_objects(session, limit=100), id="due"),
             pytest.param(lambda session: trashed_jobs(session, after=DAY, limit=9), id="trashed"),
+            pytest.param(
+                lambda session: jobs_with_outdated_states(session, after=DAY, limit=9), id="states"
+            ),
         ],
     )
     def test_what_is_due(self, sqlite: Database, ask: Callable[[Session], object]) -> None:

@@ -14,12 +14,14 @@ from pathlib import Path
 
 import pytest
 
+from app.artifacts.repository import has_checkpoint
 from app.core.crash_points import CRASH_AT_VARIABLE, TESTING_VARIABLE, CrashPoint
-from app.core.database import Database
+from app.core.database import Database, database_now
+from app.jobs.states import JobState
 from app.models.repository import NewWeights, insert_model
 from app.models.tables import ModelSource
 from app.ops.garbage import conclude_aside, condemn_orphans, set_due_objects_aside
-from tests.jobs.builders import a_home
+from tests.jobs.builders import a_checkpoint, a_home, a_job
 from tests.ops.stored_bytes import (
     A_WEEK_AND_MORE,
     Instance,
@@ -112,6 +114,7 @@ PASSINGS = {
     CrashPoint.OBJECT_COPIED_ASIDE: 2,
     CrashPoint.OBJECT_SET_ASIDE: 2,
     CrashPoint.JOB_PURGE_BEFORE_COMMIT: 1,
+    CrashPoint.STATE_DROP_BEFORE_COMMIT: 1,
     CrashPoint.ASIDE_ERASED: 2,
 }
 
@@ -125,6 +128,7 @@ class TestAKilledCollector:
         aside_already(instance, 1, 2, 3)
         old = a_trashed_job(instance, a_home(database), since=A_WEEK_AND_MORE)
         insert_artifact(instance, old, instance.put(9))
+        ended = a_job_with_an_outdated_state(instance, 8)
         for number in (4, 5, 6, 7):
             instance.put(number)
         instance.name(7)
@@ -132,15 +136,32 @@ class TestAKilledCollector:
 
         assert collect_and_die(instance, database_url, point) == -signal.SIGKILL
         assert instance.is_whole(7)
-        if jobs_in(instance):
+        if old in jobs_in(instance):
             assert instance.is_whole(9), "the rows go before the bytes"
+        if has_checkpoint_of(instance, ended):
+            assert instance.is_whole(8), "the rows go before the bytes"
 
         for _ in range(3):
             instance.collect()
             instance.let_the_grace_pass()
             instance.let_the_hold_pass()
         assert (instance.stored(), instance.aside()) == ({digest_of(7)}, set())
-        assert jobs_in(instance) == set()
+        assert jobs_in(instance) == {ended}
+
+
+def a_job_with_an_outdated_state(instance: Instance, number: int) -> str:
+    home = a_home(instance.database, name="other")
+    a_month_ago = database_now(timedelta(days=-30))
+    ended = a_job(instance.database, home, state=JobState.SUCCEEDED, ended_at=a_month_ago)
+    instance.put(number)
+    for name in ("last.pt", "state.pt"):
+        a_checkpoint(instance.database, ended, name=name, sha256=digest_of(number))
+    return ended
+
+
+def has_checkpoint_of(instance: Instance, job_id: str) -> bool:
+    with instance.database.read() as unit:
+        return has_checkpoint(unit.session, job_id)
 
 
 def aside_already(instance: Instance, *numbers: int) -> None:

@@ -4,10 +4,12 @@ from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
+import pytest
 from sqlalchemy import delete, func, insert, select, update
 
 from app.accounts.authentication import Principal
 from app.accounts.tables import ApiKey, BrowserSession, KeyKind
+from app.artifacts.repository import checkpoints_of
 from app.core.context import Context
 from app.core.database import database_now
 from app.core.ids import new_id
@@ -18,13 +20,14 @@ from app.jobs.errors import GraceIsOver, JobNotFound
 from app.jobs.repository import insert_idempotency_key
 from app.jobs.states import JobEvent, JobState
 from app.jobs.tables import IdempotencyKey, Job
-from app.ops.retention import purge_job
-from tests.jobs.builders import Home, a_home, a_job, job_row
+from app.ops.retention import drop_outdated_state, purge_job
+from tests.jobs.builders import Home, a_checkpoint, a_home, a_job, job_row
 from tests.ops.stored_bytes import A_WEEK_AND_MORE, LONG_AGO, Instance, digest_of
 from tests.ops.test_garbage import insert_artifact
 from tests.waiting import eventually
 
 WEEK, DAY = timedelta(days=7), timedelta(days=1)
+A_FORTNIGHT_AND_MORE = timedelta(days=-15)
 
 
 def a_trashed_job(instance: Instance, home: Home, *, since: timedelta) -> str:
@@ -134,6 +137,95 @@ def restored_by(owner: Principal, instance: Instance, job_id: str) -> bool:
     except (GraceIsOver, JobNotFound):
         return False
     return True
+
+
+def an_ended_job(
+    instance: Instance, home: Home, state: JobState, *, since: timedelta = A_FORTNIGHT_AND_MORE
+) -> str:
+    """One with two epochs, the second with a training state; what it made are objects 1 to 5."""
+    job_id = a_job(instance.database, home, state=state, ended_at=database_now(since))
+    made = [("last.pt", 1), ("results.csv", 1), ("last.pt", 2), ("results.csv", 2), ("state.pt", 2)]
+    for number, (name, epoch) in enumerate(made, 1):
+        digest = instance.put(number)
+        a_checkpoint(instance.database, job_id, name=name, epoch=epoch, sha256=digest)
+    return job_id
+
+
+def kept_by(instance: Instance, job_id: str) -> list[tuple[str, int | None]]:
+    with instance.database.read() as unit:
+        return sorted((row.name, row.epoch) for row in checkpoints_of(unit.session, job_id))
+
+
+class TestTrainingStates:
+    def test_one_that_succeeded_loses_all_it_could_have_gone_on_from(
+        self, instance: Instance
+    ) -> None:
+        job_id = an_ended_job(instance, a_home(instance.database), JobState.SUCCEEDED)
+
+        foreseen, collected = instance.collector().foresee(), instance.collect()
+
+        assert (foreseen.training_states, collected.training_states) == (1, 1)
+        assert kept_by(instance, job_id) == []
+        assert instance.condemned() == {digest_of(number) for number in range(1, 6)}
+
+    @pytest.mark.parametrize("state", [JobState.FAILED, JobState.CANCELLED])
+    def test_one_that_did_not_keeps_the_weights_that_a_retry_goes_on_from(
+        self, instance: Instance, state: JobState
+    ) -> None:
+        job_id = an_ended_job(instance, a_home(instance.database), state)
+
+        assert [instance.collect().training_states for _ in range(2)] == [1, 0]
+
+        assert "state.pt" not in {name for name, _ in kept_by(instance, job_id)}
+        assert len(kept_by(instance, job_id)) == 4
+        assert instance.condemned() == {digest_of(5)}
+
+    @pytest.mark.parametrize(
+        "columns",
+        [
+            pytest.param({"state": JobState.SUCCEEDED, "ended_at": LONG_AGO}, id="lately"),
+            pytest.param({"state": JobState.QUEUED, "ended_at": None}, id="retried"),
+            pytest.param({"state": JobState.PAUSED, "ended_at": None}, id="paused"),
+        ],
+    )
+    def test_others_keep_theirs(
+        self, instance: Instance, columns: dict[str, JobState | timedelta | None]
+    ) -> None:
+        job_id = an_ended_job(instance, a_home(instance.database), JobState.FAILED)
+        since = columns["ended_at"]
+        values = columns | {"ended_at": database_now(since) if since else None}
+        with instance.database.write() as unit:
+            unit.session.execute(update(Job).where(Job.id == job_id).values(**values))
+
+        assert instance.collect().training_states == 0
+
+        assert len(kept_by(instance, job_id)) == 5
+
+    def test_one_that_is_retried_in_between_keeps_its_state(self, instance: Instance) -> None:
+        job_id = an_ended_job(instance, a_home(instance.database), JobState.FAILED)
+        with instance.database.write() as unit:
+            unit.session.execute(
+                update(Job).where(Job.id == job_id).values(state=JobState.QUEUED, ended_at=None)
+            )
+
+        assert not drop_outdated_state(instance.database, job_id, after=WEEK, grace=DAY)
+
+        assert ("state.pt", 2) in kept_by(instance, job_id)
+
+    def test_what_another_job_was_extended_from_stays_in_the_store(
+        self, instance: Instance
+    ) -> None:
+        home = a_home(instance.database)
+        an_ended_job(instance, home, JobState.SUCCEEDED)
+        child = a_job(instance.database, home)
+        a_checkpoint(instance.database, child, name="state.pt", epoch=2, sha256=digest_of(5))
+
+        for _ in range(2):
+            instance.collect()
+            instance.let_the_grace_pass()
+            instance.let_the_hold_pass()
+
+        assert instance.stored() == {digest_of(5)}
 
 
 class TestExpiredRows:
