@@ -34,6 +34,7 @@ from app.core.storage import ArtifactStore, StoredBytesCorrupt, StoredObject
 from app.events.tables import Level
 from app.jobs.execution import log_event
 from app.jobs.lifecycle import Hold
+from app.jobs.tables import Job
 from worker.trainer.protocol import CheckpointEvent
 
 
@@ -137,6 +138,13 @@ def finalizable_checkpoints(session: Session, job_id: str) -> list[RestorableChe
         )
         for epoch, of_then in sets.items()
     ]
+
+
+def attempts_since_state(session: Session, job: Job) -> int:
+    """Return how many attempts before the present one have left no training state, in a row."""
+    rows = checkpoints_of(session, job.id)
+    newest = max((row.attempt for row in rows if row.name == STATE), default=0)
+    return job.attempt - 1 - newest
 
 
 def restore_checkpoint(

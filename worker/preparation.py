@@ -18,6 +18,7 @@ from worker.attempt import AttemptFailed, ClaimedAttempt
 from worker.checkpoints import (
     Damaged,
     RestorableCheckpoint,
+    attempts_since_state,
     finalizable_checkpoints,
     log_damaged,
     restorable_checkpoints,
@@ -26,6 +27,7 @@ from worker.checkpoints import (
 from worker.trainer.protocol import ArchitectureSource, JobFile, ModelSource, WeightsSource
 
 MAX_DEFAULT_THREADS = 8
+ATTEMPTS_WITHOUT_STATE = 2
 
 
 def prepare(attempt: ClaimedAttempt, layers: ExitStack) -> JobFile:
@@ -58,7 +60,7 @@ def prepare(attempt: ClaimedAttempt, layers: ExitStack) -> JobFile:
         threads=_threads(attempt),
         resume_from=attempt.directory.resume / LAST if restored else None,
         state_from=attempt.directory.resume / STATE if has_state else None,
-        state_every=attempt.context.settings.state_every,
+        state_every=_state_every(attempt),
         only_finalize=_only_finalizes(attempt, restored),
         memory_limit_bytes=_memory_limit(attempt),
     )
@@ -159,6 +161,19 @@ def _only_finalizes(attempt: ClaimedAttempt, restored: RestorableCheckpoint | No
 
 def _is_to_be_stopped(attempt: ClaimedAttempt) -> bool:
     return Request.STOP in {attempt.job.request, attempt.lease.request}
+
+
+def _state_every(attempt: ClaimedAttempt) -> int | None:
+    """Epochs between training states: after every one where attempts live too short to write any.
+
+    Such a job would begin again and again at the same state, or never resume exactly.
+    """
+    asked = attempt.context.settings.state_every
+    if asked is not None:
+        return asked
+    with attempt.context.database.read() as uow:
+        idle = attempts_since_state(uow.session, attempt.job)
+    return 1 if idle >= ATTEMPTS_WITHOUT_STATE else None
 
 
 def _threads(attempt: ClaimedAttempt) -> int:

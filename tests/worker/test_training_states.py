@@ -84,6 +84,35 @@ class TestResume:
         assert epochs_with(yard, job_id, "state.pt") == [2]
 
 
+class TestPeriod:
+    def test_after_two_attempts_that_left_no_state_each_epoch_leaves_one(
+        self, database: Database, tmp_path: Path
+    ) -> None:
+        """The fake trainer leaves none by itself, as one would whose worker lives too short."""
+        yard = a_yard(database, tmp_path).with_trainer("die after each epoch, then crash")
+        job_id = yard.submit()
+        seen = []
+
+        def third() -> bool:
+            number = attempts_after_work(yard, job_id)
+            seen.append((number, epochs_with(yard, job_id, "state.pt")))
+            return number == 3
+
+        eventually(third, within=20)
+
+        assert epochs_of(database, job_id) == [(1, 1), (2, 2), (3, 3)]
+        assert {number: states for number, states in seen if states} == {3: [3]}
+
+    def test_the_operators_period_holds_all_along(self, database: Database, tmp_path: Path) -> None:
+        yard = a_yard(database, tmp_path, state_every=5)
+        yard = yard.with_trainer("die after each epoch, then crash")
+        job_id = yard.submit()
+
+        eventually(lambda: attempts_after_work(yard, job_id) == 3, within=20)
+
+        assert epochs_with(yard, job_id, "state.pt") == []
+
+
 class TestEndedJobs:
     def test_a_failed_one_keeps_the_newest_state_and_what_a_retry_needs(
         self, database: Database, tmp_path: Path
