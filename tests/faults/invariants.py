@@ -15,6 +15,7 @@ from pathlib import Path
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from app.artifacts.resume_sets import LAST, RESULTS, STATE
 from app.artifacts.tables import Artifact
 from app.core.storage import sha256_of
 from app.datasets.tables import DatasetVersion
@@ -41,6 +42,7 @@ def violations(site: Site) -> list[str]:
             *_no_two_attempts_wrote(session),
             *_bytes_match_their_digests(session, site),
             *_no_row_without_object(session, site),
+            *_resume_sets_are_whole(session),
             *_no_lease_left(session),
             *_events_are_gapless(session),
         ]
@@ -128,6 +130,20 @@ def _no_row_without_object(session: Session, site: Site) -> Iterable[str]:
     for digest, what in named.items():
         if not _object(site, digest).exists():
             yield f"5: {what} is not in the store"
+
+
+def _resume_sets_are_whole(session: Session) -> Iterable[str]:
+    states = {job.id: job.state for job in session.scalars(select(Job))}
+    files: dict[str, set[tuple[str, int | None]]] = {}
+    for row in session.scalars(select(Artifact).where(Artifact.kind == "checkpoint")):
+        files.setdefault(row.job_id, set()).add((row.name, row.epoch))
+    for job_id, of_job in files.items():
+        with_state = sorted(epoch or 0 for name, epoch in of_job if name == STATE)
+        if len(with_state) > (1 if states[job_id].is_ended else 2):
+            yield f"5: {job_id} keeps the training states of the epochs {with_state}"
+        for epoch in with_state:
+            if not {(LAST, epoch), (RESULTS, epoch)} <= of_job:
+                yield f"5: {job_id} keeps of epoch {epoch} a training state without its files"
 
 
 def _no_lease_left(session: Session) -> Iterable[str]:

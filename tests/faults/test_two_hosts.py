@@ -9,6 +9,7 @@ from tests.faults.invariants import violations
 from tests.faults.site import NULL_TIMING, REAL_TIMING, Site, a_site
 from tests.faults.visitor import Host, null_job, real_job
 from tests.waiting import eventually
+from worker.trainer import null_trainer
 
 pytestmark = [pytest.mark.integration, pytest.mark.faults]
 
@@ -42,7 +43,11 @@ def test_the_other_machine_finishes_what_a_dead_one_began(
     dataset = hosts.upload(archive)
     wish = null_job(epochs=10, seconds_per_epoch=0.4) if kind == "null" else real_job(epochs=8)
     job_id = hosts.submit(dataset, **wish)
-    eventually(lambda: _epochs(hosts, job_id) >= 2, within=START_SECONDS, message=hosts.tails)
+    eventually(
+        lambda: _epochs(hosts, job_id) >= null_trainer.STATE_EVERY,
+        within=START_SECONDS,
+        message=hosts.tails,
+    )
 
     dead = _host_that_works(hosts)
     dead.program.kill_all()
@@ -51,7 +56,8 @@ def test_the_other_machine_finishes_what_a_dead_one_began(
     attempts = hosts.get(f"/v1/jobs/{job_id}/attempts")["data"]
     assert [each["end_reason"] for each in attempts] == ["worker_lost", "succeeded"], attempts
     assert attempts[0]["worker"] != attempts[1]["worker"]
-    assert attempts[1]["resumed"] != "none"
+    # How soon a real training writes its first state depends on how fast this machine is.
+    assert attempts[1]["resumed"] in ({"exact"} if kind == "null" else {"exact", "plain"})
     assert violations(hosts) == []
 
 

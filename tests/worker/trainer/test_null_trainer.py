@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -21,6 +22,7 @@ from worker.trainer.protocol import (
     EpochEvent,
     FinalEvent,
     JobFile,
+    ResumedEvent,
     TrainerEvent,
     parse_event,
 )
@@ -67,6 +69,24 @@ def epochs_in(events: list[TrainerEvent]) -> list[int]:
     return [each.epoch for each in events if isinstance(each, EpochEvent)]
 
 
+def after_three_epochs(folder: Path) -> JobFile:
+    """The job of a second attempt, which begins from what the first handed over after three."""
+    first = a_null_job(folder / "first")
+    _, events = run(first, folder / "first")
+    handed = {each.epoch: each.files for each in events if isinstance(each, CheckpointEvent)}
+    job = a_null_job(folder)
+    (job.run_directory / "weights").mkdir(parents=True)
+    for name, target in (
+        ("last.pt", folder / "last.pt"),
+        ("state.pt", folder / "state.pt"),
+        ("best.pt", job.run_directory / "weights" / "best.pt"),
+        ("results.csv", job.run_directory / "results.csv"),
+    ):
+        shutil.copyfile(first.run_directory / str(handed[3][name]), target)
+    resumes = {"resume_from": folder / "last.pt", "state_from": folder / "state.pt"}
+    return job.model_copy(update=resumes)
+
+
 class TestNullTrainer:
     def test_speaks_the_protocol_to_the_end(self, tmp_path: Path) -> None:
         job = a_null_job(tmp_path)
@@ -94,6 +114,44 @@ class TestNullTrainer:
             assert State.read(last).epoch == each.epoch
         best = [each.epoch for each in handed if each.files["best.pt"] is not None]
         assert best == [1, 3]
+
+    @pytest.mark.parametrize(("every", "epochs"), [(None, [3, 5]), (2, [2, 4, 5])])
+    def test_hands_over_a_training_state_after_some_epochs_and_the_last_one(
+        self, tmp_path: Path, every: int | None, epochs: list[int]
+    ) -> None:
+        job = a_null_job(tmp_path).model_copy(update={"state_every": every})
+
+        _, events = run(job, tmp_path)
+
+        handed = [each for each in events if isinstance(each, CheckpointEvent)]
+        assert [each.epoch for each in handed if each.files.get("state.pt")] == epochs
+
+    def test_goes_on_exactly_from_a_state_and_the_files_of_its_time(self, tmp_path: Path) -> None:
+        job = after_three_epochs(tmp_path)
+
+        code, events = run(job, tmp_path)
+
+        (resumed,) = [each for each in events if isinstance(each, ResumedEvent)]
+        assert (code, resumed.mode, resumed.epoch) == (0, "exact", 3)
+        assert epochs_in(events) == [4, 5]
+
+    @pytest.mark.parametrize("name", ["results.csv", "weights/best.pt"])
+    def test_refuses_a_state_beside_files_of_another_time(self, tmp_path: Path, name: str) -> None:
+        job = after_three_epochs(tmp_path)
+        file = job.run_directory / name
+        file.write_bytes(file.read_bytes() + b"\n")
+
+        code, events = run(job, tmp_path)
+
+        assert (code, epochs_in(events)) == (15, [])
+
+    def test_says_so_where_there_is_no_state(self, tmp_path: Path) -> None:
+        job = after_three_epochs(tmp_path).model_copy(update={"state_from": None})
+
+        _, events = run(job, tmp_path)
+
+        (resumed,) = [each for each in events if isinstance(each, ResumedEvent)]
+        assert (resumed.mode, resumed.reason) == ("plain", "no_state")
 
     def test_leaves_on_sigterm_and_goes_on_from_its_checkpoint(self, tmp_path: Path) -> None:
         first = a_null_job(tmp_path, seconds_per_epoch=30)
