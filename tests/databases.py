@@ -21,6 +21,16 @@ from app.core.migrations import upgrade
 POOL_SIZE = 20
 
 
+@pytest.hookimpl(tryfirst=True)  # before -m chooses
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Leave the PostgreSQL half of tests that show little of a database to `make test-slow`."""
+    for item in items:
+        call = getattr(item, "callspec", None)
+        is_on_postgresql = call is not None and "postgresql" in call.params.values()
+        if is_on_postgresql and item.get_closest_marker("mostly_sqlite"):
+            item.add_marker(pytest.mark.slow)
+
+
 @pytest.fixture(scope="session")
 def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("sqlite") / "template.db"

@@ -12,7 +12,7 @@ from tests.api.refusals import assert_refused
 from tests.api.uploading import spooled, upload, verified
 from tests.datasets.hostile_archives import FAULTY, ODD
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.mostly_sqlite]
 
 
 def report_of(api: Api, reference: str) -> dict[str, Any]:

@@ -30,7 +30,7 @@ from tests.datasets.stored_uploads import (
 )
 from tests.waiting import eventually
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.mostly_sqlite]
 
 QUICK = Timing(
     lease_seconds=3, heartbeat_seconds=0.2, self_fence_seconds=2.5, reconcile_seconds=0.1

@@ -22,6 +22,11 @@ ZIPS = {
     "semantic": builders.a_semantic_zip,
     "depth": builders.a_depth_zip,
 }
+TASKS = [
+    task if task in {"detect", "classify"} else pytest.param(task, marks=pytest.mark.slow)
+    for task in ZIPS
+]
+"""`make test` has the time for a task of boxes and one without."""
 pytestmark = pytest.mark.integration
 
 
@@ -46,7 +51,7 @@ def rows_of(results: Path) -> list[dict[str, str]]:
 
 
 class TestEqualRuns:
-    @pytest.mark.parametrize("task", ZIPS)
+    @pytest.mark.parametrize("task", TASKS)
     def test_results_and_weights_are_those_of_plain_ultralytics(
         self, task: str, yard: Yard, plain: Plain, tmp_path: Path
     ) -> None:
@@ -68,6 +73,7 @@ class TestEqualRuns:
         assert digests[str(ours)] == digests[str(theirs)]
         assert fewest_steps(yard, job_id) >= STEPS_AN_EPOCH - 1
 
+    @pytest.mark.slow  # tests/worker/trainer/test_parity.py shows as much without HTTP
     def test_another_seed_makes_another_run(self, yard: Yard, plain: Plain, tmp_path: Path) -> None:
         archive = builders.a_detect_zip(tmp_path / "set.zip", train=TRAIN_IMAGES, val=VAL_IMAGES)
         dataset = yard.upload(archive, name="parity of detect", task="detect")

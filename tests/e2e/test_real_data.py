@@ -23,8 +23,23 @@ ARGUMENTS = {
 }
 
 
-@pytest.mark.real_data
-@pytest.mark.integration
+QUICK = {**ARGUMENTS, "epochs": 2, "imgsz": 96, "fraction": 0.3}
+
+pytestmark = [pytest.mark.real_data, pytest.mark.integration]
+
+
+def test_two_epochs_on_blood_cells_learn_something(yard: Yard) -> None:
+    dataset = yard.upload(BCCD, name="bccd")
+
+    job_id = yard.submit(dataset, train=QUICK)
+    yard.succeed(job_id, within=JOB_SECONDS)
+
+    series = yard.get(f"/v1/jobs/{job_id}/metrics")["series"]
+    assert series["train/box_loss"][1] < series["train/box_loss"][0]
+    assert series["val/cls_loss"][1] < series["val/cls_loss"][0]
+
+
+@pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_eight_epochs_on_blood_cells_learn_to_find_white_cells(
     yard: Yard, plain: Plain, tmp_path: Path

@@ -115,6 +115,7 @@ class TestBroker:
         site.finish(last, within=JOB_SECONDS)
         assert violations(site) == []
 
+    @pytest.mark.slow
     def test_q6_one_that_answers_nothing_or_is_slow_costs_no_lease(
         self, site_that_works: Site, dataset: str
     ) -> None:

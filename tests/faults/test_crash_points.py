@@ -39,6 +39,14 @@ OF_A_WORKER = {
     CrashPoint.END_AFTER_COMMIT: 1,
 }
 """At which passing it dies; from the third epoch on, an old checkpoint is dropped."""
+LIKE_ANOTHER = {
+    CrashPoint.JOB_FILE_WRITTEN,
+    CrashPoint.TRAINER_SPAWNED,
+    CrashPoint.EPOCH_AFTER_COMMIT,
+    CrashPoint.WEIGHTS_PROVED,
+    CrashPoint.FINALIZING_SET,
+}
+"""Left to `make test-slow`: a neighbour among these points leaves the same behind."""
 OF_A_SUBMIT = (
     CrashPoint.SUBMIT_BEFORE_COMMIT,
     CrashPoint.SUBMIT_AFTER_COMMIT,
@@ -67,7 +75,14 @@ def worker(site: Site) -> Host:
 
 
 class TestAWorkerKilledAt:
-    @pytest.mark.parametrize("point", OF_A_WORKER, ids=str)
+    @pytest.mark.parametrize(
+        "point",
+        [
+            pytest.param(point, marks=pytest.mark.slow if point in LIKE_ANOTHER else ())
+            for point in OF_A_WORKER
+        ],
+        ids=str,
+    )
     def test(self, site: Site, dataset: str, worker: Host, point: CrashPoint) -> None:
         worker.program.kill()
         worker.program.start(**{CRASH_AT_VARIABLE: f"{point}:{OF_A_WORKER[point]}"})

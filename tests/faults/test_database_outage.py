@@ -129,7 +129,7 @@ def outlives(yard: Yard, told: Told, outage: AbstractContextManager[None]) -> No
 
 
 class TestOutage:
-    @pytest.mark.parametrize("fault", ["cut", "stall"])
+    @pytest.mark.parametrize("fault", ["cut", pytest.param("stall", marks=pytest.mark.slow)])
     def test_of_postgresql_for_a_third_of_the_lease(
         self,
         fault: str,

@@ -18,7 +18,7 @@ pytestmark = [pytest.mark.integration, pytest.mark.faults]
 
 JOB_SECONDS = 90.0
 CHECKPOINT_BYTES = 512 * 1024
-BIG = null_job(epochs=12, seconds_per_epoch=0.5, checkpoint_bytes=CHECKPOINT_BYTES)
+ENDLESS = null_job(epochs=1000, seconds_per_epoch=0.5, checkpoint_bytes=CHECKPOINT_BYTES)
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +52,7 @@ class TestAFullDisk:
     def test_s1_fails_the_job_by_name_and_the_next_one_succeeds(
         self, site: Site, dataset: str, disks: dict[str, SmallDisk], where: str
     ) -> None:
-        job_id = site.submit(dataset, **BIG)
+        job_id = site.submit(dataset, **ENDLESS)
         eventually(lambda: site.job(job_id)["progress"], within=JOB_SECONDS, message=site.tails)
 
         disks[where].fill()

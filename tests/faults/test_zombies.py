@@ -12,7 +12,7 @@ from tests.faults.site import Site
 from tests.faults.visitor import Host, null_job
 from tests.waiting import eventually
 
-pytestmark = [pytest.mark.integration, pytest.mark.faults]
+pytestmark = [pytest.mark.integration, pytest.mark.faults, pytest.mark.mostly_sqlite]
 
 RUNNING_SECONDS = 60.0
 JOB_SECONDS = 120.0

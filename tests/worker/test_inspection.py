@@ -20,7 +20,7 @@ from tests.waiting import eventually
 from tests.worker.attempts import Yard, a_yard
 from worker.inspection import inspect_models
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.mostly_sqlite]
 
 
 @pytest.fixture

@@ -17,6 +17,8 @@ from tests.worker.attempts import Yard, a_yard, attempts, epochs_of
 from worker.out_of_memory import NOTHING_TO_HALVE
 from worker.tasks import work_on
 
+pytestmark = pytest.mark.mostly_sqlite
+
 HALVED = {"from": 16, "to": 8}
 
 

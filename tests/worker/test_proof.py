@@ -16,6 +16,8 @@ from tests.worker.attempts import a_yard
 from worker.tasks import work_on
 from worker.trainer.environment import trainer_environment
 
+pytestmark = pytest.mark.mostly_sqlite
+
 MAKE_WEIGHTS = """
 import sys
 import torch

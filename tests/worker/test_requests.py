@@ -31,6 +31,8 @@ from tests.worker.claims import PATIENT
 from worker.process import living_processes
 from worker.tasks import work_on
 
+pytestmark = pytest.mark.mostly_sqlite
+
 WITHOUT_A_PROCESS = "before its process"
 PROVING = "proving weights"
 PHASES = ("preparing", "training", "validating", "finalizing")

@@ -30,6 +30,8 @@ from tests.worker.claims import PATIENT, QUICK
 from worker.process import living_processes
 from worker.tasks import work_on
 
+pytestmark = pytest.mark.mostly_sqlite
+
 
 @pytest.fixture
 def yard(database: Database, tmp_path: Path) -> Yard:

@@ -14,6 +14,7 @@ import json
 import os
 import shutil
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,6 +45,7 @@ from worker.trainer.protocol import (
 NAME: Final = "null"
 """What jobs say in `trainer.name`; no plugin may bear it."""
 STEPS: Final = 4
+SLICE_SECONDS: Final = 0.1
 CYCLE: Final = 11
 STATE_EVERY: Final = 3
 """Epochs between two training states, where the job file leaves that open."""
@@ -202,7 +204,7 @@ class _Training:
                 eta_seconds=seconds * (self._job.spec.train.epochs - before.epoch),
             )
         )
-        Pause().wait(seconds)
+        _pause(seconds)
         self._write_results(upto=before.epoch, adding=state.epoch)
         content = state.written(self._options.checkpoint_bytes)
         _replace(self._run / "weights" / LAST, content)
@@ -282,6 +284,13 @@ class _Training:
         if adding is not None:
             table.writerow([adding, 0.1, *metrics_of(adding).values()])
         _replace(file, lines.getvalue().encode())
+
+
+def _pause(seconds: float) -> None:
+    """Wait in slices: a signal that comes just before one begins is only seen when it ends."""
+    end = time.monotonic() + seconds
+    while (left := end - time.monotonic()) > 0:
+        Pause().wait(min(left, SLICE_SECONDS))
 
 
 def _replace(file: Path, content: bytes) -> None:

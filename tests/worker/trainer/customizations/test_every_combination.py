@@ -32,10 +32,26 @@ from worker.trainer.run import Composed
 pytestmark = pytest.mark.integration
 
 ARCHITECTURES = ("yolo26n.yaml", pytest.param("yolov8n.yaml", marks=pytest.mark.slow))
-"""`make test` has the time for 32 trainings, not for 64."""
 SUBSETS = [
     frozenset(names) for size in range(len(ALL) + 1) for names in combinations(sorted(ALL), size)
 ]
+QUICK_SIZES = {0, 1, len(ALL)}
+"""None, each alone, and all: `make test` has no time for the 64 trainings."""
+
+
+def _each_subset() -> pytest.MarkDecorator:
+    marks = {False: pytest.mark.slow, True: ()}
+    return pytest.mark.parametrize(
+        "names",
+        [
+            pytest.param(
+                names, id="+".join(sorted(names)) or "plain", marks=marks[len(names) in QUICK_SIZES]
+            )
+            for names in SUBSETS
+        ],
+    )
+
+
 MADE_BY: dict[type[Composed], str] = {
     BestModel: "best_model",
     ClassMetrics: "metrics",
@@ -68,7 +84,7 @@ def training_with(
 
 
 class TestSubsets:
-    @pytest.mark.parametrize("names", SUBSETS, ids=lambda names: "+".join(sorted(names)) or "plain")
+    @_each_subset()
     def test_each_member_shows_its_effect_and_those_left_out_do_not(
         self, training_with: Trainings, names: frozenset[str]
     ) -> None:
@@ -76,7 +92,7 @@ class TestSubsets:
 
         assert {each.name for each in FIVE if _shows(each, run)} == names
 
-    @pytest.mark.parametrize("names", SUBSETS, ids=lambda names: "+".join(sorted(names)) or "plain")
+    @_each_subset()
     def test_the_run_that_lacks_a_member_is_another_training_where_it_must_be(
         self, training_with: Trainings, names: frozenset[str]
     ) -> None:
@@ -104,6 +120,7 @@ class TestSubsets:
 
 
 class TestPortability:
+    @pytest.mark.slow
     @pytest.mark.timeout(600)  # where it comes first it trains all subsets
     def test_every_best_pt_loads_safely_where_trainyard_is_not_installed(
         self, training_with: Trainings, tmp_path: Path

@@ -23,7 +23,7 @@ pytestmark = pytest.mark.integration
 
 EPOCHS = 4
 TASKS: tuple[Task, ...] = get_args(Task)
-BEFORE_AND_AFTER = (FROZEN_EPOCHS - 1, FROZEN_EPOCHS + 1)
+BEFORE_AND_AFTER = (pytest.param(FROZEN_EPOCHS - 1, marks=pytest.mark.slow), FROZEN_EPOCHS + 1)
 
 
 @pytest.fixture(scope="module", params=TASKS)

@@ -202,7 +202,12 @@ class TestGroups:
 class TestEveryStep:
     @pytest.mark.parametrize(
         ("optimizer", "warmup_epochs"),
-        [("SGD", 0), ("MuSGD", 0), ("AdamW", 0), ("SGD", 1)],
+        [
+            pytest.param("SGD", 0, marks=pytest.mark.slow),
+            ("MuSGD", 0),
+            pytest.param("AdamW", 0, marks=pytest.mark.slow),
+            ("SGD", 1),
+        ],
         ids=["SGD", "MuSGD", "AdamW", "SGD with warm-up"],
     )
     def test_has_the_rates_that_one_sets_by_hand(
@@ -222,7 +227,15 @@ class TestEveryStep:
         last = ours.directory / "final" / "last.pt"
         assert differing_tensors(last, by_hand.directory / "weights" / "last.pt") == []
 
-    @pytest.mark.parametrize("optimizer", ["SGD", "MuSGD", "AdamW", "auto"])
+    @pytest.mark.parametrize(
+        "optimizer",
+        [
+            pytest.param("SGD", marks=pytest.mark.slow),
+            "MuSGD",
+            pytest.param("AdamW", marks=pytest.mark.slow),
+            "auto",
+        ],
+    )
     def test_is_taken_by_the_same_groups_after_a_resume(
         self, optimizer: str, recorded: Callable[..., Training], tmp_path: Path
     ) -> None:
