@@ -4,12 +4,12 @@ import json
 from dataclasses import dataclass
 from functools import cached_property
 
+from app.jobs.fitness import DecidingMetric, deciding_metric
 from app.jobs.spec import ResolvedSpec
 from app.jobs.states import EndReason, Request
 from app.jobs.tables import Job
 from worker.attempt_directory import AttemptDirectory
 from worker.context import WorkerContext
-from worker.fitness import DecidingMetric, deciding_metric
 from worker.lease import Lease, LeaseLost
 
 

@@ -33,11 +33,11 @@ from app.jobs.execution import (
     record_progress,
     set_phase,
 )
+from app.jobs.fitness import DecidingMetric
 from app.jobs.lifecycle import Fenced
 from app.jobs.metric_table import FITNESS
 from app.jobs.states import Phase
 from worker.checkpoints import StoredCheckpoint, record_checkpoints, store_checkpoint
-from worker.fitness import DecidingMetric
 from worker.lease import OUTAGE, Lease, LeaseLost
 from worker.spool import EventSpool
 from worker.trainer.protocol import (

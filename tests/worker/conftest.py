@@ -7,11 +7,11 @@ import pytest
 
 from app.core.database import Database
 from app.core.storage import ArtifactStore
+from app.jobs.fitness import FITNESS_OF
 from app.jobs.lifecycle import Hold
 from app.settings import Settings
 from tests.jobs.builders import a_home, a_job
 from tests.worker.claims import a_lease, claim
-from worker.fitness import FITNESS_OF
 from worker.relay import Relay
 from worker.trainer.protocol import CheckpointEvent, EpochEvent
 

@@ -12,6 +12,7 @@ from app.artifacts.tables import CondemnedObject
 from app.core.database import Database
 from app.core.storage import ArtifactStore
 from app.events.repository import events_after
+from app.jobs.fitness import FITNESS_OF
 from app.jobs.lifecycle import Hold
 from app.jobs.states import Phase
 from app.jobs.tables import Epoch, JobProgress
@@ -19,7 +20,6 @@ from tests.jobs.builders import job_row
 from tests.worker.attempts import attempts
 from tests.worker.claims import a_lease
 from tests.worker.conftest import epoch_event
-from worker.fitness import FITNESS_OF
 from worker.relay import Relay
 from worker.trainer.protocol import (
     BatchEvent,
