@@ -13,7 +13,9 @@ from app.core.storage import StoredBytesCorrupt, StoreUnavailable
 from app.datasets.pack import PackCorruptError, materialise_view
 from app.datasets.tables import DatasetVersion
 from app.jobs.execution import freeze_threads, note_resumed, trim_epochs_after
+from app.jobs.lineage import joint_of
 from app.jobs.states import EndReason, Request
+from app.jobs.tables import Joint
 from worker.attempt import AttemptFailed, ClaimedAttempt
 from worker.checkpoints import (
     Damaged,
@@ -45,7 +47,8 @@ def prepare(attempt: ClaimedAttempt, layers: ExitStack) -> JobFile:
     attempt.check()
     model = _bring_model(attempt)
     attempt.check()
-    restored = _bring_checkpoint(attempt)
+    joint = attempt.lease.read(lambda session: joint_of(session, attempt.job.id))
+    restored = _bring_checkpoint(attempt, joint)
     attempt.check()
     has_state = restored is not None and restored.has_state
     job_file = JobFile(
@@ -61,6 +64,7 @@ def prepare(attempt: ClaimedAttempt, layers: ExitStack) -> JobFile:
         resume_from=attempt.directory.resume / LAST if restored else None,
         state_from=attempt.directory.resume / STATE if has_state else None,
         state_every=_state_every(attempt),
+        joint=None if joint is None else joint.epoch,
         only_finalize=_only_finalizes(attempt, restored),
         memory_limit_bytes=_memory_limit(attempt),
     )
@@ -105,10 +109,11 @@ def _bring_model(attempt: ClaimedAttempt) -> ModelSource:
     return WeightsSource(name=name, path=path)
 
 
-def _bring_checkpoint(attempt: ClaimedAttempt) -> RestorableCheckpoint | None:
+def _bring_checkpoint(attempt: ClaimedAttempt, joint: Joint | None) -> RestorableCheckpoint | None:
     """Restore the best checkpoint that is whole, and forget what is newer than it.
 
     Raises:
+        AttemptFailed: none is whole, and the job does not begin at the first epoch.
         StoreUnavailable: the store is not the one of this job, and nothing is forgotten for that.
     """
     # What a stopped job came to is its newest weights: no state is needed to keep them.
@@ -124,6 +129,9 @@ def _bring_checkpoint(attempt: ClaimedAttempt) -> RestorableCheckpoint | None:
     if damaged and not attempt.context.store.exists(_pack_digest(attempt)):
         # Another folder or bucket, or one that is not mounted; the data set was still cached here.
         raise StoreUnavailable("The artifact store has neither checkpoint nor data set of the job.")
+    if joint is not None and restored is None:
+        message = f"Nothing is whole from which epoch {joint.epoch + 1} or a later one could begin."
+        raise AttemptFailed(EndReason.STATE_LOST, message)
     attempt.lease.write(lambda session: _start_after(session, attempt, restored, damaged))
     return restored
 

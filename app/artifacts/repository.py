@@ -8,7 +8,16 @@ from sqlalchemy import ColumnElement, case, delete, insert, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
-from app.artifacts.resume_sets import LAST, STATE, KeptSets, NamedFile, superseded
+from app.artifacts.resume_sets import (
+    LAST,
+    RESULTS,
+    STATE,
+    KeptSets,
+    NamedFile,
+    epochs_of_sets,
+    set_of,
+    superseded,
+)
 from app.artifacts.tables import Artifact, ArtifactKind, CondemnedObject
 from app.core.database import database_now
 from app.core.ids import new_id
@@ -87,6 +96,29 @@ def has_checkpoint(session: Session, job_id: str) -> bool:
         Artifact.name == LAST,
     )
     return session.scalars(statement.limit(1)).first() is not None
+
+
+def copy_checkpoints(session: Session, checkpoints: Iterable[Artifact], job_id: str) -> None:
+    """Let another job have these checkpoints, too: the bytes are stored once.
+
+    They come from none of its attempts: their `attempt` is 0.
+    """
+    for row in checkpoints:
+        stored = StoredObject(row.sha256, row.size_bytes)
+        insert_artifact(
+            session, job_id, stored, attempt=0, kind=row.kind, name=row.name, epoch=row.epoch
+        )
+
+
+def newest_state_set(session: Session, job_id: str) -> tuple[int, Mapping[str, Artifact]] | None:
+    """Return the epoch of a job's newest training state and the rows of its set, by name."""
+    rows = {(row.name, row.epoch): row for row in checkpoints_of(session, job_id)}
+    files = files_of(rows.values())
+    for epoch in epochs_of_sets(files, having=STATE):
+        found = {name: rows[name, made] for name, made in set_of(epoch, files).items()}
+        if RESULTS in found:
+            return epoch, found
+    return None
 
 
 def files_of(checkpoints: Iterable[Artifact]) -> list[NamedFile]:

@@ -37,3 +37,14 @@ def events_after(session: Session, job_id: str, *, seq: int, limit: int) -> Sequ
         .limit(limit)
     )
     return session.scalars(statement).all()
+
+
+def newest_event(session: Session, job_id: str, type_: str) -> EventRow | None:
+    """Return a job's newest event of that type."""
+    statement = (
+        select(EventRow)
+        .where(EventRow.job_id == job_id, EventRow.type == type_)
+        .order_by(EventRow.seq.desc())
+        .limit(1)
+    )
+    return session.scalars(statement).first()

@@ -10,6 +10,8 @@ from app.core.problems import responses_for
 from app.core.strict_json import StrictRoute
 from app.jobs.clone import clone_job
 from app.jobs.control import request_of_job
+from app.jobs.extend import Extension, extend_job, plan_extension
+from app.jobs.plan_views import PlanView
 from app.jobs.states import JobEvent
 from app.jobs.status import status_of
 from app.jobs.submit import Submitted
@@ -97,6 +99,29 @@ def clone(
     """Submit a new job with the spec of this one as it was sent, changed as the body says."""
     submitted = clone_job(context, principal, job_id, changes, idempotency_key=idempotency_key)
     return answer_made(context, principal, submitted, response)
+
+
+@router.post("/extend", status_code=201, responses=responses_for(413, 415) | REPLAYED)
+def extend(
+    job_id: str,
+    asked: Extension,
+    response: Response,
+    context: InContext,
+    principal: Writer,
+    idempotency_key: IdempotencyKeyHeader = None,
+) -> JobView:
+    """Submit a new job that goes on from the training of an ended one, for more epochs."""
+    submitted = extend_job(context, principal, job_id, asked, idempotency_key=idempotency_key)
+    return answer_made(context, principal, submitted, response)
+
+
+@router.post("/extend/validate", responses=responses_for(413, 415))
+def validate_extension(
+    job_id: str, asked: Extension, context: InContext, principal: Writer
+) -> PlanView:
+    """Plan an extension: the same checks as extending the job, and nothing is stored."""
+    resolution = plan_extension(context, principal, job_id, asked)
+    return PlanView.of(resolution.plan, resolution.spec)
 
 
 def answer_made(

@@ -6,7 +6,7 @@ from pydantic import JsonValue
 
 from app.core.errors import Conflict, FieldError, Invalid, NotFound, PreconditionFailed
 from app.jobs.guards import JobFacts, allowed_events, transition_for
-from app.jobs.states import JobEvent
+from app.jobs.states import JobEvent, JobState
 
 
 class JobNotFound(NotFound):
@@ -85,6 +85,36 @@ class JobInTrash(Conflict):
 
     def __init__(self, job_id: str) -> None:
         super().__init__(f"Job {job_id} is in the trash; restore it first.")
+
+
+class JobNotEnded(Conflict):
+    """Only a job that has ended can be gone on from."""
+
+    slug, title = "job-not-ended", "The job has not ended"
+
+    def __init__(self, job_id: str, state: JobState) -> None:
+        super().__init__(
+            f"Job {job_id} is {state}; stop or cancel it, or wait for its end, then extend it.",
+            extra={"state": state},
+        )
+
+
+class NoTrainingState(Conflict):
+    """The job has no training state that another could go on from."""
+
+    slug, title = "no-training-state", "There is no training state to go on from"
+
+    def __init__(self, job_id: str, *, has_best: bool) -> None:
+        instead = (
+            f'Submit a job with "model": "{job_id}" to start from its best.pt'
+            if has_best
+            else "Clone it to train it anew"
+        )
+        super().__init__(
+            f"Job {job_id} has no training state: none was written, or it is older than "
+            f"TRAINYARD_KEEP_STATE_DAYS. {instead}.",
+            extra={"model": job_id if has_best else None},
+        )
 
 
 def refusal_of(event: JobEvent, facts: JobFacts) -> Conflict:

@@ -21,6 +21,7 @@ from app.events.repository import append_event
 from app.events.tables import Level
 from app.jobs.class_metrics import Columns, packed
 from app.jobs.lifecycle import Fenced, Hold, held_by
+from app.jobs.lineage import joint_of
 from app.jobs.states import JobState, Phase, Request
 from app.jobs.tables import Attempt, Epoch, EpochClasses, Job, JobProgress, LogChunk
 
@@ -244,21 +245,37 @@ def trim_epochs_after(
     """Drop what is newer than the checkpoint that a resume starts from.
 
     `best_epoch` is that of the best.pt which goes with the checkpoint: the best of the job is again
-    the epoch whose weights that file holds, whatever made it the best. `value_of` tells the
-    deciding metric's value from an epoch's metrics.
+    the epoch whose weights that file holds, whatever made it the best; it may be the parent's that
+    the job goes on from. `value_of` tells the deciding metric's value from an epoch's metrics.
     """
     job = guarded_update(session, hold, {"last_seq": Job.last_seq})
     for table in (Epoch, EpochClasses):
         session.execute(delete(table).where(table.job_id == hold.job_id, table.epoch > epoch))
     if job.best_epoch is None or job.best_epoch <= epoch:
         return
-    row = session.get(Epoch, (hold.job_id, best_epoch)) if best_epoch is not None else None
+    best = _best_at(session, hold.job_id, best_epoch, value_of)
     values = {
-        "best_epoch": None if row is None else row.epoch,
-        "best_value": None if row is None else value_of(row.metrics),
-        "best_metric": None if row is None else job.best_metric,
+        "best_epoch": best_epoch if best else None,
+        "best_value": best[0] if best else None,
+        "best_metric": job.best_metric if best else None,
     }
     guarded_update(session, hold, values)
+
+
+def _best_at(
+    session: Session,
+    job_id: str,
+    epoch: int | None,
+    value_of: Callable[[Mapping[str, float | None]], float | None],
+) -> tuple[float | None] | None:
+    """The value of that epoch, the job's own or the parent's; None where it is neither's."""
+    row = session.get(Epoch, (job_id, epoch)) if epoch is not None else None
+    if row is not None:
+        return (value_of(row.metrics),)
+    joint = joint_of(session, job_id)
+    if joint is None or epoch is None or joint.best_epoch != epoch:
+        return None
+    return (joint.best_value,)
 
 
 def note_resumed(session: Session, hold: Hold, resumed: str) -> None:

@@ -97,7 +97,12 @@ class Optimization:
 
 
 def optimization_of(
-    spec: ResolvedSpec, layers: Sequence[LayerRow] | None, *, images: int, classes: int
+    spec: ResolvedSpec,
+    layers: Sequence[LayerRow] | None,
+    *,
+    images: int,
+    classes: int,
+    first_epoch: int = 1,
 ) -> Optimization:
     """Return how a job will optimize.
 
@@ -107,9 +112,10 @@ def optimization_of(
         images: of the training split, after `fraction`.
         classes: as the model is built for them: 1 with `single_cls`, with the background where
             the data set adds one.
+        first_epoch: higher where the training goes on from another job's.
     """
     chosen = choose_optimizer(spec.train, images=images, classes=classes)
-    schedule = schedule_of(spec.train, images=images)
+    schedule = schedule_of(spec.train, images=images, first_epoch=first_epoch)
     shipped = architecture(spec.architecture or "")
     groups = (
         _Grouping(spec, chosen, schedule, shipped.backbone_layers).groups(layers)

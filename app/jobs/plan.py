@@ -27,6 +27,7 @@ from app.jobs.estimate import (
     images_of_epoch,
     no_estimate,
 )
+from app.jobs.joint_plan import PlannedJoint, joint_plan
 from app.jobs.layer_rates import part_of
 from app.jobs.lifecycle import SlotOffer
 from app.jobs.metric_table import F1_METRICS
@@ -147,7 +148,12 @@ def look_around(
 
 
 def plan_of(
-    asked: JobSpec, spec: ResolvedSpec, data: TrainingData, around: Surroundings
+    asked: JobSpec,
+    spec: ResolvedSpec,
+    data: TrainingData,
+    around: Surroundings,
+    *,
+    joint: PlannedJoint | None = None,
 ) -> StoredPlan:
     """Return what the job will do.
 
@@ -156,8 +162,10 @@ def plan_of(
         spec: as it will run.
         data: of its data set's version.
         around: live slots and past jobs.
+        joint: where it goes on from another job's training; None: it does not.
     """
     train = spec.train
+    first_epoch = 1 if joint is None else joint.epoch + 1
     images = images_of_epoch(data.images, {"fraction": train.fraction, "split": train.split})
     layers = layers_of_model(spec.architecture, data, single_cls=spec.train.single_cls)
     optimization = optimization_of(
@@ -165,8 +173,9 @@ def plan_of(
         layers,
         images=images.training,
         classes=_classes_built(data, single_cls=train.single_cls),
+        first_epoch=first_epoch,
     )
-    extent = _extent(spec, data, images, optimization.schedule)
+    extent = _extent(spec, data, images, optimization.schedule, first_epoch=first_epoch)
     foreseen = Foreseen(
         spec=spec,
         architecture=shipped_architecture(spec.architecture or ""),
@@ -180,7 +189,8 @@ def plan_of(
         classes=foreseen.classes,
         optimizer=foreseen.optimizer,
         extent=extent,
-        estimate=_estimate(spec, around, images),
+        joint=None if joint is None else joint_plan(joint, spec, foreseen.optimizer.groups),
+        estimate=_estimate(spec, around, images, epochs=train.epochs - first_epoch + 1),
         switched_on=list(_switched_on(asked.customize or Customize(), spec)),
         warnings=warnings_of(foreseen),
     )
@@ -306,10 +316,16 @@ def _group(group: PlannedGroup) -> GroupPlan:
 
 
 def _extent(
-    spec: ResolvedSpec, data: TrainingData, images: EpochImages, course: TrainingSchedule | None
+    spec: ResolvedSpec,
+    data: TrainingData,
+    images: EpochImages,
+    course: TrainingSchedule | None,
+    *,
+    first_epoch: int,
 ) -> ExtentPlan:
     return ExtentPlan(
         epochs=spec.train.epochs,
+        first_epoch=first_epoch,
         training_images=images.training,
         validation_images=images.validation,
         images=dict(data.images),
@@ -320,7 +336,9 @@ def _extent(
     )
 
 
-def _estimate(spec: ResolvedSpec, around: Surroundings, images: EpochImages) -> EstimatePlan:
+def _estimate(
+    spec: ResolvedSpec, around: Surroundings, images: EpochImages, *, epochs: int
+) -> EstimatePlan:
     if spec.train.time is not None:
         return estimate_by_time(spec.train.time)
     if spec.architecture is None:
@@ -329,7 +347,7 @@ def _estimate(spec: ResolvedSpec, around: Surroundings, images: EpochImages) -> 
         return no_estimate(NO_DEVICE)
     if not around.alike:
         return no_estimate(NO_JOBS.format(", ".join(around.devices)))
-    return estimate(around.alike, images, spec.train.epochs)
+    return estimate(around.alike, images, epochs)
 
 
 def _switched_on(asked: Customize, spec: ResolvedSpec) -> Iterator[SwitchedOn]:

@@ -95,27 +95,62 @@ class OptimizerPlan(BaseModel):
     is_certain: bool = Field(description="false: `auto` may choose another by the GPU's batch.")
     lr0: float
     momentum: float = Field(description="Or Adam's beta1.")
-    epochs_shown: list[int] = Field(description="The first, the middle and the last epoch.")
+    epochs_shown: list[int] = Field(description="The first, the middle and the last one trained.")
     groups: list[GroupPlan] = Field(description="None where the architecture is not known.")
 
 
 class ExtentPlan(BaseModel):
     """How much is done; null: batch size or epochs are decided as it runs."""
 
-    epochs: int
+    epochs: int = Field(description="The last one's number.")
+    first_epoch: int = Field(
+        default=1, description="Higher where the job goes on from another's training."
+    )
     training_images: int = Field(description="Used in each epoch, after `fraction`.")
     validation_images: int
     images: dict[str, int] = Field(description="In the data set, by split.")
     batches_per_epoch: int | None
     accumulate: int | None = Field(description="Batches to a step of the optimizer, once warm.")
-    optimizer_steps: int | None = Field(description="In all epochs.")
+    optimizer_steps: int | None = Field(description="In all epochs trained.")
     warmup_batches: int | None = Field(description="Batches until the rates are the scheduled.")
+
+
+class JointRate(BaseModel):
+    """A rate on both sides of the joint."""
+
+    name: str = Field(description="As in `optimizer.groups`.")
+    before: float | None = Field(
+        description="As the parent recorded it at the end of its last epoch that counts; "
+        "null: not known any more."
+    )
+    after: float | None = Field(
+        description="At the end of the next epoch, by the new schedule; null: not known before."
+    )
+
+
+class JointPlan(BaseModel):
+    """How a job goes on from the training of its parent."""
+
+    job: str = Field(description="The parent.")
+    epoch: int = Field(description="Of the training state: the training goes on after it.")
+    epochs_trained: int = Field(description="From the one after `epoch` to the last.")
+    epochs_redone: int = Field(
+        description="How many of these the parent had finished after its training state."
+    )
+    mosaic_closes: int | None = Field(
+        description="First epoch without mosaic and mixing; null: none, or the task has neither."
+    )
+    earliest_stop: int | None = Field(
+        description="First epoch after which `patience` may end the training, counted from "
+        "`epoch`; null: not before its end."
+    )
+    rates: list[JointRate] = Field(description="Of each group of the optimizer.")
 
 
 class EstimatePlan(BaseModel):
     """Time that the epochs may take, from jobs that were alike."""
 
-    seconds: float | None = Field(description="Of all epochs; null: see `note`.")
+    seconds: float | None = Field(description="Of all epochs trained; null: see `note`.")
     epoch_seconds: float | None
     device: str | None = Field(description="What those jobs trained on.")
     jobs: list[str] = Field(description="Those jobs: same architecture, image size and device.")
@@ -144,6 +179,9 @@ class StoredPlan(BaseModel):
     classes: ClassesPlan
     optimizer: OptimizerPlan
     extent: ExtentPlan
+    joint: JointPlan | None = Field(
+        default=None, description="null: the job goes on from no other's training."
+    )
     estimate: EstimatePlan
     switched_on: list[SwitchedOn]
     warnings: list[PlanWarning]

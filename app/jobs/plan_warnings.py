@@ -40,6 +40,11 @@ class Foreseen:
     extent: ExtentPlan
     has_live_slot: bool
 
+    @property
+    def epochs_before(self) -> int:
+        """Epochs that another job trained, whose training this one goes on with."""
+        return self.extent.first_epoch - 1
+
     def indices(self, layers: Layers) -> set[int]:
         """Return the layers that a selector means; none without an architecture."""
         if self.architecture is None:
@@ -99,12 +104,12 @@ def _unknown_before_the_run(foreseen: Foreseen) -> Iterator[PlanWarning]:
 
 def _freezing(foreseen: Foreseen) -> Iterator[PlanWarning]:
     freeze, train = foreseen.spec.customize.freeze, foreseen.spec.train
-    if freeze is None or freeze.epochs is None:
+    if freeze is None or freeze.epochs is None or freeze.epochs <= foreseen.epochs_before:
         return
     if freeze.epochs >= foreseen.extent.epochs:
         message = f"All {foreseen.extent.epochs} epochs are frozen ones: the layers never learn."
         yield _warning("freeze_covers_all", "/customize/freeze/epochs", message)
-    elif 0 < train.patience < freeze.epochs:
+    elif 0 < train.patience < freeze.epochs - foreseen.epochs_before:
         message = (
             f"The training may end after {train.patience} epochs without a better value, "
             f"before epoch {freeze.epochs + 1}, in which the layers begin to learn."
@@ -118,6 +123,8 @@ def _frozen_with_a_factor(foreseen: Foreseen) -> Iterator[PlanWarning]:
         return
     frozen, last = foreseen.indices(freeze.layers), foreseen.extent.epochs
     for_good = freeze.epochs is None or freeze.epochs >= last
+    if not for_good and (freeze.epochs or 0) <= foreseen.epochs_before:
+        return
     for place, each in enumerate(foreseen.spec.customize.layer_lrs):
         common = frozen & foreseen.indices(each.layers)
         if not common:
@@ -161,7 +168,7 @@ def _absent_classes(foreseen: Foreseen) -> Iterator[PlanWarning]:
 def _small_training(foreseen: Foreseen) -> Iterator[PlanWarning]:
     extent, train = foreseen.extent, foreseen.spec.train
     steps = extent.optimizer_steps
-    if steps is not None and steps < FEW_OPTIMIZER_STEPS:
+    if steps is not None and steps < FEW_OPTIMIZER_STEPS and not foreseen.epochs_before:
         message = (
             f"Only {steps} optimizer steps in all, the first {extent.warmup_batches} batches of "
             f"{(extent.batches_per_epoch or 0) * extent.epochs} in warm-up: little can be learned. "
@@ -172,8 +179,8 @@ def _small_training(foreseen: Foreseen) -> Iterator[PlanWarning]:
         message = f"The training split has {extent.training_images} images: one batch an epoch."
         yield _warning("batch_above_training_set", "/train/batch", message)
     has_mosaic = "close_mosaic" in train.model_fields_set and train.mosaic > 0
-    if has_mosaic and train.close_mosaic >= extent.epochs:
-        message = f"Mosaic is off in the last {train.close_mosaic} epochs, which are all of them."
+    if has_mosaic and train.close_mosaic >= extent.epochs - foreseen.epochs_before:
+        message = f"Mosaic is off in the last {train.close_mosaic} epochs: in all that are trained."
         yield _warning("close_mosaic_covers_all", "/train/close_mosaic", message)
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Header, Query, Request, Response
+from pydantic import ConfigDict, Field
 
 from app.accounts.authentication import Principal, authenticate, needs
 from app.artifacts.errors import ArtifactBytesMissing, ArtifactNotFound
@@ -23,6 +24,7 @@ from app.datasets.repository import class_names
 from app.events.repository import events_after
 from app.jobs.class_metrics import epoch_classes, unpacked
 from app.jobs.errors import ClassMetricsNotFound, JobNotFound, PlanNotFound
+from app.jobs.lineage import epochs_of_line, generations_of
 from app.jobs.plan_views import PlanView
 from app.jobs.repository import (
     attempts_of,
@@ -32,8 +34,16 @@ from app.jobs.repository import (
     log_size,
     planned_job,
 )
+from app.jobs.spec_model import SpecModel
 from app.jobs.tables import Job
-from app.jobs.views import ArtifactView, AttemptView, ClassMetricsView, EventView, MetricsView
+from app.jobs.views import (
+    ArtifactView,
+    AttemptView,
+    ClassMetricsView,
+    EventView,
+    LineageMetricsView,
+    MetricsView,
+)
 
 log = get_logger(__name__)
 
@@ -46,12 +56,23 @@ router = APIRouter(
 )
 Reader = Annotated[Principal, Depends(needs("jobs:read"))]
 ArtifactReader = Annotated[Principal, Depends(needs("artifacts:read"))]
-Keys = Annotated[
-    list[Annotated[str, Query(max_length=100)]] | None,
-    Query(max_length=200, description="Series to answer with; repeat it. Default: all."),
-]
 TAIL_BYTES_PER_LINE = 512
 LOG_NAME = "train.log"
+
+
+class MetricsQuery(SpecModel):
+    """Which epochs and series are read."""
+
+    model_config = ConfigDict(strict=False)
+
+    keys: Annotated[
+        list[Annotated[str, Field(max_length=100)]] | None,
+        Field(max_length=200, description="Series to answer with; repeat it. Default: all."),
+    ] = None
+    since: Annotated[int, Field(ge=0, le=10**9, description="Epochs after this one.")] = 0
+    lineage: Annotated[
+        bool, Field(description="true: with the epochs of the jobs that this one goes on from.")
+    ] = False
 
 
 def _download_answers(media_type: str) -> dict[int | str, dict[str, Any]]:
@@ -71,21 +92,26 @@ LOG_ANSWERS = _download_answers("text/plain")
 
 @router.get(
     "/metrics",
-    response_model=MetricsView,
+    response_model=MetricsView | LineageMetricsView,
     responses={200: {"content": {"text/csv": {"schema": {"type": "string"}}}}},
 )
 def read_metrics(
     job_id: str,
     context: InContext,
     principal: Reader,
-    keys: Keys = None,
-    since: Annotated[int, Query(ge=0, le=10**9, description="Epochs after this one.")] = 0,
+    query: Annotated[MetricsQuery, Query()],
     accept: Annotated[str, Header(include_in_schema=False)] = "application/json",
 ) -> Any:  # noqa: ANN401 -- JSON or CSV
     """Read the metrics of every finished epoch, as columns; `Accept: text/csv` gives a table."""
     with context.database.read() as unit:
         _visible(unit, principal, job_id)
-        view = MetricsView.of(epochs_after(unit.session, job_id, epoch=since), keys)
+        if query.lineage:
+            rows = epochs_of_line(unit.session, job_id, after=query.since)
+            line = generations_of(unit.session, job_id)
+            view: MetricsView = LineageMetricsView.of_line(rows, query.keys, line)
+        else:
+            rows = epochs_after(unit.session, job_id, epoch=query.since)
+            view = MetricsView.of(rows, query.keys)
     if preferred(accept, ("application/json", "text/csv")) == "text/csv":
         return Response(_as_csv(view), media_type="text/csv")
     return view

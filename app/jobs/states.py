@@ -171,6 +171,7 @@ class EndReason(StrEnum):
     NOT_PORTABLE = "not_portable"
     GPU_LOST = "gpu_lost"
     BAD_CHECKPOINT = "bad_checkpoint"
+    STATE_LOST = "state_lost"
 
     @property
     def consequence(self) -> Consequence:
@@ -248,6 +249,11 @@ CONSEQUENCES: dict[EndReason, Consequence] = {
     ),
     EndReason.BAD_CHECKPOINT: _retried(
         "A checkpoint could not be read; the one before it is taken.", counted=False
+    ),
+    EndReason.STATE_LOST: _final(
+        ErrorKind.OPERATOR,
+        "No training state that the job could go on from is whole. Extend its parent again while "
+        "the parent's state is kept, or submit a job with a best.pt as its model.",
     ),
 }
 

@@ -2,11 +2,12 @@
 
 import hashlib
 import json
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
-from pydantic import ValidationError
+from pydantic import JsonValue, ValidationError
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -60,11 +61,21 @@ class Submitted:
 
 @dataclass(frozen=True)
 class Order:
-    """A spec, the hash by which the request for it is known again, and the job it was made from."""
+    """What a job is made of.
+
+    Args:
+        spec: as submitted.
+        digest: the hash by which the request for it is known again.
+        parent_id: the job that it was made from.
+        carried: columns that it begins with, from its parent.
+        said: of its making, for the event log.
+    """
 
     spec: JobSpec
     digest: str
     parent_id: str | None = None
+    carried: Mapping[str, Any] = field(default_factory=dict)
+    said: Mapping[str, JsonValue] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -79,6 +90,10 @@ class Resolution:
     plan: StoredPlan
 
 
+Writing = Callable[[UnitOfWork], ListedJob]
+"""Writes a job and what belongs to it in one transaction."""
+
+
 def validate_job(context: Context, principal: Principal, spec: JobSpec) -> Resolution:
     """Return what submitting the spec would make of it, with the same refusals; store nothing.
 
@@ -86,7 +101,7 @@ def validate_job(context: Context, principal: Principal, spec: JobSpec) -> Resol
         Invalid, Conflict: as `submit_job`.
     """
     with context.database.read() as unit:
-        return resolve(unit.session, principal, spec, silent=_silent(context))
+        return resolve(unit.session, principal, spec, silent=silence(context))
 
 
 def submit_job(
@@ -111,21 +126,51 @@ def submit_order(
     Raises:
         IdempotencyKeyReuse, Invalid, Conflict: as `submit_job`.
     """
+
+    def resolved() -> Writing:
+        with context.database.read() as unit:
+            resolution = resolve(unit.session, principal, order.spec, silent=silence(context))
+        return lambda unit: write_job(unit, context, principal, order, resolution)
+
+    return submit_once(
+        context, principal, resolved, digest=order.digest, idempotency_key=idempotency_key
+    )
+
+
+def submit_once(
+    context: Context,
+    principal: Principal,
+    prepare: Callable[[], Writing],
+    *,
+    digest: str,
+    idempotency_key: str | None,
+) -> Submitted:
+    """Make a job, or return the one that the same key made before.
+
+    Args:
+        context: of the server.
+        principal: who asks.
+        prepare: does what needs no transaction, and returns what writes the job in one.
+        digest: of the request.
+        idempotency_key: as sent.
+
+    Raises:
+        IdempotencyKeyReuse: the key came with another body before.
+    """
     for _ in range(RACES):
-        earlier = earlier_job(context, principal, idempotency_key, order.digest)
+        earlier = earlier_job(context, principal, idempotency_key, digest)
         if earlier is not None:
             return Submitted(earlier, replayed=True)
-        with context.database.read() as unit:
-            resolution = resolve(unit.session, principal, order.spec, silent=_silent(context))
+        write = prepare()
         try:
             with context.database.write() as unit:
-                listed = _write(unit, context, principal, order, resolution)
+                listed = write(unit)
                 if idempotency_key is not None:
                     insert_idempotency_key(
                         unit.session,
                         principal.user_id,
                         idempotency_key,
-                        request_sha256=order.digest,
+                        request_sha256=digest,
                         job_id=listed.job.id,
                     )
                 crash_point(CrashPoint.SUBMIT_BEFORE_COMMIT)
@@ -174,7 +219,8 @@ def resolve(
     return Resolution(project_id, dataset, version, model, resolved, plan)
 
 
-def _silent(context: Context) -> timedelta:
+def silence(context: Context) -> timedelta:
+    """Return how long a worker may say nothing and still be there."""
     return timedelta(seconds=context.settings.timing.worker_silent_seconds)
 
 
@@ -238,13 +284,18 @@ def _facts(version: DatasetVersion, model: ResolvedModel, spec: JobSpec, task: T
     )
 
 
-def _write(
+def write_job(
     unit: UnitOfWork,
     context: Context,
     principal: Principal,
     order: Order,
     resolution: Resolution,
 ) -> ListedJob:
+    """Write a job with its plan and its first event; its doorbell rings after the commit.
+
+    Raises:
+        Invalid: the data set was deleted meanwhile.
+    """
     resolved = resolution.spec
     hours = resolved.timeout_hours
     values: dict[str, Any] = {
@@ -270,6 +321,7 @@ def _write(
         "spec": order.spec.model_dump(mode="json", exclude_unset=True),
         "resolved_spec": resolved.model_dump(mode="json"),
         "spec_version": SPEC_VERSION,
+        **order.carried,
     }
     try:
         job = insert_job(unit.session, values, resolved.tags)
@@ -278,7 +330,7 @@ def _write(
         errors = [FieldError("/dataset", "unknown-dataset", message)]
         raise Invalid(message, errors=errors) from None
     insert_plan(unit.session, job.id, resolution.plan.model_dump(mode="json"))
-    append_event(unit.session, job.id, job.last_seq, "job.submitted")
+    append_event(unit.session, job.id, job.last_seq, "job.submitted", data=order.said)
     unit.after_commit(lambda: context.ring(job.id, job.dispatch_seq, job.queue))
     return ListedJob(job, None, resolved.tags)
 

@@ -124,6 +124,17 @@ class Job(Base):
     trashed_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
 
 
+class Joint(Base):
+    """Where a job goes on from the training of another, and the best by then."""
+
+    __tablename__ = "joints"
+
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
+    epoch: Mapped[int] = mapped_column(doc="the last epoch that is the parent's, from 1")
+    best_epoch: Mapped[int | None] = mapped_column(doc="of the best.pt taken over")
+    best_value: Mapped[float | None] = mapped_column(doc="null: not finite, or not known any more")
+
+
 class JobPlan(Base):
     """What was foreseen of a job when it was submitted."""
 

@@ -1,6 +1,7 @@
 """When a training steps its optimizer, and at which rate: Ultralytics' loop as arithmetic.
 
-Holds for a run in one process that is not resumed; a resumed run steps once more where it goes on.
+Holds for a run in one process, and for one that is resumed exactly; a plain resume steps once more
+where it goes on.
 """
 
 import math
@@ -27,6 +28,7 @@ class TrainingSchedule:
         warmup_batches: batches until the rates are the scheduled.
         lrf: last rate as a share of the first.
         cos_lr: the rate falls along a cosine, else along a line.
+        first_epoch: the first that is trained; those before it are another job's.
     """
 
     epochs: int
@@ -35,22 +37,19 @@ class TrainingSchedule:
     warmup_batches: int
     lrf: float
     cos_lr: bool
+    first_epoch: int = 1
 
     @property
     def epochs_shown(self) -> tuple[int, ...]:
-        """The first, the middle and the last epoch, from 1; fewer where they are the same."""
-        return tuple(sorted({1, (self.epochs + 1) // 2, self.epochs}))
+        """The first, the middle and the last epoch trained; fewer where they are the same."""
+        first, last = self.first_epoch, self.epochs
+        return tuple(sorted({first, (first + last) // 2, last}))
 
     @property
     def optimizer_steps(self) -> int:
-        """Steps in all epochs; under mixed precision GradScaler may pass over some of them."""
-        total, last, steps = self.epochs * self.batches, -1, 0
-        while (at := self._step_after(last)) < total:
-            length = self.accumulate_at(at)
-            more = (min(self._last_batch_of(length), total - 1) - at) // length
-            steps += 1 + more
-            last = at + more * length
-        return steps
+        """Steps in all epochs trained; under mixed precision GradScaler may pass over some."""
+        before = (self.first_epoch - 1) * self.batches
+        return self._steps_in(self.epochs * self.batches) - self._steps_in(before)
 
     def accumulate_at(self, batch: int) -> int:
         """Return how many batches make a step, as of that batch of the run (from 0)."""
@@ -89,6 +88,16 @@ class TrainingSchedule:
             return risen * (self.lrf - 1) + 1
         return max(1 - past / self.epochs, 0) * (1.0 - self.lrf) + self.lrf
 
+    def _steps_in(self, total: int) -> int:
+        """Return the steps of the first so many batches."""
+        last, steps = -1, 0
+        while (at := self._step_after(last)) < total:
+            length = self.accumulate_at(at)
+            more = (min(self._last_batch_of(length), total - 1) - at) // length
+            steps += 1 + more
+            last = at + more * length
+        return steps
+
     def _step_after(self, last: int) -> int:
         """Return the first batch that is as far from the last step as its own accumulate says."""
         at = last + 1
@@ -106,12 +115,15 @@ class TrainingSchedule:
         return bisect_right(range(end), length, lo=first, key=self.accumulate_at) - 1
 
 
-def schedule_of(train: TrainArguments, *, images: int) -> TrainingSchedule | None:
+def schedule_of(
+    train: TrainArguments, *, images: int, first_epoch: int = 1
+) -> TrainingSchedule | None:
     """Return the course of a training; None where batch size or epochs are decided as it runs.
 
     Args:
         train: as resolved.
         images: of the training split, after `fraction`.
+        first_epoch: higher where the training goes on from another job's.
     """
     batch = batch_size(train)
     if batch is None or train.time is not None:
@@ -125,6 +137,7 @@ def schedule_of(train: TrainArguments, *, images: int) -> TrainingSchedule | Non
         warmup_batches=round(warmup_epochs * batches),
         lrf=train.lrf,
         cos_lr=train.cos_lr,
+        first_epoch=first_epoch,
     )
 
 

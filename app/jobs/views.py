@@ -4,11 +4,12 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Self
 
-from pydantic import BaseModel, JsonValue
+from pydantic import BaseModel, Field, JsonValue
 
 from app.artifacts.tables import Artifact, ArtifactKind
 from app.events.tables import EventRow, Level
 from app.jobs.class_metrics import Columns
+from app.jobs.lineage import MAX_GENERATIONS, Generation
 from app.jobs.repository import ListedJob
 from app.jobs.states import EndReason, JobState, Phase, Request
 from app.jobs.tables import Attempt, Epoch, Job, JobProgress
@@ -134,6 +135,39 @@ class MetricsView(BaseModel):
         merged = [{**row.metrics, **row.lr} for row in rows]
         series = {name: [values.get(name) for values in merged] for name in chosen}
         return cls(epochs=[row.epoch for row in rows], series=series)
+
+
+class GenerationView(BaseModel):
+    """The part of a curve that one job trained."""
+
+    job: str | None = Field(
+        description=f"null: deleted for good, its epochs with it, or more than {MAX_GENERATIONS} "
+        "jobs back."
+    )
+    first_epoch: int
+    last_epoch: int | None = Field(
+        description="That the next job goes on from; null for the job itself."
+    )
+
+    @classmethod
+    def of(cls, row: Generation) -> Self:
+        """Return the view of one generation."""
+        return cls(job=row.job_id, first_epoch=row.first_epoch, last_epoch=row.last_epoch)
+
+
+class LineageMetricsView(MetricsView):
+    """Every finished epoch of a job and of those that it goes on from, and whose they are."""
+
+    lineage: list[GenerationView]
+
+    @classmethod
+    def of_line(
+        cls, rows: Sequence[Epoch], keys: Sequence[str] | None, line: Sequence[Generation]
+    ) -> Self:
+        """Turn rows into columns; `line` says which job each part is of."""
+        view = MetricsView.of(rows, keys)
+        lineage = [GenerationView.of(each) for each in line]
+        return cls(epochs=view.epochs, series=view.series, lineage=lineage)
 
 
 class ClassScores(BaseModel):

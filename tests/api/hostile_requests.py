@@ -55,6 +55,7 @@ invalid = partial(Hostile, 422, "validation-error")
 mismatched = partial(Hostile, 422, "task-mismatch")
 patch = partial(Hostile, 422, "validation-error", method="PATCH", path="/v1/jobs/JOB")
 clone = partial(Hostile, 422, "validation-error", path="/v1/jobs/JOB/clone")
+extend = partial(Hostile, 422, "validation-error", path="/v1/jobs/JOB/extend")
 too_large = partial(Hostile, 413, "body-too-large", None)
 unread = partial(Hostile, 415, "unsupported-media-type", None, spec())
 unanswered = partial(Hostile, 406, "not-acceptable", None)
@@ -93,6 +94,9 @@ BODIES = {
     "H1-clone-null": clone("", b"null"),
     "H1-clone-list": clone("", b"[]"),
     "H1-clone-without-a-data-set": clone("/dataset", b'{"dataset": null}'),
+    "H1-extend-null": extend("", b"null"),
+    "H1-extend-without-epochs": extend("/epochs", b"{}"),
+    "H2-extend-nan": extend("/epochs", b'{"epochs": NaN}'),
     "H2-clone-nan": clone("/train/box", b'{"train": {"box": NaN}}'),
     "H2-nan": invalid("/train/lr0", train(lr0=float("nan"))),
     "H2-infinity": invalid("/train/box", train(box=float("inf"))),

@@ -25,13 +25,20 @@ from app.main import create_app
 from app.settings import Settings
 from tests.api.conftest import a_ready_dataset
 from tests.datasets.builders import a_detect_zip
-from tests.jobs.builders import Home, a_checkpoint, a_dataset, a_job
+from tests.jobs.builders import SPEC, Home, a_checkpoint, a_dataset, a_job
+from tests.jobs.trained import train
 
 WRITING = {"POST", "PUT", "PATCH", "DELETE"}
-STORING_NOTHING = {("POST", "/v1/jobs/validate")}
+STORING_NOTHING = {
+    ("POST", "/v1/jobs/validate"),
+    ("POST", "/v1/jobs/{job_id}/extend/validate"),
+}
 RINGS = {
     ("POST", "/v1/jobs"),
-    *(("POST", f"/v1/jobs/{{job_id}}/{asked}") for asked in ("resume", "stop", "retry", "clone")),
+    *(
+        ("POST", f"/v1/jobs/{{job_id}}/{asked}")
+        for asked in ("resume", "stop", "retry", "clone", "extend")
+    ),
 }
 
 
@@ -76,6 +83,13 @@ def a_job_with_a_checkpoint(context: Context, home: Home) -> str:
     return job_id
 
 
+def a_trained_job(context: Context, home: Home) -> str:
+    resolved = {"dataset": home.version_id, "task": "detect", "on_oom": "fail"}
+    job_id = a_job(context.database, home, resolved_spec=SPEC | resolved)
+    train(context.database, job_id, (0.1, 0.2), states=(2,))
+    return job_id
+
+
 CALLS: dict[tuple[str, str], Callable[[Context, Home, Path], Call]] = {
     ("POST", "/v1/jobs"): lambda _c, home, _p: Call("POST", "/v1/jobs", a_spec(home)),
     ("PATCH", "/v1/jobs/{job_id}"): lambda context, home, _p: Call(
@@ -98,6 +112,9 @@ CALLS: dict[tuple[str, str], Callable[[Context, Home, Path], Call]] = {
         "POST",
         f"/v1/jobs/{a_job(context.database, home)}/clone",
         json.dumps({"dataset": home.dataset_id}).encode(),
+    ),
+    ("POST", "/v1/jobs/{job_id}/extend"): lambda context, home, _p: Call(
+        "POST", f"/v1/jobs/{a_trained_job(context, home)}/extend", b'{"epochs": 6}'
     ),
     ("POST", "/v1/datasets"): lambda _c, _h, path: Call(
         "POST",

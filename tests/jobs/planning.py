@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Final
 
+from app.jobs.joint_plan import PlannedJoint
 from app.jobs.plan import (
     Surroundings,
     TrainingData,
@@ -49,6 +50,7 @@ def planned(
     architecture: str | None = "yolo26n.yaml",
     train: Mapping[str, object] | None = None,
     customize: Mapping[str, object] | None = None,
+    joint: PlannedJoint | None = None,
     **spec: Any,  # noqa: ANN401 -- as in JSON
 ) -> StoredPlan:
     """Return the plan of a detect job; `train` adds to arguments that raise no warning."""
@@ -61,7 +63,7 @@ def planned(
         **spec,
     }
     asked = JobSpec.model_validate(body)
-    return plan_of(asked, resolved(asked, data, architecture), data, around)
+    return plan_of(asked, resolved(asked, data, architecture), data, around, joint=joint)
 
 
 def with_labels(**labels: Mapping[str, int]) -> TrainingData:

@@ -3,12 +3,12 @@
 from collections.abc import Mapping
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import insert, select
 
 from app.core.database import Database
 from app.jobs.execution import EpochReport, record_epoch, trim_epochs_after
 from app.jobs.lifecycle import Hold
-from app.jobs.tables import Epoch, EpochClasses, Job
+from app.jobs.tables import Epoch, EpochClasses, Job, Joint
 from tests.jobs.builders import a_home, a_job, job_row
 from tests.worker.claims import claim
 
@@ -76,6 +76,24 @@ class TestTrimEpochsAfter:
         job = trim(database, hold, 1, best_epoch=1)
 
         assert (job.best_epoch, job.best_value) == (1, 2.0)
+
+    @pytest.mark.parametrize(("of_best_pt", "best"), [(4, (4, LOSS, 2.5)), (3, (None, None, None))])
+    def test_the_best_may_be_the_parent_s_of_an_extension(
+        self,
+        database: Database,
+        hold: Hold,
+        of_best_pt: int,
+        best: tuple[int | None, str | None, float | None],
+    ) -> None:
+        with database.write() as unit:
+            joint = {"epoch": 5, "best_epoch": 4, "best_value": 2.5}
+            unit.session.execute(insert(Joint).values(job_id=hold.job_id, **joint))
+        finish(database, hold, 6, loss=3.0, is_best=False)
+        finish(database, hold, 7, loss=1.0, is_best=True)
+
+        job = trim(database, hold, 6, best_epoch=of_best_pt)
+
+        assert (job.best_epoch, job.best_metric, job.best_value) == best
 
     def test_nothing_is_the_best_of_a_new_start(self, database: Database, hold: Hold) -> None:
         finish(database, hold, 1, loss=2.0, is_best=True)

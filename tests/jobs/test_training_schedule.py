@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -68,10 +70,33 @@ class TestOptimizerSteps:
     def test_known_courses(self, changes: dict[str, object], steps: int) -> None:
         assert a_schedule(**changes).optimizer_steps == steps
 
+    @given(schedule=schedules(), data=st.data())
+    def test_a_training_that_goes_on_counts_those_that_are_left(
+        self, schedule: TrainingSchedule, data: st.DataObject
+    ) -> None:
+        first = data.draw(st.integers(1, schedule.epochs))
+        done = replace(schedule, epochs=first - 1) if first > 1 else None
+        before = 0 if done is None else steps_one_by_one(done)
+
+        left = replace(schedule, first_epoch=first).optimizer_steps
+
+        assert left == steps_one_by_one(schedule) - before
+
     def test_the_warm_up_steps_more_often_than_the_rest(self) -> None:
         cold = a_schedule(warmup_batches=0)
 
         assert a_schedule().optimizer_steps > cold.optimizer_steps
+
+
+class TestEpochsShown:
+    @pytest.mark.parametrize(
+        ("epochs", "first", "shown"),
+        [(100, 1, (1, 50, 100)), (1, 1, (1,)), (100, 51, (51, 75, 100)), (60, 60, (60,))],
+    )
+    def test_they_are_the_first_the_middle_and_the_last_that_are_trained(
+        self, epochs: int, first: int, shown: tuple[int, ...]
+    ) -> None:
+        assert a_schedule(epochs=epochs, first_epoch=first).epochs_shown == shown
 
 
 class TestRates:

@@ -1,0 +1,102 @@
+"""Jobs that go on from others: where each does, and the whole curve over all of them.
+
+A job's epochs up to its joint are those of its parent. Who may see the job is decided before these
+are asked; its ancestors are in the same project.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from sqlalchemy import CTE, Integer, func, literal, or_, select
+from sqlalchemy.orm import Session, aliased
+
+from app.jobs.tables import Epoch, Job, Joint
+
+MAX_GENERATIONS: Final = 200
+"""Jobs that a curve is put together from; what lies further back is left out."""
+
+
+@dataclass(frozen=True)
+class Generation:
+    """The part of a curve that one job trained.
+
+    Args:
+        job_id: None where it is deleted for good, or too many generations back.
+        first_epoch: from 1.
+        last_epoch: that the next generation goes on from; None for the youngest.
+    """
+
+    job_id: str | None
+    first_epoch: int
+    last_epoch: int | None
+
+
+def joint_of(session: Session, job_id: str) -> Joint | None:
+    """Return where a job goes on from another; None where it does not."""
+    return session.get(Joint, job_id)
+
+
+def generations_of(session: Session, job_id: str) -> list[Generation]:
+    """Return whose epochs make up the curve of a job, the oldest first and itself last."""
+    line = _line(job_id)
+    rows = session.execute(select(line).order_by(line.c.back)).all()
+    found = [Generation(row.job_id, (row.joint or 0) + 1, row.last_epoch) for row in rows]
+    oldest = rows[-1].joint if rows else None
+    missing = [] if oldest is None else [Generation(None, 1, oldest)]
+    return [*missing, *reversed(found)]
+
+
+def last_epoch_of(session: Session, job_id: str) -> int:
+    """Return the last epoch that a job has finished, or taken over; 0 where there is none."""
+    last = session.scalar(select(func.max(Epoch.epoch)).where(Epoch.job_id == job_id))
+    if last is not None:
+        return last
+    joint = joint_of(session, job_id)
+    return 0 if joint is None else joint.epoch
+
+
+def epochs_of_line(
+    session: Session, job_id: str, *, after: int = 0, every: int = 1
+) -> Sequence[Epoch]:
+    """Return the epochs beyond `after` that a job and its ancestors trained, in order.
+
+    `every` leaves out those whose number is no multiple of it.
+    """
+    line = _line(job_id)
+    statement = (
+        select(Epoch)
+        .join(line, Epoch.job_id == line.c.job_id)
+        .where(
+            or_(line.c.last_epoch.is_(None), Epoch.epoch <= line.c.last_epoch),
+            Epoch.epoch > after,
+            Epoch.epoch % every == 0,
+        )
+        .order_by(Epoch.epoch)
+    )
+    return session.scalars(statement).all()
+
+
+def _line(job_id: str) -> CTE:
+    """The job and its ancestors as far as each goes on from the one before: one row each."""
+    youngest: Any = (
+        select(
+            Job.id.label("job_id"),
+            Job.parent_id.label("parent_id"),
+            Joint.epoch.label("joint"),
+            literal(None, Integer).label("last_epoch"),
+            literal(0).label("back"),
+        )
+        .outerjoin(Joint, Joint.job_id == Job.id)
+        .where(Job.id == job_id)
+        .cte("line", recursive=True)
+    )
+    parent, joint = aliased(Job), aliased(Joint)
+    older = (
+        select(parent.id, parent.parent_id, joint.epoch, youngest.c.joint, youngest.c.back + 1)
+        .join(youngest, parent.id == youngest.c.parent_id)
+        .outerjoin(joint, joint.job_id == parent.id)
+        .where(youngest.c.joint.is_not(None), youngest.c.back < MAX_GENERATIONS)
+    )
+    line: CTE = youngest.union_all(older)
+    return line

@@ -1,0 +1,77 @@
+"""Metrics over a job and all that it goes on from."""
+
+import pytest
+
+from tests.api.conftest import Api
+from tests.api.extending import delete_for_good, extended, metrics, trained
+from tests.jobs.trained import MAP, RATE, train
+
+pytestmark = pytest.mark.integration
+
+
+@pytest.fixture
+def api(shared_api: Api) -> Api:
+    """One server for all of these: each test looks at jobs of its own."""
+    return shared_api
+
+
+class TestMetricsOfALineage:
+    @pytest.fixture
+    def line(self, api: Api) -> list[str]:
+        """Three jobs, each of which goes on from a state before its parent's last epoch."""
+        first = trained(api, states=(3,))
+        second = extended(api, first, 6)
+        train(api.database, second, (0.44, 0.5, 0.6), states=(5,), first=4)
+        third = extended(api, second, 7)
+        train(api.database, third, (0.66, 0.7), states=(7,), first=6)
+        return [first, second, third]
+
+    def test_each_epoch_is_that_of_the_job_whose_training_was_gone_on_with(
+        self, api: Api, line: list[str]
+    ) -> None:
+        view = metrics(api, line[-1])
+
+        assert view["epochs"] == [1, 2, 3, 4, 5, 6, 7]
+        assert view["series"][MAP] == [0.1, 0.2, 0.3, 0.44, 0.5, 0.66, 0.7]
+        assert [tuple(each.values()) for each in view["lineage"]] == [
+            (line[0], 1, 3),
+            (line[1], 4, 5),
+            (line[2], 6, None),
+        ]
+
+    def test_without_it_a_job_has_its_own_epochs(self, api: Api, line: list[str]) -> None:
+        view = api.client.get(f"/v1/jobs/{line[-1]}/metrics").json()
+
+        assert view["epochs"] == [6, 7]
+        assert "lineage" not in view
+
+    def test_since_and_keys_narrow_it_and_it_comes_as_a_table(
+        self, api: Api, line: list[str]
+    ) -> None:
+        view = metrics(api, line[-1], since=2, keys=MAP)
+        table = api.client.get(
+            f"/v1/jobs/{line[-1]}/metrics?lineage=true&since=5", headers={"Accept": "text/csv"}
+        )
+
+        assert (view["epochs"], list(view["series"])) == ([3, 4, 5, 6, 7], [MAP])
+        assert table.text.splitlines()[0] == f"epoch,{MAP},{RATE}"
+        assert len(table.text.splitlines()) == 3
+
+    def test_what_was_deleted_for_good_is_left_out_and_said(
+        self, api: Api, line: list[str]
+    ) -> None:
+        delete_for_good(api, line[0])
+
+        view = metrics(api, line[-1])
+
+        assert view["epochs"] == [4, 5, 6, 7]
+        assert tuple(view["lineage"][0].values()) == (None, 1, 3)
+
+    def test_a_clone_goes_on_from_nothing(self, api: Api) -> None:
+        parent = trained(api)
+        clone = api.client.post(f"/v1/jobs/{parent}/clone", json={}).json()["id"]
+
+        view = metrics(api, clone)
+
+        assert view["epochs"] == []
+        assert [tuple(each.values()) for each in view["lineage"]] == [(clone, 1, None)]

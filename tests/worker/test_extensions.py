@@ -1,0 +1,166 @@
+"""Extensions through whole attempts: a job that begins in the middle, on what it has of its own."""
+
+from pathlib import Path
+
+import pytest
+from sqlalchemy import select
+
+from app.accounts.authentication import Principal
+from app.artifacts.repository import checkpoints_of
+from app.artifacts.tables import Artifact
+from app.core.context import Context
+from app.core.database import Database
+from app.core.pages import CursorSeal
+from app.jobs.extend import Extension, extend_job
+from app.jobs.lineage import epochs_of_line
+from app.jobs.states import EndReason, JobEvent, JobState
+from tests.jobs.builders import job_row
+from tests.waiting import eventually
+from tests.worker.attempts import (
+    Yard,
+    a_yard,
+    attempts,
+    attempts_after_work,
+    epochs_of,
+    events_of,
+    request,
+)
+from worker.tasks import work_on
+
+
+@pytest.fixture
+def yard(database: Database, tmp_path: Path) -> Yard:
+    """One whose trainer writes a training state after each epoch."""
+    return a_yard(database, tmp_path, state_every=1)
+
+
+@pytest.fixture
+def child(yard: Yard) -> str:
+    """A job that goes on, to the third epoch, from one that ended with its first."""
+    parent = yard.submit(threads=3)
+    work_on(yard.with_trainer("train an epoch, then crash").context)
+    return extended(yard, parent)
+
+
+def extended(yard: Yard, parent: str) -> str:
+    context = Context(
+        settings=yard.context.settings,
+        database=yard.context.database,
+        store=yard.context.store,
+        cursors=CursorSeal(b"of nobody"),
+        ring=lambda *_: None,
+        wake_verifier=lambda: None,
+    )
+    home = yard.home
+    owner = Principal(home.user_id, frozenset(), (("default", home.project_id),))
+    asked = Extension(epochs=3)
+    return extend_job(context, owner, parent, asked, idempotency_key=None).listed.job.id
+
+
+def lose(yard: Yard, job_id: str, *names: str) -> None:
+    """Lose the bytes of these checkpoints; no name: of all."""
+    with yard.context.database.read() as unit:
+        rows = list(checkpoints_of(unit.session, job_id))
+    for row in rows:
+        if not names or row.name in names:
+            yard.context.store.delete(row.sha256)
+
+
+def checkpoint_files(yard: Yard, job_id: str) -> list[tuple[str, int | None, int]]:
+    with yard.context.database.read() as unit:
+        rows = unit.session.scalars(select(Artifact).where(Artifact.job_id == job_id))
+        return sorted(
+            (row.name, row.epoch, row.attempt) for row in rows if row.kind == "checkpoint"
+        )
+
+
+class TestTheFirstAttempt:
+    def test_trains_what_lies_after_the_joint_from_the_state(self, yard: Yard, child: str) -> None:
+        work_on(yard.with_trainer("train, then crash").context)
+
+        database = yard.context.database
+        assert epochs_of(database, child) == [(2, 1), (3, 1)]
+        assert [each.resumed for each in attempts(database, child)] == ["exact"]
+        assert [each.data for each in events_of(database, child, "resume.exact")] == [{"epoch": 1}]
+        assert job_row(database, child).threads == 3
+        with database.read() as unit:
+            assert [row.epoch for row in epochs_of_line(unit.session, child)] == [1, 2, 3]
+
+    def test_drops_what_it_took_over_once_it_has_newer_of_its_own(
+        self, yard: Yard, child: str
+    ) -> None:
+        before = checkpoint_files(yard, child)
+
+        work_on(yard.with_trainer("train, then crash").context)
+
+        assert {(epoch, attempt) for _, epoch, attempt in before} == {(1, 0)}
+        assert {attempt for _, _, attempt in checkpoint_files(yard, child)} == {1}
+
+    def test_goes_on_plainly_where_the_state_is_lost(self, yard: Yard, child: str) -> None:
+        lose(yard, child, "state.pt")
+
+        work_on(yard.with_trainer("train, then crash").context)
+
+        assert epochs_of(yard.context.database, child) == [(2, 1), (3, 1)]
+        assert [each.resumed for each in attempts(yard.context.database, child)] == ["plain"]
+
+    def test_fails_where_nothing_is_whole_and_never_begins_at_the_first_epoch(
+        self, yard: Yard, child: str
+    ) -> None:
+        lose(yard, child)
+
+        work_on(yard.with_trainer("train").context)
+
+        job = job_row(yard.context.database, child)
+        assert (job.state, job.end_reason) == (JobState.FAILED, EndReason.STATE_LOST)
+        assert epochs_of(yard.context.database, child) == []
+
+
+class TestLaterAttempts:
+    def test_start_over_from_the_joint_where_no_epoch_had_ended(
+        self, yard: Yard, child: str
+    ) -> None:
+        database = yard.context.database
+        work_on(yard.with_trainer("refuse the data").context)
+        request(database, child, JobEvent.RETRY)
+
+        work_on(yard.with_trainer("train, then crash").context)
+
+        assert epochs_of(database, child) == [(2, 2), (3, 2)]
+        assert [each.resumed for each in attempts(database, child)] == ["plain", "exact"]
+
+    def test_with_half_the_batch_go_on_from_the_joint(self, yard: Yard, child: str) -> None:
+        work_on(yard.with_trainer("train with a batch of 8, then crash").context)
+
+        database = yard.context.database
+        assert job_row(database, child).resolved_spec["train"]["batch"] == 8
+        assert epochs_of(database, child) == [(2, 2), (3, 2)]
+
+    def test_go_on_from_their_own_state_with_the_best_of_then(self, yard: Yard, child: str) -> None:
+        trainer = yard.with_trainer("die after each epoch, then crash")
+
+        eventually(lambda: attempts_after_work(trainer, child) == 2, within=20)
+
+        database = yard.context.database
+        assert epochs_of(database, child) == [(2, 1), (3, 2)]
+        assert [row.resumed for row in attempts(database, child)] == ["exact", "exact"]
+
+    def test_without_anything_left_fail_as_the_first_does(self, yard: Yard, child: str) -> None:
+        work_on(yard.with_trainer("train an epoch, then crash").context)
+        database = yard.context.database
+        lose(yard, child)
+        request(database, child, JobEvent.RETRY)
+
+        work_on(yard.with_trainer("train").context)
+
+        assert job_row(database, child).end_reason is EndReason.STATE_LOST
+
+
+class TestAChildThatIsStopped:
+    def test_before_it_began_keeps_what_its_parent_came_to(self, yard: Yard, child: str) -> None:
+        request(yard.context.database, child, JobEvent.STOP)
+
+        work_on(yard.with_trainer("train, then crash").context)
+
+        assert epochs_of(yard.context.database, child) == []
+        assert job_row(yard.context.database, child).best_epoch == 1
