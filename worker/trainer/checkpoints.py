@@ -11,8 +11,9 @@ from contextlib import contextmanager
 from pathlib import Path, PosixPath
 from typing import Any, Final
 
-from worker.trainer.protocol import CheckpointEvent
+from worker.trainer.protocol import CheckpointEvent, CheckpointFile
 from worker.trainer.run import Composed
+from worker.trainer.state_file import STATE
 
 OUTBOX: Final = "outbox"
 
@@ -66,9 +67,13 @@ class Checkpoints(Composed):
                         for name, is_new in self.kept_files.items()
                     },
                     "results.csv": self.__copy(self.csv, epoch),
+                    **self.__new_state(epoch),
                 },
             )
         )
+
+    def __new_state(self, epoch: int) -> dict[CheckpointFile, str | None]:
+        return {STATE: self.__link(self.wdir / STATE, epoch)} if self.has_new_state else {}
 
     def __link(self, file: Path, epoch: int) -> str:
         target = self.__in_outbox(file.name, epoch)

@@ -14,14 +14,18 @@ from worker.trainer.customizations.freezing import Freezing
 from worker.trainer.customizations.keep_best import KeepBest
 from worker.trainer.customizations.layer_lrs import LayerRates
 from worker.trainer.customizations.metrics import ClassMetrics
+from worker.trainer.exact_resuming import ExactResuming
 from worker.trainer.finalizing import Finalizing
 from worker.trainer.named_failures import NamedFailures
+from worker.trainer.noting import Noting
 from worker.trainer.plugin_callbacks import PluginCallbacks
 from worker.trainer.plugins import ChosenPlugin, PluginUnusable, plugin_of
 from worker.trainer.protocol import JobFile
 from worker.trainer.reporting import Reporting
 from worker.trainer.resuming import Resuming
 from worker.trainer.run import Composed, TrainingRun
+from worker.trainer.state_file import Heading
+from worker.trainer.states import TrainingStates
 from worker.trainer.stopping import StopOnRequest
 
 TASK_TRAINERS: Final[dict[Task, type]] = {
@@ -34,15 +38,18 @@ TASK_TRAINERS: Final[dict[Task, type]] = {
     "depth": yolo.depth.DepthTrainer,
 }
 
-# Outermost first. The first three only decide what happens after the last epoch. Checkpoints is
-# outside of Reporting: both act after super(), and an epoch is told before its checkpoint is handed
-# over.
+# Outermost first. Finalizing and Resuming only decide what happens after the last epoch. As an
+# epoch ends those that follow act after super(), the last one first: the epoch is told, it is
+# decided whether it was the last one, the training state is written, and all files are handed over.
 AROUND: Final[tuple[type[Composed], ...]] = (
     Finalizing,
     Resuming,
-    StopOnRequest,
+    ExactResuming,
     Checkpoints,
+    TrainingStates,
+    StopOnRequest,
     Reporting,
+    Noting,
 )
 
 # Outermost first: what chooses a checkpoint sees the metrics that another customization adds.
@@ -99,7 +106,7 @@ def bases_of(plugin: ChosenPlugin | None, task: Task) -> tuple[type, ...]:
             f"The trainer plugin {plugin.name} trains {task} with {own.__name__}, "
             f"which is not derived from {stock.__name__}."
         )
-    calls = {"plugin_callbacks": plugin.plugin.callbacks}
+    calls = {"plugin_callbacks": plugin.plugin.callbacks, "plugin_class": plugin.plugin}
     return (type("CallbacksOfPlugin", (PluginCallbacks,), calls), *plugin.plugin.mixins, own)
 
 
@@ -108,11 +115,16 @@ def customizations_of(spec: ResolvedSpec) -> tuple[type[Composed], ...]:
     return tuple(mixin for mixin, is_asked_for in CUSTOMIZATIONS if is_asked_for(spec))
 
 
-def overrides(job: JobFile) -> dict[str, object]:
+def overrides(job: JobFile, going_on: Heading | None = None) -> dict[str, object]:
     """Return the arguments of the job's trainer.
 
-    On a resume all but these few come out of the checkpoint (trainer.py:1045). The batch is said
-    again: it may have been halved since. What -1 or a share came to stands in the checkpoint.
+    On a plain resume all but these few come out of the checkpoint (trainer.py:1045). The batch is
+    said again: it may have been halved since. What -1 or a share came to stands in the checkpoint.
+    An exact resume starts as the job did, with what Ultralytics chose then.
+
+    Args:
+        job: to be trained.
+        going_on: the heading of the state that it goes on from exactly.
     """
     asked = job.spec.train.to_ultralytics()
     places: dict[str, object] = {
@@ -120,7 +132,7 @@ def overrides(job: JobFile) -> dict[str, object]:
         "device": job.device,
         "save_dir": str(job.run_directory),
     }
-    if job.resume_from is not None:
+    if job.resume_from is not None and going_on is None:
         again = {name: asked[name] for name in ("workers",) if name in asked}
         if job.spec.train.batch >= 1:
             again["batch"] = job.spec.train.batch
@@ -133,4 +145,5 @@ def overrides(job: JobFile) -> dict[str, object]:
         "save": True,
         "val": True,
         "exist_ok": True,
+        **({} if going_on is None else {"batch": going_on.batch, **going_on.arguments}),
     }

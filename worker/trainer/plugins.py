@@ -69,10 +69,39 @@ class TrainerPlugin:
     """Functions by event of `TRAINER_EVENTS`; each is called with the trainer, after Ultralytics'
     own and before Trainyard reports the event."""
 
+    keeps_state: ClassVar[bool] = False
+    """Whether it holds anything, from one epoch to the next, that the epoch does not determine.
+    Jobs of a plugin that says so and does not bring both `save_state` and `load_state` are resumed
+    plainly."""
+
+    @classmethod
+    def save_state(cls, trainer: Any) -> Any:  # noqa: ANN401, ARG003 -- for subclasses
+        """Return what `load_state` needs, as plain data.
+
+        Called when an epoch has ended and all callbacks were called. Tensors, numbers, strings,
+        None and lists, tuples and dicts of them: what `torch.load(weights_only=True)` reads.
+        """
+        return None
+
+    @classmethod
+    def load_state(cls, trainer: Any, state: Any) -> None:  # noqa: ANN401 -- for subclasses
+        """Set in a new trainer what `save_state` returned.
+
+        Called as the first epoch of a resumed job begins, before any callback of it.
+        """
+
     @classmethod
     def trainer_for(cls, task: Task) -> type | None:  # noqa: ARG003 -- for subclasses
         """Return a whole trainer class, derived from Ultralytics' for the task; None: that one."""
         return None
+
+
+def brings_its_state(plugin: type[TrainerPlugin]) -> bool:
+    """Tell whether the plugin has both methods, to save state and to load it."""
+    return all(
+        getattr(plugin, name).__func__ is not getattr(TrainerPlugin, name).__func__
+        for name in ("save_state", "load_state")
+    )
 
 
 class PluginFailed(TrainerError):
@@ -174,6 +203,12 @@ def failures_named(choice: TrainerChoice | None) -> Iterator[None]:
             raise
         start = "The trainer plugin" if is_its_own else "With the trainer plugin"
         raise PluginFailed(f"{start} {choice.name}: {_words(cause)}") from error
+
+
+def plugin_version(name: str) -> str | None:
+    """Return name and version of the package that brings a plugin; None where none does."""
+    found = [point.dist for point in entry_points(group=GROUP, name=name)]
+    return next((f"{dist.name} {dist.version}" for dist in found if dist is not None), None)
 
 
 def packages_of(name: str) -> set[str]:

@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from worker.trainer.checkpoints import AtomicPath
+from worker.trainer.not_exact import NotExact
+from worker.trainer.protocol import ResumedEvent
 from worker.trainer.run import Composed
 
 
@@ -17,13 +19,24 @@ class NothingMoreToTrain(Exception):
 class Resuming(Composed):
     """Ultralytics' plain resume, made to hold where a run had trained its last epoch already.
 
-    Overrides `resume_training` (before super) and `_do_train` (around super). Drops rows of
-    results.csv that are newer than the checkpoint: it is written before last.pt (trainer.py:664).
+    Overrides `check_resume` (after super), `resume_training` (before super) and `_do_train` (around
+    super). Drops rows of results.csv that are newer than the checkpoint: it is written before
+    last.pt (trainer.py:664). A checkpoint of the job that this one extends was written for another
+    number of epochs.
     """
+
+    def check_resume(self, overrides: dict[str, object]) -> None:
+        super().check_resume(overrides)
+        if self.resume and self.run.job.joint is not None:  # the checkpoint may be of another job
+            self.args.epochs = self.run.job.spec.train.epochs
 
     def resume_training(self, ckpt: dict[str, Any] | None) -> None:
         if ckpt is not None and self.resume:
-            trim_results(self.csv, last_epoch=ckpt["epoch"] + 1)
+            done = ckpt["epoch"] + 1
+            self.__tell(done)
+            trim_results(self.csv, last_epoch=done)
+            if self.run.job.joint == done:
+                ckpt["stopper"]["best_epoch"] = done  # patience counts anew
             stopping = self.run.interrupts.stop_requested
             if stopping or has_trained_its_last_epoch(ckpt, self.epochs, self.stopper.patience):
                 self.__stand_at(ckpt)
@@ -35,6 +48,11 @@ class Resuming(Composed):
             super()._do_train()
         except NothingMoreToTrain:
             self.__finalize()
+
+    def __tell(self, done: int) -> None:
+        why = self.run.not_exact or NotExact("no_state", "There is no training state.")
+        event = ResumedEvent(mode="plain", epoch=done, reason=why.reason, message=str(why))
+        self.run.pipe.emit(event)
 
     def __stand_at(self, ckpt: Mapping[str, Any]) -> None:
         if self.run.job.resume_from is not None:  # nothing will be saved that takes its place

@@ -3,11 +3,17 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import ClassVar, Protocol
+from typing import TYPE_CHECKING, ClassVar, Protocol
 
 from worker.trainer.interrupts import Interrupts
+from worker.trainer.not_exact import NotExact
+from worker.trainer.plugins import TrainerPlugin
 from worker.trainer.protocol import Event, JobFile
 from worker.trainer.upstream import TaskTrainer
+
+if TYPE_CHECKING:  # both are built upon this module
+    from worker.trainer.exact_resuming import ExactResume
+    from worker.trainer.state_loader import NotedLoader
 
 
 class Emits(Protocol):
@@ -18,11 +24,16 @@ class Emits(Protocol):
 
 @dataclass(frozen=True)
 class TrainingRun:
-    """A job file, the pipe its events go to, and what has been asked of the process."""
+    """A job file, the pipe its events go to, and what has been asked of the process.
+
+    On a resume `exact` is what the training goes on from, or `not_exact` why it cannot.
+    """
 
     job: JobFile
     pipe: Emits
     interrupts: Interrupts
+    exact: "ExactResume | None" = None
+    not_exact: NotExact | None = None
 
 
 class Composed(TaskTrainer):
@@ -31,6 +42,9 @@ class Composed(TaskTrainer):
     `finalizing`: the last epoch lies behind. `rate_names`: of the optimizer's groups, in order.
     `class_columns`: the metrics of each class in the last validation, as in `EpochEvent.classes`.
     `kept_files`: further checkpoints by file name, and whether they are of this epoch.
+    `noted_loaders`: those of Ultralytics by mode, train and val. `last_step`: the batch of the last
+    optimizer step, counted over all epochs from 0; -1: none. `has_new_state`: state.pt is of this
+    epoch. `plugin_class`: of the job.
     """
 
     run: ClassVar[TrainingRun]
@@ -38,3 +52,7 @@ class Composed(TaskTrainer):
     rate_names: tuple[str, ...] = ()
     class_columns: Mapping[str, list[float | None]] | None = None
     kept_files: Mapping[str, bool] = MappingProxyType({})
+    noted_loaders: "Mapping[str, NotedLoader]" = MappingProxyType({})
+    last_step: int = -1
+    has_new_state: bool = False
+    plugin_class: ClassVar[type[TrainerPlugin] | None] = None

@@ -63,17 +63,18 @@ def a_job(
         dataset: its folder.
         directory: of the job; its run directory is made there.
         task: of the job.
-        train: adds to its train arguments.
+        train: adds to its train arguments; None takes one away.
         customize: as in the spec.
         facts: adds to what is known of data set and model, as `class_counts`.
         changes: other fields of the job file.
     """
+    arguments = TINY | dict(train)
     spec = JobSpec.model_validate(
         {
             "dataset": DATASET_VERSION,
             "model": ARCHITECTURES[task],
             "task": task,
-            "train": TINY | dict(train),
+            "train": {name: arguments[name] for name in arguments if arguments[name] is not None},
             "customize": customize,
         }
     )

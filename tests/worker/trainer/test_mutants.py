@@ -15,13 +15,16 @@ from tests.worker.trainer.jobs import a_job
 from worker.trainer import compose
 from worker.trainer.checkpoints import Checkpoints
 from worker.trainer.errors import BadCheckpoint, BadData
+from worker.trainer.exact_resuming import ExactResuming
 from worker.trainer.finalizing import Finalizing
 from worker.trainer.interrupts import Interrupts
 from worker.trainer.named_failures import NamedFailures
+from worker.trainer.noting import Noting
 from worker.trainer.protocol import ArchitectureSource, JobFile
 from worker.trainer.reporting import Reporting
 from worker.trainer.resuming import Resuming
 from worker.trainer.run import Composed
+from worker.trainer.states import TrainingStates
 from worker.trainer.stopping import StopOnRequest
 
 pytestmark = pytest.mark.integration
@@ -51,11 +54,21 @@ def gives_its_artifacts(whole: Training, directory: Path) -> bool:
 
 
 def finalizes_what_had_trained_its_last_epoch(whole: Training, directory: Path) -> bool:
+    job = next_attempt(whole, directory, epoch=EPOCHS).model_copy(update={"state_from": None})
     try:
-        return train_here(next_attempt(whole, directory, epoch=EPOCHS)).of("epoch") == []
+        return train_here(job).of("epoch") == []
     except BadCheckpoint as error:
         assert "nothing to resume" in str(error)  # noqa: PT017 -- says Ultralytics itself
         return False
+
+
+def goes_on_exactly(whole: Training, directory: Path) -> bool:
+    resumed = train_here(next_attempt(whole, directory, epoch=EPOCHS)).of("resumed")
+    return [each.mode for each in resumed] == ["exact"]
+
+
+def leaves_a_state(whole: Training, directory: Path) -> bool:
+    return "state.pt" in train_here(again(whole, directory)).of("checkpoint")[-1].files
 
 
 def ends_when_asked(whole: Training, directory: Path) -> bool:
@@ -84,15 +97,20 @@ def names_what_is_wrong_with_data(whole: Training, directory: Path) -> bool:
 WHAT_FOR: Final[dict[type[Composed], Callable[[Training, Path], bool]]] = {
     Finalizing: gives_its_artifacts,
     Resuming: finalizes_what_had_trained_its_last_epoch,
-    StopOnRequest: ends_when_asked,
+    ExactResuming: goes_on_exactly,
     Checkpoints: hands_checkpoints_over,
+    TrainingStates: leaves_a_state,
+    StopOnRequest: ends_when_asked,
     Reporting: tells_its_epochs,
+    Noting: leaves_a_state,
     NamedFailures: names_what_is_wrong_with_data,
 }
 
 
 class TestMutants:
-    @pytest.mark.parametrize("mixin", [Resuming, StopOnRequest, NamedFailures])
+    @pytest.mark.parametrize(
+        "mixin", [Resuming, ExactResuming, TrainingStates, StopOnRequest, NamedFailures]
+    )
     def test_a_training_that_lacks_nothing_does_what_each_is_for(
         self, mixin: type[Composed], whole: Training, tmp_path: Path
     ) -> None:

@@ -50,7 +50,7 @@ class ClassWeights(Composed):
         super().set_class_weights()
         self.__weigh()
         asked = self.run.job.spec.customize.class_weights
-        if isinstance(asked, InverseFrequencyClassWeights) and not self.resume:
+        if isinstance(asked, InverseFrequencyClassWeights) and self.run.job.resume_from is None:
             self.__warn_of_absent_classes()
 
     def resume_training(self, ckpt: dict[str, Any] | None) -> None:

@@ -41,7 +41,7 @@ class KeepBest(Composed):
 
     def resume_training(self, ckpt: dict[str, Any] | None) -> None:
         super().resume_training(ckpt)
-        if not self.resume:
+        if self.run.job.resume_from is None:
             return
         rows = rows_of(self.csv)
         for each in self.__asked:

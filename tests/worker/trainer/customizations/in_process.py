@@ -18,6 +18,7 @@ from worker.trainer.compose import compose_trainer, overrides
 from worker.trainer.interrupts import Interrupts
 from worker.trainer.protocol import Event, JobFile, TrainerEvent, event_line, parse_event
 from worker.trainer.run import TrainingRun
+from worker.trainer.training import train_run
 from worker.trainer.upstream import pin_threads, settle
 
 
@@ -73,12 +74,11 @@ def train_here(
     """
     heard = Heard()
     with _as_in_a_process_of_its_own(job.threads):
-        composed = compose_trainer(TrainingRun(job, heard, interrupts or Interrupts()))
         # No "Trainer" in the name, or integrations would join: see compose_trainer.
-        watched: Any = type("Watched", (*watching, composed), {})
-        trainer = watched(overrides=overrides(job))
-        pin_threads(job.threads)
-        trainer.train()
+        trainer = train_run(
+            TrainingRun(job, heard, interrupts or Interrupts()),
+            lambda run: type("Watched", (*watching, compose_trainer(run)), {}),
+        )
     return Training(job, trainer, heard.events)
 
 
@@ -126,22 +126,28 @@ def _arguments_by_hand(job: JobFile, place: Path) -> dict[str, object]:
 def next_attempt(earlier: Training, directory: Path, *, epoch: int) -> JobFile:
     """Return the job's next attempt as if the earlier one had been killed after `epoch`.
 
-    Its run directory is filled as the supervisor does.
+    Its run directory is filled as the supervisor does. Where the earlier attempt wrote a training
+    state at the end of that epoch, it goes on from there.
     """
     run_directory = directory / "run"
     (run_directory / "weights").mkdir(parents=True)
     newest: dict[str, Path] = {}
     for event in earlier.of("checkpoint"):
         if event.epoch <= epoch:
+            newest.pop("state.pt", None)
             newest |= {name: earlier.directory / path for name, path in event.files.items() if path}
     (directory / "last.pt").write_bytes(newest.pop("last.pt").read_bytes())
     (run_directory / "results.csv").write_bytes(newest.pop("results.csv").read_bytes())
+    state = newest.pop("state.pt", None)
+    if state is not None:
+        (directory / "state.pt").write_bytes(state.read_bytes())
     for name, file in newest.items():
         (run_directory / "weights" / name).write_bytes(file.read_bytes())
     changes = {
         "attempt": earlier.job.attempt + 1,
         "run_directory": run_directory,
         "resume_from": directory / "last.pt",
+        "state_from": None if state is None else directory / "state.pt",
     }
     return earlier.job.model_copy(update=changes)
 

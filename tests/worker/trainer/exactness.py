@@ -1,0 +1,78 @@
+"""What two runs of one job must have in common, down to each batch."""
+
+import csv
+import hashlib
+import struct
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import torch
+
+from tests.worker.trainer.customizations.in_process import differing_tensors
+from worker.trainer.run import Composed
+
+Trace: TypeAlias = dict[int, tuple[object, ...]]
+
+
+class Traced(Composed):
+    """Notes of each batch, by its number over all epochs: images, labels, loss, rates, cadence."""
+
+    def __init__(self, *, overrides: dict[str, object]) -> None:
+        self.trace: Trace = {}
+        self.seen = ("", "")
+        super().__init__(overrides=overrides)
+
+    def preprocess_batch(self, batch: dict[str, Any]) -> dict[str, Any]:
+        batch = super().preprocess_batch(batch)
+        self.seen = (digest(batch["img"]), digest(*labels_in(batch)))
+        return batch
+
+    def run_callbacks(self, event: str) -> None:
+        super().run_callbacks(event)
+        if event == "on_train_batch_end":
+            trainer: Any = self
+            in_epoch = len([each for each in self.trace if each // 1000 == self.epoch])
+            self.trace[1000 * self.epoch + in_epoch] = (
+                *self.seen,
+                struct.pack("f", float(trainer.loss)).hex(),
+                tuple(group["lr"] for group in self.optimizer.param_groups),
+                trainer.ema.updates,
+            )
+
+
+def labels_in(batch: Mapping[str, Any]) -> list[torch.Tensor]:
+    return [batch[name] for name in sorted(batch) if isinstance(batch[name], torch.Tensor)]
+
+
+def digest(*tensors: torch.Tensor) -> str:
+    found = hashlib.sha256()
+    for tensor in tensors:
+        found.update(tensor.detach().contiguous().cpu().numpy().tobytes())
+    return found.hexdigest()[:12]
+
+
+def first_difference(one: Trace, other: Trace) -> str | None:
+    """Tell at which batch two traces part, of those that both have; None: nowhere."""
+    for batch in sorted(one.keys() & other.keys()):
+        if one[batch] != other[batch]:
+            return f"batch {batch % 1000} of epoch {batch // 1000 + 1}: {one[batch]} {other[batch]}"
+    return None
+
+
+def differences(one: Path, other: Path) -> list[str]:
+    """Return what two run directories do not have in common: rows of results.csv, and tensors."""
+    found = [] if rows_of(one) == rows_of(other) else ["results.csv"]
+    weights = [{file.name for file in (each / "weights").glob("*.pt")} for each in (one, other)]
+    found += sorted(weights[0] ^ weights[1])
+    for name in sorted((weights[0] & weights[1]) - {"state.pt"}):
+        if differing_tensors(one / "weights" / name, other / "weights" / name):
+            found.append(name)
+    return found
+
+
+def rows_of(run_directory: Path) -> list[dict[str, str]]:
+    """Return the rows of results.csv without the time that they took."""
+    with (run_directory / "results.csv").open(encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    return [{name: text for name, text in row.items() if name != "time"} for row in rows]

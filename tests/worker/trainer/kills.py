@@ -1,0 +1,162 @@
+"""Trainer processes that die where a test says so, and what follows each of them."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from app.jobs.spec import TrainerChoice
+from tests.plugins import write_plugin
+from tests.worker.trainer.jobs import TrainerProcess, run
+from worker.trainer.protocol import JobFile
+
+PLUGIN = """
+import json, os, signal
+from typing import ClassVar
+
+from tests.worker.trainer.exactness import digest, labels_in
+from worker.trainer.plugins import PluginOptions, TrainerPlugin
+
+
+class Options(PluginOptions):
+    die_at: str = ""  # a place, epoch and batch: "batch 2 3", "validation 1", "state 1", "row 1"
+    loader_workers: int = 0
+    trace: str = ""
+
+
+def die():
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+class Dying:
+    def __init__(self, *arguments, **options):
+        super().__init__(*arguments, **options)
+        self.args.workers = self.plugin_options.loader_workers
+        self.dying_batch = 0
+        replace = os.replace
+
+        def replace_or_die(source, target, **options):
+            if str(target).endswith("state.pt"):
+                self.die_in("state")  # all is written, and nothing has the name yet
+                replace(source, target, **options)
+                self.die_in("row")  # the state is there, and nobody was told
+            else:
+                replace(source, target, **options)
+
+        os.replace = replace_or_die
+
+    def die_in(self, place, *more):
+        if " ".join(map(str, (place, self.epoch + 1, *more))) == self.plugin_options.die_at:
+            die()
+
+    def preprocess_batch(self, batch):
+        batch = super().preprocess_batch(batch)
+        self.dying_seen = [digest(batch["img"]), digest(*labels_in(batch))]
+        return batch
+
+    def final_eval(self):
+        super().final_eval()
+        self.die_in("final")
+
+
+def epoch_starts(trainer):
+    trainer.dying_batch = 0
+
+
+def batch_ends(trainer):
+    trainer.dying_batch += 1
+    rates = [group["lr"] for group in trainer.optimizer.param_groups]
+    said = [trainer.epoch + 1, trainer.dying_batch, *trainer.dying_seen, float(trainer.loss), rates]
+    with open(trainer.plugin_options.trace, "a") as file:
+        file.write(json.dumps(said) + "\\n")
+    trainer.die_in("batch", trainer.dying_batch)
+
+
+def training_starts(trainer):
+    trainer.validator.callbacks["on_val_batch_start"].append(lambda _: trainer.die_in("validation"))
+
+
+class Plugin(TrainerPlugin):
+    Options = Options
+    mixins = (Dying,)
+    callbacks: ClassVar = {
+        "on_train_start": training_starts,
+        "on_train_epoch_start": epoch_starts,
+        "on_train_batch_end": batch_ends,
+    }
+"""
+
+
+@dataclass(frozen=True)
+class Attempts:
+    """Processes of one job, the last of which came to the end.
+
+    Args:
+        processes: in their order.
+        trace: a line for each batch that any of them trained.
+    """
+
+    processes: list[TrainerProcess]
+    trace: list[list[Any]]
+
+    @property
+    def run_directory(self) -> Path:
+        return self.processes[-1].directory / "run"
+
+    @property
+    def resumed(self) -> list[str]:
+        return [event.mode for each in self.processes for event in each.of("resumed")]
+
+
+def attempts_of(
+    job: JobFile, directory: Path, *, dying_at: Sequence[str] = (), loader_workers: int = 0
+) -> Attempts:
+    """Train until a process comes to the end; each of the first dies where `dying_at` says."""
+    packages = write_plugin(directory / "packages", PLUGIN, name="dying", package="dying_pkg")
+    trace = directory / "trace"
+    processes: list[TrainerProcess] = []
+    for number, place in enumerate((*dying_at, "")):
+        options = {"die_at": place, "loader_workers": loader_workers, "trace": str(trace)}
+        home = directory / f"attempt-{number}"
+        attempt = _attempt(job, processes, home, options)
+        path = f"{packages}:{Path(__file__).parents[3]}"
+        processes.append(run(attempt, home, PYTHONPATH=path))
+        assert processes[-1].process.returncode == (-9 if place else 0), processes[-1].log
+    lines = trace.read_text(encoding="utf-8").splitlines()
+    return Attempts(processes, [json.loads(line) for line in lines])
+
+
+def _attempt(
+    job: JobFile, earlier: Sequence[TrainerProcess], home: Path, options: dict[str, object]
+) -> JobFile:
+    choice = TrainerChoice.model_validate({"name": "dying", "options": options})
+    changes: dict[str, object] = {
+        "attempt": len(earlier) + 1,
+        "spec": job.spec.model_copy(update={"trainer": choice}),
+        "run_directory": home / "run",
+    }
+    files = _newest_set(earlier)
+    (home / "run" / "weights").mkdir(parents=True)
+    if files:
+        for name in ("last.pt", "state.pt"):
+            (home / name).write_bytes(files.pop(name).read_bytes())
+        (home / "run" / "results.csv").write_bytes(files.pop("results.csv").read_bytes())
+        for name, file in files.items():
+            (home / "run" / "weights" / name).write_bytes(file.read_bytes())
+        changes |= {"resume_from": home / "last.pt", "state_from": home / "state.pt"}
+    return job.model_copy(update=changes)
+
+
+def _newest_set(processes: Sequence[TrainerProcess]) -> dict[str, Path]:
+    """Return what a resume starts from, as the supervisor would have stored it."""
+    newest: dict[str, Path] = {}
+    complete: dict[str, Path] = {}
+    for each in processes:
+        for event in each.of("checkpoint"):
+            run_directory = each.directory / "run"
+            files = {name: run_directory / path for name, path in event.files.items() if path}
+            newest = {**newest, **files}
+            if "state.pt" in files:
+                complete = dict(newest)
+    return complete

@@ -1,0 +1,108 @@
+"""Jobs that are interrupted, and after which epochs."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from app.jobs.spec import Task
+from tests.worker.trainer.customizations.in_process import Training, train_here
+from tests.worker.trainer.exactness import Traced
+from tests.worker.trainer.jobs import ARCHITECTURES, a_job
+from worker.trainer.protocol import ArchitectureSource, JobFile
+from worker.trainer.run import Composed
+
+
+class TwoLoaderWorkers(Composed):
+    """On a CPU Ultralytics lets the trainer itself load images (trainer.py:179); here not."""
+
+    def __init__(self, *, overrides: dict[str, object]) -> None:
+        super().__init__(overrides=overrides)
+        self.args.workers = 2
+
+
+@dataclass(frozen=True)
+class Case:
+    """A job of four epochs, unless said otherwise, in which accumulating crosses epochs.
+
+    Args:
+        kills: epochs after which each attempt ends; an attempt goes on from the one before.
+    """
+
+    task: Task = "detect"
+    architecture: str | None = None
+    train: Mapping[str, object] = field(default_factory=dict)
+    customize: Mapping[str, Any] | None = None
+    workers: int = 0
+    kills: tuple[int, ...] = (1, 2)
+
+
+CROSSING: Final = {"epochs": 4, "nbs": 8, "close_mosaic": 1}
+"""Two batches of four make a step, and five make an epoch."""
+DEFAULTS: Final = {"nbs": 64, "warmup_epochs": 3, "optimizer": "auto", "lr0": None}
+RICH: Final = {"mixup": 0.5, "cutmix": 0.3, "bgr": 0.3, "flipud": 0.5}
+RICH_TOO: Final = {"degrees": 20.0, "shear": 5.0, "mosaic": 0.7, "multi_scale": 0.5}
+CUSTOMIZED: Final = {
+    "metrics": {"f1": True, "per_class": True},
+    "class_weights": {"mode": "explicit", "weights": {"triangle": 5.0}},
+    "best_model": {"metric": "val/cls_loss"},
+    "freeze": {"layers": "backbone", "epochs": 2},
+    "layer_lrs": [{"layers": "backbone", "factor": 0.25}],
+    "keep_best": [{"name": "kept", "metric": "val/box_loss"}],
+}
+
+CASES: Final[dict[str, Case]] = {
+    "plain": Case(),
+    "workers": Case(workers=2),
+    "yolov8n": Case(architecture="yolov8n.yaml", train={"optimizer": "AdamW"}, workers=2),
+    "defaults": Case(train=DEFAULTS),
+    "defaults-workers": Case(train=DEFAULTS, workers=2),
+    "three-a-step": Case(train={"nbs": 12, "optimizer": "MuSGD"}, kills=(1, 2, 3)),
+    "rich": Case(train=RICH | RICH_TOO),
+    "rich-workers": Case(train=RICH | RICH_TOO, workers=2),
+    "cache": Case(train={"cache": True, "batch": 6, "nbs": 12}),
+    "cache-workers": Case(train={"cache": True}, workers=2),
+    "closed-before": Case(train={"close_mosaic": 3}, kills=(2, 3)),
+    "closed-before-workers": Case(train={"close_mosaic": 3}, workers=2, kills=(2, 3)),
+    "closing-at-workers": Case(train={"close_mosaic": 2}, workers=2, kills=(2, 3)),
+    "never-closed-workers": Case(train={"close_mosaic": 0}, workers=2),
+    "rect": Case(train={"rect": True, "mosaic": 0.0}),
+    "cosine": Case(train={"cos_lr": True, "warmup_epochs": 2, "optimizer": "AdamW"}),
+    "customized": Case(customize=CUSTOMIZED),
+    "customized-workers": Case(customize=CUSTOMIZED, workers=2, kills=(2, 3)),
+    "balanced": Case(customize={"class_weights": {"mode": "balanced", "power": 0.5}}),
+    "patience": Case(task="classify", train={"epochs": 9, "patience": 2, "lr0": 1e-9}),
+    "segment": Case(task="segment", train={"optimizer": "MuSGD", "copy_paste": 0.5}),
+    "segment-workers": Case(task="segment", train={"copy_paste": 0.5}, workers=2),
+    "pose": Case(task="pose", train={"optimizer": "AdamW"}),
+    "pose-workers": Case(task="pose", workers=2),
+    "obb": Case(task="obb"),
+    "obb-workers": Case(task="obb", workers=2),
+    "classify": Case(task="classify", train={"dropout": 0.3}),
+    "classify-workers": Case(task="classify", train={"dropout": 0.3}, workers=2),
+    "semantic": Case(task="semantic"),
+    "semantic-workers": Case(task="semantic", workers=2),
+    "depth": Case(task="depth"),
+    "depth-workers": Case(task="depth", workers=2),
+}
+
+
+def job_of(case: Case, dataset: Path, directory: Path) -> JobFile:
+    """Return the job of a case, which writes a state after every epoch."""
+    unmeant = {"close_mosaic": None} if case.task in {"classify", "depth"} else {}
+    name = case.architecture or ARCHITECTURES[case.task]
+    return a_job(
+        dataset,
+        directory,
+        task=case.task,
+        train=CROSSING | unmeant | dict(case.train),
+        customize=case.customize,
+        facts={"architecture": name},
+        model=ArchitectureSource(name=name),
+        state_every=1,
+    )
+
+
+def trained(job: JobFile, case: Case) -> Training:
+    """Train a job of a case, its own or one that goes on from it."""
+    return train_here(job, watching=(Traced, *([TwoLoaderWorkers] if case.workers else [])))

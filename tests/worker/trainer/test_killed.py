@@ -1,0 +1,90 @@
+"""Trainer processes that are killed at any point of their work, and a twin that is left alone."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from app.jobs.spec import Task
+from tests.worker.trainer.exactness import differences, rows_of
+from tests.worker.trainer.jobs import a_job
+from tests.worker.trainer.kills import Attempts, attempts_of
+from worker.trainer.protocol import ArchitectureSource, JobFile
+
+SMALL = ArchitectureSource(name="yolov8n.yaml")
+
+
+def a_job_of_epochs(dataset: Path, epochs: int, *, every: int = 1) -> JobFile:
+    return a_job(
+        dataset,
+        dataset,
+        train={"epochs": epochs, "nbs": 8, "close_mosaic": 1},
+        customize={"keep_best": [{"name": "kept", "metric": "val/box_loss"}]},
+        model=SMALL,
+        facts={"architecture": SMALL.name},
+        state_every=every,
+    ).model_copy(update={"job_id": "job_01JABCDEFGHJKMNPQRSTVWXYZ1"})
+
+
+def assert_equal(killed: Attempts, whole: Attempts) -> None:
+    known = {(epoch, batch): rest for epoch, batch, *rest in whole.trace}
+    for epoch, batch, *rest in killed.trace:
+        assert rest == known[epoch, batch], (epoch, batch)
+    assert {(epoch, batch) for epoch, batch, *_ in killed.trace} == known.keys()
+    assert differences(whole.run_directory, killed.run_directory) == []
+
+
+class TestKilled:
+    def test_in_a_batch_and_between_state_and_row_ends_as_its_twin(
+        self, drawn: Callable[[Task], Path], tmp_path: Path
+    ) -> None:
+        job = a_job_of_epochs(drawn("detect"), 3)
+        whole = attempts_of(job, tmp_path / "whole")
+
+        killed = attempts_of(job, tmp_path / "killed", dying_at=["batch 2 3", "row 2"])
+
+        assert killed.resumed == ["exact", "exact"]
+        assert_equal(killed, whole)
+
+    @pytest.mark.slow
+    @pytest.mark.timeout(600)
+    @pytest.mark.parametrize("workers", [0, 2])
+    def test_five_times_everywhere_ends_as_its_twin(
+        self, workers: int, drawn: Callable[[Task], Path], tmp_path: Path
+    ) -> None:
+        job = a_job_of_epochs(drawn("detect"), 5)
+        whole = attempts_of(job, tmp_path / "whole", loader_workers=workers)
+        places = ["validation 2", "state 2", "batch 3 1", "row 4", "final 5"]
+
+        killed = attempts_of(job, tmp_path / "killed", dying_at=places, loader_workers=workers)
+
+        assert killed.resumed == ["exact"] * 5
+        assert_equal(killed, whole)
+
+    @pytest.mark.slow
+    @pytest.mark.timeout(600)
+    def test_with_a_state_in_every_third_epoch_loses_no_more_than_two(
+        self, drawn: Callable[[Task], Path], tmp_path: Path
+    ) -> None:
+        job = a_job_of_epochs(drawn("detect"), 7, every=3)
+        whole = attempts_of(job, tmp_path / "whole")
+
+        killed = attempts_of(job, tmp_path / "killed", dying_at=["batch 6 2", "validation 7"])
+
+        assert [event.epoch for each in killed.processes for event in each.of("resumed")] == [3, 6]
+        assert killed.resumed == ["exact", "exact"]
+        assert_equal(killed, whole)
+
+    @pytest.mark.slow
+    @pytest.mark.timeout(600)
+    def test_before_its_first_state_starts_anew_and_ends_as_its_twin(
+        self, drawn: Callable[[Task], Path], tmp_path: Path
+    ) -> None:
+        job = a_job_of_epochs(drawn("detect"), 2)
+        whole = attempts_of(job, tmp_path / "whole")
+
+        killed = attempts_of(job, tmp_path / "killed", dying_at=["state 1"])
+
+        assert killed.resumed == []
+        assert len(rows_of(killed.run_directory)) == 2
+        assert_equal(killed, whole)

@@ -1,0 +1,89 @@
+from pathlib import Path
+
+import pytest
+import torch
+
+from worker.trainer.not_exact import NotExact
+from worker.trainer.state_file import FORMAT, Digests, Heading, read_state, write_state
+from worker.trainer.state_parts import plain
+
+HEADING = Heading(
+    format=FORMAT,
+    epoch=3,
+    epochs=9,
+    batch=4,
+    batches=5,
+    loader_workers=2,
+    arguments={"optimizer": "SGD", "lr0": 0.01},
+    environment={"torch": "2", "threads": 1, "albumentations": None},
+    files={"best.pt": "0" * 64},
+)
+
+
+class Stranger:
+    """What no state may hold."""
+
+
+class TestStateFile:
+    def test_reads_back_as_it_was_written(self, tmp_path: Path) -> None:
+        parts = {"model": {"weight": torch.rand(3)}, "best_fitness": None, "list": [1, 2.5, "x"]}
+
+        size = write_state(tmp_path / "state.pt", HEADING, parts)
+        heading, found = read_state(tmp_path / "state.pt")
+
+        assert heading == HEADING
+        assert torch.equal(found.pop("model")["weight"], parts["model"]["weight"])  # type: ignore[index]
+        assert found == {"best_fitness": None, "list": [1, 2.5, "x"]}
+        assert size == (tmp_path / "state.pt").stat().st_size
+        assert [file.name for file in tmp_path.iterdir()] == ["state.pt"]
+
+    @pytest.mark.parametrize("kept", [0, 10, 400])
+    def test_that_is_cut_is_unreadable(self, kept: int, tmp_path: Path) -> None:
+        write_state(tmp_path / "state.pt", HEADING, {"model": torch.rand(100)})
+        whole = (tmp_path / "state.pt").read_bytes()
+        (tmp_path / "state.pt").write_bytes(whole[:kept])
+
+        with pytest.raises(NotExact) as refused:
+            read_state(tmp_path / "state.pt")
+
+        assert refused.value.reason == "unreadable_state"
+
+    @pytest.mark.parametrize(
+        ("content", "reason"),
+        [
+            ({"heading": {"format": FORMAT + 1}, "parts": {}}, "other_format"),
+            ({"heading": {"format": FORMAT}, "parts": {}}, "unreadable_state"),
+            ({"epoch": 3}, "unreadable_state"),
+            ([], "unreadable_state"),
+            (Stranger(), "unreadable_state"),
+        ],
+    )
+    def test_of_anything_else_is_none(self, content: object, reason: str, tmp_path: Path) -> None:
+        torch.save(content, tmp_path / "state.pt")
+
+        with pytest.raises(NotExact) as refused:
+            read_state(tmp_path / "state.pt")
+
+        assert refused.value.reason == reason
+
+
+class TestPlain:
+    @pytest.mark.parametrize("value", [Stranger(), {"a": [Stranger()]}, {Stranger(): 1}, {1, 2}])
+    def test_what_is_no_plain_data_is_refused(self, value: object) -> None:
+        with pytest.raises(TypeError):
+            plain(value)
+
+
+class TestDigests:
+    def test_of_a_file_that_was_replaced_are_read_again(self, tmp_path: Path) -> None:
+        digests, file = Digests(), tmp_path / "best.pt"
+        file.write_bytes(b"one")
+        first = digests.of([file])
+        (tmp_path / "fresh").write_bytes(b"two")
+        (tmp_path / "fresh").replace(file)
+
+        second = digests.of([file])
+
+        assert first.keys() == second.keys() == {"best.pt"}
+        assert first != second
+        assert digests.of([file]) == second

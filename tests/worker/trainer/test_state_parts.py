@@ -1,0 +1,134 @@
+"""Each part of a training state is needed: without it some training goes on differently."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from app.jobs.spec import Task
+from tests.worker.trainer.customizations.in_process import Training, next_attempt
+from tests.worker.trainer.exactness import differences, first_difference
+from tests.worker.trainer.resume_cases import CASES, job_of, trained
+from worker.trainer import exact_resuming, state_loader
+from worker.trainer.state_parts import AT_FIRST_EPOCH, AT_SETUP, Part
+
+pytestmark = pytest.mark.slow
+
+
+@dataclass(frozen=True)
+class Missed:
+    """A part, the case that misses it, and the epoch after which that one is resumed."""
+
+    case: str
+    epoch: int = 2
+
+
+MISSED: Final[Mapping[str, Missed]] = {
+    "model": Missed("plain"),
+    "ema": Missed("plain"),
+    "optimizer": Missed("plain"),
+    "criterion": Missed("plain"),
+    "best_fitness": Missed("customized"),
+    "stopper": Missed("patience"),
+    "gradients": Missed("plain", epoch=1),
+    "last_step": Missed("three-a-step", epoch=1),
+    "random": Missed("plain"),
+    "train_order": Missed("plain"),
+    "makers": Missed("workers"),
+    "val_order": Missed("classify"),
+}
+ON_A_GPU: Final = {"scaler"}
+"""Without mixed precision there is no scaling."""
+IN_PLUGINS: Final = {"plugin"}
+"""Needed by tests/worker/trainer/test_plugin_state.py."""
+
+
+@pytest.fixture(scope="module")
+def whole(
+    drawn: Callable[[Task], Path], tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[str], Training]:
+    done: dict[str, Training] = {}
+
+    def train(name: str) -> Training:
+        if name not in done:
+            case = CASES[name]
+            job = job_of(case, drawn(case.task), tmp_path_factory.mktemp(name))
+            done[name] = trained(job, case)
+        return done[name]
+
+    return train
+
+
+def without(parts: tuple[Part, ...], name: str) -> tuple[Part, ...]:
+    return tuple(part for part in parts if part.name != name)
+
+
+def goes_on_as(whole: Training, resumed: Training) -> bool:
+    """Whether a resumed training is the one that was not interrupted."""
+    return (
+        first_difference(whole.trainer.trace, resumed.trainer.trace) is None
+        and differences(whole.directory, resumed.directory) == []
+    )
+
+
+class TestParts:
+    def test_every_part_has_a_case_that_misses_it(self) -> None:
+        parts = {part.name for part in (*AT_SETUP, *AT_FIRST_EPOCH)}
+
+        assert parts == MISSED.keys() | ON_A_GPU | IN_PLUGINS
+
+    @pytest.mark.parametrize("name", MISSED)
+    def test_that_is_left_out_is_missed(
+        self,
+        name: str,
+        whole: Callable[[str], Training],
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        missed = MISSED[name]
+        for table, parts in (("AT_SETUP", AT_SETUP), ("AT_FIRST_EPOCH", AT_FIRST_EPOCH)):
+            monkeypatch.setattr(exact_resuming, table, without(parts, name))
+        job = next_attempt(whole(missed.case), tmp_path, epoch=missed.epoch)
+
+        resumed = trained(job, CASES[missed.case])
+
+        assert [event.mode for event in resumed.of("resumed")] == ["exact"]
+        assert not goes_on_as(whole(missed.case), resumed)
+
+    @pytest.mark.parametrize("case", ["plain", "workers"])
+    def test_images_at_hand_for_a_mosaic_that_are_left_out_are_missed(
+        self,
+        case: str,
+        whole: Callable[[str], Training],
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        monkeypatch.setattr(state_loader, "_set_dataset_state", lambda _dataset, _state: None)
+
+        resumed = trained(next_attempt(whole(case), tmp_path, epoch=2), CASES[case])
+
+        assert not goes_on_as(whole(case), resumed)
+
+    @pytest.mark.parametrize("case", ["workers"])
+    def test_generators_of_loader_workers_that_are_left_out_are_missed(
+        self,
+        case: str,
+        whole: Callable[[str], Training],
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        monkeypatch.setattr(state_loader, "set_random_state", lambda _state: None)
+
+        resumed = trained(next_attempt(whole(case), tmp_path, epoch=2), CASES[case])
+
+        assert not goes_on_as(whole(case), resumed)
+
+    @pytest.mark.parametrize("case", sorted({missed.case for missed in MISSED.values()}))
+    def test_all_together_are_enough(
+        self, case: str, whole: Callable[[str], Training], tmp_path: Path
+    ) -> None:
+        resumed = trained(next_attempt(whole(case), tmp_path, epoch=2), CASES[case])
+
+        assert goes_on_as(whole(case), resumed)

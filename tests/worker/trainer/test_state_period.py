@@ -1,0 +1,62 @@
+import pytest
+
+from worker.trainer.state_period import SHARE, STORING_BYTES_PER_SECOND, StatePeriod
+
+MEGABYTE = 1_000_000
+
+
+class Clock:
+    """Seconds that pass when a test says so."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class TestFixedPeriod:
+    def test_of_three_epochs_counts_from_the_first_of_the_job(self) -> None:
+        period = StatePeriod(3)
+
+        due = [epoch for epoch in range(1, 10) if period.is_due(epoch=epoch, expected_bytes=1)]
+
+        assert due == [3, 6, 9]
+
+
+class TestAdaptivePeriod:
+    @pytest.mark.parametrize("epoch_seconds", [0.5, 8.0, 300.0])
+    @pytest.mark.parametrize("megabytes", [1, 32, 400])
+    @pytest.mark.parametrize("writing_seconds", [0.01, 0.5, 5.0])
+    def test_keeps_below_its_share_of_the_training_at_every_moment(
+        self, epoch_seconds: float, megabytes: int, writing_seconds: float
+    ) -> None:
+        clock = Clock()
+        period = StatePeriod(None, clock)
+        size = megabytes * MEGABYTE
+        spent, states = 0.0, 0
+
+        for epoch in range(1, 3000):
+            clock.now += epoch_seconds
+            if period.is_due(epoch=epoch, expected_bytes=size):
+                spent += writing_seconds + size / STORING_BYTES_PER_SECOND
+                states += 1
+                period.cost(seconds=writing_seconds, size=size)
+                if states > 1:  # the first one's price was not known
+                    assert spent < SHARE * (clock.now - 1000.0)
+
+        trained = 2999 * epoch_seconds
+        price = writing_seconds + size / STORING_BYTES_PER_SECOND
+        assert states >= min(int(SHARE * trained / price) - 1, 2999 - int(price / SHARE) - 1)
+
+    def test_writes_after_every_epoch_where_epochs_are_long(self) -> None:
+        clock = Clock()
+        period = StatePeriod(None, clock)
+        due = []
+
+        for epoch in range(1, 6):
+            clock.now += 300
+            due.append(period.is_due(epoch=epoch, expected_bytes=32 * MEGABYTE))
+            period.cost(seconds=0.2, size=32 * MEGABYTE)
+
+        assert due == [True] * 5

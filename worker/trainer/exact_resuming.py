@@ -1,0 +1,155 @@
+"""Going on from a training state, as if the training had never been interrupted."""
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ultralytics.utils.torch_utils import unwrap_model
+
+from worker.trainer.checkpoints import AtomicPath
+from worker.trainer.not_exact import NotExact
+from worker.trainer.plugins import brings_its_state, plugin_of
+from worker.trainer.protocol import JobFile, ResumedEvent
+from worker.trainer.resuming import NothingMoreToTrain, has_trained_its_last_epoch
+from worker.trainer.run import Composed
+from worker.trainer.state_environment import compare_environment
+from worker.trainer.state_file import Digests, Heading, best_files, read_state
+from worker.trainer.state_parts import AT_FIRST_EPOCH, AT_SETUP, put_parts
+from worker.trainer.state_random import Plain
+
+
+@dataclass(frozen=True)
+class ExactResume:
+    """A training state that fits job and machine, as far as can be told before a trainer is built.
+
+    Args:
+        heading: of the state.
+        parts: of the state.
+        results: results.csv, which Ultralytics removes on a start that is no resume of its own
+            (8.4.190, trainer.py:218).
+    """
+
+    heading: Heading
+    parts: Plain
+    results: bytes
+
+
+def exact_resume_of(job: JobFile) -> ExactResume:
+    """Read the state that a job goes on from, and hold it to the job and to this machine.
+
+    Raises:
+        NotExact: from there the training would give other numbers.
+    """
+    if job.spec.train.time is not None:
+        raise NotExact("time_budget", "The job trains for a time, which counts anew.")
+    plugin = plugin_of(job.spec.trainer, job.task)
+    if plugin is not None and plugin.plugin.keeps_state and not brings_its_state(plugin.plugin):
+        message = f"The trainer plugin {plugin.name} keeps state that it does not save."
+        raise NotExact("unsaved_plugin_state", message)
+    if job.state_from is None:
+        raise NotExact("no_state", "There is no training state of this epoch.")
+    heading, parts = read_state(job.state_from)
+    compare_environment(heading.environment, job)
+    _compare_batch(heading, job)
+    results = job.run_directory / "results.csv"
+    _compare_files(heading, [results, *best_files(job.run_directory)])
+    return ExactResume(heading, parts, results.read_bytes())
+
+
+def _compare_batch(heading: Heading, job: JobFile) -> None:
+    asked = job.spec.train.batch
+    if asked >= 1 and asked != heading.batch:
+        message = f"A batch had {heading.batch} images, and now it has {int(asked)}."
+        raise NotExact("other_batch", message)
+
+
+def _compare_files(heading: Heading, files: list[Path]) -> None:
+    found = Digests().of(file for file in files if file.exists())
+    if found != heading.files:
+        names = sorted(found.keys() | heading.files.keys())
+        differing = [name for name in names if found.get(name) != heading.files.get(name)]
+        message = f"Not as they were when the state was written: {', '.join(differing)}."
+        raise NotExact("other_files", message)
+
+
+class ExactResuming(Composed):
+    """Puts a training state into a trainer that starts as for the first time.
+
+    Overrides `resume_training` (around super) and `run_callbacks` (before super). The trainer has
+    the arguments of its first start, and not those of last.pt, so that data, optimizer and class
+    weights come about as they did. What Ultralytics' setup would spoil is put as the first epoch
+    begins, before any callback of it: it clears gradients (8.4.190, trainer.py:494) and draws
+    random numbers.
+    """
+
+    def resume_training(self, ckpt: dict[str, Any] | None) -> None:
+        resume = self.run.exact
+        if resume is None:
+            super().resume_training(ckpt)
+            return
+        self.__compare(resume.heading)
+        self.__lay_out(resume)
+        super().resume_training(ckpt)
+        decay = [group["weight_decay"] for group in self.optimizer.param_groups]
+        self.__put(resume)
+        if self.run.job.joint == resume.heading.epoch:
+            self.__begin_another_total(resume.heading.epoch, decay)
+        done = resume.heading.epoch
+        self.start_epoch = done
+        self.run.pipe.emit(ResumedEvent(mode="exact", epoch=done, reason=None, message=None))
+        if self.run.interrupts.stop_requested or self.__has_trained_its_last_epoch(done):
+            self.epoch = done - 1
+            raise NothingMoreToTrain
+
+    def run_callbacks(self, event: str) -> None:
+        resume = self.run.exact
+        if event == "on_train_epoch_start" and resume is not None and self.start_epoch > 0:
+            # The loop has its own copy. From now on the epoch is one like any other, which may be
+            # repeated when its loss is not finite (trainer.py:1100).
+            self.start_epoch = 0
+            put_parts(AT_FIRST_EPOCH, self, resume.parts)
+            resume.parts.clear()  # it is as large as the model is, several times
+        super().run_callbacks(event)
+
+    def __compare(self, heading: Heading) -> None:
+        """Hold the loaders, which exist only by now, to those of the state."""
+        loader = self.noted_loaders.get("train")
+        if loader is None or "val" not in self.noted_loaders:
+            raise NotExact("unknown_loader", "A trainer plugin brings a data loader of its own.")
+        if loader.workers != heading.loader_workers:
+            raise NotExact(
+                "other_workers",
+                f"{heading.loader_workers} processes loaded images, and now {loader.workers} do.",
+            )
+        if loader.batches != heading.batches:
+            message = f"An epoch had {heading.batches} batches, and now it has {loader.batches}."
+            raise NotExact("other_batches", message)
+
+    def __lay_out(self, resume: ExactResume) -> None:
+        AtomicPath(self.csv).write_bytes(resume.results)
+        if self.run.job.resume_from is not None:  # NaN recovery goes back to it
+            shutil.copyfile(self.run.job.resume_from, self.last)
+
+    def __put(self, resume: ExactResume) -> None:
+        try:
+            put_parts(AT_SETUP, self, resume.parts)
+        except (KeyError, RuntimeError, TypeError, ValueError) as error:
+            raise NotExact("does_not_fit", f"The state is not of this model: {error}") from error
+
+    def __begin_another_total(self, joint: int, decay: list[float]) -> None:
+        """Let schedules of the number of epochs be those of the new one, and patience count anew.
+
+        The loop asks the learning rates of `epochs` itself, and closes the mosaic by it.
+        """
+        self.stopper.best_epoch = joint
+        for group, value in zip(self.optimizer.param_groups, decay, strict=True):
+            group["weight_decay"] = value  # by the batches of a step, which few epochs limit
+        criterion: Any = unwrap_model(self.model).criterion
+        if hasattr(criterion, "update"):
+            criterion.updates -= 1
+            criterion.update()
+
+    def __has_trained_its_last_epoch(self, done: int) -> bool:
+        stood = {"epoch": done - 1, "stopper": vars(self.stopper)}
+        return has_trained_its_last_epoch(stood, self.epochs, self.stopper.patience)

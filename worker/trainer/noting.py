@@ -1,0 +1,67 @@
+"""What a training state needs to know, and Ultralytics keeps to itself while it trains."""
+
+from typing import Any
+
+from worker.trainer.run import Composed
+from worker.trainer.state_loader import NotedLoader
+from worker.trainer.upstream import Loader, Unseen
+
+
+class Noting(Composed):
+    """Notes where the loaders stand and when the optimizer made its last step.
+
+    Overrides `get_dataloader` (after super), `preprocess_batch` (before super), `run_callbacks`
+    (before super), `optimizer_step` and `_handle_nan_recovery` (both after super). Draws no random
+    number and changes no batch, so that a training gives what it gives without.
+
+    The batch of the last step is a local of Ultralytics' loop (8.4.190, trainer.py:476), which sets
+    it to -1 as it starts. After a resume `accumulate`, which it is compared with, is therefore
+    higher by what the step lies back from there, until the first step: `ni - (-1) >= a + last + 1`
+    is `ni - last >= a`. NaN recovery sets it to -1, too.
+    """
+
+    def __init__(self, *, overrides: dict[str, object]) -> None:
+        self.noted_loaders = {}
+        self.last_step = -1
+        self.__accumulate = 1
+        self.__has_stepped = False
+        self.__batch = -1
+        super().__init__(overrides=overrides)
+
+    @property
+    def accumulate(self) -> int:
+        """Batches from one optimizer step to the next, as the loop has to see it."""
+        return self.__accumulate + (0 if self.__has_stepped else self.last_step + 1)
+
+    @accumulate.setter
+    def accumulate(self, batches: int) -> None:
+        self.__accumulate = batches
+
+    def get_dataloader(self, *arguments: Unseen, **options: Unseen) -> Loader:
+        loader = super().get_dataloader(*arguments, **options)
+        if NotedLoader.is_known(loader):
+            self.noted_loaders = {**self.noted_loaders, str(options["mode"]): NotedLoader(loader)}
+        return loader
+
+    def preprocess_batch(self, batch: dict[str, Any]) -> dict[str, Any]:
+        if (noted := self.noted_loaders.get("train")) is not None:
+            noted.take(batch)
+        return super().preprocess_batch(batch)
+
+    def run_callbacks(self, event: str) -> None:
+        if event == "on_train_epoch_start":
+            self.__batch = -1
+        elif event == "on_train_batch_start":
+            self.__batch += 1
+        super().run_callbacks(event)
+
+    def optimizer_step(self) -> None:
+        super().optimizer_step()
+        self.last_step = self.__batch + len(self.train_loader) * self.epoch
+        self.__has_stepped = True
+
+    def _handle_nan_recovery(self, epoch: int) -> bool:
+        repeats = super()._handle_nan_recovery(epoch)
+        if repeats:
+            self.last_step = -1
+        return repeats

@@ -1,0 +1,60 @@
+"""How often a training state is written: as often as it costs little."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Final
+
+SHARE: Final = 0.01
+"""Of the training time, for writing, hashing and storing states together."""
+
+STORING_BYTES_PER_SECOND: Final = 100e6
+"""At which the supervisor hashes a state and puts it into the store: a slow disk, or 1 Gbit/s. It
+costs the training at most a part of this, since it happens in another process."""
+
+WRITING_BYTES_PER_SECOND: Final = 100e6
+"""Supposed of this disk until a first state was written; 0.1 to 0.5 s were measured for 30 to 400
+MB (docs/benchmarks.md)."""
+
+
+@dataclass
+class StatePeriod:
+    """Decides at each epoch's end whether a state is due.
+
+    Args:
+        every: epochs from one state to the next, counted from the job's first; None: as soon as
+            what all states of this process cost, with the next one, is below `SHARE` of the time
+            that it has trained.
+        clock: seconds.
+    """
+
+    every: int | None
+    clock: Callable[[], float] = time.monotonic
+    began: float = field(init=False)
+    spent_seconds: float = field(init=False, default=0.0)
+    next_seconds: float | None = field(init=False, default=None)
+
+    def __post_init__(self) -> None:
+        self.began = self.clock()
+
+    def is_due(self, *, epoch: int, expected_bytes: int) -> bool:
+        """Tell whether a state shall be written.
+
+        Args:
+            epoch: that has ended, from 1.
+            expected_bytes: of the state, as long as none was written.
+        """
+        if self.every is not None:
+            return epoch % self.every == 0
+        first = expected_bytes / WRITING_BYTES_PER_SECOND + _storing_seconds(expected_bytes)
+        expected = first if self.next_seconds is None else self.next_seconds
+        return self.spent_seconds + expected < SHARE * (self.clock() - self.began)
+
+    def cost(self, *, seconds: float, size: int) -> None:
+        """Note what a state has cost: seconds of the training, and the bytes to be stored."""
+        self.next_seconds = seconds + _storing_seconds(size)
+        self.spent_seconds += self.next_seconds
+
+
+def _storing_seconds(size: int) -> float:
+    return size / STORING_BYTES_PER_SECOND

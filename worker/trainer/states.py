@@ -1,0 +1,74 @@
+"""Training states, written as epochs end."""
+
+import time
+from pathlib import Path
+from typing import Final
+
+from worker.trainer.plugins import brings_its_state
+from worker.trainer.run import Composed
+from worker.trainer.state_environment import environment_of
+from worker.trainer.state_file import FORMAT, STATE, Digests, Heading, best_files, write_state
+from worker.trainer.state_parts import parts_of
+from worker.trainer.state_period import StatePeriod
+
+CHOSEN: Final = ("optimizer", "lr0", "warmup_bias_lr")
+"""Arguments that Ultralytics chooses where the optimizer is `auto` (8.4.190, trainer.py:1223)."""
+
+_BYTES_PER_NUMBER: Final = 16
+"""Of a model: weights, EMA, and two of the optimizer's or one and pending gradients."""
+
+
+class TrainingStates(Composed):
+    """Writes the training state where it is due, and always where the training ends.
+
+    Overrides `run_callbacks` (after super): as an epoch has ended all that belongs to it is
+    written, and whether it was the last one is decided. The next epoch, or whoever resumes, begins
+    with what is read here. A job with a budget of time gets none: its clock cannot be set back.
+    """
+
+    def __init__(self, *, overrides: dict[str, object]) -> None:
+        self.__digests = Digests()
+        self.__period: StatePeriod | None = None
+        super().__init__(overrides=overrides)
+
+    def run_callbacks(self, event: str) -> None:
+        super().run_callbacks(event)
+        if event == "on_train_start" and self.run.job.spec.train.time is None:
+            self.__period = StatePeriod(self.run.job.state_every)
+        if event == "on_fit_epoch_end" and not self.finalizing:
+            self.has_new_state = self.__is_due() and self.__can_be_read()
+            if self.has_new_state:
+                self.__write()
+
+    def __is_due(self) -> bool:
+        if self.__period is None:
+            return False
+        expected = _BYTES_PER_NUMBER * sum(tensor.numel() for tensor in self.model.parameters())
+        return self.__period.is_due(epoch=self.epoch + 1, expected_bytes=expected) or self.stop
+
+    def __can_be_read(self) -> bool:
+        """Tell whether all is known: a plugin may bring loaders, or state that it does not save."""
+        plugin = self.plugin_class
+        keeps_to_itself = plugin and plugin.keeps_state and not brings_its_state(plugin)
+        return {"train", "val"} <= self.noted_loaders.keys() and not keeps_to_itself
+
+    def __write(self) -> None:
+        began = time.monotonic()
+        size = write_state(self.wdir / STATE, self.__heading(), parts_of(self))
+        if self.__period is not None:
+            self.__period.cost(seconds=time.monotonic() - began, size=size)
+
+    def __heading(self) -> Heading:
+        loader = self.noted_loaders["train"]
+        files: list[Path] = [self.csv, *best_files(Path(self.save_dir))]
+        return Heading(
+            format=FORMAT,
+            epoch=self.epoch + 1,
+            epochs=self.epochs,
+            batch=self.batch_size,
+            batches=loader.batches,
+            loader_workers=loader.workers,
+            arguments={name: getattr(self.args, name) for name in CHOSEN},
+            environment=environment_of(self.run.job),
+            files=self.__digests.of(files),
+        )
