@@ -216,11 +216,21 @@ def record_epoch(session: Session, hold: Hold, report: EpochReport) -> None:
     _upsert(session, Epoch, key, row)
     if report.classes:
         _upsert(session, EpochClasses, key, {"columns": packed(report.classes)})
+    _catch_up(session, hold, report.epoch)
     finished: dict[str, JsonValue] = {
         "epoch": report.epoch,
         "optimizer_steps": report.optimizer_steps,
     }
     append_event(session, job.id, job.last_seq, "epoch.finished", data=finished)
+
+
+def _catch_up(session: Session, hold: Hold, epoch: int) -> None:
+    """Move the progress on to the end of an epoch that was too short to be reported within."""
+    session.execute(
+        update(JobProgress)
+        .where(JobProgress.job_id == hold.job_id, JobProgress.epoch < epoch)
+        .values(epoch=epoch, batch=JobProgress.batches, updated_at=database_now())
+    )
 
 
 def curve_stride(epochs: int) -> int:

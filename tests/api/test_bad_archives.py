@@ -11,6 +11,7 @@ from tests.api.conftest import Api
 from tests.api.refusals import assert_refused
 from tests.api.uploading import spooled, upload, verified
 from tests.datasets.hostile_archives import FAULTY, ODD
+from tests.waiting import eventually
 
 pytestmark = [pytest.mark.integration, pytest.mark.mostly_sqlite]
 
@@ -44,9 +45,10 @@ class TestFaultyArchives:
         if faulty.line is not None:
             found = [(error["code"], error["file"], error["line"]) for error in errors]
             assert (faulty.code, faulty.file, faulty.line) in found
-        assert {path.name for path in stored_files(api) - before} <= {
-            hashlib.sha256(content).hexdigest()
-        }
+        archive = hashlib.sha256(content).hexdigest()
+        eventually(  # the folder of the verification goes after its end is told
+            lambda: {path.name for path in stored_files(api) - before} <= {archive}, within=30
+        )
         assert spooled(api) == []
         answer = api.client.post("/v1/jobs", json=api.spec(dataset=view["id"]))
         assert_refused(answer, status=409, slug="dataset-not-ready")

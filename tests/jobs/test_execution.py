@@ -1,14 +1,21 @@
 """What a worker writes of epochs, and what a resume takes back."""
 
 from collections.abc import Mapping
+from datetime import timedelta
 
 import pytest
 from sqlalchemy import insert, select
 
 from app.core.database import Database
-from app.jobs.execution import EpochReport, record_epoch, trim_epochs_after
+from app.jobs.execution import (
+    EpochReport,
+    ProgressReport,
+    record_epoch,
+    record_progress,
+    trim_epochs_after,
+)
 from app.jobs.lifecycle import Hold
-from app.jobs.tables import Epoch, EpochClasses, Job, Joint
+from app.jobs.tables import Epoch, EpochClasses, Job, JobProgress, Joint
 from tests.jobs.builders import a_home, a_job, job_row
 from tests.worker.claims import claim
 
@@ -104,6 +111,22 @@ class TestTrimEpochsAfter:
 
 
 class TestRecordEpoch:
+    @pytest.mark.parametrize(("reported", "told"), [(2, (3, 8)), (5, (5, 4))])
+    def test_moves_progress_on_to_the_epochs_end_and_never_back(
+        self, database: Database, hold: Hold, reported: int, told: tuple[int, int]
+    ) -> None:
+        report = ProgressReport(
+            epoch=reported, epochs=9, batch=4, batches=8, losses={LOSS: 1.0}, eta_seconds=None
+        )
+        with database.write() as unit:
+            record_progress(unit.session, hold, report, lease=timedelta(minutes=1))
+
+        finish(database, hold, 3, loss=3.0, is_best=False)
+
+        with database.read() as unit:
+            progress = unit.session.get_one(JobProgress, hold.job_id)
+            assert (progress.epoch, progress.batch) == told
+
     def test_said_twice_its_classes_stand_once(self, database: Database, hold: Hold) -> None:
         for _ in range(2):
             finish(database, hold, 1, loss=2.0, is_best=True)
