@@ -55,7 +55,7 @@ test: $(STAMP)
 	$(BIN)/python -m pytest $(PARALLEL) --durations=20 $(TEST_ARGS)
 
 test-slow: $(STAMP)
-	$(BIN)/python -m pytest --durations=20 -m slow $(TEST_ARGS)
+	$(BIN)/python -m pytest $(PARALLEL) --durations=20 -m slow $(TEST_ARGS)
 
 test-class-weights: $(STAMP)
 	$(BIN)/python -m pytest -m slow tests/e2e/test_weighted_blood_cells.py
