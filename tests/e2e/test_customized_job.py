@@ -11,7 +11,7 @@ from tests.e2e.yard import Yard
 
 pytestmark = pytest.mark.integration
 
-EPOCHS = 3
+EPOCHS, MORE = 3, 2
 JOB_SECONDS = 180.0
 CUSTOMIZE: dict[str, Any] = {
     "metrics": {"f1": True, "per_class": True},
@@ -41,6 +41,14 @@ def dataset(yard: Yard, tmp_path_factory: pytest.TempPathFactory) -> str:
 def finished(yard: Yard, dataset: str) -> dict[str, Any]:
     job_id = yard.submit(dataset, train={"epochs": EPOCHS}, customize=CUSTOMIZE)
     return yard.succeed(job_id, within=JOB_SECONDS)
+
+
+@pytest.fixture(scope="module")
+def child(yard: Yard, finished: dict[str, Any]) -> dict[str, Any]:
+    asked = {"epochs": EPOCHS + MORE}
+    answer = yard.client.post(f"/v1/jobs/{finished['id']}/extend", json=asked)
+    assert answer.status_code == 201, answer.text
+    return yard.succeed(answer.json()["id"], within=JOB_SECONDS)
 
 
 class TestCustomizedJob:
@@ -112,3 +120,58 @@ class TestCustomizedJob:
         for name, rates in foretold.items():
             assert series[name] == pytest.approx(rates, rel=1e-6)
         assert plan["extent"]["optimizer_steps"] == 5 * EPOCHS
+
+
+class TestExtended:
+    """The same job carried on for two more epochs."""
+
+    def test_it_goes_on_exactly_and_trains_what_is_more(
+        self, yard: Yard, finished: dict[str, Any], child: dict[str, Any]
+    ) -> None:
+        attempts = yard.get(f"/v1/jobs/{child['id']}/attempts")["data"]
+        own = yard.get(f"/v1/jobs/{child['id']}/metrics")
+        whole = yard.get(f"/v1/jobs/{child['id']}/metrics", lineage="true")
+        of_parent = yard.get(f"/v1/jobs/{finished['id']}/metrics")
+
+        assert [each["resumed"] for each in attempts] == ["exact"]
+        assert own["epochs"] == [EPOCHS + 1, EPOCHS + MORE]
+        assert whole["epochs"] == list(range(1, EPOCHS + MORE + 1))
+        for name, values in whole["series"].items():
+            assert values == of_parent["series"][name] + own["series"][name]
+
+    def test_its_rates_are_those_of_the_plan_on_both_sides_of_the_joint(
+        self, yard: Yard, child: dict[str, Any]
+    ) -> None:
+        plan = yard.get(f"/v1/jobs/{child['id']}/plan")
+        series = yard.get(f"/v1/jobs/{child['id']}/metrics", lineage="true")["series"]
+
+        joint = plan["joint"]
+        assert (joint["epoch"], joint["epochs_trained"], joint["epochs_redone"]) == (
+            EPOCHS,
+            MORE,
+            0,
+        )
+        assert {each["name"] for each in joint["rates"]} == {
+            name for name in series if name.startswith("lr/") and "/pg" not in name
+        }
+        for each in joint["rates"]:
+            before, after = series[each["name"]][EPOCHS - 1 : EPOCHS + 1]
+            assert each["before"] == before
+            assert each["after"] == pytest.approx(after, rel=1e-5)
+            assert after > before, "the schedule of five epochs, not the end of that of three"
+
+    def test_its_table_and_its_best_go_over_both(
+        self, yard: Yard, finished: dict[str, Any], child: dict[str, Any], tmp_path: Path
+    ) -> None:
+        (tmp_path / "child").mkdir()
+        rows = yard.download(child["id"], "results.csv", tmp_path / "child").read_text()
+        before = yard.download(finished["id"], "results.csv", tmp_path).read_text()
+        scores = yard.get(f"/v1/jobs/{child['id']}/metrics", lineage="true")["series"]
+        f1 = scores["metrics/F1(B)"]
+
+        assert rows.startswith(before)
+        assert len(rows.splitlines()) == 1 + EPOCHS + MORE
+        best = max(n for n, score in enumerate(f1, 1) if score == max(f1))
+        assert child["best"] == {"epoch": best, "metric": "metrics/F1(B)", "value": max(f1)}
+        listed = yard.get(f"/v1/jobs/{child['id']}/artifacts")["data"]
+        assert {each["name"]: each["epoch"] for each in listed}["best.pt"] == best
