@@ -21,7 +21,9 @@ Plain = Callable[[str, dict[str, Any]], dict[str, Any]]
 
 @pytest.fixture(scope="session")
 def yard(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Yard]:
-    with a_yard(tmp_path_factory.mktemp("yard") / "home") as yard:
+    """Its trainers write a training state after every epoch, also where nothing is resumed."""
+    environment = {"TRAINYARD_STATE_EVERY": "1"}
+    with a_yard(tmp_path_factory.mktemp("yard") / "home", environment) as yard:
         yield yard
 
 

@@ -10,6 +10,7 @@ import pytest
 
 from tests.datasets.builders import a_detect_zip
 from tests.e2e.conftest import Plain
+from tests.e2e.killing import a_chance, assert_equal_jobs, kill_worker
 from tests.e2e.yard import TRAIN_IMAGES, VAL_IMAGES, Yard, a_yard
 from tests.waiting import eventually
 
@@ -149,24 +150,24 @@ class TestFinishedJob:
 
 
 class TestKilledWorker:
-    def test_the_job_ends_well_without_any_help(self, yard: Yard, dataset: str) -> None:
-        job_id = yard.submit(dataset, train={"epochs": 6})
-        eventually(
-            lambda: len(yard.get(f"/v1/jobs/{job_id}/metrics")["epochs"]) >= 2, within=JOB_SECONDS
-        )
+    def test_the_job_ends_as_one_that_was_left_alone_without_any_help(
+        self,
+        yard: Yard,
+        dataset: str,
+        watched: tuple[str, list[dict[str, Any]]],
+        plain: Plain,
+        tmp_path: Path,
+    ) -> None:
+        job_id = yard.submit(dataset, train={"epochs": EPOCHS})
 
-        (worker,) = yard.processes("-m worker --slots")
-        worker.kill()
-
-        # Long before its lease of 90 seconds ends.
-        eventually(lambda: yard.job(job_id)["attempt"] == 2, within=60)
+        # Long before its lease of 90 seconds ends it is another's.
+        kill_worker(yard, job_id, after=[1], chance=a_chance())
         yard.succeed(job_id, within=JOB_SECONDS)
 
         attempts = yard.get(f"/v1/jobs/{job_id}/attempts")["data"]
-        assert yard.get(f"/v1/jobs/{job_id}/metrics")["epochs"] == [1, 2, 3, 4, 5, 6]
-        assert [each["number"] for each in attempts] == [1, 2]
         assert [each["end_reason"] for each in attempts] == ["worker_lost", "succeeded"]
-        assert attempts[1]["resumed"] == "plain"
+        assert [each["resumed"] for each in attempts] == ["none", "exact"]
+        assert_equal_jobs(yard, plain, (job_id, watched[0]), tmp_path)
 
 
 class TestCancel:

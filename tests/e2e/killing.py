@@ -1,0 +1,87 @@
+"""Workers that are killed at random moments, and what must be equal in the end all the same."""
+
+import csv
+import random
+from collections.abc import Sequence
+from pathlib import Path
+from threading import Event
+from typing import Any
+
+from tests.e2e.conftest import Plain
+from tests.e2e.yard import Yard
+from tests.waiting import eventually
+
+ATTEMPT_SECONDS = 120.0
+"""To the next epoch of a job whose worker was killed, long before its lease ends by itself."""
+EPOCH_SECONDS = 1.5
+FEWEST_STEPS = 4
+
+
+def a_chance() -> random.Random:
+    """Choices that differ from run to run; pytest shows their seed where a test fails."""
+    seed = random.SystemRandom().randrange(10**6)
+    print(f"seed of the moments: {seed}")  # noqa: T201 -- see above
+    return random.Random(seed)
+
+
+def kill_worker(yard: Yard, job_id: str, *, after: Sequence[int], chance: random.Random) -> None:
+    """Kill the worker once in each of a job's attempts, at some moment after so many epochs."""
+    for attempt, epochs in enumerate(after, 1):
+        eventually(lambda at=attempt: yard.job(job_id)["attempt"] == at, within=ATTEMPT_SECONDS)
+        eventually(
+            lambda done=epochs: len(yard.get(f"/v1/jobs/{job_id}/metrics")["epochs"]) >= done,
+            within=ATTEMPT_SECONDS,
+        )
+        Event().wait(chance.uniform(0, EPOCH_SECONDS))
+        (worker,) = yard.processes("-m worker --slots")
+        worker.kill()
+    eventually(lambda: yard.job(job_id)["attempt"] == len(after) + 1, within=ATTEMPT_SECONDS)
+
+
+def assert_equal_jobs(yard: Yard, plain: Plain, jobs: tuple[str, str], folder: Path) -> None:
+    """Hold what two jobs came to against each other: weights, tables but for times, and answers."""
+    ours, theirs = (_made_by(yard, each, folder / each) for each in jobs)
+    assert ours.keys() == theirs.keys() >= {"best.pt", "last.pt", "results.csv"}
+    weights = [name for name in ours if name.endswith(".pt")]
+    files = [str(made[name]) for made in (ours, theirs) for name in weights]
+    digests = plain("digests", {"weights": files})
+    for name in weights:
+        assert digests[str(ours[name])] == digests[str(theirs[name])], name
+    for name in ours.keys() - weights:
+        assert _rows(ours[name]) == _rows(theirs[name]), name
+    assert _told_of(yard, jobs[0]) == _told_of(yard, jobs[1])
+
+
+def _made_by(yard: Yard, job_id: str, folder: Path) -> dict[str, Path]:
+    """Download the weights and tables of a job."""
+    folder.mkdir()
+    artifacts = yard.get(f"/v1/jobs/{job_id}/artifacts")["data"]
+    names = [each["name"] for each in artifacts if each["kind"] in {"weights", "table"}]
+    return {name: yard.download(job_id, name, folder) for name in names}
+
+
+def _rows(table: Path) -> list[dict[str, str]]:
+    with table.open() as file:
+        return [
+            {name: value for name, value in row.items() if name != "time"}
+            for row in csv.DictReader(file)
+        ]
+
+
+def _told_of(yard: Yard, job_id: str) -> dict[str, Any]:
+    """What the API tells of a job's epochs, of its best one and of its final evaluation."""
+    events = yard.get(f"/v1/jobs/{job_id}/events", limit=200)["data"]
+    # An epoch that was trained twice, since the kill came before it was kept, is told of twice.
+    steps = {
+        each["data"]["epoch"]: each["data"]["optimizer_steps"]
+        for each in events
+        if each["type"] == "epoch.finished"
+    }
+    assert min(steps.values()) >= FEWEST_STEPS
+    (final,) = [each["data"] for each in events if each["type"] == "trainer.finished"]
+    return {
+        "steps": steps,
+        "final": final,
+        "best": yard.job(job_id)["best"],
+        "metrics": yard.get(f"/v1/jobs/{job_id}/metrics"),
+    }

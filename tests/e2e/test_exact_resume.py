@@ -1,0 +1,57 @@
+"""A job whose worker is killed again and again gives what one gives that was left alone."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.datasets.builders import a_detect_zip
+from tests.e2e.conftest import Plain
+from tests.e2e.killing import a_chance, assert_equal_jobs, kill_worker
+from tests.e2e.yard import TRAIN_IMAGES, VAL_IMAGES, Yard, a_yard
+
+EPOCHS, KILLS = 6, 3
+JOB_SECONDS = 300.0
+pytestmark = [pytest.mark.integration, pytest.mark.slow, pytest.mark.timeout(900)]
+
+SPEC: dict[str, Any] = {
+    "train": {"epochs": EPOCHS, "close_mosaic": 2, "mixup": 0.3, "batch": 2, "nbs": 4},
+    "customize": {
+        "metrics": {"f1": True, "per_class": True},
+        "class_weights": {"mode": "inverse_frequency", "cap": 10},
+        "best_model": {"metric": "metrics/mAP50(B)"},
+        "keep_best": [{"name": "recalling", "metric": "metrics/recall(B)"}],
+        "freeze": {"layers": "backbone", "epochs": 2},
+        "layer_lrs": [{"layers": "backbone", "factor": 0.1}],
+    },
+}
+"""Two batches of 2 make a step, and an epoch has nine: gradients cross its end."""
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def fresh_yard(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Yard]:
+    """One whose trainers write a training state after every epoch, on either database."""
+    environment = {"TRAINYARD_STATE_EVERY": "1"}
+    if request.param == "postgresql":
+        environment["TRAINYARD_DATABASE_URL"] = request.getfixturevalue("postgres_url")
+    with a_yard(tmp_path / "home", environment) as yard:
+        yield yard
+
+
+def test_a_job_whose_worker_is_killed_three_times_ends_as_its_twin(
+    fresh_yard: Yard, plain: Plain, tmp_path: Path
+) -> None:
+    archive = a_detect_zip(tmp_path / "shapes.zip", train=TRAIN_IMAGES, val=VAL_IMAGES)
+    dataset, chance = fresh_yard.upload(archive, name="shapes"), a_chance()
+    twin = fresh_yard.submit(dataset, **SPEC)
+    fresh_yard.succeed(twin, within=JOB_SECONDS)
+    job_id = fresh_yard.submit(dataset, **SPEC)
+
+    after = sorted(chance.sample(range(1, EPOCHS), KILLS))
+    kill_worker(fresh_yard, job_id, after=after, chance=chance)
+    fresh_yard.succeed(job_id, within=JOB_SECONDS)
+
+    attempts = fresh_yard.get(f"/v1/jobs/{job_id}/attempts")["data"]
+    assert [each["resumed"] for each in attempts] == ["none", *["exact"] * KILLS]
+    assert_equal_jobs(fresh_yard, plain, (job_id, twin), tmp_path)
