@@ -37,6 +37,9 @@ REAL_TIMING = NULL_TIMING.model_copy(
 )
 """Of tests with real trainings, which can keep a small machine busy for seconds."""
 
+STATE_EVERY = 2
+"""Epochs between training states: most kills then cost an epoch that is trained anew."""
+
 SECRET_KEY = "of all servers of a site that is under test"
 
 
@@ -92,6 +95,7 @@ class Site(Visitor):
             **clean,
             **timing,
             "TRAINYARD_TESTING": "1",
+            "TRAINYARD_STATE_EVERY": str(STATE_EVERY),
             "TRAINYARD_HOME": str(home),
             "TRAINYARD_DATABASE_URL": self.database_url,
             "TRAINYARD_BROKER_URL": f"redis+socket://{self.broker_socket}?virtual_host=0",
