@@ -184,11 +184,7 @@ def _claim(
             resumed=resumed,
         )
     )
-    data: dict[str, JsonValue] = {
-        "attempt": job.attempt,
-        "worker": offer.worker_id,
-        "resumed": resumed,
-    }
+    data: dict[str, JsonValue] = {"attempt": job.attempt, "worker": offer.worker_id}
     append_event(session, job.id, job.last_seq, "job.started", data=data)
     return job
 

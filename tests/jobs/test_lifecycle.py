@@ -8,6 +8,8 @@ import pytest
 from sqlalchemy import select, update
 from sqlalchemy.exc import IntegrityError
 
+from app.artifacts.repository import checkpoints_of
+from app.artifacts.tables import CondemnedObject
 from app.core.database import Database
 from app.events.repository import events_after
 from app.jobs.lifecycle import (
@@ -238,6 +240,43 @@ class TestEnds:
         end(database, claim(database), JobEvent.FINISH, EndReason.SUCCEEDED)
 
         assert 0 <= first <= job_row(database, job_id).ran_seconds < LEASE.total_seconds()
+
+
+class TestKeptCheckpoints:
+    """Epochs 1 to 4, of which 1, 2 and 3 have a training state."""
+
+    @pytest.mark.parametrize(
+        ("event", "reason", "weights", "states"),
+        [
+            (JobEvent.FINISH, EndReason.SUCCEEDED, [4, 3], [3]),
+            (JobEvent.FAIL, EndReason.BAD_DATA, [4, 3], [3]),
+            (JobEvent.DRAIN, EndReason.WORKER_DRAINED, [4, 3, 2, 1], [3, 2, 1]),
+        ],
+    )
+    def test_an_end_leaves_what_may_go_on_from_it(
+        self,
+        database: Database,
+        home: Home,
+        event: JobEvent,
+        reason: EndReason,
+        weights: list[int],
+        states: list[int],
+    ) -> None:
+        job_id = a_job(database, home)
+        hold = claim(database)
+        for epoch in (1, 2, 3, 4):
+            a_checkpoint(database, job_id, epoch=epoch)
+        for epoch in (1, 2, 3):
+            a_checkpoint(database, job_id, epoch=epoch, name="state.pt", sha256=f"{epoch:064}")
+
+        end(database, hold, event, reason)
+
+        with database.read() as unit:
+            rows = checkpoints_of(unit.session, job_id)
+            condemned = set(unit.session.scalars(select(CondemnedObject.sha256)))
+        assert [row.epoch for row in rows if row.name == "last.pt"] == weights
+        assert [row.epoch for row in rows if row.name == "state.pt"] == states
+        assert condemned == {f"{epoch:064}" for epoch in {1, 2, 3} - set(states)}
 
 
 class TestRequests:
