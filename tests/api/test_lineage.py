@@ -4,7 +4,6 @@ import pytest
 
 from tests.api.conftest import Api
 from tests.api.extending import delete_for_good, extended, metrics, trained
-from tests.api.test_job_plan import sql_of
 from tests.jobs.trained import MAP, RATE, train
 
 pytestmark = pytest.mark.integration
@@ -67,16 +66,6 @@ class TestMetricsOfALineage:
 
         assert view["epochs"] == [4, 5, 6, 7]
         assert tuple(view["lineage"][0].values()) == (None, 1, 3)
-
-    def test_asks_the_same_however_long_the_line_is(self, api: Api, line: list[str]) -> None:
-        counts = []
-
-        for job_id in line:
-            with sql_of(api) as asked:
-                metrics(api, job_id)
-            counts.append(sum("RECURSIVE" in each for each in asked.statements))
-
-        assert counts == [2, 2, 2], "whose the epochs are, and the epochs"
 
     def test_a_clone_goes_on_from_nothing(self, api: Api) -> None:
         parent = trained(api)

@@ -43,8 +43,6 @@ SHORTEST_LIFE_SECONDS = 1.0
 LONGEST_ABSENCE_SECONDS = 3.0
 LONGEST_FREEZE_SECONDS = 4.0
 NULL_EPOCHS, REAL_EPOCHS = 12, 8
-EXTENDED_OF = 2
-"""Of so many jobs one is carried on for half as many epochs more."""
 INTERRUPTED = 130
 
 
@@ -236,7 +234,6 @@ def run_soak(folder: Path, database: str, plan: Plan) -> Result:
         deadline = time.monotonic() + 60 * plan.minutes
         with chaos.raging():
             _submit_all(site, dataset, plan)
-            _extend_some(site, until=deadline)
             _wait(lambda: time.monotonic() >= deadline, 60 * plan.minutes)
         for job_id in site.acknowledged:
             site.finish(job_id, within=SETTLE_SECONDS)
@@ -264,18 +261,6 @@ def _submit_all(site: Site, dataset: str, plan: Plan) -> None:
         due = began + number * between
         _wait(lambda due=due: time.monotonic() >= due, between + 1)
         site.submit(dataset, **spec)
-
-
-def _extend_some(site: Site, *, until: float) -> None:
-    """Carry jobs on, each once it has succeeded, until that monotonic time."""
-    for job_id in list(site.acknowledged)[::EXTENDED_OF]:
-        while (job := site.job(job_id))["state"] != "succeeded" and time.monotonic() < until:
-            pause = time.monotonic() + LOOK_SECONDS
-            _wait(lambda pause=pause: time.monotonic() >= pause, LOOK_SECONDS)
-        if time.monotonic() >= until:
-            return
-        epochs = job["spec"]["train"]["epochs"]
-        site.extend(job_id, epochs=epochs + epochs // 2)
 
 
 def _wait(condition: Callable[[], bool], seconds: float) -> None:

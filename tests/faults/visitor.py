@@ -100,15 +100,8 @@ class Visitor:
     def submit(self, dataset: str, *, key: str | None = None, **changes: Any) -> str:  # noqa: ANN401
         """Submit a job until it is acknowledged; return its id."""
         spec = {"dataset": dataset, "model": MODELS["detect"], **changes}
-        return self._make("/v1/jobs", spec, key)
-
-    def extend(self, job_id: str, *, epochs: int) -> str:
-        """Extend an ended job until that is acknowledged; return the id of the new one."""
-        return self._make(f"/v1/jobs/{job_id}/extend", {"epochs": epochs}, None)
-
-    def _make(self, path: str, body: dict[str, Any], key: str | None) -> str:
         headers = {"Idempotency-Key": key or uuid.uuid4().hex}
-        answer = self.insist("POST", path, json=body, headers=headers)
+        answer = self.insist("POST", "/v1/jobs", json=spec, headers=headers)
         assert answer.status_code in {200, 201}, answer.text
         job_id: str = answer.json()["id"]
         if job_id not in self.acknowledged:

@@ -114,8 +114,8 @@ class ExactResuming(Composed):
 
     def __compare(self, heading: Heading) -> None:
         """Hold the loaders, which exist only by now, to those of the state."""
-        loader = self.noted_loaders.get("train")
-        if loader is None or "val" not in self.noted_loaders:
+        loader = self.noted_train
+        if loader is None or self.noted_val is None:
             raise NotExact("unknown_loader", "A trainer plugin brings a data loader of its own.")
         if loader.workers != heading.loader_workers:
             raise NotExact(

@@ -3,7 +3,7 @@
 from typing import Any
 
 from worker.trainer.run import Composed
-from worker.trainer.state_loader import NotedLoader
+from worker.trainer.state_loader import NotedLoader, NotedOrder
 from worker.trainer.upstream import Loader, Unseen
 
 
@@ -21,7 +21,6 @@ class Noting(Composed):
     """
 
     def __init__(self, *, overrides: dict[str, object]) -> None:
-        self.noted_loaders = {}
         self.last_step = -1
         self.__accumulate = 1
         self.__has_stepped = False
@@ -39,13 +38,17 @@ class Noting(Composed):
 
     def get_dataloader(self, *arguments: Unseen, **options: Unseen) -> Loader:
         loader = super().get_dataloader(*arguments, **options)
-        if NotedLoader.is_known(loader):
-            self.noted_loaders = {**self.noted_loaders, str(options["mode"]): NotedLoader(loader)}
+        if not NotedOrder.is_known(loader):
+            return loader
+        if options.get("mode", "train") == "train":
+            self.noted_train = NotedLoader(loader)
+        else:
+            self.noted_val = NotedOrder(loader)
         return loader
 
     def preprocess_batch(self, batch: dict[str, Any]) -> dict[str, Any]:
-        if (noted := self.noted_loaders.get("train")) is not None:
-            noted.take(batch)
+        if self.noted_train is not None:
+            self.noted_train.take(batch)
         return super().preprocess_batch(batch)
 
     def run_callbacks(self, event: str) -> None:

@@ -13,7 +13,7 @@ from worker.trainer.upstream import TaskTrainer
 
 if TYPE_CHECKING:  # both are built upon this module
     from worker.trainer.exact_resuming import ExactResume
-    from worker.trainer.state_loader import NotedLoader
+    from worker.trainer.state_loader import NotedLoader, NotedOrder
 
 
 class Emits(Protocol):
@@ -42,9 +42,9 @@ class Composed(TaskTrainer):
     `finalizing`: the last epoch lies behind. `rate_names`: of the optimizer's groups, in order.
     `class_columns`: the metrics of each class in the last validation, as in `EpochEvent.classes`.
     `kept_files`: further checkpoints by file name, and whether they are of this epoch.
-    `noted_loaders`: those of Ultralytics by mode, train and val. `last_step`: the batch of the last
-    optimizer step, counted over all epochs from 0; -1: none. `has_new_state`: state.pt is of this
-    epoch. `plugin_class`: of the job.
+    `noted_train`, `noted_val`: the loaders, if they are Ultralytics' own. `last_step`: the batch of
+    the last optimizer step, counted over all epochs from 0; -1: none. `has_new_state`: state.pt is
+    of this epoch. `plugin_class`: of the job.
     """
 
     run: ClassVar[TrainingRun]
@@ -52,7 +52,8 @@ class Composed(TaskTrainer):
     rate_names: tuple[str, ...] = ()
     class_columns: Mapping[str, list[float | None]] | None = None
     kept_files: Mapping[str, bool] = MappingProxyType({})
-    noted_loaders: "Mapping[str, NotedLoader]" = MappingProxyType({})
+    noted_train: "NotedLoader | None" = None
+    noted_val: "NotedOrder | None" = None
     last_step: int = -1
     has_new_state: bool = False
     plugin_class: ClassVar[type[TrainerPlugin] | None] = None

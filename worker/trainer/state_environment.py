@@ -19,7 +19,15 @@ from worker.trainer.protocol import JobFile
 
 Environment: TypeAlias = dict[str, str | int | None]
 
-_LIBRARIES: Final = ("ultralytics", "torch", "torchvision", "numpy", "opencv-python-headless")
+_LIBRARIES: Final = (
+    "ultralytics",
+    "torch",
+    "torchvision",
+    "numpy",
+    "opencv-python",
+    "opencv-python-headless",
+    "pillow",
+)
 _ALBUMENTATIONS: Final = ("albumentations", "albumentationsx")
 _REASONS: Final[dict[str, Reason]] = {
     "albumentations": "other_albumentations",

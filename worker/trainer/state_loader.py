@@ -127,53 +127,34 @@ class WorkerStart:
             _set_dataset_state(self.dataset, self.states[worker])
 
 
-class NotedLoader:
-    """A loader of Ultralytics whose position can be told and taken up.
+class NotedOrder:
+    """A loader of Ultralytics whose order of images can be told and taken up.
 
-    Makes the same batches as before. To be made before the loader's first batch.
+    To be made before the loader's first batch.
+
+    Args:
+        loader: makes the same batches as before.
     """
 
-    def __init__(self, loader: Any) -> None:  # noqa: ANN401 -- Ultralytics', or a plugin's
+    def __init__(self, loader: Any) -> None:  # noqa: ANN401 -- see is_known
         self._loader = loader
-        self._told: dict[int, bytes] = {}
-        self._own: Plain | None = None
-        self._passes = NotedPasses(loader.batch_sampler.sampler, self._loader.generator)
-        self._start = WorkerStart(self._loader.worker_init_fn, loader.dataset)
-        self._passes.on_begin = self._begin
+        self._passes = NotedPasses(loader.batch_sampler.sampler, loader.generator)
+        self._start = WorkerStart(loader.worker_init_fn, loader.dataset)
         # As Ultralytics itself sets it: torch forbids the usual way.
         object.__setattr__(loader, "batch_sampler", self._passes)
-        self._loader.worker_init_fn = self._start
-        self._loader.collate_fn = TellingCollate(
-            self._loader.collate_fn, loader.dataset, len(loader)
-        )
+        loader.worker_init_fn = self._start
 
     @staticmethod
     def is_known(loader: object) -> bool:
         """Tell whether it is a loader of Ultralytics, and none that a plugin has made."""
         return type(loader) is InfiniteDataLoader
 
-    @property
-    def workers(self) -> int:
-        """How many processes make batches; 0: the trainer itself does."""
-        return int(self._loader.num_workers)
-
-    @property
-    def batches(self) -> int:
-        """In an epoch."""
-        return len(self._loader)
-
-    def take(self, batch: dict[str, Any]) -> None:
-        """Take out of a batch what a worker told with it."""
-        if TAG in batch:
-            made = self._loader.iterator._num_yielded - 1  # noqa: SLF001 -- torch counts anyway
-            self._told[made % self.workers] = batch.pop(TAG)
-
     def order(self) -> Plain:
         """Return where the order of images stands at the end of an epoch."""
-        passes = self._loader.iterator._num_yielded // len(self._loader)  # noqa: SLF001 -- as above
+        passes = self._yielded // len(self._loader)
         return {"generator": self._loader.generator.get_state(), **self._passes.position(passes)}
 
-    def start_order_at(self, order: Mapping[str, Any], *, anew: bool) -> None:
+    def start_order_at(self, order: Mapping[str, Any], *, anew: bool = False) -> None:
         """Go on with the order of another loader.
 
         Args:
@@ -186,12 +167,47 @@ class NotedLoader:
         else:
             self._passes.start_at(order)
 
+    @property
+    def _yielded(self) -> int:
+        """Batches that the running iterator has given out; torch counts them anyway."""
+        return int(self._loader.iterator._num_yielded)  # noqa: SLF001 -- see above
+
+
+class NotedLoader(NotedOrder):
+    """One whose makers of batches, its workers or the trainer itself, can be told, too."""
+
+    def __init__(self, loader: Any) -> None:  # noqa: ANN401 -- as above
+        super().__init__(loader)
+        self._told: dict[int, bytes] = {}
+        self._own: Plain | None = None
+        self._passes.on_begin = self._begin
+        loader.collate_fn = TellingCollate(loader.collate_fn, loader.dataset, len(loader))
+
+    @property
+    def workers(self) -> int:
+        """How many processes make batches; 0: the trainer itself does."""
+        return int(self._loader.num_workers)
+
+    @property
+    def batches(self) -> int:
+        """In an epoch."""
+        return len(self._loader)
+
+    @property
+    def is_told(self) -> bool:
+        """Whether each worker has told its state; a plugin's batches may have no place for it."""
+        return len(self._told) == self.workers
+
+    def take(self, batch: dict[str, Any]) -> None:
+        """Take out of a batch what a worker told with it."""
+        if TAG in batch:
+            self._told[(self._yielded - 1) % self.workers] = batch.pop(TAG)
+
     def makers(self) -> list[Plain]:
         """Return the state of those who make batches, in the order in which they are asked next."""
         if not self.workers:
             return [_dataset_state(self._loader.dataset)]
-        made = self._loader.iterator._num_yielded  # noqa: SLF001 -- as above
-        turns = ((made + turn) % self.workers for turn in range(self.workers))
+        turns = ((self._yielded + turn) % self.workers for turn in range(self.workers))
         return [_unpacked(self._told[worker]) for worker in turns]
 
     def start_makers_at(self, makers: list[Plain], *, anew: bool) -> None:

@@ -135,30 +135,30 @@ def _put_random(trainer: Unseen, saved: Plain) -> None:
 
 
 def _read_train_order(trainer: Unseen) -> Plain:
-    order: Plain = trainer.noted_loaders["train"].order()
+    order: Plain = trainer.noted_train.order()
     return order
 
 
 def _put_train_order(trainer: Unseen, saved: Plain) -> None:
-    trainer.noted_loaders["train"].start_order_at(saved, anew=_mosaic_is_about_to_close(trainer))
+    trainer.noted_train.start_order_at(saved, anew=_mosaic_is_about_to_close(trainer))
 
 
 def _read_makers(trainer: Unseen) -> list[Plain]:
-    makers: list[Plain] = trainer.noted_loaders["train"].makers()
+    makers: list[Plain] = trainer.noted_train.makers()
     return makers
 
 
 def _put_makers(trainer: Unseen, saved: list[Plain]) -> None:
-    trainer.noted_loaders["train"].start_makers_at(saved, anew=_mosaic_is_about_to_close(trainer))
+    trainer.noted_train.start_makers_at(saved, anew=_mosaic_is_about_to_close(trainer))
 
 
 def _read_val_order(trainer: Unseen) -> Plain:
-    order: Plain = trainer.noted_loaders["val"].order()
+    order: Plain = trainer.noted_val.order()
     return order
 
 
 def _put_val_order(trainer: Unseen, saved: Plain) -> None:
-    trainer.noted_loaders["val"].start_order_at(saved, anew=False)
+    trainer.noted_val.start_order_at(saved)
 
 
 def _mosaic_is_about_to_close(trainer: Unseen) -> bool:

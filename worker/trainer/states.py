@@ -8,6 +8,7 @@ from worker.trainer.plugins import brings_its_state
 from worker.trainer.run import Composed
 from worker.trainer.state_environment import environment_of
 from worker.trainer.state_file import FORMAT, STATE, Digests, Heading, best_files, write_state
+from worker.trainer.state_loader import NotedLoader
 from worker.trainer.state_parts import parts_of
 from worker.trainer.state_period import StatePeriod
 
@@ -36,31 +37,36 @@ class TrainingStates(Composed):
         if event == "on_train_start" and self.run.job.spec.train.time is None:
             self.__period = StatePeriod(self.run.job.state_every)
         if event == "on_fit_epoch_end" and not self.finalizing:
-            self.has_new_state = self.__is_due() and self.__can_be_read()
-            if self.has_new_state:
-                self.__write()
+            self.has_new_state = False
+            if self.__period is not None and self.__is_due(self.__period):
+                self.__write(self.__period)
 
-    def __is_due(self) -> bool:
-        if self.__period is None:
-            return False
+    def __is_due(self, period: StatePeriod) -> bool:
         expected = _BYTES_PER_NUMBER * sum(tensor.numel() for tensor in self.model.parameters())
-        return self.__period.is_due(epoch=self.epoch + 1, expected_bytes=expected) or self.stop
+        return period.is_due(epoch=self.epoch + 1, expected_bytes=expected) or self.stop
 
-    def __can_be_read(self) -> bool:
-        """Tell whether all is known: a plugin may bring loaders, or state that it does not save."""
-        plugin = self.plugin_class
-        keeps_to_itself = plugin and plugin.keeps_state and not brings_its_state(plugin)
-        return {"train", "val"} <= self.noted_loaders.keys() and not keeps_to_itself
-
-    def __write(self) -> None:
+    def __write(self, period: StatePeriod) -> None:
+        loader = self.__known_loader()
+        if loader is None:
+            return
         began = time.monotonic()
-        size = write_state(self.wdir / STATE, self.__heading(), parts_of(self))
-        if self.__period is not None:
-            self.__period.cost(seconds=time.monotonic() - began, size=size)
+        size = write_state(self.wdir / STATE, self.__heading(loader), parts_of(self))
+        period.cost(seconds=time.monotonic() - began, size=size)
+        self.has_new_state = True
 
-    def __heading(self) -> Heading:
-        loader = self.noted_loaders["train"]
-        files: list[Path] = [self.csv, *best_files(Path(self.save_dir))]
+    def __known_loader(self) -> NotedLoader | None:
+        """Return the training's loader; None: a plugin has what a state could not hold.
+
+        It may bring loaders of its own, or state that it does not save.
+        """
+        plugin = self.plugin_class
+        if plugin is not None and plugin.keeps_state and not brings_its_state(plugin):
+            return None
+        loader = self.noted_train
+        is_known = loader is not None and loader.is_told and self.noted_val is not None
+        return loader if is_known else None
+
+    def __heading(self, loader: NotedLoader) -> Heading:
         return Heading(
             format=FORMAT,
             epoch=self.epoch + 1,
@@ -70,5 +76,5 @@ class TrainingStates(Composed):
             loader_workers=loader.workers,
             arguments={name: getattr(self.args, name) for name in CHOSEN},
             environment=environment_of(self.run.job),
-            files=self.__digests.of(files),
+            files=self.__digests.of([self.csv, *best_files(Path(self.save_dir))]),
         )

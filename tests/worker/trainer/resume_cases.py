@@ -21,11 +21,31 @@ class TwoLoaderWorkers(Composed):
         self.args.workers = 2
 
 
+class OnceNotFinite(Composed):
+    """The third epoch cannot be learned from, and is repeated from last.pt (trainer.py:1100)."""
+
+    def __init__(self, *, overrides: dict[str, object]) -> None:
+        self.spoils = True
+        super().__init__(overrides=overrides)
+
+    def preprocess_batch(self, batch: dict[str, Any]) -> dict[str, Any]:
+        batch = super().preprocess_batch(batch)
+        if self.epoch == 2 and self.spoils:
+            batch["img"] = batch["img"] * float("nan")
+        return batch
+
+    def _handle_nan_recovery(self, epoch: int) -> bool:
+        repeats = super()._handle_nan_recovery(epoch)
+        self.spoils = self.spoils and not repeats
+        return repeats
+
+
 @dataclass(frozen=True)
 class Case:
     """A job of four epochs, unless said otherwise, in which accumulating crosses epochs.
 
     Args:
+        watching: classes outside of the trainer, which change what it does.
         kills: epochs after which each attempt ends; an attempt goes on from the one before.
     """
 
@@ -34,6 +54,7 @@ class Case:
     train: Mapping[str, object] = field(default_factory=dict)
     customize: Mapping[str, Any] | None = None
     workers: int = 0
+    watching: tuple[type[Composed], ...] = ()
     kills: tuple[int, ...] = (1, 2)
 
 
@@ -45,10 +66,10 @@ RICH_TOO: Final = {"degrees": 20.0, "shear": 5.0, "mosaic": 0.7, "multi_scale": 
 CUSTOMIZED: Final = {
     "metrics": {"f1": True, "per_class": True},
     "class_weights": {"mode": "explicit", "weights": {"triangle": 5.0}},
-    "best_model": {"metric": "val/cls_loss"},
+    "best_model": {"metric": "val/box_loss"},
     "freeze": {"layers": "backbone", "epochs": 2},
     "layer_lrs": [{"layers": "backbone", "factor": 0.25}],
-    "keep_best": [{"name": "kept", "metric": "val/box_loss"}],
+    "keep_best": [{"name": "kept", "metric": "val/cls_loss"}],
 }
 
 CASES: Final[dict[str, Case]] = {
@@ -72,6 +93,7 @@ CASES: Final[dict[str, Case]] = {
     "customized-workers": Case(customize=CUSTOMIZED, workers=2, kills=(2, 3)),
     "balanced": Case(customize={"class_weights": {"mode": "balanced", "power": 0.5}}),
     "patience": Case(task="classify", train={"epochs": 9, "patience": 2, "lr0": 1e-9}),
+    "not-finite": Case(train={"nbs": 12}, watching=(OnceNotFinite,), kills=(2, 3)),
     "segment": Case(task="segment", train={"optimizer": "MuSGD", "copy_paste": 0.5}),
     "segment-workers": Case(task="segment", train={"copy_paste": 0.5}, workers=2),
     "pose": Case(task="pose", train={"optimizer": "AdamW"}),
@@ -105,4 +127,5 @@ def job_of(case: Case, dataset: Path, directory: Path) -> JobFile:
 
 def trained(job: JobFile, case: Case) -> Training:
     """Train a job of a case, its own or one that goes on from it."""
-    return train_here(job, watching=(Traced, *([TwoLoaderWorkers] if case.workers else [])))
+    workers = (TwoLoaderWorkers,) if case.workers else ()
+    return train_here(job, watching=(Traced, *workers, *case.watching))

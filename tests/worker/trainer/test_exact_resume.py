@@ -6,14 +6,22 @@ from pathlib import Path
 import pytest
 
 from app.jobs.spec import Task
-from tests.worker.trainer.customizations.in_process import Training, next_attempt
+from tests.worker.trainer.customizations.in_process import Training, next_attempt, train_here
 from tests.worker.trainer.exactness import differences, first_difference
+from tests.worker.trainer.jobs import a_job
 from tests.worker.trainer.resume_cases import CASES, job_of, trained
+from worker.trainer.interrupts import Interrupts
+from worker.trainer.protocol import ArchitectureSource
+
+IN_EVERY_RUN = {"yolov8n"}
+"""It has loader workers; tests/worker/trainer/test_killed.py goes without."""
+MARKED = [
+    name if name in IN_EVERY_RUN else pytest.param(name, marks=pytest.mark.slow) for name in CASES
+]
 
 
-@pytest.mark.slow
 class TestEveryCase:
-    @pytest.mark.parametrize("name", CASES)
+    @pytest.mark.parametrize("name", MARKED)
     def test_a_resumed_training_is_the_one_that_was_not_interrupted(
         self, name: str, drawn: Callable[[Task], Path], tmp_path: Path
     ) -> None:
@@ -36,3 +44,26 @@ class TestEveryCase:
 def told(training: Training) -> list[dict[str, object]]:
     """What was said of each epoch, without how long it took."""
     return [event.model_dump(exclude={"seq", "at", "seconds"}) for event in training.of("epoch")]
+
+
+class TestLastEpoch:
+    def test_that_a_stop_makes_leaves_a_state_whatever_the_period(
+        self, drawn: Callable[[Task], Path], tmp_path: Path
+    ) -> None:
+        model = ArchitectureSource(name="yolov8n.yaml")
+        train = {"epochs": 9, "imgsz": 32}
+        job = a_job(drawn("detect"), tmp_path, train=train, model=model, state_every=7)
+
+        stopped = train_here(job, interrupts=Interrupts(stop_requested=True))
+
+        assert ["state.pt" in event.files for event in stopped.of("checkpoint")] == [True]
+
+    def test_is_the_only_one_with_a_state_where_epochs_are_short(
+        self, drawn: Callable[[Task], Path], tmp_path: Path
+    ) -> None:
+        model = ArchitectureSource(name="yolov8n.yaml")
+        job = a_job(drawn("detect"), tmp_path, train={"imgsz": 32}, model=model)
+
+        run = train_here(job)
+
+        assert ["state.pt" in event.files for event in run.of("checkpoint")] == [False, True]

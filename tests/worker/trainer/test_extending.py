@@ -110,8 +110,15 @@ class TestExtending:
             assert first_difference(child.trainer.trace, each.trainer.trace) is None
             assert differences(child.directory, each.directory) == []
 
-    @pytest.mark.parametrize("more", [0, 3])
-    @pytest.mark.parametrize("mode", ["exact", "plain"])
+    @pytest.mark.parametrize(
+        ("more", "mode"),
+        [
+            (0, "exact"),
+            pytest.param(3, "exact", marks=pytest.mark.slow),
+            (0, "plain"),
+            pytest.param(3, "plain", marks=pytest.mark.slow),
+        ],
+    )
     def test_of_a_job_that_stopped_early_counts_its_patience_anew(
         self, more: int, mode: str, drawn: Callable[[Task], Path], tmp_path: Path
     ) -> None:

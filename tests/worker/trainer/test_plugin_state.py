@@ -94,6 +94,7 @@ class TestStateOfPlugins:
             assert first_difference(whole.trainer.trace, each.trainer.trace) is None
             assert differences(whole.directory, each.directory) == []
 
+    @pytest.mark.slow
     def test_that_is_not_taken_up_is_missed(
         self, whole: Training, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:

@@ -33,7 +33,7 @@ MISSED: Final[Mapping[str, Missed]] = {
     "best_fitness": Missed("customized"),
     "stopper": Missed("patience"),
     "gradients": Missed("plain", epoch=1),
-    "last_step": Missed("three-a-step", epoch=1),
+    "last_step": Missed("three-a-step"),
     "random": Missed("plain"),
     "train_order": Missed("plain"),
     "makers": Missed("workers"),
