@@ -1,19 +1,17 @@
 """Plans over HTTP: asked for before a job exists, and kept with it."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any
 
 import pytest
 from httpx2 import Response
-from sqlalchemy import delete, event, insert, update
+from sqlalchemy import delete, insert, update
 
 from app.accounts.tables import ApiKey
 from app.core.database import database_now
 from app.fleet.repository import Registration, mark_stopped, register_worker
 from app.jobs.states import JobState
 from app.jobs.tables import Epoch, JobPlan
+from tests.api.asked import sql_on
 from tests.api.conftest import Api
 from tests.api.hostile_requests import ROWS
 from tests.api.refusals import assert_refused, rows_by_table
@@ -34,34 +32,6 @@ SUBMITS = {
     for row, hostile in ROWS.items()
     if hostile.method == "POST" and hostile.path == "/v1/jobs"
 }
-
-
-@dataclass
-class Asked:
-    """The SQL statements of some requests."""
-
-    statements: list[str]
-
-    @property
-    def reads(self) -> int:
-        return sum(each.startswith("SELECT") for each in self.statements)
-
-    @property
-    def writes(self) -> int:
-        return sum(each.startswith(("INSERT", "UPDATE", "DELETE")) for each in self.statements)
-
-
-@contextmanager
-def sql_of(api: Api) -> Iterator[Asked]:
-    """Note the statements that the server runs meanwhile."""
-    asked = Asked([])
-
-    def note(*args: object) -> None:
-        asked.statements.append(str(args[2]))
-
-    event.listen(api.database.engine, "before_cursor_execute", note)
-    yield asked
-    event.remove(api.database.engine, "before_cursor_execute", note)
 
 
 def validated(api: Api, **changes: object) -> dict[str, Any]:
@@ -289,7 +259,7 @@ class TestCost:
         for past in (1, 8):
             for _ in range(past):
                 a_past_job(api, api.home, seconds=1.0)
-            with sql_of(api) as asked:
+            with sql_on(api.database) as asked:
                 validated(api)
             counts.append((asked.reads, asked.writes))
 
@@ -298,7 +268,7 @@ class TestCost:
     def test_reading_a_plan_asks_once(self, api: Api) -> None:
         plan = api.submit()["links"]["plan"]
 
-        with sql_of(api) as asked:
+        with sql_on(api.database) as asked:
             api.client.get(plan)
 
         assert (asked.reads, asked.writes) == (1, 0)

@@ -1,0 +1,47 @@
+"""The SQL that requests cost, without what is looked up for others."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from sqlalchemy import event
+
+from app.core.database import Database
+
+BACKGROUND = ("verif", "reconciler", "collector")
+OF_A_KEY = ("api_keys", "memberships")
+"""What is remembered of a key is looked up again every few seconds."""
+
+
+@dataclass
+class Asked:
+    """The SQL statements of some requests."""
+
+    statements: list[str]
+
+    @property
+    def reads(self) -> int:
+        return sum(each.startswith(("SELECT", "WITH")) for each in self.statements)
+
+    @property
+    def writes(self) -> int:
+        return sum(each.startswith(("INSERT", "UPDATE", "DELETE")) for each in self.statements)
+
+
+@contextmanager
+def sql_on(database: Database) -> Iterator[Asked]:
+    """Note the statements that requests run meanwhile, whatever threads of the server do."""
+    asked = Asked([])
+
+    def note(*seen: object) -> None:
+        statement = str(seen[2])
+        is_of_a_request = not threading.current_thread().name.startswith(BACKGROUND)
+        if is_of_a_request and not any(table in statement for table in OF_A_KEY):
+            asked.statements.append(statement)
+
+    event.listen(database.engine, "before_cursor_execute", note)
+    try:
+        yield asked
+    finally:
+        event.remove(database.engine, "before_cursor_execute", note)
