@@ -10,11 +10,15 @@ import pytest
 from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import Connection, create_engine, inspect, text
+from sqlalchemy import Connection, create_engine, inspect, select, table, text, update
 
 from app.core import migrations
 from app.core.database import Database
+from app.jobs.states import EndReason, JobState
+from app.jobs.tables import Job
 from app.tables import METADATA
+from tests.jobs.builders import a_home, a_job
+from tests.jobs.trained import train
 
 pytestmark = pytest.mark.integration
 
@@ -80,6 +84,25 @@ def description_of(connection: Connection, table: str) -> dict[str, object]:
     }
 
 
+def rows_of(url: str) -> dict[str, list[str]]:
+    """Return what every table holds, but the migrations' own."""
+    database = Database(url, pool_size=1)
+    with database.engine.connect() as connection:
+        found = {
+            name: sorted(map(repr, connection.execute(select(text("*")).select_from(table(name)))))
+            for name in table_names(connection)
+        }
+    database.dispose()
+    return found
+
+
+def a_trained_job(url: str) -> None:
+    """Makes a job with epochs, attempt, events and checkpoints."""
+    database = Database(url, pool_size=2)
+    train(database, a_job(database, a_home(database)), (0.1, 0.2), states=(2,))
+    database.dispose()
+
+
 def take_down(url: str, revision: str) -> None:
     with migrations._migrating_connection(url) as connection:
         command.downgrade(migrations._config(connection), revision)
@@ -115,6 +138,32 @@ class TestUpgrade:
         migrations.upgrade(empty_url)
 
         assert (without, reflected(empty_url)) == ({}, first)
+
+    def test_rebuilds_tables_with_all_that_they_and_others_hold(self, empty_url: str) -> None:
+        migrations.upgrade(empty_url)
+        a_trained_job(empty_url)
+        before = rows_of(empty_url)
+
+        take_down(empty_url, "0005_outage")
+        migrations.upgrade(empty_url)
+
+        assert rows_of(empty_url) == before
+        assert all(before[name] for name in ("jobs", "attempts", "epochs", "artifacts", "events"))
+
+    def test_taken_back_names_an_end_by_what_was_known_before(self, empty_url: str) -> None:
+        migrations.upgrade(empty_url)
+        a_trained_job(empty_url)
+        database = Database(empty_url, pool_size=1)
+        with database.write() as unit:
+            ended = {"state": JobState.FAILED, "end_reason": EndReason.STATE_LOST}
+            unit.session.execute(update(Job).values(**ended))
+
+        take_down(empty_url, "0006_training_states")
+
+        with database.read() as unit:
+            reasons = unit.session.scalars(text("SELECT end_reason FROM jobs")).all()
+        database.dispose()
+        assert reasons == ["bad_checkpoint"]
 
     def test_a_second_time_changes_nothing(self, empty_url: str) -> None:
         first = migrations.upgrade(empty_url)
