@@ -186,14 +186,18 @@ def _taken_over(
         has_best = artifact_named(session, parent.id, BEST) is not None
         raise NoTrainingState(parent.id, has_best=has_best)
     epoch, files = found
-    rows = {row.epoch: row for row in epochs_of_line(session, parent.id) if row.epoch <= epoch}
+    points = range(stride, epoch + 1, stride)
+    best = {files[BEST].epoch} if BEST in files else set()
+    # Not all of them: they can be very many, and others wait for this transaction.
+    needed = {number for number in {epoch, *points, *best} if number is not None}
+    rows = {row.epoch: row for row in epochs_of_line(session, parent.id, among=needed)}
     values = {number: deciding.value_of(row.metrics) for number, row in rows.items()}
     return TakenOver(
         epoch=epoch,
         last_epoch=max(epoch, last_epoch_of(session, parent.id)),
         files=files,
         best=_best(session, parent, files, values),
-        curve=[values.get(number) for number in range(stride, epoch + 1, stride)],
+        curve=[values.get(number) for number in points],
         rates=rows[epoch].lr if epoch in rows else {},
     )
 

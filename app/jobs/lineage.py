@@ -4,11 +4,11 @@ A job's epochs up to its joint are those of its parent. Who may see the job is d
 are asked; its ancestors are in the same project.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy import CTE, Integer, func, literal, or_, select
+from sqlalchemy import CTE, Integer, func, literal, or_, select, true
 from sqlalchemy.orm import Session, aliased
 
 from app.jobs.tables import Epoch, Job, Joint
@@ -57,11 +57,11 @@ def last_epoch_of(session: Session, job_id: str) -> int:
 
 
 def epochs_of_line(
-    session: Session, job_id: str, *, after: int = 0, every: int = 1
+    session: Session, job_id: str, *, after: int = 0, among: Collection[int] | None = None
 ) -> Sequence[Epoch]:
     """Return the epochs beyond `after` that a job and its ancestors trained, in order.
 
-    `every` leaves out those whose number is no multiple of it.
+    `among` leaves out all but those of these numbers.
     """
     line = _line(job_id)
     statement = (
@@ -70,7 +70,7 @@ def epochs_of_line(
         .where(
             or_(line.c.last_epoch.is_(None), Epoch.epoch <= line.c.last_epoch),
             Epoch.epoch > after,
-            Epoch.epoch % every == 0,
+            true() if among is None else Epoch.epoch.in_(among),
         )
         .order_by(Epoch.epoch)
     )

@@ -1,7 +1,7 @@
 """Extending jobs over HTTP: what the new job takes over, and when there is nothing to take."""
 
 import pytest
-from sqlalchemy import select, update
+from sqlalchemy import event, select, update
 
 from app.accounts.issue_key import issue_key
 from app.accounts.tables import ApiKey
@@ -80,6 +80,21 @@ class TestTheNewJob:
         parent = trained(api)
 
         assert extend(api, parent, 80).json()["curve"] == [0.2, 0.4], "every second epoch of 80"
+
+    def test_is_made_without_reading_all_epochs_of_its_parent(self, api: Api) -> None:
+        values = [number / 300 for number in range(1, 301)]
+        parent = trained(api, values, states=(300,), train={"epochs": 300})
+        read: list[int] = []
+
+        def note(row: Epoch, _: object) -> None:
+            read.append(row.epoch)
+
+        event.listen(Epoch, "load", note)
+        job = extend(api, parent, 400).json()
+        event.remove(Epoch, "load", note)
+
+        assert job["curve"] == [value for number, value in enumerate(values, 1) if not number % 10]
+        assert read == [*range(10, 301, 10)]
 
     def test_keeps_the_optimizer_that_auto_chose_whatever_the_epochs(self, api: Api) -> None:
         parent = trained(api)
