@@ -8,7 +8,7 @@ from typing import Any
 from ultralytics.utils.torch_utils import unwrap_model
 
 from worker.trainer.checkpoints import AtomicPath
-from worker.trainer.not_exact import NotExact
+from worker.trainer.not_exact import OWN_LOADER, NotExact
 from worker.trainer.plugins import brings_its_state, plugin_of
 from worker.trainer.protocol import JobFile, ResumedEvent
 from worker.trainer.resuming import NothingMoreToTrain, has_trained_its_last_epoch
@@ -116,7 +116,7 @@ class ExactResuming(Composed):
         """Hold the loaders, which exist only by now, to those of the state."""
         loader = self.noted_train
         if loader is None or self.noted_val is None:
-            raise NotExact("unknown_loader", "A trainer plugin brings a data loader of its own.")
+            raise NotExact("unknown_loader", OWN_LOADER)
         if loader.workers != heading.loader_workers:
             raise NotExact(
                 "other_workers",

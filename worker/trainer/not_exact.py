@@ -1,12 +1,11 @@
 """Why a resume is plain and not exact, where it is."""
 
-from typing import Literal, TypeAlias
+from typing import Final, Literal, TypeAlias
 
 Reason: TypeAlias = Literal[
     "no_state",
     "unreadable_state",
     "other_format",
-    "other_epoch",
     "other_files",
     "other_versions",
     "other_albumentations",
@@ -23,6 +22,9 @@ Reason: TypeAlias = Literal[
     "time_budget",
     "does_not_fit",
 ]
+
+
+OWN_LOADER: Final = "A trainer plugin brings a data loader of its own."
 
 
 class NotExact(Exception):

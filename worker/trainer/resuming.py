@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from worker.trainer.checkpoints import AtomicPath
-from worker.trainer.not_exact import NotExact
+from worker.trainer.not_exact import OWN_LOADER, NotExact
 from worker.trainer.protocol import ResumedEvent
 from worker.trainer.run import Composed
 
@@ -51,6 +51,8 @@ class Resuming(Composed):
 
     def __tell(self, done: int) -> None:
         why = self.run.not_exact or NotExact("no_state", "There is no training state.")
+        if why.reason == "no_state" and (self.noted_train is None or self.noted_val is None):
+            why = NotExact("unknown_loader", OWN_LOADER)  # for which none could be written
         event = ResumedEvent(mode="plain", epoch=done, reason=why.reason, message=str(why))
         self.run.pipe.emit(event)
 

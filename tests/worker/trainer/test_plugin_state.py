@@ -16,6 +16,8 @@ from worker.trainer.protocol import ArchitectureSource, JobFile
 SMALL = ArchitectureSource(name="yolov8n.yaml")
 # Every image is darker than the one before it, over all epochs: the epoch does not tell how dark.
 PLUGIN = """
+from ultralytics.data.build import InfiniteDataLoader
+
 from worker.trainer.plugins import TrainerPlugin
 
 
@@ -27,6 +29,21 @@ class Darkening:
         self.dark_images += len(batch["img"])
         batch["img"] = batch["img"] * (1 - self.dark_images / 1000)
         return batch
+
+
+class OwnLoader(InfiniteDataLoader):
+    pass
+
+
+class Reloading:
+    def get_dataloader(self, *arguments, **options):
+        loader = super().get_dataloader(*arguments, **options)
+        loader.__class__ = OwnLoader
+        return loader
+
+
+class Loading(TrainerPlugin):
+    mixins = (Reloading,)
 
 
 class Silent(TrainerPlugin):
@@ -53,9 +70,9 @@ class Strange(Saving):
 
 @pytest.fixture(scope="module")
 def plugins(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """The three on this process's path, by the names of their classes."""
+    """All of them on this process's path, by the names of their classes."""
     folder = tmp_path_factory.mktemp("plugins")
-    for name in ("Silent", "Saving", "Strange"):
+    for name in ("Silent", "Saving", "Strange", "Loading"):
         code = PLUGIN + f"\n\nPlugin = {name}\n"
         write_plugin(folder, code, name=name.lower(), package=f"darkening_{name.lower()}")
     sys.path.insert(0, str(folder))
@@ -118,6 +135,19 @@ class TestStateOfPlugins:
         (said,) = resumed.of("resumed")
         assert (said.mode, said.reason) == ("plain", "unsaved_plugin_state")
         assert "state.pt" not in resumed.of("checkpoint")[-1].files
+
+    @pytest.mark.slow
+    def test_with_a_loader_of_its_own_resumes_plainly(
+        self, whole: Training, tmp_path: Path
+    ) -> None:
+        first = whole.job.model_copy(update={"run_directory": tmp_path / "first" / "run"})
+        earlier = train_here(with_plugin(first, "loading"))
+
+        resumed = train_here(next_attempt(earlier, tmp_path / "second", epoch=2))
+
+        assert not any("state.pt" in event.files for event in earlier.of("checkpoint"))
+        (said,) = resumed.of("resumed")
+        assert (said.mode, said.reason) == ("plain", "unknown_loader")
 
     def test_that_is_no_plain_data_is_refused(self, whole: Training, tmp_path: Path) -> None:
         job = whole.job.model_copy(update={"run_directory": tmp_path / "run"})

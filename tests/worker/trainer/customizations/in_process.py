@@ -131,7 +131,8 @@ def next_attempt(earlier: Training, directory: Path, *, epoch: int) -> JobFile:
     """
     run_directory = directory / "run"
     (run_directory / "weights").mkdir(parents=True)
-    newest: dict[str, Path] = {}
+    began_with = (earlier.job.resume_from or Path("none")).parent / "best"
+    newest = {file.name: file for file in began_with.glob("*.pt")}
     for event in earlier.of("checkpoint"):
         if event.epoch <= epoch:
             newest.pop("state.pt", None)
@@ -141,8 +142,10 @@ def next_attempt(earlier: Training, directory: Path, *, epoch: int) -> JobFile:
     state = newest.pop("state.pt", None)
     if state is not None:
         (directory / "state.pt").write_bytes(state.read_bytes())
+    (directory / "best").mkdir()
     for name, file in newest.items():
-        (run_directory / "weights" / name).write_bytes(file.read_bytes())
+        for folder in (run_directory / "weights", directory / "best"):
+            (folder / name).write_bytes(file.read_bytes())
     changes = {
         "attempt": earlier.job.attempt + 1,
         "run_directory": run_directory,
