@@ -38,10 +38,17 @@ def joint_of(session: Session, job_id: str) -> Joint | None:
 
 
 def generations_of(session: Session, job_id: str) -> list[Generation]:
-    """Return whose epochs make up the curve of a job, the oldest first and itself last."""
+    """Return whose epochs make up the curve of a job, the oldest first and itself last.
+
+    One that was gone on from before it had trained an epoch of its own is none of them.
+    """
     line = _line(job_id)
     rows = session.execute(select(line).order_by(line.c.back)).all()
-    found = [Generation(row.job_id, (row.joint or 0) + 1, row.last_epoch) for row in rows]
+    found = [
+        Generation(row.job_id, (row.joint or 0) + 1, row.last_epoch)
+        for row in rows
+        if row.last_epoch is None or row.last_epoch > (row.joint or 0)
+    ]
     oldest = rows[-1].joint if rows else None
     missing = [] if oldest is None else [Generation(None, 1, oldest)]
     return [*missing, *reversed(found)]

@@ -67,6 +67,18 @@ class TestMetricsOfALineage:
         assert view["epochs"] == [4, 5, 6, 7]
         assert tuple(view["lineage"][0].values()) == (None, 1, 3)
 
+    def test_a_job_that_trained_nothing_before_it_was_gone_on_from_has_no_part(
+        self, api: Api
+    ) -> None:
+        first = trained(api)
+        second = extended(api, first, 6)
+        api.client.post(f"/v1/jobs/{second}/cancel")
+
+        third = extended(api, second, 7)
+
+        parts = [tuple(each.values()) for each in metrics(api, third)["lineage"]]
+        assert parts == [(first, 1, 4), (third, 5, None)]
+
     def test_a_clone_goes_on_from_nothing(self, api: Api) -> None:
         parent = trained(api)
         clone = api.client.post(f"/v1/jobs/{parent}/clone", json={}).json()["id"]
