@@ -61,14 +61,21 @@ def first_difference(one: Trace, other: Trace) -> str | None:
 
 
 def differences(one: Path, other: Path) -> list[str]:
-    """Return what two run directories do not have in common: rows of results.csv, and tensors."""
+    """Return what two run directories do not have in common: rows of results.csv, and tensors.
+
+    Training states are left out: an attempt that only finalizes writes none.
+    """
     found = [] if rows_of(one) == rows_of(other) else ["results.csv"]
-    weights = [{file.name for file in (each / "weights").glob("*.pt")} for each in (one, other)]
-    found += sorted(weights[0] ^ weights[1])
-    for name in sorted((weights[0] & weights[1]) - {"state.pt"}):
-        if differing_tensors(one / "weights" / name, other / "weights" / name):
-            found.append(name)
-    return found
+    names = [_weights_in(one), _weights_in(other)]
+    found += sorted(names[0] ^ names[1])
+    common = sorted(names[0] & names[1])
+    return found + [name for name in common if differing_tensors(one / name, other / name)]
+
+
+def _weights_in(run_directory: Path) -> set[str]:
+    folders = (run_directory / "weights", run_directory / "final")
+    files = [file for folder in folders for file in folder.glob("*.pt")]
+    return {str(file.relative_to(run_directory)) for file in files if file.name != "state.pt"}
 
 
 def rows_of(run_directory: Path) -> list[dict[str, str]]:
