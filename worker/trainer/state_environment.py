@@ -7,6 +7,7 @@ sees why a job was resumed plainly.
 import os
 import platform
 from collections.abc import Mapping
+from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Final, TypeAlias
@@ -19,15 +20,8 @@ from worker.trainer.protocol import JobFile
 
 Environment: TypeAlias = dict[str, str | int | None]
 
-_LIBRARIES: Final = (
-    "ultralytics",
-    "torch",
-    "torchvision",
-    "numpy",
-    "opencv-python",
-    "opencv-python-headless",
-    "pillow",
-)
+_LIBRARIES: Final = ("ultralytics", "torch", "torchvision", "numpy", "cv2", "PIL")
+"""Modules, which are asked themselves: packages of some have several names."""
 _ALBUMENTATIONS: Final = ("albumentations", "albumentationsx")
 _REASONS: Final[dict[str, Reason]] = {
     "albumentations": "other_albumentations",
@@ -43,7 +37,7 @@ def environment_of(job: JobFile) -> Environment:
     """Return the facts of this process that a training's numbers depend on, by name."""
     return {
         "python": ".".join(platform.python_version_tuple()[:2]),
-        **{library: _version(library) for library in _LIBRARIES},
+        **{library: str(import_module(library).__version__) for library in _LIBRARIES},
         "albumentations": next(filter(None, map(_version, _ALBUMENTATIONS)), None),
         "plugin": None if job.spec.trainer is None else plugin_version(job.spec.trainer.name),
         "threads": job.threads,
@@ -72,9 +66,9 @@ def compare_environment(saved: Mapping[str, object], job: JobFile) -> None:
         )
 
 
-def _version(library: str) -> str | None:
+def _version(package: str) -> str | None:
     try:
-        return version(library)
+        return version(package)
     except PackageNotFoundError:
         return None
 

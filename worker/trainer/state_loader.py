@@ -13,7 +13,7 @@ from itertools import islice
 from typing import Any, Final
 
 import torch
-from torch.utils.data import get_worker_info
+from torch.utils.data import BatchSampler, RandomSampler, SequentialSampler, get_worker_info
 from ultralytics.data.build import InfiniteDataLoader
 
 from worker.trainer.interrupts import die_with_parent
@@ -145,9 +145,18 @@ class NotedOrder:
         loader.worker_init_fn = self._start
 
     @staticmethod
-    def is_known(loader: object) -> bool:
-        """Tell whether it is a loader of Ultralytics, and none that a plugin has made."""
-        return type(loader) is InfiniteDataLoader
+    def is_known(loader: Any) -> bool:  # noqa: ANN401 -- anything
+        """Tell whether Ultralytics has made it (build.py:405), and no plugin.
+
+        A plugin may choose images in a way of its own, by generators that nobody knows.
+        """
+        if type(loader) is not InfiniteDataLoader:
+            return False
+        sampler, batches = loader.sampler, getattr(loader.batch_sampler, "sampler", None)
+        in_order = type(sampler) is SequentialSampler
+        shuffled = type(sampler) is RandomSampler and sampler.generator is loader.generator
+        is_usual = type(batches) is BatchSampler and (in_order or shuffled)
+        return is_usual and loader.generator is not None
 
     def order(self) -> Plain:
         """Return where the order of images stands at the end of an epoch."""

@@ -50,6 +50,7 @@ def train_run(run: TrainingRun, composing: Composing = compose_trainer) -> Compo
     except NotExact as why:
         # Without a traceback, which would hold the first trainer and all its memory.
         not_exact = NotExact(why.reason, str(why))
+    exact.parts.clear()
     gc.collect()
     (run.job.run_directory / RESULTS).write_bytes(exact.results)
     return _trained(replace(run, not_exact=not_exact), composing)

@@ -2,6 +2,7 @@ import os
 from pathlib import Path
 
 import pytest
+import ultralytics
 
 from tests.worker.trainer.jobs import a_job
 from worker.trainer.not_exact import NotExact
@@ -18,6 +19,17 @@ REASONS = {
     "cpu": "other_cpu",
     "device": "other_device",
 }
+
+
+class TestEnvironmentOf:
+    def test_knows_the_version_of_every_library_that_is_there(self, tmp_path: Path) -> None:
+        known = environment_of(a_job(tmp_path, tmp_path, threads=1))
+
+        assert known["ultralytics"] == ultralytics.__version__
+        assert {name for name, fact in known.items() if fact is None} <= {
+            "albumentations",
+            "plugin",
+        }
 
 
 class TestCompareEnvironment:

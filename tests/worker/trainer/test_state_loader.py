@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from torch.utils.data import Dataset
-from ultralytics.data.build import build_dataloader
+from torch.utils.data import Dataset, RandomSampler, WeightedRandomSampler
+from ultralytics.data.build import InfiniteDataLoader, build_dataloader
 
 from worker.trainer.state_loader import NotedLoader
 from worker.trainer.state_random import random_state, set_random_state
@@ -116,3 +116,40 @@ class TestNotedLoader:
         again = a_run(13, 0, None)
 
         assert again.epoch(1) == whole[0] != whole[1]
+
+
+def a_generator() -> torch.Generator:
+    return torch.Generator().manual_seed(7)
+
+
+class TestIsKnown:
+    @pytest.mark.parametrize("shuffle", [True, False])
+    def test_a_loader_that_ultralytics_makes(self, *, shuffle: bool) -> None:
+        loader = build_dataloader(Drawing(8), batch=BATCH, workers=0, shuffle=shuffle)
+
+        assert NotedLoader.is_known(loader)
+
+    @pytest.mark.parametrize(
+        "options",
+        [
+            pytest.param({"shuffle": True}, id="no generator"),
+            pytest.param(
+                {
+                    "sampler": WeightedRandomSampler([1.0] * 8, 8, generator=a_generator()),
+                    "generator": a_generator(),
+                },
+                id="weighted",
+            ),
+            pytest.param(
+                {
+                    "sampler": RandomSampler(range(8), generator=a_generator()),
+                    "generator": a_generator(),
+                },
+                id="another generator",
+            ),
+        ],
+    )
+    def test_not_one_whose_order_its_generator_does_not_tell(self, options: dict[str, Any]) -> None:
+        loader = InfiniteDataLoader(Drawing(8), batch_size=BATCH, **options)
+
+        assert not NotedLoader.is_known(loader)
