@@ -135,7 +135,7 @@ _MAX_MESSAGE: Final = 500
 
 def diagnose(error: BaseException) -> Diagnosis:
     """Name an exception. What is not known by type or text is a bug of ours."""
-    if any(_says_disk_is_full(each) for each in _chain(error)):
+    if is_disk_full(error):
         return _diagnosis(DiskFull, "The worker's disk is full.")
     if is_out_of_memory(error):
         return _diagnosis(OutOfMemory, f"Memory ran out: {_first_line(error)}")
@@ -145,6 +145,11 @@ def diagnose(error: BaseException) -> Diagnosis:
     if named is not None:
         return _diagnosis(type(named), _first_line(named))
     return _diagnosis(TrainerError, f"{type(error).__name__}: {_first_line(error)}")
+
+
+def is_disk_full(error: BaseException) -> bool:
+    """Tell whether the exception, or one that led to it, says that there is no room to write."""
+    return any(_says_disk_is_full(each) for each in _chain(error))
 
 
 def is_out_of_memory(error: BaseException) -> bool:

@@ -39,13 +39,21 @@ class Heading(BaseModel):
 
 
 def write_state(file: Path, heading: Heading, parts: Mapping[str, Any]) -> int:
-    """Replace the file at once, durably; readers never see a part of it. Return its bytes."""
+    """Replace the file at once, durably; readers never see a part of it. Return its bytes.
+
+    Raises:
+        OSError, RuntimeError: it cannot be written; the old one stands, and nothing else.
+    """
     fresh = file.with_name(f"{file.name}.tmp")
-    with fresh.open("wb") as opened:
-        torch.save({"heading": heading.model_dump(), "parts": dict(parts)}, opened)
-        opened.flush()
-        os.fsync(opened.fileno())
-        size = opened.tell()
+    try:
+        with fresh.open("wb") as opened:
+            torch.save({"heading": heading.model_dump(), "parts": dict(parts)}, opened)
+            opened.flush()
+            os.fsync(opened.fileno())
+            size = opened.tell()
+    except (OSError, RuntimeError):
+        fresh.unlink(missing_ok=True)
+        raise
     fresh.replace(file)
     return size
 

@@ -4,7 +4,9 @@ import time
 from pathlib import Path
 from typing import Final
 
+from worker.trainer.errors import is_disk_full
 from worker.trainer.plugins import brings_its_state
+from worker.trainer.protocol import WarningEvent
 from worker.trainer.run import Composed
 from worker.trainer.state_environment import environment_of
 from worker.trainer.state_file import FORMAT, STATE, Digests, Heading, best_files, write_state
@@ -14,6 +16,10 @@ from worker.trainer.state_period import StatePeriod
 
 CHOSEN: Final = ("optimizer", "lr0", "warmup_bias_lr")
 """Arguments that Ultralytics chooses where the optimizer is `auto` (8.4.190, trainer.py:1223)."""
+
+NO_ROOM: Final = (
+    "The worker's disk has no room for a training state: a resume is from an older one, or plain."
+)
 
 _BYTES_PER_NUMBER: Final = 16
 """Of a model: weights, EMA, and two of the optimizer's or one and pending gradients."""
@@ -50,7 +56,15 @@ class TrainingStates(Composed):
         if loader is None:
             return
         began = time.monotonic()
-        size = write_state(self.wdir / STATE, self.__heading(loader), parts_of(self))
+        heading, parts = self.__heading(loader), parts_of(self)
+        try:
+            size = write_state(self.wdir / STATE, heading, parts)
+        except (OSError, RuntimeError) as error:
+            if not is_disk_full(error):
+                raise
+            # All else of the epoch has found room: the job can do without.
+            self.run.pipe.emit(WarningEvent(code="state_not_written", message=NO_ROOM))
+            return
         period.cost(seconds=time.monotonic() - began, size=size)
         self.has_new_state = True
 
