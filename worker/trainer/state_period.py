@@ -25,10 +25,13 @@ class StatePeriod:
         every: epochs from one state to the next, counted from the job's first; None: as soon as
             what all states of this process cost, with the next one, is below `SHARE` of the time
             that it has trained.
+        has_state: there is one to go on from. Where there is none the first epoch's end is due,
+            whatever that costs: a kill would have to begin anew, or go on plainly.
         clock: seconds.
     """
 
     every: int | None
+    has_state: bool
     clock: Callable[[], float] = time.monotonic
     began: float = field(init=False)
     spent_seconds: float = field(init=False, default=0.0)
@@ -46,6 +49,8 @@ class StatePeriod:
         """
         if self.every is not None:
             return epoch % self.every == 0
+        if self.next_seconds is None and not self.has_state:
+            return True
         first = expected_bytes / WRITING_BYTES_PER_SECOND + _storing_seconds(expected_bytes)
         expected = first if self.next_seconds is None else self.next_seconds
         return self.spent_seconds + expected < SHARE * (self.clock() - self.began)

@@ -41,7 +41,9 @@ class TrainingStates(Composed):
     def run_callbacks(self, event: str) -> None:
         super().run_callbacks(event)
         if event == "on_train_start" and self.run.job.spec.train.time is None:
-            self.__period = StatePeriod(self.run.job.state_every)
+            self.__period = StatePeriod(
+                self.run.job.state_every, has_state=self.run.exact is not None
+            )
         if event == "on_fit_epoch_end" and not self.finalizing:
             self.has_new_state = False
             if self.__period is not None and self.__is_due(self.__period):

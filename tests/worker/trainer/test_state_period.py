@@ -17,7 +17,7 @@ class Clock:
 
 class TestFixedPeriod:
     def test_of_three_epochs_counts_from_the_first_of_the_job(self) -> None:
-        period = StatePeriod(3)
+        period = StatePeriod(3, has_state=False)
 
         due = [epoch for epoch in range(1, 10) if period.is_due(epoch=epoch, expected_bytes=1)]
 
@@ -32,7 +32,7 @@ class TestAdaptivePeriod:
         self, epoch_seconds: float, megabytes: int, writing_seconds: float
     ) -> None:
         clock = Clock()
-        period = StatePeriod(None, clock)
+        period = StatePeriod(None, has_state=True, clock=clock)
         size = megabytes * MEGABYTE
         spent, states = 0.0, 0
 
@@ -51,7 +51,7 @@ class TestAdaptivePeriod:
 
     def test_writes_after_every_epoch_where_epochs_are_long(self) -> None:
         clock = Clock()
-        period = StatePeriod(None, clock)
+        period = StatePeriod(None, has_state=True, clock=clock)
         due = []
 
         for epoch in range(1, 6):
@@ -60,3 +60,15 @@ class TestAdaptivePeriod:
             period.cost(seconds=0.2, size=32 * MEGABYTE)
 
         assert due == [True] * 5
+
+    def test_of_a_run_without_a_state_begins_with_its_first_epoch(self) -> None:
+        clock = Clock()
+        period = StatePeriod(None, has_state=False, clock=clock)
+        due = []
+
+        for epoch in range(1, 4):
+            clock.now += 0.5
+            due.append(period.is_due(epoch=epoch, expected_bytes=400 * MEGABYTE))
+            period.cost(seconds=0.5, size=400 * MEGABYTE)
+
+        assert due == [True, False, False]
