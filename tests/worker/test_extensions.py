@@ -27,6 +27,8 @@ from tests.worker.attempts import (
 )
 from worker.tasks import work_on
 
+pytestmark = pytest.mark.mostly_sqlite
+
 
 @pytest.fixture
 def yard(database: Database, tmp_path: Path) -> Yard:

@@ -23,6 +23,8 @@ from tests.worker.attempts import (
 from tests.worker.claims import PATIENT
 from worker.tasks import work_on
 
+pytestmark = pytest.mark.mostly_sqlite
+
 PAUSE = PATIENT.model_copy(update={"restart_backoff_seconds": 3})
 
 

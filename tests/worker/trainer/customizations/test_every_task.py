@@ -23,10 +23,18 @@ pytestmark = pytest.mark.integration
 
 EPOCHS = 4
 TASKS: tuple[Task, ...] = get_args(Task)
+QUICK_TASKS = {"detect", "segment", "classify", "semantic"}
+"""One for each kind of loss; `make test` has no time for all."""
 BEFORE_AND_AFTER = (pytest.param(FROZEN_EPOCHS - 1, marks=pytest.mark.slow), FROZEN_EPOCHS + 1)
 
 
-@pytest.fixture(scope="module", params=TASKS)
+@pytest.fixture(
+    scope="module",
+    params=[
+        task if task in QUICK_TASKS else pytest.param(task, marks=pytest.mark.slow)
+        for task in TASKS
+    ],
+)
 def whole(
     request: pytest.FixtureRequest,
     drawn: Callable[[Task], Path],
