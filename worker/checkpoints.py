@@ -6,7 +6,9 @@ of such files: `app.artifacts.resume_sets`.
 """
 
 import shutil
+import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
@@ -35,7 +37,7 @@ from app.events.tables import Level
 from app.jobs.execution import log_event
 from app.jobs.lifecycle import Hold
 from app.jobs.tables import Job
-from worker.trainer.protocol import CheckpointEvent
+from worker.trainer.protocol import STORING_SECONDS_FILE, CheckpointEvent
 
 
 @dataclass(frozen=True)
@@ -85,9 +87,20 @@ def store_checkpoint(
     for name, relative in event.files.items():
         if relative is not None:
             path = run_directory / relative
+            began = time.monotonic()
             files[str(name)] = store.put_file(path)
             path.unlink()
+            if name == STATE:
+                _tell_trainer(run_directory, seconds=time.monotonic() - began)
     return StoredCheckpoint(event.epoch, files)
+
+
+def _tell_trainer(run_directory: Path, *, seconds: float) -> None:
+    """Let the trainer know what storing a state costs here: it decides how often it writes one."""
+    fresh = run_directory / f"{STORING_SECONDS_FILE}.tmp"
+    with suppress(OSError):  # without room it hears nothing, and writes none but the last
+        fresh.write_text(str(seconds), encoding="ascii")
+        fresh.replace(run_directory / STORING_SECONDS_FILE)
 
 
 def record_checkpoints(

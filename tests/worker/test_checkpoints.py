@@ -21,7 +21,7 @@ from worker.checkpoints import (
     restore_checkpoint,
     store_checkpoint,
 )
-from worker.trainer.protocol import CheckpointEvent
+from worker.trainer.protocol import STORING_SECONDS_FILE, CheckpointEvent
 
 
 @pytest.fixture
@@ -94,6 +94,20 @@ def restore(
         if path.is_file()
     }
     return restored.epoch if restored else 0, [each.epoch for each in damaged], files
+
+
+class TestStoreCheckpoint:
+    def test_tells_the_trainer_what_a_state_took(
+        self, store: ArtifactStore, tmp_path: Path
+    ) -> None:
+        told = tmp_path / STORING_SECONDS_FILE
+        for name in ("last.pt", "state.pt"):
+            assert not told.exists()
+            (tmp_path / name).write_text("of an epoch")
+
+            store_checkpoint(store, CheckpointEvent(epoch=1, files={name: name}), tmp_path)
+
+        assert 0 < float(told.read_text()) < 60
 
 
 class TestRestoreCheckpoint:

@@ -15,6 +15,10 @@ from app.jobs.spec import ResolvedSpec, Task
 PROTOCOL: Final = 1
 EVENTS_FD_VARIABLE: Final = "TRAINYARD_EVENTS_FD"
 
+STORING_SECONDS_FILE: Final = "storing_seconds"
+"""In the run directory: how many seconds the supervisor took to store the newest training state.
+It appears once that is done, and the trainer removes it as it reads it."""
+
 Phase = Literal["preparing", "training", "validating", "finalizing"]
 ErrorCode = Literal[
     "bad_data",

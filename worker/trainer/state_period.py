@@ -9,8 +9,9 @@ SHARE: Final = 0.01
 """Of the training time, for writing, hashing and storing states together."""
 
 STORING_BYTES_PER_SECOND: Final = 100e6
-"""At which the supervisor hashes a state and puts it into the store: a slow disk, or 1 Gbit/s. It
-costs the training at most a part of this, since it happens in another process."""
+"""Supposed of the supervisor, which hashes a state and puts it into the store, until it told how
+long that took: a slow disk, or 1 Gbit/s. It costs the training at most a part of this, since it
+happens in another process."""
 
 WRITING_BYTES_PER_SECOND: Final = 100e6
 """Supposed of this disk until a first state was written; 0.1 to 0.5 s were measured for 30 to 400
@@ -36,6 +37,8 @@ class StatePeriod:
     began: float = field(init=False)
     spent_seconds: float = field(init=False, default=0.0)
     next_seconds: float | None = field(init=False, default=None)
+    supposed_seconds: float = field(init=False, default=0.0)
+    is_being_stored: bool = field(init=False, default=False)
 
     def __post_init__(self) -> None:
         self.began = self.clock()
@@ -51,6 +54,8 @@ class StatePeriod:
             return epoch % self.every == 0
         if self.next_seconds is None and not self.has_state:
             return True
+        if self.is_being_stored:
+            return False
         first = expected_bytes / WRITING_BYTES_PER_SECOND + _storing_seconds(expected_bytes)
         expected = first if self.next_seconds is None else self.next_seconds
         return self.spent_seconds + expected < SHARE * (self.clock() - self.began)
@@ -59,6 +64,16 @@ class StatePeriod:
         """Note what a state has cost: seconds of the training, and the bytes to be stored."""
         self.next_seconds = seconds + _storing_seconds(size)
         self.spent_seconds += self.next_seconds
+        self.supposed_seconds = _storing_seconds(size)
+        self.is_being_stored = True
+
+    def stored(self, *, seconds: float) -> None:
+        """Note how long it took to store the last state, in place of what was supposed."""
+        more = seconds - self.supposed_seconds
+        self.spent_seconds += more
+        self.next_seconds = (self.next_seconds or 0.0) + more
+        self.supposed_seconds = seconds
+        self.is_being_stored = False
 
 
 def _storing_seconds(size: int) -> float:

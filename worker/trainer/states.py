@@ -6,7 +6,7 @@ from typing import Final
 
 from worker.trainer.errors import is_disk_full
 from worker.trainer.plugins import brings_its_state
-from worker.trainer.protocol import WarningEvent
+from worker.trainer.protocol import STORING_SECONDS_FILE, WarningEvent
 from worker.trainer.run import Composed
 from worker.trainer.state_environment import environment_of
 from worker.trainer.state_file import FORMAT, STATE, Digests, Heading, best_files, write_state
@@ -50,6 +50,10 @@ class TrainingStates(Composed):
                 self.__write(self.__period)
 
     def __is_due(self, period: StatePeriod) -> bool:
+        told = Path(self.save_dir) / STORING_SECONDS_FILE
+        if told.exists():
+            period.stored(seconds=float(told.read_text(encoding="ascii")))
+            told.unlink()
         expected = _BYTES_PER_NUMBER * sum(tensor.numel() for tensor in self.model.parameters())
         return period.is_due(epoch=self.epoch + 1, expected_bytes=expected) or self.stop
 

@@ -11,7 +11,8 @@ from tests.worker.trainer.exactness import differences, first_difference
 from tests.worker.trainer.jobs import a_job
 from tests.worker.trainer.resume_cases import CASES, job_of, trained
 from worker.trainer.interrupts import Interrupts
-from worker.trainer.protocol import ArchitectureSource
+from worker.trainer.protocol import STORING_SECONDS_FILE, ArchitectureSource
+from worker.trainer.run import Composed
 
 IN_EVERY_RUN = {"yolov8n"}
 """It has loader workers; tests/worker/trainer/test_killed.py goes without."""
@@ -68,3 +69,32 @@ class TestLastEpoch:
         run = train_here(job)
 
         assert ["state.pt" in event.files for event in run.of("checkpoint")] == [True, False, True]
+
+
+class Supervised(Composed):
+    """Tells what storing took, as the supervisor does, and notes whether that was read."""
+
+    def __init__(self, *, overrides: dict[str, object]) -> None:
+        self.was_read: list[bool] = []
+        super().__init__(overrides=overrides)
+
+    def run_callbacks(self, event: str) -> None:
+        super().run_callbacks(event)
+        if event == "on_fit_epoch_end" and not self.finalizing:
+            told = Path(self.save_dir) / STORING_SECONDS_FILE
+            self.was_read.append(not told.exists())
+            if self.has_new_state:
+                told.write_text("0.5")
+
+
+class TestPeriod:
+    def test_takes_what_storing_took_from_the_supervisor(
+        self, drawn: Callable[[Task], Path], tmp_path: Path
+    ) -> None:
+        model = ArchitectureSource(name="yolov8n.yaml")
+        train = {"epochs": 3, "imgsz": 32}
+        job = a_job(drawn("detect"), tmp_path, train=train, model=model)
+
+        run = train_here(job, watching=(Supervised,))
+
+        assert run.trainer.was_read == [True, True, True]

@@ -42,6 +42,7 @@ class TestAdaptivePeriod:
                 spent += writing_seconds + size / STORING_BYTES_PER_SECOND
                 states += 1
                 period.cost(seconds=writing_seconds, size=size)
+                period.stored(seconds=size / STORING_BYTES_PER_SECOND)
                 if states > 1:  # the first one's price was not known
                     assert spent < SHARE * (clock.now - 1000.0)
 
@@ -58,8 +59,36 @@ class TestAdaptivePeriod:
             clock.now += 300
             due.append(period.is_due(epoch=epoch, expected_bytes=32 * MEGABYTE))
             period.cost(seconds=0.2, size=32 * MEGABYTE)
+            period.stored(seconds=0.3)
 
         assert due == [True] * 5
+
+    def test_a_store_that_is_slower_than_supposed_makes_states_rarer(self) -> None:
+        due = {}
+        for storing_seconds in (0.4, 4.0):
+            clock = Clock()
+            period = StatePeriod(None, has_state=True, clock=clock)
+            due[storing_seconds] = 0
+
+            for epoch in range(1, 1001):
+                clock.now += 10
+                if period.is_due(epoch=epoch, expected_bytes=40 * MEGABYTE):
+                    period.cost(seconds=0.1, size=40 * MEGABYTE)
+                    period.stored(seconds=storing_seconds)
+                    due[storing_seconds] += 1
+
+        assert due[0.4] == pytest.approx(SHARE * 10_000 / 0.5, rel=0.05)
+        assert due[4.0] == pytest.approx(SHARE * 10_000 / 4.1, rel=0.05)
+
+    def test_waits_while_the_last_state_is_not_stored_yet(self) -> None:
+        clock = Clock()
+        period = StatePeriod(None, has_state=True, clock=clock)
+        period.cost(seconds=0.1, size=MEGABYTE)
+        clock.now += 100_000
+
+        assert not period.is_due(epoch=1, expected_bytes=MEGABYTE)
+        period.stored(seconds=0.1)
+        assert period.is_due(epoch=2, expected_bytes=MEGABYTE)
 
     def test_of_a_run_without_a_state_begins_with_its_first_epoch(self) -> None:
         clock = Clock()
