@@ -148,6 +148,20 @@ def collect_garbage(
             typer.echo(f"{name.replace('_', ' ')}: {count}")
 
 
+@cli.command("storage")
+def tell_storage(*, home: Home = None) -> None:
+    """Tell how many bytes of the store are used for what."""
+    with _told_plainly():
+        from app.configuration import load_settings  # noqa: PLC0415
+        from app.core.database import Database  # noqa: PLC0415
+        from app.ops.storage_use import stored_bytes  # noqa: PLC0415
+
+        settings = load_settings(home=home)
+        with Database(settings.effective_database_url, pool_size=1).read() as unit:
+            for use, size in stored_bytes(unit.session).items():
+                typer.echo(f"{use.replace('_', ' ')}: {size}")
+
+
 @models.command("add")
 def add_weights(
     *,

@@ -147,6 +147,16 @@ class TestCollect:
         assert orphan.exists()
 
 
+class TestStorage:
+    def test_tells_bytes_by_use(self, home: Path, tmp_path: Path) -> None:
+        weights = tmp_path / "mine.pt"
+        weights.write_bytes(b"PK\x03\x04 as a checkpoint begins")
+        invoke("migrate")
+        invoke("models", "add", str(weights))
+
+        assert invoke("storage").stdout == f"models: {weights.stat().st_size}\n"
+
+
 class TestKeysCreate:
     def test_before_the_first_start_there_is_nobody_to_make_one_for(self, home: Path) -> None:
         invoke("migrate", "--home", str(home))

@@ -1,0 +1,50 @@
+"""Bytes by use, on both databases."""
+
+from app.artifacts.repository import insert_artifact
+from app.artifacts.tables import ArtifactKind
+from app.core.storage import StoredObject
+from app.ops.storage_use import stored_bytes
+from tests.jobs.builders import a_home, a_job
+from tests.models.builders import a_model
+from tests.ops.stored_bytes import Instance
+
+
+def use_of(instance: Instance) -> dict[str, int]:
+    with instance.database.read() as unit:
+        return dict(stored_bytes(unit.session))
+
+
+def an_artifact(
+    instance: Instance, job_id: str, name: str, *, size: int, kind: ArtifactKind
+) -> None:
+    """Add a row; equal sizes are equal bytes here."""
+    with instance.database.write() as unit:
+        stored = StoredObject(f"{size:064x}", size)
+        insert_artifact(unit.session, job_id, stored, attempt=1, kind=kind, name=name, epoch=1)
+
+
+class TestStoredBytes:
+    def test_are_told_by_what_they_are_for(self, instance: Instance) -> None:
+        job_id = a_job(instance.database, a_home(instance.database))
+        before = use_of(instance)
+
+        an_artifact(instance, job_id, "state.pt", size=400, kind=ArtifactKind.CHECKPOINT)
+        an_artifact(instance, job_id, "last.pt", size=30, kind=ArtifactKind.CHECKPOINT)
+        an_artifact(instance, job_id, "best.pt", size=20, kind=ArtifactKind.WEIGHTS)
+        a_model(instance.database, "mine.pt")
+
+        assert before.keys() == {"datasets"}
+        assert use_of(instance) == before | {
+            "training_states": 400,
+            "checkpoint": 30,
+            "weights": 20,
+            "models": 10,
+        }
+
+    def test_of_a_state_that_two_jobs_name_count_once(self, instance: Instance) -> None:
+        home = a_home(instance.database)
+
+        for job_id in (a_job(instance.database, home), a_job(instance.database, home)):
+            an_artifact(instance, job_id, "state.pt", size=400, kind=ArtifactKind.CHECKPOINT)
+
+        assert use_of(instance)["training_states"] == 400
