@@ -148,7 +148,8 @@ class TestCollect:
 
 
 class TestStorage:
-    def test_tells_bytes_by_use(self, home: Path, tmp_path: Path) -> None:
+    @pytest.mark.usefixtures("home")
+    def test_tells_bytes_by_use(self, tmp_path: Path) -> None:
         weights = tmp_path / "mine.pt"
         weights.write_bytes(b"PK\x03\x04 as a checkpoint begins")
         invoke("migrate")
