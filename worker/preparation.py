@@ -12,7 +12,7 @@ from app.core.crash_points import CrashPoint, crash_point
 from app.core.storage import StoredBytesCorrupt, StoreUnavailable
 from app.datasets.pack import PackCorruptError, materialise_view
 from app.datasets.tables import DatasetVersion
-from app.jobs.execution import freeze_threads, note_resumed, trim_epochs_after
+from app.jobs.execution import freeze_threads, trim_epochs_after
 from app.jobs.lineage import joint_of
 from app.jobs.states import EndReason, Request
 from app.jobs.tables import Joint
@@ -153,7 +153,6 @@ def _start_after(
     )
     delete_checkpoints_after(session, hold.job_id, epoch=epoch)
     forget_states(session, hold.job_id, [each.epoch for each in damaged if each.with_state])
-    note_resumed(session, hold, "plain" if epoch else "none")
     for each in damaged:
         log_damaged(session, hold, each)
 

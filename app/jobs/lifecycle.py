@@ -174,14 +174,13 @@ def _claim(
         return None
     if job.started_at is None:
         _set(session, job, {"started_at": database_now()})
-    resumed = "plain" if has_checkpoint(session, job.id) else "none"
     session.execute(
         insert(Attempt).values(
             job_id=job.id,
             number=job.attempt,
             worker_id=offer.worker_id,
             started_at=database_now(),
-            resumed=resumed,
+            resumed="none",  # until its trainer says how it went on
         )
     )
     data: dict[str, JsonValue] = {"attempt": job.attempt, "worker": offer.worker_id}

@@ -68,8 +68,8 @@ class FakeTrainer:
         return int(Path(self.resumed).read_text().split()[1]) + 1
 
     def start(self) -> None:
-        if self.state is not None:
-            self.resume_exactly(Path(self.state))
+        if self.resumed is not None:
+            self.say_how_it_resumed()
         self.say("phase", phase="training")
         self.say(
             "started", batches_per_epoch=1, epochs=EPOCHS, first_epoch=self.first_epoch(),
@@ -77,11 +77,13 @@ class FakeTrainer:
             train_images=4, val_images=2,
         )  # fmt: skip
 
-    def resume_exactly(self, state: Path) -> None:
-        """Say so if the state is of the epoch that is resumed from, and say else why it is not."""
+    def say_how_it_resumed(self) -> None:
+        """Exactly if there is a state of the epoch that is resumed from; plainly, and why, else."""
         epoch = self.first_epoch() - 1
-        fits = state.read_text() == f"state.pt {epoch}"
-        mode, reason = ("exact", None) if fits else ("plain", "other_epoch")
+        mode, reason = "plain", "no_state"
+        if self.state is not None:
+            fits = Path(self.state).read_text() == f"state.pt {epoch}"
+            mode, reason = ("exact", None) if fits else ("plain", "does_not_fit")
         self.say("resumed", mode=mode, epoch=epoch, reason=reason, message=reason)
 
     def batch(self, epoch: int) -> None:

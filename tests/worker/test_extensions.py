@@ -129,7 +129,7 @@ class TestLaterAttempts:
         work_on(yard.with_trainer("train, then crash").context)
 
         assert epochs_of(database, child) == [(2, 2), (3, 2)]
-        assert [each.resumed for each in attempts(database, child)] == ["plain", "exact"]
+        assert [each.resumed for each in attempts(database, child)] == ["none", "exact"]
 
     def test_with_half_the_batch_go_on_from_the_joint(self, yard: Yard, child: str) -> None:
         work_on(yard.with_trainer("train with a batch of 8, then crash").context)
