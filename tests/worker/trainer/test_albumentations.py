@@ -1,76 +1,39 @@
-"""Exact resume where albumentations is installed: its transforms draw from generators of their own.
+"""Installs albumentations beside this environment, and runs the tests of with_albumentations.py."""
 
-Trainyard does not bring it. To run these, put it on the path, in version 2.0.8 or later.
-"""
-
-from collections.abc import Callable
+import os
+import shutil
+import subprocess
+import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
-from ultralytics.data import augment
 
-from app.jobs.spec import Task
-from tests.worker.trainer.customizations.in_process import Training, next_attempt
-from tests.worker.trainer.exactness import differences, first_difference
-from tests.worker.trainer.resume_cases import Case, job_of, trained
-from worker.trainer import state_loader
+from tests.architecture.sources import ROOT
 
-albumentations = pytest.importorskip("albumentations")
-
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
-
-CASES = {
-    workers: Case(workers=workers, train={"close_mosaic": 1}, kills=(1, 2)) for workers in (0, 2)
-}
+HERE = Path(__file__).parent
+PINNED = HERE / "albumentations.txt"
+TESTS = HERE / "with_albumentations.py"
+INSTALL_SECONDS, TEST_SECONDS = 300, 900
 
 
-def strong_transforms() -> list[Any]:
-    """Ultralytics' own ones are so rare that a short training may go without."""
-    blur = [albumentations.Blur(p=0.5), albumentations.MedianBlur(p=0.5)]
-    return [albumentations.GaussNoise(p=0.7), albumentations.OneOf(blur, p=0.8)]
+@pytest.mark.slow
+@pytest.mark.timeout(INSTALL_SECONDS + TEST_SECONDS)
+def test_a_resume_is_exact_where_albumentations_is_installed(tmp_path: Path) -> None:
+    uv = shutil.which("uv", path=str(Path(sys.executable).parent)) or "uv"
+    flags = ["--quiet", "--no-deps", "--require-hashes", "--python", sys.executable]
+    command = [uv, "--no-config", "pip", "install", *flags, "--target", tmp_path / "beside"]
+    subprocess.run([*command, "-r", PINNED], check=True, timeout=INSTALL_SECONDS)
+    paths = {"PYTHONPATH": str(tmp_path / "beside"), "NO_ALBUMENTATIONS_UPDATE": "1"}
 
+    ran = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", TESTS],
+        cwd=ROOT,
+        env=os.environ | paths,
+        capture_output=True,
+        text=True,
+        timeout=TEST_SECONDS,
+        check=False,
+    )
 
-@pytest.fixture(autouse=True)
-def _strong(monkeypatch: pytest.MonkeyPatch) -> None:
-    plain = augment.Albumentations.__init__
-
-    def strong(self: Any, p: float = 1.0, *_: object, **__: object) -> None:  # noqa: ANN401 -- theirs
-        plain(self, p=p, transforms=strong_transforms())
-
-    monkeypatch.setattr(augment.Albumentations, "__init__", strong)
-
-
-def twice(case: Case, dataset: Path, directory: Path) -> tuple[Training, Training]:
-    """Train in one go, and with two ends on the way."""
-    whole = trained(job_of(case, dataset, directory / "whole"), case)
-    resumed = whole
-    for epoch in case.kills:
-        job = next_attempt(resumed, directory / f"from-{epoch}", epoch=epoch)
-        resumed = trained(job, case)
-    return whole, resumed
-
-
-@pytest.mark.parametrize("workers", CASES)
-class TestAlbumentations:
-    def test_a_resumed_training_is_the_one_that_was_not_interrupted(
-        self, workers: int, drawn: Callable[[Task], Path], tmp_path: Path
-    ) -> None:
-        whole, resumed = twice(CASES[workers], drawn("detect"), tmp_path)
-
-        assert [event.mode for event in resumed.of("resumed")] == ["exact"]
-        assert first_difference(whole.trainer.trace, resumed.trainer.trace) is None
-        assert differences(whole.directory, resumed.directory) == []
-
-    def test_whose_generators_are_not_taken_up_are_missed(
-        self,
-        workers: int,
-        drawn: Callable[[Task], Path],
-        tmp_path: Path,
-        monkeypatch: pytest.MonkeyPatch,
-    ) -> None:
-        monkeypatch.setattr(state_loader, "set_augmentation_state", lambda *_: None)
-
-        whole, resumed = twice(CASES[workers], drawn("detect"), tmp_path)
-
-        assert first_difference(whole.trainer.trace, resumed.trainer.trace) is not None
+    assert ran.returncode == 0, ran.stdout[-20_000:] + ran.stderr
+    assert "4 passed" in ran.stdout

@@ -1,0 +1,73 @@
+"""Exact resume where albumentations is installed: its transforms draw from generators of their own.
+
+Run by test_albumentations.py, in a process of its own: Ultralytics uses it wherever it finds it.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import albumentations
+import pytest
+from ultralytics.data import augment
+
+from app.jobs.spec import Task
+from tests.worker.trainer.customizations.in_process import Training, next_attempt
+from tests.worker.trainer.exactness import differences, first_difference
+from tests.worker.trainer.resume_cases import Case, job_of, trained
+from worker.trainer import state_loader
+
+CASES = {
+    workers: Case(workers=workers, train={"close_mosaic": 1}, kills=(1, 2)) for workers in (0, 2)
+}
+
+
+def strong_transforms() -> list[Any]:
+    """Ultralytics' own ones are so rare that a short training may go without."""
+    blur = [albumentations.Blur(p=0.5), albumentations.MedianBlur(p=0.5)]
+    return [albumentations.GaussNoise(p=0.7), albumentations.OneOf(blur, p=0.8)]
+
+
+@pytest.fixture(autouse=True)
+def _strong(monkeypatch: pytest.MonkeyPatch) -> None:
+    plain = augment.Albumentations.__init__
+
+    def strong(self: Any, p: float = 1.0, *_: object, **__: object) -> None:  # noqa: ANN401 -- theirs
+        plain(self, p=p, transforms=strong_transforms())
+
+    monkeypatch.setattr(augment.Albumentations, "__init__", strong)
+
+
+def twice(case: Case, dataset: Path, directory: Path) -> tuple[Training, Training]:
+    """Train in one go, and with two ends on the way."""
+    whole = trained(job_of(case, dataset, directory / "whole"), case)
+    resumed = whole
+    for epoch in case.kills:
+        job = next_attempt(resumed, directory / f"from-{epoch}", epoch=epoch)
+        resumed = trained(job, case)
+    return whole, resumed
+
+
+@pytest.mark.parametrize("workers", CASES)
+class TestAlbumentations:
+    def test_a_resumed_training_is_the_one_that_was_not_interrupted(
+        self, workers: int, drawn: Callable[[Task], Path], tmp_path: Path
+    ) -> None:
+        whole, resumed = twice(CASES[workers], drawn("detect"), tmp_path)
+
+        assert [event.mode for event in resumed.of("resumed")] == ["exact"]
+        assert first_difference(whole.trainer.trace, resumed.trainer.trace) is None
+        assert differences(whole.directory, resumed.directory) == []
+
+    def test_whose_generators_are_not_taken_up_are_missed(
+        self,
+        workers: int,
+        drawn: Callable[[Task], Path],
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        monkeypatch.setattr(state_loader, "set_augmentation_state", lambda *_: None)
+
+        whole, resumed = twice(CASES[workers], drawn("detect"), tmp_path)
+
+        assert first_difference(whole.trainer.trace, resumed.trainer.trace) is not None
