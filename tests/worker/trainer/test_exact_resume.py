@@ -11,7 +11,7 @@ from tests.worker.trainer.exactness import differences, first_difference
 from tests.worker.trainer.jobs import a_job
 from tests.worker.trainer.resume_cases import CASES, job_of, trained
 from worker.trainer.interrupts import Interrupts
-from worker.trainer.protocol import STORING_SECONDS_FILE, ArchitectureSource
+from worker.trainer.protocol import STORING_SECONDS_FILE, ArchitectureSource, JobFile
 from worker.trainer.run import Composed
 
 IN_EVERY_RUN = {"yolov8n"}
@@ -47,13 +47,20 @@ def told(training: Training) -> list[dict[str, object]]:
     return [event.model_dump(exclude={"seq", "at", "seconds"}) for event in training.of("epoch")]
 
 
+def a_small_job(
+    dataset: Path, directory: Path, *, epochs: int, every: int | None = None
+) -> JobFile:
+    """A job of short epochs; a state is due every so many, or as often as it costs little."""
+    model = ArchitectureSource(name="yolov8n.yaml")
+    train = {"epochs": epochs, "imgsz": 32}
+    return a_job(dataset, directory, train=train, model=model, state_every=every)
+
+
 class TestLastEpoch:
     def test_that_a_stop_makes_leaves_a_state_whatever_the_period(
         self, drawn: Callable[[Task], Path], tmp_path: Path
     ) -> None:
-        model = ArchitectureSource(name="yolov8n.yaml")
-        train = {"epochs": 9, "imgsz": 32}
-        job = a_job(drawn("detect"), tmp_path, train=train, model=model, state_every=7)
+        job = a_small_job(drawn("detect"), tmp_path, epochs=9, every=7)
 
         stopped = train_here(job, interrupts=Interrupts(stop_requested=True))
 
@@ -62,9 +69,7 @@ class TestLastEpoch:
     def test_has_a_state_as_the_first_one_has_where_epochs_are_short(
         self, drawn: Callable[[Task], Path], tmp_path: Path
     ) -> None:
-        model = ArchitectureSource(name="yolov8n.yaml")
-        train = {"epochs": 3, "imgsz": 32}
-        job = a_job(drawn("detect"), tmp_path, train=train, model=model)
+        job = a_small_job(drawn("detect"), tmp_path, epochs=3)
 
         run = train_here(job)
 
@@ -91,9 +96,7 @@ class TestPeriod:
     def test_takes_what_storing_took_from_the_supervisor(
         self, drawn: Callable[[Task], Path], tmp_path: Path
     ) -> None:
-        model = ArchitectureSource(name="yolov8n.yaml")
-        train = {"epochs": 3, "imgsz": 32}
-        job = a_job(drawn("detect"), tmp_path, train=train, model=model)
+        job = a_small_job(drawn("detect"), tmp_path, epochs=3)
 
         run = train_here(job, watching=(Supervised,))
 
