@@ -56,15 +56,17 @@ class StatePeriod:
             return True
         if self.is_being_stored:
             return False
-        first = expected_bytes / WRITING_BYTES_PER_SECOND + _storing_seconds(expected_bytes)
-        expected = first if self.next_seconds is None else self.next_seconds
+        expected = self.next_seconds
+        if expected is None:
+            writing = expected_bytes / WRITING_BYTES_PER_SECOND
+            expected = writing + expected_bytes / STORING_BYTES_PER_SECOND
         return self.spent_seconds + expected < SHARE * (self.clock() - self.began)
 
     def cost(self, *, seconds: float, size: int) -> None:
         """Note what a state has cost: seconds of the training, and the bytes to be stored."""
-        self.next_seconds = seconds + _storing_seconds(size)
+        self.supposed_seconds = size / STORING_BYTES_PER_SECOND
+        self.next_seconds = seconds + self.supposed_seconds
         self.spent_seconds += self.next_seconds
-        self.supposed_seconds = _storing_seconds(size)
         self.is_being_stored = True
 
     def stored(self, *, seconds: float) -> None:
@@ -74,7 +76,3 @@ class StatePeriod:
         self.next_seconds = (self.next_seconds or 0.0) + more
         self.supposed_seconds = seconds
         self.is_being_stored = False
-
-
-def _storing_seconds(size: int) -> float:
-    return size / STORING_BYTES_PER_SECOND
