@@ -2,7 +2,7 @@
 
 Revision ID: 0007_joints
 Revises: 0006_training_states
-Create Date: 2026-11-28
+Create Date: 2026-11-27
 """
 
 import sqlalchemy as sa
