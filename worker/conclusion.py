@@ -9,6 +9,7 @@ from pydantic import JsonValue
 from sqlalchemy.orm import Session
 
 from app.artifacts.repository import insert_artifact
+from app.artifacts.resume_sets import LAST
 from app.artifacts.tables import ArtifactKind
 from app.core.crash_points import CrashPoint, crash_point
 from app.core.errors import InsufficientStorage, Unavailable
@@ -35,7 +36,6 @@ from worker.outcome import Outcome, outcome_of
 from worker.trainer.portability import WeightsChecks
 from worker.trainer.protocol import Artifact, FinalEvent
 
-LAST = "last.pt"
 CLASS_TABLE = "per_class.csv"
 
 log = get_logger(__name__)

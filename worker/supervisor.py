@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import IO
 
+from app.artifacts.resume_sets import BEST, LAST
 from app.core.crash_points import CrashPoint, crash_point
 from app.core.errors import InsufficientStorage
 from app.core.logging import get_logger
@@ -44,7 +45,6 @@ from worker.trainer.portability import Verdict, portability_check
 from worker.trainer.protocol import EVENTS_FD_VARIABLE, FinalEvent, JobFile
 
 DISK_FULL_ERRORS = frozenset({errno.ENOSPC, errno.EDQUOT})
-BEST, LAST = "best.pt", "last.pt"
 
 log = get_logger(__name__)
 

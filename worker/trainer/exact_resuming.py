@@ -14,7 +14,7 @@ from worker.trainer.protocol import JobFile, ResumedEvent
 from worker.trainer.resuming import NothingMoreToTrain, has_trained_its_last_epoch
 from worker.trainer.run import Composed
 from worker.trainer.state_environment import compare_environment
-from worker.trainer.state_file import Digests, Heading, best_files, read_state
+from worker.trainer.state_file import RESULTS, Digests, Heading, best_files, read_state
 from worker.trainer.state_parts import AT_FIRST_EPOCH, AT_SETUP, put_parts
 from worker.trainer.state_random import Plain
 
@@ -52,7 +52,7 @@ def exact_resume_of(job: JobFile) -> ExactResume:
     heading, parts = read_state(job.state_from)
     compare_environment(heading.environment, job)
     _compare_batch(heading, job)
-    results = job.run_directory / "results.csv"
+    results = job.run_directory / RESULTS
     _compare_files(heading, [results, *best_files(job.run_directory)])
     return ExactResume(heading, parts, results.read_bytes())
 

@@ -14,6 +14,7 @@ from worker.trainer.not_exact import NotExact
 from worker.trainer.state_random import Plain
 
 STATE: Final = "state.pt"
+RESULTS: Final = "results.csv"
 FORMAT: Final = 1
 
 

@@ -3,7 +3,6 @@
 import gc
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Final
 
 from worker.trainer.compose import compose_trainer, overrides
 from worker.trainer.exact_resuming import exact_resume_of
@@ -12,9 +11,9 @@ from worker.trainer.not_exact import NotExact
 from worker.trainer.plugins import failures_named
 from worker.trainer.protocol import JobFile
 from worker.trainer.run import Composed, Emits, TrainingRun
+from worker.trainer.state_file import RESULTS
 from worker.trainer.upstream import pin_threads, settle
 
-RESULTS: Final = "results.csv"
 Composing = Callable[[TrainingRun], type[Composed]]
 
 
