@@ -23,11 +23,11 @@ from app.core.storage import ArtifactStore
 from app.datasets.routes import router as datasets
 from app.datasets.verifier import Verifier
 from app.fleet.routes import router as workers
-from app.jobs.control_routes import router as job_control
-from app.jobs.dispatch import Doorbell
-from app.jobs.reconcile import Reconciler
-from app.jobs.record_routes import router as job_records
-from app.jobs.routes import router as jobs
+from app.jobs.http.control_routes import router as job_control
+from app.jobs.http.record_routes import router as job_records
+from app.jobs.http.routes import router as jobs
+from app.jobs.life.doorbell import Doorbell
+from app.jobs.life.reconciler import Reconciler
 from app.models.routes import router as models
 from app.ops.collector import Collector
 from app.ops.routes import router as operations

@@ -4,8 +4,8 @@ import json
 from dataclasses import dataclass
 from functools import cached_property
 
-from app.jobs.fitness import DecidingMetric, deciding_metric
-from app.jobs.spec import ResolvedSpec
+from app.jobs.spec.deciding_metric import DecidingMetric, deciding_metric
+from app.jobs.spec.job_spec import ResolvedSpec
 from app.jobs.states import EndReason, Request
 from app.jobs.tables import Job
 from worker.attempt_directory import AttemptDirectory

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from app.core.logging import get_logger
-from app.jobs.lifecycle import Hold
+from app.jobs.life.transitions import Hold
 from worker.process import kill_processes
 
 PRIVATE_FOLDER = 0o700

@@ -34,8 +34,8 @@ from app.artifacts.resume_sets import (
 from app.artifacts.tables import ArtifactKind
 from app.core.storage import ArtifactStore, StoredBytesCorrupt, StoredObject
 from app.events.tables import Level
-from app.jobs.execution import log_event
-from app.jobs.lifecycle import Hold
+from app.jobs.life.recording import log_event
+from app.jobs.life.transitions import Hold
 from app.jobs.tables import Job
 from worker.trainer.protocol import STORING_SECONDS_FILE, CheckpointEvent
 

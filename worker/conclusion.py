@@ -16,8 +16,8 @@ from app.core.errors import InsufficientStorage, Unavailable
 from app.core.logging import get_logger
 from app.core.storage import StoredObject
 from app.jobs.class_metrics import write_class_table
-from app.jobs.execution import log_event, replace_log_pieces
-from app.jobs.lifecycle import (
+from app.jobs.life.recording import log_event, replace_log_pieces
+from app.jobs.life.transitions import (
     AttemptEnd,
     Fenced,
     HalvedBatch,

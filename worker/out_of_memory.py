@@ -7,8 +7,8 @@ import json
 from dataclasses import replace
 from typing import Any, Final
 
-from app.jobs.lifecycle import HalvedBatch
-from app.jobs.spec import TrainArguments
+from app.jobs.life.transitions import HalvedBatch
+from app.jobs.spec.job_spec import TrainArguments
 from app.jobs.states import EndReason, JobEvent
 from worker.attempt import ClaimedAttempt
 from worker.conclusion import Conclusion

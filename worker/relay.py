@@ -22,7 +22,7 @@ from app.core.crash_points import CrashPoint, crash_point
 from app.core.logging import get_logger
 from app.core.storage import ArtifactStore
 from app.events.tables import Level
-from app.jobs.execution import (
+from app.jobs.life.recording import (
     EpochReport,
     ProgressReport,
     guarded_update,
@@ -33,9 +33,9 @@ from app.jobs.execution import (
     record_progress,
     set_phase,
 )
-from app.jobs.fitness import DecidingMetric
-from app.jobs.lifecycle import Fenced
-from app.jobs.metric_table import FITNESS
+from app.jobs.life.transitions import Fenced
+from app.jobs.spec.deciding_metric import DecidingMetric
+from app.jobs.spec.metric_table import FITNESS
 from app.jobs.states import Phase
 from worker.checkpoints import StoredCheckpoint, record_checkpoints, store_checkpoint
 from worker.lease import OUTAGE, Lease, LeaseLost

@@ -16,8 +16,8 @@ from app.artifacts.resume_sets import BEST, LAST
 from app.core.crash_points import CrashPoint, crash_point
 from app.core.errors import InsufficientStorage
 from app.core.logging import get_logger
-from app.jobs.execution import set_phase
-from app.jobs.lifecycle import Fenced, Hold
+from app.jobs.life.recording import set_phase
+from app.jobs.life.transitions import Fenced, Hold
 from app.jobs.states import EndReason, JobEvent, Phase
 from app.jobs.tables import Job
 from worker.attempt import AskedToLeave, AttemptFailed, ClaimedAttempt

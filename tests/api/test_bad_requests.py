@@ -16,7 +16,7 @@ from sqlalchemy import insert
 from app.artifacts.tables import Artifact, ArtifactKind
 from app.core.database import database_now
 from app.core.ids import new_id
-from app.jobs.spec_refused_arguments import REFUSED_ARGUMENTS
+from app.jobs.spec.refused_arguments import REFUSED_ARGUMENTS
 from tests.api.conftest import Api
 from tests.api.hostile_requests import DEEP, JSON, ROWS, Hostile, spec
 from tests.api.refusals import CANARY, assert_refused, rows_by_table

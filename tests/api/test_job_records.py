@@ -7,7 +7,7 @@ import pytest
 
 from app.artifacts.tables import ArtifactKind
 from app.core.storage import StoredObject
-from app.jobs.record_routes import _log
+from app.jobs.http.record_routes import _log
 from tests.api.conftest import Api
 from tests.api.running_job import Running, claimed
 from tests.jobs.builders import a_home, a_job, job_row

@@ -52,7 +52,7 @@ class StatesChangeInOnePlace(LintRule):
     name = "state-in-one-place"
     reason = "a state written elsewhere skips the transition table and its guard"
     except_in = (
-        "app/*/lifecycle.py",
+        "app/jobs/life/transitions.py",
         "app/*/repository.py",
         "worker/trainer/state_augmentation.py",  # of NumPy's generators
     )
@@ -73,10 +73,10 @@ class OneClock(LintRule):
     name = "one-clock"
     reason = "two machines' wall clocks disagree, and the one that is ahead steals a living job"
     where = (
-        "app/jobs/dispatch.py",
-        "app/jobs/execution.py",
-        "app/jobs/lifecycle.py",
-        "app/jobs/reconcile*.py",
+        "app/jobs/life/doorbell.py",
+        "app/jobs/life/recording.py",
+        "app/jobs/life/transitions.py",
+        "app/jobs/life/reconciler.py",
         "app/jobs/repository.py",
         "worker/lease.py",
         "worker/supervisor.py",

@@ -2,7 +2,7 @@
 
 from typing import get_args
 
-from app.jobs.customize import (
+from app.jobs.spec.customize import (
     BalancedClassWeights,
     BestModel,
     Bounds,
@@ -13,8 +13,8 @@ from app.jobs.customize import (
     LayerLr,
     MetricsChoice,
 )
-from app.jobs.metric_table import Direction, metrics_of
-from app.jobs.spec import Task
+from app.jobs.spec.job_spec import Task
+from app.jobs.spec.metric_table import Direction, metrics_of
 from tests.docs.markdown import code, fields_of, table
 
 PLACES = (

@@ -5,8 +5,9 @@ from itertools import count
 from string import ascii_uppercase
 from typing import TYPE_CHECKING
 
-from app.jobs.spec import job_spec_json_schema
-from app.jobs.spec_refused_arguments import REFUSED_ARGUMENTS
+from app.jobs.spec.job_spec import job_spec_json_schema
+from app.jobs.spec.refused_arguments import REFUSED_ARGUMENTS
+from app.jobs.spec.train_arguments import ALL_TASKS, tasks_of
 from app.jobs.states import (
     CONSEQUENCES,
     TRANSITIONS,
@@ -16,13 +17,12 @@ from app.jobs.states import (
     JobState,
     Transition,
 )
-from app.jobs.train_arguments import ALL_TASKS, tasks_of
 from app.models.architectures import ARCHITECTURES, SCALES, TASK_SUFFIXES
 from tests.docs.markdown import Field, code, fields_of, table
 from tests.docs.transition_phrases import PHRASES
 
 if TYPE_CHECKING:
-    from app.jobs.spec_model import Refusal
+    from app.jobs.spec.base_model import Refusal
 
 STARTS = "[*] --> queued"
 

@@ -18,9 +18,15 @@ from pydantic import TypeAdapter
 from app.cli import cli
 from app.core.problems import Problem
 from app.datasets.views import DatasetView
-from app.jobs.plan_views import PlanView
-from app.jobs.spec import JobSpec
-from app.jobs.views import ArtifactView, ClassMetricsView, JobView, LineageMetricsView, MetricsView
+from app.jobs.http.views import (
+    ArtifactView,
+    ClassMetricsView,
+    JobView,
+    LineageMetricsView,
+    MetricsView,
+)
+from app.jobs.plan.views import PlanView
+from app.jobs.spec.job_spec import JobSpec
 from app.settings import Settings
 from tests.architecture.sources import ROOT
 from tests.docs.blocks import Block, blocks

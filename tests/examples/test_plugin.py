@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from app.jobs.spec import JobSpec
+from app.jobs.spec.job_spec import JobSpec
 from tests.plugins import EXAMPLE
 
 pytestmark = pytest.mark.unit

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from app.jobs.dispatch import TASK, make_producer, queue_of_jobs
+from app.jobs.life.doorbell import TASK, make_producer, queue_of_jobs
 from tests.faults.invariants import violations
 from tests.faults.proxy import fault_proxy
 from tests.faults.site import Site

@@ -14,7 +14,7 @@ from sqlalchemy import select, text
 from app.artifacts.repository import checkpoints_of
 from app.core.database import Database
 from app.events.repository import events_after
-from app.jobs.execution import log_pieces
+from app.jobs.life.recording import log_pieces
 from app.jobs.repository import attempts_of
 from app.jobs.states import EndReason, JobState
 from app.jobs.tables import Epoch

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from app.jobs.dispatch import TASK, queue_of_jobs
+from app.jobs.life.doorbell import TASK, queue_of_jobs
 from tests.faults.invariants import violations
 from tests.faults.site import Site, a_site
 from tests.faults.visitor import null_job

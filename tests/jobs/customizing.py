@@ -5,8 +5,8 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from app.jobs.metric_table import F1_METRICS, FITNESS, metrics_of
-from app.jobs.spec import Task
+from app.jobs.spec.job_spec import Task
+from app.jobs.spec.metric_table import F1_METRICS, FITNESS, metrics_of
 
 CLASSES = ("circle", "square", "triangle")
 LAYERS = 10

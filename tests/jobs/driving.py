@@ -3,7 +3,7 @@
 from datetime import timedelta
 
 from app.core.database import Database
-from app.jobs.lifecycle import (
+from app.jobs.life.transitions import (
     Applied,
     AttemptEnd,
     Hold,

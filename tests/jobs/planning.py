@@ -4,16 +4,16 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Final
 
-from app.jobs.joint_plan import PlannedJoint
-from app.jobs.plan import (
+from app.jobs.plan.joint import PlannedJoint
+from app.jobs.plan.plan import (
     Surroundings,
     TrainingData,
     layers_of_model,
     learning_layers,
     plan_of,
 )
-from app.jobs.plan_views import StoredPlan
-from app.jobs.spec import JobSpec, ResolvedSpec, SpecFacts, resolve_spec
+from app.jobs.plan.views import StoredPlan
+from app.jobs.spec.job_spec import JobSpec, ResolvedSpec, SpecFacts, resolve_spec
 
 VERSION: Final = "dsv_" + "0" * 26
 SHAPES: Final = TrainingData(

@@ -5,9 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from app.jobs.customize import Customize, inverse_frequency, layer_indices, part_name
-from app.jobs.metric_table import F1_METRICS, direction_of, metrics_of
-from app.jobs.spec import JobSpec, ResolvedSpec, SpecFacts, Task, resolve_spec
+from app.jobs.spec.customize import Customize, inverse_frequency, layer_indices, part_name
+from app.jobs.spec.job_spec import JobSpec, ResolvedSpec, SpecFacts, Task, resolve_spec
+from app.jobs.spec.metric_table import F1_METRICS, direction_of, metrics_of
 from tests.jobs.customizing import CLASSES, customizations
 from tests.jobs.test_spec import VERSION, a_document, problems_of
 

@@ -9,7 +9,7 @@ import pytest
 from redis import Redis
 
 from app.core.broker import EmbeddedBroker, broker_url
-from app.jobs.dispatch import TASK, Doorbell
+from app.jobs.life.doorbell import TASK, Doorbell
 from app.settings import Settings
 from tests.waiting import eventually
 

@@ -7,14 +7,14 @@ import pytest
 from sqlalchemy import insert, select
 
 from app.core.database import Database
-from app.jobs.execution import (
+from app.jobs.life.recording import (
     EpochReport,
     ProgressReport,
     record_epoch,
     record_progress,
     trim_epochs_after,
 )
-from app.jobs.lifecycle import Hold
+from app.jobs.life.transitions import Hold
 from app.jobs.tables import Epoch, EpochClasses, Job, JobProgress, Joint
 from tests.jobs.builders import a_home, a_job, job_row
 from tests.worker.claims import claim

@@ -2,8 +2,8 @@
 
 import pytest
 
-from app.jobs.fitness import FITNESS_OF, deciding_metric
-from app.jobs.spec import JobSpec, ResolvedSpec, SpecFacts, Task, resolve_spec
+from app.jobs.spec.deciding_metric import FITNESS_OF, deciding_metric
+from app.jobs.spec.job_spec import JobSpec, ResolvedSpec, SpecFacts, Task, resolve_spec
 
 VERSION = "dsv_01JABCDEFGHJKMNPQRSTVWXYZ0"
 METRICS = {

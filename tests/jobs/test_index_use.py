@@ -9,8 +9,8 @@ from sqlalchemy import event
 from sqlalchemy.orm import Session
 
 from app.core.database import Database
-from app.jobs.estimate import alike_jobs
-from app.jobs.lifecycle import SlotOffer, claim_job
+from app.jobs.life.transitions import SlotOffer, claim_job
+from app.jobs.plan.estimate import alike_jobs
 from app.jobs.repository import JobFilter, JobOrder, job_page, queue_position
 from app.jobs.states import JobState
 from tests.jobs.builders import Home, a_home, a_job, job_row

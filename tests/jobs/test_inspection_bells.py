@@ -3,7 +3,7 @@
 import pytest
 
 from app.core.database import Database
-from app.jobs.inspection_bells import InspectionBells
+from app.jobs.life.inspection_bells import InspectionBells
 from app.models.inspection import release_inspection
 from app.settings import Timing
 from tests.models.builders import a_model, hold_of

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from app.jobs.joint_plan import PlannedJoint
-from app.jobs.plan_views import JointPlan, StoredPlan
+from app.jobs.plan.joint import PlannedJoint
+from app.jobs.plan.views import JointPlan, StoredPlan
 from tests.jobs.planning import codes, planned
 
 pytestmark = pytest.mark.unit

@@ -2,8 +2,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.jobs.customize import LayerLr
-from app.jobs.layer_rates import (
+from app.jobs.spec.customize import LayerLr
+from app.jobs.spec.layer_rates import (
     group_labels,
     layer_of,
     part_of,

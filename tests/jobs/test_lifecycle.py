@@ -12,7 +12,7 @@ from app.artifacts.repository import checkpoints_of
 from app.artifacts.tables import CondemnedObject
 from app.core.database import Database
 from app.events.repository import events_after
-from app.jobs.lifecycle import (
+from app.jobs.life.transitions import (
     AttemptEnd,
     Fenced,
     Refused,
@@ -23,7 +23,7 @@ from app.jobs.lifecycle import (
     lock_held,
 )
 from app.jobs.repository import attempts_of
-from app.jobs.spec import SPEC_VERSION
+from app.jobs.spec.job_spec import SPEC_VERSION
 from app.jobs.states import EndReason, JobEvent, JobState, Phase, Request
 from app.jobs.tables import Job
 from tests.jobs.builders import Home, a_checkpoint, a_home, a_job, job_row

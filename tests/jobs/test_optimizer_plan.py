@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.jobs.optimizer_plan import Optimization, choose_optimizer, optimization_of
-from app.jobs.spec import JobSpec, ResolvedSpec, SpecFacts, resolve_spec
-from app.jobs.train_arguments import TrainArguments
+from app.jobs.plan.optimizer import Optimization, choose_optimizer, optimization_of
+from app.jobs.spec.job_spec import JobSpec, ResolvedSpec, SpecFacts, resolve_spec
+from app.jobs.spec.train_arguments import TrainArguments
 from app.models.layer_tables import layer_table
 
 VERSION = "dsv_01JABCDEFGHJKMNPQRSTVWXYZ0"

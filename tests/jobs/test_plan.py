@@ -6,8 +6,8 @@ from typing import Final
 import pytest
 from pydantic import ValidationError
 
-from app.jobs.estimate import AlikeJob
-from app.jobs.plan import Surroundings, TrainingData, balanced_weights
+from app.jobs.plan.estimate import AlikeJob
+from app.jobs.plan.plan import Surroundings, TrainingData, balanced_weights
 from app.models.architectures import ARCHITECTURES
 from app.models.layer_tables import layer_table
 from tests.jobs.planning import LIVE, SHAPES, codes, planned

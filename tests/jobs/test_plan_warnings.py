@@ -5,7 +5,7 @@ from typing import Any, Final
 
 import pytest
 
-from app.jobs.plan import Surroundings
+from app.jobs.plan.plan import Surroundings
 from tests.jobs.planning import SHAPES, planned, with_labels
 
 pytestmark = pytest.mark.unit

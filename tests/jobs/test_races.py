@@ -11,9 +11,10 @@ import pytest
 
 from app.core.database import Database, database_now
 from app.core.ids import new_id
-from app.jobs.dispatch import Doorbell
 from app.jobs.guards import JobFacts, transition_for
-from app.jobs.lifecycle import (
+from app.jobs.life.doorbell import Doorbell
+from app.jobs.life.reconciler import Reconciler, RequeueExpired
+from app.jobs.life.transitions import (
     Applied,
     AttemptEnd,
     Fenced,
@@ -23,7 +24,6 @@ from app.jobs.lifecycle import (
     claim_job,
     lock_held,
 )
-from app.jobs.reconcile import Reconciler, RequeueExpired
 from app.jobs.states import USER_EVENTS, EndReason, JobEvent, JobState, Request
 from app.settings import Timing
 from tests.databases import POOL_SIZE

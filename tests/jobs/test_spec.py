@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from app.jobs.spec import JobSpec
+from app.jobs.spec.job_spec import JobSpec
 
 ULID = "01JD0000000000000000000000"
 DATASET = f"ds_{ULID}"

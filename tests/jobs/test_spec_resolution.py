@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from app.jobs.spec import (
+from app.jobs.spec.job_spec import (
     JobSpec,
     ResolvedSpec,
     SpecFacts,
@@ -143,7 +143,7 @@ class TestJsonSchema:
 class TestImport:
     def test_the_spec_needs_neither_server_libraries_nor_torch(self) -> None:
         script = (
-            "import sys, app.jobs.spec\n"
+            "import sys, app.jobs.spec.job_spec\n"
             "print([m for m in ('fastapi', 'starlette', 'sqlalchemy', 'torch', 'ultralytics')"
             " if m in sys.modules])"
         )

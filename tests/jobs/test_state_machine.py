@@ -18,9 +18,9 @@ from hypothesis.stateful import (
 )
 
 from app.core.database import Database
-from app.jobs.execution import EpochReport, record_epoch
 from app.jobs.guards import JobFacts
-from app.jobs.lifecycle import (
+from app.jobs.life.recording import EpochReport, record_epoch
+from app.jobs.life.transitions import (
     Applied,
     AttemptEnd,
     Fenced,

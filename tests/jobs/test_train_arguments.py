@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from app.jobs.spec_refused_arguments import MEANT_AS, REFUSED_ARGUMENTS
-from app.jobs.train_arguments import (
+from app.jobs.spec.refused_arguments import MEANT_AS, REFUSED_ARGUMENTS
+from app.jobs.spec.train_arguments import (
     TASKS_OF_ARGUMENT,
     Task,
     TrainArguments,

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from app.jobs.spec_refused_arguments import REFUSED_ARGUMENTS
-from app.jobs.train_arguments import (
+from app.jobs.spec.refused_arguments import REFUSED_ARGUMENTS
+from app.jobs.spec.train_arguments import (
     ULTRALYTICS_NAMES,
     Optimizer,
     Task,

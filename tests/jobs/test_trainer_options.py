@@ -4,7 +4,7 @@ import math
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from app.jobs.spec import JobSpec
+from app.jobs.spec.job_spec import JobSpec
 from tests.jobs.test_spec import a_document, problems_of
 
 

@@ -4,13 +4,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.jobs.train_arguments import TrainArguments
-from app.jobs.training_schedule import (
+from app.jobs.plan.schedule import (
     TrainingSchedule,
     nominal_iterations,
     scaled_weight_decay,
     schedule_of,
 )
+from app.jobs.spec.train_arguments import TrainArguments
 
 
 def a_schedule(**changes: object) -> TrainingSchedule:

@@ -7,7 +7,7 @@ from typing import Any, get_args
 import pytest
 import yaml
 
-from app.jobs.train_arguments import Task as SpecTask
+from app.jobs.spec.train_arguments import Task as SpecTask
 from app.models.architectures import (
     ARCHITECTURES,
     TASK_SUFFIXES,

@@ -15,7 +15,7 @@ from app.core.database import database_now
 from app.core.ids import new_id
 from app.core.pages import CursorSeal
 from app.events.tables import EventRow
-from app.jobs.control import request_of_job
+from app.jobs.commands.control import request_of_job
 from app.jobs.errors import GraceIsOver, JobNotFound
 from app.jobs.repository import insert_idempotency_key
 from app.jobs.states import JobEvent, JobState

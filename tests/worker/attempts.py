@@ -16,9 +16,9 @@ from app.datasets.pack import PackWriter, extract_pack
 from app.datasets.tables import DatasetVersion
 from app.events.repository import events_after
 from app.events.tables import EventRow
-from app.jobs.lifecycle import apply_event, lock_job
+from app.jobs.life.transitions import apply_event, lock_job
 from app.jobs.repository import attempts_of
-from app.jobs.spec import JobSpec, SpecFacts, resolve_spec
+from app.jobs.spec.job_spec import JobSpec, SpecFacts, resolve_spec
 from app.jobs.states import JobEvent
 from app.jobs.tables import Attempt, Epoch, Job
 from app.settings import Settings, Timing

@@ -4,7 +4,7 @@ import time
 from datetime import timedelta
 
 from app.core.database import Database
-from app.jobs.lifecycle import Hold, SlotOffer, claim_job
+from app.jobs.life.transitions import Hold, SlotOffer, claim_job
 from app.settings import Timing
 from worker.lease import Lease
 

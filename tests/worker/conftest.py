@@ -7,8 +7,8 @@ import pytest
 
 from app.core.database import Database
 from app.core.storage import ArtifactStore
-from app.jobs.fitness import FITNESS_OF
-from app.jobs.lifecycle import Hold
+from app.jobs.life.transitions import Hold
+from app.jobs.spec.deciding_metric import FITNESS_OF
 from app.settings import Settings
 from tests.jobs.builders import a_home, a_job
 from tests.worker.claims import a_lease, claim

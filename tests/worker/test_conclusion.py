@@ -3,7 +3,7 @@
 import pytest
 
 from app.core.database import Database
-from app.jobs.lifecycle import AttemptEnd
+from app.jobs.life.transitions import AttemptEnd
 from app.jobs.states import EndReason, JobEvent, JobState, Request
 from tests.jobs.builders import a_checkpoint, a_home, a_job, job_row
 from tests.jobs.driving import request

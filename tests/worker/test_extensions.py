@@ -11,7 +11,7 @@ from app.artifacts.tables import Artifact
 from app.core.context import Context
 from app.core.database import Database
 from app.core.pages import CursorSeal
-from app.jobs.extend import Extension, extend_job
+from app.jobs.commands.extend import Extension, extend_job
 from app.jobs.lineage import epochs_of_line
 from app.jobs.states import EndReason, JobEvent, JobState
 from tests.jobs.builders import job_row

@@ -8,8 +8,8 @@ import pytest
 from app.core.database import Database
 from app.core.storage import ArtifactStore
 from app.jobs.class_metrics import unpacked
-from app.jobs.fitness import DecidingMetric
-from app.jobs.lifecycle import Hold
+from app.jobs.life.transitions import Hold
+from app.jobs.spec.deciding_metric import DecidingMetric
 from app.jobs.tables import Epoch, EpochClasses
 from tests.jobs.builders import job_row
 from tests.worker.claims import a_lease

@@ -5,8 +5,8 @@ from typing import Final, cast
 
 from ultralytics.models import yolo
 
-from app.jobs.customize import MetricsChoice
-from app.jobs.spec import ResolvedSpec, Task
+from app.jobs.spec.customize import MetricsChoice
+from app.jobs.spec.job_spec import ResolvedSpec, Task
 from worker.trainer.checkpoints import Checkpoints
 from worker.trainer.customizations.best_model import BestModel, has_chosen_metric
 from worker.trainer.customizations.class_weights import ClassWeights

@@ -11,7 +11,7 @@ from typing import Final
 
 from pydantic import Field, ValidationError
 
-from app.jobs.spec import Task
+from app.jobs.spec.job_spec import Task
 from worker.trainer.interrupts import die_with_parent, limit_memory
 from worker.trainer.protocol import ExitCode, ProtocolModel
 

@@ -5,7 +5,7 @@ from typing import Any, Self
 
 from ultralytics.utils.torch_utils import unwrap_model
 
-from app.jobs.customize import Layers, layer_indices
+from app.jobs.spec.customize import Layers, layer_indices
 from worker.trainer.errors import BadSpec
 from worker.trainer.upstream import Unseen
 

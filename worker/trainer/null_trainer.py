@@ -23,7 +23,7 @@ from typing import Final, Self
 
 from pydantic import Field
 
-from app.jobs.spec import JobSpec
+from app.jobs.spec.job_spec import JobSpec
 from worker.trainer.errors import BadWeights
 from worker.trainer.events import EventPipe
 from worker.trainer.interrupts import Interrupts

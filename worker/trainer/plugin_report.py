@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from pydantic import TypeAdapter, ValidationError
 
-from app.jobs.spec import TrainerChoice
+from app.jobs.spec.job_spec import TrainerChoice
 from worker.trainer import null_trainer
 from worker.trainer.errors import without_paths
 from worker.trainer.plugins import GROUP, load

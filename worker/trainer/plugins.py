@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Final, get_args
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from app.jobs.spec import Task, TrainerChoice
+from app.jobs.spec.job_spec import Task, TrainerChoice
 from worker.trainer.errors import BadSpec, TrainerError
 
 __all__ = ["GROUP", "TRAINER_EVENTS", "PluginOptions", "TrainerPlugin"]

@@ -3,8 +3,8 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from app.jobs.customize import LayerLr, part_name
-from app.jobs.layer_rates import REST, group_labels, layer_of, part_of, part_order, rate_name
+from app.jobs.spec.customize import LayerLr, part_name
+from app.jobs.spec.layer_rates import REST, group_labels, layer_of, part_of, part_order, rate_name
 
 Group = dict[str, Any]
 """A parameter group of a torch optimizer: `params`, `lr` and the rest of its options."""

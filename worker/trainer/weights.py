@@ -12,7 +12,7 @@ from ultralytics.nn import modules
 from ultralytics.nn.modules.head import Depth, SemanticSegment
 from ultralytics.nn.tasks import _SafeLoad, parse_model, torch_safe_load, yaml_model_load
 
-from app.jobs.spec import Task
+from app.jobs.spec.job_spec import Task
 from worker.trainer.errors import is_out_of_memory, without_paths
 from worker.trainer.inspection import MAX_CLASS_NAME, MAX_CLASSES, Inspection, WeightsReport
 

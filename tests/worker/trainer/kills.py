@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from app.jobs.spec import TrainerChoice
+from app.jobs.spec.job_spec import TrainerChoice
 from tests.plugins import write_plugin
 from tests.worker.trainer.jobs import TrainerProcess, run
 from worker.trainer.protocol import JobFile

@@ -9,7 +9,7 @@ from uuid import uuid4
 
 import pytest
 
-from app.jobs.spec import Task, TrainerChoice
+from app.jobs.spec.job_spec import Task, TrainerChoice
 from tests.plugins import write_plugin
 from tests.waiting import eventually
 from tests.worker.trainer.jobs import a_job

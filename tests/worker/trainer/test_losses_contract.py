@@ -4,7 +4,7 @@ import pytest
 from ultralytics.cfg import get_cfg
 from ultralytics.models import YOLO
 
-from app.jobs.metric_table import metrics_of
+from app.jobs.spec.metric_table import metrics_of
 from app.models.architectures import ARCHITECTURES
 
 FAMILIES = ("yolo26n", "yolo11n", "yolov8n")

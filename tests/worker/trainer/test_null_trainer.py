@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from app.jobs.spec import TrainerChoice
+from app.jobs.spec.job_spec import TrainerChoice
 from tests.worker.trainer.jobs import a_job
 from worker.plugins import installed_plugins
 from worker.trainer.environment import trainer_environment

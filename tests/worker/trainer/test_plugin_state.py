@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from app.jobs.spec import Task, TrainerChoice
+from app.jobs.spec.job_spec import Task, TrainerChoice
 from tests.plugins import write_plugin
 from tests.worker.trainer.customizations.in_process import Training, next_attempt, train_here
 from tests.worker.trainer.exactness import Traced, differences, first_difference

@@ -6,9 +6,9 @@ from typing import Any
 
 from ultralytics.utils.torch_utils import EarlyStopping
 
-from app.jobs.customize import BestModel as Choice
-from app.jobs.customize import Customize
-from app.jobs.metric_table import FITNESS
+from app.jobs.spec.customize import BestModel as Choice
+from app.jobs.spec.customize import Customize
+from app.jobs.spec.metric_table import FITNESS
 from worker.trainer.errors import BadSpec
 from worker.trainer.run import Composed
 

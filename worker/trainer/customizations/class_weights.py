@@ -15,7 +15,7 @@ from ultralytics.utils.loss import (
 )
 from ultralytics.utils.torch_utils import unwrap_model
 
-from app.jobs.customize import BalancedClassWeights, InverseFrequencyClassWeights
+from app.jobs.spec.customize import BalancedClassWeights, InverseFrequencyClassWeights
 from worker.trainer.errors import BadSpec
 from worker.trainer.protocol import WarningEvent
 from worker.trainer.run import Composed

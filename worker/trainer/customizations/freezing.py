@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import Any, Final
 
-from app.jobs.customize import Freeze
+from app.jobs.spec.customize import Freeze
 from worker.trainer.errors import BadSpec
 from worker.trainer.layers import ModelLayers
 from worker.trainer.protocol import NoticeEvent

@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from app.jobs.customize import Bounds
-from app.jobs.customize import KeepBest as Asked
+from app.jobs.spec.customize import Bounds
+from app.jobs.spec.customize import KeepBest as Asked
 from worker.trainer.customizations.best_model import metric_in
 from worker.trainer.protocol import NoticeEvent
 from worker.trainer.results import Row, as_written, rows_of

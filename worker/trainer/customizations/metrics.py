@@ -7,7 +7,7 @@ from typing import Final, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from app.jobs.metric_table import F1_METRICS
+from app.jobs.spec.metric_table import F1_METRICS
 from worker.trainer.run import Composed
 from worker.trainer.upstream import Unseen
 

@@ -10,8 +10,8 @@ import pytest
 import torch
 from torch import nn
 
-from app.jobs.metric_table import F1_METRICS
-from app.jobs.spec import Task
+from app.jobs.spec.job_spec import Task
+from app.jobs.spec.metric_table import F1_METRICS
 from tests.worker.trainer.customizations.in_process import Training, differing_tensors
 from tests.worker.trainer.drawn_datasets import CLASSES
 from tests.worker.trainer.jobs import ARCHITECTURES, a_job

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from app.jobs.spec import JobSpec
+from app.jobs.spec.job_spec import JobSpec
 from tests.architecture.sources import ROOT
 from tests.docs.blocks import Block, blocks_of
 from tests.worker.trainer.customizations.combinations import FIVE, Watched

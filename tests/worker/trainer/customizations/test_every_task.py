@@ -6,8 +6,8 @@ from typing import get_args
 
 import pytest
 
-from app.jobs.metric_table import FITNESS, metrics_of
-from app.jobs.spec import Task
+from app.jobs.spec.job_spec import Task
+from app.jobs.spec.metric_table import FITNESS, metrics_of
 from tests.worker.trainer.customizations.combinations import (
     FIVE,
     FROZEN_EPOCHS,

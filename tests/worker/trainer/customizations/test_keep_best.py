@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 import torch
 
-from app.jobs.customize import KeepBest as Asked
+from app.jobs.spec.customize import KeepBest as Asked
 from tests.worker.trainer.customizations.in_process import (
     Heard,
     Training,

@@ -11,8 +11,8 @@ from torch import nn, optim
 from ultralytics.models.yolo.detect import DetectionTrainer
 from ultralytics.optim import MuSGD
 
-from app.jobs.spec import Task
-from app.jobs.train_arguments import Optimizer
+from app.jobs.spec.job_spec import Task
+from app.jobs.spec.train_arguments import Optimizer
 from tests.worker.trainer.customizations.in_process import (
     Training,
     differing_tensors,

@@ -12,8 +12,8 @@ from ultralytics.utils.metrics import (
     SemanticMetrics,
 )
 
-from app.jobs.metric_table import F1_METRICS
-from app.jobs.spec import Task
+from app.jobs.spec.job_spec import Task
+from app.jobs.spec.metric_table import F1_METRICS
 from tests.worker.trainer.customizations.in_process import Training, train_here
 from tests.worker.trainer.drawn_datasets import CLASSES, draw_dataset
 from tests.worker.trainer.jobs import a_job

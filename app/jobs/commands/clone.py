@@ -1,0 +1,79 @@
+"""A new job from the spec of another, as that was sent, with changes merged in (RFC 7396)."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import ValidationError
+
+from app.accounts.authentication import Principal
+from app.core.context import Context
+from app.core.problems import invalid_fields
+from app.core.strict_json import InvalidJson
+from app.jobs.commands.submit import Order, Submitted, earlier_job, submit_order
+from app.jobs.errors import JobInTrash, JobNotFound
+from app.jobs.repository import job_of
+from app.jobs.spec.job_spec import JobSpec
+
+
+def clone_job(
+    context: Context,
+    principal: Principal,
+    job_id: str,
+    changes: Mapping[str, Any],
+    *,
+    idempotency_key: str | None,
+) -> Submitted:
+    """Make a job whose parent is `job_id`, or return the one that the same key made before.
+
+    Raises:
+        JobNotFound: there is no such job in the caller's projects.
+        JobInTrash: it is about to be deleted.
+        Invalid, Conflict: as `submit_job`; pointers are those of the merged spec.
+    """
+    digest = _digest(job_id, changes)
+    earlier = earlier_job(context, principal, idempotency_key, digest)
+    if earlier is not None:
+        return Submitted(earlier, replayed=True)
+    spec = _changed_spec(context, principal, job_id, changes)
+    order = Order(spec, digest, parent_id=job_id)
+    return submit_order(context, principal, order, idempotency_key=idempotency_key)
+
+
+def merge_patch(document: object, patch: object) -> object:
+    """Return the document with the patch applied, as RFC 7396 section 2 has it."""
+    if not isinstance(patch, Mapping):
+        return patch
+    merged = dict(document) if isinstance(document, Mapping) else {}
+    for name, value in patch.items():
+        if value is None:
+            merged.pop(name, None)
+        else:
+            merged[name] = merge_patch(merged.get(name), value)
+    return merged
+
+
+def _digest(job_id: str, changes: Mapping[str, Any]) -> str:
+    try:
+        asked = json.dumps({"clone": job_id, "changes": changes}, sort_keys=True)
+    except RecursionError:
+        raise InvalidJson("The body is nested too deeply.") from None
+    return hashlib.sha256(asked.encode()).hexdigest()
+
+
+def _changed_spec(
+    context: Context, principal: Principal, job_id: str, changes: Mapping[str, Any]
+) -> JobSpec:
+    with context.database.read() as unit:
+        parent = job_of(unit.session, principal.project_ids, job_id)
+    if parent is None:
+        raise JobNotFound
+    if parent.trashed_at is not None:
+        raise JobInTrash(job_id)
+    try:
+        return JobSpec.model_validate(merge_patch(parent.spec, changes))
+    except RecursionError:
+        raise InvalidJson("The body is nested too deeply.") from None
+    except ValidationError as error:
+        raise invalid_fields(error.errors(include_input=False)) from None

@@ -1,0 +1,89 @@
+"""What a user asks of an existing job: an event of its life, or another name, tag or priority."""
+
+from datetime import timedelta
+from typing import Any
+
+from app.accounts.authentication import Principal
+from app.core.context import Context
+from app.core.database import UnitOfWork
+from app.events.repository import append_event
+from app.jobs.errors import GraceIsOver, JobInTrash, JobNotFound, StaleRevision, refusal_of
+from app.jobs.life.transitions import Refused, apply_event
+from app.jobs.repository import ListedJob, edit_job, is_in_grace, listed_job, lock_job_of
+from app.jobs.states import JobEvent
+from app.jobs.tables import Job
+
+
+def request_of_job(
+    context: Context, principal: Principal, job_id: str, event: JobEvent
+) -> ListedJob:
+    """Make the transition that a user's event means, and return the job as it stands then.
+
+    Raises:
+        JobNotFound: there is none in the caller's projects.
+        InvalidTransition, NothingToKeep: the job's state does not allow it.
+        GraceIsOver: it is to be restored, and was deleted too long ago.
+    """
+    with context.database.write() as unit:
+        job = _locked(unit, principal, job_id)
+        if event is JobEvent.RESTORE and job.trashed_at is not None:
+            _check_grace(unit, context, principal, job_id)
+        outcome = apply_event(unit.session, job, event)
+        if isinstance(outcome, Refused):
+            raise refusal_of(event, outcome.facts)
+        if outcome.rings:
+            unit.after_commit(lambda: context.ring(job.id, job.dispatch_seq, job.queue))
+        return _listed(unit, principal, job_id)
+
+
+def change_job(
+    context: Context,
+    principal: Principal,
+    job_id: str,
+    *,
+    values: dict[str, Any],
+    tags: dict[str, str] | None,
+    revision: int | None,
+) -> ListedJob:
+    """Change what a user may change; `revision` is what `If-Match` named.
+
+    Raises:
+        JobNotFound: there is none in the caller's projects.
+        JobInTrash: it is in the trash.
+        StaleRevision: the job was changed since that revision.
+    """
+    with context.database.write() as unit:
+        job = _locked(unit, principal, job_id)
+        if job.trashed_at is not None:
+            raise JobInTrash(job_id)
+        if revision is not None and revision != job.revision:
+            raise StaleRevision(job.revision)
+        changed = sorted([*values, *([] if tags is None else ["tags"])])
+        if changed:
+            seq = job.last_seq + 1  # before the update: it changes what `job` holds, too
+            edit_job(unit.session, job, values | {"last_seq": seq}, tags)
+            append_event(unit.session, job.id, seq, "job.changed", data={"fields": list(changed)})
+            unit.session.expire_all()
+        return _listed(unit, principal, job_id)
+
+
+def _locked(unit: UnitOfWork, principal: Principal, job_id: str) -> Job:
+    job = lock_job_of(unit.session, principal.project_ids, job_id)
+    if job is None:
+        raise JobNotFound
+    return job
+
+
+def _check_grace(unit: UnitOfWork, context: Context, principal: Principal, job_id: str) -> None:
+    """Refuse what the collector may be deleting; it, too, locks the row before it looks."""
+    days = context.settings.trash_days
+    grace = timedelta(days=days)
+    if not is_in_grace(unit.session, principal.project_ids, job_id, grace=grace):
+        raise GraceIsOver(days)
+
+
+def _listed(unit: UnitOfWork, principal: Principal, job_id: str) -> ListedJob:
+    listed = listed_job(unit.session, principal.project_ids, job_id)
+    if listed is None:
+        raise JobNotFound
+    return listed

@@ -1,0 +1,260 @@
+"""The trainer plugin that a job names, and its options against the schema that workers reported.
+
+A plugin is never imported here: all that is known of it is data. That data came from a machine of
+the operator's; judging options by it still takes bounded time, whatever it holds.
+"""
+
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from contextvars import ContextVar
+from datetime import timedelta
+from functools import lru_cache
+from itertools import count, islice
+from typing import Any, Final
+
+from jsonschema import Draft202012Validator, validators
+from jsonschema.exceptions import SchemaError, ValidationError, best_match
+from pydantic import JsonValue
+from pydantic_core import ErrorDetails, SchemaValidator, core_schema
+from pydantic_core import SchemaError as PatternError
+from referencing import Registry
+from referencing.exceptions import Unresolvable
+from sqlalchemy.orm import Session
+
+from app.core.errors import FieldError, Invalid
+from app.core.problems import MAX_FIELDS, invalid_fields
+from app.fleet.repository import KnownPlugin, known_plugins
+from app.jobs.spec.job_spec import MAX_OPTIONS_CHARACTERS, Task, TrainerChoice
+
+Keyword = Callable[[Any, Any, Any, Any], Iterator[ValidationError]]
+
+MAX_STEPS: Final = 20_000
+"""Keywords that are applied to one job's options: about a second's work, if all are references."""
+MAX_SCHEMA_CHARACTERS: Final = 65_536
+MAX_NAMED: Final = 20
+"""Plugins that a refusal names."""
+MAX_SHOWN: Final = 200
+REFERENCE: Final = re.compile(r'"\$ref": "((?:[^"\\]|\\.)*)"')
+DEFINITION: Final = re.compile(r"#/\$defs/[^/\\]+")
+NO_SUCH_OPTION: Final = "There is no such option."
+AT: Final = ("trainer", "options")
+
+# What pydantic writes. Not here: whatever reads other documents or runs Python's regular
+# expressions, and uniqueItems, which pydantic's sets do not insist on either.
+KEYWORDS: Final = (
+    *("$ref", "allOf", "anyOf", "oneOf", "const", "enum", "type"),
+    *("exclusiveMaximum", "exclusiveMinimum", "maximum", "minimum", "multipleOf"),
+    *("items", "maxItems", "minItems", "prefixItems", "maxLength", "minLength"),
+    *("maxProperties", "minProperties", "properties", "required"),
+)
+
+
+class TooMuchToJudge(Exception):
+    """The schema makes so much of the options that nobody shall wait for the answer."""
+
+
+def resolve_trainer(
+    session: Session, asked: TrainerChoice | None, task: Task, *, silent: timedelta
+) -> TrainerChoice | None:
+    """Return the plugin as it will be used, with the defaults of its options stated.
+
+    Raises:
+        Invalid: no worker ever reported it, it is not for the task, or the options do not fit.
+    """
+    if asked is None:
+        return None
+    known = known_plugins(session, silent=silent)
+    plugin = known.get(asked.name)
+    if plugin is None:
+        message = f"No worker has a trainer plugin of this name. {_those(known)}"
+        raise _invalid("unknown-trainer", message)
+    if task not in plugin.tasks:
+        message = f"This trainer plugin is for {', '.join(plugin.tasks)}, and the task is {task}."
+        raise _invalid("trainer-task", message)
+    return TrainerChoice(name=asked.name, options=_judged(asked.options, plugin))
+
+
+def _those(known: Mapping[str, KnownPlugin]) -> str:
+    names = ", ".join(islice(known, MAX_NAMED))
+    return f"There are: {names}." if names else "None is installed; see docs/plugins.md."
+
+
+def _invalid(code: str, message: str) -> Invalid:
+    return Invalid(message, errors=[FieldError("/trainer/name", code, message)])
+
+
+def _judged(options: dict[str, JsonValue], plugin: KnownPlugin) -> dict[str, JsonValue]:
+    schema = plugin.options_schema
+    stated = _defaults(schema) | options
+    problems = misfits(stated, schema)
+    if len(json.dumps(stated)) > MAX_OPTIONS_CHARACTERS:
+        message = f"With their defaults, options are at most {MAX_OPTIONS_CHARACTERS} characters."
+        problems = [_problem((), "options_too_long", message)]
+    if problems:
+        raise invalid_fields(problems)
+    return stated
+
+
+def _defaults(schema: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
+    properties = schema.get("properties")
+    fields = properties.items() if isinstance(properties, dict) else ()
+    return {
+        name: field["default"]
+        for name, field in fields
+        if isinstance(field, dict) and "default" in field
+    }
+
+
+def misfits(options: Mapping[str, JsonValue], schema: Mapping[str, Any]) -> list[ErrorDetails]:
+    """Return what of the options does not fit the schema; no value is repeated."""
+    _steps.set(count())
+    try:
+        _check_schema(schema)
+        judge = _Judge(dict(schema), registry=Registry())  # an empty one: nothing is fetched
+        found = list(islice(judge.iter_errors(dict(options)), MAX_FIELDS))
+    except (TooMuchToJudge, RecursionError, OverflowError):
+        message = "These options are too much to check against the plugin's schema."
+        return [_problem((), "options_too_complex", message)]
+    except (SchemaError, Unresolvable):
+        return [_problem((), "bad_schema", "The plugin's schema is broken: tell its author.")]
+    return [problem for error in found for problem in _problems(error)][:MAX_FIELDS]
+
+
+def _check_schema(schema: Mapping[str, Any]) -> None:
+    text = json.dumps(schema)
+    # A part that says "$schema" would be judged by another draft, with all of its keywords.
+    if len(text) > MAX_SCHEMA_CHARACTERS or '"$schema"' in text:
+        raise SchemaError("It is too long, or mixes drafts of JSON Schema.")
+    if not all(DEFINITION.fullmatch(target) for target in REFERENCE.findall(text)):
+        raise SchemaError("It refers to something else than its own definitions.")
+    Draft202012Validator.check_schema(schema)
+
+
+_steps: ContextVar[Iterator[int]] = ContextVar("steps")
+
+
+def _counted(keyword: Keyword) -> Keyword:
+    def judge(
+        validator: Any,  # noqa: ANN401 -- jsonschema's
+        value: Any,  # noqa: ANN401 -- any JSON
+        instance: Any,  # noqa: ANN401 -- any JSON
+        schema: Any,  # noqa: ANN401 -- any JSON
+    ) -> Iterator[ValidationError]:
+        if next(_steps.get()) > MAX_STEPS:
+            raise TooMuchToJudge
+        return keyword(validator, value, instance, schema)
+
+    return judge
+
+
+def _unknown_fields(
+    validator: Any,  # noqa: ANN401 -- jsonschema's
+    allowed: JsonValue,
+    instance: JsonValue,
+    schema: Mapping[str, Any],
+) -> Iterator[ValidationError]:
+    """`additionalProperties`; jsonschema's own would run the schema's patterns."""
+    if not isinstance(instance, dict) or "patternProperties" in schema:
+        return
+    for name in instance.keys() - schema.get("properties", {}).keys():
+        if allowed is False:
+            yield ValidationError(NO_SUCH_OPTION, path=[name])
+        elif isinstance(allowed, dict):
+            yield from validator.descend(instance[name], allowed, path=name)
+
+
+def _pattern(
+    _: Any,  # noqa: ANN401 -- jsonschema's
+    pattern: JsonValue,
+    instance: JsonValue,
+    __: Any,  # noqa: ANN401 -- any JSON
+) -> Iterator[ValidationError]:
+    """`pattern`, by the engine that pydantic uses: its time grows with the text alone."""
+    expression = _compiled(pattern) if isinstance(pattern, str) else None
+    if isinstance(instance, str) and expression and not expression.isinstance_python(instance):
+        yield ValidationError("The text does not have the right form.")
+
+
+@lru_cache(maxsize=256)
+def _compiled(pattern: str) -> SchemaValidator | None:
+    with suppress(PatternError):  # Python's own syntax: the plugin judges it itself
+        text = core_schema.str_schema(pattern=pattern, regex_engine="rust-regex")
+        return SchemaValidator(text)
+    return None
+
+
+_Judge: Final = validators.create(
+    meta_schema=Draft202012Validator.META_SCHEMA,
+    validators={
+        **{name: _counted(Draft202012Validator.VALIDATORS[name]) for name in KEYWORDS},
+        "additionalProperties": _counted(_unknown_fields),
+        "pattern": _counted(_pattern),
+    },
+    type_checker=Draft202012Validator.TYPE_CHECKER,
+)
+
+_SENTENCES: Final = {
+    "type": "It must be of type {}.",
+    "minimum": "It must be at least {}.",
+    "maximum": "It must be at most {}.",
+    "exclusiveMinimum": "It must be more than {}.",
+    "exclusiveMaximum": "It must be less than {}.",
+    "multipleOf": "It must be a multiple of {}.",
+    "minLength": "It must have at least {} characters.",
+    "maxLength": "It must have at most {} characters.",
+    "minItems": "It must have at least {} items.",
+    "maxItems": "It must have at most {} items.",
+    "minProperties": "It must have at least {} fields.",
+    "maxProperties": "It must have at most {} fields.",
+    "enum": "It must be one of {}.",
+    "const": "It must be {}.",
+}
+
+
+def _problems(error: ValidationError) -> Iterator[ErrorDetails]:
+    where = tuple(error.absolute_path)
+    keyword: Any = error.validator
+    value: Any = error.validator_value
+    match keyword:
+        case "required":
+            instance: Any = error.instance
+            for name in (each for each in value if each not in instance):
+                yield _problem((*where, name), "missing", "This option is required.")
+        case "anyOf" | "oneOf":
+            yield from _problems_of_choice(error)
+        case None:  # the schema says `false`
+            yield _problem(where, "unknown_field", NO_SUCH_OPTION)
+        case "additionalProperties":
+            yield _problem(where, "unknown_field", error.message)
+        case "pattern":
+            yield _problem(where, "pattern", error.message)
+        case _:
+            sentence = _SENTENCES.get(keyword, "It does not fit the plugin's schema.")
+            yield _problem(where, keyword, sentence.format(_shown(value)))
+
+
+def _problems_of_choice(error: ValidationError) -> Iterator[ErrorDetails]:
+    where = tuple(error.absolute_path)
+    context = error.context or []
+    if all(each.validator == "type" and not each.path for each in context):
+        types = " or ".join(str(each.validator_value) for each in context)
+        yield _problem(where, "type", f"It must be of type {types}.")
+        return
+    nearest = best_match([error])
+    if nearest is error:
+        yield _problem(where, "any_of", "It fits none of the forms allowed here.")
+    else:
+        yield from _problems(nearest)
+
+
+def _shown(value: JsonValue) -> str:
+    """A part of the schema, in words."""
+    if isinstance(value, list):
+        return ", ".join(json.dumps(each) for each in value)[:MAX_SHOWN]
+    return str(value if isinstance(value, str) else json.dumps(value))[:MAX_SHOWN]
+
+
+def _problem(where: tuple[str | int, ...], code: str, message: str) -> ErrorDetails:
+    return {"type": code, "loc": (*AT, *where), "msg": message, "input": None}

@@ -1,0 +1,361 @@
+"""Submitting a job: facts are checked and frozen; one transaction writes all of it."""
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+
+from pydantic import JsonValue, ValidationError
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+from app.accounts.authentication import Principal
+from app.artifacts.repository import artifact_named
+from app.core.context import Context
+from app.core.crash_points import CrashPoint, crash_point
+from app.core.database import UnitOfWork
+from app.core.errors import FieldError, Invalid
+from app.core.ids import new_id
+from app.core.problems import invalid_fields
+from app.datasets.repository import resolve_version, training_labels
+from app.datasets.tables import Dataset, DatasetVersion
+from app.events.repository import append_event
+from app.jobs.commands.plugin_options import resolve_trainer
+from app.jobs.errors import IdempotencyKeyReuse, JobInTrash, NoWeightsYet, TaskMismatch
+from app.jobs.plan.plan import (
+    TrainingData,
+    layers_of_model,
+    learning_layers,
+    look_around,
+    plan_of,
+)
+from app.jobs.plan.views import StoredPlan
+from app.jobs.repository import (
+    IdempotencyRace,
+    ListedJob,
+    idempotent_job,
+    insert_idempotency_key,
+    insert_job,
+    insert_plan,
+    job_of,
+    listed_job,
+)
+from app.jobs.spec.job_spec import (
+    SPEC_VERSION,
+    JobSpec,
+    ResolvedSpec,
+    SpecFacts,
+    Task,
+    resolve_spec,
+)
+from app.models.repository import ResolvedModel, resolve_model
+
+SECONDS_PER_HOUR = 3600
+RACES = 3
+BOXES_FROM_OUTLINES = frozenset({"segment", "obb"})
+"""Tasks whose data sets a detect job may use: Ultralytics takes the boxes of the outlines."""
+
+
+@dataclass(frozen=True)
+class Submitted:
+    """A job, and whether it was made by an earlier request with the same key."""
+
+    listed: ListedJob
+    replayed: bool
+
+
+@dataclass(frozen=True)
+class Order:
+    """What a job is made of.
+
+    Args:
+        spec: as submitted.
+        digest: the hash by which the request for it is known again.
+        parent_id: the job that it was made from.
+        carried: columns that it begins with, from its parent.
+        said: of its making, for the event log.
+    """
+
+    spec: JobSpec
+    digest: str
+    parent_id: str | None = None
+    carried: Mapping[str, Any] = field(default_factory=dict)
+    said: Mapping[str, JsonValue] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Resolution:
+    """What a spec's references turned out to be."""
+
+    project_id: str
+    dataset: Dataset
+    version: DatasetVersion
+    model: ResolvedModel
+    spec: ResolvedSpec
+    plan: StoredPlan
+
+
+Writing = Callable[[UnitOfWork], ListedJob]
+"""Writes a job and what belongs to it in one transaction."""
+
+
+def validate_job(context: Context, principal: Principal, spec: JobSpec) -> Resolution:
+    """Return what submitting the spec would make of it, with the same refusals; store nothing.
+
+    Raises:
+        Invalid, Conflict: as `submit_job`.
+    """
+    with context.database.read() as unit:
+        return resolve(unit.session, principal, spec, silent=silence(context))
+
+
+def submit_job(
+    context: Context, principal: Principal, spec: JobSpec, *, idempotency_key: str | None
+) -> Submitted:
+    """Make a job, or return the one that the same key made before.
+
+    Raises:
+        IdempotencyKeyReuse: the key came with another body before.
+        Invalid: a reference names nothing, or the parts do not fit each other.
+        Conflict: the data set is not ready, or the job named as a model has no weights.
+    """
+    order = Order(spec, request_digest(spec))
+    return submit_order(context, principal, order, idempotency_key=idempotency_key)
+
+
+def submit_order(
+    context: Context, principal: Principal, order: Order, *, idempotency_key: str | None
+) -> Submitted:
+    """Make the ordered job, or return the one that the same key made before.
+
+    Raises:
+        IdempotencyKeyReuse, Invalid, Conflict: as `submit_job`.
+    """
+
+    def resolved() -> Writing:
+        with context.database.read() as unit:
+            resolution = resolve(unit.session, principal, order.spec, silent=silence(context))
+        return lambda unit: write_job(unit, context, principal, order, resolution)
+
+    return submit_once(
+        context, principal, resolved, digest=order.digest, idempotency_key=idempotency_key
+    )
+
+
+def submit_once(
+    context: Context,
+    principal: Principal,
+    prepare: Callable[[], Writing],
+    *,
+    digest: str,
+    idempotency_key: str | None,
+) -> Submitted:
+    """Make a job, or return the one that the same key made before.
+
+    Args:
+        context: of the server.
+        principal: who asks.
+        prepare: does what needs no transaction, and returns what writes the job in one.
+        digest: of the request.
+        idempotency_key: as sent.
+
+    Raises:
+        IdempotencyKeyReuse: the key came with another body before.
+    """
+    for _ in range(RACES):
+        earlier = earlier_job(context, principal, idempotency_key, digest)
+        if earlier is not None:
+            return Submitted(earlier, replayed=True)
+        write = prepare()
+        try:
+            with context.database.write() as unit:
+                listed = write(unit)
+                if idempotency_key is not None:
+                    insert_idempotency_key(
+                        unit.session,
+                        principal.user_id,
+                        idempotency_key,
+                        request_sha256=digest,
+                        job_id=listed.job.id,
+                    )
+                crash_point(CrashPoint.SUBMIT_BEFORE_COMMIT)
+        except IdempotencyRace:
+            continue
+        crash_point(CrashPoint.SUBMIT_AFTER_COMMIT)
+        return Submitted(listed, replayed=False)
+    raise IdempotencyKeyReuse
+
+
+def request_digest(spec: JobSpec) -> str:
+    """Return the hash that tells whether two requests ask for the same: what was set, sorted."""
+    asked = json.dumps(spec.model_dump(mode="json", exclude_unset=True), sort_keys=True)
+    return hashlib.sha256(asked.encode()).hexdigest()
+
+
+def resolve(
+    session: Session, principal: Principal, spec: JobSpec, *, silent: timedelta
+) -> Resolution:
+    """Check a spec against what exists, state all that its user left open, and plan the job.
+
+    Args:
+        session: to read with.
+        principal: who asks; they see their own projects alone.
+        spec: what is asked for.
+        silent: how long a worker may say nothing and still be there.
+
+    Raises:
+        Invalid: a reference names nothing, or model, data set and task do not fit.
+        Conflict: the data set has no ready version, or the job named as a model no weights.
+    """
+    project_id = principal.project_id(spec.project)
+    dataset, version = resolve_version(session, principal.project_ids, spec.dataset)
+    model = _resolve_model(session, principal, spec.model)
+    task = spec.task or _task_of(model, version)
+    _check_fit(task, model, version)
+    trainer = resolve_trainer(session, spec.trainer, task, silent=silent)
+    try:
+        asked = spec.model_copy(update={"trainer": trainer})
+        resolved = resolve_spec(asked, _facts(version, model, asked, task))
+    except ValidationError as error:
+        raise invalid_fields(error.errors(include_input=False)) from None
+    _check_split(resolved, version)
+    around = look_around(session, principal.project_ids, resolved, silent=silent)
+    plan = plan_of(spec, resolved, TrainingData.of(version), around)
+    return Resolution(project_id, dataset, version, model, resolved, plan)
+
+
+def silence(context: Context) -> timedelta:
+    """Return how long a worker may say nothing and still be there."""
+    return timedelta(seconds=context.settings.timing.worker_silent_seconds)
+
+
+def _resolve_model(session: Session, principal: Principal, reference: str) -> ResolvedModel:
+    if not reference.startswith("job_"):
+        return resolve_model(session, principal.project_ids, reference)
+    job = job_of(session, principal.project_ids, reference)
+    if job is None:
+        message = "There is no job of this id in your projects."
+        raise Invalid(message, errors=[FieldError("/model", "unknown-model", message)])
+    if job.trashed_at is not None:
+        raise JobInTrash(job.id)
+    best = artifact_named(session, job.id, "best.pt")
+    if best is None:
+        message = f"Job {job.id} has no best.pt (it is {job.state}); wait for it, or name another."
+        raise NoWeightsYet(message)
+    return ResolvedModel(
+        kind="weights",
+        name=reference,
+        task=job.task,
+        sha256=best.sha256,
+        architecture=job.architecture,
+    )
+
+
+def _task_of(model: ResolvedModel, version: DatasetVersion) -> Task:
+    task: Any = model.task or version.task
+    return task  # type: ignore[no-any-return]
+
+
+def _check_fit(task: Task, model: ResolvedModel, version: DatasetVersion) -> None:
+    if model.task != task:
+        raise TaskMismatch("/model", f"The model is for {model.task}, the job's task is {task}.")
+    boxes_suffice = task == "detect" and version.task in BOXES_FROM_OUTLINES
+    if version.task != task and not boxes_suffice:
+        raise TaskMismatch(
+            "/dataset", f"The data set is labelled for {version.task}, the job's task is {task}."
+        )
+
+
+def _check_split(spec: ResolvedSpec, version: DatasetVersion) -> None:
+    """Refuse to validate on a split that the data set does not have."""
+    images, split = version.images, spec.train.split
+    if images is None or images.get(split, 0):
+        return
+    message = f"The data set has no images in its split {split}."
+    raise Invalid(message, errors=[FieldError("/train/split", "no-such-split", message)])
+
+
+def _facts(version: DatasetVersion, model: ResolvedModel, spec: JobSpec, task: Task) -> SpecFacts:
+    layers = layers_of_model(
+        model.architecture, TrainingData.of(version), single_cls=spec.train.single_cls
+    )
+    return SpecFacts(
+        dataset_version=version.id,
+        task=task,
+        classes=tuple(version.classes or ()),
+        class_counts=training_labels(version),
+        architecture=model.architecture,
+        layers_with_parameters=learning_layers(layers),
+    )
+
+
+def write_job(
+    unit: UnitOfWork,
+    context: Context,
+    principal: Principal,
+    order: Order,
+    resolution: Resolution,
+) -> ListedJob:
+    """Write a job with its plan and its first event; its doorbell rings after the commit.
+
+    Raises:
+        Invalid: the data set was deleted meanwhile.
+    """
+    resolved = resolution.spec
+    hours = resolved.timeout_hours
+    values: dict[str, Any] = {
+        "id": new_id("job"),
+        "project_id": resolution.project_id,
+        "owner_id": principal.user_id,
+        "parent_id": order.parent_id,
+        "name": resolved.name or "",
+        "notes": resolved.notes,
+        "queue": resolved.resources.queue,
+        "gpus": resolved.resources.gpus,
+        "priority": resolved.priority,
+        "max_restarts": resolved.max_restarts,
+        "timeout_seconds": None if hours is None else hours * SECONDS_PER_HOUR,
+        "dataset_id": resolution.dataset.id,
+        "dataset_version_id": resolution.version.id,
+        "model": resolved.model,
+        "model_sha256": resolution.model.sha256,
+        "task": resolved.task,
+        "architecture": resolved.architecture,
+        "imgsz": resolved.train.imgsz,
+        "trainer": resolved.trainer.name if resolved.trainer else None,
+        "spec": order.spec.model_dump(mode="json", exclude_unset=True),
+        "resolved_spec": resolved.model_dump(mode="json"),
+        "spec_version": SPEC_VERSION,
+        **order.carried,
+    }
+    try:
+        job = insert_job(unit.session, values, resolved.tags)
+    except IntegrityError:
+        message = "The data set was deleted while the job was submitted."
+        errors = [FieldError("/dataset", "unknown-dataset", message)]
+        raise Invalid(message, errors=errors) from None
+    insert_plan(unit.session, job.id, resolution.plan.model_dump(mode="json"))
+    append_event(unit.session, job.id, job.last_seq, "job.submitted", data=order.said)
+    unit.after_commit(lambda: context.ring(job.id, job.dispatch_seq, job.queue))
+    return ListedJob(job, None, resolved.tags)
+
+
+def earlier_job(
+    context: Context, principal: Principal, key: str | None, digest: str
+) -> ListedJob | None:
+    """Return the job that a request with this key made before.
+
+    Raises:
+        IdempotencyKeyReuse: that request asked for something else.
+    """
+    if key is None:
+        return None
+    with context.database.read() as unit:
+        used = idempotent_job(unit.session, principal.user_id, key)
+        if used is None:
+            return None
+        if used.request_sha256 != digest:
+            raise IdempotencyKeyReuse
+        return listed_job(unit.session, principal.project_ids, used.job_id)

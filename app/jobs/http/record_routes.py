@@ -1,0 +1,287 @@
+"""`/v1/jobs/{id}/…`: metrics, events, logs, attempts, checkpoints and artifacts."""
+
+import csv
+import io
+from collections.abc import Iterator
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Header, Query, Request, Response
+from pydantic import ConfigDict, Field
+
+from app.accounts.authentication import Principal, authenticate, needs
+from app.artifacts.errors import ArtifactBytesMissing, ArtifactNotFound
+from app.artifacts.repository import artifact_named, artifacts_of, checkpoints_of
+from app.artifacts.tables import Artifact
+from app.core.context import Context, InContext
+from app.core.database import UnitOfWork
+from app.core.logging import get_logger
+from app.core.media_types import preferred
+from app.core.pages import Page, PageSize
+from app.core.problems import responses_for
+from app.core.ranges import Download, download_response
+from app.core.strict_json import StrictRoute
+from app.datasets.repository import class_names
+from app.events.repository import events_after
+from app.jobs.class_metrics import epoch_classes, unpacked
+from app.jobs.errors import ClassMetricsNotFound, JobNotFound, PlanNotFound
+from app.jobs.http.views import (
+    ArtifactView,
+    AttemptView,
+    ClassMetricsView,
+    EventView,
+    LineageMetricsView,
+    MetricsView,
+)
+from app.jobs.lineage import epochs_of_line, generations_of
+from app.jobs.plan.views import PlanView
+from app.jobs.repository import (
+    attempts_of,
+    epochs_after,
+    job_of,
+    log_bytes,
+    log_size,
+    planned_job,
+)
+from app.jobs.spec.base_model import SpecModel
+from app.jobs.tables import Job
+
+log = get_logger(__name__)
+
+router = APIRouter(
+    prefix="/v1/jobs/{job_id}",
+    tags=["jobs"],
+    route_class=StrictRoute,
+    dependencies=[Depends(authenticate)],
+    responses=responses_for(400, 401, 403, 406, 404, 422, 503),
+)
+Reader = Annotated[Principal, Depends(needs("jobs:read"))]
+ArtifactReader = Annotated[Principal, Depends(needs("artifacts:read"))]
+TAIL_BYTES_PER_LINE = 512
+LOG_NAME = "train.log"
+
+
+class MetricsQuery(SpecModel):
+    """Which epochs and series are read."""
+
+    model_config = ConfigDict(strict=False)
+
+    keys: Annotated[
+        list[Annotated[str, Field(max_length=100)]] | None,
+        Field(max_length=200, description="Series to answer with; repeat it. Default: all."),
+    ] = None
+    since: Annotated[int, Field(ge=0, le=10**9, description="Epochs after this one.")] = 0
+    lineage: Annotated[
+        bool, Field(description="true: with the epochs of the jobs that this one goes on from.")
+    ] = False
+
+
+def _download_answers(media_type: str) -> dict[int | str, dict[str, Any]]:
+    """The OpenAPI entries of a route that answers with bytes, whole or in part."""
+    content = {media_type: {"schema": {"type": "string", "format": "binary"}}}
+    return {
+        200: {"description": "Everything.", "content": content},
+        206: {"description": "The asked range.", "content": content},
+        304: {"description": "The copy that the caller has is the same."},
+        **responses_for(410, 416),
+    }
+
+
+FILE_ANSWERS = _download_answers("application/octet-stream")
+LOG_ANSWERS = _download_answers("text/plain")
+
+
+@router.get(
+    "/metrics",
+    response_model=MetricsView | LineageMetricsView,
+    responses={200: {"content": {"text/csv": {"schema": {"type": "string"}}}}},
+)
+def read_metrics(
+    job_id: str,
+    context: InContext,
+    principal: Reader,
+    query: Annotated[MetricsQuery, Query()],
+    accept: Annotated[str, Header(include_in_schema=False)] = "application/json",
+) -> Any:  # noqa: ANN401 -- JSON or CSV
+    """Read the metrics of every finished epoch, as columns; `Accept: text/csv` gives a table."""
+    with context.database.read() as unit:
+        _visible(unit, principal, job_id)
+        if query.lineage:
+            rows = epochs_of_line(unit.session, job_id, after=query.since)
+            line = generations_of(unit.session, job_id)
+            view: MetricsView = LineageMetricsView.of_line(rows, query.keys, line)
+        else:
+            rows = epochs_after(unit.session, job_id, epoch=query.since)
+            view = MetricsView.of(rows, query.keys)
+    if preferred(accept, ("application/json", "text/csv")) == "text/csv":
+        return Response(_as_csv(view), media_type="text/csv")
+    return view
+
+
+@router.get("/plan")
+def read_plan(job_id: str, context: InContext, principal: Reader) -> PlanView:
+    """Read what was foreseen of a job as it was submitted."""
+    with context.database.read() as unit:
+        planned = planned_job(unit.session, principal.project_ids, job_id)
+    if planned is None:
+        raise JobNotFound
+    job, plan = planned
+    if plan is None:
+        raise PlanNotFound
+    return PlanView.stored(plan, job)
+
+
+@router.get("/metrics/classes", response_model_exclude_unset=True)
+def read_class_metrics(
+    job_id: str,
+    context: InContext,
+    principal: Reader,
+    epoch: Annotated[
+        int | None, Query(ge=1, le=10**9, description="Default: the newest that has any.")
+    ] = None,
+) -> ClassMetricsView:
+    """Read what each class reached in one epoch; for jobs with `customize.metrics.per_class`."""
+    with context.database.read() as unit:
+        job = _visible(unit, principal, job_id)
+        row = epoch_classes(unit.session, job_id, epoch)
+        if row is None:
+            raise ClassMetricsNotFound(epoch)
+        names = class_names(unit.session, job.dataset_version_id)
+    return ClassMetricsView.of(row.epoch, unpacked(row.columns), names)
+
+
+@router.get("/events")
+def list_events(
+    job_id: str,
+    context: InContext,
+    principal: Reader,
+    cursor: Annotated[str | None, Query(max_length=2000)] = None,
+    limit: PageSize = 50,
+) -> Page[EventView]:
+    """List what happened to a job, oldest first."""
+    kind = f"events:{job_id}"
+    seq = int(context.cursors.open(kind, cursor)[0] or 0) if cursor else 0
+    with context.database.read() as unit:
+        _visible(unit, principal, job_id)
+        rows = events_after(unit.session, job_id, seq=seq, limit=limit + 1)
+    shown, has_more = rows[:limit], len(rows) > limit
+    following = context.cursors.seal(kind, [shown[-1].seq]) if has_more else None
+    return Page(data=[EventView.of(row) for row in shown], next=following, has_more=has_more)
+
+
+@router.get("/attempts")
+def list_attempts(job_id: str, context: InContext, principal: Reader) -> Page[AttemptView]:
+    """List a job's attempts, oldest first."""
+    with context.database.read() as unit:
+        _visible(unit, principal, job_id)
+        rows = attempts_of(unit.session, job_id)
+    return Page(data=[AttemptView.of(row) for row in rows], next=None, has_more=False)
+
+
+@router.get("/checkpoints")
+def list_checkpoints(job_id: str, context: InContext, principal: Reader) -> Page[ArtifactView]:
+    """List what a job can resume from, the newest epoch first."""
+    with context.database.read() as unit:
+        _visible(unit, principal, job_id)
+        rows = checkpoints_of(unit.session, job_id)
+    return Page(data=[ArtifactView.of(row) for row in rows], next=None, has_more=False)
+
+
+@router.get("/artifacts")
+def list_artifacts(job_id: str, context: InContext, principal: Reader) -> Page[ArtifactView]:
+    """List what a job hands out, by name."""
+    with context.database.read() as unit:
+        _visible(unit, principal, job_id)
+        rows = artifacts_of(unit.session, job_id)
+    return Page(data=[ArtifactView.of(row) for row in rows], next=None, has_more=False)
+
+
+@router.head("/artifacts/{name}", response_class=Response, responses=FILE_ANSWERS)
+@router.get("/artifacts/{name}", response_class=Response, responses=FILE_ANSWERS)
+def download_artifact(
+    job_id: str, name: str, request: Request, context: InContext, principal: ArtifactReader
+) -> Response:
+    """Download a file: whole or one range, with its SHA-256 as the entity tag."""
+    with context.database.read() as unit:
+        _visible(unit, principal, job_id)
+        artifact = artifact_named(unit.session, job_id, name)
+    if artifact is None:
+        raise ArtifactNotFound
+    return download_response(request, _stored(context, artifact))
+
+
+@router.get("/logs", response_class=Response, responses=LOG_ANSWERS)
+def read_log(
+    job_id: str,
+    request: Request,
+    context: InContext,
+    principal: Reader,
+    attempt: Annotated[int | None, Query(ge=1, le=10**6, description="Default: newest.")] = None,
+    tail: Annotated[int | None, Query(ge=1, le=100_000, description="Only the last lines.")] = None,
+) -> Response:
+    """Read the training log of an attempt, while it runs and after; `Range` asks for a part."""
+    with context.database.read() as unit:
+        job = _visible(unit, principal, job_id)
+        download = _log(unit, context, job, attempt or job.attempt)
+    if tail is None:
+        return download_response(request, download)
+    length = min(download.size_bytes, tail * TAIL_BYTES_PER_LINE)
+    text = b"".join(download.read(download.size_bytes - length, length))
+    last = b"".join(text.splitlines(keepends=True)[-tail:])
+    return Response(last, media_type=download.media_type)
+
+
+def _log(unit: UnitOfWork, context: Context, job: Job, attempt: int) -> Download:
+    """The log as an artifact where the attempt has ended, else what was shipped so far."""
+    artifact = _log_artifact(unit, job.id, attempt)
+    if artifact is not None:
+        stored = _stored(context, artifact)
+        return Download(stored.size_bytes, stored.etag, "text/plain", None, stored.read)
+
+    def read(start: int, length: int) -> Iterator[bytes]:
+        with context.database.read() as later:
+            chunk = log_bytes(later.session, job.id, attempt, start=start, length=length)
+            # The attempt may have ended since its log was measured: the pieces are one file then.
+            whole = _log_artifact(later, job.id, attempt) if len(chunk) < length else None
+        yield from [chunk] if whole is None else _stored(context, whole).read(start, length)
+
+    size = log_size(unit.session, job.id, attempt)
+    return Download(size, None, "text/plain", None, read)
+
+
+def _log_artifact(unit: UnitOfWork, job_id: str, attempt: int) -> Artifact | None:
+    """An attempt's whole log: `train.log`, until a later attempt ends and takes that name."""
+    names = (LOG_NAME, f"train.{attempt}.log")
+    found = (artifact_named(unit.session, job_id, name) for name in names)
+    return next((each for each in found if each is not None and each.attempt == attempt), None)
+
+
+def _stored(context: Context, artifact: Artifact) -> Download:
+    def read(start: int, length: int) -> Iterator[bytes]:
+        try:
+            return context.store.open_range(artifact.sha256, start, length)
+        except FileNotFoundError:
+            log.error("artifact.bytes_missing", artifact_id=artifact.id, sha256=artifact.sha256)  # noqa: TRY400 -- the cause is in the fields
+            raise ArtifactBytesMissing from None
+
+    return Download(
+        size_bytes=artifact.size_bytes,
+        etag=f'"{artifact.sha256}"',
+        media_type="application/octet-stream",
+        filename=artifact.name,
+        read=read,
+    )
+
+
+def _visible(unit: UnitOfWork, principal: Principal, job_id: str) -> Job:
+    job = job_of(unit.session, principal.project_ids, job_id)
+    if job is None:
+        raise JobNotFound
+    return job
+
+
+def _as_csv(view: MetricsView) -> str:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["epoch", *view.series])
+    writer.writerows(zip(view.epochs, *view.series.values(), strict=True))
+    return text.getvalue()

@@ -1,0 +1,72 @@
+"""A job's status as one answer: its row, what it waits for, and the tag by which it is polled."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+from app.accounts.authentication import Principal
+from app.core.context import Context
+from app.core.database import UnitOfWork
+from app.fleet.repository import live_workers
+from app.jobs.errors import JobNotFound
+from app.jobs.http.views import JobRow, JobView
+from app.jobs.life.transitions import SlotOffer
+from app.jobs.repository import ListedJob, listed_job, queue_position
+from app.jobs.states import JobState
+
+
+@dataclass(frozen=True)
+class StatusAnswer:
+    """A status as it goes out. A waiting job's position changes without changing its tag."""
+
+    tag: str
+    body: bytes
+    may_be_unchanged: bool
+
+
+def read_status(context: Context, principal: Principal, job_id: str) -> StatusAnswer:
+    """Read a job's status.
+
+    Raises:
+        JobNotFound: there is none in the caller's projects.
+    """
+    with context.database.read() as unit:
+        listed = listed_job(unit.session, principal.project_ids, job_id)
+        if listed is None:
+            raise JobNotFound
+        view = _view(unit, context, principal, listed)
+    waits = listed.job.state is JobState.QUEUED
+    body = view.model_dump_json().encode()
+    return StatusAnswer(_entity_tag(listed), body, may_be_unchanged=not waits)
+
+
+def status_of(context: Context, principal: Principal, listed: ListedJob) -> JobView:
+    """Return the status of a job that was just written."""
+    with context.database.read() as unit:
+        return _view(unit, context, principal, listed)
+
+
+def _view(unit: UnitOfWork, context: Context, principal: Principal, listed: ListedJob) -> JobView:
+    job = listed.job
+    waits = job.state is JobState.QUEUED
+    return JobView(
+        **JobRow.fields_of(listed, principal.project_names),
+        notes=job.notes,
+        queue_position=queue_position(unit.session, job) if waits else None,
+        waiting_reason=_waiting_reason(unit, context, listed) if waits else None,
+        spec=job.spec,
+        resolved={**job.resolved_spec, "threads": job.threads},
+    )
+
+
+def _waiting_reason(unit: UnitOfWork, context: Context, listed: ListedJob) -> str:
+    job = listed.job
+    silent = timedelta(seconds=context.settings.timing.worker_silent_seconds)
+    if any(SlotOffer.of(each).suits(job) for each in live_workers(unit.session, silent=silent)):
+        return "backing_off" if job.not_before_at else "waiting_for_worker"
+    return "no_matching_worker"
+
+
+def _entity_tag(listed: ListedJob) -> str:
+    progress = listed.progress
+    at = progress.updated_at.timestamp() if progress else 0
+    return f'W/"{listed.job.revision}-{listed.job.last_seq}-{listed.job.phase}-{at}"'

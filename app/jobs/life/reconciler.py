@@ -1,0 +1,273 @@
+"""The reconciler: finds jobs that nobody looks after and does what is due. Safe in many copies.
+
+What is due is decided by `due_actions`, a pure function over rows and the database's time; each
+action then locks its row and looks again, so a second reconciler finds nothing left to do.
+"""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import or_, select, tuple_, update
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.orm import Session, load_only
+
+from app.core.background import Background
+from app.core.crash_points import CrashPoint, crash_point
+from app.core.database import Database, database_now
+from app.core.logging import get_logger
+from app.fleet.repository import live_workers
+from app.fleet.tables import Worker
+from app.jobs.life.doorbell import Doorbell
+from app.jobs.life.inspection_bells import InspectionBells
+from app.jobs.life.transitions import (
+    AttemptEnd,
+    Refused,
+    SlotOffer,
+    apply_event,
+    eligible_for,
+    lock_job,
+)
+from app.jobs.states import EndReason, JobEvent, JobState
+from app.jobs.tables import Attempt, Job
+from app.settings import Timing
+
+log = get_logger(__name__)
+
+MAX_RINGS = 8
+"""Bells for one job: busy slots hear none, so more would only pile up. A slot that is idle is rung
+by itself as long as a job waits that it can claim."""
+
+MAX_WAITING = 500
+"""Waiting jobs that are looked at in one go; the running ones are no more than there are slots."""
+JUDGED = (
+    Job.state,
+    Job.attempt,
+    Job.queue,
+    Job.dispatch_seq,
+    Job.dispatched_at,
+    Job.not_before_at,
+    Job.lease_expires_at,
+    Job.timeout_seconds,
+    Job.ran_seconds,
+)
+"""Columns of a `JobRow`; specs are long, and thousands may wait."""
+
+
+@dataclass(frozen=True)
+class JobRow:
+    """What is judged of a job that waits or runs."""
+
+    job_id: str
+    state: JobState
+    attempt: int
+    queue: str
+    dispatch_seq: int
+    dispatched_at: datetime | None
+    not_before_at: datetime | None
+    lease_expires_at: datetime | None
+    overdue_at: datetime | None
+
+
+@dataclass(frozen=True)
+class RequeueExpired:
+    """The lease ran out: the worker is taken for lost."""
+
+    job_id: str
+    attempt: int
+
+
+@dataclass(frozen=True)
+class EndOverdue:
+    """The running time is over the job's limit."""
+
+    job_id: str
+    attempt: int
+
+
+@dataclass(frozen=True)
+class RingAgain:
+    """The bell may be lost: nobody claimed the job since."""
+
+    job_id: str
+    dispatch_seq: int
+
+
+Action = RequeueExpired | EndOverdue | RingAgain
+
+
+def due_actions(rows: Sequence[JobRow], now: datetime, timing: Timing) -> list[Action]:
+    """Return what is due at the database's time `now`."""
+    actions: list[Action] = []
+    for row in rows:
+        if row.state is JobState.RUNNING:
+            if row.lease_expires_at is not None and row.lease_expires_at < now:
+                actions.append(RequeueExpired(row.job_id, row.attempt))
+            elif row.overdue_at is not None and row.overdue_at < now:
+                actions.append(EndOverdue(row.job_id, row.attempt))
+        elif _bell_is_due(row, now, timing):
+            actions.append(RingAgain(row.job_id, row.dispatch_seq))
+    return actions
+
+
+def _bell_is_due(row: JobRow, now: datetime, timing: Timing) -> bool:
+    if row.not_before_at is not None and row.not_before_at > now:
+        return False
+    if row.dispatch_seq > MAX_RINGS:
+        return False
+    if row.dispatched_at is None:
+        return True
+    pause = min(
+        timing.doorbell_retry_seconds * 2 ** (row.dispatch_seq - 1),
+        timing.doorbell_retry_max_seconds,
+    )
+    return row.dispatched_at + timedelta(seconds=pause) < now
+
+
+class Reconciler(Background):
+    """Runs `reconcile_once` from a thread of its own, between `with` and its end."""
+
+    def __init__(self, database: Database, doorbell: Doorbell, timing: Timing) -> None:
+        super().__init__("reconciler")
+        self._database = database
+        self._doorbell = doorbell
+        self._timing = timing
+        self._inspection_bells = InspectionBells(timing)
+        self._judges_from = 0.0
+
+    def _run(self) -> None:
+        while not self._stopping.wait(self._timing.reconcile_seconds):
+            try:
+                self.reconcile_once()
+            except SQLAlchemyError as error:
+                # Workers could not renew either: nobody is judged before each had a whole lease.
+                self._judges_from = time.monotonic() + self._timing.lease_seconds
+                log.warning("reconcile.failed", error=type(error).__name__)
+            except Exception:  # the thread's outermost loop: without it no lost job comes back
+                log.exception("reconcile.failed")
+
+    def reconcile_once(self) -> None:
+        """Look once, and do what is due."""
+        with self._database.read() as unit:
+            now = unit.session.scalars(select(database_now())).one()
+            rows = self._rows(unit.session)
+            idle = self._idle_slots(unit.session)
+            bells = [bell for worker in idle for bell in _bell_of_idle_slot(unit.session, worker)]
+            inspections = self._inspection_bells.due(unit.session, [each.id for each in idle])
+        actions = due_actions(rows, now, self._timing)
+        if actions:
+            crash_point(CrashPoint.RECONCILER_HAS_READ)
+        for action in actions:
+            if not isinstance(action, RingAgain):
+                self._do(action)
+        self._ring_again([each for each in actions if isinstance(each, RingAgain)])
+        for job_id, dispatch_seq, worker_id in bells:
+            self._doorbell.ring_slot(job_id, dispatch_seq, worker_id)
+        for each in inspections:
+            self._doorbell.ring_inspection(each.model_id, each.number, each.worker_id)
+
+    def _do(self, action: RequeueExpired | EndOverdue) -> None:
+        match action:
+            case RequeueExpired():
+                if time.monotonic() >= self._judges_from:
+                    self._end_running(action, JobEvent.INTERRUPT, EndReason.WORKER_LOST)
+            case EndOverdue():
+                self._end_running(action, JobEvent.TIMEOUT, EndReason.TIMEOUT)
+
+    def _end_running(
+        self, action: RequeueExpired | EndOverdue, event: JobEvent, reason: EndReason
+    ) -> None:
+        still = [
+            Job.id == action.job_id,
+            Job.attempt == action.attempt,
+            Job.state == JobState.RUNNING,
+        ]
+        if isinstance(action, RequeueExpired):
+            still.append(Job.lease_expires_at < database_now())
+        pause = timedelta(seconds=self._timing.restart_backoff_seconds)
+        with self._database.write() as unit:
+            job = lock_job(unit.session, *still)
+            if job is None:
+                return
+            end = AttemptEnd(reason, message=reason.consequence.hint, restart_backoff=pause)
+            outcome = apply_event(unit.session, job, event, end)
+            if isinstance(outcome, Refused) or outcome.job.state is JobState.RUNNING:
+                return  # it was asked to stop, now or before
+            if outcome.rings:
+                seq, queue = job.dispatch_seq, job.queue
+                unit.after_commit(lambda: self._doorbell.ring(action.job_id, seq, queue))
+        log.info("attempt.ended", job_id=action.job_id, attempt=action.attempt, reason=reason)
+
+    def _ring_again(self, actions: Sequence[RingAgain]) -> None:
+        """Ring for all in one transaction: each on its own would wait for the disk for each."""
+        if not actions:
+            return
+        judged = [(action.job_id, action.dispatch_seq) for action in actions]
+        statement = (
+            update(Job)
+            .where(
+                Job.id.in_([job_id for job_id, _ in judged]),  # what an index finds
+                tuple_(Job.id, Job.dispatch_seq).in_(judged),
+                Job.state == JobState.QUEUED,
+            )
+            .values(dispatch_seq=Job.dispatch_seq + 1, dispatched_at=database_now())
+            .returning(Job.id, Job.dispatch_seq, Job.queue)
+            .execution_options(synchronize_session=False)
+        )
+        with self._database.write() as unit:
+            rung = unit.session.execute(statement).all()
+        for job_id, seq, queue in rung:
+            self._doorbell.ring(job_id, seq, queue)
+
+    def _rows(self, session: Session) -> list[JobRow]:
+        since = (
+            select(Attempt.started_at)
+            .where(Attempt.job_id == Job.id, Attempt.ended_at.is_(None))
+            .scalar_subquery()
+        )
+        pause = timedelta(seconds=-self._timing.doorbell_retry_seconds)
+        rang_long_ago = or_(Job.dispatched_at.is_(None), Job.dispatched_at < database_now(pause))
+        judged = select(Job, since).options(load_only(*JUDGED))
+        running = judged.where(Job.state == JobState.RUNNING)
+        waiting = judged.where(
+            Job.state == JobState.QUEUED, Job.dispatch_seq <= MAX_RINGS, rang_long_ago
+        )
+        found = [
+            *session.execute(running),
+            *session.execute(waiting.order_by(Job.dispatched_at).limit(MAX_WAITING)),
+        ]
+        return [_row(job, started_at) for job, started_at in found]
+
+    def _idle_slots(self, session: Session) -> list[Worker]:
+        silent = timedelta(seconds=self._timing.worker_silent_seconds)
+        busy = set(session.scalars(select(Job.worker_id).where(Job.state == JobState.RUNNING)))
+        return [each for each in live_workers(session, silent=silent) if each.id not in busy]
+
+
+def _bell_of_idle_slot(session: Session, worker: Worker) -> list[tuple[str, int, str]]:
+    """Return a bell for the best job that the slot could claim now, if there is one."""
+    best = (
+        select(Job.id, Job.dispatch_seq)
+        .where(eligible_for(SlotOffer.of(worker)))
+        .order_by(Job.priority.desc(), Job.id)
+        .limit(1)
+    )
+    return [(job_id, seq, worker.id) for job_id, seq in session.execute(best)]
+
+
+def _row(job: Job, started_at: datetime | None) -> JobRow:
+    overdue_at = None
+    if job.timeout_seconds is not None and started_at is not None:
+        overdue_at = started_at + timedelta(seconds=job.timeout_seconds - job.ran_seconds)
+    return JobRow(
+        job_id=job.id,
+        state=job.state,
+        attempt=job.attempt,
+        queue=job.queue,
+        dispatch_seq=job.dispatch_seq,
+        dispatched_at=job.dispatched_at,
+        not_before_at=job.not_before_at,
+        lease_expires_at=job.lease_expires_at,
+        overdue_at=overdue_at,
+    )

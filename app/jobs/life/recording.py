@@ -1,0 +1,368 @@
+"""What a worker writes while it holds a job. Every function begins with the guarded UPDATE.
+
+A hold that is not valid any more raises `Fenced`, and nothing of that transaction lands.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+
+from pydantic import JsonValue
+from sqlalchemy import delete, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.orm import Session
+
+from app.artifacts.repository import artifact_named, insert_artifact
+from app.artifacts.tables import Artifact, ArtifactKind
+from app.core.database import database_now
+from app.core.storage import StoredObject
+from app.events.repository import append_event
+from app.events.tables import Level
+from app.jobs.class_metrics import Columns, packed
+from app.jobs.life.transitions import Fenced, Hold, held_by
+from app.jobs.lineage import joint_of
+from app.jobs.states import JobState, Phase, Request
+from app.jobs.tables import Attempt, Epoch, EpochClasses, Job, JobProgress, LogChunk
+
+CURVE_POINTS = 40
+LAST_LOG = "train.log"
+MAX_DEVICE_NAME = 200
+
+
+@dataclass(frozen=True)
+class ProgressReport:
+    """Where the running attempt is; see the columns of `job_progress`."""
+
+    epoch: int
+    epochs: int
+    batch: int
+    batches: int
+    losses: Mapping[str, float | None]
+    eta_seconds: float | None
+
+
+@dataclass(frozen=True)
+class EpochReport:
+    """One finished epoch, of `epochs` planned, and its value of the metric that decides the best.
+
+    A metric that is not finite is None. `classes` are its per-class metrics, where asked for.
+    """
+
+    epoch: int
+    epochs: int
+    metrics: Mapping[str, float | None]
+    duration_seconds: float
+    optimizer_steps: int = 0
+    lr: Mapping[str, float | None] = field(default_factory=dict)
+    system: Mapping[str, float | None] = field(default_factory=dict)
+    classes: Columns | None = None
+    deciding_metric: str | None = None
+    value: float | None = None
+    is_best: bool = False
+
+
+def guarded_update(session: Session, hold: Hold, values: Mapping[str, Any]) -> Job:
+    """Change the held job's row and return it, holding its row lock.
+
+    Raises:
+        Fenced: the hold is not valid any more.
+    """
+    statement = (
+        update(Job)
+        .where(*held_by(hold))
+        .values(**values)
+        .returning(Job)
+        .execution_options(populate_existing=True, synchronize_session=False)
+    )
+    job = session.scalars(statement).one_or_none()
+    if job is None:
+        raise Fenced(hold)
+    return job
+
+
+def mark_write(session: Session, hold: Hold, mark: int) -> bool:
+    """Lock the held job's row and mark it with a write; say whether that is still to be done.
+
+    Where the mark stands already the write was committed, and the answer to its commit was lost.
+
+    Raises:
+        Fenced: the hold is not valid any more.
+    """
+    statement = (
+        update(Job)
+        .where(*held_by(hold), Job.last_write.is_distinct_from(mark))
+        .values(last_write=mark)
+        .returning(Job.id)
+        .execution_options(synchronize_session=False)
+    )
+    if session.scalars(statement).one_or_none() is not None:
+        return True
+    guarded_update(session, hold, {"last_seq": Job.last_seq})
+    return False
+
+
+def unheard_claim(session: Session, worker_id: str, *, lease: timedelta) -> Job | None:
+    """Return the job that a slot claimed without hearing so, its lease renewed, if there is one.
+
+    Ask it only between two jobs, and after a claim whose commit was not answered.
+    """
+    statement = (
+        update(Job)
+        .where(
+            Job.worker_id == worker_id,
+            Job.state == JobState.RUNNING,
+            Job.lease_expires_at > database_now(),
+        )
+        .values(lease_expires_at=database_now(lease))
+        .returning(Job)
+        .execution_options(populate_existing=True, synchronize_session=False)
+    )
+    return session.scalars(statement).one_or_none()
+
+
+def renew_lease(session: Session, hold: Hold, *, lease: timedelta) -> Request | None:
+    """Extend the lease from the database's present time; return what is requested of the job."""
+    return guarded_update(session, hold, {"lease_expires_at": database_now(lease)}).request
+
+
+def pending_request(session: Session, hold: Hold) -> Request | None:
+    """Return what is requested of the held job: one read by primary key.
+
+    Raises:
+        Fenced: the hold is not valid any more.
+    """
+    job = session.get(Job, hold.job_id)
+    if job is None or job.attempt != hold.attempt or job.lease_expires_at is None:
+        raise Fenced(hold)
+    return job.request
+
+
+def set_phase(session: Session, hold: Hold, phase: Phase) -> None:
+    """Say what the attempt is doing now."""
+    guarded_update(session, hold, {"phase": phase})
+
+
+def freeze_threads(session: Session, hold: Hold, threads: int) -> int:
+    """Fix the job's CPU threads at its first attempt; return what a resume must repeat."""
+    job = guarded_update(session, hold, {"last_seq": Job.last_seq})
+    if job.threads is None:
+        job = guarded_update(session, hold, {"threads": threads})
+    return job.threads or threads
+
+
+def note_started(
+    session: Session, hold: Hold, *, device_name: str, data: Mapping[str, JsonValue]
+) -> None:
+    """Say that the trainer is built, and keep what it trains on."""
+    guarded_update(session, hold, {"device_name": device_name[:MAX_DEVICE_NAME]})
+    log_event(session, hold, "trainer.started", data=data)
+
+
+def log_event(
+    session: Session,
+    hold: Hold,
+    type_: str,
+    *,
+    level: Level = Level.INFO,
+    data: Mapping[str, JsonValue] | None = None,
+) -> None:
+    """Append an event to the held job's log."""
+    job = guarded_update(session, hold, {"last_seq": Job.last_seq + 1})
+    append_event(session, job.id, job.last_seq, type_, level=level, data=data)
+
+
+def record_progress(
+    session: Session, hold: Hold, report: ProgressReport, *, lease: timedelta
+) -> Request | None:
+    """Write the progress row and renew the lease in one transaction; return what is requested."""
+    request = renew_lease(session, hold, lease=lease)
+    values: dict[str, Any] = {
+        "epoch": report.epoch,
+        "epochs": report.epochs,
+        "batch": report.batch,
+        "batches": report.batches,
+        "losses": dict(report.losses),
+        "eta_seconds": report.eta_seconds,
+        "updated_at": database_now(),
+    }
+    _upsert(session, JobProgress, {"job_id": hold.job_id}, values)
+    return request
+
+
+def record_epoch(session: Session, hold: Hold, report: EpochReport) -> None:
+    """Write a finished epoch, once: a repeated report of the same attempt changes nothing."""
+    job = guarded_update(session, hold, {"restarts": 0})
+    known = session.get(Epoch, (hold.job_id, report.epoch))
+    if known is not None and known.attempt == hold.attempt:
+        return
+    values: dict[str, Any] = {"last_seq": Job.last_seq + 1, "curve": _curve_with(job, report)}
+    if report.is_best:
+        values |= {
+            "best_epoch": report.epoch,
+            "best_metric": report.deciding_metric,
+            "best_value": report.value,
+        }
+    job = guarded_update(session, hold, values)
+    row: dict[str, Any] = {
+        "attempt": hold.attempt,
+        "metrics": dict(report.metrics),
+        "lr": dict(report.lr),
+        "system": dict(report.system),
+        "duration_seconds": report.duration_seconds,
+        "created_at": database_now(),
+    }
+    key = {"job_id": hold.job_id, "epoch": report.epoch}
+    _upsert(session, Epoch, key, row)
+    if report.classes:
+        _upsert(session, EpochClasses, key, {"columns": packed(report.classes)})
+    _catch_up(session, hold, report.epoch)
+    finished: dict[str, JsonValue] = {
+        "epoch": report.epoch,
+        "optimizer_steps": report.optimizer_steps,
+    }
+    append_event(session, job.id, job.last_seq, "epoch.finished", data=finished)
+
+
+def _catch_up(session: Session, hold: Hold, epoch: int) -> None:
+    """Move the progress on to the end of an epoch that was too short to be reported within."""
+    session.execute(
+        update(JobProgress)
+        .where(JobProgress.job_id == hold.job_id, JobProgress.epoch < epoch)
+        .values(epoch=epoch, batch=JobProgress.batches, updated_at=database_now())
+    )
+
+
+def curve_stride(epochs: int) -> int:
+    """Epochs between two points of the curve that lists show."""
+    return max(1, -(-epochs // CURVE_POINTS))
+
+
+def _curve_with(job: Job, report: EpochReport) -> list[float | None]:
+    stride = curve_stride(report.epochs)
+    points = list(job.curve or [])[: (report.epoch - 1) // stride]
+    return points if report.epoch % stride else [*points, report.value]
+
+
+def trim_epochs_after(
+    session: Session,
+    hold: Hold,
+    epoch: int,
+    *,
+    best_epoch: int | None,
+    value_of: Callable[[Mapping[str, float | None]], float | None],
+) -> None:
+    """Drop what is newer than the checkpoint that a resume starts from.
+
+    `best_epoch` is that of the best.pt which goes with the checkpoint: the best of the job is again
+    the epoch whose weights that file holds, whatever made it the best; it may be the parent's that
+    the job goes on from. `value_of` tells the deciding metric's value from an epoch's metrics.
+    """
+    job = guarded_update(session, hold, {"last_seq": Job.last_seq})
+    for table in (Epoch, EpochClasses):
+        session.execute(delete(table).where(table.job_id == hold.job_id, table.epoch > epoch))
+    if job.best_epoch is None or job.best_epoch <= epoch:
+        return
+    best = _best_at(session, hold.job_id, best_epoch, value_of)
+    values = {
+        "best_epoch": best_epoch if best else None,
+        "best_value": best[0] if best else None,
+        "best_metric": job.best_metric if best else None,
+    }
+    guarded_update(session, hold, values)
+
+
+def _best_at(
+    session: Session,
+    job_id: str,
+    epoch: int | None,
+    value_of: Callable[[Mapping[str, float | None]], float | None],
+) -> tuple[float | None] | None:
+    """The value of that epoch, the job's own or the parent's; None where it is neither's."""
+    row = session.get(Epoch, (job_id, epoch)) if epoch is not None else None
+    if row is not None:
+        return (value_of(row.metrics),)
+    joint = joint_of(session, job_id)
+    if joint is None or epoch is None or joint.best_epoch != epoch:
+        return None
+    return (joint.best_value,)
+
+
+def note_resumed(session: Session, hold: Hold, resumed: str) -> None:
+    """Correct what the claim supposed of the attempt: none | exact | plain."""
+    guarded_update(session, hold, {"last_seq": Job.last_seq})
+    session.execute(
+        update(Attempt)
+        .where(Attempt.job_id == hold.job_id, Attempt.number == hold.attempt)
+        .values(resumed=resumed)
+    )
+
+
+def append_log(session: Session, hold: Hold, *, offset: int, chunk: bytes) -> None:
+    """Keep a piece of the attempt's log; `offset` is the bytes before it in this attempt.
+
+    Said twice, it stands once: whoever lost the answer to a commit says it again.
+    """
+    guarded_update(session, hold, {"last_seq": Job.last_seq})
+    key = {"job_id": hold.job_id, "attempt": hold.attempt, "offset": offset}
+    _upsert(session, LogChunk, key, {"bytes": chunk})
+
+
+def _upsert(
+    session: Session, table: type[Any], key: dict[str, Any], values: dict[str, Any]
+) -> None:
+    # Both dialects spell ON CONFLICT alike, through constructs of their own.
+    make = postgresql.insert if session.get_bind().dialect.name == "postgresql" else sqlite.insert
+    statement = make(table).values(**key, **values)
+    session.execute(statement.on_conflict_do_update(index_elements=list(key), set_=values))
+
+
+def attempts_with_logs(session: Session, job_id: str) -> Sequence[int]:
+    """Return the attempts of a job whose logs are still pieces, not yet one artifact."""
+    statement = select(LogChunk.attempt).where(LogChunk.job_id == job_id).distinct()
+    return sorted(session.scalars(statement))
+
+
+def log_pieces(session: Session, job_id: str, attempt: int) -> Iterator[bytes]:
+    """Yield an attempt's log in order, piece by piece."""
+    statement = (
+        select(LogChunk.bytes)
+        .where(LogChunk.job_id == job_id, LogChunk.attempt == attempt)
+        .order_by(LogChunk.offset)
+        .execution_options(yield_per=16)
+    )
+    yield from session.scalars(statement)
+
+
+def replace_log_pieces(session: Session, hold: Hold, logs: Mapping[int, StoredObject]) -> None:
+    """Hand out stored logs by attempt and drop their pieces.
+
+    The held attempt's is named `train.log`, those of earlier attempts `train.<attempt>.log`.
+    """
+    guarded_update(session, hold, {"last_seq": Job.last_seq})
+    _rename_log_of_earlier_attempt(session, hold)
+    for attempt, stored in logs.items():
+        insert_artifact(
+            session,
+            hold.job_id,
+            stored,
+            attempt=attempt,
+            kind=ArtifactKind.LOG,
+            name=LAST_LOG if attempt == hold.attempt else _log_name(attempt),
+            epoch=None,
+        )
+        session.execute(
+            delete(LogChunk).where(LogChunk.job_id == hold.job_id, LogChunk.attempt == attempt)
+        )
+
+
+def _rename_log_of_earlier_attempt(session: Session, hold: Hold) -> None:
+    last = artifact_named(session, hold.job_id, LAST_LOG)
+    if last is not None and last.attempt != hold.attempt:
+        session.execute(
+            update(Artifact).where(Artifact.id == last.id).values(name=_log_name(last.attempt))
+        )
+
+
+def _log_name(attempt: int) -> str:
+    return f"train.{attempt}.log"

@@ -1,0 +1,152 @@
+"""How long a job may take: told from past jobs of the same architecture, image size and device."""
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import median
+from typing import Any, Final
+
+from sqlalchemy import bindparam, func, literal, select
+from sqlalchemy.orm import Session
+
+from app.datasets.tables import DatasetVersion
+from app.jobs.plan.views import EstimatePlan
+from app.jobs.states import JobState
+from app.jobs.tables import Epoch, Job
+
+SECONDS_PER_HOUR: Final = 3600
+JOBS_ASKED: Final = 5
+JOBS_LOOKED_AT: Final = 50
+"""The newest of those alike: whatever became of them, no more are read."""
+DEVICES_ASKED: Final = 3
+EPOCHS_MEASURED: Final = 20
+"""The first epochs of a job stand for all."""
+
+NO_ARCHITECTURE: Final = "The architecture of these weights is not known."
+NO_DEVICE: Final = "No slot that could take it was ever seen, so the device is not known."
+NO_JOBS: Final = (
+    "No job of yours with this architecture and image size has succeeded on these devices: {}."
+)
+BY_IMAGES: Final = (
+    "From the epochs of these jobs, by the images trained and validated on; "
+    "batch size, losses and loading may differ."
+)
+BY_TIME: Final = '"time" decides: epochs are re-estimated to fit it.'
+
+
+@dataclass(frozen=True)
+class EpochImages:
+    """Images of one epoch: trained on and validated on."""
+
+    training: int
+    validation: int
+
+    @property
+    def total(self) -> int:
+        """Both together."""
+        return self.training + self.validation
+
+
+@dataclass(frozen=True)
+class AlikeJob:
+    """A past job, and the seconds that it took for one image of an epoch."""
+
+    id: str
+    device: str
+    image_seconds: float
+
+
+def images_of_epoch(images: Mapping[str, int], train: Mapping[str, Any]) -> EpochImages:
+    """Return the images of an epoch of these arguments (Ultralytics 8.4.190, base.py:224).
+
+    Args:
+        images: of the data set, by split.
+        train: arguments as in the resolved spec; `fraction` is a share, or from 2 on a number.
+    """
+    fraction, available = train.get("fraction", 1.0), images.get("train", 0)
+    is_number = isinstance(fraction, int) and fraction > 1
+    count = fraction if is_number else max(1, round(available * fraction))
+    validation = images.get(train.get("split", "val"), 0)
+    return EpochImages(min(count, available), validation)
+
+
+# Built once: every submit asks, and building a statement takes longer than running it.
+_NEWEST = (
+    select(Job.id)
+    .where(
+        Job.architecture == bindparam("architecture"),
+        Job.imgsz == bindparam("imgsz"),
+        Job.device_name == bindparam("device"),
+    )
+    .order_by(Job.id.desc())
+    .limit(JOBS_LOOKED_AT)
+    .subquery()
+)
+_EPOCH_SECONDS = (
+    select(func.avg(Epoch.duration_seconds))
+    .where(Epoch.job_id == Job.id, Epoch.epoch <= EPOCHS_MEASURED)
+    .correlate(Job)
+    .scalar_subquery()
+)
+_ALIKE = (
+    select(Job.id, Job.resolved_spec, DatasetVersion.images, _EPOCH_SECONDS)
+    .join(_NEWEST, _NEWEST.c.id == Job.id)
+    .join(DatasetVersion, DatasetVersion.id == Job.dataset_version_id)
+    .where(
+        Job.project_id.in_(bindparam("project_ids", expanding=True)),
+        Job.trashed_at.is_(None),
+        Job.state == literal(JobState.SUCCEEDED, Job.state.type, literal_execute=True),
+    )
+    .order_by(Job.id.desc())
+    .limit(JOBS_ASKED)
+)
+
+
+def alike_jobs(
+    session: Session,
+    project_ids: Collection[str],
+    *,
+    architecture: str,
+    imgsz: int,
+    devices: Iterable[str],
+) -> list[AlikeJob]:
+    """Return up to five jobs that succeeded on one of the devices, the newest first.
+
+    All are of one device: that of the newest.
+    """
+    asked = {"project_ids": list(project_ids), "architecture": architecture, "imgsz": imgsz}
+    of_devices = (
+        _alike_on(session, device, asked) for device in sorted(set(devices))[:DEVICES_ASKED]
+    )
+    return max(of_devices, key=lambda found: found[0].id if found else "", default=[])
+
+
+def _alike_on(session: Session, device: str, asked: dict[str, Any]) -> list[AlikeJob]:
+    found = []
+    for job_id, spec, images, seconds in session.execute(_ALIKE, {**asked, "device": device}):
+        done = images_of_epoch(images or {}, spec.get("train", {})).total
+        if seconds is not None and done:
+            found.append(AlikeJob(job_id, device, float(seconds) / done))
+    return found
+
+
+def estimate(jobs: Sequence[AlikeJob], images: EpochImages, epochs: int) -> EstimatePlan:
+    """Return the time of so many epochs, by the median of past jobs; at least one is needed."""
+    of_epoch = median(job.image_seconds for job in jobs) * images.total
+    return EstimatePlan(
+        seconds=of_epoch * epochs,
+        epoch_seconds=of_epoch,
+        device=jobs[0].device,
+        jobs=[job.id for job in jobs],
+        note=BY_IMAGES,
+    )
+
+
+def no_estimate(note: str) -> EstimatePlan:
+    """Return the answer where nothing is known, with the reason."""
+    return EstimatePlan(seconds=None, epoch_seconds=None, device=None, jobs=[], note=note)
+
+
+def estimate_by_time(hours: float) -> EstimatePlan:
+    """Return the answer for a job that ends by the clock."""
+    seconds = hours * SECONDS_PER_HOUR
+    return EstimatePlan(seconds=seconds, epoch_seconds=None, device=None, jobs=[], note=BY_TIME)

@@ -1,0 +1,359 @@
+"""The plan of a job: what will happen, told from the resolved spec and a few facts.
+
+Deciding is pure; `look_around` makes the few reads that it needs.
+"""
+
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, Final, Self
+
+from sqlalchemy.orm import Session
+
+from app.core.problems import json_pointer
+from app.datasets.tables import DatasetVersion
+from app.fleet.repository import all_workers, live_workers
+from app.fleet.tables import Worker
+from app.jobs.life.transitions import SlotOffer
+from app.jobs.plan.estimate import (
+    NO_ARCHITECTURE,
+    NO_DEVICE,
+    NO_JOBS,
+    AlikeJob,
+    EpochImages,
+    alike_jobs,
+    estimate,
+    estimate_by_time,
+    images_of_epoch,
+    no_estimate,
+)
+from app.jobs.plan.joint import PlannedJoint, joint_plan
+from app.jobs.plan.optimizer import (
+    Optimization,
+    PlannedGroup,
+    frozen_until,
+    optimization_of,
+)
+from app.jobs.plan.schedule import TrainingSchedule
+from app.jobs.plan.views import (
+    MAX_CLASSES_SHOWN,
+    ClassesPlan,
+    ClassPlan,
+    EstimatePlan,
+    ExtentPlan,
+    GroupPlan,
+    LayerPlan,
+    ModelPlan,
+    OptimizerPlan,
+    StoredPlan,
+    SwitchedOn,
+)
+from app.jobs.plan.warnings import Foreseen, warnings_of
+from app.jobs.spec.customize import BalancedClassWeights, Customize
+from app.jobs.spec.job_spec import JobSpec, ResolvedSpec
+from app.jobs.spec.layer_rates import part_of
+from app.jobs.spec.metric_table import F1_METRICS
+from app.jobs.tables import Job
+from app.models.architectures import architecture as shipped_architecture
+from app.models.layer_tables import LayerRow, layer_table
+
+CPU: Final = "cpu"
+WITH_BOXES: Final = frozenset({"detect", "segment", "pose", "obb"})
+PIXELS_COUNT: Final = "Weights depend on the pixels of the masks; the run computes them."
+PART_COUNTS: Final = '"fraction" takes a part of the labels; the run computes the weights from it.'
+ONE_NAME_TWICE: Final = "Labels are counted by name, and classes share one; the run counts each."
+NOTHING_COUNTED: Final = "There are no counts of labels; the run computes the weights."
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """What a plan needs of a data set: classes, and images and labels by split."""
+
+    classes: tuple[str, ...]
+    images: Mapping[str, int]
+    labels: Mapping[str, Mapping[str, int]]
+    channels: int = 3
+    keypoints: tuple[int, int] | None = None
+    adds_background: bool = False
+
+    @classmethod
+    def of(cls, version: DatasetVersion) -> Self:
+        """Return what the verification of a version found."""
+        report: Any = version.report or {}
+        points = report.get("keypoints")
+        return cls(
+            classes=tuple(version.classes or ()),
+            images=version.images or {},
+            labels=report.get("class_counts", {}),
+            channels=report.get("channels", 3),
+            keypoints=None if points is None else (points[0], points[1]),
+            adds_background=report.get("adds_background", False),
+        )
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What the plan reads of the rest: live slots that could take the job, and jobs alike."""
+
+    has_live_slot: bool
+    devices: tuple[str, ...] = ()
+    alike: tuple[AlikeJob, ...] = ()
+
+
+def layers_of_model(
+    architecture: str | None, data: TrainingData, *, single_cls: bool
+) -> tuple[LayerRow, ...]:
+    """Return the layers of a shipped architecture as built for a data set; of others none."""
+    if architecture is None or shipped_architecture(architecture) is None:
+        return ()
+    classes = _classes_built(data, single_cls=single_cls)
+    return layer_table(
+        architecture, classes=classes, keypoints=data.keypoints, channels=data.channels
+    )
+
+
+def learning_layers(layers: tuple[LayerRow, ...]) -> frozenset[int]:
+    """Return the indices of the layers that have anything to learn."""
+    return frozenset(layer.index for layer in layers if _learning(layer))
+
+
+def look_around(
+    session: Session, project_ids: Collection[str], spec: ResolvedSpec, *, silent: timedelta
+) -> Surroundings:
+    """Read what a plan needs to know: at most one read of slots, or two, and one for each device.
+
+    Args:
+        session: to read with.
+        project_ids: the caller's; times of others' jobs are theirs.
+        spec: as resolved.
+        silent: how long a worker may say nothing and still be there.
+    """
+    waiting = Job(
+        queue=spec.resources.queue,
+        gpus=spec.resources.gpus,
+        trainer=spec.trainer.name if spec.trainer else None,
+    )
+    live = _devices(live_workers(session, silent=silent), waiting)
+    if spec.architecture is None or spec.train.time is not None:
+        return Surroundings(has_live_slot=bool(live), devices=live)
+    devices = live or _devices(all_workers(session), waiting)
+    alike = alike_jobs(
+        session,
+        project_ids,
+        architecture=spec.architecture,
+        imgsz=spec.train.imgsz,
+        devices=devices,
+    )
+    return Surroundings(bool(live), devices, tuple(alike))
+
+
+def plan_of(
+    asked: JobSpec,
+    spec: ResolvedSpec,
+    data: TrainingData,
+    around: Surroundings,
+    *,
+    joint: PlannedJoint | None = None,
+) -> StoredPlan:
+    """Return what the job will do.
+
+    Args:
+        asked: as submitted, to tell what was switched on.
+        spec: as it will run.
+        data: of its data set's version.
+        around: live slots and past jobs.
+        joint: where it goes on from another job's training; None: it does not.
+    """
+    train = spec.train
+    first_epoch = 1 if joint is None else joint.epoch + 1
+    images = images_of_epoch(data.images, {"fraction": train.fraction, "split": train.split})
+    layers = layers_of_model(spec.architecture, data, single_cls=spec.train.single_cls)
+    optimization = optimization_of(
+        spec,
+        layers,
+        images=images.training,
+        classes=_classes_built(data, single_cls=train.single_cls),
+        first_epoch=first_epoch,
+    )
+    extent = _extent(spec, data, images, optimization.schedule, first_epoch=first_epoch)
+    foreseen = Foreseen(
+        spec=spec,
+        architecture=shipped_architecture(spec.architecture or ""),
+        classes=_classes(spec, data),
+        optimizer=_optimizer(optimization),
+        extent=extent,
+        has_live_slot=around.has_live_slot,
+    )
+    return StoredPlan(
+        model=_model(spec, layers),
+        classes=foreseen.classes,
+        optimizer=foreseen.optimizer,
+        extent=extent,
+        joint=None if joint is None else joint_plan(joint, spec, foreseen.optimizer.groups),
+        estimate=_estimate(spec, around, images, epochs=train.epochs - first_epoch + 1),
+        switched_on=list(_switched_on(asked.customize or Customize(), spec)),
+        warnings=warnings_of(foreseen),
+    )
+
+
+def _classes_built(data: TrainingData, *, single_cls: bool) -> int:
+    """Return how many classes the model is built for."""
+    return 1 if single_cls else max(1, len(data.classes) + data.adds_background)
+
+
+def _learning(layer: LayerRow) -> int:
+    return sum(count.elements for count in layer.counts if not count.kind.fixed)
+
+
+def _devices(workers: Collection[Worker], waiting: Job) -> tuple[str, ...]:
+    """Return the names of what the slots that could take the job train on."""
+    able = [each for each in workers if SlotOffer.of(each).suits(waiting)]
+    names = {str(each.devices[0]["name"]) if each.devices else CPU for each in able}
+    return tuple(sorted(names))
+
+
+def _model(spec: ResolvedSpec, layers: tuple[LayerRow, ...]) -> ModelPlan | None:
+    shipped = shipped_architecture(spec.architecture or "")
+    if shipped is None:
+        return None
+    last, backbone_layers = spec.train.epochs, shipped.backbone_layers
+    until = frozen_until(spec.customize.freeze, epochs=last, backbone_layers=backbone_layers)
+    factors = spec.customize.layer_lrs
+    rows = [
+        LayerPlan(
+            index=layer.index,
+            module=layer.module,
+            parameters=layer.parameters,
+            frozen_until=until.get(layer.index),
+            lr_factor=part_of(layer.index, factors, backbone_layers)[1],
+        )
+        for layer in layers
+    ]
+    learning = {layer.index: _learning(layer) for layer in layers}
+    return ModelPlan(
+        architecture=shipped.name,
+        backbone_layers=backbone_layers,
+        parameters=sum(layer.parameters for layer in layers),
+        trainable_at_start=sum(n for at, n in learning.items() if at not in until),
+        trainable_at_end=sum(n for at, n in learning.items() if until.get(at, 0) < last),
+        layers=rows,
+    )
+
+
+def _classes(spec: ResolvedSpec, data: TrainingData) -> ClassesPlan:
+    weights, note = _weights(spec, data)
+    training, validation = (data.labels.get(split) for split in ("train", spec.train.split))
+    chosen = spec.customize.class_weights
+    shown = [
+        ClassPlan(
+            name=name,
+            training_labels=None if training is None else training.get(name, 0),
+            validation_labels=None if validation is None else validation.get(name, 0),
+            weight=None if weights is None else weights[name],
+        )
+        for name in data.classes[:MAX_CLASSES_SHOWN]
+    ]
+    mode = "none" if chosen is None else chosen.mode
+    return ClassesPlan(total=len(data.classes), mode=mode, note=note, shown=shown)
+
+
+def _weights(
+    spec: ResolvedSpec, data: TrainingData
+) -> tuple[Mapping[str, float] | None, str | None]:
+    chosen = spec.customize.class_weights
+    if not isinstance(chosen, BalancedClassWeights):
+        return spec.class_weights, None
+    if spec.task not in WITH_BOXES:
+        return None, PIXELS_COUNT
+    if spec.train.fraction != 1:
+        return None, PART_COUNTS
+    if len(set(data.classes)) < len(data.classes):
+        return None, ONE_NAME_TWICE
+    counts = data.labels.get("train", {})
+    weights = balanced_weights({name: counts.get(name, 0) for name in data.classes}, chosen.power)
+    return weights, None if weights else NOTHING_COUNTED
+
+
+def balanced_weights(counts: Mapping[str, int], power: float) -> dict[str, float] | None:
+    """Return Ultralytics' own weights; None where nothing was counted.
+
+    (1 / count) ** power, an absent class the mean of the others, all scaled to a mean of 1
+    (Ultralytics 8.4.190, models/yolo/detect/train.py:156-176).
+    """
+    present = {name: (1 / count) ** power for name, count in counts.items() if count}
+    if not present:
+        return None
+    usual = sum(present.values()) / len(present)
+    weights = {name: present.get(name, usual) for name in counts}
+    mean = sum(weights.values()) / len(weights)
+    return {name: weight / mean for name, weight in weights.items()}
+
+
+def _optimizer(optimization: Optimization) -> OptimizerPlan:
+    chosen, course = optimization.optimizer, optimization.schedule
+    return OptimizerPlan(
+        name=chosen.name,
+        chosen_by_auto=chosen.chosen_by_auto,
+        is_certain=chosen.is_certain,
+        lr0=chosen.lr0,
+        momentum=chosen.momentum,
+        epochs_shown=[] if course is None else list(course.epochs_shown),
+        groups=[_group(each) for each in optimization.groups],
+    )
+
+
+def _group(group: PlannedGroup) -> GroupPlan:
+    return GroupPlan(
+        name=group.name,
+        tensors=group.tensors,
+        parameters=group.parameters,
+        weight_decay=group.weight_decay,
+        lr_factor=group.factor,
+        initial_rate=group.initial_rate,
+        learns_from=group.learns_from,
+        rates=None if group.rates is None else list(group.rates),
+    )
+
+
+def _extent(
+    spec: ResolvedSpec,
+    data: TrainingData,
+    images: EpochImages,
+    course: TrainingSchedule | None,
+    *,
+    first_epoch: int,
+) -> ExtentPlan:
+    return ExtentPlan(
+        epochs=spec.train.epochs,
+        first_epoch=first_epoch,
+        training_images=images.training,
+        validation_images=images.validation,
+        images=dict(data.images),
+        batches_per_epoch=None if course is None else course.batches,
+        accumulate=None if course is None else course.accumulate,
+        optimizer_steps=None if course is None else course.optimizer_steps,
+        warmup_batches=None if course is None else course.warmup_batches,
+    )
+
+
+def _estimate(
+    spec: ResolvedSpec, around: Surroundings, images: EpochImages, *, epochs: int
+) -> EstimatePlan:
+    if spec.train.time is not None:
+        return estimate_by_time(spec.train.time)
+    if spec.architecture is None:
+        return no_estimate(NO_ARCHITECTURE)
+    if not around.devices:
+        return no_estimate(NO_DEVICE)
+    if not around.alike:
+        return no_estimate(NO_JOBS.format(", ".join(around.devices)))
+    return estimate(around.alike, images, epochs)
+
+
+def _switched_on(asked: Customize, spec: ResolvedSpec) -> Iterator[SwitchedOn]:
+    if asked.metrics.f1 or not spec.customize.metrics.f1:
+        return
+    for place, (metric, _) in asked.chosen_metrics().items():
+        if metric in F1_METRICS[spec.task]:
+            because = json_pointer(("body", "customize", *place))
+            yield SwitchedOn(field="/customize/metrics/f1", because=because)

@@ -1,0 +1,224 @@
+"""What may not be meant in a job that is allowed: each warning is one function here."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from app.core.problems import json_pointer
+from app.jobs.plan.views import (
+    ClassesPlan,
+    ExtentPlan,
+    OptimizerPlan,
+    PlanWarning,
+    WarningCode,
+)
+from app.jobs.spec.customize import (
+    Bounds,
+    Customize,
+    InverseFrequencyClassWeights,
+    Layers,
+    layer_indices,
+    part_name,
+)
+from app.jobs.spec.job_spec import ResolvedSpec
+from app.jobs.spec.metric_table import metrics_of
+from app.jobs.spec.train_arguments import Task
+from app.models.architectures import Architecture
+
+FEW_OPTIMIZER_STEPS: Final = 100
+_NAMES_SHOWN: Final = 10
+
+
+@dataclass(frozen=True)
+class Foreseen:
+    """What the other parts of a plan found."""
+
+    spec: ResolvedSpec
+    architecture: Architecture | None
+    classes: ClassesPlan
+    optimizer: OptimizerPlan
+    extent: ExtentPlan
+    has_live_slot: bool
+
+    @property
+    def epochs_before(self) -> int:
+        """Epochs that another job trained, whose training this one goes on with."""
+        return self.extent.first_epoch - 1
+
+    def indices(self, layers: Layers) -> set[int]:
+        """Return the layers that a selector means; none without an architecture."""
+        if self.architecture is None:
+            return set()
+        return set(layer_indices(layers, self.architecture.backbone_layers))
+
+
+def warnings_of(foreseen: Foreseen) -> list[PlanWarning]:
+    """Return every warning, those about the model first."""
+    return [
+        *_unknown_model(foreseen),
+        *_unknown_before_the_run(foreseen),
+        *_freezing(foreseen),
+        *_frozen_with_a_factor(foreseen),
+        *_overridden_factors(foreseen),
+        *_absent_classes(foreseen),
+        *_small_training(foreseen),
+        *_bounds_never_met(foreseen.spec.customize, foreseen.spec.task),
+        *_no_live_slot(foreseen),
+    ]
+
+
+def _warning(code: WarningCode, pointer: str | None, message: str) -> PlanWarning:
+    return PlanWarning(code=code, pointer=pointer, message=message)
+
+
+def _unknown_model(foreseen: Foreseen) -> Iterator[PlanWarning]:
+    if foreseen.architecture is None:
+        message = (
+            "The architecture of these weights is none of the shipped ones: layers, groups and "
+            "rates are not foretold, and layer selectors are checked as the run begins."
+        )
+        yield _warning("architecture_unknown", "/model", message)
+    if foreseen.spec.trainer is not None:
+        message = "The plan is that of the task's own trainer; the plugin may train otherwise."
+        yield _warning("plugin_may_differ", "/trainer", message)
+
+
+def _unknown_before_the_run(foreseen: Foreseen) -> Iterator[PlanWarning]:
+    train, optimizer = foreseen.spec.train, foreseen.optimizer
+    if train.time is not None:
+        message = (
+            "Epochs are re-estimated after each to fit the time: steps and rates are not foretold."
+        )
+        yield _warning("time_sets_epochs", "/train/time", message)
+    if train.batch < 1:
+        message = "The batch size is chosen on the GPU: steps and rates are not foretold."
+        yield _warning("batch_chosen_by_gpu", "/train/batch", message)
+    if optimizer.chosen_by_auto:
+        message = (
+            f'"auto" chooses {optimizer.name} with lr0 {optimizer.lr0:g} and momentum '
+            f"{optimizer.momentum:g}"
+        )
+        message += "." if optimizer.is_certain else ", or AdamW where the batch grows large."
+        yield _warning("optimizer_chosen", "/train/optimizer", message)
+
+
+def _freezing(foreseen: Foreseen) -> Iterator[PlanWarning]:
+    freeze, train = foreseen.spec.customize.freeze, foreseen.spec.train
+    if freeze is None or freeze.epochs is None or freeze.epochs <= foreseen.epochs_before:
+        return
+    if freeze.epochs >= foreseen.extent.epochs:
+        message = f"All {foreseen.extent.epochs} epochs are frozen ones: the layers never learn."
+        yield _warning("freeze_covers_all", "/customize/freeze/epochs", message)
+    elif 0 < train.patience < freeze.epochs - foreseen.epochs_before:
+        message = (
+            f"The training may end after {train.patience} epochs without a better value, "
+            f"before epoch {freeze.epochs + 1}, in which the layers begin to learn."
+        )
+        yield _warning("patience_within_freeze", "/train/patience", message)
+
+
+def _frozen_with_a_factor(foreseen: Foreseen) -> Iterator[PlanWarning]:
+    freeze = foreseen.spec.customize.freeze
+    if freeze is None:
+        return
+    frozen, last = foreseen.indices(freeze.layers), foreseen.extent.epochs
+    for_good = freeze.epochs is None or freeze.epochs >= last
+    if not for_good and (freeze.epochs or 0) <= foreseen.epochs_before:
+        return
+    for place, each in enumerate(foreseen.spec.customize.layer_lrs):
+        common = frozen & foreseen.indices(each.layers)
+        if not common:
+            continue
+        pointer = f"/customize/layer_lrs/{place}"
+        if for_good:
+            message = f"Layers {_numbers(common)} never learn: the factor does nothing there."
+            yield _warning("factor_of_frozen_layers", pointer, message)
+        else:
+            message = (
+                f"Layers {_numbers(common)} are frozen at first: the factor works from epoch "
+                f"{(freeze.epochs or 0) + 1} on."
+            )
+            yield _warning("factor_after_unfreezing", pointer, message)
+
+
+def _overridden_factors(foreseen: Foreseen) -> Iterator[PlanWarning]:
+    later: set[int] = set()
+    chosen = list(enumerate(foreseen.spec.customize.layer_lrs))
+    for place, each in reversed(chosen):
+        indices = foreseen.indices(each.layers)
+        if indices and indices <= later:
+            message = f"Later entries name all layers of {part_name(each.layers)}, and they count."
+            yield _warning("layer_lr_overridden", f"/customize/layer_lrs/{place}", message)
+        later |= indices
+
+
+def _absent_classes(foreseen: Foreseen) -> Iterator[PlanWarning]:
+    shown = foreseen.classes.shown
+    unseen = [each.name for each in shown if each.validation_labels == 0]
+    if unseen:
+        message = f"No labels in the validation split: {_names(unseen)}; their metrics are null."
+        yield _warning("class_without_validation_labels", "/dataset", message)
+    unlearned = [each.name for each in shown if each.training_labels == 0]
+    by_frequency = isinstance(foreseen.spec.customize.class_weights, InverseFrequencyClassWeights)
+    if unlearned and by_frequency:
+        message = f"No labels in the training split: {_names(unlearned)}; their weight is 1.0."
+        yield _warning("class_without_training_labels", "/customize/class_weights", message)
+
+
+def _small_training(foreseen: Foreseen) -> Iterator[PlanWarning]:
+    extent, train = foreseen.extent, foreseen.spec.train
+    steps = extent.optimizer_steps
+    if steps is not None and steps < FEW_OPTIMIZER_STEPS and not foreseen.epochs_before:
+        message = (
+            f"Only {steps} optimizer steps in all, the first {extent.warmup_batches} batches of "
+            f"{(extent.batches_per_epoch or 0) * extent.epochs} in warm-up: little can be learned. "
+            'Lower "nbs" or "batch", or train for longer.'
+        )
+        yield _warning("few_optimizer_steps", "/train/epochs", message)
+    if train.batch > extent.training_images:
+        message = f"The training split has {extent.training_images} images: one batch an epoch."
+        yield _warning("batch_above_training_set", "/train/batch", message)
+    has_mosaic = "close_mosaic" in train.model_fields_set and train.mosaic > 0
+    if has_mosaic and train.close_mosaic >= extent.epochs - foreseen.epochs_before:
+        message = f"Mosaic is off in the last {train.close_mosaic} epochs: in all that are trained."
+        yield _warning("close_mosaic_covers_all", "/train/close_mosaic", message)
+
+
+def _bounds_never_met(customize: Customize, task: Task) -> Iterator[PlanWarning]:
+    """Scores lie in 0 to 1, losses and errors are not negative."""
+    directions = metrics_of(task)
+    for place, kept in enumerate(customize.keep_best):
+        for metric, bounds in kept.where.items():
+            direction = directions.get(metric)
+            if direction is not None and _is_beyond(bounds, is_score=direction == "higher"):
+                path = ("body", "customize", "keep_best", place, "where", metric)
+                message = f"{metric} never lies there: {kept.file_name} will not be kept."
+                yield _warning("bound_never_met", json_pointer(path), message)
+
+
+def _is_beyond(bounds: Bounds, *, is_score: bool) -> bool:
+    too_high = is_score and bounds.min is not None and bounds.min > 1
+    too_low = bounds.max is not None and bounds.max < 0
+    return too_high or too_low
+
+
+def _no_live_slot(foreseen: Foreseen) -> Iterator[PlanWarning]:
+    if foreseen.has_live_slot:
+        return
+    wanted, trainer = foreseen.spec.resources, foreseen.spec.trainer
+    parts = [f"the queue {wanted.queue}"]
+    if wanted.gpus is not None:
+        parts.append(f"{wanted.gpus} GPUs" if wanted.gpus != 1 else "one GPU")
+    if trainer is not None:
+        parts.append(f"the trainer {trainer.name}")
+    message = f"No live slot has {' and '.join(parts)}: the job would wait for one."
+    yield _warning("no_live_slot", "/resources", message)
+
+
+def _numbers(indices: Iterable[int]) -> str:
+    return _names([str(index) for index in sorted(indices)])
+
+
+def _names(names: list[str]) -> str:
+    more = len(names) - _NAMES_SHOWN
+    return ", ".join(names[:_NAMES_SHOWN]) + (f" and {more} more" if more > 0 else "")

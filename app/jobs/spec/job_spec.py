@@ -1,0 +1,314 @@
+"""The job spec: the public JSON that says what to train.
+
+An instance is valid by itself; whether its data set, model and queue exist is for others to ask.
+Regenerate the pinned schema with `python -m app.jobs.spec > docs/schema/job-spec.schema.json`.
+"""
+
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Annotated, Any, Final, Literal, Self
+
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    JsonValue,
+    StringConstraints,
+    model_validator,
+)
+from pydantic_core import PydanticCustomError
+
+from app.jobs.spec.base_model import (
+    SpecModel,
+    SpecProblem,
+    as_one_error,
+    problems_as_error,
+    refuse_if,
+)
+from app.jobs.spec.customize import (
+    BestModel,
+    Customize,
+    ExplicitClassWeights,
+    InverseFrequencyClassWeights,
+    inverse_frequency,
+)
+from app.jobs.spec.customize_checks import (
+    check_for_architecture,
+    check_for_classes,
+    check_for_task,
+)
+from app.jobs.spec.metric_table import F1_METRICS, FITNESS, direction_of
+from app.jobs.spec.text_fields import (
+    DATASET_PATTERN,
+    DATASET_VERSION_PATTERN,
+    MODEL_PATTERN,
+    TAG_KEY_PATTERN,
+    Name,
+    Notes,
+    Slug,
+    TagKey,
+    TagValue,
+    storable_json,
+)
+from app.jobs.spec.train_arguments import Task, TrainArguments, check_task
+from app.models.architectures import architecture as shipped_architecture
+
+__all__ = [
+    "SPEC_VERSION",
+    "JobSpec",
+    "ResolvedSpec",
+    "Resources",
+    "SpecFacts",
+    "SpecProblem",
+    "Task",
+    "TrainArguments",
+    "TrainerChoice",
+    "check_task",
+    "job_spec_json_schema",
+    "resolve_spec",
+]
+
+SPEC_VERSION: Final = 1
+MAX_OPTIONS_CHARACTERS: Final = 65_536
+
+_TAG_KEY: Final = re.compile(TAG_KEY_PATTERN.removesuffix("$") + r"\Z")
+
+OnOutOfMemory = Literal["halve_batch", "fail"]
+
+
+def _tag_keys_are_words(tags: object) -> object:
+    """Refuse a bad key at the field: pydantic would point at a path that the JSON does not have."""
+    if isinstance(tags, dict) and not all(
+        isinstance(key, str) and _TAG_KEY.match(key) for key in tags
+    ):
+        raise PydanticCustomError(
+            "tag_key", "Each tag key must be 1 to 63 letters, digits or ._/- characters."
+        )
+    return tags
+
+
+DatasetRef = Annotated[str, StringConstraints(pattern=DATASET_PATTERN)]
+DatasetVersionRef = Annotated[str, StringConstraints(pattern=DATASET_VERSION_PATTERN)]
+ModelRef = Annotated[str, StringConstraints(pattern=MODEL_PATTERN)]
+Gpus = Annotated[
+    int,
+    Field(ge=0, json_schema_extra={"maximum": 1}),
+    AfterValidator(
+        refuse_if(
+            lambda gpus: gpus > 1, "not_supported_yet", "More than one GPU is not supported yet."
+        )
+    ),
+]
+Tags = Annotated[
+    dict[TagKey, TagValue],
+    Field(max_length=32, json_schema_extra={"additionalProperties": False}),
+    BeforeValidator(_tag_keys_are_words),
+]
+
+
+class Resources(SpecModel):
+    """Where a job may run."""
+
+    gpus: Gpus | None = Field(
+        default=None, description="null: any slot; 0: a CPU slot; 1: a slot with one GPU."
+    )
+    queue: Slug = Field(
+        default="default", description="The queue to wait in; workers say which ones they serve."
+    )
+
+
+class TrainerChoice(SpecModel):
+    """A trainer plugin that the operator installed, and what it is asked for."""
+
+    name: Slug = Field(description="As GET /v1/trainers lists it.")
+    options: Annotated[
+        dict[str, JsonValue],
+        as_one_error("options", "Options are an object of JSON, nested a few levels deep."),
+        AfterValidator(storable_json),
+        AfterValidator(
+            refuse_if(
+                lambda options: len(json.dumps(options)) > MAX_OPTIONS_CHARACTERS,
+                "options_too_long",
+                f"Options are at most {MAX_OPTIONS_CHARACTERS} characters of JSON.",
+            )
+        ),
+    ] = Field(default_factory=dict, description="As the plugin's schema says.")
+
+
+class JobSpec(SpecModel):
+    """A job as its user asks for it."""
+
+    name: Name | None = Field(default=None, description="Shown in lists; need not be unique.")
+    project: Slug = Field(default="default", description="The project that owns the job.")
+    dataset: DatasetRef = Field(
+        description="A data set (ds_…: its newest ready version, which the job then keeps) "
+        "or one version (dsv_…)."
+    )
+    model: ModelRef = Field(
+        description="yolo26n.pt (pretrained, brought in by the operator), "
+        "yolo26n.yaml (from scratch), mdl_… (a model of this service) "
+        "or job_… (that job's best.pt)."
+    )
+    task: Task | None = Field(default=None, description="What to learn; null: the model's task.")
+    train: TrainArguments = Field(default_factory=TrainArguments, description="How to train.")
+    customize: Customize | None = Field(
+        default=None, description="Customizations of the training; null: none."
+    )
+    trainer: TrainerChoice | None = Field(
+        default=None, description="A trainer plugin installed by the operator; null: none."
+    )
+    resources: Resources = Field(default_factory=Resources, description="Where the job may run.")
+    priority: int = Field(default=0, ge=-100, le=100, description="Higher runs first.")
+    max_restarts: int = Field(
+        default=5, ge=0, le=100, description="Retryable failures allowed since the last new epoch."
+    )
+    timeout_hours: float | None = Field(
+        default=None,
+        gt=0,
+        le=8760,
+        description="Hours of running after which the job is stopped and its result kept.",
+    )
+    on_oom: OnOutOfMemory | None = Field(
+        default=None,
+        description="When memory runs out: one more attempt with half the batch, or none; "
+        "null: halve_batch where train.batch is not set, else fail.",
+    )
+    tags: Tags = Field(default_factory=dict, description="Short words to find the job by.")
+    notes: Notes = Field(default="", description="Free text.")
+
+    @model_validator(mode="after")
+    def _arguments_fit_the_task(self) -> Self:
+        if self.task is None:
+            return self
+        problems = _within("train", check_task(self.train, self.task))
+        if self.customize is not None:
+            found = check_for_task(
+                self.customize,
+                self.task,
+                single_cls=self.train.single_cls,
+                has_plugin=self.trainer is not None,
+            )
+            problems += _within("customize", found)
+        if problems:
+            raise problems_as_error(type(self).__name__, problems)
+        return self
+
+
+class ResolvedSpec(JobSpec):
+    """A job as it will run: every value stated, nothing left to defaults that may change.
+
+    Only what `optimizer: auto` decides at run time is left open in `train`.
+    """
+
+    dataset: DatasetVersionRef
+    task: Task
+    customize: Annotated[Customize, BeforeValidator(lambda asked: asked or Customize())] = Field(
+        default_factory=Customize, description="With all that another part switched on."
+    )
+    on_oom: OnOutOfMemory
+    architecture: str | None = Field(
+        default=None, description="The shipped yaml of the model; null: another model."
+    )
+    class_weights: dict[str, float] | None = Field(
+        default=None,
+        description="The weight of every class, from customize.class_weights; "
+        "null: none, or balanced ones, which Ultralytics computes.",
+    )
+    threads: int | None = Field(
+        default=None, ge=1, le=1024, description="CPU threads; set at the first attempt."
+    )
+
+
+@dataclass(frozen=True)
+class SpecFacts:
+    """What is known of the things that a spec names.
+
+    `class_counts` are the labels of each class in the training split; `layers_with_parameters` are
+    the indices of the model's layers that have anything to learn.
+    """
+
+    dataset_version: str
+    task: Task
+    classes: Sequence[str] = ()
+    class_counts: Mapping[str, int] = field(default_factory=dict)
+    architecture: str | None = None
+    layers_with_parameters: frozenset[int] = frozenset()
+
+
+def resolve_spec(spec: JobSpec, facts: SpecFacts) -> ResolvedSpec:
+    """Return the spec as it will run, with all that its user left open stated.
+
+    Raises:
+        pydantic.ValidationError: a part of the spec does not fit the task, the classes of the data
+            set or the layers of the model.
+    """
+    asked: dict[str, Any] = {name: getattr(spec, name) for name in JobSpec.model_fields}
+    checked = JobSpec(**asked | {"task": facts.task})
+    customize = checked.customize or Customize()
+    problems = _within("customize", _misfits(customize, facts))
+    if problems:
+        raise problems_as_error(JobSpec.__name__, problems)
+    frozen = {
+        "dataset": facts.dataset_version,
+        "task": facts.task,
+        "train": checked.train.effective(facts.task),
+        "customize": _stated(customize, facts.task),
+        "on_oom": spec.on_oom or _on_out_of_memory(spec.train),
+        "architecture": facts.architecture,
+        "class_weights": _class_weights(customize, facts),
+    }
+    return ResolvedSpec(**asked | frozen)
+
+
+def _on_out_of_memory(train: TrainArguments) -> OnOutOfMemory:
+    """A batch that the user chose is not changed behind his back."""
+    return "fail" if "batch" in train.model_fields_set else "halve_batch"
+
+
+def _misfits(customize: Customize, facts: SpecFacts) -> list[SpecProblem]:
+    problems = check_for_classes(customize, facts.task, facts.classes)
+    shipped = shipped_architecture(facts.architecture or "")
+    if shipped is not None:
+        learning = facts.layers_with_parameters or frozenset(range(shipped.layers))
+        problems += check_for_architecture(customize, shipped, learning)
+    return problems
+
+
+def _stated(customize: Customize, task: Task) -> Customize:
+    """Return the customizations with those that others need switched on, and directions stated."""
+    best = customize.best_model or BestModel(metric=FITNESS)
+    asked = {metric for metric, _ in customize.chosen_metrics().values()}
+    needs_f1 = not asked.isdisjoint(F1_METRICS[task])
+    metrics = customize.metrics.model_copy(update={"f1": customize.metrics.f1 or needs_f1})
+    kept = tuple(
+        each.model_copy(update={"direction": direction_of(task, each.metric) or each.direction})
+        for each in customize.keep_best
+    )
+    direction = direction_of(task, best.metric) or best.direction
+    stated = {
+        "metrics": metrics,
+        "best_model": best.model_copy(update={"direction": direction}),
+        "keep_best": kept,
+    }
+    return customize.model_copy(update=stated)
+
+
+def _class_weights(customize: Customize, facts: SpecFacts) -> dict[str, float] | None:
+    match customize.class_weights:
+        case ExplicitClassWeights(weights=named):
+            return {name: named.get(name, 1.0) for name in facts.classes}
+        case InverseFrequencyClassWeights(cap=cap):
+            return inverse_frequency(facts.class_counts, facts.classes, cap=cap)
+        case _:
+            return None
+
+
+def _within(field: str, problems: Iterable[SpecProblem]) -> list[SpecProblem]:
+    return [SpecProblem((field, *each.loc), each.code, each.message) for each in problems]
+
+
+def job_spec_json_schema() -> dict[str, Any]:
+    """Return the JSON schema of a submitted spec, as pinned in docs/schema/job-spec.schema.json."""
+    return JobSpec.model_json_schema(mode="validation")
