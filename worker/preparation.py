@@ -10,7 +10,7 @@ from app.artifacts.repository import delete_checkpoints_after, forget_states
 from app.artifacts.resume_sets import LAST, STATE
 from app.core.crash_points import CrashPoint, crash_point
 from app.core.storage import StoredBytesCorrupt, StoreUnavailable
-from app.datasets.pack import PackCorruptError, materialise_view
+from app.datasets.archives.pack import PackCorruptError, materialise_view
 from app.datasets.tables import DatasetVersion
 from app.jobs.life.recording import freeze_threads, trim_epochs_after
 from app.jobs.lineage import joint_of

@@ -21,7 +21,7 @@ from app.core.database import Database
 from app.core.ids import new_id
 from app.core.logging import configure_logging, get_logger
 from app.core.storage import ArtifactStore
-from app.datasets.pack import extract_pack
+from app.datasets.archives.pack import extract_pack
 from app.fleet.repository import Registration, usable_names
 from app.jobs.life.doorbell import INSPECTION_TASK, TASK, queue_of_jobs, queue_of_slot
 from app.jobs.life.transitions import SlotOffer

@@ -28,8 +28,8 @@ from app.core.errors import TrainyardError
 from app.core.logging import get_logger
 from app.core.processes import signal_group, spawn
 from app.core.storage import ArtifactStore, StoredBytesCorrupt, StoredObject
-from app.datasets.findings import Code
-from app.datasets.report import TASKS, Report, Task, VerificationRequest, invalid_report
+from app.datasets.archives.findings import Code
+from app.datasets.archives.report import TASKS, Report, Task, VerificationRequest, invalid_report
 from app.datasets.repository import (
     VerificationHold,
     awaits_verification,

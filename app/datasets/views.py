@@ -6,7 +6,7 @@ from typing import Self
 
 from pydantic import BaseModel
 
-from app.datasets.report import Report
+from app.datasets.archives.report import Report
 from app.datasets.repository import ListedDataset
 from app.datasets.tables import VersionState
 

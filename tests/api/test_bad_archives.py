@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from app.datasets.findings import Severity
+from app.datasets.archives.findings import Severity
 from tests.api.conftest import Api
 from tests.api.refusals import assert_refused
 from tests.api.uploading import spooled, upload, verified

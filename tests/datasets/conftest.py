@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from app.datasets.report import Report, Task, VerificationRequest
-from app.datasets.verify import verify
+from app.datasets.archives.report import Report, Task, VerificationRequest
+from app.datasets.verification.verify import verify
 from tests.datasets.builders import Files, a_zip
 from tests.datasets.oracle import Oracle, an_oracle
 from tests.datasets.verdicts import Verify

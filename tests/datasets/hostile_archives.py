@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import yaml
 from PIL import Image
 
-from app.datasets.findings import Code
+from app.datasets.archives.findings import Code
 from tests.datasets.builders import (
     Files,
     a_yaml,

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from app.datasets.archive import Archive, MemberCorruptError, normalised_name, open_archive
-from app.datasets.findings import Code, Findings
-from app.datasets.report import Limits
+from app.datasets.archives.audit import Archive, MemberCorruptError, normalised_name, open_archive
+from app.datasets.archives.findings import Code, Findings
+from app.datasets.archives.report import Limits
 from tests.datasets.builders import with_central_bytes, with_flags
 
 SMALL = Limits(
@@ -265,9 +265,9 @@ class TestLimitsOfMemory:
     def test_a_huge_directory_is_refused_before_it_is_read(self, tmp_path: Path) -> None:
         program = (
             "import sys, resource, pathlib\n"
-            "from app.datasets.archive import open_archive\n"
-            "from app.datasets.findings import Findings\n"
-            "from app.datasets.report import Limits\n"
+            "from app.datasets.archives.audit import open_archive\n"
+            "from app.datasets.archives.findings import Findings\n"
+            "from app.datasets.archives.report import Limits\n"
             "resource.setrlimit(resource.RLIMIT_AS, (1 << 30, 1 << 30))\n"
             "found = Findings()\n"
             "with open_archive(pathlib.Path(sys.argv[1]), Limits(), found):\n"

@@ -5,13 +5,13 @@ from typing import Any
 import pytest
 import yaml
 
-from app.datasets.dataset_yaml import (
+from app.datasets.archives.findings import Code, Findings
+from app.datasets.verification.dataset_yaml import (
     MAX_CLASSES,
     DatasetFields,
     read_dataset_yaml,
     render_dataset_yaml,
 )
-from app.datasets.findings import Code, Findings
 
 NAMES = "names: [disc, square]\n"
 

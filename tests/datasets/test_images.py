@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from app.datasets.findings import Code, Remark
-from app.datasets.images import CheckedImage, check_image
-from app.datasets.report import Limits
+from app.datasets.archives.findings import Code, Remark
+from app.datasets.archives.report import Limits
+from app.datasets.verification.images import CheckedImage, check_image
 from tests.datasets.builders import an_image, encoded
 from tests.datasets.oracle import Oracle
 

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from app.datasets.findings import Code, Severity
-from app.datasets.labels import CheckedLabels, LabelRules, check_labels
-from app.datasets.report import Limits, Task
+from app.datasets.archives.findings import Code, Severity
+from app.datasets.archives.report import Limits, Task
+from app.datasets.verification.labels import CheckedLabels, LabelRules, check_labels
 from tests.datasets.builders import an_image
 from tests.datasets.oracle import Oracle
 

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from app.datasets.findings import Code
-from app.datasets.pack import PackCorruptError, PackWriter, extract_pack, materialise_view
-from app.datasets.report import Report, Task, VerificationRequest
-from app.datasets.verify import verify
+from app.datasets.archives.findings import Code
+from app.datasets.archives.pack import PackCorruptError, PackWriter, extract_pack, materialise_view
+from app.datasets.archives.report import Report, Task, VerificationRequest
+from app.datasets.verification.verify import verify
 from tests.datasets.builders import (
     POSE_KEYS,
     Files,

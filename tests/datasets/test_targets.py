@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from app.datasets.findings import Code
+from app.datasets.archives.findings import Code
 from tests.datasets.builders import (
     a_mask,
     a_yaml,

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from app.datasets.findings import MAX_FINDINGS_PER_CODE, Code, Findings, Severity, shown
-from app.datasets.report import Limits, ProcessLimits, Report, VerificationRequest
+from app.datasets.archives.findings import MAX_FINDINGS_PER_CODE, Code, Findings, Severity, shown
+from app.datasets.archives.report import Limits, ProcessLimits, Report, VerificationRequest
 from tests.datasets.builders import a_detect_zip, a_zip, encoded, label_files
 
 BCCD = Path("tests/data/bccd-yolo.zip")
@@ -89,7 +89,12 @@ class TestTheProcess:
         (tmp_path / "request.json").write_text('{"archive": "a", "output": "b", "shell": "id"}')
 
         finished = subprocess.run(
-            [sys.executable, "-m", "app.datasets.verification", str(tmp_path / "request.json")],
+            [
+                sys.executable,
+                "-m",
+                "app.datasets.verification",
+                str(tmp_path / "request.json"),
+            ],
             capture_output=True,
             check=False,
         )

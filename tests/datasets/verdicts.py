@@ -2,8 +2,8 @@
 
 from collections.abc import Callable
 
-from app.datasets.findings import Code, Severity
-from app.datasets.report import Report
+from app.datasets.archives.findings import Code, Severity
+from app.datasets.archives.report import Report
 from tests.datasets.builders import Files
 
 Verify = Callable[..., Report]

@@ -7,9 +7,9 @@ from pathlib import Path
 from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
 
-from app.datasets.dataset_yaml import DatasetFields
-from app.datasets.findings import Code
-from app.datasets.report import Limits
+from app.datasets.archives.findings import Code
+from app.datasets.archives.report import Limits
+from app.datasets.verification.dataset_yaml import DatasetFields
 from app.main import ROUTERS, create_app
 from app.settings import Settings
 from tests.docs.markdown import code, fields_of, table

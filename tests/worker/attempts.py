@@ -12,7 +12,7 @@ from sqlalchemy import select, update
 
 from app.core.database import Database
 from app.core.storage import ArtifactStore
-from app.datasets.pack import PackWriter, extract_pack
+from app.datasets.archives.pack import PackWriter, extract_pack
 from app.datasets.tables import DatasetVersion
 from app.events.repository import events_after
 from app.events.tables import EventRow

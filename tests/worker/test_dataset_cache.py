@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from app.core.storage import ArtifactStore, StoredBytesCorrupt
-from app.datasets.pack import PackWriter, extract_pack
+from app.datasets.archives.pack import PackWriter, extract_pack
 from app.settings import Settings
 from worker.dataset_cache import DatasetCache
 

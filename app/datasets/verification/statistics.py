@@ -3,8 +3,8 @@
 from collections import Counter
 from collections.abc import Iterable
 
-from app.datasets.findings import Code, Findings
-from app.datasets.report import Split, SplitSummary
+from app.datasets.archives.findings import Code, Findings
+from app.datasets.archives.report import Split, SplitSummary
 
 
 class Statistics:

@@ -4,13 +4,13 @@ from collections.abc import Iterable
 from itertools import islice
 from typing import Final
 
-from app.datasets.dataset_yaml import DatasetFields
-from app.datasets.findings import Code
-from app.datasets.formats.yolo import DEPTH, mask_targets
-from app.datasets.labels import BOX_COLUMNS, MIN_POLYGON_COLUMNS, OBB_COLUMNS
-from app.datasets.layout import SPLIT_FOLDERS, Tree, suffix
-from app.datasets.members import MemberReader
-from app.datasets.report import TASKS, Task
+from app.datasets.archives.findings import Code
+from app.datasets.archives.report import TASKS, Task
+from app.datasets.verification.dataset_yaml import DatasetFields
+from app.datasets.verification.formats.yolo import DEPTH, mask_targets
+from app.datasets.verification.labels import BOX_COLUMNS, MIN_POLYGON_COLUMNS, OBB_COLUMNS
+from app.datasets.verification.layout import SPLIT_FOLDERS, Tree, suffix
+from app.datasets.verification.members import MemberReader
 
 MAX_LABEL_FILES: Final = 500
 YOLO_FOLDERS: Final = ("images", "labels")

@@ -14,9 +14,9 @@ from pathlib import Path
 from types import FrameType
 from typing import Final
 
-from app.datasets.findings import Code
-from app.datasets.report import ProcessLimits, Report, VerificationRequest, invalid_report
-from app.datasets.verify import PACK_NAME, verify
+from app.datasets.archives.findings import Code
+from app.datasets.archives.report import ProcessLimits, Report, VerificationRequest, invalid_report
+from app.datasets.verification.verify import PACK_NAME, verify
 
 REPORT_NAME: Final = "report.json"
 GRACE_SECONDS: Final = 30

@@ -1,8 +1,15 @@
 """Classification sets: `train/<class>/image`, and the same below val, valid or validation, test."""
 
-from app.datasets.findings import Code, Findings, shown
-from app.datasets.layout import MAX_PART_BYTES, SPLIT_FOLDERS, Layout, Sample, Tree, place
-from app.datasets.report import SPLITS, Split
+from app.datasets.archives.findings import Code, Findings, shown
+from app.datasets.archives.report import SPLITS, Split
+from app.datasets.verification.layout import (
+    MAX_PART_BYTES,
+    SPLIT_FOLDERS,
+    Layout,
+    Sample,
+    Tree,
+    place,
+)
 
 
 def plan_classes(tree: Tree, findings: Findings) -> Layout | None:

@@ -14,9 +14,9 @@ from pathlib import Path, PurePosixPath
 from types import TracebackType
 from typing import Final, Self
 
-from app.datasets.archive import Archive, MemberCorruptError, open_archive
-from app.datasets.findings import Findings
-from app.datasets.report import GIB, Limits, Task
+from app.datasets.archives.audit import Archive, MemberCorruptError, open_archive
+from app.datasets.archives.findings import Findings
+from app.datasets.archives.report import GIB, Limits, Task
 
 DATASET_YAML: Final = "data.yaml"
 EARLIEST_ZIP_TIME: Final = (1980, 1, 1, 0, 0, 0)

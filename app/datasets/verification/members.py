@@ -2,10 +2,10 @@
 
 from dataclasses import dataclass
 
-from app.datasets.archive import Archive, MemberCorruptError
-from app.datasets.findings import Code, Findings, shown
-from app.datasets.layout import Tree
-from app.datasets.report import Limits
+from app.datasets.archives.audit import Archive, MemberCorruptError
+from app.datasets.archives.findings import Code, Findings, shown
+from app.datasets.archives.report import Limits
+from app.datasets.verification.layout import Tree
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from typing import Final, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from app.datasets.findings import Code, Finding, Findings
+from app.datasets.archives.findings import Code, Finding, Findings
 
 Task = Literal["detect", "segment", "pose", "obb", "classify", "semantic", "depth"]
 Split = Literal["train", "val", "test"]

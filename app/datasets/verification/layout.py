@@ -12,10 +12,10 @@ from itertools import pairwise
 from pathlib import PurePosixPath
 from typing import Final
 
-from app.datasets.archive import Member
-from app.datasets.findings import Code, Findings
-from app.datasets.images import IMAGE_SUFFIXES
-from app.datasets.report import IgnoredMembers, IgnoreReason, Split
+from app.datasets.archives.audit import Member
+from app.datasets.archives.findings import Code, Findings
+from app.datasets.archives.report import IgnoredMembers, IgnoreReason, Split
+from app.datasets.verification.images import IMAGE_SUFFIXES
 
 YAML_SUFFIXES: Final = frozenset({".yaml", ".yml"})
 READ_SUFFIXES: Final = IMAGE_SUFFIXES | YAML_SUFFIXES | {".txt", ".npy"}

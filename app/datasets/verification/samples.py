@@ -3,16 +3,16 @@
 from collections import Counter
 from dataclasses import dataclass
 
-from app.datasets.findings import Code, Remark, shown
-from app.datasets.formats.depth import check_depth
-from app.datasets.formats.masks import MaskRules, check_mask
-from app.datasets.images import CheckedImage, check_image
-from app.datasets.labels import KEYPOINT_TASKS, LabelRules, check_labels
-from app.datasets.layout import Sample, suffix
-from app.datasets.members import MemberReader
-from app.datasets.pack import PackWriter
-from app.datasets.report import Split, Task
-from app.datasets.statistics import Statistics
+from app.datasets.archives.findings import Code, Remark, shown
+from app.datasets.archives.pack import PackWriter
+from app.datasets.archives.report import Split, Task
+from app.datasets.verification.formats.depth import check_depth
+from app.datasets.verification.formats.masks import MaskRules, check_mask
+from app.datasets.verification.images import CheckedImage, check_image
+from app.datasets.verification.labels import KEYPOINT_TASKS, LabelRules, check_labels
+from app.datasets.verification.layout import Sample, suffix
+from app.datasets.verification.members import MemberReader
+from app.datasets.verification.statistics import Statistics
 
 
 @dataclass(frozen=True)

@@ -11,9 +11,9 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, UnidentifiedImageError
 
-from app.datasets.findings import Code, Remark, shown
-from app.datasets.images import DECODING_ERRORS
-from app.datasets.report import Limits
+from app.datasets.archives.findings import Code, Remark, shown
+from app.datasets.archives.report import Limits
+from app.datasets.verification.images import DECODING_ERRORS
 
 PNG_MODES: Final = frozenset({"I", "I;16"})
 MAX_ASPECT_DIFFERENCE: Final = 0.02

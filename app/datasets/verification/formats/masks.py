@@ -8,9 +8,9 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, UnidentifiedImageError
 
-from app.datasets.dataset_yaml import IGNORED_ID
-from app.datasets.findings import Code, Remark, shown
-from app.datasets.images import DECODING_ERRORS
+from app.datasets.archives.findings import Code, Remark, shown
+from app.datasets.verification.dataset_yaml import IGNORED_ID
+from app.datasets.verification.images import DECODING_ERRORS
 
 ID_MODES: Final = frozenset({"1", "L", "P", "I", "I;16"})
 RAW_IDS: Final = 256

@@ -12,8 +12,8 @@ from typing import Final
 
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from app.datasets.findings import Code, Remark, shown
-from app.datasets.report import Limits
+from app.datasets.archives.findings import Code, Remark, shown
+from app.datasets.archives.report import Limits
 
 IMAGE_SUFFIXES: Final = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"})
 IMAGE_FORMATS: Final = ("JPEG", "PNG", "BMP", "WEBP", "TIFF")

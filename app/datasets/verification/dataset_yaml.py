@@ -22,7 +22,7 @@ from pydantic import (
     model_validator,
 )
 
-from app.datasets.findings import Code, Findings, shown
+from app.datasets.archives.findings import Code, Findings, shown
 
 MAX_YAML_BYTES: Final = 4 * 1024 * 1024
 MAX_YAML_DEPTH: Final = 12

@@ -15,8 +15,8 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from app.datasets.findings import Code, Remark, shown
-from app.datasets.report import Limits, Task
+from app.datasets.archives.findings import Code, Remark, shown
+from app.datasets.archives.report import Limits, Task
 
 BOX_COLUMNS: Final = 5
 OBB_COLUMNS: Final = 9

@@ -10,11 +10,19 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Final
 
-from app.datasets.archive import DRIVE
-from app.datasets.dataset_yaml import DatasetFields
-from app.datasets.findings import Code, Findings, shown
-from app.datasets.layout import SPLIT_FOLDERS, YAML_SUFFIXES, Layout, Sample, Tree, place, suffix
-from app.datasets.report import SPLITS, Split
+from app.datasets.archives.audit import DRIVE
+from app.datasets.archives.findings import Code, Findings, shown
+from app.datasets.archives.report import SPLITS, Split
+from app.datasets.verification.dataset_yaml import DatasetFields
+from app.datasets.verification.layout import (
+    SPLIT_FOLDERS,
+    YAML_SUFFIXES,
+    Layout,
+    Sample,
+    Tree,
+    place,
+    suffix,
+)
 
 PREFERRED_YAML: Final = ("data.yaml", "data.yml", "dataset.yaml", "dataset.yml")
 

@@ -17,8 +17,8 @@ from itertools import pairwise
 from pathlib import Path
 from typing import BinaryIO, Final
 
-from app.datasets.findings import Code, Findings, shown
-from app.datasets.report import Limits
+from app.datasets.archives.findings import Code, Findings, shown
+from app.datasets.archives.report import Limits
 
 LOCAL_HEADER: Final = struct.Struct("<4s5H3L2H")
 DIRECTORY_END: Final = struct.Struct("<4s4H2LH")

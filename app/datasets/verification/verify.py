@@ -3,12 +3,18 @@
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from app.datasets.archive import Archive, open_archive
-from app.datasets.dataset_yaml import DatasetFields, read_dataset_yaml, render_dataset_yaml
-from app.datasets.findings import Code, Findings
-from app.datasets.formats.classify import plan_classes
-from app.datasets.formats.masks import MaskRules
-from app.datasets.formats.yolo import (
+from app.datasets.archives.audit import Archive, open_archive
+from app.datasets.archives.findings import Code, Findings
+from app.datasets.archives.pack import DATASET_YAML, PackWriter
+from app.datasets.archives.report import Report, Split, Task, VerificationRequest
+from app.datasets.verification.dataset_yaml import (
+    DatasetFields,
+    read_dataset_yaml,
+    render_dataset_yaml,
+)
+from app.datasets.verification.formats.classify import plan_classes
+from app.datasets.verification.formats.masks import MaskRules
+from app.datasets.verification.formats.yolo import (
     DEPTH,
     LABELS,
     Targets,
@@ -18,14 +24,12 @@ from app.datasets.formats.yolo import (
     plan_yolo,
     refuse_absolute_root,
 )
-from app.datasets.labels import KEYPOINT_TASKS
-from app.datasets.layout import Layout, Tree, tree_of
-from app.datasets.members import MemberReader
-from app.datasets.pack import DATASET_YAML, PackWriter
-from app.datasets.report import Report, Split, Task, VerificationRequest
-from app.datasets.samples import SampleChecker, SampleRules
-from app.datasets.statistics import Statistics
-from app.datasets.task_guess import guess_task
+from app.datasets.verification.labels import KEYPOINT_TASKS
+from app.datasets.verification.layout import Layout, Tree, tree_of
+from app.datasets.verification.members import MemberReader
+from app.datasets.verification.samples import SampleChecker, SampleRules
+from app.datasets.verification.statistics import Statistics
+from app.datasets.verification.task_guess import guess_task
 
 PACK_NAME: Final = "pack.zip"
 MANIFEST_NAME: Final = "manifest.json"
