@@ -30,10 +30,10 @@ from app.models.inspection import (
     renew_inspection,
 )
 from app.models.tables import Model
-from worker.attempt_directory import private_directory
+from worker.attempt.directory import private_directory
+from worker.attempt.lease import OUTAGE
+from worker.attempt.process import AttemptProcess, Command
 from worker.context import WorkerContext
-from worker.lease import OUTAGE
-from worker.process import AttemptProcess, Command
 from worker.trainer.environment import trainer_environment
 from worker.trainer.inspection import Inspection, read_inspection
 

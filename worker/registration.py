@@ -18,7 +18,7 @@ from app.jobs.life.transitions import AttemptEnd, apply_event, lock_job
 from app.jobs.states import EndReason, JobEvent, JobState
 from app.jobs.tables import Job
 from app.settings import Timing
-from worker.lease import OUTAGE
+from worker.attempt.lease import OUTAGE
 
 DATABASE_RETRY_SECONDS = 2.0
 

@@ -26,7 +26,7 @@ from app.fleet.repository import Registration, usable_names
 from app.jobs.life.doorbell import INSPECTION_TASK, TASK, queue_of_jobs, queue_of_slot
 from app.jobs.life.transitions import SlotOffer
 from app.settings import Settings
-from worker.attempt_directory import clear_dead_attempts
+from worker.attempt.directory import clear_dead_attempts
 from worker.celery_app import make_celery_app, worker_arguments
 from worker.context import WorkerContext, attempts_folder, worker_home
 from worker.dataset_cache import DatasetCache

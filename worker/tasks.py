@@ -10,11 +10,11 @@ from app.jobs.life.doorbell import INSPECTION_TASK, TASK
 from app.jobs.life.recording import unheard_claim
 from app.jobs.life.transitions import claim_job
 from app.jobs.tables import Job
-from worker.attempt_directory import clear_dead_attempts
+from worker.attempt.directory import clear_dead_attempts
+from worker.attempt.lease import OUTAGE, RETRY_SECONDS
+from worker.attempt.supervisor import run_attempt
 from worker.context import WorkerContext
 from worker.inspection import inspect_models
-from worker.lease import OUTAGE, RETRY_SECONDS
-from worker.supervisor import run_attempt
 
 NO_JOB = NO_MODEL = ""
 

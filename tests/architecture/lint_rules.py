@@ -78,8 +78,8 @@ class OneClock(LintRule):
         "app/jobs/life/transitions.py",
         "app/jobs/life/reconciler.py",
         "app/jobs/repository.py",
-        "worker/lease.py",
-        "worker/supervisor.py",
+        "worker/attempt/lease.py",
+        "worker/attempt/supervisor.py",
     )
     good = "expired = Job.lease_expires_at < database_now()\nstarted = time.monotonic()\n"
     bad = "expired = Job.lease_expires_at < datetime.now(UTC)\n"

@@ -53,7 +53,7 @@ class TestBoundaries:
             "app.main",
             "app.cli",
             "worker.celery_app",
-            "worker.supervisor",
+            "worker.attempt.supervisor",
             "worker.tasks",
             "worker.trainer.environment",
             "worker.trainer.protocol",

@@ -23,7 +23,7 @@ from tests.jobs.builders import job_row
 from tests.waiting import eventually
 from tests.worker.attempts import Yard, a_yard
 from tests.worker.claims import QUICK
-from worker.process import living_processes
+from worker.attempt.process import living_processes
 from worker.tasks import work_on
 
 pytestmark = pytest.mark.faults

@@ -24,9 +24,9 @@ from app.jobs.tables import Attempt, Epoch, Job
 from app.settings import Settings, Timing
 from tests.jobs.builders import Home, a_home, a_job, job_row
 from tests.worker.claims import PATIENT, WORKER_ID
+from worker.attempt.process import living_processes
 from worker.context import TRAINER_ARGV, WorkerContext
 from worker.dataset_cache import DatasetCache
-from worker.process import living_processes
 from worker.slots import Slot
 from worker.tasks import work_on
 

@@ -6,7 +6,7 @@ from datetime import timedelta
 from app.core.database import Database
 from app.jobs.life.transitions import Hold, SlotOffer, claim_job
 from app.settings import Timing
-from worker.lease import Lease
+from worker.attempt.lease import Lease
 
 WORKER_ID = "wrk_test"
 OFFER = SlotOffer(WORKER_ID, ("default",), gpus=0)

@@ -12,7 +12,7 @@ from app.jobs.spec.deciding_metric import FITNESS_OF
 from app.settings import Settings
 from tests.jobs.builders import a_home, a_job
 from tests.worker.claims import a_lease, claim
-from worker.relay import Relay
+from worker.attempt.relay import Relay
 from worker.trainer.protocol import CheckpointEvent, EpochEvent
 
 MAP = "metrics/mAP50-95(B)"

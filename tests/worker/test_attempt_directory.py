@@ -5,7 +5,7 @@ from pathlib import Path
 
 from app.core.database import Database
 from tests.worker.attempts import a_yard
-from worker.attempt_directory import clear_dead_attempts, private_directory
+from worker.attempt.directory import clear_dead_attempts, private_directory
 from worker.tasks import work_on
 
 ROUNDS = 200

@@ -13,7 +13,7 @@ from app.jobs.tables import Job
 from app.settings import Settings
 from tests.jobs.builders import a_home, a_job
 from tests.worker.claims import claim
-from worker.checkpoints import (
+from worker.attempt.checkpoints import (
     RestorableCheckpoint,
     finalizable_checkpoints,
     record_checkpoints,

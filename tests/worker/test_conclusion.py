@@ -8,7 +8,7 @@ from app.jobs.states import EndReason, JobEvent, JobState, Request
 from tests.jobs.builders import a_checkpoint, a_home, a_job, job_row
 from tests.jobs.driving import request
 from tests.worker.claims import claim
-from worker.conclusion import _apply
+from worker.attempt.conclusion import _apply
 
 pytestmark = pytest.mark.integration
 

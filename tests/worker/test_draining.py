@@ -18,7 +18,7 @@ from tests.architecture.sources import ROOT
 from tests.jobs.builders import job_row
 from tests.waiting import eventually
 from tests.worker.attempts import FAKE_TRAINER, Yard, a_yard, attempts, epochs_of, working
-from worker.process import living_processes
+from worker.attempt.process import living_processes
 
 pytestmark = pytest.mark.integration
 

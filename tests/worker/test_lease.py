@@ -18,7 +18,7 @@ from app.jobs.tables import Epoch, Job, LogChunk
 from tests.jobs.builders import a_home, a_job, job_row
 from tests.waiting import eventually
 from tests.worker.claims import a_lease, claim
-from worker.lease import LeaseLost
+from worker.attempt.lease import LeaseLost
 
 REPORT = EpochReport(epoch=1, epochs=3, metrics={"train/box_loss": 1.0}, duration_seconds=1.0)
 

@@ -12,7 +12,7 @@ from app.settings import Settings
 from tests.jobs.builders import a_home, a_job
 from tests.waiting import eventually
 from tests.worker.claims import a_lease, claim
-from worker.log_shipping import CUT_NOTICE, PIECE_BYTES, LogShipper, store_logs
+from worker.attempt.log_shipping import CUT_NOTICE, PIECE_BYTES, LogShipper, store_logs
 
 
 @pytest.fixture

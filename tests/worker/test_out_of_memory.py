@@ -14,7 +14,7 @@ from app.jobs.states import EndReason, JobEvent, JobState
 from app.jobs.tables import Job
 from tests.jobs.builders import job_row
 from tests.worker.attempts import Yard, a_yard, attempts, epochs_of
-from worker.out_of_memory import NOTHING_TO_HALVE
+from worker.attempt.out_of_memory import NOTHING_TO_HALVE
 from worker.tasks import work_on
 
 pytestmark = pytest.mark.mostly_sqlite

@@ -5,7 +5,7 @@ import signal
 import pytest
 
 from app.jobs.states import EndReason, JobEvent, Request
-from worker.outcome import (
+from worker.attempt.outcome import (
     CRASH_SIGNALS,
     REASON_OF_EXIT,
     Outcome,

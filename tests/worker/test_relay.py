@@ -20,7 +20,7 @@ from tests.jobs.builders import job_row
 from tests.worker.attempts import attempts
 from tests.worker.claims import a_lease
 from tests.worker.conftest import epoch_event
-from worker.relay import Relay
+from worker.attempt.relay import Relay
 from worker.trainer.protocol import (
     BatchEvent,
     CheckpointEvent,

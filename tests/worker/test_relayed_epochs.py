@@ -14,7 +14,7 @@ from app.jobs.tables import Epoch, EpochClasses
 from tests.jobs.builders import job_row
 from tests.worker.claims import a_lease
 from tests.worker.conftest import epoch_event
-from worker.relay import Relay
+from worker.attempt.relay import Relay
 from worker.trainer.protocol import CheckpointEvent
 
 

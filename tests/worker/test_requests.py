@@ -28,7 +28,7 @@ from tests.worker.attempts import (
     working,
 )
 from tests.worker.claims import PATIENT
-from worker.process import living_processes
+from worker.attempt.process import living_processes
 from worker.tasks import work_on
 
 pytestmark = pytest.mark.mostly_sqlite

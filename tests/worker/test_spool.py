@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.spool import RESTART_BYTES, EventSpool
+from worker.attempt.spool import RESTART_BYTES, EventSpool
 
 
 def all_of(spool: EventSpool) -> list[bytes]:

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from worker.attempt.waiting_checkpoints import WaitingCheckpoints
 from worker.trainer.protocol import CheckpointEvent
-from worker.waiting_checkpoints import WaitingCheckpoints
 
 
 @pytest.fixture

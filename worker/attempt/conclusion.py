@@ -27,12 +27,12 @@ from app.jobs.life.transitions import (
     lock_held,
 )
 from app.jobs.states import EndReason, JobEvent, Request
-from worker.attempt import ClaimedAttempt
-from worker.checkpoints import forget_refused_checkpoint
+from worker.attempt.checkpoints import forget_refused_checkpoint
+from worker.attempt.claimed import ClaimedAttempt
+from worker.attempt.lease import OUTAGE, RETRY_SECONDS, Lease
+from worker.attempt.log_shipping import store_logs
+from worker.attempt.outcome import Outcome, outcome_of
 from worker.context import WorkerContext
-from worker.lease import OUTAGE, RETRY_SECONDS, Lease
-from worker.log_shipping import store_logs
-from worker.outcome import Outcome, outcome_of
 from worker.trainer.portability import WeightsChecks
 from worker.trainer.protocol import Artifact, FinalEvent
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from app.core.logging import get_logger
 from app.jobs.life.transitions import Hold
-from worker.process import kill_processes
+from worker.attempt.process import kill_processes
 
 PRIVATE_FOLDER = 0o700
 

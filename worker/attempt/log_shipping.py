@@ -12,7 +12,7 @@ from app.core.logging import get_logger
 from app.core.storage import ArtifactStore, StoredObject
 from app.jobs.life.recording import append_log, attempts_with_logs, log_pieces
 from app.jobs.life.transitions import Fenced, Hold
-from worker.lease import Lease, LeaseLost
+from worker.attempt.lease import Lease, LeaseLost
 
 PIECE_BYTES = 64 * 1024
 PAUSE_SECONDS = 1.0

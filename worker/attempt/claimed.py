@@ -8,9 +8,9 @@ from app.jobs.spec.deciding_metric import DecidingMetric, deciding_metric
 from app.jobs.spec.job_spec import ResolvedSpec
 from app.jobs.states import EndReason, Request
 from app.jobs.tables import Job
-from worker.attempt_directory import AttemptDirectory
+from worker.attempt.directory import AttemptDirectory
+from worker.attempt.lease import Lease, LeaseLost
 from worker.context import WorkerContext
-from worker.lease import Lease, LeaseLost
 
 
 class AttemptFailed(Exception):

@@ -20,24 +20,24 @@ from app.jobs.life.recording import set_phase
 from app.jobs.life.transitions import Fenced, Hold
 from app.jobs.states import EndReason, JobEvent, Phase
 from app.jobs.tables import Job
-from worker.attempt import AskedToLeave, AttemptFailed, ClaimedAttempt
-from worker.attempt_directory import attempt_directory
-from worker.conclusion import (
+from worker.attempt.claimed import AskedToLeave, AttemptFailed, ClaimedAttempt
+from worker.attempt.conclusion import (
     Conclusion,
     conclude,
     report_failure,
     report_lost_lease,
     store_artifacts,
 )
+from worker.attempt.directory import attempt_directory
+from worker.attempt.lease import Lease, LeaseLost
+from worker.attempt.log_shipping import LogShipper
+from worker.attempt.out_of_memory import after_training
+from worker.attempt.outcome import Outcome, TrainerEnd, decide_outcome, left_as_asked, outcome_of
+from worker.attempt.preparation import prepare
+from worker.attempt.process import AttemptProcess, Command
+from worker.attempt.relay import Relay
+from worker.attempt.steering import Steering, Unwatched
 from worker.context import WorkerContext
-from worker.lease import Lease, LeaseLost
-from worker.log_shipping import LogShipper
-from worker.out_of_memory import after_training
-from worker.outcome import Outcome, TrainerEnd, decide_outcome, left_as_asked, outcome_of
-from worker.preparation import prepare
-from worker.process import AttemptProcess, Command
-from worker.relay import Relay
-from worker.steering import Steering, Unwatched
 from worker.trainer.environment import trainer_environment
 from worker.trainer.errors import without_paths
 from worker.trainer.null_trainer import null_check, trains_nothing

@@ -16,8 +16,7 @@ from app.jobs.life.recording import freeze_threads, trim_epochs_after
 from app.jobs.lineage import joint_of
 from app.jobs.states import EndReason, Request
 from app.jobs.tables import Joint
-from worker.attempt import AttemptFailed, ClaimedAttempt
-from worker.checkpoints import (
+from worker.attempt.checkpoints import (
     Damaged,
     RestorableCheckpoint,
     attempts_since_state,
@@ -26,6 +25,7 @@ from worker.checkpoints import (
     restorable_checkpoints,
     restore_checkpoint,
 )
+from worker.attempt.claimed import AttemptFailed, ClaimedAttempt
 from worker.trainer.protocol import ArchitectureSource, JobFile, ModelSource, WeightsSource
 
 MAX_DEFAULT_THREADS = 8

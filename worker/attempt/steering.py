@@ -6,9 +6,9 @@ from typing import Protocol
 
 from app.core.logging import get_logger
 from app.jobs.states import Request
-from worker.attempt import ClaimedAttempt
-from worker.lease import LeaseLost
-from worker.process import AttemptProcess
+from worker.attempt.claimed import ClaimedAttempt
+from worker.attempt.lease import LeaseLost
+from worker.attempt.process import AttemptProcess
 
 TICK_SECONDS = 0.1
 

@@ -10,9 +10,9 @@ from typing import Any, Final
 from app.jobs.life.transitions import HalvedBatch
 from app.jobs.spec.job_spec import TrainArguments
 from app.jobs.states import EndReason, JobEvent
-from worker.attempt import ClaimedAttempt
-from worker.conclusion import Conclusion
-from worker.outcome import Outcome
+from worker.attempt.claimed import ClaimedAttempt
+from worker.attempt.conclusion import Conclusion
+from worker.attempt.outcome import Outcome
 
 DEFAULT_BATCH: Final = int(TrainArguments().batch)
 NOTHING_TO_HALVE: Final = "Lower train.imgsz or take a smaller model: the batch is 1 already."

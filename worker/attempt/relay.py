@@ -37,9 +37,10 @@ from app.jobs.life.transitions import Fenced
 from app.jobs.spec.deciding_metric import DecidingMetric
 from app.jobs.spec.metric_table import FITNESS
 from app.jobs.states import Phase
-from worker.checkpoints import StoredCheckpoint, record_checkpoints, store_checkpoint
-from worker.lease import OUTAGE, Lease, LeaseLost
-from worker.spool import EventSpool
+from worker.attempt.checkpoints import StoredCheckpoint, record_checkpoints, store_checkpoint
+from worker.attempt.lease import OUTAGE, Lease, LeaseLost
+from worker.attempt.spool import EventSpool
+from worker.attempt.waiting_checkpoints import WaitingCheckpoints
 from worker.trainer.protocol import (
     BatchEvent,
     CheckpointEvent,
@@ -54,7 +55,6 @@ from worker.trainer.protocol import (
     WarningEvent,
     parse_event,
 )
-from worker.waiting_checkpoints import WaitingCheckpoints
 
 MAX_LINE_BYTES = 16 * 1024 * 1024
 PROGRESS_SECONDS = 1.0
