@@ -47,8 +47,8 @@ def row(dataset: Path, place: Path, model: str, optimizer: str, epochs: int) -> 
     # Late: the environment above has to be there when Ultralytics is imported.
     from tests.worker.trainer.customizations.in_process import train_here  # noqa: PLC0415
     from worker.trainer.protocol import ArchitectureSource  # noqa: PLC0415
-    from worker.trainer.state_file import read_state, write_state  # noqa: PLC0415
-    from worker.trainer.state_parts import parts_of  # noqa: PLC0415
+    from worker.trainer.state.file import read_state, write_state  # noqa: PLC0415
+    from worker.trainer.state.parts import parts_of  # noqa: PLC0415
 
     job = a_job(
         dataset,

@@ -14,7 +14,7 @@ from worker.dataset_cache import DatasetCache
 from worker.slots import Slot
 
 TRAINER_ARGV = (sys.executable, "-m", "worker.trainer")
-INSPECTOR_ARGV = (sys.executable, "-m", "worker.trainer.inspection")
+INSPECTOR_ARGV = (sys.executable, "-m", "worker.trainer.weights")
 
 
 @dataclass(frozen=True)

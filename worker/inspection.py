@@ -35,7 +35,7 @@ from worker.attempt.lease import OUTAGE
 from worker.attempt.process import AttemptProcess, Command
 from worker.context import WorkerContext
 from worker.trainer.environment import trainer_environment
-from worker.trainer.inspection import Inspection, read_inspection
+from worker.trainer.weights.inspection import Inspection, read_inspection
 
 LONGEST_SECONDS: Final = 300.0
 """Of one inspection; importing torch without bytecode takes half a minute."""

@@ -54,7 +54,7 @@ class StatesChangeInOnePlace(LintRule):
     except_in = (
         "app/jobs/life/transitions.py",
         "app/*/repository.py",
-        "worker/trainer/state_augmentation.py",  # of NumPy's generators
+        "worker/trainer/state/augmentation.py",  # of NumPy's generators
     )
     good = "cancel_job(session, job)\nupdate(Job).where(Job.id == job_id).values(priority=3)\n"
     bad = "update(Job).where(Job.id == job_id).values(state='queued')\n"

@@ -33,8 +33,8 @@ from worker.attempt.lease import OUTAGE, RETRY_SECONDS, Lease
 from worker.attempt.log_shipping import store_logs
 from worker.attempt.outcome import Outcome, outcome_of
 from worker.context import WorkerContext
-from worker.trainer.portability import WeightsChecks
 from worker.trainer.protocol import Artifact, FinalEvent
+from worker.trainer.weights.portability import WeightsChecks
 
 CLASS_TABLE = "per_class.csv"
 

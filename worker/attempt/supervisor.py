@@ -41,8 +41,8 @@ from worker.context import WorkerContext
 from worker.trainer.environment import trainer_environment
 from worker.trainer.errors import without_paths
 from worker.trainer.null_trainer import null_check, trains_nothing
-from worker.trainer.portability import Verdict, portability_check
 from worker.trainer.protocol import EVENTS_FD_VARIABLE, FinalEvent, JobFile
+from worker.trainer.weights.portability import Verdict, portability_check
 
 DISK_FULL_ERRORS = frozenset({errno.ENOSPC, errno.EDQUOT})
 

@@ -7,26 +7,26 @@ from ultralytics.models import yolo
 
 from app.jobs.spec.customize import MetricsChoice
 from app.jobs.spec.job_spec import ResolvedSpec, Task
-from worker.trainer.checkpoints import Checkpoints
 from worker.trainer.customizations.best_model import BestModel, has_chosen_metric
 from worker.trainer.customizations.class_weights import ClassWeights
 from worker.trainer.customizations.freezing import Freezing
 from worker.trainer.customizations.keep_best import KeepBest
 from worker.trainer.customizations.layer_lrs import LayerRates
 from worker.trainer.customizations.metrics import ClassMetrics
-from worker.trainer.exact_resuming import ExactResuming
-from worker.trainer.finalizing import Finalizing
-from worker.trainer.named_failures import NamedFailures
-from worker.trainer.noting import Noting
-from worker.trainer.plugin_callbacks import PluginCallbacks
-from worker.trainer.plugins import ChosenPlugin, PluginUnusable, plugin_of
+from worker.trainer.mixins.checkpoints import Checkpoints
+from worker.trainer.mixins.exact_resume import ExactResuming
+from worker.trainer.mixins.finalizing import Finalizing
+from worker.trainer.mixins.loader_notes import Noting
+from worker.trainer.mixins.named_failures import NamedFailures
+from worker.trainer.mixins.plain_resume import Resuming
+from worker.trainer.mixins.plugin_callbacks import PluginCallbacks
+from worker.trainer.mixins.reporting import Reporting
+from worker.trainer.mixins.stopping import StopOnRequest
+from worker.trainer.mixins.training_states import TrainingStates
+from worker.trainer.plugins.interface import ChosenPlugin, PluginUnusable, plugin_of
 from worker.trainer.protocol import JobFile
-from worker.trainer.reporting import Reporting
-from worker.trainer.resuming import Resuming
 from worker.trainer.run import Composed, TrainingRun
-from worker.trainer.state_file import Heading
-from worker.trainer.states import TrainingStates
-from worker.trainer.stopping import StopOnRequest
+from worker.trainer.state.file import Heading
 
 TASK_TRAINERS: Final[dict[Task, type]] = {
     "detect": yolo.detect.DetectionTrainer,

@@ -28,7 +28,6 @@ from worker.trainer.errors import BadWeights
 from worker.trainer.events import EventPipe
 from worker.trainer.interrupts import Interrupts
 from worker.trainer.plugins import PluginOptions
-from worker.trainer.portability import PortabilityCheck, Verdict
 from worker.trainer.protocol import (
     Artifact,
     BatchEvent,
@@ -41,6 +40,7 @@ from worker.trainer.protocol import (
     ResumedEvent,
     StartedEvent,
 )
+from worker.trainer.weights.portability import PortabilityCheck, Verdict
 
 NAME: Final = "null"
 """What jobs say in `trainer.name`; no plugin may bear it."""

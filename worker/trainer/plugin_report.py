@@ -17,7 +17,7 @@ from pydantic import TypeAdapter, ValidationError
 from app.jobs.spec.job_spec import TrainerChoice
 from worker.trainer import null_trainer
 from worker.trainer.errors import without_paths
-from worker.trainer.plugins import GROUP, load
+from worker.trainer.plugins.interface import GROUP, load
 
 MAX_SCHEMA_CHARACTERS: Final = 65_536
 MAX_ERROR_CHARACTERS: Final = 500

@@ -6,14 +6,14 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, ClassVar, Protocol
 
 from worker.trainer.interrupts import Interrupts
-from worker.trainer.not_exact import NotExact
 from worker.trainer.plugins import TrainerPlugin
 from worker.trainer.protocol import Event, JobFile
+from worker.trainer.state.not_exact import NotExact
 from worker.trainer.upstream import TaskTrainer
 
 if TYPE_CHECKING:  # both are built upon this module
-    from worker.trainer.exact_resuming import ExactResume
-    from worker.trainer.state_loader import NotedLoader, NotedOrder
+    from worker.trainer.mixins.exact_resume import ExactResume
+    from worker.trainer.state.loader import NotedLoader, NotedOrder
 
 
 class Emits(Protocol):

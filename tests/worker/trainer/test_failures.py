@@ -19,7 +19,7 @@ from importlib.abc import MetaPathFinder
 
 class BreakReporting(MetaPathFinder):
     def find_spec(self, name, path, target=None):
-        if name == "worker.trainer.pace":
+        if name == "worker.trainer.mixins.pace":
             raise LookupError("broken on purpose in /srv/secret/place")
 
 sys.meta_path.insert(0, BreakReporting())

@@ -14,7 +14,7 @@ import yaml
 from tests.worker.trainer.jobs import THREADS, TrainerProcess
 from tests.worker.trainer.watching import what_was_seen
 from worker.trainer.environment import trainer_environment
-from worker.trainer.portability import portability_check
+from worker.trainer.weights.portability import portability_check
 
 
 class TestEvents:

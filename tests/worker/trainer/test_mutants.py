@@ -13,19 +13,19 @@ from app.jobs.spec.job_spec import Task
 from tests.worker.trainer.customizations.in_process import Training, next_attempt, train_here
 from tests.worker.trainer.jobs import a_job
 from worker.trainer import compose
-from worker.trainer.checkpoints import Checkpoints
 from worker.trainer.errors import BadCheckpoint, BadData
-from worker.trainer.exact_resuming import ExactResuming
-from worker.trainer.finalizing import Finalizing
 from worker.trainer.interrupts import Interrupts
-from worker.trainer.named_failures import NamedFailures
-from worker.trainer.noting import Noting
+from worker.trainer.mixins.checkpoints import Checkpoints
+from worker.trainer.mixins.exact_resume import ExactResuming
+from worker.trainer.mixins.finalizing import Finalizing
+from worker.trainer.mixins.loader_notes import Noting
+from worker.trainer.mixins.named_failures import NamedFailures
+from worker.trainer.mixins.plain_resume import Resuming
+from worker.trainer.mixins.reporting import Reporting
+from worker.trainer.mixins.stopping import StopOnRequest
+from worker.trainer.mixins.training_states import TrainingStates
 from worker.trainer.protocol import ArchitectureSource, JobFile
-from worker.trainer.reporting import Reporting
-from worker.trainer.resuming import Resuming
 from worker.trainer.run import Composed
-from worker.trainer.states import TrainingStates
-from worker.trainer.stopping import StopOnRequest
 
 pytestmark = pytest.mark.integration
 

@@ -18,7 +18,7 @@ from tests.models.generate_layer_tables import Parsed
 from tests.worker.trainer.customizations.in_process import Training, train_here
 from tests.worker.trainer.drawn_datasets import CLASSES
 from tests.worker.trainer.jobs import DATASET_VERSION, a_job
-from worker.trainer.rates import split_by_layer
+from worker.trainer.mixins.rates import split_by_layer
 
 OPTIMIZERS: tuple[str, ...] = get_args(Optimizer)
 LONG = 700

@@ -1,6 +1,6 @@
 import pytest
 
-from worker.trainer.pace import Pace
+from worker.trainer.mixins.pace import Pace
 
 
 class TestPace:

@@ -29,8 +29,8 @@ from tests.worker.trainer.jobs import a_job
 from worker.trainer.compose import INNERMOST, TASK_TRAINERS, compose_trainer
 from worker.trainer.errors import BadData, BadSpec, diagnose
 from worker.trainer.interrupts import Interrupts
-from worker.trainer.plugin_callbacks import PluginCallbacks
-from worker.trainer.plugins import (
+from worker.trainer.mixins.plugin_callbacks import PluginCallbacks
+from worker.trainer.plugins.interface import (
     TRAINER_EVENTS,
     PluginFailed,
     PluginOptions,

@@ -14,9 +14,9 @@ from ultralytics.models import YOLO
 from app.jobs.spec.job_spec import Task
 from tests.worker.trainer.jobs import ARCHITECTURES
 from worker.trainer.environment import trainer_environment
-from worker.trainer.portability import PortabilityCheck, portability_check
 from worker.trainer.protocol import ExitCode
-from worker.trainer.stock_proof import NotSound, prove
+from worker.trainer.weights.portability import PortabilityCheck, portability_check
+from worker.trainer.weights.stock_proof import NotSound, prove
 
 CLASSES_OF_YAML: dict[Task, int] = {
     "detect": 80,

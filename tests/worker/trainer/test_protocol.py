@@ -109,7 +109,7 @@ class TestJobFile:
 
 class TestImports:
     @pytest.mark.parametrize(
-        "name", ["protocol", "environment", "portability", "errors", "process"]
+        "name", ["protocol", "environment", "weights.portability", "errors", "process"]
     )
     def test_of_what_others_use_leave_torch_alone(self, name: str) -> None:
         program = (

@@ -7,8 +7,8 @@ import torch
 
 from app.jobs.spec.job_spec import Task
 from tests.worker.trainer.jobs import TrainerProcess, a_job, run
+from worker.trainer.mixins.plain_resume import has_trained_its_last_epoch, trim_results
 from worker.trainer.protocol import ExitCode, FinalEvent, JobFile
-from worker.trainer.resuming import has_trained_its_last_epoch, trim_results
 
 HEADER = "epoch,time,train/loss\n"
 

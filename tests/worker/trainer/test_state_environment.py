@@ -5,8 +5,8 @@ import pytest
 import ultralytics
 
 from tests.worker.trainer.jobs import a_job
-from worker.trainer.not_exact import NotExact
-from worker.trainer.state_environment import compare_environment, environment_of
+from worker.trainer.state.not_exact import NotExact
+from worker.trainer.state.sameness import compare_environment, environment_of
 
 REASONS = {
     "python": "other_versions",

@@ -3,9 +3,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from worker.trainer.not_exact import NotExact
-from worker.trainer.state_file import FORMAT, Digests, Heading, read_state, write_state
-from worker.trainer.state_parts import plain
+from worker.trainer.state.file import FORMAT, Digests, Heading, read_state, write_state
+from worker.trainer.state.not_exact import NotExact
+from worker.trainer.state.parts import plain
 
 HEADING = Heading(
     format=FORMAT,

@@ -11,8 +11,8 @@ import torch
 from torch.utils.data import Dataset, RandomSampler, WeightedRandomSampler
 from ultralytics.data.build import InfiniteDataLoader, build_dataloader
 
-from worker.trainer.state_loader import NotedLoader
-from worker.trainer.state_random import random_state, set_random_state
+from worker.trainer.state.generators import random_state, set_random_state
+from worker.trainer.state.loader import NotedLoader
 
 BATCH, EPOCHS = 4, 6
 Batch = list[list[float]]

@@ -11,8 +11,9 @@ from app.jobs.spec.job_spec import Task
 from tests.worker.trainer.customizations.in_process import Training, next_attempt
 from tests.worker.trainer.exactness import differences, first_difference
 from tests.worker.trainer.resume_cases import CASES, job_of, trained
-from worker.trainer import exact_resuming, state_loader
-from worker.trainer.state_parts import AT_FIRST_EPOCH, AT_SETUP, Part
+from worker.trainer.mixins import exact_resume as exact_resuming
+from worker.trainer.state import loader as state_loader
+from worker.trainer.state.parts import AT_FIRST_EPOCH, AT_SETUP, Part
 
 pytestmark = pytest.mark.slow
 

@@ -1,6 +1,6 @@
 import pytest
 
-from worker.trainer.state_period import SHARE, STORING_BYTES_PER_SECOND, StatePeriod
+from worker.trainer.state.period import SHARE, STORING_BYTES_PER_SECOND, StatePeriod
 
 MEGABYTE = 1_000_000
 

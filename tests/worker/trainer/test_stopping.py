@@ -7,8 +7,8 @@ from app.jobs.spec.job_spec import Task
 from tests.worker.trainer.jobs import a_job
 from worker.trainer.events import EventPipe
 from worker.trainer.interrupts import Cancelled, Interrupts
+from worker.trainer.mixins.stopping import StopOnRequest
 from worker.trainer.run import TrainingRun
-from worker.trainer.stopping import StopOnRequest
 
 
 class Upstream:

@@ -15,8 +15,8 @@ from ultralytics import YOLO
 from ultralytics.nn.tasks import DetectionModel, yaml_model_load
 
 from worker.trainer.environment import trainer_environment
-from worker.trainer.inspection import Inspection, read_inspection
-from worker.trainer.weights import inspect
+from worker.trainer.weights.inspection import Inspection, read_inspection
+from worker.trainer.weights.reading import inspect
 
 pytestmark = pytest.mark.integration
 
@@ -174,7 +174,14 @@ class TestTheProcess:
         report = tmp_path / "report.json"
 
         done = subprocess.run(
-            [sys.executable, "-m", "worker.trainer.inspection", file, report, str(16 * 2**30)],
+            [
+                sys.executable,
+                "-m",
+                "worker.trainer.weights",
+                file,
+                report,
+                str(16 * 2**30),
+            ],
             env=trainer_environment(tmp_path, gpu=None, base=os.environ),
             cwd=tmp_path,
             capture_output=True,

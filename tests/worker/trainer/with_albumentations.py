@@ -15,7 +15,7 @@ from app.jobs.spec.job_spec import Task
 from tests.worker.trainer.customizations.in_process import Training, next_attempt
 from tests.worker.trainer.exactness import differences, first_difference
 from tests.worker.trainer.resume_cases import Case, job_of, trained
-from worker.trainer import state_loader
+from worker.trainer.state import loader as state_loader
 
 CASES = {
     workers: Case(workers=workers, train={"close_mosaic": 1}, kills=(1, 2)) for workers in (0, 2)

@@ -4,8 +4,8 @@ from collections.abc import Iterable
 from typing import Any, Final
 
 from app.jobs.spec.customize import Freeze
+from worker.trainer.customizations.layers import ModelLayers
 from worker.trainer.errors import BadSpec
-from worker.trainer.layers import ModelLayers
 from worker.trainer.protocol import NoticeEvent
 from worker.trainer.run import Composed
 

@@ -10,8 +10,8 @@ from typing import Any
 from app.jobs.spec.customize import Bounds
 from app.jobs.spec.customize import KeepBest as Asked
 from worker.trainer.customizations.best_model import metric_in
+from worker.trainer.mixins.results import Row, as_written, rows_of
 from worker.trainer.protocol import NoticeEvent
-from worker.trainer.results import Row, as_written, rows_of
 from worker.trainer.run import Composed
 from worker.trainer.upstream import calibrate_depth, strip
 

@@ -1,7 +1,7 @@
 """Learning rates by layer: the stock optimizer's groups, split by part."""
 
-from worker.trainer.layers import ModelLayers
-from worker.trainer.rates import split_by_layer
+from worker.trainer.customizations.layers import ModelLayers
+from worker.trainer.mixins.rates import split_by_layer
 from worker.trainer.run import Composed
 from worker.trainer.upstream import Unseen
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from worker.trainer.environment import trainer_environment
-from worker.trainer.portability import Verdict, portability_check
+from worker.trainer.weights.portability import Verdict, portability_check
 
 
 def verdict_of(weights: Sequence[Path], directory: Path) -> Verdict:

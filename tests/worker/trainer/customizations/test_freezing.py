@@ -19,8 +19,8 @@ from tests.worker.trainer.customizations.in_process import (
     train_here,
 )
 from tests.worker.trainer.jobs import a_job
+from worker.trainer.customizations.layers import ModelLayers
 from worker.trainer.errors import BadSpec
-from worker.trainer.layers import ModelLayers
 from worker.trainer.protocol import ArchitectureSource, JobFile
 from worker.trainer.run import Composed
 

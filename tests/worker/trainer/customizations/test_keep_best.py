@@ -17,7 +17,7 @@ from tests.worker.trainer.jobs import a_job
 from worker.trainer.customizations.keep_best import KeepBest, best_of, score
 from worker.trainer.errors import BadSpec
 from worker.trainer.interrupts import Interrupts
-from worker.trainer.results import as_written, rows_of
+from worker.trainer.mixins.results import as_written, rows_of
 from worker.trainer.run import TrainingRun
 
 ROW = {"metrics/recall(B)": 0.8, "metrics/precision(B)": 0.9, "val/box_loss": 1.5}

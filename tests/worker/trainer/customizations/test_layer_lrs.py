@@ -23,8 +23,8 @@ from tests.worker.trainer.customizations.in_process import (
 )
 from tests.worker.trainer.jobs import a_job
 from worker.trainer.errors import BadSpec
+from worker.trainer.mixins.rates import labels_of
 from worker.trainer.protocol import ArchitectureSource, JobFile
-from worker.trainer.rates import labels_of
 from worker.trainer.upstream import Unseen
 
 MODEL = "yolov8n.yaml"  # its layers 0 to 9 are the backbone, 22 is the head

@@ -19,7 +19,7 @@ from tests.jobs.planning import LIVE
 from tests.worker.trainer.customizations.in_process import Training, train_here
 from tests.worker.trainer.drawn_datasets import CLASSES, TRAIN_IMAGES, VAL_IMAGES
 from tests.worker.trainer.jobs import ARCHITECTURES, DATASET_VERSION, a_job
-from worker.trainer.layers import ModelLayers
+from worker.trainer.customizations.layers import ModelLayers
 from worker.trainer.protocol import JobFile
 from worker.trainer.run import Composed
 

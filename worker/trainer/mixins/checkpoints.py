@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from worker.trainer.protocol import CheckpointEvent, CheckpointFile
 from worker.trainer.run import Composed
-from worker.trainer.state_file import STATE
+from worker.trainer.state.file import STATE
 
 OUTBOX: Final = "outbox"
 

@@ -11,8 +11,8 @@ from typing import Any, Final
 import torch
 from ultralytics.utils.torch_utils import unwrap_model
 
-from worker.trainer.plugins import brings_its_state
-from worker.trainer.state_random import Plain, random_state, set_random_state
+from worker.trainer.plugins.interface import brings_its_state
+from worker.trainer.state.generators import Plain, random_state, set_random_state
 from worker.trainer.upstream import Unseen
 
 

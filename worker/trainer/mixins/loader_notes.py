@@ -3,7 +3,7 @@
 from typing import Any
 
 from worker.trainer.run import Composed
-from worker.trainer.state_loader import NotedLoader, NotedOrder
+from worker.trainer.state.loader import NotedLoader, NotedOrder
 from worker.trainer.upstream import Loader, Unseen
 
 

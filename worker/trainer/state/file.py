@@ -10,8 +10,8 @@ from typing import Any, Final
 import torch
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from worker.trainer.not_exact import NotExact
-from worker.trainer.state_random import Plain
+from worker.trainer.state.generators import Plain
+from worker.trainer.state.not_exact import NotExact
 
 STATE: Final = "state.pt"
 RESULTS: Final = "results.csv"

@@ -7,16 +7,16 @@ from typing import Any
 
 from ultralytics.utils.torch_utils import unwrap_model
 
-from worker.trainer.checkpoints import AtomicPath
-from worker.trainer.not_exact import OWN_LOADER, NotExact
-from worker.trainer.plugins import brings_its_state, plugin_of
+from worker.trainer.mixins.checkpoints import AtomicPath
+from worker.trainer.mixins.plain_resume import NothingMoreToTrain, has_trained_its_last_epoch
+from worker.trainer.plugins.interface import brings_its_state, plugin_of
 from worker.trainer.protocol import JobFile, ResumedEvent
-from worker.trainer.resuming import NothingMoreToTrain, has_trained_its_last_epoch
 from worker.trainer.run import Composed
-from worker.trainer.state_environment import compare_environment
-from worker.trainer.state_file import RESULTS, Digests, Heading, best_files, read_state
-from worker.trainer.state_parts import AT_FIRST_EPOCH, AT_SETUP, put_parts
-from worker.trainer.state_random import Plain
+from worker.trainer.state.file import RESULTS, Digests, Heading, best_files, read_state
+from worker.trainer.state.generators import Plain
+from worker.trainer.state.not_exact import OWN_LOADER, NotExact
+from worker.trainer.state.parts import AT_FIRST_EPOCH, AT_SETUP, put_parts
+from worker.trainer.state.sameness import compare_environment
 
 
 @dataclass(frozen=True)

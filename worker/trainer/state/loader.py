@@ -17,8 +17,8 @@ from torch.utils.data import BatchSampler, RandomSampler, SequentialSampler, get
 from ultralytics.data.build import InfiniteDataLoader
 
 from worker.trainer.interrupts import die_with_parent
-from worker.trainer.state_augmentation import augmentation_state, set_augmentation_state
-from worker.trainer.state_random import Plain, random_state, set_random_state
+from worker.trainer.state.augmentation import augmentation_state, set_augmentation_state
+from worker.trainer.state.generators import Plain, random_state, set_random_state
 
 TAG: Final = "trainyard_worker"
 """Key of a batch under which a worker's state travels; taken out before anyone sees it."""

@@ -12,8 +12,8 @@ from typing import Final
 
 import yaml
 
-from worker.trainer.checkpoints import portable_values
 from worker.trainer.events import finite
+from worker.trainer.mixins.checkpoints import portable_values
 from worker.trainer.protocol import Artifact, ArtifactKind, FinalEvent, PhaseEvent
 from worker.trainer.run import Composed
 from worker.trainer.upstream import epoch_of_checkpoint

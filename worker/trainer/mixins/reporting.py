@@ -5,7 +5,9 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from worker.trainer.events import finite, not_finite
-from worker.trainer.pace import Pace
+from worker.trainer.mixins.pace import Pace
+from worker.trainer.mixins.rates import names_of
+from worker.trainer.mixins.results import as_written
 from worker.trainer.protocol import (
     BatchEvent,
     EpochEvent,
@@ -14,8 +16,6 @@ from worker.trainer.protocol import (
     StartedEvent,
     WarningEvent,
 )
-from worker.trainer.rates import names_of
-from worker.trainer.results import as_written
 from worker.trainer.run import Composed
 from worker.trainer.upstream import Unseen, device_name, threads_in_use
 

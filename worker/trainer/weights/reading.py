@@ -14,7 +14,7 @@ from ultralytics.nn.tasks import _SafeLoad, parse_model, torch_safe_load, yaml_m
 
 from app.jobs.spec.job_spec import Task
 from worker.trainer.errors import is_out_of_memory, without_paths
-from worker.trainer.inspection import MAX_CLASS_NAME, MAX_CLASSES, Inspection, WeightsReport
+from worker.trainer.weights.inspection import MAX_CLASS_NAME, MAX_CLASSES, Inspection, WeightsReport
 
 HEADS: Final[dict[Task, type[nn.Module]]] = {
     "semantic": SemanticSegment,

@@ -14,9 +14,9 @@ from typing import Final, TypeAlias
 
 import torch
 
-from worker.trainer.not_exact import NotExact, Reason
-from worker.trainer.plugins import plugin_version
+from worker.trainer.plugins.interface import plugin_version
 from worker.trainer.protocol import JobFile
+from worker.trainer.state.not_exact import NotExact, Reason
 
 Environment: TypeAlias = dict[str, str | int | None]
 

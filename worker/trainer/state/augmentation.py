@@ -9,7 +9,7 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from worker.trainer.state_random import Plain, python_state, python_tuple
+from worker.trainer.state.generators import Plain, python_state, python_tuple
 
 
 def augmentation_state(dataset: Any) -> list[Plain]:  # noqa: ANN401 -- any data set of Ultralytics

@@ -5,14 +5,14 @@ from pathlib import Path
 from typing import Final
 
 from worker.trainer.errors import is_disk_full
-from worker.trainer.plugins import brings_its_state
+from worker.trainer.plugins.interface import brings_its_state
 from worker.trainer.protocol import STORING_SECONDS_FILE, WarningEvent
 from worker.trainer.run import Composed
-from worker.trainer.state_environment import environment_of
-from worker.trainer.state_file import FORMAT, STATE, Digests, Heading, best_files, write_state
-from worker.trainer.state_loader import NotedLoader
-from worker.trainer.state_parts import parts_of
-from worker.trainer.state_period import StatePeriod
+from worker.trainer.state.file import FORMAT, STATE, Digests, Heading, best_files, write_state
+from worker.trainer.state.loader import NotedLoader
+from worker.trainer.state.parts import parts_of
+from worker.trainer.state.period import StatePeriod
+from worker.trainer.state.sameness import environment_of
 
 CHOSEN: Final = ("optimizer", "lr0", "warmup_bias_lr")
 """Arguments that Ultralytics chooses where the optimizer is `auto` (8.4.190, trainer.py:1223)."""

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from worker.trainer.checkpoints import AtomicPath
-from worker.trainer.not_exact import OWN_LOADER, NotExact
+from worker.trainer.mixins.checkpoints import AtomicPath
 from worker.trainer.protocol import ResumedEvent
 from worker.trainer.run import Composed
+from worker.trainer.state.not_exact import OWN_LOADER, NotExact
 
 
 class NothingMoreToTrain(Exception):

@@ -15,8 +15,6 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from app.jobs.spec.job_spec import Task, TrainerChoice
 from worker.trainer.errors import BadSpec, TrainerError
 
-__all__ = ["GROUP", "TRAINER_EVENTS", "PluginOptions", "TrainerPlugin"]
-
 GROUP: Final = "trainyard.trainers"
 """The group of entry points that plugins are found in; an entry point's name is the plugin's."""
 

@@ -1,0 +1,27 @@
+"""`python -m worker.trainer.weights FILE REPORT MEMORY_BYTES`: say what weights are, as JSON.
+
+A process of its own, in the environment of a trainer: reading weights is reading a stranger's
+pickle. Torch is imported only once memory is limited.
+"""
+
+import importlib
+import sys
+from pathlib import Path
+
+from worker.trainer.interrupts import die_with_parent, limit_memory
+from worker.trainer.protocol import ExitCode
+
+
+def main(arguments: list[str]) -> int:
+    """Inspect the file, write the report and return the exit code."""
+    file, report, memory_bytes = arguments
+    if not die_with_parent():
+        return ExitCode.SUPERVISOR_GONE
+    limit_memory(int(memory_bytes))
+    inspect = importlib.import_module("worker.trainer.weights.reading").inspect
+    Path(report).write_text(inspect(Path(file)).model_dump_json(), encoding="utf-8")
+    return ExitCode.OK
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
