@@ -22,8 +22,9 @@ from typing import Any
 import httpx2 as httpx
 
 from app.core.database import Database
+from app.jobs.life.claim import SlotOffer, claim_job
 from app.jobs.life.recording import ProgressReport, record_progress
-from app.jobs.life.transitions import Hold, SlotOffer, claim_job
+from app.jobs.locks import Hold
 from benchmarks.load_client import Load, Tally
 from benchmarks.running_server import (
     ROOT,

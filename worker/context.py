@@ -8,7 +8,7 @@ from pathlib import Path
 
 from app.core.database import Database
 from app.core.storage import ArtifactStore
-from app.jobs.life.transitions import SlotOffer
+from app.jobs.life.claim import SlotOffer
 from app.settings import Settings
 from worker.dataset_cache import DatasetCache
 from worker.slots import Slot

@@ -14,7 +14,8 @@ from sqlalchemy.orm import Session
 from app.core.database import Database
 from app.core.logging import get_logger
 from app.fleet.repository import Registration, mark_stopped, record_heartbeat, register_worker
-from app.jobs.life.transitions import AttemptEnd, apply_event, lock_job
+from app.jobs.life.transitions import AttemptEnd, apply_event
+from app.jobs.locks import lock_job
 from app.jobs.states import EndReason, JobEvent, JobState
 from app.jobs.tables import Job
 from app.settings import Timing

@@ -23,8 +23,8 @@ from app.core.logging import configure_logging, get_logger
 from app.core.storage import ArtifactStore
 from app.datasets.archives.pack import extract_pack
 from app.fleet.repository import Registration, usable_names
+from app.jobs.life.claim import SlotOffer
 from app.jobs.life.doorbell import INSPECTION_TASK, TASK, queue_of_jobs, queue_of_slot
-from app.jobs.life.transitions import SlotOffer
 from app.settings import Settings
 from worker.attempt.directory import clear_dead_attempts
 from worker.celery_app import make_celery_app, worker_arguments

@@ -6,9 +6,9 @@ from celery import Celery
 
 from app.core.crash_points import CrashPoint, crash_point
 from app.core.logging import get_logger
+from app.jobs.life.claim import claim_job
 from app.jobs.life.doorbell import INSPECTION_TASK, TASK
 from app.jobs.life.recording import unheard_claim
-from app.jobs.life.transitions import claim_job
 from app.jobs.tables import Job
 from worker.attempt.directory import clear_dead_attempts
 from worker.attempt.lease import OUTAGE, RETRY_SECONDS

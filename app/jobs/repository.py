@@ -21,7 +21,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from app.core.database import database_now
-from app.jobs.life.transitions import lock_job
+from app.jobs.locks import lock_job
 from app.jobs.states import JobState
 from app.jobs.tables import (
     Attempt,

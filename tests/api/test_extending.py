@@ -6,7 +6,8 @@ from sqlalchemy import event, select, update
 from app.accounts.issue_key import issue_key
 from app.accounts.tables import ApiKey
 from app.artifacts.tables import Artifact
-from app.jobs.life.transitions import apply_event, lock_job
+from app.jobs.life.transitions import apply_event
+from app.jobs.locks import lock_job
 from app.jobs.states import JobEvent, JobState
 from app.jobs.tables import Epoch, Job, Joint
 from tests.api.conftest import Api

@@ -52,6 +52,7 @@ class StatesChangeInOnePlace(LintRule):
     name = "state-in-one-place"
     reason = "a state written elsewhere skips the transition table and its guard"
     except_in = (
+        "app/jobs/life/claim.py",
         "app/jobs/life/transitions.py",
         "app/*/repository.py",
         "worker/trainer/state/augmentation.py",  # of NumPy's generators
@@ -73,7 +74,9 @@ class OneClock(LintRule):
     name = "one-clock"
     reason = "two machines' wall clocks disagree, and the one that is ahead steals a living job"
     where = (
+        "app/jobs/life/claim.py",
         "app/jobs/life/doorbell.py",
+        "app/jobs/locks.py",
         "app/jobs/life/recording.py",
         "app/jobs/life/transitions.py",
         "app/jobs/life/reconciler.py",

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from app.core.database import Database
 from app.jobs.class_metrics import ROWS_AT_ONCE, Columns, packed, unpacked, write_class_table
 from app.jobs.life.recording import EpochReport, record_epoch
-from app.jobs.life.transitions import Hold
+from app.jobs.locks import Hold
 from tests.jobs.builders import a_home, a_job, job_row
 from tests.worker.claims import claim
 

@@ -14,7 +14,7 @@ from app.jobs.life.recording import (
     record_progress,
     trim_epochs_after,
 )
-from app.jobs.life.transitions import Hold
+from app.jobs.locks import Hold
 from app.jobs.tables import Epoch, EpochClasses, Job, JobProgress, Joint
 from tests.jobs.builders import a_home, a_job, job_row
 from tests.worker.claims import claim

@@ -9,7 +9,7 @@ from sqlalchemy import event
 from sqlalchemy.orm import Session
 
 from app.core.database import Database
-from app.jobs.life.transitions import SlotOffer, claim_job
+from app.jobs.life.claim import SlotOffer, claim_job
 from app.jobs.plan.estimate import alike_jobs
 from app.jobs.repository import JobFilter, JobOrder, job_page, queue_position
 from app.jobs.states import JobState

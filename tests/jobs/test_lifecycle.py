@@ -12,16 +12,9 @@ from app.artifacts.repository import checkpoints_of
 from app.artifacts.tables import CondemnedObject
 from app.core.database import Database
 from app.events.repository import events_after
-from app.jobs.life.transitions import (
-    AttemptEnd,
-    Fenced,
-    Refused,
-    SlotOffer,
-    apply_event,
-    claim_job,
-    eligible_for,
-    lock_held,
-)
+from app.jobs.life.claim import SlotOffer, claim_job, eligible_for
+from app.jobs.life.transitions import AttemptEnd, Refused, apply_event
+from app.jobs.locks import Fenced, lock_held
 from app.jobs.repository import attempts_of
 from app.jobs.spec.job_spec import SPEC_VERSION
 from app.jobs.states import EndReason, JobEvent, JobState, Phase, Request

@@ -9,6 +9,7 @@ from sqlalchemy import event, update
 
 from app.core.database import Database, database_now
 from app.fleet.repository import Registration, ReportedPlugin, mark_stopped, register_worker
+from app.jobs.life.claim import SlotOffer, claim_job
 from app.jobs.life.reconciler import (
     EndOverdue,
     JobRow,
@@ -17,7 +18,6 @@ from app.jobs.life.reconciler import (
     RingAgain,
     due_actions,
 )
-from app.jobs.life.transitions import SlotOffer, claim_job
 from app.jobs.states import EndReason, JobState, Request
 from app.jobs.tables import Epoch, Job
 from app.settings import Timing

@@ -19,18 +19,10 @@ from hypothesis.stateful import (
 
 from app.core.database import Database
 from app.jobs.guards import JobFacts
+from app.jobs.life.claim import SlotOffer, claim_job
 from app.jobs.life.recording import EpochReport, record_epoch
-from app.jobs.life.transitions import (
-    Applied,
-    AttemptEnd,
-    Fenced,
-    HalvedBatch,
-    Hold,
-    SlotOffer,
-    apply_event,
-    claim_job,
-    lock_held,
-)
+from app.jobs.life.transitions import Applied, AttemptEnd, HalvedBatch, apply_event
+from app.jobs.locks import Fenced, Hold, lock_held
 from app.jobs.states import USER_EVENTS, EndReason, JobEvent, JobState
 from tests.databases import POOL_SIZE
 from tests.jobs.builders import Home, a_checkpoint, a_home, a_job, job_row

@@ -8,8 +8,10 @@ from app.artifacts.repository import insert_artifact
 from app.artifacts.tables import ArtifactKind
 from app.core.database import Database
 from app.core.storage import StoredObject
+from app.jobs.life.claim import SlotOffer, claim_job
 from app.jobs.life.recording import EpochReport, freeze_threads, log_event, record_epoch
-from app.jobs.life.transitions import AttemptEnd, Hold, SlotOffer, apply_event, claim_job, lock_held
+from app.jobs.life.transitions import AttemptEnd, apply_event
+from app.jobs.locks import Hold, lock_held
 from app.jobs.states import EndReason, JobEvent
 from app.jobs.tables import Job
 

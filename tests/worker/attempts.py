@@ -16,7 +16,8 @@ from app.datasets.archives.pack import PackWriter, extract_pack
 from app.datasets.tables import DatasetVersion
 from app.events.repository import events_after
 from app.events.tables import EventRow
-from app.jobs.life.transitions import apply_event, lock_job
+from app.jobs.life.transitions import apply_event
+from app.jobs.locks import lock_job
 from app.jobs.repository import attempts_of
 from app.jobs.spec.job_spec import JobSpec, SpecFacts, resolve_spec
 from app.jobs.states import JobEvent

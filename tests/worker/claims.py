@@ -4,7 +4,8 @@ import time
 from datetime import timedelta
 
 from app.core.database import Database
-from app.jobs.life.transitions import Hold, SlotOffer, claim_job
+from app.jobs.life.claim import SlotOffer, claim_job
+from app.jobs.locks import Hold
 from app.settings import Timing
 from worker.attempt.lease import Lease
 

@@ -8,7 +8,7 @@ from sqlalchemy import select
 from app.core.database import Database
 from app.core.storage import ArtifactStore
 from app.jobs.life.recording import guarded_update
-from app.jobs.life.transitions import Hold
+from app.jobs.locks import Hold
 from app.jobs.tables import Job
 from app.settings import Settings
 from tests.jobs.builders import a_home, a_job

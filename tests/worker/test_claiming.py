@@ -20,7 +20,7 @@ CLAIM_EVERYTHING = """
 import json, os, random, sys
 from datetime import timedelta
 from app.core.database import Database
-from app.jobs.life.transitions import SlotOffer, claim_job
+from app.jobs.life.claim import SlotOffer, claim_job
 
 def claim_everything(url, name, bells):
     database, claimed = Database(url, pool_size=2), []

@@ -11,8 +11,8 @@ from sqlalchemy.orm import Session
 
 from app.core.database import Database, database_now
 from app.jobs.life.recording import EpochReport, append_log, record_epoch
-from app.jobs.life.transitions import Fenced, Hold, lock_job
 from app.jobs.life.transitions import apply_event as apply
+from app.jobs.locks import Fenced, Hold, lock_job
 from app.jobs.states import JobEvent, Request
 from app.jobs.tables import Epoch, Job, LogChunk
 from tests.jobs.builders import a_home, a_job, job_row

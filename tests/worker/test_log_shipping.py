@@ -7,7 +7,7 @@ import pytest
 from app.core.database import Database
 from app.core.storage import ArtifactStore
 from app.jobs.life.recording import append_log, log_pieces
-from app.jobs.life.transitions import Hold
+from app.jobs.locks import Hold
 from app.settings import Settings
 from tests.jobs.builders import a_home, a_job
 from tests.waiting import eventually

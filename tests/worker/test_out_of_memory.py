@@ -8,7 +8,8 @@ import pytest
 
 from app.core.database import Database
 from app.events.repository import events_after
-from app.jobs.life.transitions import apply_event, lock_job
+from app.jobs.life.transitions import apply_event
+from app.jobs.locks import lock_job
 from app.jobs.spec.job_spec import JobSpec
 from app.jobs.states import EndReason, JobEvent, JobState
 from app.jobs.tables import Job

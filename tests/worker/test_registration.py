@@ -5,8 +5,9 @@ import pytest
 from app.core.database import Database
 from app.fleet.repository import Registration, all_workers
 from app.fleet.tables import Worker
+from app.jobs.life.claim import SlotOffer
 from app.jobs.life.recording import set_phase
-from app.jobs.life.transitions import Fenced, Hold, SlotOffer
+from app.jobs.locks import Fenced, Hold
 from app.jobs.repository import attempts_of
 from app.jobs.states import EndReason, JobState, Phase
 from tests.jobs.builders import a_home, a_job, job_row

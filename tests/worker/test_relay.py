@@ -12,7 +12,7 @@ from app.artifacts.tables import CondemnedObject
 from app.core.database import Database
 from app.core.storage import ArtifactStore
 from app.events.repository import events_after
-from app.jobs.life.transitions import Hold
+from app.jobs.locks import Hold
 from app.jobs.spec.deciding_metric import FITNESS_OF
 from app.jobs.states import Phase
 from app.jobs.tables import Epoch, JobProgress

@@ -8,7 +8,7 @@ import pytest
 from app.core.database import Database
 from app.core.storage import ArtifactStore
 from app.jobs.class_metrics import unpacked
-from app.jobs.life.transitions import Hold
+from app.jobs.locks import Hold
 from app.jobs.spec.deciding_metric import DecidingMetric
 from app.jobs.tables import Epoch, EpochClasses
 from tests.jobs.builders import job_row

@@ -35,7 +35,7 @@ from app.artifacts.tables import ArtifactKind
 from app.core.storage import ArtifactStore, StoredBytesCorrupt, StoredObject
 from app.events.tables import Level
 from app.jobs.life.recording import log_event
-from app.jobs.life.transitions import Hold
+from app.jobs.locks import Hold
 from app.jobs.tables import Job
 from worker.trainer.protocol import STORING_SECONDS_FILE, CheckpointEvent
 

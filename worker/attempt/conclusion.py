@@ -17,15 +17,8 @@ from app.core.logging import get_logger
 from app.core.storage import StoredObject
 from app.jobs.class_metrics import write_class_table
 from app.jobs.life.recording import log_event, replace_log_pieces
-from app.jobs.life.transitions import (
-    AttemptEnd,
-    Fenced,
-    HalvedBatch,
-    Hold,
-    Refused,
-    apply_event,
-    lock_held,
-)
+from app.jobs.life.transitions import AttemptEnd, HalvedBatch, Refused, apply_event
+from app.jobs.locks import Fenced, Hold, lock_held
 from app.jobs.states import EndReason, JobEvent, Request
 from worker.attempt.checkpoints import forget_refused_checkpoint
 from worker.attempt.claimed import ClaimedAttempt

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from app.core.logging import get_logger
-from app.jobs.life.transitions import Hold
+from app.jobs.locks import Hold
 from worker.attempt.process import kill_processes
 
 PRIVATE_FOLDER = 0o700

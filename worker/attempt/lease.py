@@ -21,7 +21,7 @@ from sqlalchemy.orm import Session
 from app.core.database import Database
 from app.core.logging import get_logger
 from app.jobs.life.recording import mark_write, pending_request, renew_lease
-from app.jobs.life.transitions import Fenced, Hold
+from app.jobs.locks import Fenced, Hold
 from app.jobs.states import Request
 from app.settings import Timing
 

@@ -11,7 +11,7 @@ from app.core.database import Database
 from app.core.logging import get_logger
 from app.core.storage import ArtifactStore, StoredObject
 from app.jobs.life.recording import append_log, attempts_with_logs, log_pieces
-from app.jobs.life.transitions import Fenced, Hold
+from app.jobs.locks import Fenced, Hold
 from worker.attempt.lease import Lease, LeaseLost
 
 PIECE_BYTES = 64 * 1024

@@ -33,7 +33,7 @@ from app.jobs.life.recording import (
     record_progress,
     set_phase,
 )
-from app.jobs.life.transitions import Fenced
+from app.jobs.locks import Fenced
 from app.jobs.spec.deciding_metric import DecidingMetric
 from app.jobs.spec.metric_table import FITNESS
 from app.jobs.states import Phase

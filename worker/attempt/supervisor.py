@@ -17,7 +17,7 @@ from app.core.crash_points import CrashPoint, crash_point
 from app.core.errors import InsufficientStorage
 from app.core.logging import get_logger
 from app.jobs.life.recording import set_phase
-from app.jobs.life.transitions import Fenced, Hold
+from app.jobs.locks import Fenced, Hold
 from app.jobs.states import EndReason, JobEvent, Phase
 from app.jobs.tables import Job
 from worker.attempt.claimed import AskedToLeave, AttemptFailed, ClaimedAttempt

@@ -3,17 +3,15 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import TYPE_CHECKING, ClassVar, Protocol
+from typing import ClassVar, Protocol
 
 from worker.trainer.interrupts import Interrupts
 from worker.trainer.plugins import TrainerPlugin
 from worker.trainer.protocol import Event, JobFile
+from worker.trainer.state.file import ExactResume
+from worker.trainer.state.loader import NotedLoader, NotedOrder
 from worker.trainer.state.not_exact import NotExact
 from worker.trainer.upstream import TaskTrainer
-
-if TYPE_CHECKING:  # both are built upon this module
-    from worker.trainer.mixins.exact_resume import ExactResume
-    from worker.trainer.state.loader import NotedLoader, NotedOrder
 
 
 class Emits(Protocol):
@@ -32,7 +30,7 @@ class TrainingRun:
     job: JobFile
     pipe: Emits
     interrupts: Interrupts
-    exact: "ExactResume | None" = None
+    exact: ExactResume | None = None
     not_exact: NotExact | None = None
 
 
@@ -52,8 +50,8 @@ class Composed(TaskTrainer):
     rate_names: tuple[str, ...] = ()
     class_columns: Mapping[str, list[float | None]] | None = None
     kept_files: Mapping[str, bool] = MappingProxyType({})
-    noted_train: "NotedLoader | None" = None
-    noted_val: "NotedOrder | None" = None
+    noted_train: NotedLoader | None = None
+    noted_val: NotedOrder | None = None
     last_step: int = -1
     has_new_state: bool = False
     plugin_class: ClassVar[type[TrainerPlugin] | None] = None

@@ -9,7 +9,7 @@ from app.core.database import UnitOfWork
 from app.fleet.repository import live_workers
 from app.jobs.errors import JobNotFound
 from app.jobs.http.views import JobRow, JobView
-from app.jobs.life.transitions import SlotOffer
+from app.jobs.life.claim import SlotOffer
 from app.jobs.repository import ListedJob, listed_job, queue_position
 from app.jobs.states import JobState
 

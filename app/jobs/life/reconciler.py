@@ -19,16 +19,11 @@ from app.core.database import Database, database_now
 from app.core.logging import get_logger
 from app.fleet.repository import live_workers
 from app.fleet.tables import Worker
+from app.jobs.life.claim import SlotOffer, eligible_for
 from app.jobs.life.doorbell import Doorbell
 from app.jobs.life.inspection_bells import InspectionBells
-from app.jobs.life.transitions import (
-    AttemptEnd,
-    Refused,
-    SlotOffer,
-    apply_event,
-    eligible_for,
-    lock_job,
-)
+from app.jobs.life.transitions import AttemptEnd, Refused, apply_event
+from app.jobs.locks import lock_job
 from app.jobs.states import EndReason, JobEvent, JobState
 from app.jobs.tables import Attempt, Job
 from app.settings import Timing

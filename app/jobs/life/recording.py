@@ -20,8 +20,8 @@ from app.core.storage import StoredObject
 from app.events.repository import append_event
 from app.events.tables import Level
 from app.jobs.class_metrics import Columns, packed
-from app.jobs.life.transitions import Fenced, Hold, held_by
 from app.jobs.lineage import joint_of
+from app.jobs.locks import Fenced, Hold, held_by
 from app.jobs.states import JobState, Phase, Request
 from app.jobs.tables import Attempt, Epoch, EpochClasses, Job, JobProgress, LogChunk
 

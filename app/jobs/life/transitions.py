@@ -1,16 +1,15 @@
-"""The one place that changes a job's state: claims, and every other event of the table.
+"""The one place that changes a job's state, but for the claim: every event of the table.
 
-Each function locks the job's row first, with an UPDATE: a SELECT is no guard, since on PostgreSQL
-a stale attempt's insert would land after it.
+The caller has locked the job's row (`app.jobs.locks`).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, Self
+from typing import Any
 
 from pydantic import JsonValue
-from sqlalchemy import ColumnElement, and_, insert, or_, select, update
+from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from app.artifacts.repository import drop_superseded_checkpoints, has_checkpoint
@@ -18,10 +17,9 @@ from app.artifacts.resume_sets import KeptSets
 from app.core.database import database_now
 from app.events.repository import append_event
 from app.events.tables import Level
-from app.fleet.tables import Worker
-from app.jobs.guards import JobFacts, request_after, sources_of, transition_for
-from app.jobs.spec.job_spec import SPEC_VERSION
-from app.jobs.states import EndReason, JobEvent, JobState, Phase, Transition
+from app.jobs.guards import JobFacts, request_after, transition_for
+from app.jobs.locks import set_columns
+from app.jobs.states import EndReason, JobEvent, JobState, Transition
 from app.jobs.tables import Attempt, Epoch, Job
 
 BACKOFF_FACTOR = 2.0
@@ -33,40 +31,6 @@ USER_CHANGES: Mapping[JobEvent, Mapping[str, Any]] = {
     JobEvent.RESTORE: {"trashed_at": None},
 }
 """What an event changes beside the state: a retry has all its restarts and its time again."""
-
-
-@dataclass(frozen=True)
-class Hold:
-    """A worker's title to a job: valid while the job runs and no later claim was made."""
-
-    job_id: str
-    attempt: int
-
-
-@dataclass(frozen=True)
-class SlotOffer:
-    """What a slot can run: eligibility is judged by these alone."""
-
-    worker_id: str
-    queues: tuple[str, ...]
-    gpus: int
-    plugins: tuple[str, ...] = ()
-
-    @classmethod
-    def of(cls, worker: Worker) -> Self:
-        """Return what a registered slot offers."""
-        return cls(worker.id, tuple(worker.queues), worker.gpus, tuple(worker.plugin_names))
-
-    def suits(self, job: Job) -> bool:
-        """Whether the slot could run the job once it waits: `eligible_for`, asked of one row.
-
-        Which version of specs the slot's own release reads it alone knows, as it claims.
-        """
-        return (
-            job.queue in self.queues
-            and job.gpus in {None, self.gpus}
-            and (job.trainer is None or job.trainer in self.plugins)
-        )
 
 
 @dataclass(frozen=True)
@@ -112,111 +76,6 @@ class Refused:
     facts: JobFacts
 
 
-class Fenced(Exception):
-    """The hold is not valid any more: another attempt was claimed, or the job ended."""
-
-
-def eligible_for(offer: SlotOffer) -> ColumnElement[bool]:
-    """The predicate of a job that this slot may claim now."""
-    return and_(
-        # One equality for each: SQLite does not see the partial index of waiting jobs behind IN.
-        or_(*(Job.state == state for state in sources_of(JobEvent.CLAIM))),
-        Job.queue.in_(offer.queues),
-        or_(Job.gpus.is_(None), Job.gpus == offer.gpus),
-        or_(Job.trainer.is_(None), Job.trainer.in_(offer.plugins)),
-        Job.spec_version <= SPEC_VERSION,  # a later release's job waits for a worker that reads it
-        or_(Job.not_before_at.is_(None), Job.not_before_at <= database_now()),
-    )
-
-
-def claim_job(
-    session: Session, offer: SlotOffer, *, lease: timedelta, rung_for: str | None = None
-) -> Job | None:
-    """Claim the job that was rung for, or else the best eligible one: priority, then age.
-
-    Returns the job as claimed (its `attempt` is the fencing token), or None where nothing waits.
-    """
-    if rung_for is not None:
-        job = _claim(session, offer, Job.id == rung_for, lease=lease)
-        if job is not None:
-            return job
-    best = (
-        select(Job.id)
-        .where(eligible_for(offer))
-        .order_by(Job.priority.desc(), Job.id)
-        .limit(1)
-        .with_for_update(skip_locked=True)
-        .scalar_subquery()
-    )
-    return _claim(session, offer, Job.id == best, lease=lease)
-
-
-def _claim(
-    session: Session, offer: SlotOffer, which: ColumnElement[bool], *, lease: timedelta
-) -> Job | None:
-    statement = (
-        update(Job)
-        .where(which, eligible_for(offer))
-        .values(
-            state=JobState.RUNNING,
-            phase=Phase.PREPARING,
-            attempt=Job.attempt + 1,
-            worker_id=offer.worker_id,
-            lease_expires_at=database_now(lease),
-            not_before_at=None,
-            last_seq=Job.last_seq + 1,
-        )
-        .returning(Job)
-        .execution_options(populate_existing=True, synchronize_session=False)
-    )
-    job = session.scalars(statement).one_or_none()
-    if job is None:
-        return None
-    if job.started_at is None:
-        _set(session, job, {"started_at": database_now()})
-    session.execute(
-        insert(Attempt).values(
-            job_id=job.id,
-            number=job.attempt,
-            worker_id=offer.worker_id,
-            started_at=database_now(),
-            resumed="none",  # until its trainer says how it went on
-        )
-    )
-    data: dict[str, JsonValue] = {"attempt": job.attempt, "worker": offer.worker_id}
-    append_event(session, job.id, job.last_seq, "job.started", data=data)
-    return job
-
-
-def lock_job(session: Session, *where: ColumnElement[bool]) -> Job | None:
-    """Take the row lock of one job and return it as it stands; None where no row matches."""
-    statement = (
-        update(Job)
-        .where(*where)
-        .values(revision=Job.revision)
-        .returning(Job)
-        .execution_options(populate_existing=True, synchronize_session=False)
-    )
-    return session.scalars(statement).one_or_none()
-
-
-def lock_held(session: Session, hold: Hold) -> Job:
-    """Take the row lock of a held job.
-
-    Raises:
-        Fenced: the hold is not valid any more; the caller writes nothing more for it.
-    """
-    job = lock_job(session, *held_by(hold))
-    if job is None:
-        raise Fenced(hold)
-    return job
-
-
-def held_by(hold: Hold) -> Sequence[ColumnElement[bool]]:
-    """The guard that begins every transaction of a worker."""
-    return (Job.id == hold.job_id, Job.attempt == hold.attempt, Job.state == JobState.RUNNING)
-
-
 def facts_of(session: Session, job: Job) -> JobFacts:
     """Return what the guards of the transition table are judged by."""
     has_epoch = session.scalars(select(Epoch.epoch).where(Epoch.job_id == job.id).limit(1)).first()
@@ -260,7 +119,7 @@ def apply_event(
     if leaves_running:
         values |= _after_running(job, transition, event, end)
         values["ran_seconds"] = job.ran_seconds + _close_attempt(session, job, transition, end)
-    _set(session, job, values)
+    set_columns(session, job, values)
     if transition.target.is_ended and not transition.source.is_ended:
         _drop_superseded(session, job)
     append_event(
@@ -351,14 +210,3 @@ def _event_data(job: Job, transition: Transition, end: AttemptEnd | None) -> dic
         if end.halved and not transition.target.is_ended:
             data |= {"from": end.halved.before, "to": end.halved.after}
     return data
-
-
-def _set(session: Session, job: Job, values: dict[str, Any]) -> None:
-    statement = (
-        update(Job)
-        .where(Job.id == job.id)
-        .values(**values)
-        .returning(Job)
-        .execution_options(populate_existing=True, synchronize_session=False)
-    )
-    session.scalars(statement).one()

@@ -14,7 +14,7 @@ from app.core.problems import json_pointer
 from app.datasets.tables import DatasetVersion
 from app.fleet.repository import all_workers, live_workers
 from app.fleet.tables import Worker
-from app.jobs.life.transitions import SlotOffer
+from app.jobs.life.claim import SlotOffer
 from app.jobs.plan.estimate import (
     NO_ARCHITECTURE,
     NO_DEVICE,

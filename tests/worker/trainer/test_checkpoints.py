@@ -4,12 +4,13 @@ from pathlib import Path
 
 import pytest
 
-from worker.trainer.mixins.checkpoints import AtomicPath, portable_values
+from worker.trainer.atomic_path import AtomicPath
+from worker.trainer.mixins.checkpoints import portable_values
 
 KILLED_WHILE_IT_WRITES = """
 import os, random, signal, sys, time
 from pathlib import Path
-from worker.trainer.mixins.checkpoints import AtomicPath
+from worker.trainer.atomic_path import AtomicPath
 
 SIZE, rng = 1_000_000, random.Random(0)
 folder = Path(sys.argv[1])

@@ -8,27 +8,15 @@ import os
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path, PosixPath
+from pathlib import Path
 from typing import Any, Final
 
+from worker.trainer.atomic_path import AtomicPath
 from worker.trainer.protocol import CheckpointEvent, CheckpointFile
 from worker.trainer.run import Composed
 from worker.trainer.state.file import STATE
 
 OUTBOX: Final = "outbox"
-
-
-class AtomicPath(PosixPath):
-    """A path whose `write_bytes` replaces the file at once, durably; readers never see a part."""
-
-    def write_bytes(self, data: Any) -> int:  # noqa: ANN401 - any buffer, as Path.write_bytes takes
-        fresh = self.with_name(f"{self.name}.tmp")
-        with open(fresh, "wb") as file:  # noqa: PTH123 - fresh.open() would do, but write_bytes is ours
-            written = file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(fresh, self)  # noqa: PTH105 - keeps AtomicPath free of recursion
-        return written
 
 
 class Checkpoints(Composed):

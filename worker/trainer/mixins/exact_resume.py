@@ -1,38 +1,27 @@
 """Going on from a training state, as if the training had never been interrupted."""
 
 import shutil
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ultralytics.utils.torch_utils import unwrap_model
 
-from worker.trainer.mixins.checkpoints import AtomicPath
+from worker.trainer.atomic_path import AtomicPath
 from worker.trainer.mixins.plain_resume import NothingMoreToTrain, has_trained_its_last_epoch
 from worker.trainer.plugins.interface import brings_its_state, plugin_of
 from worker.trainer.protocol import JobFile, ResumedEvent
 from worker.trainer.run import Composed
-from worker.trainer.state.file import RESULTS, Digests, Heading, best_files, read_state
-from worker.trainer.state.generators import Plain
+from worker.trainer.state.file import (
+    RESULTS,
+    Digests,
+    ExactResume,
+    Heading,
+    best_files,
+    read_state,
+)
 from worker.trainer.state.not_exact import OWN_LOADER, NotExact
 from worker.trainer.state.parts import AT_FIRST_EPOCH, AT_SETUP, put_parts
 from worker.trainer.state.sameness import compare_environment
-
-
-@dataclass(frozen=True)
-class ExactResume:
-    """A training state that fits job and machine, as far as can be told before a trainer is built.
-
-    Args:
-        heading: of the state.
-        parts: of the state.
-        results: results.csv, which Ultralytics removes on a start that is no resume of its own
-            (8.4.190, trainer.py:218).
-    """
-
-    heading: Heading
-    parts: Plain
-    results: bytes
 
 
 def exact_resume_of(job: JobFile) -> ExactResume:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from worker.trainer.mixins.checkpoints import AtomicPath
+from worker.trainer.atomic_path import AtomicPath
 from worker.trainer.protocol import ResumedEvent
 from worker.trainer.run import Composed
 from worker.trainer.state.not_exact import OWN_LOADER, NotExact

@@ -4,6 +4,7 @@ import hashlib
 import os
 import pickle
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -37,6 +38,22 @@ class Heading(BaseModel):
     arguments: dict[str, Any]
     environment: dict[str, str | int | None]
     files: dict[str, str]
+
+
+@dataclass(frozen=True)
+class ExactResume:
+    """A training state that fits job and machine, as far as can be told before a trainer is built.
+
+    Args:
+        heading: of the state.
+        parts: of the state.
+        results: results.csv, which Ultralytics removes on a start that is no resume of its own
+            (8.4.190, trainer.py:218).
+    """
+
+    heading: Heading
+    parts: Plain
+    results: bytes
 
 
 def write_state(file: Path, heading: Heading, parts: Mapping[str, Any]) -> int:

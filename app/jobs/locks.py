@@ -1,0 +1,68 @@
+"""A worker's hold on a job, and the row locks that begin every transaction on one.
+
+A lock is an UPDATE: a SELECT is no guard, since on PostgreSQL a stale attempt's insert would land
+after it.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import ColumnElement, update
+from sqlalchemy.orm import Session
+
+from app.jobs.states import JobState
+from app.jobs.tables import Job
+
+
+@dataclass(frozen=True)
+class Hold:
+    """A worker's title to a job: valid while the job runs and no later claim was made."""
+
+    job_id: str
+    attempt: int
+
+
+class Fenced(Exception):
+    """The hold is not valid any more: another attempt was claimed, or the job ended."""
+
+
+def lock_job(session: Session, *where: ColumnElement[bool]) -> Job | None:
+    """Take the row lock of one job and return it as it stands; None where no row matches."""
+    statement = (
+        update(Job)
+        .where(*where)
+        .values(revision=Job.revision)
+        .returning(Job)
+        .execution_options(populate_existing=True, synchronize_session=False)
+    )
+    return session.scalars(statement).one_or_none()
+
+
+def lock_held(session: Session, hold: Hold) -> Job:
+    """Take the row lock of a held job.
+
+    Raises:
+        Fenced: the hold is not valid any more; the caller writes nothing more for it.
+    """
+    job = lock_job(session, *held_by(hold))
+    if job is None:
+        raise Fenced(hold)
+    return job
+
+
+def held_by(hold: Hold) -> Sequence[ColumnElement[bool]]:
+    """The guard that begins every transaction of a worker."""
+    return (Job.id == hold.job_id, Job.attempt == hold.attempt, Job.state == JobState.RUNNING)
+
+
+def set_columns(session: Session, job: Job, values: Mapping[str, Any]) -> None:
+    """Update columns of a row that the caller has locked; `job` shows them afterwards."""
+    statement = (
+        update(Job)
+        .where(Job.id == job.id)
+        .values(**values)
+        .returning(Job)
+        .execution_options(populate_existing=True, synchronize_session=False)
+    )
+    session.scalars(statement).one()
