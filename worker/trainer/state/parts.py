@@ -1,6 +1,6 @@
 """What a training state is made of: each part is read from a trainer and put into another one.
 
-Every part is needed: `tests/worker/trainer/test_state_parts.py` shows for each a training that
+Every part is needed: `tests/worker/trainer/state/test_parts.py` shows for each a training that
 goes on differently without it. What no training needs is not kept.
 """
 

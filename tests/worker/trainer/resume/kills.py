@@ -15,7 +15,7 @@ PLUGIN = """
 import json, os, signal
 from typing import ClassVar
 
-from tests.worker.trainer.exactness import digest, labels_in
+from tests.worker.trainer.resume.exactness import digest, labels_in
 from worker.trainer.plugins import PluginOptions, TrainerPlugin
 
 
@@ -120,7 +120,7 @@ def attempts_of(
         options = {"die_at": place, "loader_workers": loader_workers, "trace": str(trace)}
         home = directory / f"attempt-{number}"
         attempt = _attempt(job, processes, home, options)
-        path = f"{packages}:{Path(__file__).parents[3]}"
+        path = f"{packages}:{Path(__file__).parents[4]}"
         processes.append(run(attempt, home, PYTHONPATH=path))
         assert processes[-1].process.returncode == (-9 if place else 0), processes[-1].log
     lines = trace.read_text(encoding="utf-8").splitlines()

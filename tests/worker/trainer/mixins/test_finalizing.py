@@ -152,6 +152,6 @@ def content(file: Path) -> bytes:
 
 
 def private_words_in(text: bytes) -> list[str]:
-    repository = Path(__file__).parents[3]
+    repository = Path(__file__).parents[4]
     words = [str(Path.home()), str(repository), "/tmp", socket.gethostname(), "github.com:"]  # noqa: S108 - what must not be said
     return [word for word in words if len(word) > 3 and word.encode() in text]

@@ -9,7 +9,7 @@ from app.main import create_app
 from app.settings import Settings
 from tests.api.asked import sql_on
 from tests.api.conftest import Api
-from tests.api.uploading import names, shapes_zip, upload, verified
+from tests.api.datasets.uploading import names, shapes_zip, upload, verified
 from tests.waiting import eventually
 
 pytestmark = pytest.mark.integration

@@ -9,8 +9,8 @@ import pytest
 
 from app.jobs.spec.job_spec import Task
 from tests.worker.trainer.customizations.in_process import Training, next_attempt
-from tests.worker.trainer.exactness import differences, first_difference
-from tests.worker.trainer.resume_cases import CASES, job_of, trained
+from tests.worker.trainer.resume.exactness import differences, first_difference
+from tests.worker.trainer.resume.resume_cases import CASES, job_of, trained
 from worker.trainer.mixins import exact_resume as exact_resuming
 from worker.trainer.state import loader as state_loader
 from worker.trainer.state.parts import AT_FIRST_EPOCH, AT_SETUP, Part
@@ -43,7 +43,7 @@ MISSED: Final[Mapping[str, Missed]] = {
 ON_A_GPU: Final = {"scaler"}
 """Without mixed precision there is no scaling."""
 IN_PLUGINS: Final = {"plugin"}
-"""Needed by tests/worker/trainer/test_plugin_state.py."""
+"""Needed by tests/worker/trainer/plugins/test_plugin_state.py."""
 
 
 @pytest.fixture(scope="module")

@@ -7,8 +7,8 @@ from typing import Any, Final
 
 from app.jobs.spec.job_spec import Task
 from tests.worker.trainer.customizations.in_process import Training, train_here
-from tests.worker.trainer.exactness import Traced
 from tests.worker.trainer.jobs import ARCHITECTURES, a_job
+from tests.worker.trainer.resume.exactness import Traced
 from worker.trainer.protocol import ArchitectureSource, JobFile
 from worker.trainer.run import Composed
 

@@ -11,7 +11,7 @@ import pytest
 from app.datasets import receive
 from app.settings import Limits, Settings
 from tests.api.conftest import Api
-from tests.api.uploading import names, shapes_zip, spooled, upload, verified
+from tests.api.datasets.uploading import names, shapes_zip, spooled, upload, verified
 
 pytestmark = pytest.mark.integration
 

@@ -5,7 +5,7 @@ import pytest
 from app.jobs.class_metrics import Columns
 from tests.api.asked import sql_on
 from tests.api.conftest import Api
-from tests.api.running_job import Running, claimed
+from tests.api.jobs.running_job import Running, claimed
 
 
 @pytest.fixture

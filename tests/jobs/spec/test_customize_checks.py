@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from app.jobs.spec.job_spec import JobSpec, ResolvedSpec, SpecFacts, Task, resolve_spec
 from tests.jobs.customizing import CLASSES, customizations
-from tests.jobs.test_spec import VERSION, a_document
+from tests.jobs.spec.test_job_spec import VERSION, a_document
 from tests.worker.trainer.jobs import ARCHITECTURES
 
 Place = tuple[str | int, ...]

@@ -13,7 +13,7 @@ from tests.worker.trainer.jobs import TrainerProcess, a_job, weights
 from worker.trainer.environment import trainer_environment
 from worker.trainer.protocol import JobFile
 
-REPOSITORY = Path(__file__).parents[3]
+REPOSITORY = Path(__file__).parents[4]
 # The class outputs of YOLO26's two heads; all else does not depend on the classes.
 OF_CLASSES = ("model.23.cv3.", "model.23.one2one_cv3.")
 

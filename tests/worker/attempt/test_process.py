@@ -105,7 +105,7 @@ class TestAttemptProcess:
 
     def test_dies_when_its_supervisor_is_killed(self, tmp_path: Path, attempt: str) -> None:
         argv = [sys.executable, "-c", SUPERVISOR, str(tmp_path), attempt]
-        supervisor = subprocess.Popen(argv, cwd=Path(__file__).parents[2])
+        supervisor = subprocess.Popen(argv, cwd=Path(__file__).parents[3])
         eventually((tmp_path / "ready").exists, within=20)
 
         os.kill(supervisor.pid, signal.SIGKILL)

@@ -8,8 +8,8 @@ import pytest
 
 from app.datasets.archives.findings import Severity
 from tests.api.conftest import Api
+from tests.api.datasets.uploading import spooled, upload, verified
 from tests.api.refusals import assert_refused
-from tests.api.uploading import spooled, upload, verified
 from tests.datasets.hostile_archives import FAULTY, ODD
 from tests.waiting import eventually
 

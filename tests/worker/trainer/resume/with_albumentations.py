@@ -13,8 +13,8 @@ from ultralytics.data import augment
 
 from app.jobs.spec.job_spec import Task
 from tests.worker.trainer.customizations.in_process import Training, next_attempt
-from tests.worker.trainer.exactness import differences, first_difference
-from tests.worker.trainer.resume_cases import Case, job_of, trained
+from tests.worker.trainer.resume.exactness import differences, first_difference
+from tests.worker.trainer.resume.resume_cases import Case, job_of, trained
 from worker.trainer.state import loader as state_loader
 
 CASES = {

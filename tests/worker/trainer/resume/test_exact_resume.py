@@ -7,15 +7,15 @@ import pytest
 
 from app.jobs.spec.job_spec import Task
 from tests.worker.trainer.customizations.in_process import Training, next_attempt, train_here
-from tests.worker.trainer.exactness import differences, first_difference
 from tests.worker.trainer.jobs import a_job
-from tests.worker.trainer.resume_cases import CASES, job_of, trained
+from tests.worker.trainer.resume.exactness import differences, first_difference
+from tests.worker.trainer.resume.resume_cases import CASES, job_of, trained
 from worker.trainer.interrupts import Interrupts
 from worker.trainer.protocol import STORING_SECONDS_FILE, ArchitectureSource, JobFile
 from worker.trainer.run import Composed
 
 IN_EVERY_RUN = {"yolov8n"}
-"""It has loader workers; tests/worker/trainer/test_killed.py goes without."""
+"""It has loader workers; tests/worker/trainer/resume/test_killed.py goes without."""
 MARKED = [
     name if name in IN_EVERY_RUN else pytest.param(name, marks=pytest.mark.slow) for name in CASES
 ]

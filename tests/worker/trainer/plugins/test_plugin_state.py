@@ -9,8 +9,8 @@ import pytest
 from app.jobs.spec.job_spec import Task, TrainerChoice
 from tests.plugins import write_plugin
 from tests.worker.trainer.customizations.in_process import Training, next_attempt, train_here
-from tests.worker.trainer.exactness import Traced, differences, first_difference
 from tests.worker.trainer.jobs import a_job
+from tests.worker.trainer.resume.exactness import Traced, differences, first_difference
 from worker.trainer.protocol import ArchitectureSource, JobFile
 
 SMALL = ArchitectureSource(name="yolov8n.yaml")

@@ -9,7 +9,7 @@ from app.artifacts.tables import ArtifactKind
 from app.core.storage import StoredObject
 from app.jobs.http.record_routes import _log
 from tests.api.conftest import Api
-from tests.api.running_job import Running, claimed
+from tests.api.jobs.running_job import Running, claimed
 from tests.jobs.builders import a_home, a_job, job_row
 
 CONTENT = bytes(range(256)) * 4

@@ -8,7 +8,7 @@ import pytest
 from app.jobs.spec.job_spec import Task
 from tests.worker.trainer.customizations.in_process import Training, next_attempt, train_here
 from tests.worker.trainer.jobs import a_job
-from tests.worker.trainer.resume_cases import TwoLoaderWorkers
+from tests.worker.trainer.resume.resume_cases import TwoLoaderWorkers
 from worker.trainer.mixins.exact_resume import exact_resume_of
 from worker.trainer.protocol import ArchitectureSource, JobFile
 from worker.trainer.state.not_exact import NotExact

@@ -7,8 +7,8 @@ import pytest
 
 from app.jobs.spec.job_spec import Task
 from tests.worker.trainer.customizations.in_process import Training, next_attempt, train_here
-from tests.worker.trainer.exactness import Traced, differences, first_difference
 from tests.worker.trainer.jobs import a_job
+from tests.worker.trainer.resume.exactness import Traced, differences, first_difference
 from worker.trainer.protocol import JobFile
 from worker.trainer.run import Composed
 

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from app.jobs.spec.job_spec import Task
-from tests.worker.trainer.exactness import differences, rows_of
 from tests.worker.trainer.jobs import a_job
-from tests.worker.trainer.kills import Attempts, attempts_of
+from tests.worker.trainer.resume.exactness import differences, rows_of
+from tests.worker.trainer.resume.kills import Attempts, attempts_of
 from worker.trainer.protocol import ArchitectureSource, JobFile
 
 SMALL = ArchitectureSource(name="yolov8n.yaml")

@@ -11,9 +11,16 @@ from app.jobs.locks import lock_job
 from app.jobs.states import JobEvent, JobState
 from app.jobs.tables import Epoch, Job, Joint
 from tests.api.conftest import Api
-from tests.api.extending import checkpoints, delete_for_good, extend, extended, metrics, trained
+from tests.api.jobs.extending import (
+    checkpoints,
+    delete_for_good,
+    extend,
+    extended,
+    metrics,
+    trained,
+)
+from tests.api.jobs.test_control import NO_JOB
 from tests.api.refusals import assert_refused, rows_by_table
-from tests.api.test_job_control import NO_JOB
 from tests.jobs.builders import a_home, a_job, job_row
 from tests.jobs.trained import FAILED, RATE, digest, train
 

@@ -3,7 +3,7 @@
 import pytest
 
 from tests.api.conftest import Api
-from tests.api.extending import delete_for_good, extended, metrics, trained
+from tests.api.jobs.extending import delete_for_good, extended, metrics, trained
 from tests.jobs.trained import MAP, RATE, train
 
 pytestmark = pytest.mark.integration
