@@ -1,6 +1,5 @@
 """`trainyard up`: everything on this machine from one command, and nothing left behind after it."""
 
-import fcntl
 import json
 import os
 import sys
@@ -14,6 +13,7 @@ from pathlib import Path
 from app.configuration import refuse_open_bind
 from app.core.broker import EmbeddedBroker
 from app.core.errors import Conflict
+from app.core.files import locked, private_folder
 from app.core.logging import configure_logging
 from app.core.migrations import upgrade
 from app.listening import NOTE, listen, url_of
@@ -169,13 +169,13 @@ def _environment(settings: Settings) -> Mapping[str, str]:
 def _home_held(home: Path) -> Iterator[None]:
     """Hold the home for this process; the kernel lets go of it when the process ends, however."""
     run = home / "run"
-    home.mkdir(parents=True, exist_ok=True, mode=0o700)
-    run.mkdir(exist_ok=True, mode=0o700)
-    with (run / "up.lock").open("a") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise HomeInUse(
-                f"Another `trainyard up` runs on {home}; stop it, or choose another --home."
-            ) from None
+    for folder in (home, run):
+        private_folder(folder)
+    try:
+        lock = locked(run / "up.lock")
+    except BlockingIOError:
+        raise HomeInUse(
+            f"Another `trainyard up` runs on {home}; stop it, or choose another --home."
+        ) from None
+    with lock:
         yield

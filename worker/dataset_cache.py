@@ -14,10 +14,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from app.core.files import PRIVATE_FILE, PRIVATE_FOLDER, private_folder
 from app.core.logging import get_logger
 from app.core.storage import ArtifactStore, go_on
 
-PRIVATE_FOLDER = 0o700
 LOCK_SECONDS = 0.1
 
 log = get_logger(__name__)
@@ -46,7 +46,7 @@ class DatasetCache:
             FileNotFoundError: the store has no such pack.
             StoredBytesCorrupt: the stored pack is damaged.
         """
-        self.folder.mkdir(parents=True, exist_ok=True, mode=PRIVATE_FOLDER)
+        private_folder(self.folder)
         folder = self.folder / digest
         with _lock_file(self._lock_path(digest)) as descriptor:
             while True:
@@ -125,7 +125,7 @@ class DatasetCache:
 @contextmanager
 def _lock_file(path: Path) -> Iterator[int]:
     # The file stays for ever: a lock on a file that another unlinked would lock nothing.
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, PRIVATE_FILE)
     try:
         yield descriptor
     finally:

@@ -1,9 +1,7 @@
 """Slots: the sets of GPUs, or the CPU, that one Celery process each works for."""
 
-import fcntl
-import os
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -12,11 +10,11 @@ from typing import Any
 from pydantic import JsonValue
 
 from app.core.errors import Conflict, Invalid
+from app.core.files import locked, made_once, private_folder
 from app.core.ids import new_id
 
 CPU = "cpu"
 AUTO = "auto"
-PRIVATE_FOLDER = 0o700
 
 
 class SlotsNotUnderstood(Invalid):
@@ -102,16 +100,7 @@ def _device(pynvml: Any, handle: Any) -> dict[str, JsonValue]:  # noqa: ANN401 -
 
 def node_id(folder: Path) -> str:
     """The random name of this machine's worker home, made at the first call and kept for ever."""
-    folder.mkdir(parents=True, exist_ok=True, mode=PRIVATE_FOLDER)
-    path = folder / "node-id"
-    with suppress(FileNotFoundError):
-        return path.read_text().strip()
-    proposal = path.with_name(f".node-id.{os.getpid()}")
-    proposal.write_text(new_id("nod") + "\n")
-    with suppress(FileExistsError):  # another process was first; its id counts
-        os.link(proposal, path)
-    proposal.unlink()
-    return path.read_text().strip()
+    return made_once(folder / "node-id", lambda: new_id("nod"))
 
 
 @contextmanager
@@ -121,11 +110,11 @@ def slot_lock(folder: Path, slot: Slot) -> Iterator[None]:
     Raises:
         SlotTaken: another living process holds it.
     """
-    folder.mkdir(parents=True, exist_ok=True, mode=PRIVATE_FOLDER)
+    private_folder(folder)
     path = folder / f"slot-{slot.name}.lock"
-    with path.open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise SlotTaken(f"Another process serves the slot {slot.name} ({path}).") from None
+    try:
+        lock = locked(path)
+    except BlockingIOError:
+        raise SlotTaken(f"Another process serves the slot {slot.name} ({path}).") from None
+    with lock:
         yield

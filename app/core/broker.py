@@ -23,6 +23,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from app.core.errors import Conflict, Unavailable
+from app.core.files import PRIVATE_FOLDER, made_once, private_folder
 from app.core.ids import new_id
 from app.core.logging import get_logger
 from app.core.processes import spawn
@@ -74,17 +75,7 @@ def socket_path(home: Path) -> Path:
 
 def instance_id(home: Path) -> str:
     """The random name of the instance in `home`, made at the first call and kept for ever."""
-    path = home / "instance-id"
-    with suppress(FileNotFoundError):
-        return path.read_text().strip()
-    home.mkdir(parents=True, exist_ok=True, mode=0o700)
-    proposal = path.with_name(f".instance-id.{os.getpid()}")
-    proposal.write_text(new_id("ins") + "\n")
-    proposal.chmod(0o600)
-    with suppress(FileExistsError):  # another process was first; its id counts
-        os.link(proposal, path)
-    proposal.unlink()
-    return path.read_text().strip()
+    return made_once(home / "instance-id", lambda: new_id("ins"))
 
 
 class EmbeddedBroker:
@@ -216,7 +207,7 @@ def _binary() -> str:
 
 def _make_private(folder: Path) -> None:
     """Make `folder` for this user alone; one that belongs to somebody else is not used."""
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    private_folder(folder)
     if folder.stat().st_uid != os.getuid():
         raise BrokerDidNotStart(f"{folder} belongs to another user; remove it and start again.")
-    folder.chmod(0o700)
+    folder.chmod(PRIVATE_FOLDER)

@@ -18,6 +18,7 @@ from sqlalchemy import func, make_url, select
 
 from app.core.database import Database
 from app.core.errors import Conflict
+from app.core.files import private_folder
 from app.core.logging import get_logger
 
 if TYPE_CHECKING:
@@ -95,7 +96,7 @@ def _migrating_connection(url: str) -> "Iterator[Connection]":
 def _make_parent_folder(url: str) -> None:
     path = make_url(url).database
     if path and path != ":memory:":
-        Path(path).parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        private_folder(Path(path).parent)
 
 
 def _pragma_foreign_keys_off(connection: "Connection") -> None:

@@ -25,10 +25,10 @@ from obstore.store import LocalStore, ObjectStore, from_url
 
 from app.core.crash_points import CrashPoint, crash_point
 from app.core.errors import InsufficientStorage, Unavailable
+from app.core.files import DISK_FULL_ERRORS, PRIVATE_FILE, private_folder, whole_file
 from app.settings import Settings
 
 CHUNK_BYTES = 1024 * 1024
-PRIVATE_FILE = 0o600
 PUT_TRIES = 10
 READ_TRIES = 3
 LISTED_AT_ONCE = 500
@@ -38,7 +38,7 @@ STORED, ASIDE = "sha256", "aside"
 ASIDE_NAME = re.compile(r"(?P<sha256>[0-9a-f]{64})\.(?P<due>[0-9]+)\Z")
 UNFINISHED = re.compile(r".+#[0-9]+\Z")
 """How obstore's local store names a file that it has not renamed into place yet."""
-NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+NO_ROOM = DISK_FULL_ERRORS | {errno.EFBIG}
 OS_ERROR = re.compile(r"\(os error (?P<errno>[0-9]+)\)")
 """How obstore's local store spells the kernel's refusal; its exceptions carry no number."""
 
@@ -88,7 +88,7 @@ class ArtifactStore:
         url = urlsplit(settings.effective_store_url)
         if url.scheme == "file":
             root = Path(unquote(url.path))
-            root.mkdir(parents=True, exist_ok=True, mode=0o700)
+            private_folder(root)
             return cls(LocalStore(prefix=root), local_root=root)
         return cls(from_url(settings.effective_store_url), local_root=None)
 
@@ -139,20 +139,15 @@ class ArtifactStore:
             StoredBytesCorrupt: its bytes have another digest.
             StoreUnavailable: the store is out of reach.
         """
-        partial = to.with_name(f".{to.name}.partial")
         digest = hashlib.sha256()
-        try:
-            with partial.open("wb") as file:
-                for piece in self._pieces(sha256):
-                    check()
-                    digest.update(piece)
-                    file.write(piece)
+        with whole_file(to, durable=False) as file:
+            for piece in self._pieces(sha256):
+                check()
+                digest.update(piece)
+                file.write(piece)
             if digest.hexdigest() != sha256:
                 message = f"The stored object {sha256[:12]}… is damaged."
                 raise StoredBytesCorrupt(message)
-            partial.replace(to)
-        finally:
-            partial.unlink(missing_ok=True)
 
     def exists(self, sha256: str) -> bool:
         """Whether an object of this digest is stored; one that was set aside is not."""

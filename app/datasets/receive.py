@@ -1,6 +1,5 @@
 """Receiving an upload: the body goes to a spool file as it comes; one that is cut leaves none."""
 
-import errno
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -11,11 +10,11 @@ from fastapi.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect
 
 from app.core.errors import BadRequest, InsufficientStorage, TooLarge
+from app.core.files import PRIVATE_FILE, is_disk_full, private_folder
 from app.core.ids import new_id
 from app.datasets.errors import EmptyArchive
 
 PIECE_BYTES: Final = 1024 * 1024
-FULL_DISK: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
 class IncompleteUpload(BadRequest):
@@ -39,12 +38,12 @@ async def spooled(
     path = directory / f"{new_id('upload')}.zip"
     try:
         try:
-            await run_in_threadpool(directory.mkdir, mode=0o700, parents=True, exist_ok=True)
+            await run_in_threadpool(private_folder, directory)
             await _write(body, path, max_bytes)
         except ClientDisconnect:
             raise IncompleteUpload("The client left before the whole archive was sent.") from None
         except OSError as error:
-            if error.errno in FULL_DISK:
+            if is_disk_full(error):
                 raise InsufficientStorage("There is no room for this archive.") from error
             raise
         yield path
@@ -73,4 +72,4 @@ async def _write(body: AsyncIterator[bytes], path: Path, max_bytes: int) -> None
 
 
 def _create(path: Path) -> BinaryIO:
-    return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb")
+    return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, PRIVATE_FILE), "wb")

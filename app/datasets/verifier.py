@@ -25,6 +25,7 @@ from app.core.background import Background
 from app.core.crash_points import CrashPoint, crash_point
 from app.core.database import Database
 from app.core.errors import TrainyardError
+from app.core.files import private_folder
 from app.core.logging import get_logger
 from app.core.processes import signal_group, spawn
 from app.core.storage import ArtifactStore, StoredBytesCorrupt, StoredObject
@@ -123,7 +124,7 @@ class Verifier(Background):
         hold = VerificationHold(version.id, version.attempt)
         log.info("verification.started", version_id=version.id, attempt=version.attempt)
         crash_point(CrashPoint.VERIFICATION_CLAIMED)
-        self._spool.mkdir(mode=0o700, parents=True, exist_ok=True)
+        private_folder(self._spool)
         try:
             with (
                 tempfile.TemporaryDirectory(prefix="verify-", dir=self._spool) as directory,

@@ -30,6 +30,12 @@ with TestClient(create_app(settings), base_url="http://127.0.0.1") as client:
     print(json.dumps([name for name in sys.argv[2:] if name in sys.modules]))
 """
 
+LOAD_FILES = """
+import sys
+import app.core.files
+print(*sorted(name for name in sys.modules if name.partition(".")[0] == "app"))
+"""
+
 
 def loaded_by(program: str, *arguments: str) -> list[str]:
     """Run `program` in a fresh interpreter; it prints the modules it found loaded, as JSON."""
@@ -70,6 +76,15 @@ class TestBoundaries:
             loaded_by(PROGRAM, "app.jobs.spec.job_spec", *HEAVY, "fastapi", "sqlalchemy", "celery")
             == []
         )
+
+    def test_files_are_written_with_the_standard_library_alone(self) -> None:
+        without_libraries = [sys.executable, "-S", "-c", LOAD_FILES]
+
+        finished = subprocess.run(
+            without_libraries, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False
+        )
+
+        assert finished.stdout.split() == ["app", "app.core", "app.core.files"], finished.stderr
 
     def test_the_check_sees_a_module_that_is_loaded(self) -> None:
         assert loaded_by(PROGRAM, "json.tool", "json", "torch") == ["json"]

@@ -32,6 +32,7 @@ from app.artifacts.resume_sets import (
     set_of,
 )
 from app.artifacts.tables import ArtifactKind
+from app.core.files import write_whole
 from app.core.storage import ArtifactStore, StoredBytesCorrupt, StoredObject
 from app.events.tables import Level
 from app.jobs.life.recording import log_event
@@ -97,10 +98,8 @@ def store_checkpoint(
 
 def _tell_trainer(run_directory: Path, *, seconds: float) -> None:
     """Let the trainer know what storing a state costs here: it decides how often it writes one."""
-    fresh = run_directory / f"{STORING_SECONDS_FILE}.tmp"
     with suppress(OSError):  # without room it hears nothing, and writes none but the last
-        fresh.write_text(str(seconds), encoding="ascii")
-        fresh.replace(run_directory / STORING_SECONDS_FILE)
+        write_whole(run_directory / STORING_SECONDS_FILE, str(seconds), durable=False)
 
 
 def record_checkpoints(

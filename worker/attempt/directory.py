@@ -8,11 +8,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from app.core.files import PRIVATE_FOLDER, private_folder
 from app.core.logging import get_logger
 from app.jobs.locks import Hold
 from worker.attempt.process import kill_processes
-
-PRIVATE_FOLDER = 0o700
 
 log = get_logger(__name__)
 
@@ -80,7 +79,7 @@ def private_directory(folder: Path, name: str) -> Iterator[Path]:
 
     Its name marks the processes that work in it, for `clear_dead_attempts`.
     """
-    folder.mkdir(parents=True, exist_ok=True, mode=PRIVATE_FOLDER)
+    private_folder(folder)
     root = folder / name
     with _locked(folder):  # another slot would take it for dead between its making and its lock
         shutil.rmtree(root, ignore_errors=True)

@@ -10,6 +10,8 @@ from collections import deque
 from pathlib import Path
 from typing import Self
 
+from app.core.files import PRIVATE_FILE
+
 RESTART_BYTES = 1024 * 1024
 
 
@@ -20,7 +22,7 @@ class EventSpool:
     """
 
     def __init__(self, path: Path) -> None:
-        self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600)
+        self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC, PRIVATE_FILE)
         self._lengths: deque[int] = deque()
         self._begin = self._end = 0
         self._ended = False

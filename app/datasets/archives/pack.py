@@ -14,6 +14,7 @@ from pathlib import Path, PurePosixPath
 from types import TracebackType
 from typing import Final, Self
 
+from app.core.files import whole_folder
 from app.datasets.archives.audit import Archive, MemberCorruptError, open_archive
 from app.datasets.archives.findings import Findings
 from app.datasets.archives.report import GIB, Limits, Task
@@ -108,15 +109,8 @@ def extract_pack(pack: Path, to: Path) -> None:
     """
     if to.exists():
         raise FileExistsError(to)
-    partial = to.with_name(f".{to.name}.{os.getpid()}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
-    try:
+    with whole_folder(to) as partial:
         _unpack(pack, partial)
-        partial.rename(to)
-    except BaseException:
-        shutil.rmtree(partial, ignore_errors=True)
-        raise
 
 
 def _unpack(pack: Path, root: Path) -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Final
 
+from app.core.files import write_whole
 from app.datasets.archives.findings import Code
 from app.datasets.archives.report import ProcessLimits, Report, VerificationRequest, invalid_report
 from app.datasets.verification.verify import PACK_NAME, verify
@@ -37,7 +38,8 @@ def main(arguments: list[str]) -> int:
     report = _verify_within_limits(request)
     if report.state == "invalid":
         (request.output / PACK_NAME).unlink(missing_ok=True)
-    _write_report(request.output, report)
+    text = report.model_dump_json(indent=1) + "\n"
+    write_whole(request.output / REPORT_NAME, text, durable=False)
     return 0
 
 
@@ -78,13 +80,6 @@ def _verify_within_limits(request: VerificationRequest) -> Report:
             raise
         text = f"The data set is larger than {limits.file_bytes} bytes."
     return invalid_report(Code.VERIFICATION_LIMIT, text)
-
-
-def _write_report(output: Path, report: Report) -> None:
-    """Write it beside its place first: a report that is there is whole."""
-    partial = output / f".{REPORT_NAME}"
-    partial.write_text(report.model_dump_json(indent=1) + "\n", encoding="utf-8")
-    partial.replace(output / REPORT_NAME)
 
 
 if __name__ == "__main__":
