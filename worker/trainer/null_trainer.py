@@ -23,6 +23,7 @@ from typing import Final, Self
 
 from pydantic import Field
 
+from app.core.files import write_whole
 from app.jobs.spec.job_spec import JobSpec
 from worker.trainer.errors import BadWeights
 from worker.trainer.events import EventPipe
@@ -207,13 +208,13 @@ class _Training:
         _pause(seconds)
         self._write_results(upto=before.epoch, adding=state.epoch)
         content = state.written(self._options.checkpoint_bytes)
-        _replace(self._run / "weights" / LAST, content)
+        write_whole(self._run / "weights" / LAST, content)
         if state.best_epoch == state.epoch:
-            _replace(self._run / "weights" / BEST, content)
+            write_whole(self._run / "weights" / BEST, content)
         has_state = self._writes_state(state)
         if has_state:
             content = json.dumps(_training_state(self._job, state)).encode()
-            _replace(self._run / "weights" / STATE, content)
+            write_whole(self._run / "weights" / STATE, content)
         self._tell(state, has_state=has_state)
         return state
 
@@ -283,7 +284,7 @@ class _Training:
         table.writerows(row for row in csv.reader(kept) if int(row[0]) <= upto)
         if adding is not None:
             table.writerow([adding, 0.1, *metrics_of(adding).values()])
-        _replace(file, lines.getvalue().encode())
+        write_whole(file, lines.getvalue().encode())
 
 
 def _pause(seconds: float) -> None:
@@ -291,15 +292,6 @@ def _pause(seconds: float) -> None:
     end = time.monotonic() + seconds
     while (left := end - time.monotonic()) > 0:
         Pause().wait(min(left, SLICE_SECONDS))
-
-
-def _replace(file: Path, content: bytes) -> None:
-    fresh = file.with_name(f"{file.name}.tmp")
-    with fresh.open("wb") as opened:
-        opened.write(content)
-        opened.flush()
-        os.fsync(opened.fileno())
-    fresh.replace(file)
 
 
 def null_check(

@@ -1,12 +1,12 @@
 """Further checkpoints, best_<name>.pt: the best epoch by a metric among those within bounds."""
 
 import math
-import os
 import shutil
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from app.core.files import link_whole
 from app.jobs.spec.customize import Bounds
 from app.jobs.spec.customize import KeepBest as Asked
 from worker.trainer.customizations.best_model import metric_in
@@ -63,7 +63,7 @@ class KeepBest(Composed):
         if value is None or value < self.__best.get(asked.name, -math.inf):
             return False
         self.__best[asked.name] = value
-        _link(self.last, self.wdir / asked.file_name)
+        link_whole(self.wdir / asked.file_name, self.last)
         return True
 
     def __finish(self, file: Path) -> None:
@@ -115,11 +115,3 @@ def _is_within(value: float, bounds: Bounds) -> bool:
     low = -math.inf if bounds.min is None else bounds.min
     high = math.inf if bounds.max is None else bounds.max
     return low <= value <= high
-
-
-def _link(source: Path, target: Path) -> None:
-    """Put the source's bytes at target at once: readers never see a part."""
-    fresh = target.with_name(f"{target.name}.tmp")
-    fresh.unlink(missing_ok=True)
-    os.link(source, fresh)
-    fresh.rename(target)

@@ -1,7 +1,6 @@
 """The file of a training state: plain data, replaced at once, naming the files it belongs to."""
 
 import hashlib
-import os
 import pickle
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from typing import Any, Final
 import torch
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from app.core.files import whole_file
 from worker.trainer.state.generators import Plain
 from worker.trainer.state.not_exact import NotExact
 
@@ -62,18 +62,9 @@ def write_state(file: Path, heading: Heading, parts: Mapping[str, Any]) -> int:
     Raises:
         OSError, RuntimeError: it cannot be written; the old one stands, and nothing else.
     """
-    fresh = file.with_name(f"{file.name}.tmp")
-    try:
-        with fresh.open("wb") as opened:
-            torch.save({"heading": heading.model_dump(), "parts": dict(parts)}, opened)
-            opened.flush()
-            os.fsync(opened.fileno())
-            size = opened.tell()
-    except (OSError, RuntimeError):
-        fresh.unlink(missing_ok=True)
-        raise
-    fresh.replace(file)
-    return size
+    with whole_file(file) as opened:
+        torch.save({"heading": heading.model_dump(), "parts": dict(parts)}, opened)
+        return opened.tell()
 
 
 def read_state(file: Path) -> tuple[Heading, Plain]:
