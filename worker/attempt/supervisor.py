@@ -4,7 +4,6 @@
 process never outlives the block that started it.
 """
 
-import errno
 import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -15,6 +14,7 @@ from typing import IO
 from app.artifacts.resume_sets import BEST, LAST
 from app.core.crash_points import CrashPoint, crash_point
 from app.core.errors import InsufficientStorage
+from app.core.files import is_disk_full
 from app.core.logging import get_logger
 from app.jobs.life.recording import set_phase
 from app.jobs.locks import Fenced, Hold
@@ -43,8 +43,6 @@ from worker.trainer.errors import without_paths
 from worker.trainer.null_trainer import null_check, trains_nothing
 from worker.trainer.protocol import EVENTS_FD_VARIABLE, FinalEvent, JobFile
 from worker.trainer.weights.portability import Verdict, portability_check
-
-DISK_FULL_ERRORS = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 log = get_logger(__name__)
 
@@ -93,8 +91,7 @@ def _run_to_conclusion(attempt: ClaimedAttempt) -> Conclusion:
 
 
 def _conclusion_of_error(error: Exception) -> Conclusion:
-    disk_full = isinstance(error, OSError) and error.errno in DISK_FULL_ERRORS
-    if disk_full or isinstance(error, InsufficientStorage):
+    if is_disk_full(error) or isinstance(error, InsufficientStorage):
         return Conclusion(outcome_of(EndReason.DISK_FULL), message=without_paths(str(error)))
     said = without_paths(str(error))
     message = f"The worker failed at this attempt: {type(error).__name__}: {said}"

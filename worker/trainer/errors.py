@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar, Final
 
+from app.core import files
 from worker.trainer.protocol import ErrorCode, ExitCode
 
 
@@ -149,7 +150,7 @@ def diagnose(error: BaseException) -> Diagnosis:
 
 def is_disk_full(error: BaseException) -> bool:
     """Tell whether the exception, or one that led to it, says that there is no room to write."""
-    return any(_says_disk_is_full(each) for each in _chain(error))
+    return any(files.is_disk_full(each) for each in _chain(error))
 
 
 def is_out_of_memory(error: BaseException) -> bool:
@@ -185,10 +186,6 @@ def _says_gpu_is_lost(error: BaseException) -> bool:
         return True
     said = str(error).lower()
     return any(text in said for text in _GPU_LOST_TEXTS)
-
-
-def _says_disk_is_full(error: BaseException) -> bool:
-    return isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT}
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:
