@@ -30,7 +30,15 @@ from app.core.logging import get_logger
 from app.core.processes import signal_group, spawn
 from app.core.storage import ArtifactStore, StoredBytesCorrupt, StoredObject
 from app.datasets.archives.findings import Code
-from app.datasets.archives.report import TASKS, Report, Task, VerificationRequest, invalid_report
+from app.datasets.archives.report import (
+    PACK_NAME,
+    REPORT_NAME,
+    TASKS,
+    Report,
+    Task,
+    VerificationRequest,
+    invalid_report,
+)
 from app.datasets.repository import (
     VerificationHold,
     awaits_verification,
@@ -51,8 +59,6 @@ COMMAND: Final = (sys.executable, "-m", "app.datasets.verification")
 MAX_CRASHES: Final = 3
 POLL_SECONDS: Final = 0.05
 LOG_TAIL_BYTES: Final = 4096
-REPORT_NAME: Final = "report.json"
-PACK_NAME: Final = "pack.zip"
 
 
 class Interrupted(Exception):

@@ -15,6 +15,10 @@ IgnoreReason = Literal["system-metadata", "labels-cache", "unread-type", "not-in
 TASKS: Final[tuple[Task, ...]] = get_args(Task)
 SPLITS: Final[tuple[Split, ...]] = get_args(Split)
 
+REPORT_NAME: Final = "report.json"
+PACK_NAME: Final = "pack.zip"
+"""What the process writes to the output folder of its request; a pack only for a ready version."""
+
 MIB = 1024 * 1024
 GIB = 1024 * MIB
 

@@ -16,10 +16,16 @@ from typing import Final
 
 from app.core.files import write_whole
 from app.datasets.archives.findings import Code
-from app.datasets.archives.report import ProcessLimits, Report, VerificationRequest, invalid_report
-from app.datasets.verification.verify import PACK_NAME, verify
+from app.datasets.archives.report import (
+    PACK_NAME,
+    REPORT_NAME,
+    ProcessLimits,
+    Report,
+    VerificationRequest,
+    invalid_report,
+)
+from app.datasets.verification.verify import verify
 
-REPORT_NAME: Final = "report.json"
 GRACE_SECONDS: Final = 30
 USAGE: Final = 2
 

@@ -6,7 +6,7 @@ from typing import Any, Final
 from app.datasets.archives.audit import Archive, open_archive
 from app.datasets.archives.findings import Code, Findings
 from app.datasets.archives.pack import DATASET_YAML, PackWriter
-from app.datasets.archives.report import Report, Split, Task, VerificationRequest
+from app.datasets.archives.report import PACK_NAME, Report, Split, Task, VerificationRequest
 from app.datasets.verification.dataset_yaml import (
     DatasetFields,
     read_dataset_yaml,
@@ -31,7 +31,6 @@ from app.datasets.verification.samples import SampleChecker, SampleRules
 from app.datasets.verification.statistics import Statistics
 from app.datasets.verification.task_guess import guess_task
 
-PACK_NAME: Final = "pack.zip"
 MANIFEST_NAME: Final = "manifest.json"
 NEEDED_SPLITS: Final[tuple[Split, ...]] = ("train", "val")
 
