@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from statistics import median
 from typing import Any, Final
 
@@ -13,7 +14,6 @@ from app.jobs.plan.views import EstimatePlan
 from app.jobs.states import JobState
 from app.jobs.tables import Epoch, Job
 
-SECONDS_PER_HOUR: Final = 3600
 JOBS_ASKED: Final = 5
 JOBS_LOOKED_AT: Final = 50
 """The newest of those alike: whatever became of them, no more are read."""
@@ -148,5 +148,5 @@ def no_estimate(note: str) -> EstimatePlan:
 
 def estimate_by_time(hours: float) -> EstimatePlan:
     """Return the answer for a job that ends by the clock."""
-    seconds = hours * SECONDS_PER_HOUR
+    seconds = timedelta(hours=hours).total_seconds()
     return EstimatePlan(seconds=seconds, epoch_seconds=None, device=None, jobs=[], note=BY_TIME)
