@@ -34,9 +34,9 @@ def register_slot(database: Database, registration: Registration, *, timing: Tim
     pause = threading.Event()
     while True:
         try:
-            with database.write() as uow:
-                worker_id = register_worker(uow.session, registration)
-                ended = end_attempts_of_predecessors(uow.session, worker_id, timing=timing)
+            with database.write() as unit:
+                worker_id = register_worker(unit.session, registration)
+                ended = end_attempts_of_predecessors(unit.session, worker_id, timing=timing)
         except OUTAGE as error:
             log.warning("worker.not_registered", error=str(error).partition("\n")[0])
             pause.wait(DATABASE_RETRY_SECONDS)
@@ -75,8 +75,8 @@ def heard_of(
     def beat() -> None:
         while not ended.wait(timing.heartbeat_seconds):
             try:
-                with database.write() as uow:
-                    if not record_heartbeat(uow.session, worker_id, incarnation):
+                with database.write() as unit:
+                    if not record_heartbeat(unit.session, worker_id, incarnation):
                         log.error("worker.replaced", worker_id=worker_id)
             except SQLAlchemyError as error:  # whatever it is, the next beat may be heard
                 log.warning("worker.not_heard", error=str(error).partition("\n")[0])
@@ -89,8 +89,8 @@ def heard_of(
         ended.set()
         thread.join(timing.heartbeat_seconds)
         try:
-            with database.write() as uow:
-                mark_stopped(uow.session, worker_id, incarnation)
+            with database.write() as unit:
+                mark_stopped(unit.session, worker_id, incarnation)
         except OUTAGE as error:
             log.warning("worker.not_marked_stopped", error=str(error).partition("\n")[0])
 

@@ -79,11 +79,11 @@ def _claim(context: WorkerContext, rung_for: str | None) -> tuple[Job, float] | 
 
 def _claim_once(context: WorkerContext, rung_for: str | None, *, in_doubt: bool) -> Job | None:
     lease, job = context.lease_length, None
-    with context.database.write() as uow:
+    with context.database.write() as unit:
         if in_doubt:
-            job = unheard_claim(uow.session, context.worker_id, lease=lease)
+            job = unheard_claim(unit.session, context.worker_id, lease=lease)
         if job is None:
-            job = claim_job(uow.session, context.offer, lease=lease, rung_for=rung_for)
+            job = claim_job(unit.session, context.offer, lease=lease, rung_for=rung_for)
         if job is not None:
             crash_point(CrashPoint.CLAIM_BEFORE_COMMIT)
     if job is not None:

@@ -37,7 +37,7 @@ class OneCommit(LintRule):
     name = "one-commit"
     reason = "a second place that commits can acknowledge what a rollback then takes back"
     except_in = ("app/core/database.py",)
-    good = "with database.write() as uow:\n    uow.session.add(job)\n"
+    good = "with database.write() as unit:\n    unit.session.add(job)\n"
     bad = "session.add(job)\nsession.commit()\n"
 
     def broken_lines(self, tree: ast.AST) -> Iterator[int]:

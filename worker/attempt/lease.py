@@ -156,8 +156,8 @@ class Lease:
         raise LeaseLost
 
     def _read_once(self, work: Callable[[Session], Result]) -> Result:
-        with self._database.read() as uow:
-            return work(uow.session)
+        with self._database.read() as unit:
+            return work(unit.session)
 
     def write_once(self, work: Callable[[Session], Result]) -> Result:
         """Do `work` in one transaction, whether or not the lease seems lost.
@@ -167,8 +167,8 @@ class Lease:
             sqlalchemy.exc.SQLAlchemyError: the database is away.
         """
         try:
-            with self._database.write() as uow:
-                return work(uow.session)
+            with self._database.write() as unit:
+                return work(unit.session)
         except Fenced:
             self._fenced.set()
             raise
@@ -200,8 +200,8 @@ class Lease:
     def _read_on(self) -> None:
         while not self._ended.wait(self._timing.request_poll_seconds) and not self.is_lost:
             try:
-                with self._database.read() as uow:
-                    self._request = pending_request(uow.session, self.hold)
+                with self._database.read() as unit:
+                    self._request = pending_request(unit.session, self.hold)
             except Fenced:
                 self._fenced.set()
             except OUTAGE as error:

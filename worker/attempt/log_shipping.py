@@ -91,8 +91,8 @@ def store_logs(
 
     They are read from the database, so that it does not matter where the attempts ran.
     """
-    with database.read() as uow:
-        attempts = attempts_with_logs(uow.session, hold.job_id)
+    with database.read() as unit:
+        attempts = attempts_with_logs(unit.session, hold.job_id)
     return {
         attempt: _store_log(database, store, folder / f"log-{attempt}", (hold.job_id, attempt))
         for attempt in attempts
@@ -103,7 +103,7 @@ def store_logs(
 def _store_log(
     database: Database, store: ArtifactStore, path: Path, of: tuple[str, int]
 ) -> StoredObject:
-    with database.read() as uow, path.open("wb") as file:
-        for piece in log_pieces(uow.session, *of):
+    with database.read() as unit, path.open("wb") as file:
+        for piece in log_pieces(unit.session, *of):
             file.write(piece)
     return store.put_file(path)

@@ -86,8 +86,8 @@ def _bring_dataset(attempt: ClaimedAttempt, layers: ExitStack) -> Path:
 
 
 def _pack_digest(attempt: ClaimedAttempt) -> str:
-    with attempt.context.database.read() as uow:
-        version = uow.session.get(DatasetVersion, attempt.job.dataset_version_id)
+    with attempt.context.database.read() as unit:
+        version = unit.session.get(DatasetVersion, attempt.job.dataset_version_id)
         if version is None or version.pack_sha256 is None:
             raise AttemptFailed(
                 EndReason.BAD_DATA, f"{attempt.job.dataset_version_id} is not a ready version."
@@ -118,8 +118,8 @@ def _bring_checkpoint(attempt: ClaimedAttempt, joint: Joint | None) -> Restorabl
     """
     # What a stopped job came to is its newest weights: no state is needed to keep them.
     find = finalizable_checkpoints if _is_to_be_stopped(attempt) else restorable_checkpoints
-    with attempt.context.database.read() as uow:
-        candidates = find(uow.session, attempt.job.id)
+    with attempt.context.database.read() as unit:
+        candidates = find(unit.session, attempt.job.id)
     restored, damaged = restore_checkpoint(
         attempt.context.store,
         candidates,
@@ -178,8 +178,8 @@ def _state_every(attempt: ClaimedAttempt) -> int | None:
     asked = attempt.context.settings.state_every
     if asked is not None:
         return asked
-    with attempt.context.database.read() as uow:
-        idle = attempts_since_state(uow.session, attempt.job)
+    with attempt.context.database.read() as unit:
+        idle = attempts_since_state(unit.session, attempt.job)
     return 1 if idle >= ATTEMPTS_WITHOUT_STATE else None
 
 
