@@ -16,7 +16,7 @@ from typing import Final
 from sqlalchemy.exc import SQLAlchemyError
 
 from app.core.errors import InsufficientStorage, Unavailable
-from app.core.logging import get_logger
+from app.core.logging import first_line, get_logger
 from app.core.storage import StoredBytesCorrupt
 from app.models.inspection import (
     MAX_CRASHES,
@@ -95,7 +95,7 @@ def _claim(context: WorkerContext, rung_for: str | None) -> Model | None:
         with context.database.write() as unit:
             return claim_inspection(unit.session, lease=context.lease_length, rung_for=rung_for)
     except OUTAGE as error:
-        log.warning("inspection.not_claimed", error=str(error).partition("\n")[0])
+        log.warning("inspection.not_claimed", error=first_line(error))
         return None
 
 
@@ -229,7 +229,7 @@ def _count_crash(context: WorkerContext, hold: InspectionHold, error: Exception)
         with context.database.write() as unit:
             record_crash(unit.session, hold, reason=reason)
     except OUTAGE as outage:  # the lease runs out, which counts the same
-        log.warning("inspection.not_written", error=str(outage).partition("\n")[0])
+        log.warning("inspection.not_written", error=first_line(outage))
 
 
 def _release(context: WorkerContext, hold: InspectionHold) -> None:
@@ -237,5 +237,5 @@ def _release(context: WorkerContext, hold: InspectionHold) -> None:
         with context.database.write() as unit:
             release_inspection(unit.session, hold)
     except OUTAGE as outage:
-        log.warning("inspection.not_released", error=str(outage).partition("\n")[0])
+        log.warning("inspection.not_released", error=first_line(outage))
     log.info("inspection.released", model_id=hold.model_id)

@@ -12,7 +12,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from app.core.database import Database
-from app.core.logging import get_logger
+from app.core.logging import first_line, get_logger
 from app.fleet.repository import Registration, mark_stopped, record_heartbeat, register_worker
 from app.jobs.life.transitions import AttemptEnd, apply_event
 from app.jobs.locks import lock_job
@@ -38,7 +38,7 @@ def register_slot(database: Database, registration: Registration, *, timing: Tim
                 worker_id = register_worker(unit.session, registration)
                 ended = end_attempts_of_predecessors(unit.session, worker_id, timing=timing)
         except OUTAGE as error:
-            log.warning("worker.not_registered", error=str(error).partition("\n")[0])
+            log.warning("worker.not_registered", error=first_line(error))
             pause.wait(DATABASE_RETRY_SECONDS)
         else:
             log.info("worker.registered", worker_id=worker_id, slot=registration.slot, ended=ended)
@@ -79,7 +79,7 @@ def heard_of(
                     if not record_heartbeat(unit.session, worker_id, incarnation):
                         log.error("worker.replaced", worker_id=worker_id)
             except SQLAlchemyError as error:  # whatever it is, the next beat may be heard
-                log.warning("worker.not_heard", error=str(error).partition("\n")[0])
+                log.warning("worker.not_heard", error=first_line(error))
 
     thread = threading.Thread(target=beat, name="worker heartbeat", daemon=True)
     thread.start()
@@ -92,7 +92,7 @@ def heard_of(
             with database.write() as unit:
                 mark_stopped(unit.session, worker_id, incarnation)
         except OUTAGE as error:
-            log.warning("worker.not_marked_stopped", error=str(error).partition("\n")[0])
+            log.warning("worker.not_marked_stopped", error=first_line(error))
 
 
 def host_name() -> str:

@@ -5,7 +5,7 @@ import time
 from celery import Celery
 
 from app.core.crash_points import CrashPoint, crash_point
-from app.core.logging import get_logger
+from app.core.logging import first_line, get_logger
 from app.jobs.life.claim import claim_job
 from app.jobs.life.doorbell import INSPECTION_TASK, TASK
 from app.jobs.life.recording import unheard_claim
@@ -69,7 +69,7 @@ def _claim(context: WorkerContext, rung_for: str | None) -> tuple[Job, float] | 
         try:
             job = _claim_once(context, rung_for, in_doubt=in_doubt)
         except OUTAGE as error:
-            log.warning("claim.failed", error=str(error).partition("\n")[0])
+            log.warning("claim.failed", error=first_line(error))
             in_doubt = True
             context.leaving.wait(RETRY_SECONDS)
         else:

@@ -47,3 +47,8 @@ def get_logger(name: str) -> structlog.stdlib.BoundLogger:
     """Return the structured logger of a module."""
     logger: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(name)
     return logger
+
+
+def first_line(error: BaseException) -> str:
+    """Return an exception's message for a log line; SQLAlchemy adds the statement below it."""
+    return str(error).partition("\n")[0]

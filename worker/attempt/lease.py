@@ -19,7 +19,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.orm import Session
 
 from app.core.database import Database
-from app.core.logging import get_logger
+from app.core.logging import first_line, get_logger
 from app.jobs.life.recording import mark_write, pending_request, renew_lease
 from app.jobs.locks import Fenced, Hold
 from app.jobs.states import Request
@@ -149,7 +149,7 @@ class Lease:
             try:
                 return attempt()
             except OUTAGE as error:
-                log.warning("database.away", job_id=self.hold.job_id, error=_first_line(error))
+                log.warning("database.away", job_id=self.hold.job_id, error=first_line(error))
                 self._ended.wait(RETRY_SECONDS)
         if self.is_fenced:
             raise Fenced(self.hold)
@@ -195,7 +195,7 @@ class Lease:
                 log.warning("lease.fenced", job_id=self.hold.job_id, attempt=self.hold.attempt)
             except OUTAGE as error:
                 due = time.monotonic() + min(RETRY_SECONDS, self._timing.heartbeat_seconds)
-                log.warning("lease.not_renewed", job_id=self.hold.job_id, error=_first_line(error))
+                log.warning("lease.not_renewed", job_id=self.hold.job_id, error=first_line(error))
 
     def _read_on(self) -> None:
         while not self._ended.wait(self._timing.request_poll_seconds) and not self.is_lost:
@@ -205,8 +205,4 @@ class Lease:
             except Fenced:
                 self._fenced.set()
             except OUTAGE as error:
-                log.debug("requests.not_read", job_id=self.hold.job_id, error=_first_line(error))
-
-
-def _first_line(error: BaseException) -> str:
-    return str(error).partition("\n")[0]
+                log.debug("requests.not_read", job_id=self.hold.job_id, error=first_line(error))
