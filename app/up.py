@@ -16,9 +16,9 @@ from app.core.errors import Conflict
 from app.core.files import locked, private_folder
 from app.core.logging import configure_logging
 from app.core.migrations import upgrade
+from app.core.supervision import Child, ProcessChild, StopSignals, Supervisor
 from app.listening import NOTE, listen, url_of
 from app.settings import Settings
-from app.supervision import Child, ProcessChild, StopSignals, Supervisor
 
 NEEDED_BY_A_WORKER = ("worker", "torch", "ultralytics")
 

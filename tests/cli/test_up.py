@@ -17,7 +17,7 @@ from urllib.request import Request, urlopen
 import pytest
 from redis import Redis, RedisError
 
-from app.supervision import ProcessChild
+from app.core.supervision import ProcessChild
 from app.up import Announcement, slot_of_this_machine
 from tests.waiting import eventually
 

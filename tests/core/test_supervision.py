@@ -10,7 +10,7 @@ from textwrap import dedent
 
 import pytest
 
-from app.supervision import LONGEST_PAUSE_SECONDS, STEADY_SECONDS, next_pause
+from app.core.supervision import LONGEST_PAUSE_SECONDS, STEADY_SECONDS, next_pause
 from tests.waiting import eventually
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
@@ -18,8 +18,8 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 SUPERVISED = """
 import os, sys
 from pathlib import Path
-from app import supervision
-from app.supervision import ProcessChild, StopSignals, Supervisor
+from app.core import supervision
+from app.core.supervision import ProcessChild, StopSignals, Supervisor
 
 supervision.STOP_SECONDS = 15
 folder = Path(sys.argv[1])
