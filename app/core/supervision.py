@@ -1,6 +1,7 @@
-"""Keeping child processes alive: started in order, started again when they die, stopped in reverse.
+"""Keeping child processes alive: started in order, started again when they die, stopped at the end.
 
 One thread, woken by signals; what it does next depends on the children's state and the clock alone.
+`trainyard up` keeps broker, server and worker; `python -m worker` keeps one process per slot.
 """
 
 import os
@@ -26,8 +27,12 @@ STEADY_SECONDS = 60.0
 
 TICK_SECONDS = 0.25
 STOP_SECONDS = 20.0
-"""What a child may take to stop: a worker takes its trainer and its claim with it."""
+"""How long `stop_in_reverse` waits for each child: a worker first stops its trainer."""
+DRAIN_SECONDS = 60.0
+"""How long `stop_together` waits for all children."""
 ORPHAN_SECONDS = 2.0
+
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 log = get_logger(__name__)
 
@@ -101,10 +106,9 @@ class ProcessChild:
 class StopSignals:
     """Counts the signals that ask to stop, and wakes whoever waits for one or for a child's end."""
 
-    asking = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-
-    def __init__(self) -> None:
+    def __init__(self, asking: Sequence[signal.Signals] = STOP_SIGNALS) -> None:
         self.asked = 0
+        self._asking = asking
         self._reader, self._writer = socket.socketpair()
         for end in (self._reader, self._writer):
             end.settimeout(0)
@@ -112,7 +116,7 @@ class StopSignals:
     @contextmanager
     def installed(self) -> Iterator[None]:
         """Take the signals over while the block runs."""
-        previous = {number: signal.signal(number, self._count) for number in self.asking}
+        previous = {number: signal.signal(number, self._count) for number in self._asking}
         previous[signal.SIGCHLD] = signal.signal(signal.SIGCHLD, lambda *_: None)
         previous_fd = signal.set_wakeup_fd(self._writer.fileno(), warn_on_full_buffer=False)
         try:
@@ -132,6 +136,12 @@ class StopSignals:
         except BlockingIOError:
             return False
 
+    def wait_while(self, busy: Callable[[], object], *, patience: int, seconds: float) -> None:
+        """Wait while `busy`, at most `seconds`, or until more signals came than `patience`."""
+        deadline = time.monotonic() + seconds
+        while busy() and time.monotonic() < deadline and self.asked <= patience:
+            self.wait(min(TICK_SECONDS, deadline - time.monotonic()))
+
     def _count(self, *_: object) -> None:
         self.asked += 1
 
@@ -141,6 +151,46 @@ def next_pause(previous: float | None, *, lived_seconds: float) -> float:
     if previous is None or lived_seconds >= STEADY_SECONDS:
         return FIRST_PAUSE_SECONDS
     return min(2 * previous, LONGEST_PAUSE_SECONDS)
+
+
+Stop = Callable[[Sequence[Child], StopSignals], None]
+"""Stops all children, given in the order in which they were started; on return all are dead."""
+
+
+def stop_in_reverse(children: Sequence[Child], signals: StopSignals) -> None:
+    """Stop one child after the other, the last one first: later ones need earlier ones.
+
+    A further signal kills all that still run.
+    """
+    patience = max(1, signals.asked)
+    for child in reversed(children):
+        if child.is_alive():
+            child.ask_to_stop()
+            signals.wait_while(child.is_alive, patience=patience, seconds=STOP_SECONDS)
+        _kill(child)
+
+
+def stop_together(children: Sequence[Child], signals: StopSignals) -> None:
+    """Ask all children at once; ask again at each further signal, for children that then hurry."""
+    for child in children:
+        child.ask_to_stop()
+    passed_on, deadline = 1, time.monotonic() + DRAIN_SECONDS
+    while (living := [child for child in children if child.is_alive()]) and (
+        time.monotonic() < deadline
+    ):
+        signals.wait(TICK_SECONDS)
+        if signals.asked > passed_on:
+            passed_on = signals.asked
+            for child in living:
+                child.ask_to_stop()
+    for child in children:
+        _kill(child)
+
+
+def _kill(child: Child) -> None:
+    if child.is_alive():
+        log.warning("child.killed", name=child.name)
+    child.kill()  # also ends what a dead child left of its session
 
 
 @dataclass
@@ -154,9 +204,12 @@ class _Watched:
 class Supervisor:
     """Runs children until it is asked to stop."""
 
-    def __init__(self, children: Sequence[Child], signals: StopSignals) -> None:
+    def __init__(
+        self, children: Sequence[Child], signals: StopSignals, *, stop: Stop = stop_in_reverse
+    ) -> None:
         self._watched = [_Watched(child) for child in children]
         self._signals = signals
+        self._stop = stop
 
     def run(self, on_tick: Callable[[], None]) -> int:
         """Start all, keep them alive until a signal asks to stop, stop all; return an exit status.
@@ -216,25 +269,14 @@ class Supervisor:
             log.info("child.restarted", name=watched.child.name, pid=watched.child.pid)
 
     def _stop_all(self) -> None:
-        """Last started, first stopped: whoever needs another stops before it."""
         patience = max(1, self._signals.asked)
-        for child in (watched.child for watched in reversed(self._watched)):
-            if child.is_alive():
-                child.ask_to_stop()
-                self._wait_while(child.is_alive, patience=patience, seconds=STOP_SECONDS)
-            child.kill()
-        self._wait_while(self._reap_orphans, patience=patience, seconds=ORPHAN_SECONDS)
+        self._stop([watched.child for watched in self._watched], self._signals)
+        self._signals.wait_while(self._reap_orphans, patience=patience, seconds=ORPHAN_SECONDS)
         for pid in self._reap_orphans():
             log.warning("orphan.killed", pid=pid)
             with suppress(ProcessLookupError, ChildProcessError):
                 os.kill(pid, signal.SIGKILL)
                 os.waitpid(pid, 0)
-
-    def _wait_while(self, busy: Callable[[], object], *, patience: int, seconds: float) -> None:
-        """Wait while `busy`, at most `seconds`, or until more signals came than `patience`."""
-        deadline = time.monotonic() + seconds
-        while busy() and time.monotonic() < deadline and self._signals.asked <= patience:
-            self._signals.wait(min(TICK_SECONDS, deadline - time.monotonic()))
 
     def _reap_orphans(self) -> set[int]:
         """Bury dead descendants that came to us, and return those that live."""

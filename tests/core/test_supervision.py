@@ -22,12 +22,13 @@ from app.core import supervision
 from app.core.supervision import ProcessChild, StopSignals, Supervisor
 
 supervision.STOP_SECONDS = 15
-folder = Path(sys.argv[1])
+supervision.DRAIN_SECONDS = float(sys.argv[3])
+folder, stop = Path(sys.argv[1]), getattr(supervision, sys.argv[2])
 program = [sys.executable, "-c", (folder / "child.py").read_text()]
-children = [ProcessChild(name, [*program, str(folder), name], os.environ) for name in sys.argv[2:]]
+children = [ProcessChild(name, [*program, str(folder), name], os.environ) for name in sys.argv[4:]]
 signals = StopSignals()
 with signals.installed():
-    sys.exit(Supervisor(children, signals).run(lambda: None))
+    sys.exit(Supervisor(children, signals, stop=stop).run(lambda: None))
 """
 
 STEADY_CHILD = """
@@ -47,6 +48,21 @@ while True:
 
 DEAF_CHILD = STEADY_CHILD.replace("leave)", "signal.SIG_IGN)")
 
+WAITING_CHILD = STEADY_CHILD.replace(
+    "    sys.exit(0)",
+    """
+    while len(open(folder / "stopped").read().split()) < 2: pass
+    sys.exit(0)""",
+)
+"""Stops once both children were asked to."""
+
+HURRYING_CHILD = STEADY_CHILD.replace(
+    "    sys.exit(0)",
+    """
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))""",
+)
+"""Stops when it is asked a second time."""
+
 MISCONFIGURED_CHILD = "import sys; sys.exit(78)"
 
 FORKING_CHILD = STEADY_CHILD.replace(
@@ -65,10 +81,19 @@ FORKING_CHILD = STEADY_CHILD.replace(
 class Run:
     """A supervisor in a process of its own, and what its children wrote."""
 
-    def __init__(self, folder: Path, child: str, names: list[str]) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        child: str,
+        names: list[str],
+        *,
+        stop: str,
+        drain_seconds: float,
+    ) -> None:
         (folder / "child.py").write_text(child)
         self.folder = folder
-        self.process = subprocess.Popen([sys.executable, "-c", SUPERVISED, str(folder), *names])
+        command = [sys.executable, "-c", SUPERVISED, str(folder), stop, str(drain_seconds), *names]
+        self.process = subprocess.Popen(command)
 
     def starts(self, name: str) -> list[int]:
         path = self.folder / f"{name}.starts"
@@ -91,8 +116,10 @@ def is_running(pid: int) -> bool:
 def run(tmp_path: Path) -> Iterator[Callable[..., Run]]:
     runs = []
 
-    def start(child: str, *names: str) -> Run:
-        runs.append(Run(tmp_path, child, list(names)))
+    def start(
+        child: str, *names: str, stop: str = "stop_in_reverse", drain_seconds: float = 15
+    ) -> Run:
+        runs.append(Run(tmp_path, child, list(names), stop=stop, drain_seconds=drain_seconds))
         return runs[-1]
 
     yield start
@@ -181,3 +208,36 @@ class TestSupervisor:
         supervisor = run(MISCONFIGURED_CHILD, "misconfigured")
 
         assert supervisor.process.wait(10) == 78
+
+
+@pytest.mark.integration
+class TestStopTogether:
+    def test_asks_all_children_before_it_waits_for_one(self, run: Callable[..., Run]) -> None:
+        supervisor = run(WAITING_CHILD, "first", "second", stop="stop_together")
+        pids = [supervisor.started(name) for name in ("first", "second")]
+
+        supervisor.process.terminate()
+
+        assert supervisor.process.wait(10) == 0
+        assert not any(map(is_running, pids))
+
+    def test_passes_a_second_signal_on_to_the_children(self, run: Callable[..., Run]) -> None:
+        supervisor = run(HURRYING_CHILD, "first", "second", stop="stop_together")
+        pids = [supervisor.started(name) for name in ("first", "second")]
+        supervisor.process.terminate()
+        stopped = supervisor.folder / "stopped"
+        eventually(lambda: stopped.exists() and len(stopped.read_text().split()) == 2, within=5)
+
+        supervisor.process.terminate()
+
+        assert supervisor.process.wait(10) == 0
+        assert not any(map(is_running, pids))
+
+    def test_kills_what_has_not_stopped_in_time(self, run: Callable[..., Run]) -> None:
+        supervisor = run(DEAF_CHILD, "deaf", stop="stop_together", drain_seconds=0.5)
+        pid = supervisor.started("deaf")
+
+        supervisor.process.terminate()
+
+        assert supervisor.process.wait(5) == 0
+        assert not is_running(pid)
