@@ -71,7 +71,7 @@ def run_attempt(context: WorkerContext, job: Job, *, claimed_at: float) -> None:
     except LeaseLost:
         report_lost_lease(context, lease)
     except Exception as error:  # it has no directory, or no end of it could be written
-        log.exception("attempt.failed", job_id=job.id)
+        log.exception("attempt.not_concluded", job_id=job.id, attempt=job.attempt)
         report_failure(context, lease, _conclusion_of_error(error))
 
 
@@ -86,7 +86,7 @@ def _run_to_conclusion(attempt: ClaimedAttempt) -> Conclusion:
     except AttemptFailed as error:
         return Conclusion(outcome_of(error.reason), message=error.message)
     except Exception as error:  # the attempt's outermost line: whatever it was, the job goes on
-        log.exception("attempt.failed", job_id=attempt.job.id)
+        log.exception("attempt.failed", job_id=attempt.job.id, attempt=attempt.job.attempt)
         return _conclusion_of_error(error)
 
 

@@ -192,7 +192,13 @@ class Reconciler(Background):
             if outcome.rings:
                 seq, queue = job.dispatch_seq, job.queue
                 unit.after_commit(lambda: self._doorbell.ring(action.job_id, seq, queue))
-        log.info("attempt.ended", job_id=action.job_id, attempt=action.attempt, reason=reason)
+        log.info(
+            "attempt.ended",
+            job_id=action.job_id,
+            attempt=action.attempt,
+            reason=reason.value,
+            exit_code=None,
+        )
 
     def _ring_again(self, actions: Sequence[RingAgain]) -> None:
         """Ring for all in one transaction: each on its own would wait for the disk for each."""
