@@ -21,7 +21,7 @@ from app.datasets.repository import (
     delete_dataset,
     listed_dataset,
 )
-from app.datasets.submit_version import SubmittedVersion, Upload, submit_version
+from app.datasets.submit_version import Submission, SubmittedVersion, submit_version
 from app.datasets.tables import VersionState
 from app.datasets.views import DatasetView, ReportView
 
@@ -99,7 +99,7 @@ async def upload_dataset(
     media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if media_type not in ARCHIVE_TYPES:
         raise NotAnArchive
-    upload = Upload(
+    submission = Submission(
         project_id=principal.project_id(query.project, pointer="query/project"),
         owner_id=principal.user_id,
         name=query.name,
@@ -110,7 +110,7 @@ async def upload_dataset(
         _check_announced_size(request, limit)
         spool = context.settings.home / "spool"
         async with spooled(request.stream(), spool, max_bytes=limit) as archive:
-            submitted = await run_in_threadpool(submit_version, context, upload, archive)
+            submitted = await run_in_threadpool(submit_version, context, submission, archive)
     except TooLarge as error:
         return problem_response(error, {"Connection": "close"})
     return _answer(response, submitted, principal)

@@ -15,8 +15,8 @@ from app.datasets.repository import (
 
 
 @dataclass(frozen=True)
-class Upload:
-    """What an archive is uploaded as; `task` None: its labels say it."""
+class Submission:
+    """Where an uploaded archive belongs; without `task` its labels decide."""
 
     project_id: str
     owner_id: str
@@ -32,7 +32,7 @@ class SubmittedVersion:
     created: bool
 
 
-def submit_version(context: Context, upload: Upload, archive: Path) -> SubmittedVersion:
+def submit_version(context: Context, submission: Submission, archive: Path) -> SubmittedVersion:
     """Keep an archive and make its version, or return the valid version of the same bytes.
 
     Raises:
@@ -42,16 +42,16 @@ def submit_version(context: Context, upload: Upload, archive: Path) -> Submitted
     stored = context.store.put_file(archive)
     with context.database.write() as unit:
         dataset = lock_or_insert_dataset(
-            unit.session, upload.project_id, upload.name, owner_id=upload.owner_id
+            unit.session, submission.project_id, submission.name, owner_id=submission.owner_id
         )
         versions = valid_versions(unit.session, dataset.id)
         task = next((each.task or each.declared_task for each in versions), None)
-        if upload.task and task and upload.task != task:
-            raise DatasetTaskMismatch(upload.name, task, upload.task)
+        if submission.task and task and submission.task != task:
+            raise DatasetTaskMismatch(submission.name, task, submission.task)
         for version in versions:
             if version.archive_sha256 == stored.sha256:
                 return SubmittedVersion(ListedDataset(dataset, version), created=False)
-        new = NewVersion(stored.sha256, stored.size_bytes, declared_task=upload.task or task)
+        new = NewVersion(stored.sha256, stored.size_bytes, declared_task=submission.task or task)
         version = insert_version(unit.session, dataset.id, new)
         unit.after_commit(context.wake_verifier)
     return SubmittedVersion(ListedDataset(dataset, version), created=True)
