@@ -12,7 +12,7 @@ from app.core.errors import TooLarge
 from app.core.pages import Page, PageSize
 from app.core.problems import problem_response, responses_for
 from app.core.strict_json import StrictRoute
-from app.datasets.archives.report import Task
+from app.core.tasks import Task
 from app.datasets.errors import DatasetNotFound, NotAnArchive
 from app.datasets.receive import spooled
 from app.datasets.repository import (

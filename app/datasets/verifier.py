@@ -29,13 +29,12 @@ from app.core.files import private_folder
 from app.core.logging import get_logger
 from app.core.processes import signal_group, spawn
 from app.core.storage import ArtifactStore, StoredBytesCorrupt, StoredObject
+from app.core.tasks import TASKS, Task
 from app.datasets.archives.findings import Code
 from app.datasets.archives.report import (
     PACK_NAME,
     REPORT_NAME,
-    TASKS,
     Report,
-    Task,
     VerificationRequest,
     invalid_report,
 )

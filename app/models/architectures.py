@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final, Literal
 
-Task = Literal["detect", "segment", "pose", "obb", "classify", "semantic", "depth"]
+from app.core.tasks import Task
+
 Family = Literal["yolo26", "yolo11", "yolov8"]
 Scale = Literal["n", "s", "m", "l", "x"]
 

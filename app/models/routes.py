@@ -14,7 +14,8 @@ from app.core.context import InContext
 from app.core.pages import Page, PageSize
 from app.core.problems import responses_for
 from app.core.strict_json import StrictRoute
-from app.models.architectures import ARCHITECTURES, Architecture, Task, architecture
+from app.core.tasks import Task
+from app.models.architectures import ARCHITECTURES, Architecture, architecture
 from app.models.repository import models_after, shown_model
 from app.models.tables import Model, ModelSource, ModelState
 

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from app.datasets.archives.report import Report, Task, VerificationRequest
+from app.core.tasks import Task
+from app.datasets.archives.report import Report, VerificationRequest
 from app.datasets.verification.verify import verify
 from tests.datasets.builders import Files, a_zip
 from tests.datasets.oracle import Oracle, an_oracle

@@ -2,6 +2,7 @@
 
 from typing import get_args
 
+from app.core.tasks import Task
 from app.jobs.spec.customize import (
     BalancedClassWeights,
     BestModel,
@@ -13,7 +14,6 @@ from app.jobs.spec.customize import (
     LayerLr,
     MetricsChoice,
 )
-from app.jobs.spec.job_spec import Task
 from app.jobs.spec.metric_table import Direction, metrics_of
 from tests.docs.markdown import code, fields_of, table
 

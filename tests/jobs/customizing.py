@@ -5,7 +5,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from app.jobs.spec.job_spec import Task
+from app.core.tasks import Task
 from app.jobs.spec.metric_table import F1_METRICS, FITNESS, metrics_of
 
 CLASSES = ("circle", "square", "triangle")

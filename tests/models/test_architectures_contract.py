@@ -2,17 +2,16 @@
 
 import importlib.util
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import pytest
 import yaml
 
-from app.jobs.spec.train_arguments import Task as SpecTask
+from app.core.tasks import TASKS
 from app.models.architectures import (
     ARCHITECTURES,
     TASK_SUFFIXES,
     Architecture,
-    Task,
     architecture,
     architecture_of_pretrained,
     pretrained_names,
@@ -79,11 +78,11 @@ class TestRows:
             for family in FOLDERS
         }
 
-        assert tasks["yolo26"] == set(get_args(Task))
-        assert tasks["yolo11"] == tasks["yolov8"] == set(get_args(Task)) - {"semantic", "depth"}
+        assert tasks["yolo26"] == set(TASKS)
+        assert tasks["yolo11"] == tasks["yolov8"] == set(TASKS) - {"semantic", "depth"}
 
-    def test_models_and_jobs_mean_the_same_tasks(self) -> None:
-        assert get_args(Task) == get_args(SpecTask)
+    def test_every_task_has_its_suffix(self) -> None:
+        assert tuple(TASK_SUFFIXES) == TASKS
 
 
 class TestLookUp:

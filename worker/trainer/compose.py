@@ -5,8 +5,9 @@ from typing import Final, cast
 
 from ultralytics.models import yolo
 
+from app.core.tasks import Task
 from app.jobs.spec.customize import MetricsChoice
-from app.jobs.spec.job_spec import ResolvedSpec, Task
+from app.jobs.spec.job_spec import ResolvedSpec
 from worker.trainer.customizations.best_model import BestModel, has_chosen_metric
 from worker.trainer.customizations.class_weights import ClassWeights
 from worker.trainer.customizations.freezing import Freezing

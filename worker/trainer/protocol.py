@@ -10,7 +10,8 @@ from typing import Annotated, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, StringConstraints, TypeAdapter
 
-from app.jobs.spec.job_spec import ResolvedSpec, Task
+from app.core.tasks import Task
+from app.jobs.spec.job_spec import ResolvedSpec
 
 PROTOCOL: Final = 1
 EVENTS_FD_VARIABLE: Final = "TRAINYARD_EVENTS_FD"

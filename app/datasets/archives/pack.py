@@ -15,9 +15,10 @@ from types import TracebackType
 from typing import Final, Self
 
 from app.core.files import whole_folder
+from app.core.tasks import Task
 from app.datasets.archives.audit import Archive, MemberCorruptError, open_archive
 from app.datasets.archives.findings import Findings
-from app.datasets.archives.report import GIB, Limits, Task
+from app.datasets.archives.report import GIB, Limits
 
 DATASET_YAML: Final = "data.yaml"
 EARLIEST_ZIP_TIME: Final = (1980, 1, 1, 0, 0, 0)

@@ -6,13 +6,12 @@ from typing import Final, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from app.core.tasks import Task
 from app.datasets.archives.findings import Code, Finding, Findings
 
-Task = Literal["detect", "segment", "pose", "obb", "classify", "semantic", "depth"]
 Split = Literal["train", "val", "test"]
 IgnoreReason = Literal["system-metadata", "labels-cache", "unread-type", "not-in-a-split"]
 
-TASKS: Final[tuple[Task, ...]] = get_args(Task)
 SPLITS: Final[tuple[Split, ...]] = get_args(Split)
 
 REPORT_NAME: Final = "report.json"

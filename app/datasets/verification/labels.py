@@ -15,8 +15,9 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from app.core.tasks import Task
 from app.datasets.archives.findings import Code, Remark, shown
-from app.datasets.archives.report import Limits, Task
+from app.datasets.archives.report import Limits
 
 BOX_COLUMNS: Final = 5
 OBB_COLUMNS: Final = 9

@@ -3,9 +3,10 @@
 from collections import Counter
 from dataclasses import dataclass
 
+from app.core.tasks import Task
 from app.datasets.archives.findings import Code, Remark, shown
 from app.datasets.archives.pack import PackWriter
-from app.datasets.archives.report import Split, Task
+from app.datasets.archives.report import Split
 from app.datasets.verification.formats.depth import check_depth
 from app.datasets.verification.formats.masks import MaskRules, check_mask
 from app.datasets.verification.images import CheckedImage, check_image

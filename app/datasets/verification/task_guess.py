@@ -4,8 +4,8 @@ from collections.abc import Iterable
 from itertools import islice
 from typing import Final
 
+from app.core.tasks import TASKS, Task
 from app.datasets.archives.findings import Code
-from app.datasets.archives.report import TASKS, Task
 from app.datasets.verification.dataset_yaml import DatasetFields
 from app.datasets.verification.formats.yolo import DEPTH, mask_targets
 from app.datasets.verification.labels import BOX_COLUMNS, MIN_POLYGON_COLUMNS, OBB_COLUMNS

@@ -3,10 +3,11 @@
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from app.core.tasks import Task
 from app.datasets.archives.audit import Archive, open_archive
 from app.datasets.archives.findings import Code, Findings
 from app.datasets.archives.pack import DATASET_YAML, PackWriter
-from app.datasets.archives.report import PACK_NAME, Report, Split, Task, VerificationRequest
+from app.datasets.archives.report import PACK_NAME, Report, Split, VerificationRequest
 from app.datasets.verification.dataset_yaml import (
     DatasetFields,
     read_dataset_yaml,

@@ -25,8 +25,9 @@ from sqlalchemy.orm import Session
 
 from app.core.errors import FieldError, Invalid
 from app.core.problems import MAX_FIELDS, invalid_fields
+from app.core.tasks import Task
 from app.fleet.repository import KnownPlugin, known_plugins
-from app.jobs.spec.job_spec import MAX_OPTIONS_CHARACTERS, Task, TrainerChoice
+from app.jobs.spec.job_spec import MAX_OPTIONS_CHARACTERS, TrainerChoice
 
 Keyword = Callable[[Any, Any, Any, Any], Iterator[ValidationError]]
 

@@ -19,6 +19,7 @@ from app.core.database import UnitOfWork
 from app.core.errors import FieldError, Invalid
 from app.core.ids import new_id
 from app.core.problems import invalid_fields
+from app.core.tasks import Task
 from app.datasets.repository import resolve_version, training_labels
 from app.datasets.tables import Dataset, DatasetVersion
 from app.events.repository import append_event
@@ -47,7 +48,6 @@ from app.jobs.spec.job_spec import (
     JobSpec,
     ResolvedSpec,
     SpecFacts,
-    Task,
     resolve_spec,
 )
 from app.models.repository import ResolvedModel, resolve_model

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from app.core.problems import json_pointer
+from app.core.tasks import Task
 from app.jobs.plan.views import (
     ClassesPlan,
     ExtentPlan,
@@ -22,7 +23,6 @@ from app.jobs.spec.customize import (
 )
 from app.jobs.spec.job_spec import ResolvedSpec
 from app.jobs.spec.metric_table import metrics_of
-from app.jobs.spec.train_arguments import Task
 from app.models.architectures import Architecture
 
 FEW_OPTIMIZER_STEPS: Final = 100

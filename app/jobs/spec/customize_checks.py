@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from typing import Final
 
+from app.core.tasks import Task
 from app.jobs.spec.base_model import SpecProblem
 from app.jobs.spec.customize import (
     BalancedClassWeights,
@@ -13,7 +14,6 @@ from app.jobs.spec.customize import (
     layer_indices,
 )
 from app.jobs.spec.metric_table import FITNESS, direction_of, metrics_of
-from app.jobs.spec.train_arguments import Task
 from app.models.architectures import Architecture
 
 _SHOWN_NAMES: Final = 10

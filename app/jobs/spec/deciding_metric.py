@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from app.jobs.spec.job_spec import ResolvedSpec, Task
+from app.core.tasks import Task
+from app.jobs.spec.job_spec import ResolvedSpec
 from app.jobs.spec.metric_table import FITNESS
 
 _BOXES: Final = "metrics/mAP50-95(B)"

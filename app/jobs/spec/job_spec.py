@@ -20,6 +20,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
+from app.core.tasks import Task
 from app.jobs.spec.base_model import (
     SpecModel,
     SpecProblem,
@@ -52,7 +53,7 @@ from app.jobs.spec.text_fields import (
     TagValue,
     storable_json,
 )
-from app.jobs.spec.train_arguments import Task, TrainArguments, check_task
+from app.jobs.spec.train_arguments import TrainArguments, check_task
 from app.models.architectures import architecture as shipped_architecture
 
 __all__ = [
@@ -62,7 +63,6 @@ __all__ = [
     "Resources",
     "SpecFacts",
     "SpecProblem",
-    "Task",
     "TrainArguments",
     "TrainerChoice",
     "check_task",

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final, Literal
 
-from app.jobs.spec.train_arguments import Task
+from app.core.tasks import Task
 
 Direction = Literal["higher", "lower"]
 

@@ -4,7 +4,7 @@ Names, defaults and meaning are those of `ultralytics/cfg/default.yaml` (8.4.190
 holds them together.
 """
 
-from typing import Annotated, Any, Final, Literal, Self, get_args
+from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import (
     Field,
@@ -18,11 +18,11 @@ from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 from typing_extensions import override
 
+from app.core.tasks import TASKS, Task
 from app.jobs.spec.base_model import SpecModel, SpecProblem, as_one_error, problems_as_error
 from app.jobs.spec.refused_arguments import MEANT_AS, REFUSED_ARGUMENTS
 
-Task = Literal["detect", "segment", "pose", "obb", "classify", "semantic", "depth"]
-ALL_TASKS: Final[frozenset[Task]] = frozenset(get_args(Task))
+ALL_TASKS: Final = frozenset(TASKS)
 
 Optimizer = Literal["auto", "SGD", "MuSGD", "Adam", "Adamax", "AdamW", "NAdam", "RAdam", "RMSProp"]
 

@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 import yaml
 
+from app.core.tasks import Task
 from app.datasets.archives.findings import Code
 from app.datasets.archives.pack import PackCorruptError, PackWriter, extract_pack, materialise_view
-from app.datasets.archives.report import Report, Task, VerificationRequest
+from app.datasets.archives.report import Report, VerificationRequest
 from app.datasets.verification.verify import verify
 from tests.datasets.builders import (
     POSE_KEYS,

@@ -5,8 +5,8 @@ from zipfile import ZipFile
 
 import pytest
 
+from app.core.tasks import Task
 from app.datasets.archives.findings import Code
-from app.datasets.archives.report import Task
 from tests.datasets.builders import (
     POSE_KEYS,
     Files,

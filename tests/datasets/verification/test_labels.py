@@ -7,8 +7,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from app.core.tasks import Task
 from app.datasets.archives.findings import Code, Severity
-from app.datasets.archives.report import Limits, Task
+from app.datasets.archives.report import Limits
 from app.datasets.verification.labels import CheckedLabels, LabelRules, check_labels
 from tests.datasets.builders import an_image
 from tests.datasets.oracle import Oracle

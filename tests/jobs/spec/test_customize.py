@@ -5,8 +5,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from app.core.tasks import Task
 from app.jobs.spec.customize import Customize, inverse_frequency, layer_indices, part_name
-from app.jobs.spec.job_spec import JobSpec, ResolvedSpec, SpecFacts, Task, resolve_spec
+from app.jobs.spec.job_spec import JobSpec, ResolvedSpec, SpecFacts, resolve_spec
 from app.jobs.spec.metric_table import F1_METRICS, direction_of, metrics_of
 from tests.jobs.customizing import CLASSES, customizations
 from tests.jobs.spec.test_job_spec import VERSION, a_document, problems_of

@@ -8,7 +8,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from app.jobs.spec.job_spec import JobSpec, ResolvedSpec, SpecFacts, Task, resolve_spec
+from app.core.tasks import Task
+from app.jobs.spec.job_spec import JobSpec, ResolvedSpec, SpecFacts, resolve_spec
 from tests.jobs.customizing import CLASSES, customizations
 from tests.jobs.spec.test_job_spec import VERSION, a_document
 from tests.worker.trainer.jobs import ARCHITECTURES

@@ -2,8 +2,9 @@
 
 import pytest
 
+from app.core.tasks import Task
 from app.jobs.spec.deciding_metric import FITNESS_OF, deciding_metric
-from app.jobs.spec.job_spec import JobSpec, ResolvedSpec, SpecFacts, Task, resolve_spec
+from app.jobs.spec.job_spec import JobSpec, ResolvedSpec, SpecFacts, resolve_spec
 
 VERSION = "dsv_01JABCDEFGHJKMNPQRSTVWXYZ0"
 METRICS = {

@@ -7,14 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from app.core.tasks import Task
 from app.jobs.spec.refused_arguments import MEANT_AS, REFUSED_ARGUMENTS
-from app.jobs.spec.train_arguments import (
-    TASKS_OF_ARGUMENT,
-    Task,
-    TrainArguments,
-    check_task,
-    tasks_of,
-)
+from app.jobs.spec.train_arguments import TASKS_OF_ARGUMENT, TrainArguments, check_task, tasks_of
 
 OFFERED = set(TrainArguments.model_fields)
 TASKS: tuple[Task, ...] = get_args(Task)

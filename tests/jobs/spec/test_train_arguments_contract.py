@@ -10,13 +10,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from app.core.tasks import Task
 from app.jobs.spec.refused_arguments import REFUSED_ARGUMENTS
-from app.jobs.spec.train_arguments import (
-    ULTRALYTICS_NAMES,
-    Optimizer,
-    Task,
-    TrainArguments,
-)
+from app.jobs.spec.train_arguments import ULTRALYTICS_NAMES, Optimizer, TrainArguments
 
 OFFERED = set(TrainArguments.model_fields)
 TASKS: tuple[Task, ...] = get_args(Task)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from app.jobs.spec.job_spec import Task
+from app.core.tasks import Task
 from tests.worker.trainer.drawn_datasets import draw_dataset
 from tests.worker.trainer.jobs import TrainerProcess, a_job, start
 from tests.worker.trainer.watching import watched_environment

@@ -8,7 +8,7 @@ import numpy as np
 import yaml
 from PIL import Image, ImageDraw
 
-from app.jobs.spec.job_spec import Task
+from app.core.tasks import Task
 
 CLASSES = ("disc", "square", "triangle")
 TRAIN_IMAGES, VAL_IMAGES = 18, 8

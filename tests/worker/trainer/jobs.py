@@ -10,7 +10,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from app.jobs.spec.job_spec import JobSpec, SpecFacts, Task, resolve_spec
+from app.core.tasks import Task
+from app.jobs.spec.job_spec import JobSpec, SpecFacts, resolve_spec
 from tests.worker.trainer.drawn_datasets import CLASSES
 from worker.trainer.environment import trainer_environment
 from worker.trainer.protocol import (

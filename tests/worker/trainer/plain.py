@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from app.jobs.spec.job_spec import Task
+from app.core.tasks import Task
 from worker.trainer.environment import trainer_environment
 from worker.trainer.protocol import JobFile
 

@@ -7,7 +7,7 @@ import pytest
 from ultralytics.engine.trainer import BaseTrainer
 from ultralytics.models.yolo.model import YOLO
 
-from app.jobs.spec.job_spec import Task
+from app.core.tasks import Task
 from tests.worker.trainer.jobs import ARCHITECTURES, a_job, weights
 from worker.trainer.compose import (
     AROUND,

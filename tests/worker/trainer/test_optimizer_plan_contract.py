@@ -9,9 +9,10 @@ import pytest
 from torch import nn, optim
 from ultralytics.engine.trainer import BaseTrainer
 
+from app.core.tasks import Task
 from app.jobs.plan.optimizer import Optimization, optimization_of
 from app.jobs.spec.customize import Customize
-from app.jobs.spec.job_spec import JobSpec, SpecFacts, Task, resolve_spec
+from app.jobs.spec.job_spec import JobSpec, SpecFacts, resolve_spec
 from app.jobs.spec.train_arguments import Optimizer, TrainArguments
 from app.models.layer_tables import layer_table
 from tests.models.generate_layer_tables import Parsed

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 
-from app.jobs.spec.job_spec import Task
+from app.core.tasks import Task
 from tests.worker.trainer.customizations.in_process import next_attempt, train_here
 from tests.worker.trainer.jobs import a_job
 from worker.trainer.compose import overrides

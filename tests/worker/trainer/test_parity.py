@@ -8,7 +8,7 @@ from typing import Any, get_args
 import pytest
 import torch
 
-from app.jobs.spec.job_spec import Task
+from app.core.tasks import Task
 from tests.worker.trainer.jobs import TrainerProcess, a_job, run
 from tests.worker.trainer.plain import train_plainly
 from worker.trainer.protocol import JobFile

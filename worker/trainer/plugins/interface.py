@@ -8,11 +8,12 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
-from typing import Any, ClassVar, Final, get_args
+from typing import Any, ClassVar, Final
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from app.jobs.spec.job_spec import Task, TrainerChoice
+from app.core.tasks import TASKS, Task
+from app.jobs.spec.job_spec import TrainerChoice
 from worker.trainer.errors import BadSpec, TrainerError
 
 GROUP: Final = "trainyard.trainers"
@@ -55,7 +56,7 @@ class TrainerPlugin:
     Options: ClassVar[type[BaseModel]] = PluginOptions
     """Model of `trainer.options`; it forbids extra fields."""
 
-    tasks: ClassVar[frozenset[str]] = frozenset(get_args(Task))
+    tasks: ClassVar[frozenset[str]] = frozenset(TASKS)
     """Tasks that jobs may use it for."""
 
     mixins: ClassVar[tuple[type, ...]] = ()
@@ -166,7 +167,7 @@ def load(point: EntryPoint) -> type[TrainerPlugin]:
         raise TypeError(f"{point.value}.Options does not forbid extra fields.")
     if unknown := sorted(plugin.callbacks.keys() - TRAINER_EVENTS):
         raise TypeError(f"{point.value}.callbacks names unknown events: {', '.join(unknown)}.")
-    if unknown := sorted(plugin.tasks - set(get_args(Task))):
+    if unknown := sorted(plugin.tasks - set(TASKS)):
         raise TypeError(f"{point.value}.tasks names unknown tasks: {', '.join(unknown)}.")
     return plugin
 

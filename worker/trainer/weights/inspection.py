@@ -5,7 +5,7 @@ from typing import Final
 
 from pydantic import Field, ValidationError
 
-from app.jobs.spec.job_spec import Task
+from app.core.tasks import Task
 from worker.trainer.protocol import ProtocolModel
 
 MAX_CLASSES: Final = 100_000

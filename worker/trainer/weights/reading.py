@@ -4,7 +4,7 @@ import re
 import traceback
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Final, cast, get_args
+from typing import Any, Final, cast
 
 import torch
 from torch import nn
@@ -12,7 +12,7 @@ from ultralytics.nn import modules
 from ultralytics.nn.modules.head import Depth, SemanticSegment
 from ultralytics.nn.tasks import _SafeLoad, parse_model, torch_safe_load, yaml_model_load
 
-from app.jobs.spec.job_spec import Task
+from app.core.tasks import TASKS, Task
 from worker.trainer.errors import is_out_of_memory, without_paths
 from worker.trainer.weights.inspection import MAX_CLASS_NAME, MAX_CLASSES, Inspection, WeightsReport
 
@@ -106,7 +106,7 @@ def _task_of(model: Any) -> Task:  # noqa: ANN401
         for task, kind in HEADS.items():
             if isinstance(head, kind):
                 return task
-    tasks = ", ".join(get_args(Task))
+    tasks = ", ".join(TASKS)
     raise Refusal(f"Its last layer is {type(head).__name__}, which is for none of {tasks}.")
 
 

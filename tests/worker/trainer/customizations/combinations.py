@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import nn
 
-from app.jobs.spec.job_spec import Task
+from app.core.tasks import Task
 from app.jobs.spec.metric_table import F1_METRICS
 from tests.worker.trainer.customizations.in_process import Training, differing_tensors
 from tests.worker.trainer.drawn_datasets import CLASSES

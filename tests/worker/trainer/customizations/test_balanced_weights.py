@@ -8,7 +8,7 @@ import pytest
 import torch
 from ultralytics.models.yolo.detect import DetectionTrainer
 
-from app.jobs.spec.job_spec import Task
+from app.core.tasks import Task
 from tests.worker.trainer.customizations.combinations import branches
 from tests.worker.trainer.customizations.in_process import (
     Training,

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 
-from app.jobs.spec.job_spec import Task
+from app.core.tasks import Task
 from tests.worker.trainer.customizations.hand_written_weights import (
     IN_ORDER,
     WeightedByHand,

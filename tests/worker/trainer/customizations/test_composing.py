@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from app.jobs.spec.job_spec import Task
+from app.core.tasks import Task
 from tests.jobs.customizing import customizations
 from tests.worker.trainer.customizations.in_process import Heard, set_up_here
 from tests.worker.trainer.drawn_datasets import CLASSES

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from app.jobs.spec.job_spec import Task
+from app.core.tasks import Task
 from tests.worker.trainer.customizations.combinations import (
     ALL,
     FIVE,

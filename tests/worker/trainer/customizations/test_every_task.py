@@ -6,7 +6,7 @@ from typing import get_args
 
 import pytest
 
-from app.jobs.spec.job_spec import Task
+from app.core.tasks import Task
 from app.jobs.spec.metric_table import FITNESS, metrics_of
 from tests.worker.trainer.customizations.combinations import (
     FIVE,

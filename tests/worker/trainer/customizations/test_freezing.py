@@ -8,7 +8,7 @@ import torch
 from ultralytics.models import YOLO
 from ultralytics.models.yolo.detect import DetectionTrainer
 
-from app.jobs.spec.job_spec import Task
+from app.core.tasks import Task
 from app.models.architectures import ARCHITECTURES
 from tests.worker.trainer.customizations.hand_written import Plain
 from tests.worker.trainer.customizations.in_process import (

@@ -11,7 +11,7 @@ from torch import nn, optim
 from ultralytics.models.yolo.detect import DetectionTrainer
 from ultralytics.optim import MuSGD
 
-from app.jobs.spec.job_spec import Task
+from app.core.tasks import Task
 from app.jobs.spec.train_arguments import Optimizer
 from tests.worker.trainer.customizations.in_process import (
     Training,

@@ -12,7 +12,7 @@ from ultralytics.utils.metrics import (
     SemanticMetrics,
 )
 
-from app.jobs.spec.job_spec import Task
+from app.core.tasks import Task
 from app.jobs.spec.metric_table import F1_METRICS
 from tests.worker.trainer.customizations.in_process import Training, train_here
 from tests.worker.trainer.drawn_datasets import CLASSES, draw_dataset

@@ -12,9 +12,10 @@ import torch
 from ultralytics.optim import muon
 from ultralytics.utils.torch_utils import unwrap_model
 
+from app.core.tasks import Task
 from app.jobs.plan.plan import TrainingData, plan_of
 from app.jobs.plan.views import StoredPlan
-from app.jobs.spec.job_spec import JobSpec, ResolvedSpec, SpecFacts, Task, resolve_spec
+from app.jobs.spec.job_spec import JobSpec, ResolvedSpec, SpecFacts, resolve_spec
 from tests.jobs.planning import LIVE
 from tests.worker.trainer.customizations.in_process import Training, train_here
 from tests.worker.trainer.drawn_datasets import CLASSES, TRAIN_IMAGES, VAL_IMAGES

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from app.jobs.spec.job_spec import Task
+from app.core.tasks import Task
 from worker.trainer.upstream import Unseen
 
 

@@ -9,7 +9,8 @@ from uuid import uuid4
 
 import pytest
 
-from app.jobs.spec.job_spec import Task, TrainerChoice
+from app.core.tasks import Task
+from app.jobs.spec.job_spec import TrainerChoice
 from tests.plugins import write_plugin
 from tests.waiting import eventually
 from tests.worker.trainer.jobs import a_job

@@ -11,7 +11,7 @@ import psutil
 import pytest
 import torch
 
-from app.jobs.spec.job_spec import Task
+from app.core.tasks import Task
 from tests.waiting import eventually
 from tests.worker.trainer.drawn_datasets import draw_dataset
 from tests.worker.trainer.jobs import TrainerProcess, a_job

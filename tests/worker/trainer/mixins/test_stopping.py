@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from app.jobs.spec.job_spec import Task
+from app.core.tasks import Task
 from tests.worker.trainer.jobs import a_job
 from worker.trainer.events import EventPipe
 from worker.trainer.interrupts import Cancelled, Interrupts

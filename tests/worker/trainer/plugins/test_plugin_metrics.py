@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from app.jobs.spec.job_spec import JobSpec, SpecFacts, Task, resolve_spec
+from app.core.tasks import Task
+from app.jobs.spec.job_spec import JobSpec, SpecFacts, resolve_spec
 from tests.plugins import write_plugin
 from tests.worker.trainer.customizations.in_process import (
     Training,

@@ -8,8 +8,9 @@ from types import MappingProxyType
 import pytest
 from ultralytics.engine import trainer as upstream
 
+from app.core.tasks import Task
 from app.jobs.spec.customize import BestModel
-from app.jobs.spec.job_spec import Task, TrainerChoice
+from app.jobs.spec.job_spec import TrainerChoice
 from tests.plugins import install_example, write_plugin
 from tests.worker.trainer.customizations.combinations import (
     ALL,

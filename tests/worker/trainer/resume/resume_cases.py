@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from app.jobs.spec.job_spec import Task
+from app.core.tasks import Task
 from tests.worker.trainer.customizations.in_process import Training, train_here
 from tests.worker.trainer.jobs import ARCHITECTURES, a_job
 from tests.worker.trainer.resume.exactness import Traced

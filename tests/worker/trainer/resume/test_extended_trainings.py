@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from app.core.tasks import Task
 from app.jobs.plan.schedule import schedule_of
-from app.jobs.spec.job_spec import Task
 from tests.worker.trainer.customizations.in_process import Training, next_attempt, train_here
 from tests.worker.trainer.jobs import a_job
 from tests.worker.trainer.resume.exactness import Traced, differences, first_difference

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from app.jobs.spec.job_spec import Task
+from app.core.tasks import Task
 from tests.worker.trainer.customizations.in_process import Training, next_attempt, train_here
 from tests.worker.trainer.jobs import a_job
 from tests.worker.trainer.resume.exactness import Traced, differences, first_difference

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from app.jobs.spec.job_spec import Task
+from app.core.tasks import Task
 from tests.worker.trainer.jobs import TrainerProcess, a_job, run
 from worker.trainer.mixins.plain_resume import has_trained_its_last_epoch, trim_results
 from worker.trainer.protocol import ExitCode, FinalEvent, JobFile

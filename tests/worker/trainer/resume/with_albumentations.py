@@ -11,7 +11,7 @@ import albumentations
 import pytest
 from ultralytics.data import augment
 
-from app.jobs.spec.job_spec import Task
+from app.core.tasks import Task
 from tests.worker.trainer.customizations.in_process import Training, next_attempt
 from tests.worker.trainer.resume.exactness import differences, first_difference
 from tests.worker.trainer.resume.resume_cases import Case, job_of, trained

@@ -7,7 +7,7 @@ from typing import Final
 
 import pytest
 
-from app.jobs.spec.job_spec import Task
+from app.core.tasks import Task
 from tests.worker.trainer.customizations.in_process import Training, next_attempt
 from tests.worker.trainer.resume.exactness import differences, first_difference
 from tests.worker.trainer.resume.resume_cases import CASES, job_of, trained

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from app.jobs.spec.job_spec import Task
+from app.core.tasks import Task
 from tests.faults.small_disk import small_disk
 from tests.worker.trainer.customizations.in_process import train_here
 from tests.worker.trainer.jobs import a_job

@@ -11,7 +11,7 @@ import pytest
 import torch
 from ultralytics.models import YOLO
 
-from app.jobs.spec.job_spec import Task
+from app.core.tasks import Task
 from tests.worker.trainer.jobs import ARCHITECTURES
 from worker.trainer.environment import trainer_environment
 from worker.trainer.protocol import ExitCode
