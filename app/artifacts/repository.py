@@ -8,6 +8,7 @@ from sqlalchemy import ColumnElement, case, delete, insert, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
+from app.artifacts.names import ArtifactKind
 from app.artifacts.resume_sets import (
     LAST,
     RESULTS,
@@ -18,7 +19,7 @@ from app.artifacts.resume_sets import (
     set_of,
     superseded,
 )
-from app.artifacts.tables import Artifact, ArtifactKind, CondemnedObject
+from app.artifacts.tables import Artifact, CondemnedObject
 from app.core.database import database_now
 from app.core.ids import new_id
 from app.core.storage import StoredObject

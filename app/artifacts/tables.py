@@ -1,25 +1,14 @@
 """What jobs made, by the SHA-256 of its bytes in the store; and bytes that nothing may need."""
 
 from datetime import datetime
-from enum import StrEnum
 
 from pydantic import JsonValue
 from sqlalchemy import BigInteger, ForeignKey, Index, String, text
 from sqlalchemy.orm import Mapped, mapped_column
 
+from app.artifacts.names import ArtifactKind
 from app.core.columns import checked_enum
 from app.core.database import Base, OrderedJson, UtcDateTime
-
-
-class ArtifactKind(StrEnum):
-    """What an artifact is for: a `checkpoint` is resumed from, all else is handed out."""
-
-    CHECKPOINT = "checkpoint"
-    WEIGHTS = "weights"
-    TABLE = "table"
-    CONFIG = "config"
-    PLOT = "plot"
-    LOG = "log"
 
 
 class Artifact(Base):

@@ -13,7 +13,8 @@ import pytest
 from httpx2 import Response
 from sqlalchemy import insert
 
-from app.artifacts.tables import Artifact, ArtifactKind
+from app.artifacts.names import ArtifactKind
+from app.artifacts.tables import Artifact
 from app.core.database import database_now
 from app.core.ids import new_id
 from app.jobs.spec.refused_arguments import REFUSED_ARGUMENTS

@@ -7,8 +7,8 @@ from sqlalchemy import insert, select, update
 
 from app.accounts.repository import insert_user_with_project
 from app.accounts.tables import Membership
+from app.artifacts.names import ArtifactKind
 from app.artifacts.repository import insert_artifact
-from app.artifacts.tables import ArtifactKind
 from app.core.database import Database, database_now
 from app.core.ids import new_id
 from app.core.storage import StoredObject

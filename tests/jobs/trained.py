@@ -4,8 +4,8 @@ import hashlib
 from collections.abc import Collection, Sequence
 from datetime import timedelta
 
+from app.artifacts.names import ArtifactKind
 from app.artifacts.repository import insert_artifact
-from app.artifacts.tables import ArtifactKind
 from app.core.database import Database
 from app.core.storage import StoredObject
 from app.jobs.life.claim import SlotOffer, claim_job

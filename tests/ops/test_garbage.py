@@ -8,8 +8,9 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import String, delete, insert, select
 
+from app.artifacts.names import ArtifactKind
 from app.artifacts.repository import condemn
-from app.artifacts.tables import Artifact, ArtifactKind, CondemnedObject
+from app.artifacts.tables import Artifact, CondemnedObject
 from app.core.database import database_now
 from app.core.errors import Unavailable
 from app.core.ids import new_id

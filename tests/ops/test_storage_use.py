@@ -1,7 +1,7 @@
 """Bytes by use, on both databases."""
 
+from app.artifacts.names import ArtifactKind
 from app.artifacts.repository import insert_artifact
-from app.artifacts.tables import ArtifactKind
 from app.core.storage import StoredObject
 from app.ops.storage_use import stored_bytes
 from tests.jobs.builders import a_home, a_job

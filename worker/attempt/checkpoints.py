@@ -15,6 +15,7 @@ from pathlib import Path
 
 from sqlalchemy.orm import Session
 
+from app.artifacts.names import ArtifactKind
 from app.artifacts.repository import (
     checkpoints_of,
     delete_checkpoints_after,
@@ -31,7 +32,6 @@ from app.artifacts.resume_sets import (
     epochs_of_sets,
     set_of,
 )
-from app.artifacts.tables import ArtifactKind
 from app.core.files import write_whole
 from app.core.storage import ArtifactStore, StoredBytesCorrupt, StoredObject
 from app.events.tables import Level

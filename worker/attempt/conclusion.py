@@ -8,9 +8,9 @@ from datetime import timedelta
 from pydantic import JsonValue
 from sqlalchemy.orm import Session
 
+from app.artifacts.names import ArtifactKind
 from app.artifacts.repository import insert_artifact
 from app.artifacts.resume_sets import LAST
-from app.artifacts.tables import ArtifactKind
 from app.core.crash_points import CrashPoint, crash_point
 from app.core.errors import InsufficientStorage, Unavailable
 from app.core.logging import get_logger
@@ -81,8 +81,8 @@ def _stored(
     epoch = named.epoch if named.epoch is not None else default
     return KeptArtifact(
         named.name,
-        ArtifactKind(named.kind),
-        epoch if named.kind == "weights" else None,
+        named.kind,
+        epoch if named.kind is ArtifactKind.WEIGHTS else None,
         attempt.context.store.put_file(attempt.directory.run / named.path),
         None if checks is None else checks.model_dump(),
     )

@@ -36,7 +36,6 @@ from app.jobs.life.recording import (
 from app.jobs.locks import Fenced
 from app.jobs.spec.deciding_metric import DecidingMetric
 from app.jobs.spec.metric_table import FITNESS
-from app.jobs.states import Phase
 from worker.attempt.checkpoints import StoredCheckpoint, record_checkpoints, store_checkpoint
 from worker.attempt.lease import OUTAGE, Lease, LeaseLost
 from worker.attempt.spool import EventSpool
@@ -167,8 +166,7 @@ class Relay:
             self.failure = error
 
     def _on_phase(self, event: PhaseEvent) -> None:
-        phase = Phase(event.phase)
-        self._lease.write(lambda session: set_phase(session, self._lease.hold, phase))
+        self._lease.write(lambda session: set_phase(session, self._lease.hold, event.phase))
 
     def _on_resumed(self, event: ResumedEvent) -> None:
         hold = self._lease.hold

@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import IO
 
+from app.artifacts.names import ArtifactKind
 from app.artifacts.resume_sets import BEST, LAST
 from app.core.crash_points import CrashPoint, crash_point
 from app.core.errors import InsufficientStorage
@@ -192,7 +193,7 @@ def _finalize(attempt: ClaimedAttempt, trained: Conclusion, output: IO[bytes]) -
 def _weights_to_prove(attempt: ClaimedAttempt, final: FinalEvent | None) -> list[Path]:
     """Every best*.pt that will be handed out. A best.pt that is missing does not load."""
     named = final.artifacts if final is not None else []
-    weights = {each.name: each.path for each in named if each.kind == "weights"}
+    weights = {each.name: each.path for each in named if each.kind is ArtifactKind.WEIGHTS}
     weights.pop(LAST, None)  # of the same making, and no one's choice
     return [attempt.directory.run / path for path in ({BEST: BEST} | weights).values()]
 

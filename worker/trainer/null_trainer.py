@@ -23,8 +23,10 @@ from typing import Final, Self
 
 from pydantic import Field
 
+from app.artifacts.names import ArtifactKind
 from app.core.files import write_whole
 from app.jobs.spec.job_spec import JobSpec
+from app.jobs.states import Phase
 from worker.trainer.errors import BadWeights
 from worker.trainer.events import EventPipe
 from worker.trainer.interrupts import Interrupts
@@ -176,7 +178,7 @@ class _Training:
             shutil.copyfile(self._job.resume_from, self._run / "weights" / LAST)
             self._pipe.emit(_resumed(self._job, state))
         self._write_results(upto=state.epoch)
-        self._pipe.emit(PhaseEvent(phase="training"))
+        self._pipe.emit(PhaseEvent(phase=Phase.TRAINING))
         self._pipe.emit(
             StartedEvent(
                 batches_per_epoch=STEPS,
@@ -219,7 +221,7 @@ class _Training:
         return state
 
     def finalize(self, state: State) -> None:
-        self._pipe.emit(PhaseEvent(phase="finalizing"))
+        self._pipe.emit(PhaseEvent(phase=Phase.FINALIZING))
         best = state.best_epoch
         artifacts = [self._kept(BEST, best), self._kept(LAST, state.epoch)]
         self._pipe.emit(
@@ -228,7 +230,10 @@ class _Training:
                 best_epoch=best,
                 best_fitness=fitness_of(best) if best else None,
                 metrics=dict(metrics_of(best)) if best else {},
-                artifacts=[*artifacts, Artifact(name=RESULTS, path=RESULTS, kind="table")],
+                artifacts=[
+                    *artifacts,
+                    Artifact(name=RESULTS, path=RESULTS, kind=ArtifactKind.TABLE),
+                ],
             )
         )
 
@@ -237,7 +242,7 @@ class _Training:
         if State.read(made).epoch != epoch:
             raise BadWeights(f"{name} is not of epoch {epoch}.")
         shutil.copyfile(made, final)
-        return Artifact(name=name, path=f"final/{name}", kind="weights", epoch=epoch)
+        return Artifact(name=name, path=f"final/{name}", kind=ArtifactKind.WEIGHTS, epoch=epoch)
 
     def _writes_state(self, state: State) -> bool:
         is_last = self._interrupts.stop_requested or state.epoch == self._job.spec.train.epochs

@@ -9,6 +9,7 @@ from typing import Final
 
 from pydantic import ValidationError
 
+from app.jobs.states import Phase
 from worker.trainer import null_trainer
 from worker.trainer.errors import BadSpec, diagnose
 from worker.trainer.events import EventPipe, events_fd
@@ -39,7 +40,7 @@ def run_job(job_path: Path, interrupts: Interrupts) -> ExitCode:
 
 def _attempt(job_path: Path, pipe: EventPipe, interrupts: Interrupts) -> ExitCode:
     try:
-        pipe.emit(PhaseEvent(phase="preparing"))
+        pipe.emit(PhaseEvent(phase=Phase.PREPARING))
         job = _read(job_path)
         limit_memory(job.memory_limit_bytes)
         interrupts.stop_requested |= job.only_finalize

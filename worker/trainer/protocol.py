@@ -10,8 +10,10 @@ from typing import Annotated, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, StringConstraints, TypeAdapter
 
+from app.artifacts.names import ArtifactKind
 from app.core.tasks import Task
 from app.jobs.spec.job_spec import ResolvedSpec
+from app.jobs.states import Phase
 
 PROTOCOL: Final = 1
 EVENTS_FD_VARIABLE: Final = "TRAINYARD_EVENTS_FD"
@@ -20,7 +22,6 @@ STORING_SECONDS_FILE: Final = "storing_seconds"
 """In the run directory: how many seconds the supervisor took to store the newest training state.
 It appears once that is done, and the trainer removes it as it reads it."""
 
-Phase = Literal["preparing", "training", "validating", "finalizing"]
 ErrorCode = Literal[
     "bad_data",
     "bad_spec",
@@ -32,7 +33,10 @@ ErrorCode = Literal[
     "diverged",
     "trainer_bug",
 ]
-ArtifactKind = Literal["weights", "table", "config", "plot"]
+TrainedKind = Literal[
+    ArtifactKind.WEIGHTS, ArtifactKind.TABLE, ArtifactKind.CONFIG, ArtifactKind.PLOT
+]
+"""What a trainer reports at its end; the supervisor stores checkpoints and logs by itself."""
 ResumeMode = Literal["exact", "plain"]
 Metrics = dict[str, float | None]
 CheckpointFile = Annotated[
@@ -240,7 +244,7 @@ class Artifact(ProtocolModel):
 
     name: str
     path: str
-    kind: ArtifactKind
+    kind: TrainedKind
     epoch: int | None = Field(default=None, description="At whose end weights were written.")
 
 

@@ -6,7 +6,8 @@ from typing import Any, Self
 
 from pydantic import BaseModel, Field, JsonValue
 
-from app.artifacts.tables import Artifact, ArtifactKind
+from app.artifacts.names import ArtifactKind
+from app.artifacts.tables import Artifact
 from app.events.tables import EventRow, Level
 from app.jobs.class_metrics import Columns
 from app.jobs.lineage import MAX_GENERATIONS, Generation

@@ -13,8 +13,9 @@ from sqlalchemy import delete, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
+from app.artifacts.names import ArtifactKind
 from app.artifacts.repository import artifact_named, insert_artifact
-from app.artifacts.tables import Artifact, ArtifactKind
+from app.artifacts.tables import Artifact
 from app.core.database import database_now
 from app.core.storage import StoredObject
 from app.events.repository import append_event

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from pydantic import JsonValue
 
+from app.artifacts.names import ArtifactKind
 from app.artifacts.repository import insert_artifact
-from app.artifacts.tables import ArtifactKind
 from app.core.storage import StoredObject
 from app.jobs.class_metrics import Columns
 from app.jobs.life.claim import SlotOffer, claim_job

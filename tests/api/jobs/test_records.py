@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from app.artifacts.tables import ArtifactKind
+from app.artifacts.names import ArtifactKind
 from app.core.storage import StoredObject
 from app.jobs.http.record_routes import _log
 from tests.api.conftest import Api

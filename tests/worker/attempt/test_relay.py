@@ -257,7 +257,7 @@ class TestOtherEvents:
         assert [each.resumed for each in attempts(database, hold.job_id)] == [event.mode]
 
     def test_the_phase_is_shown(self, database: Database, hold: Hold, relay: Relay) -> None:
-        relay.handle(PhaseEvent(seq=1, phase="validating"))
+        relay.handle(PhaseEvent(seq=1, phase=Phase.VALIDATING))
 
         assert job_row(database, hold.job_id).phase is Phase.VALIDATING
 
@@ -318,7 +318,8 @@ class TestPipe:
 
         with relay.relaying(reading, tmp_path / "spool"):
             os.write(
-                writing, b"Downloading...\n{}\n" + event_line(PhaseEvent(seq=1, phase="training"))
+                writing,
+                b"Downloading...\n{}\n" + event_line(PhaseEvent(seq=1, phase=Phase.TRAINING)),
             )
             os.close(writing)
 

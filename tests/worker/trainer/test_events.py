@@ -6,6 +6,7 @@ from typing import BinaryIO
 
 import pytest
 
+from app.jobs.states import Phase
 from tests.waiting import eventually
 from worker.trainer.events import EventPipe, events_fd, finite, not_finite
 from worker.trainer.protocol import PhaseEvent, WarningEvent, parse_event
@@ -60,8 +61,8 @@ class TestEventPipe:
         pipe = EventPipe(writing.fileno(), told.release)
         reading.close()
 
-        pipe.emit(PhaseEvent(phase="training"))
-        pipe.emit(PhaseEvent(phase="training"))
+        pipe.emit(PhaseEvent(phase=Phase.TRAINING))
+        pipe.emit(PhaseEvent(phase=Phase.TRAINING))
 
         assert eventually(lambda: told.acquire(blocking=False), within=5)
         pipe.close(within=5)

@@ -1,3 +1,4 @@
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -5,6 +6,8 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
+from app.artifacts.names import ArtifactKind
+from app.jobs.states import Phase
 from tests.worker.trainer.jobs import a_job, weights
 from worker.trainer.protocol import (
     Artifact,
@@ -24,7 +27,7 @@ from worker.trainer.protocol import (
 )
 
 EVENTS: list[Event] = [
-    PhaseEvent(seq=1, at=1.5, phase="preparing"),
+    PhaseEvent(seq=1, at=1.5, phase=Phase.PREPARING),
     ResumedEvent(mode="exact", epoch=3, reason=None, message=None),
     ResumedEvent(mode="plain", epoch=3, reason="other_batch", message="…"),
     StartedEvent(
@@ -59,7 +62,7 @@ EVENTS: list[Event] = [
         best_epoch=1,
         best_fitness=0.5,
         metrics={},
-        artifacts=[Artifact(name="best.pt", path="final/best.pt", kind="weights")],
+        artifacts=[Artifact(name="best.pt", path="final/best.pt", kind=ArtifactKind.WEIGHTS)],
     ),
 ]
 
@@ -72,6 +75,19 @@ class TestEvents:
         assert parse_event(line) == event
         assert line.count(b"\n") == 1
         assert line.endswith(b"\n")
+
+    def test_phases_and_kinds_are_plain_words_on_the_pipe(self) -> None:
+        phase, final = map(event_line, (EVENTS[0], EVENTS[-1]))
+
+        assert json.loads(phase)["phase"] == "preparing"
+        assert json.loads(final)["artifacts"][0]["kind"] == "weights"
+
+    @pytest.mark.parametrize("kind", ["checkpoint", "log"])
+    def test_a_trainer_cannot_report_what_the_supervisor_stores(self, kind: str) -> None:
+        line = event_line(EVENTS[-1]).replace(b'"weights"', f'"{kind}"'.encode())
+
+        with pytest.raises(ValidationError):
+            parse_event(line)
 
     @pytest.mark.parametrize(
         "line",

@@ -12,9 +12,11 @@ from typing import Final
 
 import yaml
 
+from app.artifacts.names import ArtifactKind
+from app.jobs.states import Phase
 from worker.trainer.events import finite
 from worker.trainer.mixins.checkpoints import portable_values
-from worker.trainer.protocol import Artifact, ArtifactKind, FinalEvent, PhaseEvent
+from worker.trainer.protocol import Artifact, FinalEvent, PhaseEvent, TrainedKind
 from worker.trainer.run import Composed
 from worker.trainer.upstream import epoch_of_checkpoint
 
@@ -31,7 +33,7 @@ class Finalizing(Composed):
     __epochs: Mapping[str, int] = MappingProxyType({})
 
     def final_eval(self) -> None:
-        self.run.pipe.emit(PhaseEvent(phase="finalizing"))
+        self.run.pipe.emit(PhaseEvent(phase=Phase.FINALIZING))
         self.finalizing = True
         # Stripped copies do not know it any more.
         self.__epochs = {file.name: epoch_of_checkpoint(file) for file in _weights_in(self.wdir)}
@@ -76,15 +78,15 @@ def artifacts_in(run_directory: Path, epochs: Mapping[str, int]) -> list[Artifac
             Artifact(
                 name=file.name,
                 path=str(file.relative_to(run_directory)),
-                kind="weights",
+                kind=ArtifactKind.WEIGHTS,
                 epoch=epochs.get(file.name),
             )
             for file in _weights_in(run_directory / FINAL)
         ],
-        *_found(run_directory, "results.csv", kind="table"),
-        *_found(run_directory, f"{FINAL}/args.yaml", kind="config"),
-        *_found(run_directory, "*.png", kind="plot"),
-        *_found(run_directory, "*.jpg", kind="plot"),
+        *_found(run_directory, "results.csv", kind=ArtifactKind.TABLE),
+        *_found(run_directory, f"{FINAL}/args.yaml", kind=ArtifactKind.CONFIG),
+        *_found(run_directory, "*.png", kind=ArtifactKind.PLOT),
+        *_found(run_directory, "*.jpg", kind=ArtifactKind.PLOT),
     ]
 
 
@@ -101,7 +103,7 @@ def _weights_in(folder: Path) -> list[Path]:
     return [file for file in named if file.exists()]
 
 
-def _found(directory: Path, pattern: str, *, kind: ArtifactKind) -> list[Artifact]:
+def _found(directory: Path, pattern: str, *, kind: TrainedKind) -> list[Artifact]:
     return [
         Artifact(name=file.name, path=str(file.relative_to(directory)), kind=kind)
         for file in sorted(directory.glob(pattern))

@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
+from app.jobs.states import Phase
 from worker.trainer.events import finite, not_finite
 from worker.trainer.mixins.pace import Pace
 from worker.trainer.mixins.rates import names_of
@@ -11,7 +12,6 @@ from worker.trainer.mixins.results import as_written
 from worker.trainer.protocol import (
     BatchEvent,
     EpochEvent,
-    Phase,
     PhaseEvent,
     StartedEvent,
     WarningEvent,
@@ -60,11 +60,11 @@ class Reporting(Composed):
         self.__steps += 1
 
     def validate(self) -> tuple[dict[str, float] | None, float | None]:
-        self.__enter("validating")
+        self.__enter(Phase.VALIDATING)
         began = time.monotonic()
         answer = super().validate()
         self.__pace.validation_took(time.monotonic() - began)
-        self.__enter("training")
+        self.__enter(Phase.TRAINING)
         return answer
 
     def save_metrics(self, metrics: dict[str, Any]) -> None:
@@ -89,7 +89,7 @@ class Reporting(Composed):
                 val_images=len(self.test_loader.dataset),
             )
         )
-        self.__enter("training")
+        self.__enter(Phase.TRAINING)
 
     def __epoch_started(self) -> None:
         self.__batch = self.__steps = 0
