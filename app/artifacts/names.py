@@ -1,6 +1,12 @@
-"""What artifacts are called: by server, worker and trainer alike."""
+"""What artifacts are called, by server, worker and trainer alike: names of files, and kinds."""
 
 from enum import StrEnum
+from typing import Final
+
+LAST: Final = "last.pt"
+BEST: Final = "best.pt"
+RESULTS: Final = "results.csv"
+STATE: Final = "state.pt"
 
 
 class ArtifactKind(StrEnum):

@@ -8,11 +8,8 @@ from sqlalchemy import ColumnElement, case, delete, insert, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
-from app.artifacts.names import ArtifactKind
+from app.artifacts.names import LAST, RESULTS, STATE, ArtifactKind
 from app.artifacts.resume_sets import (
-    LAST,
-    RESULTS,
-    STATE,
     KeptSets,
     NamedFile,
     epochs_of_sets,

@@ -8,10 +8,8 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Final, Self
 
-LAST: Final = "last.pt"
-BEST: Final = "best.pt"
-RESULTS: Final = "results.csv"
-STATE: Final = "state.pt"
+from app.artifacts.names import LAST, RESULTS, STATE
+
 OF_ONE_EPOCH: Final = frozenset({LAST, RESULTS, STATE})
 
 NamedFile = tuple[str, int]

@@ -6,9 +6,11 @@ from pydantic import JsonValue
 from sqlalchemy import BigInteger, ForeignKey, Index, String, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from app.artifacts.names import ArtifactKind
+from app.artifacts.names import STATE, ArtifactKind
 from app.core.columns import checked_enum
 from app.core.database import Base, OrderedJson, UtcDateTime
+
+_IS_TRAINING_STATE = text(f"kind = '{ArtifactKind.CHECKPOINT}' AND name = '{STATE}'")
 
 
 class Artifact(Base):
@@ -36,8 +38,8 @@ class Artifact(Base):
         Index(
             "ix_artifacts_states",
             "job_id",
-            sqlite_where=text("kind = 'checkpoint' AND name = 'state.pt'"),
-            postgresql_where=text("kind = 'checkpoint' AND name = 'state.pt'"),
+            sqlite_where=_IS_TRAINING_STATE,
+            postgresql_where=_IS_TRAINING_STATE,
         ),
         Index("ix_artifacts_sha256", "sha256"),
         Index("ix_artifacts_job_id", "job_id"),

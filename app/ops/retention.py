@@ -7,9 +7,9 @@ from sqlalchemy import Select, delete, func, or_, select, tuple_, update
 from sqlalchemy.orm import Session
 
 from app.accounts.tables import ApiKey, BrowserSession
-from app.artifacts.names import ArtifactKind
+from app.artifacts.names import STATE, ArtifactKind
 from app.artifacts.repository import condemn, drop_superseded_checkpoints
-from app.artifacts.resume_sets import STATE, KeptSets
+from app.artifacts.resume_sets import KeptSets
 from app.artifacts.tables import Artifact
 from app.core.crash_points import CrashPoint, crash_point
 from app.core.database import Database, database_now

@@ -5,8 +5,7 @@ from collections.abc import Mapping
 from sqlalchemy import String, case, cast, func, literal, select, union_all
 from sqlalchemy.orm import Session
 
-from app.artifacts.names import ArtifactKind
-from app.artifacts.resume_sets import STATE
+from app.artifacts.names import STATE, ArtifactKind
 from app.artifacts.tables import Artifact
 from app.datasets.tables import DatasetVersion
 from app.models.tables import Model

@@ -15,7 +15,7 @@ from pathlib import Path
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from app.artifacts.resume_sets import LAST, RESULTS, STATE
+from app.artifacts.names import LAST, RESULTS, STATE
 from app.artifacts.tables import Artifact
 from app.core.storage import sha256_of
 from app.datasets.tables import DatasetVersion

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from sqlalchemy.orm import Session
 
-from app.artifacts.names import ArtifactKind
+from app.artifacts.names import BEST, LAST, RESULTS, STATE, ArtifactKind
 from app.artifacts.repository import (
     checkpoints_of,
     delete_checkpoints_after,
@@ -24,10 +24,6 @@ from app.artifacts.repository import (
     insert_artifact,
 )
 from app.artifacts.resume_sets import (
-    BEST,
-    LAST,
-    RESULTS,
-    STATE,
     WHILE_NOT_ENDED,
     epochs_of_sets,
     set_of,

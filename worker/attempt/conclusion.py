@@ -8,9 +8,8 @@ from datetime import timedelta
 from pydantic import JsonValue
 from sqlalchemy.orm import Session
 
-from app.artifacts.names import ArtifactKind
+from app.artifacts.names import LAST, ArtifactKind
 from app.artifacts.repository import insert_artifact
-from app.artifacts.resume_sets import LAST
 from app.core.crash_points import CrashPoint, crash_point
 from app.core.errors import InsufficientStorage, Unavailable
 from app.core.logging import get_logger

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from sqlalchemy.orm import Session
 
+from app.artifacts.names import LAST, STATE
 from app.artifacts.repository import delete_checkpoints_after, forget_states
-from app.artifacts.resume_sets import LAST, STATE
 from app.core.crash_points import CrashPoint, crash_point
 from app.core.storage import StoredBytesCorrupt, StoreUnavailable
 from app.datasets.archives.pack import PackCorruptError, materialise_view

@@ -17,7 +17,7 @@ from typing import Self
 from pydantic import JsonValue, ValidationError
 from sqlalchemy.orm import Session
 
-from app.artifacts.resume_sets import LAST
+from app.artifacts.names import LAST
 from app.core.crash_points import CrashPoint, crash_point
 from app.core.logging import get_logger
 from app.core.storage import ArtifactStore

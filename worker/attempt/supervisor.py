@@ -11,8 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import IO
 
-from app.artifacts.names import ArtifactKind
-from app.artifacts.resume_sets import BEST, LAST
+from app.artifacts.names import BEST, LAST, ArtifactKind
 from app.core.crash_points import CrashPoint, crash_point
 from app.core.errors import InsufficientStorage
 from app.core.files import is_disk_full

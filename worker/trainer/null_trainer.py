@@ -23,7 +23,7 @@ from typing import Final, Self
 
 from pydantic import Field
 
-from app.artifacts.names import ArtifactKind
+from app.artifacts.names import BEST, LAST, RESULTS, STATE, ArtifactKind
 from app.core.files import write_whole
 from app.jobs.spec.job_spec import JobSpec
 from app.jobs.states import Phase
@@ -52,7 +52,6 @@ SLICE_SECONDS: Final = 0.1
 CYCLE: Final = 11
 STATE_EVERY: Final = 3
 """Epochs between two training states, where the job file leaves that open."""
-LAST, BEST, RESULTS, STATE = "last.pt", "best.pt", "results.csv", "state.pt"
 
 
 class NullOptions(PluginOptions):
@@ -265,9 +264,9 @@ class _Training:
             CheckpointEvent(
                 epoch=epoch,
                 files={
-                    "last.pt": self._handed_over(f"weights/{LAST}", epoch),
-                    "best.pt": best_file,
-                    "results.csv": self._handed_over(RESULTS, epoch),
+                    LAST: self._handed_over(f"weights/{LAST}", epoch),
+                    BEST: best_file,
+                    RESULTS: self._handed_over(RESULTS, epoch),
                     **({STATE: self._handed_over(f"weights/{STATE}", epoch)} if has_state else {}),
                 },
             )

@@ -4,13 +4,14 @@ Imports neither torch nor Ultralytics: both sides of the pipe read it.
 """
 
 import json
+import re
 from enum import IntEnum
 from pathlib import Path
 from typing import Annotated, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, StringConstraints, TypeAdapter
 
-from app.artifacts.names import ArtifactKind
+from app.artifacts.names import BEST, LAST, RESULTS, STATE, ArtifactKind
 from app.core.tasks import Task
 from app.jobs.spec.job_spec import ResolvedSpec
 from app.jobs.states import Phase
@@ -39,11 +40,10 @@ TrainedKind = Literal[
 """What a trainer reports at its end; the supervisor stores checkpoints and logs by itself."""
 ResumeMode = Literal["exact", "plain"]
 Metrics = dict[str, float | None]
+_FILES_OF_A_RESUME: Final = "|".join(map(re.escape, (LAST, BEST, STATE, RESULTS)))
 CheckpointFile = Annotated[
     str,
-    StringConstraints(
-        pattern=r"^(last\.pt|best\.pt|state\.pt|results\.csv|best_[a-z0-9_]{1,40}\.pt)$"
-    ),
+    StringConstraints(pattern=rf"^({_FILES_OF_A_RESUME}|best_[a-z0-9_]{{1,40}}\.pt)$"),
 ]
 
 

@@ -4,13 +4,13 @@ import gc
 from collections.abc import Callable
 from dataclasses import replace
 
+from app.artifacts.names import RESULTS
 from worker.trainer.compose import compose_trainer, overrides
 from worker.trainer.interrupts import Interrupts
 from worker.trainer.mixins.exact_resume import exact_resume_of
 from worker.trainer.plugins.interface import failures_named
 from worker.trainer.protocol import JobFile
 from worker.trainer.run import Composed, Emits, TrainingRun
-from worker.trainer.state.file import RESULTS
 from worker.trainer.state.not_exact import NotExact
 from worker.trainer.upstream import pin_threads, settle
 

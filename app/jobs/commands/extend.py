@@ -15,8 +15,8 @@ from sqlalchemy import insert
 from sqlalchemy.orm import Session
 
 from app.accounts.authentication import Principal
+from app.artifacts.names import BEST
 from app.artifacts.repository import artifact_named, copy_checkpoints, newest_state_set
-from app.artifacts.resume_sets import BEST
 from app.artifacts.tables import Artifact
 from app.core.context import Context
 from app.core.database import UnitOfWork

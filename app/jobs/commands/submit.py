@@ -12,6 +12,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from app.accounts.authentication import Principal
+from app.artifacts.names import BEST
 from app.artifacts.repository import artifact_named
 from app.core.context import Context
 from app.core.crash_points import CrashPoint, crash_point
@@ -240,7 +241,7 @@ def _resolve_model(session: Session, principal: Principal, reference: str) -> Re
         raise Invalid(message, errors=[FieldError("/model", "unknown-model", message)])
     if job.trashed_at is not None:
         raise JobInTrash(job.id)
-    best = artifact_named(session, job.id, "best.pt")
+    best = artifact_named(session, job.id, BEST)
     if best is None:
         message = f"Job {job.id} has no best.pt (it is {job.state}); wait for it, or name another."
         raise NoWeightsYet(message)

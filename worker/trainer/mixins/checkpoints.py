@@ -11,10 +11,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
+from app.artifacts.names import BEST, LAST, RESULTS, STATE
 from worker.trainer.atomic_path import AtomicPath
 from worker.trainer.protocol import CheckpointEvent, CheckpointFile
 from worker.trainer.run import Composed
-from worker.trainer.state.file import STATE
 
 OUTBOX: Final = "outbox"
 
@@ -29,7 +29,7 @@ class Checkpoints(Composed):
     def __init__(self, *, overrides: dict[str, object]) -> None:
         super().__init__(overrides=overrides)
         self.wdir = AtomicPath(self.wdir)
-        self.last, self.best = self.wdir / "last.pt", self.wdir / "best.pt"
+        self.last, self.best = self.wdir / LAST, self.wdir / BEST
 
     def save_model(self) -> bool:
         # The model and its EMA share `args` with the trainer (detect/train.py:143, trainer.py:649).
@@ -48,13 +48,13 @@ class Checkpoints(Composed):
             CheckpointEvent(
                 epoch=epoch,
                 files={
-                    "last.pt": self.__link(self.last, epoch),
-                    "best.pt": self.__link(self.best, epoch) if has_new_best else None,
+                    LAST: self.__link(self.last, epoch),
+                    BEST: self.__link(self.best, epoch) if has_new_best else None,
                     **{
                         name: self.__link(self.wdir / name, epoch) if is_new else None
                         for name, is_new in self.kept_files.items()
                     },
-                    "results.csv": self.__copy(self.csv, epoch),
+                    RESULTS: self.__copy(self.csv, epoch),
                     **self.__new_state(epoch),
                 },
             )

@@ -6,13 +6,13 @@ from typing import Any
 
 from ultralytics.utils.torch_utils import unwrap_model
 
+from app.artifacts.names import RESULTS
 from worker.trainer.atomic_path import AtomicPath
 from worker.trainer.mixins.plain_resume import NothingMoreToTrain, has_trained_its_last_epoch
 from worker.trainer.plugins.interface import brings_its_state, plugin_of
 from worker.trainer.protocol import JobFile, ResumedEvent
 from worker.trainer.run import Composed
 from worker.trainer.state.file import (
-    RESULTS,
     Digests,
     ExactResume,
     Heading,

@@ -12,7 +12,7 @@ from typing import Final
 
 import yaml
 
-from app.artifacts.names import ArtifactKind
+from app.artifacts.names import BEST, LAST, RESULTS, ArtifactKind
 from app.jobs.states import Phase
 from worker.trainer.events import finite
 from worker.trainer.mixins.checkpoints import portable_values
@@ -53,7 +53,7 @@ class Finalizing(Composed):
         self.run.pipe.emit(
             FinalEvent(
                 epochs_done=self.epoch + 1,
-                best_epoch=self.__epochs.get("best.pt"),
+                best_epoch=self.__epochs.get(BEST),
                 best_fitness=None if best is None else finite({"": float(best)})[""],
                 metrics=finite({name: float(value) for name, value in self.metrics.items()}),
                 artifacts=artifacts_in(Path(self.save_dir), self.__epochs),
@@ -83,7 +83,7 @@ def artifacts_in(run_directory: Path, epochs: Mapping[str, int]) -> list[Artifac
             )
             for file in _weights_in(run_directory / FINAL)
         ],
-        *_found(run_directory, "results.csv", kind=ArtifactKind.TABLE),
+        *_found(run_directory, RESULTS, kind=ArtifactKind.TABLE),
         *_found(run_directory, f"{FINAL}/args.yaml", kind=ArtifactKind.CONFIG),
         *_found(run_directory, "*.png", kind=ArtifactKind.PLOT),
         *_found(run_directory, "*.jpg", kind=ArtifactKind.PLOT),
@@ -99,7 +99,7 @@ def wait_for_plots() -> None:
 
 def _weights_in(folder: Path) -> list[Path]:
     """Return the checkpoints that are kept: best.pt, last.pt, then those of `keep_best`."""
-    named = [folder / "best.pt", folder / "last.pt", *sorted(folder.glob("best_*.pt"))]
+    named = [folder / BEST, folder / LAST, *sorted(folder.glob("best_*.pt"))]
     return [file for file in named if file.exists()]
 
 

@@ -4,11 +4,12 @@ import time
 from pathlib import Path
 from typing import Final
 
+from app.artifacts.names import STATE
 from worker.trainer.errors import is_disk_full
 from worker.trainer.plugins.interface import brings_its_state
 from worker.trainer.protocol import STORING_SECONDS_FILE, WarningEvent
 from worker.trainer.run import Composed
-from worker.trainer.state.file import FORMAT, STATE, Digests, Heading, best_files, write_state
+from worker.trainer.state.file import FORMAT, Digests, Heading, best_files, write_state
 from worker.trainer.state.loader import NotedLoader
 from worker.trainer.state.parts import parts_of
 from worker.trainer.state.period import StatePeriod

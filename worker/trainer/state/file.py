@@ -10,12 +10,11 @@ from typing import Any, Final
 import torch
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from app.artifacts.names import BEST
 from app.core.files import whole_file
 from worker.trainer.state.generators import Plain
 from worker.trainer.state.not_exact import NotExact
 
-STATE: Final = "state.pt"
-RESULTS: Final = "results.csv"
 FORMAT: Final = 1
 
 
@@ -88,7 +87,7 @@ def read_state(file: Path) -> tuple[Heading, Plain]:
 def best_files(run_directory: Path) -> list[Path]:
     """Return best.pt and each best_<name>.pt that a run has by now."""
     weights = run_directory / "weights"
-    named = [weights / "best.pt", *sorted(weights.glob("best_*.pt"))]
+    named = [weights / BEST, *sorted(weights.glob("best_*.pt"))]
     return [file for file in named if file.exists()]
 
 
