@@ -24,7 +24,7 @@ from app.core.storage import ArtifactStore
 from app.datasets.archives.pack import extract_pack
 from app.fleet.repository import Registration, usable_names
 from app.jobs.life.claim import SlotOffer
-from app.jobs.life.doorbell import INSPECTION_TASK, TASK, queue_of_jobs, queue_of_slot
+from app.jobs.life.doorbell import INSPECTION_TASK, RUN_JOB_TASK, queue_of_jobs, queue_of_slot
 from app.settings import Settings
 from worker.attempt.directory import clear_dead_attempts
 from worker.celery_app import make_celery_app, worker_arguments
@@ -138,7 +138,7 @@ def _run_celery(settings: Settings, context: WorkerContext) -> None:
 def _ring_itself(app: Celery, own_queue: str) -> None:
     # Through the broker, so that the first claim, too, is made by the thread that answers bells.
     app.send_task(INSPECTION_TASK, (NO_MODEL, 0), queue=own_queue)
-    app.send_task(TASK, (NO_JOB, 0), queue=own_queue)
+    app.send_task(RUN_JOB_TASK, (NO_JOB, 0), queue=own_queue)
 
 
 if __name__ == "__main__":

@@ -7,8 +7,8 @@ from celery import Celery
 from app.core.crash_points import CrashPoint, crash_point
 from app.core.logging import first_line, get_logger
 from app.jobs.life.claim import claim_job
-from app.jobs.life.doorbell import INSPECTION_TASK, TASK
-from app.jobs.life.recording import unheard_claim
+from app.jobs.life.doorbell import INSPECTION_TASK, RUN_JOB_TASK
+from app.jobs.life.recording import unacknowledged_claim
 from app.jobs.tables import Job
 from worker.attempt.directory import clear_dead_attempts
 from worker.attempt.lease import OUTAGE, RETRY_SECONDS
@@ -36,7 +36,7 @@ def register_tasks(app: Celery, context: WorkerContext) -> None:
         log.debug("doorbell.heard", model_id=model_id, number=number)
         inspect_models(context, rung_for=model_id or None)
 
-    app.task(name=TASK, ignore_result=True)(run_job)
+    app.task(name=RUN_JOB_TASK, ignore_result=True)(run_job)
     app.task(name=INSPECTION_TASK, ignore_result=True)(inspect_model)
 
 
@@ -81,7 +81,7 @@ def _claim_once(context: WorkerContext, rung_for: str | None, *, in_doubt: bool)
     lease, job = context.lease_length, None
     with context.database.write() as unit:
         if in_doubt:
-            job = unheard_claim(unit.session, context.worker_id, lease=lease)
+            job = unacknowledged_claim(unit.session, context.worker_id, lease=lease)
         if job is None:
             job = claim_job(unit.session, context.offer, lease=lease, rung_for=rung_for)
         if job is not None:

@@ -96,14 +96,14 @@ def responses_for(*statuses: int) -> dict[int | str, dict[str, Any]]:
     }
 
 
-def status_of(error: TrainyardError) -> int:
+def http_status_of(error: TrainyardError) -> int:
     """Return the HTTP status of an error by its nearest kind."""
     return next(STATUS[kind] for kind in type(error).__mro__ if kind in STATUS)
 
 
 def problem_response(error: TrainyardError, headers: Mapping[str, str] | None = None) -> Response:
     """Return the answer for an error."""
-    status = status_of(error)
+    status = http_status_of(error)
     content: dict[str, JsonValue] = {
         "type": URN + error.slug,
         "title": error.title,

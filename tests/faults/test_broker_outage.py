@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from app.jobs.life.doorbell import TASK, make_producer, queue_of_jobs
+from app.jobs.life.doorbell import RUN_JOB_TASK, make_producer, queue_of_jobs
 from tests.faults.invariants import violations
 from tests.faults.proxy import fault_proxy
 from tests.faults.site import Site
@@ -106,7 +106,9 @@ class TestBroker:
         with make_producer(url) as producer:
             for job_id in [*reversed(jobs), *jobs, *reversed(site.acknowledged)]:
                 for number in (3, 1, 2):
-                    producer.send_task(TASK, (job_id, number), queue=queue_of_jobs("default"))
+                    producer.send_task(
+                        RUN_JOB_TASK, (job_id, number), queue=queue_of_jobs("default")
+                    )
 
         for job_id in jobs:
             site.finish(job_id, within=JOB_SECONDS)

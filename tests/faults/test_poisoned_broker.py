@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from app.jobs.life.doorbell import TASK, queue_of_jobs
+from app.jobs.life.doorbell import RUN_JOB_TASK, queue_of_jobs
 from tests.faults.invariants import violations
 from tests.faults.site import Site, a_site
 from tests.faults.visitor import null_job
@@ -73,10 +73,12 @@ class TestPoison:
         nothing = json.dumps([[], {}, {}]).encode()
         poisons = [
             a_message("os.system", nothing, "application/json"),
-            a_message(TASK, pickled, "application/x-python-serialize"),
-            a_message(TASK, b"{", "application/json"),
+            a_message(RUN_JOB_TASK, pickled, "application/x-python-serialize"),
+            a_message(RUN_JOB_TASK, b"{", "application/json"),
             a_message(
-                TASK, json.dumps([["job_none", "x", 3], {}, {}]).encode(), "application/json"
+                RUN_JOB_TASK,
+                json.dumps([["job_none", "x", 3], {}, {}]).encode(),
+                "application/json",
             ),
         ]
         for poison in poisons:

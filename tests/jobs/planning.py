@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from app.jobs.plan.joint import PlannedJoint
 from app.jobs.plan.plan import (
-    Surroundings,
+    Capacity,
     TrainingData,
     layers_of_model,
     learning_layers,
@@ -25,7 +25,7 @@ SHAPES: Final = TrainingData(
         "test": {"circle": 5, "square": 0},
     },
 )
-LIVE: Final = Surroundings(has_live_slot=True, devices=("cpu",))
+LIVE: Final = Capacity(has_live_slot=True, devices=("cpu",))
 LONG: Final[dict[str, object]] = {"epochs": 20, "batch": 4, "nbs": 4, "optimizer": "SGD"}
 """Arguments that give no reason for a warning."""
 
@@ -46,7 +46,7 @@ def resolved(asked: JobSpec, data: TrainingData, architecture: str | None) -> Re
 def planned(
     *,
     data: TrainingData = SHAPES,
-    around: Surroundings = LIVE,
+    capacity: Capacity = LIVE,
     architecture: str | None = "yolo26n.yaml",
     train: Mapping[str, object] | None = None,
     customize: Mapping[str, object] | None = None,
@@ -63,7 +63,7 @@ def planned(
         **spec,
     }
     asked = JobSpec.model_validate(body)
-    return plan_of(asked, resolved(asked, data, architecture), data, around, joint=joint)
+    return plan_of(asked, resolved(asked, data, architecture), data, capacity, joint=joint)
 
 
 def with_labels(**labels: Mapping[str, int]) -> TrainingData:

@@ -15,7 +15,7 @@ from app.core.database import database_now
 from app.core.ids import new_id
 from app.core.pages import CursorSeal
 from app.events.tables import EventRow
-from app.jobs.commands.control import request_of_job
+from app.jobs.commands.control import apply_user_event
 from app.jobs.errors import GraceIsOver, JobNotFound
 from app.jobs.repository import insert_idempotency_key
 from app.jobs.states import JobEvent, JobState
@@ -133,7 +133,7 @@ def restored_by(owner: Principal, instance: Instance, job_id: str) -> bool:
         wake_verifier=lambda: None,
     )
     try:
-        request_of_job(context, owner, job_id, JobEvent.RESTORE)
+        apply_user_event(context, owner, job_id, JobEvent.RESTORE)
     except (GraceIsOver, JobNotFound):
         return False
     return True

@@ -11,7 +11,7 @@ from app.accounts.authentication import Principal
 from app.core.context import Context
 from app.core.problems import invalid_fields
 from app.core.strict_json import InvalidJson
-from app.jobs.commands.submit import Order, Submitted, earlier_job, submit_order
+from app.jobs.commands.submit import JobDraft, Submitted, earlier_job, submit_draft
 from app.jobs.errors import JobInTrash, JobNotFound
 from app.jobs.repository import job_of
 from app.jobs.spec.job_spec import JobSpec
@@ -37,8 +37,8 @@ def clone_job(
     if earlier is not None:
         return Submitted(earlier, replayed=True)
     spec = _changed_spec(context, principal, job_id, changes)
-    order = Order(spec, digest, parent_id=job_id)
-    return submit_order(context, principal, order, idempotency_key=idempotency_key)
+    draft = JobDraft(spec, digest, parent_id=job_id)
+    return submit_draft(context, principal, draft, idempotency_key=idempotency_key)
 
 
 def merge_patch(document: object, patch: object) -> object:

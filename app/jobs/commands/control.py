@@ -14,10 +14,10 @@ from app.jobs.states import JobEvent
 from app.jobs.tables import Job
 
 
-def request_of_job(
+def apply_user_event(
     context: Context, principal: Principal, job_id: str, event: JobEvent
 ) -> ListedJob:
-    """Make the transition that a user's event means, and return the job as it stands then.
+    """Make the transition of a user's event and return the job as it is afterwards.
 
     Raises:
         JobNotFound: there is none in the caller's projects.

@@ -24,12 +24,19 @@ from app.core.errors import FieldError, Invalid
 from app.core.problems import invalid_fields
 from app.datasets.repository import resolve_version
 from app.events.repository import newest_event
-from app.jobs.commands.submit import Order, Resolution, Submitted, silence, submit_once, write_job
+from app.jobs.commands.submit import (
+    JobDraft,
+    Resolution,
+    Submitted,
+    silence,
+    submit_once,
+    write_job,
+)
 from app.jobs.errors import JobInTrash, JobNotEnded, JobNotFound, NoTrainingState
 from app.jobs.life.recording import curve_stride
 from app.jobs.lineage import epochs_of_line, joint_of, last_epoch_of
 from app.jobs.plan.joint import PlannedJoint
-from app.jobs.plan.plan import TrainingData, look_around, plan_of
+from app.jobs.plan.plan import TrainingData, plan_of, read_capacity
 from app.jobs.repository import ListedJob, job_of, lock_job_of
 from app.jobs.spec.base_model import SpecModel
 from app.jobs.spec.deciding_metric import DecidingMetric, deciding_metric
@@ -77,7 +84,7 @@ class TakenOver:
 class Planned:
     """An extension before it is written."""
 
-    order: Order
+    draft: JobDraft
     resolution: Resolution
     taken: TakenOver
 
@@ -105,7 +112,7 @@ def extend_job(
         # Locked, so that neither a retry nor the end of its state's time comes in between.
         parent = lock_job_of(unit.session, principal.project_ids, job_id)
         planned = _planned(unit.session, context, parent, asked)
-        listed = write_job(unit, context, principal, planned.order, planned.resolution)
+        listed = write_job(unit, context, principal, planned.draft, planned.resolution)
         epoch, (best_epoch, best_value) = planned.taken.epoch, planned.taken.best
         joint = {"epoch": epoch, "best_epoch": best_epoch, "best_value": best_value}
         unit.session.execute(insert(Joint).values(job_id=listed.job.id, **joint))
@@ -143,7 +150,7 @@ def _planned(session: Session, context: Context, job: Job | None, asked: Extensi
     resolved = _resolved(session, parent, spec)
     resolution = _resolution(session, context, parent, taken, (spec, resolved))
     best_epoch, best_value = taken.best
-    order = Order(
+    draft = JobDraft(
         spec,
         _digest(parent.id, asked),
         parent_id=parent.id,
@@ -154,9 +161,9 @@ def _planned(session: Session, context: Context, job: Job | None, asked: Extensi
             "best_value": best_value,
             "curve": taken.curve,
         },
-        said={"extends": parent.id, "epoch": taken.epoch},
+        event_data={"extends": parent.id, "epoch": taken.epoch},
     )
-    return Planned(order, resolution, taken)
+    return Planned(draft, resolution, taken)
 
 
 def _ended(parent: Job | None) -> Job:
@@ -272,9 +279,9 @@ def _resolution(
         sha256=parent.model_sha256,
         architecture=parent.architecture,
     )
-    around = look_around(session, project_ids, resolved, silent=silence(context))
+    capacity = read_capacity(session, project_ids, resolved, silent=silence(context))
     joint = PlannedJoint(parent.id, taken.epoch, taken.last_epoch, taken.rates)
-    plan = plan_of(spec, resolved, TrainingData.of(version), around, joint=joint)
+    plan = plan_of(spec, resolved, TrainingData.of(version), capacity, joint=joint)
     return Resolution(parent.project_id, dataset, version, model, resolved, plan)
 
 

@@ -30,8 +30,8 @@ from app.jobs.plan.plan import (
     TrainingData,
     layers_of_model,
     learning_layers,
-    look_around,
     plan_of,
+    read_capacity,
 )
 from app.jobs.plan.views import StoredPlan
 from app.jobs.repository import (
@@ -68,22 +68,22 @@ class Submitted:
 
 
 @dataclass(frozen=True)
-class Order:
-    """What a job is made of.
+class JobDraft:
+    """A job before it is written.
 
     Args:
         spec: as submitted.
         digest: the hash by which the request for it is known again.
         parent_id: the job that it was made from.
         carried: columns that it begins with, from its parent.
-        said: of its making, for the event log.
+        event_data: data of its first event, job.submitted.
     """
 
     spec: JobSpec
     digest: str
     parent_id: str | None = None
     carried: Mapping[str, Any] = field(default_factory=dict)
-    said: Mapping[str, JsonValue] = field(default_factory=dict)
+    event_data: Mapping[str, JsonValue] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -122,14 +122,14 @@ def submit_job(
         Invalid: a reference names nothing, or the parts do not fit each other.
         Conflict: the data set is not ready, or the job named as a model has no weights.
     """
-    order = Order(spec, request_digest(spec))
-    return submit_order(context, principal, order, idempotency_key=idempotency_key)
+    draft = JobDraft(spec, request_digest(spec))
+    return submit_draft(context, principal, draft, idempotency_key=idempotency_key)
 
 
-def submit_order(
-    context: Context, principal: Principal, order: Order, *, idempotency_key: str | None
+def submit_draft(
+    context: Context, principal: Principal, draft: JobDraft, *, idempotency_key: str | None
 ) -> Submitted:
-    """Make the ordered job, or return the one that the same key made before.
+    """Make the job of a draft, or return the one that the same key made before.
 
     Raises:
         IdempotencyKeyReuse, Invalid, Conflict: as `submit_job`.
@@ -137,11 +137,11 @@ def submit_order(
 
     def resolved() -> Writing:
         with context.database.read() as unit:
-            resolution = resolve(unit.session, principal, order.spec, silent=silence(context))
-        return lambda unit: write_job(unit, context, principal, order, resolution)
+            resolution = resolve(unit.session, principal, draft.spec, silent=silence(context))
+        return lambda unit: write_job(unit, context, principal, draft, resolution)
 
     return submit_once(
-        context, principal, resolved, digest=order.digest, idempotency_key=idempotency_key
+        context, principal, resolved, digest=draft.digest, idempotency_key=idempotency_key
     )
 
 
@@ -222,8 +222,8 @@ def resolve(
     except ValidationError as error:
         raise invalid_fields(error.errors(include_input=False)) from None
     _check_split(resolved, version)
-    around = look_around(session, principal.project_ids, resolved, silent=silent)
-    plan = plan_of(spec, resolved, TrainingData.of(version), around)
+    capacity = read_capacity(session, principal.project_ids, resolved, silent=silent)
+    plan = plan_of(spec, resolved, TrainingData.of(version), capacity)
     return Resolution(project_id, dataset, version, model, resolved, plan)
 
 
@@ -296,7 +296,7 @@ def write_job(
     unit: UnitOfWork,
     context: Context,
     principal: Principal,
-    order: Order,
+    draft: JobDraft,
     resolution: Resolution,
 ) -> ListedJob:
     """Write a job with its plan and its first event; its doorbell rings after the commit.
@@ -310,7 +310,7 @@ def write_job(
         "id": new_id("job"),
         "project_id": resolution.project_id,
         "owner_id": principal.user_id,
-        "parent_id": order.parent_id,
+        "parent_id": draft.parent_id,
         "name": resolved.name or "",
         "notes": resolved.notes,
         "queue": resolved.resources.queue,
@@ -326,10 +326,10 @@ def write_job(
         "architecture": resolved.architecture,
         "imgsz": resolved.train.imgsz,
         "trainer": resolved.trainer.name if resolved.trainer else None,
-        "spec": order.spec.model_dump(mode="json", exclude_unset=True),
+        "spec": draft.spec.model_dump(mode="json", exclude_unset=True),
         "resolved_spec": resolved.model_dump(mode="json"),
         "spec_version": SPEC_VERSION,
-        **order.carried,
+        **draft.carried,
     }
     try:
         job = insert_job(unit.session, values, resolved.tags)
@@ -338,7 +338,7 @@ def write_job(
         errors = [FieldError("/dataset", "unknown-dataset", message)]
         raise Invalid(message, errors=errors) from None
     insert_plan(unit.session, job.id, resolution.plan.model_dump(mode="json"))
-    append_event(unit.session, job.id, job.last_seq, "job.submitted", data=order.said)
+    append_event(unit.session, job.id, job.last_seq, "job.submitted", data=draft.event_data)
     unit.after_commit(lambda: context.ring(job.id, job.dispatch_seq, job.queue))
     return ListedJob(job, None, resolved.tags)
 

@@ -9,10 +9,10 @@ from app.core.context import Context, InContext
 from app.core.problems import responses_for
 from app.core.strict_json import StrictRoute
 from app.jobs.commands.clone import clone_job
-from app.jobs.commands.control import request_of_job
+from app.jobs.commands.control import apply_user_event
 from app.jobs.commands.extend import Extension, extend_job, plan_extension
 from app.jobs.commands.submit import Submitted
-from app.jobs.http.status import status_of
+from app.jobs.http.status import job_status
 from app.jobs.http.views import JobView
 from app.jobs.plan.views import PlanView
 from app.jobs.states import JobEvent
@@ -43,43 +43,43 @@ REPLAYED: Final[dict[int | str, dict[str, Any]]] = {
 @router.post("/cancel", status_code=202)
 def cancel(job_id: str, context: InContext, principal: Writer) -> JobView:
     """Cancel a job: a waiting one at once, a running one within two seconds."""
-    return _ask(context, principal, job_id, JobEvent.CANCEL)
+    return _apply(context, principal, job_id, JobEvent.CANCEL)
 
 
 @router.post("/pause", status_code=202)
 def pause(job_id: str, context: InContext, principal: Writer) -> JobView:
     """Pause a job: it frees its slot, and goes on from its last checkpoint once it is resumed."""
-    return _ask(context, principal, job_id, JobEvent.PAUSE)
+    return _apply(context, principal, job_id, JobEvent.PAUSE)
 
 
 @router.post("/resume", status_code=202)
 def resume(job_id: str, context: InContext, principal: Writer) -> JobView:
     """Let a paused job wait for a slot again, or withdraw a pause that was asked for."""
-    return _ask(context, principal, job_id, JobEvent.RESUME)
+    return _apply(context, principal, job_id, JobEvent.RESUME)
 
 
 @router.post("/stop", status_code=202)
 def stop(job_id: str, context: InContext, principal: Writer) -> JobView:
     """End a job early and keep its result: `best.pt` is handed out as if it had finished."""
-    return _ask(context, principal, job_id, JobEvent.STOP)
+    return _apply(context, principal, job_id, JobEvent.STOP)
 
 
 @router.post("/retry", status_code=202)
 def retry(job_id: str, context: InContext, principal: Writer) -> JobView:
     """Try a failed or cancelled job again, from its last checkpoint if there is one."""
-    return _ask(context, principal, job_id, JobEvent.RETRY)
+    return _apply(context, principal, job_id, JobEvent.RETRY)
 
 
 @router.delete("")
 def move_to_trash(job_id: str, context: InContext, principal: Writer) -> JobView:
     """Move an ended job to the trash; after `TRAINYARD_TRASH_DAYS` its files are deleted."""
-    return _ask(context, principal, job_id, JobEvent.DELETE)
+    return _apply(context, principal, job_id, JobEvent.DELETE)
 
 
 @router.post("/restore")
 def restore(job_id: str, context: InContext, principal: Writer) -> JobView:
     """Take a job out of the trash, as it was."""
-    return _ask(context, principal, job_id, JobEvent.RESTORE)
+    return _apply(context, principal, job_id, JobEvent.RESTORE)
 
 
 @router.post("/clone", status_code=201, responses=responses_for(413, 415) | REPLAYED)
@@ -132,8 +132,8 @@ def answer_made(
     if submitted.replayed:
         response.status_code = 200
         response.headers["Idempotency-Replayed"] = "true"
-    return status_of(context, principal, submitted.listed)
+    return job_status(context, principal, submitted.listed)
 
 
-def _ask(context: Context, principal: Principal, job_id: str, event: JobEvent) -> JobView:
-    return status_of(context, principal, request_of_job(context, principal, job_id, event))
+def _apply(context: Context, principal: Principal, job_id: str, event: JobEvent) -> JobView:
+    return job_status(context, principal, apply_user_event(context, principal, job_id, event))

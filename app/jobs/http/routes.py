@@ -17,7 +17,7 @@ from app.fleet.repository import live_workers
 from app.jobs.commands.control import change_job
 from app.jobs.commands.submit import submit_job, validate_job
 from app.jobs.http.control_routes import REPLAYED, IdempotencyKeyHeader, answer_made
-from app.jobs.http.status import read_status, status_of
+from app.jobs.http.status import job_status, read_status
 from app.jobs.http.views import JobRow, JobView, QueueView
 from app.jobs.plan.views import PlanView
 from app.jobs.repository import JobFilter, JobOrder, job_page, queue_counts
@@ -169,7 +169,7 @@ def change(
         tags=dict(body.tags) if "tags" in sent else None,
         revision=_revision(if_match),
     )
-    return status_of(context, principal, listed)
+    return job_status(context, principal, listed)
 
 
 @router.get("/queues")

@@ -39,7 +39,7 @@ def read_status(context: Context, principal: Principal, job_id: str) -> StatusAn
     return StatusAnswer(_entity_tag(listed), body, may_be_unchanged=not waits)
 
 
-def status_of(context: Context, principal: Principal, listed: ListedJob) -> JobView:
+def job_status(context: Context, principal: Principal, listed: ListedJob) -> JobView:
     """Return the status of a job that was just written."""
     with context.database.read() as unit:
         return _view(unit, context, principal, listed)

@@ -18,7 +18,7 @@ from app.core.logging import get_logger
 
 log = get_logger(__name__)
 
-TASK: Final = "trainyard.run_job"
+RUN_JOB_TASK: Final = "trainyard.run_job"
 INSPECTION_TASK: Final = "trainyard.inspect_model"
 BROKER_TIMEOUT_SECONDS: Final = 2.0
 MAX_WAITING_BELLS: Final = 10_000
@@ -86,11 +86,11 @@ class Doorbell:
 
     def ring(self, job_id: str, dispatch_seq: int, queue_name: str) -> None:
         """Tell the slots of a job queue that a job waits; returns at once."""
-        self._offer(Bell(TASK, job_id, dispatch_seq, queue_of_jobs(queue_name)))
+        self._offer(Bell(RUN_JOB_TASK, job_id, dispatch_seq, queue_of_jobs(queue_name)))
 
     def ring_slot(self, job_id: str, dispatch_seq: int, worker_id: str) -> None:
         """Tell one slot that a job waits that it may claim; returns at once."""
-        self._offer(Bell(TASK, job_id, dispatch_seq, queue_of_slot(worker_id)))
+        self._offer(Bell(RUN_JOB_TASK, job_id, dispatch_seq, queue_of_slot(worker_id)))
 
     def ring_inspection(self, model_id: str, number: int, worker_id: str) -> None:
         """Tell one slot that weights wait for their inspection; returns at once."""

@@ -103,8 +103,8 @@ def mark_write(session: Session, hold: Hold, mark: int) -> bool:
     return False
 
 
-def unheard_claim(session: Session, worker_id: str, *, lease: timedelta) -> Job | None:
-    """Return the job that a slot claimed without hearing so, its lease renewed, if there is one.
+def unacknowledged_claim(session: Session, worker_id: str, *, lease: timedelta) -> Job | None:
+    """Return the job that a slot claimed without receiving the answer, its lease renewed.
 
     Ask it only between two jobs, and after a claim whose commit was not answered.
     """

@@ -1,6 +1,6 @@
-"""The plan of a job: what will happen, told from the resolved spec and a few facts.
+"""The plan of a job: what will happen, computed from the resolved spec and a few facts.
 
-Deciding is pure; `look_around` makes the few reads that it needs.
+Deciding is pure; `read_capacity` reads what that needs.
 """
 
 from collections.abc import Collection, Iterator, Mapping
@@ -48,7 +48,7 @@ from app.jobs.plan.views import (
     StoredPlan,
     SwitchedOn,
 )
-from app.jobs.plan.warnings import Foreseen, warnings_of
+from app.jobs.plan.warnings import PlanDraft, warnings_of
 from app.jobs.spec.customize import BalancedClassWeights, Customize
 from app.jobs.spec.job_spec import JobSpec, ResolvedSpec
 from app.jobs.spec.layer_rates import part_of
@@ -92,8 +92,8 @@ class TrainingData:
 
 
 @dataclass(frozen=True)
-class Surroundings:
-    """What the plan reads of the rest: live slots that could take the job, and jobs alike."""
+class Capacity:
+    """The live slots that could run a job, their devices, and past jobs to estimate from."""
 
     has_live_slot: bool
     devices: tuple[str, ...] = ()
@@ -117,10 +117,10 @@ def learning_layers(layers: tuple[LayerRow, ...]) -> frozenset[int]:
     return frozenset(layer.index for layer in layers if _learning(layer))
 
 
-def look_around(
+def read_capacity(
     session: Session, project_ids: Collection[str], spec: ResolvedSpec, *, silent: timedelta
-) -> Surroundings:
-    """Read what a plan needs to know: at most one read of slots, or two, and one for each device.
+) -> Capacity:
+    """Read the slots, and the past jobs on their devices: at most two reads, and one per device.
 
     Args:
         session: to read with.
@@ -135,7 +135,7 @@ def look_around(
     )
     live = _devices(live_workers(session, silent=silent), waiting)
     if spec.architecture is None or spec.train.time is not None:
-        return Surroundings(has_live_slot=bool(live), devices=live)
+        return Capacity(has_live_slot=bool(live), devices=live)
     devices = live or _devices(all_workers(session), waiting)
     alike = alike_jobs(
         session,
@@ -144,14 +144,14 @@ def look_around(
         imgsz=spec.train.imgsz,
         devices=devices,
     )
-    return Surroundings(bool(live), devices, tuple(alike))
+    return Capacity(bool(live), devices, tuple(alike))
 
 
 def plan_of(
     asked: JobSpec,
     spec: ResolvedSpec,
     data: TrainingData,
-    around: Surroundings,
+    capacity: Capacity,
     *,
     joint: PlannedJoint | None = None,
 ) -> StoredPlan:
@@ -161,7 +161,7 @@ def plan_of(
         asked: as submitted, to tell what was switched on.
         spec: as it will run.
         data: of its data set's version.
-        around: live slots and past jobs.
+        capacity: live slots and past jobs.
         joint: where it goes on from another job's training; None: it does not.
     """
     train = spec.train
@@ -176,23 +176,23 @@ def plan_of(
         first_epoch=first_epoch,
     )
     extent = _extent(spec, data, images, optimization.schedule, first_epoch=first_epoch)
-    foreseen = Foreseen(
+    draft = PlanDraft(
         spec=spec,
         architecture=shipped_architecture(spec.architecture or ""),
         classes=_classes(spec, data),
         optimizer=_optimizer(optimization),
         extent=extent,
-        has_live_slot=around.has_live_slot,
+        has_live_slot=capacity.has_live_slot,
     )
     return StoredPlan(
         model=_model(spec, layers),
-        classes=foreseen.classes,
-        optimizer=foreseen.optimizer,
+        classes=draft.classes,
+        optimizer=draft.optimizer,
         extent=extent,
-        joint=None if joint is None else joint_plan(joint, spec, foreseen.optimizer.groups),
-        estimate=_estimate(spec, around, images, epochs=train.epochs - first_epoch + 1),
+        joint=None if joint is None else joint_plan(joint, spec, draft.optimizer.groups),
+        estimate=_estimate(spec, capacity, images, epochs=train.epochs - first_epoch + 1),
         switched_on=list(_switched_on(asked.customize or Customize(), spec)),
-        warnings=warnings_of(foreseen),
+        warnings=warnings_of(draft),
     )
 
 
@@ -337,17 +337,17 @@ def _extent(
 
 
 def _estimate(
-    spec: ResolvedSpec, around: Surroundings, images: EpochImages, *, epochs: int
+    spec: ResolvedSpec, capacity: Capacity, images: EpochImages, *, epochs: int
 ) -> EstimatePlan:
     if spec.train.time is not None:
         return estimate_by_time(spec.train.time)
     if spec.architecture is None:
         return no_estimate(NO_ARCHITECTURE)
-    if not around.devices:
+    if not capacity.devices:
         return no_estimate(NO_DEVICE)
-    if not around.alike:
-        return no_estimate(NO_JOBS.format(", ".join(around.devices)))
-    return estimate(around.alike, images, epochs)
+    if not capacity.alike:
+        return no_estimate(NO_JOBS.format(", ".join(capacity.devices)))
+    return estimate(capacity.alike, images, epochs)
 
 
 def _switched_on(asked: Customize, spec: ResolvedSpec) -> Iterator[SwitchedOn]:

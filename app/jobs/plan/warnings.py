@@ -30,8 +30,8 @@ _NAMES_SHOWN: Final = 10
 
 
 @dataclass(frozen=True)
-class Foreseen:
-    """What the other parts of a plan found."""
+class PlanDraft:
+    """A plan before its warnings: they are derived from the other parts."""
 
     spec: ResolvedSpec
     architecture: Architecture | None
@@ -52,18 +52,18 @@ class Foreseen:
         return set(layer_indices(layers, self.architecture.backbone_layers))
 
 
-def warnings_of(foreseen: Foreseen) -> list[PlanWarning]:
+def warnings_of(draft: PlanDraft) -> list[PlanWarning]:
     """Return every warning, those about the model first."""
     return [
-        *_unknown_model(foreseen),
-        *_unknown_before_the_run(foreseen),
-        *_freezing(foreseen),
-        *_frozen_with_a_factor(foreseen),
-        *_overridden_factors(foreseen),
-        *_absent_classes(foreseen),
-        *_small_training(foreseen),
-        *_bounds_never_met(foreseen.spec.customize, foreseen.spec.task),
-        *_no_live_slot(foreseen),
+        *_unknown_model(draft),
+        *_unknown_before_the_run(draft),
+        *_freezing(draft),
+        *_frozen_with_a_factor(draft),
+        *_overridden_factors(draft),
+        *_absent_classes(draft),
+        *_small_training(draft),
+        *_bounds_never_met(draft.spec.customize, draft.spec.task),
+        *_no_live_slot(draft),
     ]
 
 
@@ -71,20 +71,20 @@ def _warning(code: WarningCode, pointer: str | None, message: str) -> PlanWarnin
     return PlanWarning(code=code, pointer=pointer, message=message)
 
 
-def _unknown_model(foreseen: Foreseen) -> Iterator[PlanWarning]:
-    if foreseen.architecture is None:
+def _unknown_model(draft: PlanDraft) -> Iterator[PlanWarning]:
+    if draft.architecture is None:
         message = (
             "The architecture of these weights is none of the shipped ones: layers, groups and "
             "rates are not foretold, and layer selectors are checked as the run begins."
         )
         yield _warning("architecture_unknown", "/model", message)
-    if foreseen.spec.trainer is not None:
+    if draft.spec.trainer is not None:
         message = "The plan is that of the task's own trainer; the plugin may train otherwise."
         yield _warning("plugin_may_differ", "/trainer", message)
 
 
-def _unknown_before_the_run(foreseen: Foreseen) -> Iterator[PlanWarning]:
-    train, optimizer = foreseen.spec.train, foreseen.optimizer
+def _unknown_before_the_run(draft: PlanDraft) -> Iterator[PlanWarning]:
+    train, optimizer = draft.spec.train, draft.optimizer
     if train.time is not None:
         message = (
             "Epochs are re-estimated after each to fit the time: steps and rates are not foretold."
@@ -102,14 +102,14 @@ def _unknown_before_the_run(foreseen: Foreseen) -> Iterator[PlanWarning]:
         yield _warning("optimizer_chosen", "/train/optimizer", message)
 
 
-def _freezing(foreseen: Foreseen) -> Iterator[PlanWarning]:
-    freeze, train = foreseen.spec.customize.freeze, foreseen.spec.train
-    if freeze is None or freeze.epochs is None or freeze.epochs <= foreseen.epochs_before:
+def _freezing(draft: PlanDraft) -> Iterator[PlanWarning]:
+    freeze, train = draft.spec.customize.freeze, draft.spec.train
+    if freeze is None or freeze.epochs is None or freeze.epochs <= draft.epochs_before:
         return
-    if freeze.epochs >= foreseen.extent.epochs:
-        message = f"All {foreseen.extent.epochs} epochs are frozen ones: the layers never learn."
+    if freeze.epochs >= draft.extent.epochs:
+        message = f"All {draft.extent.epochs} epochs are frozen ones: the layers never learn."
         yield _warning("freeze_covers_all", "/customize/freeze/epochs", message)
-    elif 0 < train.patience < freeze.epochs - foreseen.epochs_before:
+    elif 0 < train.patience < freeze.epochs - draft.epochs_before:
         message = (
             f"The training may end after {train.patience} epochs without a better value, "
             f"before epoch {freeze.epochs + 1}, in which the layers begin to learn."
@@ -117,16 +117,16 @@ def _freezing(foreseen: Foreseen) -> Iterator[PlanWarning]:
         yield _warning("patience_within_freeze", "/train/patience", message)
 
 
-def _frozen_with_a_factor(foreseen: Foreseen) -> Iterator[PlanWarning]:
-    freeze = foreseen.spec.customize.freeze
+def _frozen_with_a_factor(draft: PlanDraft) -> Iterator[PlanWarning]:
+    freeze = draft.spec.customize.freeze
     if freeze is None:
         return
-    frozen, last = foreseen.indices(freeze.layers), foreseen.extent.epochs
+    frozen, last = draft.indices(freeze.layers), draft.extent.epochs
     for_good = freeze.epochs is None or freeze.epochs >= last
-    if not for_good and (freeze.epochs or 0) <= foreseen.epochs_before:
+    if not for_good and (freeze.epochs or 0) <= draft.epochs_before:
         return
-    for place, each in enumerate(foreseen.spec.customize.layer_lrs):
-        common = frozen & foreseen.indices(each.layers)
+    for place, each in enumerate(draft.spec.customize.layer_lrs):
+        common = frozen & draft.indices(each.layers)
         if not common:
             continue
         pointer = f"/customize/layer_lrs/{place}"
@@ -141,34 +141,34 @@ def _frozen_with_a_factor(foreseen: Foreseen) -> Iterator[PlanWarning]:
             yield _warning("factor_after_unfreezing", pointer, message)
 
 
-def _overridden_factors(foreseen: Foreseen) -> Iterator[PlanWarning]:
+def _overridden_factors(draft: PlanDraft) -> Iterator[PlanWarning]:
     later: set[int] = set()
-    chosen = list(enumerate(foreseen.spec.customize.layer_lrs))
+    chosen = list(enumerate(draft.spec.customize.layer_lrs))
     for place, each in reversed(chosen):
-        indices = foreseen.indices(each.layers)
+        indices = draft.indices(each.layers)
         if indices and indices <= later:
             message = f"Later entries name all layers of {part_name(each.layers)}, and they count."
             yield _warning("layer_lr_overridden", f"/customize/layer_lrs/{place}", message)
         later |= indices
 
 
-def _absent_classes(foreseen: Foreseen) -> Iterator[PlanWarning]:
-    shown = foreseen.classes.shown
+def _absent_classes(draft: PlanDraft) -> Iterator[PlanWarning]:
+    shown = draft.classes.shown
     unseen = [each.name for each in shown if each.validation_labels == 0]
     if unseen:
         message = f"No labels in the validation split: {_names(unseen)}; their metrics are null."
         yield _warning("class_without_validation_labels", "/dataset", message)
     unlearned = [each.name for each in shown if each.training_labels == 0]
-    by_frequency = isinstance(foreseen.spec.customize.class_weights, InverseFrequencyClassWeights)
+    by_frequency = isinstance(draft.spec.customize.class_weights, InverseFrequencyClassWeights)
     if unlearned and by_frequency:
         message = f"No labels in the training split: {_names(unlearned)}; their weight is 1.0."
         yield _warning("class_without_training_labels", "/customize/class_weights", message)
 
 
-def _small_training(foreseen: Foreseen) -> Iterator[PlanWarning]:
-    extent, train = foreseen.extent, foreseen.spec.train
+def _small_training(draft: PlanDraft) -> Iterator[PlanWarning]:
+    extent, train = draft.extent, draft.spec.train
     steps = extent.optimizer_steps
-    if steps is not None and steps < FEW_OPTIMIZER_STEPS and not foreseen.epochs_before:
+    if steps is not None and steps < FEW_OPTIMIZER_STEPS and not draft.epochs_before:
         message = (
             f"Only {steps} optimizer steps in all, the first {extent.warmup_batches} batches of "
             f"{(extent.batches_per_epoch or 0) * extent.epochs} in warm-up: little can be learned. "
@@ -179,7 +179,7 @@ def _small_training(foreseen: Foreseen) -> Iterator[PlanWarning]:
         message = f"The training split has {extent.training_images} images: one batch an epoch."
         yield _warning("batch_above_training_set", "/train/batch", message)
     has_mosaic = "close_mosaic" in train.model_fields_set and train.mosaic > 0
-    if has_mosaic and train.close_mosaic >= extent.epochs - foreseen.epochs_before:
+    if has_mosaic and train.close_mosaic >= extent.epochs - draft.epochs_before:
         message = f"Mosaic is off in the last {train.close_mosaic} epochs: in all that are trained."
         yield _warning("close_mosaic_covers_all", "/train/close_mosaic", message)
 
@@ -202,10 +202,10 @@ def _is_beyond(bounds: Bounds, *, is_score: bool) -> bool:
     return too_high or too_low
 
 
-def _no_live_slot(foreseen: Foreseen) -> Iterator[PlanWarning]:
-    if foreseen.has_live_slot:
+def _no_live_slot(draft: PlanDraft) -> Iterator[PlanWarning]:
+    if draft.has_live_slot:
         return
-    wanted, trainer = foreseen.spec.resources, foreseen.spec.trainer
+    wanted, trainer = draft.spec.resources, draft.spec.trainer
     parts = [f"the queue {wanted.queue}"]
     if wanted.gpus is not None:
         parts.append(f"{wanted.gpus} GPUs" if wanted.gpus != 1 else "one GPU")

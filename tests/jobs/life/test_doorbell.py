@@ -9,7 +9,7 @@ import pytest
 from redis import Redis
 
 from app.core.broker import EmbeddedBroker, broker_url
-from app.jobs.life.doorbell import TASK, Doorbell
+from app.jobs.life.doorbell import RUN_JOB_TASK, Doorbell
 from app.settings import Settings
 from tests.waiting import eventually
 
@@ -52,14 +52,14 @@ class TestDoorbell:
     ) -> None:
         doorbell.ring("job_1", 7, "default")
 
-        eventually(lambda: bells(broker) == [(TASK, ["job_1", 7])], within=10)
+        eventually(lambda: bells(broker) == [(RUN_JOB_TASK, ["job_1", 7])], within=10)
 
     def test_one_slot_is_rung_by_its_own_queue(
         self, broker: EmbeddedBroker, doorbell: Doorbell
     ) -> None:
         doorbell.ring_slot("job_1", 7, "wrk_1")
 
-        eventually(lambda: bells(broker, "slot.wrk_1") == [(TASK, ["job_1", 7])], within=10)
+        eventually(lambda: bells(broker, "slot.wrk_1") == [(RUN_JOB_TASK, ["job_1", 7])], within=10)
 
     def test_it_rings_again_after_the_broker_was_away(
         self, broker: EmbeddedBroker, doorbell: Doorbell
@@ -74,4 +74,4 @@ class TestDoorbell:
         broker.start()
         doorbell.ring("job_4", 1, "default")
 
-        eventually(lambda: (TASK, ["job_4", 1]) in bells(broker), within=20)
+        eventually(lambda: (RUN_JOB_TASK, ["job_4", 1]) in bells(broker), within=20)

@@ -7,7 +7,7 @@ import pytest
 from pydantic import ValidationError
 
 from app.jobs.plan.estimate import AlikeJob
-from app.jobs.plan.plan import Surroundings, TrainingData, balanced_weights
+from app.jobs.plan.plan import Capacity, TrainingData, balanced_weights
 from app.models.architectures import ARCHITECTURES
 from app.models.layer_tables import layer_table
 from tests.jobs.planning import LIVE, SHAPES, codes, planned
@@ -258,7 +258,7 @@ class TestEstimate:
     ALIKE = tuple(AlikeJob(f"job_{number}", "cpu", number / 10) for number in (1, 2, 9))
 
     def test_the_median_of_past_jobs_counts_by_image(self) -> None:
-        estimate = planned(around=replace(LIVE, alike=self.ALIKE)).estimate
+        estimate = planned(capacity=replace(LIVE, alike=self.ALIKE)).estimate
 
         assert estimate.epoch_seconds == pytest.approx(0.2 * 220)
         assert estimate.seconds == pytest.approx(0.2 * 220 * 20)
@@ -268,17 +268,17 @@ class TestEstimate:
         assert planned(train={"time": 0.5}).estimate.seconds == 1800
 
     @pytest.mark.parametrize(
-        ("around", "architecture"),
+        ("capacity", "architecture"),
         [
             pytest.param(LIVE, "yolo26n.yaml", id="no-jobs-alike"),
-            pytest.param(Surroundings(has_live_slot=False), "yolo26n.yaml", id="no-device"),
+            pytest.param(Capacity(has_live_slot=False), "yolo26n.yaml", id="no-device"),
             pytest.param(LIVE, None, id="no-architecture"),
         ],
     )
     def test_without_past_jobs_there_is_a_reason_instead(
-        self, around: Surroundings, architecture: str | None
+        self, capacity: Capacity, architecture: str | None
     ) -> None:
-        estimate = planned(around=around, architecture=architecture).estimate
+        estimate = planned(capacity=capacity, architecture=architecture).estimate
 
         assert estimate.seconds is None
         assert estimate.note

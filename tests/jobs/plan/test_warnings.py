@@ -5,7 +5,7 @@ from typing import Any, Final
 
 import pytest
 
-from app.jobs.plan.plan import Surroundings
+from app.jobs.plan.plan import Capacity
 from tests.jobs.planning import SHAPES, planned, with_labels
 
 pytestmark = pytest.mark.unit
@@ -85,7 +85,7 @@ WARNINGS: Final[dict[str, tuple[dict[str, Any], str, str]]] = {
         "/customize/keep_best/0/where/val~1box_loss",
     ),
     "no-slot": (
-        {"around": Surroundings(has_live_slot=False), "resources": {"gpus": 1}},
+        {"capacity": Capacity(has_live_slot=False), "resources": {"gpus": 1}},
         "no_live_slot",
         "/resources",
     ),
