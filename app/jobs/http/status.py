@@ -9,7 +9,7 @@ from app.core.database import UnitOfWork
 from app.fleet.repository import live_workers
 from app.jobs.errors import JobNotFound
 from app.jobs.http.views import JobRow, JobView
-from app.jobs.life.claim import SlotOffer
+from app.jobs.life.claim import Demand, SlotOffer
 from app.jobs.repository import ListedJob, listed_job, queue_position
 from app.jobs.states import JobState
 
@@ -61,7 +61,8 @@ def _view(unit: UnitOfWork, context: Context, principal: Principal, listed: List
 def _waiting_reason(unit: UnitOfWork, context: Context, listed: ListedJob) -> str:
     job = listed.job
     silent = timedelta(seconds=context.settings.timing.worker_silent_seconds)
-    if any(SlotOffer.of(each).suits(job) for each in live_workers(unit.session, silent=silent)):
+    demand, live = Demand.of(job), live_workers(unit.session, silent=silent)
+    if any(SlotOffer.of(worker).suits(demand) for worker in live):
         return "backing_off" if job.not_before_at else "waiting_for_worker"
     return "no_matching_worker"
 

@@ -18,6 +18,20 @@ from app.jobs.tables import Attempt, Job
 
 
 @dataclass(frozen=True)
+class Demand:
+    """What a job needs of a slot; None: any number of GPUs, no trainer plugin."""
+
+    queue: str
+    gpus: int | None
+    trainer: str | None
+
+    @classmethod
+    def of(cls, job: Job) -> Self:
+        """Return what a submitted job needs."""
+        return cls(job.queue, job.gpus, job.trainer)
+
+
+@dataclass(frozen=True)
 class SlotOffer:
     """What a slot can run: eligibility is judged by these alone."""
 
@@ -31,15 +45,15 @@ class SlotOffer:
         """Return what a registered slot offers."""
         return cls(worker.id, tuple(worker.queues), worker.gpus, tuple(worker.plugin_names))
 
-    def suits(self, job: Job) -> bool:
-        """Whether the slot could run the job once it waits: `eligible_for`, asked of one row.
+    def suits(self, demand: Demand) -> bool:
+        """Whether the slot could run such a job: `eligible_for` without a job's state and back-off.
 
-        Which version of specs the slot's own release reads it alone knows, as it claims.
+        It also leaves out the spec's version: only the slot knows which ones its release reads.
         """
         return (
-            job.queue in self.queues
-            and job.gpus in {None, self.gpus}
-            and (job.trainer is None or job.trainer in self.plugins)
+            demand.queue in self.queues
+            and demand.gpus in {None, self.gpus}
+            and (demand.trainer is None or demand.trainer in self.plugins)
         )
 
 

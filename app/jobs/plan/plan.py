@@ -14,7 +14,7 @@ from app.core.problems import json_pointer
 from app.datasets.tables import DatasetVersion
 from app.fleet.repository import all_workers, live_workers
 from app.fleet.tables import Worker
-from app.jobs.life.claim import SlotOffer
+from app.jobs.life.claim import Demand, SlotOffer
 from app.jobs.plan.estimate import (
     NO_ARCHITECTURE,
     NO_DEVICE,
@@ -53,7 +53,6 @@ from app.jobs.spec.customize import BalancedClassWeights, Customize
 from app.jobs.spec.job_spec import JobSpec, ResolvedSpec
 from app.jobs.spec.layer_rates import part_of
 from app.jobs.spec.metric_table import F1_METRICS
-from app.jobs.tables import Job
 from app.models.architectures import architecture as shipped_architecture
 from app.models.layer_tables import LayerRow, layer_table
 
@@ -128,15 +127,15 @@ def read_capacity(
         spec: as resolved.
         silent: how long a worker may say nothing and still be there.
     """
-    waiting = Job(
+    demand = Demand(
         queue=spec.resources.queue,
         gpus=spec.resources.gpus,
         trainer=spec.trainer.name if spec.trainer else None,
     )
-    live = _devices(live_workers(session, silent=silent), waiting)
+    live = _devices(live_workers(session, silent=silent), demand)
     if spec.architecture is None or spec.train.time is not None:
         return Capacity(has_live_slot=bool(live), devices=live)
-    devices = live or _devices(all_workers(session), waiting)
+    devices = live or _devices(all_workers(session), demand)
     alike = alike_jobs(
         session,
         project_ids,
@@ -205,10 +204,10 @@ def _learning(layer: LayerRow) -> int:
     return sum(count.elements for count in layer.counts if not count.kind.fixed)
 
 
-def _devices(workers: Collection[Worker], waiting: Job) -> tuple[str, ...]:
+def _devices(workers: Collection[Worker], demand: Demand) -> tuple[str, ...]:
     """Return the names of what the slots that could take the job train on."""
-    able = [each for each in workers if SlotOffer.of(each).suits(waiting)]
-    names = {str(each.devices[0]["name"]) if each.devices else CPU for each in able}
+    able = [worker for worker in workers if SlotOffer.of(worker).suits(demand)]
+    names = {str(worker.devices[0]["name"]) if worker.devices else CPU for worker in able}
     return tuple(sorted(names))
 
 

@@ -12,7 +12,7 @@ from app.artifacts.repository import checkpoints_of
 from app.artifacts.tables import CondemnedObject
 from app.core.database import Database
 from app.events.repository import events_after
-from app.jobs.life.claim import SlotOffer, claim_job, eligible_for
+from app.jobs.life.claim import Demand, SlotOffer, claim_job, eligible_for
 from app.jobs.life.transitions import AttemptEnd, Refused, apply_event
 from app.jobs.locks import Fenced, lock_held
 from app.jobs.repository import attempts_of
@@ -119,7 +119,7 @@ class TestClaim:
         job = job_row(database, a_job(database, home, queue=queue, gpus=gpus, trainer=trainer))
         slots = [replace(each, plugins=("gray",)) for each in (CPU_SLOT, GPU_SLOT)]
 
-        suited = [slot.suits(job) for slot in slots]
+        suited = [slot.suits(Demand.of(job)) for slot in slots]
 
         with database.read() as unit:
             eligible = [
