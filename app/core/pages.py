@@ -4,6 +4,7 @@ import base64
 import hashlib
 import hmac
 import json
+from collections.abc import Callable, Sequence
 from typing import Annotated, Generic, TypeVar
 
 from fastapi import Query
@@ -14,6 +15,7 @@ from app.core.errors import BadRequest
 MAX_PAGE = 200
 SEAL_BYTES = 12
 
+Row = TypeVar("Row")
 Item = TypeVar("Item")
 PageSize = Annotated[int, Query(ge=1, le=MAX_PAGE, description="Items in a page.")]
 
@@ -30,6 +32,30 @@ class Page(BaseModel, Generic[Item]):
     data: list[Item]
     next: str | None
     has_more: bool
+
+    @classmethod
+    def of(
+        cls,
+        rows: Sequence[Row],
+        limit: int,
+        *,
+        seal: Callable[[Row], str],
+        view: Callable[[Row], Item],
+    ) -> "Page[Item]":
+        """Return the page of the first `limit` rows.
+
+        Args:
+            rows: in order; up to `limit` + 1 of them, the last one showing that more follow.
+            limit: rows of a page.
+            seal: makes the cursor of the rows after a given one.
+            view: makes the answer's item of a row.
+        """
+        shown, has_more = rows[:limit], len(rows) > limit
+        return Page(
+            data=[view(row) for row in shown],
+            next=seal(shown[-1]) if has_more else None,
+            has_more=has_more,
+        )
 
 
 class CursorSeal:

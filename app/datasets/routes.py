@@ -133,12 +133,13 @@ def list_datasets(
             after=None if after is None else str(after[0]),
             limit=query.limit + 1,
         )
-    shown = found[: query.limit]
-    has_more = len(found) > query.limit
-    cursor = context.cursors.seal(PAGE_KIND, [shown[-1].dataset.id]) if has_more else None
     names = principal.project_names
-    data = [DatasetView.of(each, names) for each in shown]
-    return Page(data=data, next=cursor, has_more=has_more)
+    return Page.of(
+        found,
+        query.limit,
+        seal=lambda listed: context.cursors.seal(PAGE_KIND, [listed.dataset.id]),
+        view=lambda listed: DatasetView.of(listed, names),
+    )
 
 
 @router.get("/{reference}", responses=responses_for(404))

@@ -89,10 +89,12 @@ def list_models(
         (each for each in offered if each.name > beyond and _matches(each, query)),
         key=lambda each: each.name,
     )
-    shown = found[: query.limit]
-    has_more = len(found) > query.limit
-    cursor = context.cursors.seal(PAGE_KIND, [shown[-1].name]) if has_more else None
-    return Page(data=shown, next=cursor, has_more=has_more)
+    return Page.of(
+        found,
+        query.limit,
+        seal=lambda view: context.cursors.seal(PAGE_KIND, [view.name]),
+        view=lambda view: view,
+    )
 
 
 @router.get("/{reference}", responses=responses_for(404))

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.core.pages import BadCursor, CursorSeal
+from app.core.pages import BadCursor, CursorSeal, Page
 
 SEAL = CursorSeal(b"one secret")
 POSITIONS = st.lists(
@@ -38,3 +38,18 @@ class TestCursorSeal:
     def test_made_up_text_is_refused(self, text: str) -> None:
         with pytest.raises(BadCursor):
             SEAL.open("jobs", text)
+
+
+class TestPage:
+    @pytest.mark.parametrize(
+        ("rows", "shown", "following"),
+        [([], [], None), ([1, 2], ["1", "2"], None), ([1, 2, 3], ["1", "2"], "after 2")],
+        ids=["none", "all", "more"],
+    )
+    def test_has_a_cursor_only_where_more_rows_follow(
+        self, rows: list[int], shown: list[str], following: str | None
+    ) -> None:
+        page = Page.of(rows, 2, seal=lambda row: f"after {row}", view=str)
+
+        assert (page.data, page.next) == (shown, following)
+        assert page.has_more == (following is not None)

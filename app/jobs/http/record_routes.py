@@ -163,9 +163,12 @@ def list_events(
     with context.database.read() as unit:
         _visible(unit, principal, job_id)
         rows = events_after(unit.session, job_id, seq=seq, limit=limit + 1)
-    shown, has_more = rows[:limit], len(rows) > limit
-    following = context.cursors.seal(kind, [shown[-1].seq]) if has_more else None
-    return Page(data=[EventView.of(row) for row in shown], next=following, has_more=has_more)
+    return Page.of(
+        rows,
+        limit,
+        seal=lambda row: context.cursors.seal(kind, [row.seq]),
+        view=EventView.of,
+    )
 
 
 @router.get("/attempts")

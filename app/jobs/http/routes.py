@@ -118,11 +118,13 @@ def list_jobs(
             after=after,
             limit=query.limit + 1,
         )
-    shown = found[: query.limit]
-    has_more = len(found) > query.limit
-    cursor = context.cursors.seal(kind, order.position(shown[-1].job)) if has_more else None
     names = principal.project_names
-    return Page(data=[JobRow.of(each, names) for each in shown], next=cursor, has_more=has_more)
+    return Page.of(
+        found,
+        query.limit,
+        seal=lambda listed: context.cursors.seal(kind, order.position(listed.job)),
+        view=lambda listed: JobRow.of(listed, names),
+    )
 
 
 @router.get(
