@@ -17,7 +17,6 @@ from sqlalchemy import (
     tuple_,
     update,
 )
-from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from app.core.database import database_now
@@ -26,7 +25,6 @@ from app.jobs.states import JobState
 from app.jobs.tables import (
     Attempt,
     Epoch,
-    IdempotencyKey,
     Job,
     JobPlan,
     JobProgress,
@@ -121,10 +119,6 @@ _JOBS_AHEAD = select(func.count()).select_from(
     .limit(MAX_POSITION)
     .subquery()
 )
-
-
-class IdempotencyRace(Exception):
-    """Another request with the same key was committed first; look it up again."""
 
 
 def insert_job(session: Session, values: Mapping[str, Any], tags: Mapping[str, str]) -> Job:
@@ -286,32 +280,6 @@ def log_bytes(session: Session, job_id: str, attempt: int, *, start: int, length
         return b""
     skipped = start - chunks[0].offset
     return b"".join(bytes(chunk.bytes) for chunk in chunks)[skipped : skipped + length]
-
-
-def idempotent_job(session: Session, owner_id: str, key: str) -> IdempotencyKey | None:
-    """Return what a key was used for by this owner."""
-    return session.get(IdempotencyKey, (owner_id, key))
-
-
-def insert_idempotency_key(
-    session: Session, owner_id: str, key: str, *, request_sha256: str, job_id: str
-) -> None:
-    """Keep a key together with the job that it made.
-
-    Raises:
-        IdempotencyRace: another request with the key was committed first.
-    """
-    statement = insert(IdempotencyKey).values(
-        owner_id=owner_id,
-        key=key,
-        request_sha256=request_sha256,
-        job_id=job_id,
-        created_at=database_now(),
-    )
-    try:
-        session.execute(statement)
-    except IntegrityError:
-        raise IdempotencyRace(key) from None
 
 
 def _visible(project_ids: Collection[str]) -> tuple[ColumnElement[bool], ...]:

@@ -16,8 +16,8 @@ from app.core.ids import new_id
 from app.core.pages import CursorSeal
 from app.events.tables import EventRow
 from app.jobs.commands.control import apply_user_event
+from app.jobs.commands.idempotency import insert_idempotency_key
 from app.jobs.errors import GraceIsOver, JobNotFound
-from app.jobs.repository import insert_idempotency_key
 from app.jobs.states import JobEvent, JobState
 from app.jobs.tables import IdempotencyKey, Job
 from app.ops.retention import drop_outdated_state, purge_job

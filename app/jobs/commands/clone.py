@@ -11,7 +11,8 @@ from app.accounts.authentication import Principal
 from app.core.context import Context
 from app.core.problems import invalid_fields
 from app.core.strict_json import InvalidJson
-from app.jobs.commands.submit import JobDraft, Submitted, earlier_job, submit_draft
+from app.jobs.commands.idempotency import earlier_job
+from app.jobs.commands.submit import JobDraft, Submitted, submit_draft
 from app.jobs.errors import JobInTrash, JobNotFound
 from app.jobs.repository import job_of
 from app.jobs.spec.job_spec import JobSpec

@@ -24,6 +24,7 @@ from app.core.tasks import Task
 from app.datasets.repository import resolve_version, training_labels
 from app.datasets.tables import Dataset, DatasetVersion
 from app.events.repository import append_event
+from app.jobs.commands.idempotency import IdempotencyRace, earlier_job, insert_idempotency_key
 from app.jobs.commands.plugin_options import resolve_trainer
 from app.jobs.errors import IdempotencyKeyReuse, JobInTrash, NoWeightsYet, TaskMismatch
 from app.jobs.plan.plan import (
@@ -35,14 +36,10 @@ from app.jobs.plan.plan import (
 )
 from app.jobs.plan.views import StoredPlan
 from app.jobs.repository import (
-    IdempotencyRace,
     ListedJob,
-    idempotent_job,
-    insert_idempotency_key,
     insert_job,
     insert_plan,
     job_of,
-    listed_job,
 )
 from app.jobs.spec.job_spec import (
     SPEC_VERSION,
@@ -341,22 +338,3 @@ def write_job(
     append_event(unit.session, job.id, job.last_seq, "job.submitted", data=draft.event_data)
     unit.after_commit(lambda: context.ring(job.id, job.dispatch_seq, job.queue))
     return ListedJob(job, None, resolved.tags)
-
-
-def earlier_job(
-    context: Context, principal: Principal, key: str | None, digest: str
-) -> ListedJob | None:
-    """Return the job that a request with this key made before.
-
-    Raises:
-        IdempotencyKeyReuse: that request asked for something else.
-    """
-    if key is None:
-        return None
-    with context.database.read() as unit:
-        used = idempotent_job(unit.session, principal.user_id, key)
-        if used is None:
-            return None
-        if used.request_sha256 != digest:
-            raise IdempotencyKeyReuse
-        return listed_job(unit.session, principal.project_ids, used.job_id)
