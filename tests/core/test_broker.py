@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from pydantic import SecretStr
 from redis import Redis
 
 from app.core.broker import (
@@ -61,7 +62,7 @@ class TestBrokerUrl:
     def test_is_the_one_that_was_set(self, home: Path) -> None:
         url = "rediss://:secret@broker.example:6379/2"
 
-        assert broker_url(Settings(home=home, broker_url=url)) == url
+        assert broker_url(Settings(home=home, broker_url=SecretStr(url))) == url
 
     def test_is_the_socket_of_the_home_otherwise(self, tmp_path: Path) -> None:
         home = tmp_path / "h o"

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from math import cos, pi, sin
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import yaml
@@ -105,7 +106,7 @@ def pose_row(shape: Shape) -> str:
 
 
 ROWS = {"detect": detect_row, "segment": segment_row, "obb": obb_row, "pose": pose_row}
-POSE_KEYS: Mapping[str, object] = {"kpt_shape": [4, 3], "flip_idx": [1, 0, 2, 3]}
+POSE_KEYS: Mapping[str, Any] = {"kpt_shape": [4, 3], "flip_idx": [1, 0, 2, 3]}
 
 
 def a_yaml(**keys: object) -> bytes:
@@ -197,34 +198,33 @@ def a_zip(path: Path, files: Mapping[str, bytes], method: int = zipfile.ZIP_DEFL
     return path
 
 
-def a_detect_zip(path: Path, **options: object) -> Path:
-    return a_zip(path, label_files("detect", **options))
+def a_detect_zip(path: Path, *, train: int = 8, val: int = 4) -> Path:
+    return a_zip(path, label_files("detect", train=train, val=val))
 
 
-def a_segment_zip(path: Path, **options: object) -> Path:
-    return a_zip(path, label_files("segment", **options))
+def a_segment_zip(path: Path, *, train: int = 8, val: int = 4) -> Path:
+    return a_zip(path, label_files("segment", train=train, val=val))
 
 
-def an_obb_zip(path: Path, **options: object) -> Path:
-    return a_zip(path, label_files("obb", **options))
+def an_obb_zip(path: Path, *, train: int = 8, val: int = 4) -> Path:
+    return a_zip(path, label_files("obb", train=train, val=val))
 
 
-def a_pose_zip(path: Path, **options: object) -> Path:
-    keys = {**POSE_KEYS, **options}
-    return a_zip(path, label_files("pose", **keys))
+def a_pose_zip(path: Path, *, train: int = 8, val: int = 4) -> Path:
+    return a_zip(path, label_files("pose", train=train, val=val, **POSE_KEYS))
 
 
 def a_classify_zip(path: Path, *, train: int = 9, val: int = 6) -> Path:
     return a_zip(path, class_files(train=train, val=val))
 
 
-def a_semantic_zip(path: Path, **options: object) -> Path:
+def a_semantic_zip(path: Path, *, train: int = 8, val: int = 4) -> Path:
     """A semantic set with masks; `a_segment_zip` with task semantic is one with polygons."""
-    return a_zip(path, mask_files(**options))
+    return a_zip(path, mask_files(train=train, val=val))
 
 
-def a_depth_zip(path: Path, **options: object) -> Path:
-    return a_zip(path, depth_files(**options))
+def a_depth_zip(path: Path, *, train: int = 8, val: int = 4) -> Path:
+    return a_zip(path, depth_files(train=train, val=val))
 
 
 ZIPS = {

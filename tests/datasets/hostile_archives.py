@@ -8,6 +8,7 @@ import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+import numpy as np
 import yaml
 from PIL import Image
 
@@ -303,7 +304,7 @@ ODD = {
         ignored=frozenset({"unread-type"}),
     ),
     "U12-pickle": Odd(
-        with_file("images/train/0000.npy", npy(Image.new("L", (2, 2)))),
+        with_file("images/train/0000.npy", npy(np.zeros((2, 2), np.uint8))),
         ignored=frozenset({"not-in-a-split"}),
     ),
     "U12-zip-in-zip": Odd(with_file("old.zip", b"PK\x03\x04"), ignored=frozenset({"unread-type"})),

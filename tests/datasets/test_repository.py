@@ -1,8 +1,10 @@
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import pytest
 from sqlalchemy import func, select
+from sqlalchemy.orm import Session
 
 from app.core.database import Database
 from app.datasets.errors import DatasetInUse, DatasetNotFound, DatasetNotReady, UnknownDataset
@@ -46,12 +48,14 @@ def resolved(database: Database, owner: Owner, reference: str) -> str:
         return resolve_version(unit.session, {owner.project_id}, reference)[1].id
 
 
-def names_in(database: Database, owner: Owner, **narrowed: object) -> list[str]:
+def names_in(
+    database: Database, owner: Owner, name: str | None = None, state: VersionState | None = None
+) -> list[str]:
     with database.read() as unit:
         page = dataset_page(
             unit.session,
             {owner.project_id},
-            DatasetFilter(**narrowed),  # type: ignore[arg-type]
+            DatasetFilter(name, state),
             after=None,
             limit=10,
         )
@@ -198,7 +202,7 @@ class TestVerificationLease:
         made = {an_upload(database, owner, sha256=f"{n:064}").id for n in range(12)}
 
         def claim_all(_: int) -> list[str]:
-            taken = []
+            taken: list[str] = []
             while True:
                 with database.write() as unit:
                     version = claim_verification(unit.session, lease=LEASE)
@@ -224,7 +228,7 @@ class TestVerificationLease:
         ids=["renew", "release", "crash", "finish"],
     )
     def test_an_earlier_attempt_writes_nothing(
-        self, database: Database, owner: Owner, write: object
+        self, database: Database, owner: Owner, write: Callable[[Session, VerificationHold], bool]
     ) -> None:
         version = an_upload(database, owner)
         for _ in range(2):
@@ -234,7 +238,7 @@ class TestVerificationLease:
         before = version_row(database, version.id)
 
         with database.write() as unit:
-            written = write(unit.session, VerificationHold(version.id, 1))  # type: ignore[operator]
+            written = write(unit.session, VerificationHold(version.id, 1))
 
         after = version_row(database, version.id)
         assert not written

@@ -13,18 +13,9 @@ from tests.e2e.yard import MODELS, TINY, TRAIN_IMAGES, VAL_IMAGES, Yard
 
 JOB_SECONDS = 240.0
 STEPS_AN_EPOCH = 5
-ZIPS = {
-    "detect": builders.a_detect_zip,
-    "segment": builders.a_segment_zip,
-    "pose": builders.a_pose_zip,
-    "obb": builders.an_obb_zip,
-    "classify": builders.a_classify_zip,
-    "semantic": builders.a_semantic_zip,
-    "depth": builders.a_depth_zip,
-}
 TASKS = [
     task if task in {"detect", "classify"} else pytest.param(task, marks=pytest.mark.slow)
-    for task in ZIPS
+    for task in builders.ZIPS
 ]
 """`make test` has the time for a task of boxes and one without."""
 pytestmark = pytest.mark.integration
@@ -55,7 +46,7 @@ class TestEqualRuns:
     def test_results_and_weights_are_those_of_plain_ultralytics(
         self, task: str, yard: Yard, plain: Plain, tmp_path: Path
     ) -> None:
-        archive = ZIPS[task](tmp_path / "set.zip", train=TRAIN_IMAGES, val=VAL_IMAGES)
+        archive = builders.ZIPS[task](tmp_path / "set.zip", train=TRAIN_IMAGES, val=VAL_IMAGES)
         folder, save_dir = tmp_path / "folder", tmp_path / "run"
         with zipfile.ZipFile(archive) as members:
             members.extractall(folder)

@@ -21,6 +21,14 @@ QUEUED, RUNNING, PAUSED = JobState.QUEUED, JobState.RUNNING, JobState.PAUSED
 SUCCEEDED, FAILED, CANCELLED = JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED
 REFUSED = None
 
+Outcome = tuple[JobState, Request | None] | None
+"""State and request after an event, or REFUSED."""
+LEAVES: dict[Request | None, Outcome] = {
+    CANCEL: (CANCELLED, None),
+    PAUSE: (PAUSED, None),
+    STOP: (SUCCEEDED, None),
+}
+
 ALL_FACTS = [
     JobFacts(state, request, has_checkpoint=checkpoint, has_epoch=epoch, restarts_left=restarts)
     for state, request, checkpoint, epoch, restarts in product(
@@ -31,7 +39,7 @@ ALL_FACTS = [
 ALL_FACTS += [replace(facts, in_trash=True) for facts in ALL_FACTS if facts.state.is_ended]
 
 
-def by_request(facts: JobFacts, otherwise: object) -> object:
+def by_request(facts: JobFacts, otherwise: Outcome) -> Outcome:
     """How an interrupted or drained attempt ends, by what was requested."""
     if facts.request is CANCEL:
         return (CANCELLED, None)
@@ -42,7 +50,7 @@ def by_request(facts: JobFacts, otherwise: object) -> object:
     return otherwise
 
 
-def expected(event: JobEvent, facts: JobFacts) -> object:  # noqa: C901, PLR0911, PLR0912
+def expected(event: JobEvent, facts: JobFacts) -> Outcome:  # noqa: C901, PLR0911, PLR0912
     """(state, request) after the event, or REFUSED: the blueprint's table, cell by cell."""
     state, request = facts.state, facts.request
     same = (state, request)
@@ -52,9 +60,7 @@ def expected(event: JobEvent, facts: JobFacts) -> object:  # noqa: C901, PLR0911
         case JobEvent.CLAIM, JobState.QUEUED:
             return (RUNNING, request)
         case JobEvent.LEAVE, JobState.RUNNING:
-            return {CANCEL: (CANCELLED, None), PAUSE: (PAUSED, None), STOP: (SUCCEEDED, None)}.get(
-                request, REFUSED
-            )
+            return LEAVES.get(request, REFUSED)
         case JobEvent.FINISH, JobState.RUNNING:
             return (SUCCEEDED, None)
         case JobEvent.FAIL, JobState.RUNNING:

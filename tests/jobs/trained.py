@@ -46,8 +46,9 @@ def train(
     hold = Hold(job_id, job.attempt)
     with database.write() as unit:
         freeze_threads(unit.session, hold, 3)
-        started = {"optimizer": "AdamW", "lr0": 0.001667}
-        log_event(unit.session, hold, "trainer.started", data=started)
+        log_event(
+            unit.session, hold, "trainer.started", data={"optimizer": "AdamW", "lr0": 0.001667}
+        )
     for epoch, value in enumerate(values, first):
         _finish_epoch(database, job, epoch, value, with_state=epoch in states)
     event, reason = end

@@ -16,10 +16,11 @@ from typing import Any
 import torch
 import ultralytics
 from torch import nn
-from ultralytics.nn.tasks import parse_model, yaml_model_load
+from ultralytics.nn.tasks import parse_model
 
 from app.models.architectures import ARCHITECTURES
 from app.models.layer_tables import LayerRow, TensorCount, TensorKind, sizes_of
+from tests.ultralytics_models import model_yaml
 
 WRITES = Path(__file__).parents[2] / "app" / "models" / "layer_tables.json"
 CLASSES = (2, 3, 64, 65, 80, 99, 100, 101, 150, 1000)
@@ -34,7 +35,8 @@ SMALLEST: Point = (1, (1, 2), 1)
 
 def named_tensors(model: nn.Module) -> dict[str, tuple[TensorKind, tuple[int, ...]]]:
     """Return kind and shape of every parameter, sorted into kinds as build_optimizer does."""
-    head = model.model[-1]
+    layers: Any = model.model
+    head = layers[-1]
     branches = (getattr(head, "cv3", None), getattr(head, "one2one_cv3", None))
     raised = {id(p) for branch in branches if branch for p in branch.parameters()}
     found = {}
@@ -57,9 +59,10 @@ def named_tensors(model: nn.Module) -> dict[str, tuple[TensorKind, tuple[int, ..
 def rows_of(model: nn.Module) -> tuple[LayerRow, ...]:
     """Return the layer table of a real model, for comparison."""
     tensors = named_tensors(model)
+    layers: Any = model.model
     return tuple(
         LayerRow(index, layer.type.rpartition(".")[2], _counted(tensors, f"model.{index}."))
-        for index, layer in enumerate(model.model)
+        for index, layer in enumerate(layers)
     )
 
 
@@ -84,11 +87,11 @@ class Parsed(nn.Module):
         self, name: str, classes: int, keypoints: tuple[int, int] = (17, 3), channels: int = 3
     ) -> None:
         super().__init__()
-        yaml = yaml_model_load(name) | {"nc": classes}
+        yaml = model_yaml(name) | {"nc": classes}
         if "kpt_shape" in yaml:
             yaml["kpt_shape"] = list(keypoints)
         with torch.device("meta"):
-            self.model, _ = parse_model(yaml, ch=channels, verbose=False)
+            self.model, _ = parse_model(yaml, ch=channels, verbose=False)  # type: ignore[no-untyped-call] # Ultralytics is untyped
 
 
 def _layers(name: str) -> Iterator[dict[str, Any]]:

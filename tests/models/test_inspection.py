@@ -69,11 +69,12 @@ class TestClaimInspection:
 
     def test_of_many_claimants_one_gets_each_model(self, database: Database) -> None:
         models = [a_model(database, f"{number}.pt").id for number in range(MODELS)]
+        once: dict[str | None, int] = dict.fromkeys(models, 1)
 
         with ThreadPoolExecutor(CLAIMANTS) as pool:
             claimed = list(pool.map(lambda number: claim(database, models[number % 3]), range(40)))
 
-        assert Counter(claimed) == {**dict.fromkeys(models, 1), None: 40 - MODELS}
+        assert Counter(claimed) == once | {None: 40 - MODELS}
 
     def test_a_model_whose_inspector_died_is_taken_over_and_fences_it(
         self, database: Database

@@ -98,11 +98,12 @@ class TestQuestions:
 class TestForeignKeys:
     def test_what_hangs_on_a_job_is_found_without_looking_at_all_others(self) -> None:
         """The database itself asks for it when a job is deleted, so a partial index is none."""
+        jobs = METADATA.tables[Job.__tablename__]
         unindexed = [
             f"{table.name}.{column.name}"
             for table in METADATA.tables.values()
             for column in table.columns
-            if any(key.references(Job.__table__) for key in column.foreign_keys)
+            if any(key.references(jobs) for key in column.foreign_keys)
             if table.primary_key.columns.values()[0] is not column
             if not any(
                 index.columns.values()[0] is column

@@ -181,19 +181,18 @@ class TestTrainingStates:
         assert instance.condemned() == {digest_of(5)}
 
     @pytest.mark.parametrize(
-        "columns",
+        ("state", "since"),
         [
-            pytest.param({"state": JobState.SUCCEEDED, "ended_at": LONG_AGO}, id="lately"),
-            pytest.param({"state": JobState.QUEUED, "ended_at": None}, id="retried"),
-            pytest.param({"state": JobState.PAUSED, "ended_at": None}, id="paused"),
+            pytest.param(JobState.SUCCEEDED, LONG_AGO, id="lately"),
+            pytest.param(JobState.QUEUED, None, id="retried"),
+            pytest.param(JobState.PAUSED, None, id="paused"),
         ],
     )
     def test_others_keep_theirs(
-        self, instance: Instance, columns: dict[str, JobState | timedelta | None]
+        self, instance: Instance, state: JobState, since: timedelta | None
     ) -> None:
         job_id = an_ended_job(instance, a_home(instance.database), JobState.FAILED)
-        since = columns["ended_at"]
-        values = columns | {"ended_at": database_now(since) if since else None}
+        values = {"state": state, "ended_at": database_now(since) if since else None}
         with instance.database.write() as unit:
             unit.session.execute(update(Job).where(Job.id == job_id).values(**values))
 

@@ -4,6 +4,7 @@ import hashlib
 import json
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -221,7 +222,12 @@ class TestTrainingOnAView:
     def test_what_the_task_uses_stands_in_our_yaml(self, tmp_path: Path) -> None:
         sigmas = [0.1, 0.1, 0.2, 0.2]
         names = {0: ["l", "r", "t", "b"]}
-        keys = {**POSE_KEYS, "kpt_oks_sigmas": sigmas, "kpt_names": names, "depth_scale": 5}
+        keys: dict[str, Any] = {
+            **POSE_KEYS,
+            "kpt_oks_sigmas": sigmas,
+            "kpt_names": names,
+            "depth_scale": 5,
+        }
         data = a_view(tmp_path, label_files("pose", **keys), "pose")
 
         written = yaml.safe_load(data.read_bytes())

@@ -70,8 +70,9 @@ class TestMasks:
         assert codes(verified(without(mask_files(), "masks/val/1000.png"))) == {Code.MASK_MISSING}
 
     def test_masks_dir_and_label_mapping_are_followed(self, verified: Verify) -> None:
-        keys = {"masks_dir": "truth/ids", "label_mapping": {0: 255, 1: 0, 2: 1, 3: 2}}
-        files = mask_files(names=["disc", "square", "triangle"], **keys)
+        mapping = {0: 255, 1: 0, 2: 1, 3: 2}
+        names = ["disc", "square", "triangle"]
+        files = mask_files(names=names, masks_dir="truth/ids", label_mapping=mapping)
 
         report = verified(moved(files, "masks/", "truth/ids/"), "semantic")
 

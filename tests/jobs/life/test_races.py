@@ -150,7 +150,7 @@ def in_order(events: Sequence[JobEvent], before: JobFacts, log: tuple[str, ...])
         if after is REFUSED or row is None or row.logged_as is None:
             continue
         log = (*log, row.logged_as)
-        state, asked = after  # type: ignore[misc]  # of a pair, or REFUSED
+        state, asked = after
         in_trash = facts.in_trash or event is JobEvent.DELETE
         facts = replace(facts, state=state, request=asked, in_trash=in_trash)
     return Seen(facts.state, facts.request, facts.in_trash, log)

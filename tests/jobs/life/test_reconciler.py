@@ -3,6 +3,7 @@
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from queue import SimpleQueue
+from typing import Any
 
 import pytest
 from sqlalchemy import event, update
@@ -10,6 +11,7 @@ from sqlalchemy import event, update
 from app.core.database import Database, database_now
 from app.fleet.repository import Registration, ReportedPlugin, mark_stopped, register_worker
 from app.jobs.life.claim import SlotOffer, claim_job
+from app.jobs.life.doorbell import Doorbell
 from app.jobs.life.reconciler import (
     EndOverdue,
     JobRow,
@@ -40,7 +42,7 @@ REGISTRATION = Registration(
 
 
 def a_row(**changes: object) -> JobRow:
-    fields: dict[str, object] = {
+    fields: dict[str, Any] = {
         "job_id": "job_1",
         "state": JobState.QUEUED,
         "attempt": 1,
@@ -51,7 +53,7 @@ def a_row(**changes: object) -> JobRow:
         "lease_expires_at": None,
         "overdue_at": None,
     }
-    return JobRow(**{**fields, **changes})  # type: ignore[arg-type]
+    return JobRow(**fields | changes)
 
 
 class TestDueActions:
@@ -96,10 +98,11 @@ class TestDueActions:
         assert due_actions([row], NOW, TIMING) == due
 
 
-class Bells:
+class Bells(Doorbell):
     """Stands where the doorbell's thread is, and keeps what would be rung."""
 
     def __init__(self) -> None:
+        super().__init__("redis://127.0.0.1:1/0")
         self.rung: SimpleQueue[tuple[str, str]] = SimpleQueue()
 
     def ring(self, job_id: str, _: int, queue_name: str) -> None:
@@ -136,7 +139,7 @@ def bells() -> Bells:
 
 @pytest.fixture
 def reconciler(database: Database, bells: Bells) -> Reconciler:
-    return Reconciler(database, bells, TIMING)  # type: ignore[arg-type]  # rings nowhere
+    return Reconciler(database, bells, TIMING)
 
 
 def a_worker(
@@ -182,7 +185,7 @@ class TestExpiredLease:
     ) -> None:
         job_id = a_job(database, home)
         claimed(database, "wrk_dead", lease=PAST)
-        other = Reconciler(database, bells, TIMING)  # type: ignore[arg-type]  # rings nowhere
+        other = Reconciler(database, bells, TIMING)
 
         for each in (reconciler, other):
             each._do(RequeueExpired(job_id, 1))
@@ -235,7 +238,7 @@ class TestLoop:
         bells = BellsThatJamOnce()
         timing = Timing(reconcile_seconds=0.01)
 
-        with Reconciler(database, bells, timing):  # type: ignore[arg-type]  # rings nowhere
+        with Reconciler(database, bells, timing):
             eventually(lambda: not bells.rung.empty(), within=10)
 
         assert bells.all()[0] == (job_id, worker_id)

@@ -162,7 +162,7 @@ class JobLife(RuleBasedStateMachine):
         after = expected(event, self.facts)
         if after is REFUSED:
             return False
-        state, asked = after  # type: ignore[misc]  # of a pair, or REFUSED
+        state, asked = after
         self.facts = replace(self.facts, state=state, request=asked)
         return True
 

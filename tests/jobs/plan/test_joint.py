@@ -107,9 +107,9 @@ class TestWarnings:
         assert ["factor_after_unfreezing" in codes(plan) for plan in plans] == [True, False]
 
     def test_few_steps_are_none_where_others_went_before(self) -> None:
-        short = {"train": {"epochs": 21, "batch": 200}}
+        train = {"epochs": 21, "batch": 200}
 
-        plan, _ = planned_on(at(20), **short)
+        plan, _ = planned_on(at(20), train=train)
 
         assert "few_optimizer_steps" not in codes(plan)
-        assert "few_optimizer_steps" in codes(planned(**short))
+        assert "few_optimizer_steps" in codes(planned(train=train))

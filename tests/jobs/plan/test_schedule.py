@@ -1,4 +1,5 @@
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -15,7 +16,7 @@ from app.jobs.spec.train_arguments import TrainArguments
 
 def a_schedule(**changes: object) -> TrainingSchedule:
     """100 epochs of 50 batches, three of warm-up, four batches a step, falling to a hundredth."""
-    fields: dict[str, object] = {
+    fields: dict[str, Any] = {
         "epochs": 100,
         "batches": 50,
         "accumulate": 4,
@@ -23,7 +24,7 @@ def a_schedule(**changes: object) -> TrainingSchedule:
         "lrf": 0.01,
         "cos_lr": False,
     }
-    return TrainingSchedule(**fields | changes)  # type: ignore[arg-type]
+    return TrainingSchedule(**fields | changes)
 
 
 def steps_one_by_one(schedule: TrainingSchedule) -> int:

@@ -124,7 +124,7 @@ class TestMinimalSpec:
         spec = JobSpec.model_validate(a_document())
 
         with pytest.raises(ValidationError, match="frozen"):
-            spec.priority = 3  # type: ignore[misc]
+            spec.priority = 3  # type: ignore[misc] # it is read-only
 
     @pytest.mark.parametrize("document", [None, [], "spec", 3, True], ids=repr)
     def test_what_is_no_object_is_no_spec(self, document: object) -> None:
