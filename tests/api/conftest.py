@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from fastapi import FastAPI
+from pydantic import SecretStr
 from sqlalchemy import select
 from starlette.testclient import TestClient
 
@@ -55,9 +56,14 @@ class Api:
         return status
 
 
+def on(url: str, home: Path) -> Settings:
+    """Return the settings of a server on that database, without a broker."""
+    return Settings(home=home, database_url=url, broker_url=SecretStr(NO_BROKER))
+
+
 @pytest.fixture
 def settings(tmp_path: Path, database_url: str) -> Settings:
-    return Settings(home=tmp_path / "home", database_url=database_url, broker_url=NO_BROKER)
+    return on(database_url, tmp_path / "home")
 
 
 @pytest.fixture
@@ -70,7 +76,7 @@ def api(settings: Settings) -> Iterator[Api]:
 def shared_api(module_database_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
     """One server for all tests of a module: for requests that leave nothing behind."""
     home = tmp_path_factory.mktemp("shared") / "home"
-    yield from _serving(Settings(home=home, database_url=module_database_url, broker_url=NO_BROKER))
+    yield from _serving(on(module_database_url, home))
 
 
 def _serving(settings: Settings) -> Iterator[Api]:

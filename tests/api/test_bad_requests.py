@@ -260,7 +260,7 @@ class TestRanges:
     @staticmethod
     def artifact(target: Target, value: str) -> Response:
         path = f"/v1/jobs/{target.job_id}/artifacts/best.pt"
-        return target.api.client.get(path, headers={"Range": value.encode("latin-1")})
+        return target.api.client.get(path, headers={b"Range": value.encode("latin-1")})
 
 
 class TestIdempotencyKeys:
@@ -302,7 +302,7 @@ class TestIdempotencyKeys:
         ids=["H17-empty", "H17-space", "H17-long", "H17-accent"],
     )
     def test_one_that_cannot_be_kept_is_refused(self, target: Target, key: str) -> None:
-        headers = {"Idempotency-Key": key.encode(), "Content-Type": "application/json"}
+        headers = {b"Idempotency-Key": key.encode(), b"Content-Type": b"application/json"}
 
         answer = target.api.client.post(
             "/v1/jobs", content=json.dumps(target.api.spec()), headers=headers

@@ -16,6 +16,7 @@ from typing import Any
 import anyio
 import pytest
 from fastapi import FastAPI
+from pydantic import SecretStr
 from sqlalchemy import event
 
 from app.core.context import Context
@@ -246,7 +247,9 @@ class TestEveryWritingRoute:
     ) -> None:
         with a_broker_that_never_answers() as url:
             hanging = Settings(
-                home=settings.home, database_url=settings.database_url, broker_url=url
+                home=settings.home,
+                database_url=settings.database_url,
+                broker_url=SecretStr(url),
             )
             driven = answer(hanging, route, tmp_path, record=False)
 

@@ -1,5 +1,6 @@
 """The database is away, or full: every route says so, nothing is lost, and all of it comes back."""
 
+import sqlite3
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -7,14 +8,13 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from httpx import Response
+from httpx2 import Response
 from sqlalchemy import create_engine, event, text
 from sqlalchemy.engine import make_url
 
 from app.core.database import SQLITE_BUSY_SECONDS, Database
 from app.core.postgres import ANSWER_SECONDS, CONNECT_SECONDS
-from app.settings import Settings
-from tests.api.conftest import NO_BROKER, Api, _serving
+from tests.api.conftest import Api, _serving, on
 from tests.faults.proxy import FaultProxy, postgres_proxy
 from tests.waiting import eventually
 
@@ -35,10 +35,6 @@ def no_connections(url: str) -> Iterator[None]:
         finally:
             connection.execute(text(f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS true'))
     engine.dispose()
-
-
-def on(url: str, home: Path) -> Settings:
-    return Settings.model_validate({"home": home, "database_url": url, "broker_url": NO_BROKER})
 
 
 class _AnyId(dict[str, str]):
@@ -188,8 +184,8 @@ class TestDatabaseFull:
     def test_d6_a_submit_is_refused_and_reading_goes_on(self, api: Api) -> None:
         engine = api.database.engine
 
-        def grow_no_more(connection: object, *_: object) -> None:
-            connection.execute("PRAGMA max_page_count=1")  # type: ignore[attr-defined]
+        def grow_no_more(connection: sqlite3.Connection, *_: object) -> None:
+            connection.execute("PRAGMA max_page_count=1")
 
         event.listen(engine, "checkout", grow_no_more)
         answer = api.client.post("/v1/jobs", json=api.spec(notes="x" * 9000))

@@ -27,15 +27,21 @@ def a_chance() -> random.Random:
 def kill_worker(yard: Yard, job_id: str, *, after: Sequence[int], chance: random.Random) -> None:
     """Kill the worker once in each of a job's attempts, at some moment after so many epochs."""
     for attempt, epochs in enumerate(after, 1):
-        eventually(lambda at=attempt: yard.job(job_id)["attempt"] == at, within=ATTEMPT_SECONDS)
-        eventually(
-            lambda done=epochs: len(yard.get(f"/v1/jobs/{job_id}/metrics")["epochs"]) >= done,
-            within=ATTEMPT_SECONDS,
-        )
+        _await_attempt(yard, job_id, attempt)
+        _await_epochs(yard, job_id, epochs)
         Event().wait(chance.uniform(0, EPOCH_SECONDS))
         (worker,) = yard.processes("-m worker --slots")
         worker.kill()
-    eventually(lambda: yard.job(job_id)["attempt"] == len(after) + 1, within=ATTEMPT_SECONDS)
+    _await_attempt(yard, job_id, len(after) + 1)
+
+
+def _await_attempt(yard: Yard, job_id: str, number: int) -> None:
+    eventually(lambda: yard.job(job_id)["attempt"] == number, within=ATTEMPT_SECONDS)
+
+
+def _await_epochs(yard: Yard, job_id: str, number: int) -> None:
+    metrics = f"/v1/jobs/{job_id}/metrics"
+    eventually(lambda: len(yard.get(metrics)["epochs"]) >= number, within=ATTEMPT_SECONDS)
 
 
 def assert_equal_jobs(yard: Yard, plain: Plain, jobs: tuple[str, str], folder: Path) -> None:

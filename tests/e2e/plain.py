@@ -20,8 +20,7 @@ class _NoTrainyard:
 
 
 def train(request: dict[str, Any]) -> dict[str, Any]:
-    from ultralytics import YOLO
-    from ultralytics.models import yolo
+    from ultralytics.models import YOLO, yolo
 
     trainers = {
         "detect": yolo.detect.DetectionTrainer,
@@ -38,7 +37,7 @@ def train(request: dict[str, Any]) -> dict[str, Any]:
 
 
 def val(request: dict[str, Any]) -> dict[str, Any]:
-    from ultralytics import YOLO
+    from ultralytics.models import YOLO
 
     metrics = YOLO(request["weights"]).val(**request["arguments"])
     return {
@@ -49,7 +48,7 @@ def val(request: dict[str, Any]) -> dict[str, Any]:
 
 
 def load(request: dict[str, Any]) -> dict[str, Any]:
-    from ultralytics import YOLO
+    from ultralytics.models import YOLO
 
     model = YOLO(request["weights"])
     return {"task": model.task, "names": list(model.names.values())}
@@ -63,7 +62,8 @@ def digests(request: dict[str, Any]) -> dict[str, Any]:
 
     answer = {}
     for path in request["weights"]:
-        state = load_checkpoint(path)[0].float().state_dict()
+        model, _ = load_checkpoint(path)  # type: ignore[no-untyped-call] # Ultralytics is untyped
+        state = model.float().state_dict()
         answer[path] = {
             name: hashlib.sha256(tensor.numpy().tobytes()).hexdigest()
             for name, tensor in state.items()
@@ -72,7 +72,7 @@ def digests(request: dict[str, Any]) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    sys.meta_path.insert(0, _NoTrainyard())  # type: ignore[arg-type]
+    sys.meta_path.insert(0, _NoTrainyard())
     for package in ("app", "worker"):
         try:
             __import__(package)

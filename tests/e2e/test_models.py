@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from ultralytics.nn.tasks import DetectionModel
 
 from tests.e2e.yard import COMMAND, Yard
+from tests.ultralytics_models import a_detection_model
 
 INSPECTED_SECONDS = 120
 
@@ -18,8 +18,9 @@ def test_weights_that_are_added_are_inspected_by_the_worker_that_runs(
     yard: Yard, tmp_path: Path
 ) -> None:
     weights = tmp_path / "added.pt"
-    torch.save({"model": DetectionModel("yolo26n.yaml", nc=2, verbose=False)}, weights)  # type: ignore[no-untyped-call]
-    add = [COMMAND, "models", "add", weights, "--home", yard.home, "--wait", str(INSPECTED_SECONDS)]
+    torch.save({"model": a_detection_model(classes=2)}, weights)
+    wait = ["--wait", str(INSPECTED_SECONDS)]
+    add = [str(COMMAND), "models", "add", str(weights), "--home", str(yard.home), *wait]
 
     done = subprocess.run(add, capture_output=True, text=True, timeout=200, check=False)
 

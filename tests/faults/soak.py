@@ -234,7 +234,7 @@ def run_soak(folder: Path, database: str, plan: Plan) -> Result:
         deadline = time.monotonic() + 60 * plan.minutes
         with chaos.raging():
             _submit_all(site, dataset, plan)
-            _wait(lambda: time.monotonic() >= deadline, 60 * plan.minutes)
+            _wait_until(deadline)
         for job_id in site.acknowledged:
             site.finish(job_id, within=SETTLE_SECONDS)
         found = violations(site)
@@ -258,13 +258,12 @@ def _submit_all(site: Site, dataset: str, plan: Plan) -> None:
     between = 60 * plan.minutes * SUBMITTED_WITHIN / len(specs)
     began = time.monotonic()
     for number, spec in enumerate(specs):
-        due = began + number * between
-        _wait(lambda due=due: time.monotonic() >= due, between + 1)
+        _wait_until(began + number * between)
         site.submit(dataset, **spec)
 
 
-def _wait(condition: Callable[[], bool], seconds: float) -> None:
-    eventually(condition, within=seconds + 60)
+def _wait_until(moment: float) -> None:
+    eventually(lambda: time.monotonic() >= moment, within=moment - time.monotonic() + 60)
 
 
 def main() -> int:

@@ -5,6 +5,7 @@ The embedded one, which keeps nothing: what is killed has lost every message.
 
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -121,11 +122,13 @@ class TestBroker:
     def test_q6_one_that_answers_nothing_or_is_slow_costs_no_lease(
         self, site_that_works: Site, dataset: str
     ) -> None:
-        site, of_far = site_that_works, {"resources": {"queue": "far"}}
+        site = site_that_works
+        of_far: dict[str, Any] = {"resources": {"queue": "far"}}
         far = site.add_worker(queues="far")
         longer_than_a_lease = 2 * int(site.timing.lease_seconds)
 
         with fault_proxy(site.broker_socket) as proxy:
+            assert isinstance(proxy.address, tuple)
             host, port = proxy.address
             far.program.start(TRAINYARD_BROKER_URL=f"redis://{host}:{port}/0")
             jobs = [site.submit(dataset, **of_far, **null_job(epochs=20, seconds_per_epoch=0.5))]

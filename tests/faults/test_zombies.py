@@ -4,7 +4,7 @@ import pytest
 from sqlalchemy import select
 
 from app.artifacts.tables import Artifact
-from app.core.database import Database
+from app.core.database import Base, Database
 from app.events.tables import EventRow
 from app.jobs.tables import Attempt, Epoch
 from tests.faults.invariants import violations
@@ -81,8 +81,8 @@ def _rows(site: Site, job_id: str) -> dict[str, list[dict[str, object]]]:
         return {table.__tablename__: _all_of(database, table, job_id) for table in TABLES}
 
 
-def _all_of(database: Database, table: type, job_id: str) -> list[dict[str, object]]:
-    columns = table.__table__.columns  # type: ignore[attr-defined]
+def _all_of(database: Database, table: type[Base], job_id: str) -> list[dict[str, object]]:
+    columns = table.__table__.columns
     with database.read() as unit:
         rows = unit.session.execute(
             select(*columns).where(columns.job_id == job_id).order_by(*columns.values()[:2])

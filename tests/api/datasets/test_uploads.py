@@ -7,10 +7,11 @@ from typing import Any, BinaryIO
 
 import anyio
 import pytest
+from pydantic import SecretStr
 
 from app.datasets import receive
 from app.settings import Limits, Settings
-from tests.api.conftest import Api
+from tests.api.conftest import NO_BROKER, Api
 from tests.api.datasets.uploading import names, shapes_zip, spooled, upload, verified
 
 pytestmark = pytest.mark.integration
@@ -185,7 +186,7 @@ class TestSizeLimit:
         return Settings(
             home=tmp_path / "home",
             database_url=sqlite_url,
-            broker_url="redis://127.0.0.1:1/0",
+            broker_url=SecretStr(NO_BROKER),
             limits=limits,
         )
 
@@ -213,7 +214,7 @@ class TestSizeLimit:
 
 class TestCutUpload:
     def test_a_client_that_leaves_midway_leaves_nothing(self, api: Api) -> None:
-        messages = [
+        messages: list[dict[str, Any]] = [
             {"type": "http.request", "body": b"PK" * MIB, "more_body": True},
             {"type": "http.disconnect"},
         ]

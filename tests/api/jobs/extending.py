@@ -44,7 +44,7 @@ def checkpoints(api: Api, job_id: str) -> list[tuple[str, int, str]]:
     return sorted((row["name"], row["epoch"], row["sha256"]) for row in rows)
 
 
-def metrics(api: Api, job_id: str, **query: object) -> dict[str, Any]:
+def metrics(api: Api, job_id: str, **query: str | int) -> dict[str, Any]:
     answer = api.client.get(f"/v1/jobs/{job_id}/metrics", params={"lineage": "true", **query})
     assert answer.status_code == 200, answer.text
     view: dict[str, Any] = answer.json()

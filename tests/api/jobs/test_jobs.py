@@ -1,6 +1,7 @@
 """The jobs API as its users meet it."""
 
 from itertools import pairwise
+from typing import Any
 
 import pytest
 from sqlalchemy import update
@@ -137,7 +138,7 @@ class TestList:
 
         seen, cursor = [], None
         while True:
-            query = {"limit": 2} | ({"cursor": cursor} if cursor else {})
+            query = {"limit": "2"} | ({"cursor": cursor} if cursor else {})
             page = api.client.get("/v1/jobs", params=query).json()
             seen += [job["id"] for job in page["data"]]
             cursor = page["next"]
@@ -154,9 +155,10 @@ class TestList:
             api.client.post(f"/v1/jobs/{job_id}/cancel")
 
         whole = api.client.get("/v1/jobs", params={"sort": sort}).json()["data"]
-        paged, cursor = [], ""
+        paged: list[dict[str, Any]] = []
+        cursor: str | None = ""
         while cursor is not None:
-            query = {"sort": sort, "limit": 1} | ({"cursor": cursor} if cursor else {})
+            query = {"sort": sort, "limit": "1"} | ({"cursor": cursor} if cursor else {})
             page = api.client.get("/v1/jobs", params=query).json()
             paged += page["data"]
             cursor = page["next"]
