@@ -80,7 +80,8 @@ class FakeTrainer:
     def say_how_it_resumed(self) -> None:
         """Exactly if there is a state of the epoch that is resumed from; plainly, and why, else."""
         epoch = self.first_epoch() - 1
-        mode, reason = "plain", "no_state"
+        mode = "plain"
+        reason: str | None = "no_state"
         if self.state is not None:
             fits = Path(self.state).read_text() == f"state.pt {epoch}"
             mode, reason = ("exact", None) if fits else ("plain", "does_not_fit")

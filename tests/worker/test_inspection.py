@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 import torch
 from sqlalchemy import update
-from ultralytics.nn.tasks import DetectionModel
 
 from app.core.database import Database, database_now
 from app.models.bring_in import add_model
 from app.models.inspection import MAX_CRASHES
 from app.models.tables import Model, ModelState
 from tests.models.builders import a_model, hold_of, model_now
+from tests.ultralytics_models import a_detection_model
 from tests.waiting import eventually
 from tests.worker.attempts import Yard, a_yard
 from worker.inspection import inspect_models
@@ -31,7 +31,7 @@ def yard(database: Database, tmp_path: Path) -> Yard:
 @pytest.fixture
 def weights(tmp_path: Path) -> Path:
     path = tmp_path / "ours.pt"
-    torch.save({"model": DetectionModel("yolo26n.yaml", nc=2, verbose=False)}, path)  # type: ignore[no-untyped-call]
+    torch.save({"model": a_detection_model(classes=2)}, path)
     return path
 
 

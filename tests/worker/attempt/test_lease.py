@@ -134,7 +134,12 @@ class TestWriting:
         """Two sessions interleaved: who holds the row's lock is written before who waits."""
         other = open_database(database_url)
         order: list[str] = []
-        claimer = threading.Thread(target=lambda: (claim_again(other, hold), order.append("claim")))
+
+        def claim() -> None:
+            claim_again(other, hold)
+            order.append("claim")
+
+        claimer = threading.Thread(target=claim)
 
         with database.write() as unit:
             append_log(unit.session, hold, offset=0, chunk=b"first")

@@ -1,5 +1,7 @@
 """The validation losses that the table of metrics offers, held against Ultralytics' criteria."""
 
+from typing import Any
+
 import pytest
 from ultralytics.cfg import get_cfg
 from ultralytics.models import YOLO
@@ -18,7 +20,7 @@ BOXES = [
 class TestLosses:
     @pytest.mark.parametrize("name", BOXES)
     def test_are_those_of_the_architectures_criterion(self, name: str) -> None:
-        model = YOLO(name).model
+        model: Any = YOLO(name).model
         model.args = get_cfg()
 
         criterion = model.init_criterion()

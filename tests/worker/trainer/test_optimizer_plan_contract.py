@@ -61,7 +61,7 @@ def built(model: nn.Module, name: str, *, epochs: int) -> tuple[optim.Optimizer,
     """Return the optimizer that the stock builder makes, and the arguments as it leaves them."""
     arguments = SimpleNamespace(optimizer=name, lr0=0.01, warmup_bias_lr=0.1)
     trainer: Any = SimpleNamespace(args=arguments, data={"nc": len(CLASSES)})
-    optimizer = BaseTrainer.build_optimizer(
+    optimizer = BaseTrainer.build_optimizer(  # type: ignore[no-untyped-call] # Ultralytics is untyped
         trainer, model, name=name, lr=0.01, momentum=0.937, decay=0.0005, iterations=16 * epochs
     )
     return optimizer, arguments
@@ -159,7 +159,13 @@ class TestRun:
     def test_so_were_those_that_auto_chooses(
         self, drawn: Callable[[Task], Path], tmp_path: Path
     ) -> None:
-        train = {"epochs": 3, "imgsz": 32, "batch": 4, "nbs": 4, "plots": False}
+        train: dict[str, Any] = {
+            "epochs": 3,
+            "imgsz": 32,
+            "batch": 4,
+            "nbs": 4,
+            "plots": False,
+        }
         job = a_job(drawn("detect"), tmp_path)
         spec = job.spec.model_copy(update={"train": TrainArguments(**train).effective("detect")})
 

@@ -16,23 +16,23 @@ from tests.worker.trainer.jobs import a_job
 from worker.trainer.compose import overrides
 from worker.trainer.errors import diagnose
 from worker.trainer.protocol import ExitCode, JobFile
+from worker.trainer.upstream import TaskTrainer
 
 TOO_MUCH = "CUDA out of memory. Tried to allocate 2.00 GiB."
 
 
-class GpuWithoutRoom:
+class GpuWithoutRoom(TaskTrainer):
     """The first batch of an epoch does not fit into a GPU, once; the GPU is not there."""
 
     full_in_epoch = 0
     batches_seen: list[int]
 
     def preprocess_batch(self, batch: dict[str, Any]) -> dict[str, Any]:
-        trainer: Any = self
-        self.batches_seen.append(trainer.batch_size)
-        if trainer.epoch == self.full_in_epoch and self.batches_seen.count(-1) == 0:
+        self.batches_seen.append(self.batch_size)
+        if self.epoch == self.full_in_epoch and self.batches_seen.count(-1) == 0:
             self.batches_seen.append(-1)
             raise torch.OutOfMemoryError(TOO_MUCH)
-        return super().preprocess_batch(batch)  # type: ignore[misc,no-any-return] # of the trainer
+        return super().preprocess_batch(batch)
 
 
 def full_in(epoch: int) -> type[GpuWithoutRoom]:

@@ -5,13 +5,14 @@ says, at each anchor of stride 16, "this cell"; which class it is, it has to lea
 """
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 import yaml
 from PIL import Image
-from ultralytics.nn.tasks import DetectionModel
 
+from tests.ultralytics_models import a_detection_model
 from tests.worker.trainer.drawn_datasets import CLASSES
 
 CELL, CELLS = 16, 4
@@ -34,8 +35,8 @@ def draw_cells(root: Path, *, seed: int = 0, classes_in_val: int = len(CLASSES))
     for split, count in (("train", TRAIN_IMAGES), ("val", VAL_IMAGES)):
         kinds = len(CLASSES) if split == "train" else classes_in_val
         for number in range(count):
-            cells = random.choice(CELLS * CELLS, size=SHAPES, replace=False) if kinds else []
-            shown = [(int(each), int(random.integers(kinds))) for each in cells]
+            drawn = random.choice(CELLS * CELLS, size=SHAPES, replace=False) if kinds else ()
+            shown = [(int(each), int(random.integers(kinds))) for each in drawn]
             _write(folder, f"{split}/{number:03d}", random, shown)
     content = {"train": "images/train", "val": "images/val", "names": dict(enumerate(CLASSES))}
     (folder / "data.yaml").write_text(yaml.safe_dump(content), encoding="utf-8")
@@ -45,7 +46,7 @@ def draw_cells(root: Path, *, seed: int = 0, classes_in_val: int = len(CLASSES))
 def guessing_model(file: Path, *, architecture: str = "yolo26n.yaml", seed: int = 0) -> Path:
     """Write weights that find cells and guess their classes, and return the file."""
     torch.manual_seed(seed)
-    model = DetectionModel(architecture, nc=len(CLASSES), verbose=False)
+    model: Any = a_detection_model(architecture, classes=len(CLASSES))
     model.names = dict(enumerate(CLASSES))
     head = model.model[-1]
     for boxes, classes in (head.one2many.values(), head.one2one.values()):

@@ -1,7 +1,7 @@
 """Class weights as a user would write them, with a model class of their own."""
 
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from ultralytics.models.yolo.detect import DetectionTrainer
@@ -16,8 +16,8 @@ class WeightedModel(DetectionModel):
     """As guides show it: a model class whose loss has weights."""
 
     def init_criterion(self) -> Unseen:
-        criterion = super().init_criterion()
-        branches = [getattr(criterion, name, None) for name in ("one2many", "one2one")]
+        criterion: Any = super().init_criterion()  # type: ignore[no-untyped-call] # Ultralytics is untyped
+        branches: list[Any] = [getattr(criterion, name, None) for name in ("one2many", "one2one")]
         for branch in branches if all(branches) else [criterion]:
             branch.bce = torch.nn.BCEWithLogitsLoss(
                 pos_weight=torch.tensor(self.class_loss_weights), reduction="none"
@@ -31,11 +31,13 @@ class WeightedByHand(DetectionTrainer):
     class_loss_weights: ClassVar[Sequence[float]] = IN_ORDER
 
     def get_model(self, cfg: Unseen = None, weights: Unseen = None, verbose: bool = True) -> Unseen:  # noqa: FBT001, FBT002 # as upstream has it
-        model = WeightedModel(cfg, nc=self.data["nc"], ch=self.data["channels"], verbose=verbose)
+        model = WeightedModel(  # type: ignore[no-untyped-call] # Ultralytics is untyped
+            cfg, nc=self.data["nc"], ch=self.data["channels"], verbose=verbose
+        )
         model.class_loss_weights = self.class_loss_weights
         model.names = self.data["names"]
         if weights:
-            model.load(weights)
+            model.load(weights)  # type: ignore[no-untyped-call] # Ultralytics is untyped
         return model
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -39,7 +40,10 @@ def balanced(drawn: Callable[[Task], Path], tmp_path_factory: pytest.TempPathFac
 
 
 def a_balanced_job(task: Task, drawn: Callable[[Task], Path], directory: Path) -> JobFile:
-    facts = {"facts": {"architecture": MODEL}, "model": ArchitectureSource(name=MODEL)}
+    facts: dict[str, Any] = {
+        "facts": {"architecture": MODEL},
+        "model": ArchitectureSource(name=MODEL),
+    }
     job: JobFile = a_job(
         drawn(task), directory, task=task, customize=BALANCED, **(facts if task == "detect" else {})
     )

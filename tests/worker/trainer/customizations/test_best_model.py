@@ -110,7 +110,7 @@ class TestPatience:
         assert last_epoch(stopper, [0, 0, 0]) == 3
 
     def test_ultralytics_own_takes_less_than_zero_for_better(self) -> None:
-        stopper = EarlyStopping(2)  # type: ignore[no-untyped-call]
+        stopper = EarlyStopping(2)  # type: ignore[no-untyped-call] # Ultralytics is untyped
 
         assert last_epoch(stopper, [-0.1, 0, -0.1, -0.2]) is None
         assert stopper.best_epoch == 3

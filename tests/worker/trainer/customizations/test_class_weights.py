@@ -37,17 +37,18 @@ from tests.worker.trainer.jobs import ARCHITECTURES, a_job
 from worker.trainer.customizations.class_weights import weigh
 from worker.trainer.errors import BadSpec
 from worker.trainer.protocol import ArchitectureSource, JobFile
-from worker.trainer.upstream import Unseen
+from worker.trainer.upstream import TaskTrainer, Unseen
 
 pytestmark = pytest.mark.timeout(300)
 
 # As IN_ORDER: triangle is left at 1.0.
 EXPLICIT = {"mode": "explicit", "weights": {"disc": 4.0, "square": 0.5}}
 DETECTORS = ("yolo26n.yaml", "yolov8n.yaml")
-BOXES: list[tuple[Task, str]] = [
+SUFFIXES: dict[Task, str] = {"detect": "", "segment": "-seg", "pose": "-pose", "obb": "-obb"}
+BOXES = [
     (task, f"{family}{suffix}.yaml")
     for family in ("yolo26n", "yolo11n", "yolov8n")
-    for task, suffix in (("detect", ""), ("segment", "-seg"), ("pose", "-pose"), ("obb", "-obb"))
+    for task, suffix in SUFFIXES.items()
 ]
 Draws = Callable[[Task], Path]
 
@@ -70,11 +71,11 @@ def a_batch(trainer: Unseen) -> dict[str, Any]:
     return dict(trainer.preprocess_batch(next(iter(trainer.train_loader))))
 
 
-class KeepsABatch:
+class KeepsABatch(TaskTrainer):
     kept: dict[str, Any]
 
     def preprocess_batch(self, batch: dict[str, Any]) -> dict[str, Any]:
-        self.kept = super().preprocess_batch(batch)  # type: ignore[misc] # of the trainer
+        self.kept = super().preprocess_batch(batch)
         return self.kept
 
 
@@ -86,7 +87,7 @@ class LosesItsLoss(KeepsABatch):
     lost = False
 
     def run_callbacks(self, event: str) -> None:
-        super().run_callbacks(event)  # type: ignore[misc] # of the trainer
+        super().run_callbacks(event)
         if event == "on_train_epoch_end" and self.epoch == 1 and not self.lost:
             self.lost = True
             self.loss = self.loss * float("nan")
@@ -246,7 +247,8 @@ class TestTheCheckpoint:
             assert classes_pickled_in(weights).isdisjoint({"app", "tests", "worker"}), weights
 
     def test_of_a_model_class_would_ask_for_it(self, tmp_path: Path) -> None:
-        torch.save({"model": WeightedModel("yolov8n.yaml", nc=3, verbose=False)}, tmp_path / "a.pt")
+        model = WeightedModel("yolov8n.yaml", nc=3, verbose=False)  # type: ignore[no-untyped-call] # Ultralytics is untyped
+        torch.save({"model": model}, tmp_path / "a.pt")
 
         assert "tests" in classes_pickled_in(tmp_path / "a.pt")
 

@@ -40,7 +40,7 @@ QUICK_SIZES = {0, 1, len(ALL)}
 
 
 def _each_subset() -> pytest.MarkDecorator:
-    marks = {False: pytest.mark.slow, True: ()}
+    marks = {False: [pytest.mark.slow], True: []}
     return pytest.mark.parametrize(
         "names",
         [

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -58,7 +59,8 @@ class FreezesByHand(DetectionTrainer):
 
 def unfreeze(trainer: DetectionTrainer) -> None:
     if trainer.epoch == FROZEN:
-        for name, parameter in trainer.model.named_parameters():
+        model: Any = trainer.model
+        for name, parameter in model.named_parameters():
             if ".dfl" not in name:
                 parameter.requires_grad = True
         trainer.freeze_layer_names = [".dfl"]

@@ -23,7 +23,7 @@ from worker.trainer.run import TrainingRun
 ROW = {"metrics/recall(B)": 0.8, "metrics/precision(B)": 0.9, "val/box_loss": 1.5}
 
 
-def asked(metric: str, direction: str = "higher", **where: dict[str, float]) -> Asked:
+def asked(metric: str, direction: str = "higher", /, **where: dict[str, float]) -> Asked:
     names = {"precision": "metrics/precision(B)", "loss": "val/box_loss"}
     bounds = {names[name]: each for name, each in where.items()}
     return Asked.model_validate(

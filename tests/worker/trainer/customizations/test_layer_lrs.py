@@ -62,7 +62,8 @@ class RatesByHand(DetectionTrainer):
         iterations: float = 1e5,  # noqa: ARG002 -- only "auto" asks for it
     ) -> optim.Optimizer:
         members: dict[tuple[str, float, float], list[nn.Parameter]] = defaultdict(list)
-        tripled = {id(each) for each in model.model[22].cv3.parameters()}
+        head: Any = model.get_submodule("model.22")
+        tripled = {id(each) for each in head.cv3.parameters()}
         for path, module in model.named_modules():
             for own_name, parameter in module.named_parameters(recurse=False):
                 full = f"{path}.{own_name}"
@@ -97,11 +98,11 @@ class Steps(DetectionTrainer):
 
     def train(self) -> None:
         self.steps: Recorded = []
-        super().train()
+        super().train()  # type: ignore[no-untyped-call] # Ultralytics is untyped
 
     def optimizer_step(self) -> None:
         self.steps.append(groups_of(self))
-        super().optimizer_step()
+        super().optimizer_step()  # type: ignore[no-untyped-call] # Ultralytics is untyped
 
 
 class StepsByHand(Steps, RatesByHand):

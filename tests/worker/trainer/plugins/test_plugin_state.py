@@ -1,5 +1,6 @@
 """Trainer plugins that keep state of their own, and jobs of theirs that are resumed."""
 
+import importlib
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -116,11 +117,8 @@ class TestStateOfPlugins:
     def test_that_is_not_taken_up_is_missed(
         self, whole: Training, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        import darkening_saving  # type: ignore[import-not-found]
-
-        monkeypatch.setattr(
-            darkening_saving.Saving, "load_state", classmethod(lambda _cls, _trainer, _state: None)
-        )
+        plugin = importlib.import_module("darkening_saving").Saving
+        monkeypatch.setattr(plugin, "load_state", classmethod(lambda _cls, _trainer, _state: None))
 
         resumed = train_here(next_attempt(whole, tmp_path, epoch=1), watching=(Traced,))
 

@@ -21,9 +21,10 @@ INSTALL_SECONDS, TEST_SECONDS = 300, 900
 def test_a_resume_is_exact_where_albumentations_is_installed(tmp_path: Path) -> None:
     uv = shutil.which("uv", path=str(Path(sys.executable).parent)) or "uv"
     flags = ["--quiet", "--no-deps", "--require-hashes", "--python", sys.executable]
-    command = [uv, "--no-config", "pip", "install", *flags, "--target", tmp_path / "beside"]
+    beside = str(tmp_path / "beside")
+    command = [uv, "--no-config", "pip", "install", *flags, "--target", beside]
     subprocess.run([*command, "-r", PINNED], check=True, timeout=INSTALL_SECONDS)
-    paths = {"PYTHONPATH": str(tmp_path / "beside"), "NO_ALBUMENTATIONS_UPDATE": "1"}
+    paths = {"PYTHONPATH": beside, "NO_ALBUMENTATIONS_UPDATE": "1"}
 
     ran = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", TESTS],

@@ -1,6 +1,6 @@
 """Trainings that go on from a state in the middle of another one, with another number of epochs."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from tests.worker.trainer.resume.test_extending import SeeingMosaic, extended
 from worker.trainer.protocol import JobFile
 
 IMAGES, JOINT, PLANNED = 18, 2, 4
-CLOSED: Mapping[str, object] = {"epochs": PLANNED, "nbs": 8, "close_mosaic": 3}
+CLOSED: dict[str, object] = {"epochs": PLANNED, "nbs": 8, "close_mosaic": 3}
 """Mosaic is closed from the second epoch on, and every other batch makes a step."""
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -30,7 +31,7 @@ class SeeingMosaic(Composed):
                 self.mosaic_in.append(self.epoch + 1)
 
 
-def mosaics_in(transform: object) -> list[object]:
+def mosaics_in(transform: object) -> list[Any]:
     name = type(transform).__name__
     inner = [*getattr(transform, "transforms", [])]
     found = [transform] if name == "Mosaic" else []

@@ -1,6 +1,7 @@
 import math
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -183,6 +184,5 @@ def kinds_but_plots(final: FinalEvent) -> dict[str, str]:
     return {each.name: each.kind for each in final.artifacts if each.kind != "plot"}
 
 
-def without_plots(event: object) -> dict[str, object]:
-    said: dict[str, object] = event.model_dump(exclude={"seq", "at", "artifacts"})  # type: ignore[attr-defined]
-    return said
+def without_plots(event: FinalEvent) -> dict[str, Any]:
+    return event.model_dump(exclude={"seq", "at", "artifacts"})

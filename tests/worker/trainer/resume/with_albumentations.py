@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import albumentations
+import albumentations  # type: ignore[import-not-found] # test_albumentations.py installs it
 import pytest
 from ultralytics.data import augment
 

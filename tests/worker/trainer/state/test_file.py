@@ -26,13 +26,14 @@ class Stranger:
 
 class TestStateFile:
     def test_reads_back_as_it_was_written(self, tmp_path: Path) -> None:
-        parts = {"model": {"weight": torch.rand(3)}, "best_fitness": None, "list": [1, 2.5, "x"]}
+        weight = torch.rand(3)
+        parts = {"model": {"weight": weight}, "best_fitness": None, "list": [1, 2.5, "x"]}
 
         size = write_state(tmp_path / "state.pt", HEADING, parts)
         heading, found = read_state(tmp_path / "state.pt")
 
         assert heading == HEADING
-        assert torch.equal(found.pop("model")["weight"], parts["model"]["weight"])  # type: ignore[index]
+        assert torch.equal(found.pop("model")["weight"], weight)
         assert found == {"best_fitness": None, "list": [1, 2.5, "x"]}
         assert size == (tmp_path / "state.pt").stat().st_size
         assert [file.name for file in tmp_path.iterdir()] == ["state.pt"]

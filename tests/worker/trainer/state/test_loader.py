@@ -79,7 +79,7 @@ def a_run(length: int, workers: int, reset_at: int | None) -> Run:
     torch.manual_seed(0)
     random.seed(0)
     np.random.seed(0)  # noqa: NPY002 -- what Ultralytics draws from
-    loader: Any = build_dataloader(Drawing(length), BATCH, workers, device="cpu")  # type: ignore[arg-type]
+    loader: Any = build_dataloader(Drawing(length), BATCH, workers, device="cpu")
     return Run(loader, NotedLoader(loader), reset_at)
 
 

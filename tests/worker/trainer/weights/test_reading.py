@@ -11,9 +11,10 @@ from typing import Any
 
 import pytest
 import torch
-from ultralytics import YOLO
-from ultralytics.nn.tasks import DetectionModel, yaml_model_load
+from ultralytics.models import YOLO
+from ultralytics.nn.tasks import DetectionModel
 
+from tests.ultralytics_models import a_detection_model, model_yaml
 from worker.trainer.environment import trainer_environment
 from worker.trainer.weights.inspection import Inspection, read_inspection
 from worker.trainer.weights.reading import inspect
@@ -41,8 +42,7 @@ def save(model: Any, path: Path) -> Path:  # noqa: ANN401
 
 
 def a_detector(**changes: object) -> DetectionModel:
-    config = yaml_model_load("yolo26n.yaml") | {"nc": 2, **changes}  # type: ignore[no-untyped-call]
-    return DetectionModel(config, verbose=False)  # type: ignore[no-untyped-call]
+    return a_detection_model(model_yaml("yolo26n.yaml") | {"nc": 2, **changes})
 
 
 def refusal(file: Path) -> str:
@@ -88,9 +88,9 @@ class TestInspect:
     def test_a_changed_layer_is_another_architecture_whatever_the_file_claims(
         self, tmp_path: Path
     ) -> None:
-        backbone: Any = yaml_model_load("yolo26n.yaml")["backbone"]  # type: ignore[no-untyped-call]
+        backbone = model_yaml("yolo26n.yaml")["backbone"]
         backbone[0][3][1] = 5  # the first convolution's kernel
-        model = a_detector(backbone=backbone)
+        model: Any = a_detector(backbone=backbone)
         assert model.yaml["yaml_file"] == "yolo26n.yaml"
 
         found = inspect(save(model, tmp_path / "weights.pt")).found
@@ -114,7 +114,7 @@ class TestInspect:
     def test_a_claimed_name_that_is_not_its_own_is_no_architecture(
         self, tmp_path: Path, claimed: str
     ) -> None:
-        model = a_detector()
+        model: Any = a_detector()
         model.yaml["yaml_file"] = claimed
 
         found = inspect(save(model, tmp_path / "weights.pt")).found

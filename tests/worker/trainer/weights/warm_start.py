@@ -14,6 +14,7 @@ from worker.trainer.compose import compose_trainer, overrides
 from worker.trainer.interrupts import Interrupts
 from worker.trainer.protocol import Event, JobFile
 from worker.trainer.run import TrainingRun
+from worker.trainer.upstream import TaskTrainer
 
 
 class Silence:
@@ -25,13 +26,11 @@ class FirstStepReached(Exception):
     """The trainer is built; no step has been made."""
 
 
-class StopBeforeTheFirstStep:
-    model: torch.nn.Module
-
+class StopBeforeTheFirstStep(TaskTrainer):
     def run_callbacks(self, event: str) -> None:
         if event == "on_train_start":
             raise FirstStepReached
-        super().run_callbacks(event)  # type: ignore[misc]
+        super().run_callbacks(event)
 
 
 def main(job_file: Path, weights: Path) -> None:
