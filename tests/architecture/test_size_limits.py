@@ -14,7 +14,7 @@ MAX_PUBLIC_METHODS = 12
 FOLDERS = ("app", "worker", "alembic", "examples", "benchmarks", "tests")
 
 EXCEPTIONS = {
-    "tests/jobs/test_states.py::expected": "the table of states, one case for each of its cells",
+    "tests/jobs/transition_table.py::expected": "the table of states, a case for each of its cells",
     "worker/trainer/upstream.py::TaskTrainer": "the part of an upstream class that we build on",
 }
 """What is longer, as `path` or `path::name`, and why no shorter form reads better."""

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.conftest import Plain
-from tests.e2e.test_whole_path import columns, without_named_rates
+from tests.e2e.series import columns, without_named_rates
 from tests.e2e.yard import Yard
 
 BCCD = Path(__file__).parents[1] / "data" / "bccd-yolo.zip"

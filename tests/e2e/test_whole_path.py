@@ -1,6 +1,5 @@
 """From POST to best.pt through separate processes: server, worker, embedded Valkey."""
 
-import csv
 import hashlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +10,7 @@ import pytest
 from tests.datasets.builders import a_detect_zip
 from tests.e2e.conftest import Plain
 from tests.e2e.killing import a_chance, assert_equal_jobs, kill_worker
+from tests.e2e.series import columns, without_named_rates
 from tests.e2e.yard import TRAIN_IMAGES, VAL_IMAGES, Yard, a_yard
 from tests.waiting import eventually
 
@@ -195,16 +195,3 @@ class TestPostgres:
 
         assert status["best"]["epoch"] in {1, 2}
         assert not (on_postgres.home / "trainyard.db").exists()
-
-
-def columns(results: Path) -> dict[str, list[float]]:
-    """results.csv as the API shows it: every column but epoch and time."""
-    with results.open() as file:
-        rows = list(csv.DictReader(file))
-    names = [name for name in rows[0] if name.strip() not in {"epoch", "time"}]
-    return {name.strip(): [float(row[name]) for row in rows] for name in names}
-
-
-def without_named_rates(series: dict[str, list[float]]) -> dict[str, list[float]]:
-    """Series without the rates by part and group, which results.csv has as lr/pgN alone."""
-    return {name: values for name, values in series.items() if not name.startswith("lr/rest/")}

@@ -9,10 +9,11 @@ from sqlalchemy import select
 from app.core.database import Database
 from app.jobs.states import EndReason, JobState
 from app.jobs.tables import Attempt
+from tests.faults.first_attempt import FirstAttempt
 from tests.faults.proxy import postgres_proxy
-from tests.faults.test_database_outage import LEASE_OF_30, Told
 from tests.jobs.builders import job_row
 from tests.worker.attempts import a_yard
+from tests.worker.claims import PATIENT
 from worker.tasks import work_on
 
 pytestmark = pytest.mark.faults
@@ -39,20 +40,20 @@ class TestLostCommit:
     ) -> None:
         direct = open_database(postgres_url)
         with postgres_proxy(postgres_url) as (proxy, url):
-            yard = a_yard(open_database(url), tmp_path, timing=LEASE_OF_30).with_trainer(
+            yard = a_yard(open_database(url), tmp_path, timing=PATIENT).with_trainer(
                 "train an epoch, then crash"
             )
-            told = Told(direct, yard.submit())
+            first = FirstAttempt(direct, yard.submit())
             proxy.lose_commit_answers(marker=marker)
 
             work_on(yard.context)
 
-        row = job_row(direct, told.job_id)
+        row = job_row(direct, first.job_id)
         assert proxy.lost_commits == 1
         assert (row.state, row.end_reason) == (JobState.FAILED, EndReason.TRAINER_CRASHED)
-        assert told.events() == ["job.started", "trainer.started", "epoch.finished", "job.failed"]
-        assert told.epochs() == [1]
-        assert told.checkpoints() == [("best.pt", 1), ("last.pt", 1), ("results.csv", 1)]
+        assert first.events() == ["job.started", "trainer.started", "epoch.finished", "job.failed"]
+        assert first.epochs() == [1]
+        assert first.checkpoints() == [("best.pt", 1), ("last.pt", 1), ("results.csv", 1)]
         with direct.read() as unit:
             attempts = unit.session.scalars(select(Attempt)).all()
         assert [(each.number, each.end_reason) for each in attempts] == [

@@ -17,6 +17,8 @@ from app.jobs.repository import insert_job
 from app.jobs.tables import Job
 
 SHA = "ab" * 32
+NO_JOB = "job_" + "0" * 26
+"""An id that no job has."""
 SPEC = {"dataset": "ds_" + "0" * 26, "model": "yolo26n.yaml", "train": {"epochs": 3}}
 
 

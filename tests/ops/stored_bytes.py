@@ -5,15 +5,19 @@ from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import delete, insert, select, update
 
-from app.artifacts.tables import CondemnedObject
+from app.artifacts.tables import Artifact, ArtifactKind, CondemnedObject
 from app.core.database import Database, database_now
+from app.core.ids import new_id
 from app.core.storage import ArtifactStore
+from app.jobs.states import JobState
+from app.jobs.tables import Job
 from app.models.repository import NewWeights, insert_model
 from app.models.tables import Model, ModelSource
 from app.ops.collector import Collected, Collector
 from app.settings import GarbageSettings, Settings
+from tests.jobs.builders import Home, a_job
 
 LONG_AGO = timedelta(days=-2)
 A_WEEK_AND_MORE = timedelta(days=-8)
@@ -98,3 +102,28 @@ def an_instance(database: Database, home: Path, **garbage: float) -> Instance:
     settings = Settings(home=home, garbage=GarbageSettings.model_validate(garbage))
     home.mkdir(exist_ok=True)
     return Instance(database, settings, ArtifactStore.from_settings(settings))
+
+
+def insert_artifact(instance: Instance, job_id: str, sha256: str) -> None:
+    with instance.database.write() as unit:
+        unit.session.execute(
+            insert(Artifact).values(
+                id=new_id("art"),
+                job_id=job_id,
+                attempt=1,
+                kind=ArtifactKind.PLOT,
+                name=f"{sha256}.png",
+                size_bytes=1,
+                sha256=sha256,
+                created_at=database_now(),
+            )
+        )
+
+
+def a_trashed_job(instance: Instance, home: Home, *, since: timedelta) -> str:
+    return a_job(instance.database, home, state=JobState.SUCCEEDED, trashed_at=database_now(since))
+
+
+def jobs_in(instance: Instance) -> set[str]:
+    with instance.database.read() as unit:
+        return set(unit.session.scalars(select(Job.id)))

@@ -6,41 +6,23 @@ from datetime import timedelta
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
-from sqlalchemy import String, delete, insert, select
+from sqlalchemy import String, delete, select
 
-from app.artifacts.names import ArtifactKind
 from app.artifacts.repository import condemn
-from app.artifacts.tables import Artifact, CondemnedObject
+from app.artifacts.tables import CondemnedObject
 from app.core.database import database_now
 from app.core.errors import Unavailable
-from app.core.ids import new_id
 from app.models.tables import Model
 from app.ops.garbage import REFERENCES, named
 from app.tables import METADATA
 from tests.jobs.builders import a_home, a_job
-from tests.ops.stored_bytes import Instance, digest_of
+from tests.ops.stored_bytes import Instance, digest_of, insert_artifact
 
 NAME_NO_OBJECT = {
     "condemned_objects.sha256",  # what the collector itself keeps
     "dataset_versions.manifest_digest",  # of a list inside the pack
     "idempotency_keys.request_sha256",  # of a request
 }
-
-
-def insert_artifact(instance: Instance, job_id: str, sha256: str) -> None:
-    with instance.database.write() as unit:
-        unit.session.execute(
-            insert(Artifact).values(
-                id=new_id("art"),
-                job_id=job_id,
-                attempt=1,
-                kind=ArtifactKind.PLOT,
-                name=f"{sha256}.png",
-                size_bytes=1,
-                sha256=sha256,
-                created_at=database_now(),
-            )
-        )
 
 
 class TestReferences:

@@ -25,12 +25,13 @@ from tests.jobs.builders import a_checkpoint, a_home, a_job
 from tests.ops.stored_bytes import (
     A_WEEK_AND_MORE,
     Instance,
+    a_trashed_job,
     an_instance,
     content_of,
     digest_of,
+    insert_artifact,
+    jobs_in,
 )
-from tests.ops.test_garbage import insert_artifact
-from tests.ops.test_retention import a_trashed_job, jobs_in
 from tests.waiting import eventually
 
 pytestmark = pytest.mark.integration

@@ -22,21 +22,19 @@ from app.jobs.states import JobEvent, JobState
 from app.jobs.tables import IdempotencyKey, Job
 from app.ops.retention import drop_outdated_state, purge_job
 from tests.jobs.builders import Home, a_checkpoint, a_home, a_job, job_row
-from tests.ops.stored_bytes import A_WEEK_AND_MORE, LONG_AGO, Instance, digest_of
-from tests.ops.test_garbage import insert_artifact
+from tests.ops.stored_bytes import (
+    A_WEEK_AND_MORE,
+    LONG_AGO,
+    Instance,
+    a_trashed_job,
+    digest_of,
+    insert_artifact,
+    jobs_in,
+)
 from tests.waiting import eventually
 
 WEEK, DAY = timedelta(days=7), timedelta(days=1)
 A_FORTNIGHT_AND_MORE = timedelta(days=-15)
-
-
-def a_trashed_job(instance: Instance, home: Home, *, since: timedelta) -> str:
-    return a_job(instance.database, home, state=JobState.SUCCEEDED, trashed_at=database_now(since))
-
-
-def jobs_in(instance: Instance) -> set[str]:
-    with instance.database.read() as unit:
-        return set(unit.session.scalars(select(Job.id)))
 
 
 class TestTrashedJobs:

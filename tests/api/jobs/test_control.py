@@ -15,12 +15,11 @@ from app.jobs.states import USER_EVENTS, JobEvent, JobState, Request
 from app.jobs.tables import Attempt, Job
 from tests.api.conftest import Api
 from tests.api.refusals import assert_refused
-from tests.jobs.builders import a_checkpoint, a_home, a_job
-from tests.jobs.test_states import ALL_FACTS, REFUSED, expected, name_of
+from tests.jobs.builders import NO_JOB, a_checkpoint, a_home, a_job
+from tests.jobs.transition_table import ALL_FACTS, REFUSED, expected, name_of
 
 pytestmark = pytest.mark.integration
 
-NO_JOB = "job_" + "0" * 26
 WITH_OR_WITHOUT_CHECKPOINT = {JobState.QUEUED, JobState.PAUSED}
 SITUATIONS = [
     facts

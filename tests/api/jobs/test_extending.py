@@ -19,9 +19,8 @@ from tests.api.jobs.extending import (
     metrics,
     trained,
 )
-from tests.api.jobs.test_control import NO_JOB
 from tests.api.refusals import assert_refused, rows_by_table
-from tests.jobs.builders import a_home, a_job, job_row
+from tests.jobs.builders import NO_JOB, a_home, a_job, job_row
 from tests.jobs.trained import FAILED, RATE, digest, train
 
 pytestmark = pytest.mark.integration

@@ -23,7 +23,7 @@ from tests.databases import POOL_SIZE
 from tests.jobs.builders import Home, a_checkpoint, a_home, a_job
 from tests.jobs.driving import request
 from tests.jobs.invariants import Seen, sound_job
-from tests.jobs.test_states import REFUSED, expected
+from tests.jobs.transition_table import REFUSED, expected
 
 pytestmark = pytest.mark.integration
 

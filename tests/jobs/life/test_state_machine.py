@@ -28,7 +28,7 @@ from tests.databases import POOL_SIZE
 from tests.jobs.builders import Home, a_checkpoint, a_home, a_job, job_row
 from tests.jobs.driving import request
 from tests.jobs.invariants import sound_job
-from tests.jobs.test_states import REFUSED, expected
+from tests.jobs.transition_table import REFUSED, expected
 
 pytestmark = pytest.mark.integration
 

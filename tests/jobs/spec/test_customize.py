@@ -10,7 +10,7 @@ from app.jobs.spec.customize import Customize, inverse_frequency, layer_indices,
 from app.jobs.spec.job_spec import JobSpec, ResolvedSpec, SpecFacts, resolve_spec
 from app.jobs.spec.metric_table import F1_METRICS, direction_of, metrics_of
 from tests.jobs.customizing import CLASSES, customizations
-from tests.jobs.spec.test_job_spec import VERSION, a_document, problems_of
+from tests.jobs.spec.documents import VERSION, a_document, problems_of
 
 TASKS: tuple[Task, ...] = get_args(Task)
 COUNTS = {"circle": 40, "square": 10, "triangle": 0}

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from app.core.tasks import Task
 from app.jobs.spec.job_spec import JobSpec, ResolvedSpec, SpecFacts, resolve_spec
 from tests.jobs.customizing import CLASSES, customizations
-from tests.jobs.spec.test_job_spec import VERSION, a_document
+from tests.jobs.spec.documents import VERSION, a_document
 from tests.worker.trainer.jobs import ARCHITECTURES
 
 Place = tuple[str | int, ...]

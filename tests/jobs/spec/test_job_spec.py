@@ -1,7 +1,6 @@
 """The job spec as its users meet it: what it accepts, refuses, points at and keeps."""
 
 import json
-from typing import Any
 
 import pytest
 from hypothesis import given
@@ -9,24 +8,9 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from app.jobs.spec.job_spec import JobSpec
+from tests.jobs.spec.documents import DATASET, ULID, VERSION, a_document, problems_of
 
-ULID = "01JD0000000000000000000000"
-DATASET = f"ds_{ULID}"
-VERSION = f"dsv_{ULID}"
 BIDI_OVERRIDES = "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
-
-
-def a_document(**fields: object) -> dict[str, Any]:
-    return {"dataset": DATASET, "model": "yolo26n.yaml"} | fields
-
-
-def problems_of(document: object) -> set[tuple[str, str]]:
-    """Return (path, code) of each refusal, or nothing when the document is a spec."""
-    try:
-        JobSpec.model_validate(document)
-    except ValidationError as error:
-        return {("/".join(map(str, each["loc"])), each["type"]) for each in error.errors()}
-    return set()
 
 
 def message_at(document: object, path: str) -> str:

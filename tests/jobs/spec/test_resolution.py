@@ -15,7 +15,7 @@ from app.jobs.spec.job_spec import (
     job_spec_json_schema,
     resolve_spec,
 )
-from tests.jobs.spec.test_job_spec import VERSION, a_document
+from tests.jobs.spec.documents import VERSION, a_document
 
 PINNED_SCHEMA = Path(__file__).parents[3] / "docs" / "schema" / "job-spec.schema.json"
 

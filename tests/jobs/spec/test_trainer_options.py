@@ -5,7 +5,7 @@ import pytest
 from pydantic import TypeAdapter, ValidationError
 
 from app.jobs.spec.job_spec import JobSpec
-from tests.jobs.spec.test_job_spec import a_document, problems_of
+from tests.jobs.spec.documents import a_document, problems_of
 
 
 class TestTrainerOptions:

@@ -11,8 +11,8 @@ from app.jobs.plan.schedule import schedule_of
 from tests.worker.trainer.customizations.in_process import Training, next_attempt, train_here
 from tests.worker.trainer.jobs import a_job
 from tests.worker.trainer.resume.exactness import Traced, differences, first_difference
+from tests.worker.trainer.resume.extending import SeeingMosaic, extended
 from tests.worker.trainer.resume.resume_cases import TwoLoaderWorkers
-from tests.worker.trainer.resume.test_extending import SeeingMosaic, extended
 from worker.trainer.protocol import JobFile
 
 IMAGES, JOINT, PLANNED = 18, 2, 4

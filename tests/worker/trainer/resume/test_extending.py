@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -10,45 +9,9 @@ from app.core.tasks import Task
 from tests.worker.trainer.customizations.in_process import Training, next_attempt, train_here
 from tests.worker.trainer.jobs import a_job
 from tests.worker.trainer.resume.exactness import Traced, differences, first_difference
-from worker.trainer.protocol import JobFile
-from worker.trainer.run import Composed
+from tests.worker.trainer.resume.extending import SeeingMosaic, extended
 
 JOINT, TOTAL = 2, 6
-
-
-class SeeingMosaic(Composed):
-    """Notes in which epochs mosaics are made."""
-
-    def __init__(self, *, overrides: dict[str, object]) -> None:
-        self.mosaic_in: list[int] = []
-        super().__init__(overrides=overrides)
-
-    def run_callbacks(self, event: str) -> None:
-        super().run_callbacks(event)
-        if event == "on_train_epoch_end":
-            dataset = self.train_loader.dataset
-            if any(each.p > 0 for each in mosaics_in(getattr(dataset, "transforms", None))):
-                self.mosaic_in.append(self.epoch + 1)
-
-
-def mosaics_in(transform: object) -> list[Any]:
-    name = type(transform).__name__
-    inner = [*getattr(transform, "transforms", [])]
-    found = [transform] if name == "Mosaic" else []
-    return found + [each for part in inner for each in mosaics_in(part)]
-
-
-def extended(parent: Training, directory: Path, epochs: int, *, joint: int) -> JobFile:
-    """Return the job that takes another one to more epochs, as the service makes it."""
-    job = next_attempt(parent, directory, epoch=joint)
-    train = job.spec.train.model_copy(update={"epochs": epochs})
-    changes = {
-        "job_id": "job_01JABCDEFGHJKMNPQRSTVWXYZ9",
-        "attempt": 1,
-        "joint": joint,
-        "spec": job.spec.model_copy(update={"train": train}),
-    }
-    return job.model_copy(update=changes)
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,39 @@
+"""What a database has recorded of a job's first attempt."""
+
+from sqlalchemy import select
+
+from app.artifacts.repository import checkpoints_of
+from app.core.database import Database
+from app.events.repository import events_after
+from app.jobs.life.recording import log_pieces
+from app.jobs.tables import Epoch
+
+
+class FirstAttempt:
+    """What is recorded of a job's first attempt, read past the broken connection."""
+
+    def __init__(self, database: Database, job_id: str) -> None:
+        self.database = database
+        self.job_id = job_id
+
+    def epochs(self) -> list[int]:
+        with self.database.read() as unit:
+            mine = (Epoch.job_id == self.job_id, Epoch.attempt == 1)
+            return sorted(unit.session.scalars(select(Epoch.epoch).where(*mine)))
+
+    def checkpoints(self) -> list[tuple[str, int | None]]:
+        with self.database.read() as unit:
+            return sorted(
+                (row.name, row.epoch) for row in checkpoints_of(unit.session, self.job_id)
+            )
+
+    def events(self) -> list[str]:
+        """Types of all events, whose numbers leave no gap."""
+        with self.database.read() as unit:
+            events = events_after(unit.session, self.job_id, seq=0, limit=999)
+        assert [event.seq for event in events] == list(range(2, len(events) + 2))  # 1: its submit
+        return [event.type for event in events]
+
+    def log(self) -> bytes:
+        with self.database.read() as unit:
+            return b"".join(log_pieces(unit.session, self.job_id, 1))
