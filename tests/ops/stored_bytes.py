@@ -7,7 +7,8 @@ from pathlib import Path
 
 from sqlalchemy import delete, insert, select, update
 
-from app.artifacts.tables import Artifact, ArtifactKind, CondemnedObject
+from app.artifacts.names import ArtifactKind
+from app.artifacts.tables import Artifact, CondemnedObject
 from app.core.database import Database, database_now
 from app.core.ids import new_id
 from app.core.storage import ArtifactStore

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 import torch
 
+from app.artifacts.names import ArtifactKind
 from app.core.tasks import Task
 from tests.worker.trainer.jobs import TrainerProcess, a_job, run
 from worker.trainer.mixins.plain_resume import has_trained_its_last_epoch, trim_results
@@ -181,7 +182,7 @@ def results_of(process: TrainerProcess) -> list[str]:
 
 def kinds_but_plots(final: FinalEvent) -> dict[str, str]:
     """What is kept; plots of batches are drawn while these are trained, and are not made again."""
-    return {each.name: each.kind for each in final.artifacts if each.kind != "plot"}
+    return {file.name: file.kind for file in final.artifacts if file.kind is not ArtifactKind.PLOT}
 
 
 def without_plots(event: FinalEvent) -> dict[str, Any]:
