@@ -24,7 +24,8 @@ def problems() -> str:
 def problem_types() -> list[type[TrainyardError]]:
     """Return every class of ours that has a slug of its own."""
     for module in pkgutil.walk_packages(app.__path__, "app."):
-        importlib.import_module(module.name)
+        if not module.name.endswith(".__main__"):  # a program, which would run
+            importlib.import_module(module.name)
     return [each for each in descendants(TrainyardError) if "slug" in vars(each)]
 
 
