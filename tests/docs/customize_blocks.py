@@ -36,7 +36,7 @@ def chosen_metrics() -> str:
     rows = [
         [task, *(_metrics(task, way) for way in get_args(Direction))] for task in get_args(Task)
     ]
-    return table(["task", "the higher the better", "the lower the better"], rows)
+    return table(["task", "higher is better", "lower is better"], rows)
 
 
 def _metrics(task: Task, way: Direction) -> str:

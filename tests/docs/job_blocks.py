@@ -115,7 +115,7 @@ def end_reasons() -> str:
         ]
         for reason, end in CONSEQUENCES.items()
     ]
-    return table(["reason", "the job is then", "counted", "who can act", "hint"], rows)
+    return table(["reason", "the job becomes", "counted", "who can act", "hint"], rows)
 
 
 def spec_fields() -> str:
@@ -155,7 +155,7 @@ def refused_arguments() -> str:
     for name, refusal in REFUSED_ARGUMENTS.items():
         names[refusal].append(code(name))
     rows = [[" ".join(alike), code(it.code), it.message] for it, alike in names.items()]
-    return table(["argument", "code", "why, or what to set instead"], rows)
+    return table(["argument", "code", "reason, or what to set instead"], rows)
 
 
 def architectures() -> str:

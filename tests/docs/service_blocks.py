@@ -32,7 +32,7 @@ def routes() -> str:
         .items()
         for method, operation in operations.items()
     ]
-    return table(["route", "scope", "answers", "does"], rows)
+    return table(["route", "scope", "responses", "description"], rows)
 
 
 def _scopes() -> Iterator[tuple[tuple[str, str], str]]:
@@ -69,7 +69,7 @@ def settings() -> str:
 def finding_codes() -> str:
     """Every code of a report."""
     rows = [[code(each), each.severity, each.meaning] for each in Code]
-    return table(["code", "severity", "found"], rows)
+    return table(["code", "severity", "meaning"], rows)
 
 
 def yaml_keys() -> str:
