@@ -1,4 +1,4 @@
-# Every verb sets up what it needs by itself; stamps make the second time quick.
+# Every target installs what it needs; stamp files make later runs quick.
 .DEFAULT_GOAL := help
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
@@ -13,7 +13,7 @@ UV := $(BIN)/uv --no-config
 COMPILE := $(UV) pip compile pyproject.toml --quiet --universal --python-version 3.11 \
 	--generate-hashes --no-emit-index-url --no-annotate --custom-compile-command "make requirements"
 
-# torch alone has thousands of files to compile, and a small machine takes its time over them.
+# torch alone has thousands of files to compile, which takes long on a small machine.
 export UV_COMPILE_BYTECODE_TIMEOUT ?= 900
 UP_ARGS ?=
 DEMO_ARGS ?=
@@ -21,14 +21,14 @@ TEST_ARGS ?=
 MINUTES ?= 3
 DATABASE ?= sqlite
 SOAK_ARGS ?=
-# Two files of tests at once; no more, since trainings share the memory of the machine.
+# Run two test files at once, not more: trainings share the machine's memory.
 PARALLEL ?= --numprocesses=2 --dist=loadfile
 
 help:  ## (this text)
 	@echo "make setup   install everything into .venv (Python 3.11 or later, git and make suffice)"
 	@echo "make up      run server, broker and one worker slot on this machine; UP_ARGS=\"--port 9000\""
 	@echo "make demo    train a detector on drawn shapes, from an upload to a downloaded best.pt"
-	@echo "make test    run the tests (make test-slow: those left out of it); TEST_ARGS=\"tests/core\""
+	@echo "make test    run the tests (make test-slow: the slow ones); TEST_ARGS=\"tests/core\""
 	@echo "make lint    check style, types and the direction of imports"
 	@echo "make clean   remove .venv and every cache"
 
@@ -60,7 +60,7 @@ test-slow: $(STAMP)
 test-class-weights: $(STAMP)
 	$(BIN)/python -m pytest -m slow tests/e2e/test_weighted_blood_cells.py
 
-soak: $(STAMP)  # kills every process at random while jobs run; 12 and 1 real in 3 minutes, 200 and 4 in 30
+soak: $(STAMP)  # kills every process at random while jobs run; 12 null and 1 real job in 3 minutes, 200 and 4 in 30
 	$(BIN)/python -m tests.faults.soak --minutes $(MINUTES) --database $(DATABASE) $(SOAK_ARGS)
 
 lint: $(STAMP)
@@ -73,7 +73,7 @@ format: $(STAMP)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-requirements: $(BIN)/uv  # prefers the versions that the files hold; REQUIREMENTS_ARGS=--upgrade takes the newest
+requirements: $(BIN)/uv  # keeps the versions in the files; REQUIREMENTS_ARGS=--upgrade takes the newest
 	$(COMPILE) $(REQUIREMENTS_ARGS) --all-extras --output-file requirements-dev.txt
 	$(COMPILE) --constraint requirements-dev.txt --extra postgres --output-file requirements.txt
 	$(COMPILE) --constraint requirements-dev.txt --extra worker --extra postgres --output-file requirements-worker.txt
