@@ -6,11 +6,11 @@ from pydantic import JsonValue
 from sqlalchemy import BigInteger, ForeignKey, Index, String, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from app.artifacts.names import STATE, ArtifactKind
+from app.artifacts.names import ArtifactKind
 from app.core.columns import checked_enum
 from app.core.database import Base, OrderedJson, UtcDateTime
 
-_IS_TRAINING_STATE = text(f"kind = '{ArtifactKind.CHECKPOINT}' AND name = '{STATE}'")
+_IS_TRAINING_STATE = text("kind = 'checkpoint' AND name = 'state.pt'")
 
 
 class Artifact(Base):
