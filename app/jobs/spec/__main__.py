@@ -5,5 +5,6 @@ import sys
 
 from app.jobs.spec.job_spec import job_spec_json_schema
 
-json.dump(job_spec_json_schema(), sys.stdout, indent=2, ensure_ascii=False)
-sys.stdout.write("\n")
+if __name__ == "__main__":
+    json.dump(job_spec_json_schema(), sys.stdout, indent=2, ensure_ascii=False)
+    sys.stdout.write("\n")
