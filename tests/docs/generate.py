@@ -9,7 +9,13 @@ from pathlib import Path
 from typing import Final
 
 from tests.architecture.sources import ROOT
-from tests.docs import customize_blocks, job_blocks, problem_blocks, service_blocks
+from tests.docs import (
+    customize_blocks,
+    decision_blocks,
+    job_blocks,
+    problem_blocks,
+    service_blocks,
+)
 
 DOCS: Final = ROOT / "docs"
 BLOCK: Final = re.compile(
@@ -28,6 +34,7 @@ BLOCKS: Final[dict[str, Callable[[], str]]] = {
     "architectures": job_blocks.architectures,
     "chosen-metrics": customize_blocks.chosen_metrics,
     "customize-fields": customize_blocks.customize_fields,
+    "decisions": decision_blocks.decisions,
     "problems": problem_blocks.problems,
     "routes": service_blocks.routes,
     "settings": service_blocks.settings,
@@ -50,7 +57,7 @@ def generated(text: str) -> str:
 
 def documents() -> list[Path]:
     """Every document that has generated parts."""
-    return [path for path in sorted(DOCS.glob("*.md")) if parts_of(path.read_text())]
+    return [path for path in sorted(DOCS.rglob("*.md")) if parts_of(path.read_text())]
 
 
 def parts_of(text: str) -> set[str]:
