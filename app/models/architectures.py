@@ -84,11 +84,6 @@ def architecture_of_pretrained(name: str) -> Architecture | None:
     return _BY_PRETRAINED_NAME.get(name)
 
 
-def pretrained_names() -> tuple[str, ...]:
-    """Return the names of all official weights that fit an offered architecture."""
-    return tuple(_BY_PRETRAINED_NAME)
-
-
 def _all_architectures() -> Iterator[Architecture]:
     for family, tasks in _LAYERS.items():
         for task, (backbone_layers, layers) in tasks.items():

@@ -14,7 +14,6 @@ from app.models.architectures import (
     Architecture,
     architecture,
     architecture_of_pretrained,
-    pretrained_names,
 )
 
 FOLDERS = {"yolo26": "26", "yolo11": "11", "yolov8": "v8"}
@@ -111,8 +110,10 @@ class TestLookUp:
         monkeypatch.setenv("YOLO_CONFIG_DIR", str(tmp_path))
         from ultralytics.utils.downloads import GITHUB_ASSETS_NAMES
 
-        assert set(pretrained_names()) <= set(GITHUB_ASSETS_NAMES)
-        assert len(pretrained_names()) == len(ARCHITECTURES)
+        names = {each.pretrained_name for each in ARCHITECTURES.values()}
+
+        assert names <= set(GITHUB_ASSETS_NAMES)
+        assert len(names) == len(ARCHITECTURES)
 
 
 class TestBuiltModel:

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Self
 
 from app.core.database import Database
-from app.core.logging import get_logger
 from app.core.storage import ArtifactStore, StoredObject
 from app.jobs.life.recording import append_log, attempts_with_logs, log_pieces
 from app.jobs.locks import Fenced, Hold
@@ -17,8 +16,6 @@ from worker.attempt.lease import Lease, LeaseLost
 PIECE_BYTES = 64 * 1024
 PAUSE_SECONDS = 1.0
 CUT_NOTICE = b"\n[the log is cut here: it has reached the limit of one attempt]\n"
-
-log = get_logger(__name__)
 
 
 class LogShipper:
