@@ -34,8 +34,6 @@ from sqlalchemy.pool import ConnectionPoolEntry
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.expression import FunctionElement
 
-from app.core.postgres import DEAD_PEER_OPTIONS, bound_answers, bound_idle_transactions
-
 NAMING_CONVENTION = {
     "ix": "ix_%(table_name)s_%(column_0_N_name)s",
     "uq": "uq_%(table_name)s_%(column_0_N_name)s",
@@ -211,18 +209,24 @@ def _create_engine(url: str, pool_size: int, *, patient: bool) -> Engine:
         "hide_parameters": True,  # a traceback in the log would show users' text and hashes
     }
     if make_url(url).get_backend_name() != "sqlite":
-        options["pool_pre_ping"] = True
-        options["connect_args"] = DEAD_PEER_OPTIONS
-        engine = create_engine(url, **options)
-        event.listen(engine, "handle_error", _leave_read_only)
-        if not patient:
-            bound_answers(engine)
-            bound_idle_transactions(engine)
-        return engine
+        return _create_postgresql_engine(url, options, patient=patient)
     options["connect_args"] = {"timeout": SQLITE_BUSY_SECONDS, "check_same_thread": False}
     engine = create_engine(url, **options)
     event.listen(engine, "connect", _prepare_sqlite_connection)
     event.listen(engine, "begin", _begin_sqlite)
+    return engine
+
+
+def _create_postgresql_engine(url: str, options: dict[str, Any], *, patient: bool) -> Engine:
+    from app.core import postgres  # noqa: PLC0415 -- needs psycopg, which is an extra
+
+    options["pool_pre_ping"] = True
+    options["connect_args"] = postgres.DEAD_PEER_OPTIONS
+    engine = create_engine(url, **options)
+    event.listen(engine, "handle_error", _leave_read_only)
+    if not patient:
+        postgres.bound_answers(engine)
+        postgres.bound_idle_transactions(engine)
     return engine
 
 

@@ -71,6 +71,11 @@ class TestBoundaries:
     def test_a_server_that_answers_has_loaded_neither(self, tmp_path: Path) -> None:
         assert loaded_by(START_SERVER, str(tmp_path), *HEAVY) == []
 
+    def test_a_server_on_sqlite_has_not_loaded_the_driver_of_postgresql(
+        self, tmp_path: Path
+    ) -> None:
+        assert loaded_by(START_SERVER, str(tmp_path), "psycopg") == []
+
     def test_the_spec_loads_no_library_of_the_server(self) -> None:
         assert (
             loaded_by(PROGRAM, "app.jobs.spec.job_spec", *HEAVY, "fastapi", "sqlalchemy", "celery")
