@@ -1,7 +1,8 @@
 """Data sets and their versions: reading, adding, and the lease of a verification.
 
-Every query of a caller is scoped by the caller's projects. A verifier's writes are guarded by the
-version's attempt, as a worker's are by the job's.
+Every query of a caller is scoped by the caller's projects: `visible_x` raises `DatasetNotFound`,
+`x_of` returns None. A verifier's writes are guarded by the version's attempt, as a worker's are by
+the job's.
 """
 
 import re
@@ -108,7 +109,9 @@ def class_names(session: Session, version_id: str) -> Sequence[str]:
     return session.scalars(statement).one() or ()
 
 
-def listed_dataset(session: Session, project_ids: Collection[str], reference: str) -> ListedDataset:
+def visible_dataset(
+    session: Session, project_ids: Collection[str], reference: str
+) -> ListedDataset:
     """Return a data set with its newest version (`ds_…`), or with the named one (`dsv_…`).
 
     Raises:

@@ -19,7 +19,7 @@ from app.datasets.repository import (
     DatasetFilter,
     dataset_page,
     delete_dataset,
-    listed_dataset,
+    visible_dataset,
 )
 from app.datasets.submit_version import Submission, SubmittedVersion, submit_version
 from app.datasets.tables import VersionState
@@ -146,7 +146,7 @@ def list_datasets(
 def read_dataset(reference: str, context: InContext, principal: Reader) -> DatasetView:
     """Read a data set with its newest version (`ds_…`), or with the named one (`dsv_…`)."""
     with context.database.read() as unit:
-        listed = listed_dataset(unit.session, principal.project_ids, reference)
+        listed = visible_dataset(unit.session, principal.project_ids, reference)
     return DatasetView.of(listed, principal.project_names)
 
 
@@ -161,7 +161,7 @@ def read_report(
 ) -> ReportView:
     """Read what the verification found: file, line and code of every finding."""
     with context.database.read() as unit:
-        listed = listed_dataset(unit.session, principal.project_ids, version or reference)
+        listed = visible_dataset(unit.session, principal.project_ids, version or reference)
     if reference not in {listed.dataset.id, listed.version.id}:
         raise DatasetNotFound
     return ReportView.of(listed)

@@ -1,4 +1,7 @@
-"""Reading jobs and their records for callers. Every query is scoped by the caller's projects."""
+"""Reading jobs and their records for callers. Every query is scoped by the caller's projects.
+
+`visible_x` raises `JobNotFound`, `x_of` returns None.
+"""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,6 +23,7 @@ from sqlalchemy import (
 from sqlalchemy.orm import Session
 
 from app.core.database import database_now
+from app.jobs.errors import JobNotFound
 from app.jobs.locks import lock_job
 from app.jobs.states import JobState
 from app.jobs.tables import (
@@ -144,17 +148,35 @@ def insert_plan(session: Session, job_id: str, plan: Mapping[str, Any]) -> None:
     session.connection().execute(_INSERT_PLAN, {"job_id": job_id, "plan": dict(plan)})
 
 
-def planned_job(
+def visible_job_and_plan(
     session: Session, project_ids: Collection[str], job_id: str
-) -> tuple[Job, JobPlan | None] | None:
-    """Return one job of the caller's projects with its plan."""
+) -> tuple[Job, JobPlan | None]:
+    """Return one job of the caller's projects with its plan; jobs older than plans have none.
+
+    Raises:
+        JobNotFound: the caller has no job of this id.
+    """
     statement = (
         select(Job, JobPlan)
         .outerjoin(JobPlan, JobPlan.job_id == Job.id)
         .where(*_visible(project_ids), Job.id == job_id)
     )
     row = session.execute(statement).first()
-    return None if row is None else (row.Job, row.JobPlan)
+    if row is None:
+        raise JobNotFound
+    return row.Job, row.JobPlan
+
+
+def visible_job(session: Session, project_ids: Collection[str], job_id: str) -> Job:
+    """Return one job of the caller's projects, also one in the trash.
+
+    Raises:
+        JobNotFound: the caller has no job of this id.
+    """
+    job = job_of(session, project_ids, job_id)
+    if job is None:
+        raise JobNotFound
+    return job
 
 
 def job_of(session: Session, project_ids: Collection[str], job_id: str) -> Job | None:
@@ -162,8 +184,20 @@ def job_of(session: Session, project_ids: Collection[str], job_id: str) -> Job |
     return session.scalars(select(Job).where(*_visible(project_ids), Job.id == job_id)).first()
 
 
-def listed_job(session: Session, project_ids: Collection[str], job_id: str) -> ListedJob | None:
-    """Return one job with its progress and tags."""
+def visible_listed_job(session: Session, project_ids: Collection[str], job_id: str) -> ListedJob:
+    """Return one job of the caller's projects with its progress and tags.
+
+    Raises:
+        JobNotFound: the caller has no job of this id.
+    """
+    listed = listed_job_of(session, project_ids, job_id)
+    if listed is None:
+        raise JobNotFound
+    return listed
+
+
+def listed_job_of(session: Session, project_ids: Collection[str], job_id: str) -> ListedJob | None:
+    """Return one job of the caller's projects with its progress and tags."""
     asked = {"project_ids": list(project_ids), "job_id": job_id}
     row = session.execute(_STATUS, asked).first()
     if row is None:
@@ -172,9 +206,16 @@ def listed_job(session: Session, project_ids: Collection[str], job_id: str) -> L
     return ListedJob(row.Job, row.JobProgress, tags)
 
 
-def lock_job_of(session: Session, project_ids: Collection[str], job_id: str) -> Job | None:
-    """Return one job of the caller's projects, its row locked."""
-    return lock_job(session, *_visible(project_ids), Job.id == job_id)
+def lock_visible_job(session: Session, project_ids: Collection[str], job_id: str) -> Job:
+    """Return one job of the caller's projects, its row locked.
+
+    Raises:
+        JobNotFound: the caller has no job of this id.
+    """
+    job = lock_job(session, *_visible(project_ids), Job.id == job_id)
+    if job is None:
+        raise JobNotFound
+    return job
 
 
 def is_in_grace(

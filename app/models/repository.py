@@ -1,4 +1,7 @@
-"""Base models by name, id or architecture, for the caller's projects and the whole instance."""
+"""Base models by name, id or architecture, for the caller's projects and the whole instance.
+
+`visible_x` raises `ModelNotFound`, `x_of` returns None.
+"""
 
 import re
 from collections.abc import Collection, Sequence
@@ -88,7 +91,7 @@ def model_of(session: Session, project_ids: Collection[str], reference: str) -> 
     return session.scalars(statement).one_or_none()
 
 
-def shown_model(session: Session, project_ids: Collection[str], reference: str) -> Model:
+def visible_model(session: Session, project_ids: Collection[str], reference: str) -> Model:
     """Return the visible weights of an id or a name that a caller sent.
 
     Raises:

@@ -16,7 +16,7 @@ from app.core.problems import responses_for
 from app.core.strict_json import StrictRoute
 from app.core.tasks import Task
 from app.models.architectures import ARCHITECTURES, Architecture, architecture
-from app.models.repository import models_after, shown_model
+from app.models.repository import models_after, visible_model
 from app.models.tables import Model, ModelSource, ModelState
 
 router = APIRouter(
@@ -104,7 +104,7 @@ def show_model(context: InContext, principal: Reader, reference: str) -> ModelVi
     if shipped is not None:
         return _of_architecture(shipped)
     with context.database.read() as unit:
-        return _of_weights(shown_model(unit.session, principal.project_ids, reference))
+        return _of_weights(visible_model(unit.session, principal.project_ids, reference))
 
 
 def _matches(view: ModelView, query: ModelListQuery) -> bool:

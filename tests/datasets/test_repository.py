@@ -15,11 +15,11 @@ from app.datasets.repository import (
     dataset_page,
     delete_dataset,
     finish_verification,
-    listed_dataset,
     record_crash,
     release_verification,
     renew_verification,
     resolve_version,
+    visible_dataset,
 )
 from app.datasets.tables import Dataset, DatasetVersion, VersionState
 from tests.datasets.stored_uploads import Owner, an_owner, an_upload, version_row
@@ -111,8 +111,8 @@ class TestReading:
         first, second = (an_upload(database, owner, sha256=f"{n:064}") for n in range(2))
 
         with database.read() as unit:
-            shown = listed_dataset(unit.session, {owner.project_id}, first.dataset_id)
-            named = listed_dataset(unit.session, {owner.project_id}, first.id)
+            shown = visible_dataset(unit.session, {owner.project_id}, first.dataset_id)
+            named = visible_dataset(unit.session, {owner.project_id}, first.id)
 
         assert (shown.version.id, named.version.id) == (second.id, first.id)
         assert [first.number, second.number] == [1, 2]
@@ -123,7 +123,7 @@ class TestReading:
         with database.read() as unit:
             for reference in (version.id, version.dataset_id):
                 with pytest.raises(DatasetNotFound):
-                    listed_dataset(unit.session, {owner.project_id}, reference)
+                    visible_dataset(unit.session, {owner.project_id}, reference)
         assert names_in(database, owner) == []
 
     def test_a_list_is_narrowed_by_name_and_by_the_newest_versions_state(

@@ -13,8 +13,8 @@ from app.core.problems import invalid_fields
 from app.core.strict_json import InvalidJson
 from app.jobs.commands.idempotency import earlier_job
 from app.jobs.commands.submit import JobDraft, Submitted, submit_draft
-from app.jobs.errors import JobInTrash, JobNotFound
-from app.jobs.repository import job_of
+from app.jobs.errors import JobInTrash
+from app.jobs.repository import visible_job
 from app.jobs.spec.job_spec import JobSpec
 
 
@@ -67,9 +67,7 @@ def _changed_spec(
     context: Context, principal: Principal, job_id: str, changes: Mapping[str, Any]
 ) -> JobSpec:
     with context.database.read() as unit:
-        parent = job_of(unit.session, principal.project_ids, job_id)
-    if parent is None:
-        raise JobNotFound
+        parent = visible_job(unit.session, principal.project_ids, job_id)
     if parent.trashed_at is not None:
         raise JobInTrash(job_id)
     try:

@@ -7,11 +7,16 @@ from app.accounts.authentication import Principal
 from app.core.context import Context
 from app.core.database import UnitOfWork
 from app.events.repository import append_event
-from app.jobs.errors import GraceIsOver, JobInTrash, JobNotFound, StaleRevision, refusal_of
+from app.jobs.errors import GraceIsOver, JobInTrash, StaleRevision, refusal_of
 from app.jobs.life.transitions import Refused, apply_event
-from app.jobs.repository import ListedJob, edit_job, is_in_grace, listed_job, lock_job_of
+from app.jobs.repository import (
+    ListedJob,
+    edit_job,
+    is_in_grace,
+    lock_visible_job,
+    visible_listed_job,
+)
 from app.jobs.states import JobEvent
-from app.jobs.tables import Job
 
 
 def apply_user_event(
@@ -25,7 +30,7 @@ def apply_user_event(
         GraceIsOver: it is to be restored, and was deleted too long ago.
     """
     with context.database.write() as unit:
-        job = _locked(unit, principal, job_id)
+        job = lock_visible_job(unit.session, principal.project_ids, job_id)
         if event is JobEvent.RESTORE and job.trashed_at is not None:
             _check_grace(unit, context, principal, job_id)
         outcome = apply_event(unit.session, job, event)
@@ -33,7 +38,7 @@ def apply_user_event(
             raise refusal_of(event, outcome.facts)
         if outcome.rings:
             unit.after_commit(lambda: context.ring(job.id, job.dispatch_seq, job.queue))
-        return _listed(unit, principal, job_id)
+        return visible_listed_job(unit.session, principal.project_ids, job_id)
 
 
 def change_job(
@@ -53,7 +58,7 @@ def change_job(
         StaleRevision: the job was changed since that revision.
     """
     with context.database.write() as unit:
-        job = _locked(unit, principal, job_id)
+        job = lock_visible_job(unit.session, principal.project_ids, job_id)
         if job.trashed_at is not None:
             raise JobInTrash(job_id)
         if revision is not None and revision != job.revision:
@@ -64,14 +69,7 @@ def change_job(
             edit_job(unit.session, job, values | {"last_seq": seq}, tags)
             append_event(unit.session, job.id, seq, "job.changed", data={"fields": list(changed)})
             unit.session.expire_all()
-        return _listed(unit, principal, job_id)
-
-
-def _locked(unit: UnitOfWork, principal: Principal, job_id: str) -> Job:
-    job = lock_job_of(unit.session, principal.project_ids, job_id)
-    if job is None:
-        raise JobNotFound
-    return job
+        return visible_listed_job(unit.session, principal.project_ids, job_id)
 
 
 def _check_grace(unit: UnitOfWork, context: Context, principal: Principal, job_id: str) -> None:
@@ -80,10 +78,3 @@ def _check_grace(unit: UnitOfWork, context: Context, principal: Principal, job_i
     grace = timedelta(days=days)
     if not is_in_grace(unit.session, principal.project_ids, job_id, grace=grace):
         raise GraceIsOver(days)
-
-
-def _listed(unit: UnitOfWork, principal: Principal, job_id: str) -> ListedJob:
-    listed = listed_job(unit.session, principal.project_ids, job_id)
-    if listed is None:
-        raise JobNotFound
-    return listed

@@ -32,12 +32,12 @@ from app.jobs.commands.submit import (
     submit_once,
     write_job,
 )
-from app.jobs.errors import JobInTrash, JobNotEnded, JobNotFound, NoTrainingState
+from app.jobs.errors import JobInTrash, JobNotEnded, NoTrainingState
 from app.jobs.life.recording import curve_stride
 from app.jobs.lineage import epochs_of_line, joint_of, last_epoch_of
 from app.jobs.plan.joint import PlannedJoint
 from app.jobs.plan.plan import TrainingData, plan_of, read_capacity
-from app.jobs.repository import ListedJob, job_of, lock_job_of
+from app.jobs.repository import ListedJob, lock_visible_job, visible_job
 from app.jobs.spec.base_model import SpecModel
 from app.jobs.spec.deciding_metric import DecidingMetric, deciding_metric
 from app.jobs.spec.job_spec import JobSpec, ResolvedSpec, TrainArguments
@@ -110,7 +110,7 @@ def extend_job(
 
     def write(unit: UnitOfWork) -> ListedJob:
         # Locked, so that neither a retry nor the end of its state's time comes in between.
-        parent = lock_job_of(unit.session, principal.project_ids, job_id)
+        parent = lock_visible_job(unit.session, principal.project_ids, job_id)
         planned = _planned(unit.session, context, parent, asked)
         listed = write_job(unit, context, principal, planned.draft, planned.resolution)
         epoch, (best_epoch, best_value) = planned.taken.epoch, planned.taken.best
@@ -137,11 +137,11 @@ def plan_extension(
         NotFound, Invalid, Conflict: as `extend_job`.
     """
     with context.database.read() as unit:
-        parent = job_of(unit.session, principal.project_ids, job_id)
+        parent = visible_job(unit.session, principal.project_ids, job_id)
         return _planned(unit.session, context, parent, asked).resolution
 
 
-def _planned(session: Session, context: Context, job: Job | None, asked: Extension) -> Planned:
+def _planned(session: Session, context: Context, job: Job, asked: Extension) -> Planned:
     parent = _ended(job)
     deciding = deciding_metric(_resolved_of(parent))
     taken = _taken_over(session, parent, deciding, stride=curve_stride(asked.epochs))
@@ -166,9 +166,7 @@ def _planned(session: Session, context: Context, job: Job | None, asked: Extensi
     return Planned(draft, resolution, taken)
 
 
-def _ended(parent: Job | None) -> Job:
-    if parent is None:
-        raise JobNotFound
+def _ended(parent: Job) -> Job:
     if parent.trashed_at is not None:
         raise JobInTrash(parent.id)
     if not parent.state.is_ended:

@@ -8,7 +8,7 @@ from app.accounts.authentication import Principal
 from app.core.context import Context
 from app.core.database import database_now
 from app.jobs.errors import IdempotencyKeyReuse
-from app.jobs.repository import ListedJob, listed_job
+from app.jobs.repository import ListedJob, listed_job_of
 from app.jobs.tables import IdempotencyKey
 
 
@@ -32,7 +32,7 @@ def earlier_job(
             return None
         if used.request_sha256 != digest:
             raise IdempotencyKeyReuse
-        return listed_job(unit.session, principal.project_ids, used.job_id)
+        return listed_job_of(unit.session, principal.project_ids, used.job_id)
 
 
 def idempotent_job(session: Session, owner_id: str, key: str) -> IdempotencyKey | None:

@@ -23,7 +23,7 @@ from app.core.strict_json import StrictRoute
 from app.datasets.repository import class_names
 from app.events.repository import events_after
 from app.jobs.class_metrics import epoch_classes, unpacked
-from app.jobs.errors import ClassMetricsNotFound, JobNotFound, PlanNotFound
+from app.jobs.errors import ClassMetricsNotFound, PlanNotFound
 from app.jobs.http.views import (
     ArtifactView,
     AttemptView,
@@ -37,10 +37,10 @@ from app.jobs.plan.views import PlanView
 from app.jobs.repository import (
     attempts_of,
     epochs_after,
-    job_of,
     log_bytes,
     log_size,
-    planned_job,
+    visible_job,
+    visible_job_and_plan,
 )
 from app.jobs.spec.base_model import SpecModel
 from app.jobs.tables import Job
@@ -104,7 +104,7 @@ def read_metrics(
 ) -> Any:  # noqa: ANN401 -- JSON or CSV
     """Read the metrics of every finished epoch, as columns; `Accept: text/csv` gives a table."""
     with context.database.read() as unit:
-        _visible(unit, principal, job_id)
+        visible_job(unit.session, principal.project_ids, job_id)
         if query.lineage:
             rows = epochs_of_line(unit.session, job_id, after=query.since)
             line = generations_of(unit.session, job_id)
@@ -121,10 +121,7 @@ def read_metrics(
 def read_plan(job_id: str, context: InContext, principal: Reader) -> PlanView:
     """Read what was foreseen of a job as it was submitted."""
     with context.database.read() as unit:
-        planned = planned_job(unit.session, principal.project_ids, job_id)
-    if planned is None:
-        raise JobNotFound
-    job, plan = planned
+        job, plan = visible_job_and_plan(unit.session, principal.project_ids, job_id)
     if plan is None:
         raise PlanNotFound
     return PlanView.stored(plan, job)
@@ -141,7 +138,7 @@ def read_class_metrics(
 ) -> ClassMetricsView:
     """Read what each class reached in one epoch; for jobs with `customize.metrics.per_class`."""
     with context.database.read() as unit:
-        job = _visible(unit, principal, job_id)
+        job = visible_job(unit.session, principal.project_ids, job_id)
         row = epoch_classes(unit.session, job_id, epoch)
         if row is None:
             raise ClassMetricsNotFound(epoch)
@@ -161,7 +158,7 @@ def list_events(
     kind = f"events:{job_id}"
     seq = int(context.cursors.open(kind, cursor)[0] or 0) if cursor else 0
     with context.database.read() as unit:
-        _visible(unit, principal, job_id)
+        visible_job(unit.session, principal.project_ids, job_id)
         rows = events_after(unit.session, job_id, seq=seq, limit=limit + 1)
     return Page.of(
         rows,
@@ -175,7 +172,7 @@ def list_events(
 def list_attempts(job_id: str, context: InContext, principal: Reader) -> Page[AttemptView]:
     """List a job's attempts, oldest first."""
     with context.database.read() as unit:
-        _visible(unit, principal, job_id)
+        visible_job(unit.session, principal.project_ids, job_id)
         rows = attempts_of(unit.session, job_id)
     return Page(data=[AttemptView.of(row) for row in rows], next=None, has_more=False)
 
@@ -184,7 +181,7 @@ def list_attempts(job_id: str, context: InContext, principal: Reader) -> Page[At
 def list_checkpoints(job_id: str, context: InContext, principal: Reader) -> Page[ArtifactView]:
     """List what a job can resume from, the newest epoch first."""
     with context.database.read() as unit:
-        _visible(unit, principal, job_id)
+        visible_job(unit.session, principal.project_ids, job_id)
         rows = checkpoints_of(unit.session, job_id)
     return Page(data=[ArtifactView.of(row) for row in rows], next=None, has_more=False)
 
@@ -193,7 +190,7 @@ def list_checkpoints(job_id: str, context: InContext, principal: Reader) -> Page
 def list_artifacts(job_id: str, context: InContext, principal: Reader) -> Page[ArtifactView]:
     """List what a job hands out, by name."""
     with context.database.read() as unit:
-        _visible(unit, principal, job_id)
+        visible_job(unit.session, principal.project_ids, job_id)
         rows = artifacts_of(unit.session, job_id)
     return Page(data=[ArtifactView.of(row) for row in rows], next=None, has_more=False)
 
@@ -205,7 +202,7 @@ def download_artifact(
 ) -> Response:
     """Download a file: whole or one range, with its SHA-256 as the entity tag."""
     with context.database.read() as unit:
-        _visible(unit, principal, job_id)
+        visible_job(unit.session, principal.project_ids, job_id)
         artifact = artifact_named(unit.session, job_id, name)
     if artifact is None:
         raise ArtifactNotFound
@@ -223,7 +220,7 @@ def read_log(
 ) -> Response:
     """Read the training log of an attempt, while it runs and after; `Range` asks for a part."""
     with context.database.read() as unit:
-        job = _visible(unit, principal, job_id)
+        job = visible_job(unit.session, principal.project_ids, job_id)
         download = _log(unit, context, job, attempt or job.attempt)
     if tail is None:
         return download_response(request, download)
@@ -273,13 +270,6 @@ def _stored(context: Context, artifact: Artifact) -> Download:
         filename=artifact.name,
         read=read,
     )
-
-
-def _visible(unit: UnitOfWork, principal: Principal, job_id: str) -> Job:
-    job = job_of(unit.session, principal.project_ids, job_id)
-    if job is None:
-        raise JobNotFound
-    return job
 
 
 def _as_csv(view: MetricsView) -> str:

@@ -7,10 +7,9 @@ from app.accounts.authentication import Principal
 from app.core.context import Context
 from app.core.database import UnitOfWork
 from app.fleet.repository import live_workers
-from app.jobs.errors import JobNotFound
 from app.jobs.http.views import JobRow, JobView
 from app.jobs.life.claim import Demand, SlotOffer
-from app.jobs.repository import ListedJob, listed_job, queue_position
+from app.jobs.repository import ListedJob, queue_position, visible_listed_job
 from app.jobs.states import JobState
 
 
@@ -30,9 +29,7 @@ def read_status(context: Context, principal: Principal, job_id: str) -> StatusAn
         JobNotFound: there is none in the caller's projects.
     """
     with context.database.read() as unit:
-        listed = listed_job(unit.session, principal.project_ids, job_id)
-        if listed is None:
-            raise JobNotFound
+        listed = visible_listed_job(unit.session, principal.project_ids, job_id)
         view = _view(unit, context, principal, listed)
     waits = listed.job.state is JobState.QUEUED
     body = view.model_dump_json().encode()
