@@ -3,14 +3,14 @@
 from datetime import datetime
 
 from pydantic import JsonValue
-from sqlalchemy import BigInteger, ForeignKey, Index, String, text
+from sqlalchemy import BigInteger, ForeignKey, Index, String, and_, column, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from app.artifacts.names import ArtifactKind
+from app.artifacts.names import STATE, ArtifactKind
 from app.core.columns import checked_enum
 from app.core.database import Base, OrderedJson, UtcDateTime
 
-_IS_TRAINING_STATE = text("kind = 'checkpoint' AND name = 'state.pt'")
+_IS_TRAINING_STATE = and_(column("kind") == ArtifactKind.CHECKPOINT.value, column("name") == STATE)
 
 
 class Artifact(Base):
