@@ -1,20 +1,28 @@
-"""The hashed requirement files are in step with pyproject.toml and with each other."""
+"""What is imported is declared; the hashed files are in step with that and with each other."""
 
+import ast
 import re
+import sys
 import tomllib
+from collections.abc import Iterable, Iterator
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from tests.architecture.sources import ROOT
+from tests.architecture.sources import ROOT, python_files
 
 FILES = {
     "requirements.txt": ("postgres",),
     "requirements-worker.txt": ("postgres", "worker"),
     "requirements-dev.txt": ("dev", "postgres", "worker"),
 }
+
+OURS = {"app", "worker"}
+NEEDS_AN_EXTRA = ROOT / "app/core/postgres.py"
+"""Imported late, for a PostgreSQL database; all else of the server imports what is always there."""
 
 each_file = pytest.mark.parametrize("name", FILES)
 
@@ -35,6 +43,44 @@ def pinned(path: Path) -> dict[str, set[str]]:
     ):
         pins.setdefault(canonicalize_name(name), set()).add(version)
     return pins
+
+
+def undeclared(files: Iterable[Path], extras: tuple[str, ...] = ()) -> set[str]:
+    """Return the third-party modules that are imported and that no requirement brings directly."""
+    declared = {canonicalize_name(each.name) for each in direct_requirements(extras)}
+    brought_by = packages_distributions()
+    imported = {name for path in files for name in imported_modules(path.read_text())}
+    return {
+        name
+        for name in imported - sys.stdlib_module_names - OURS
+        if declared.isdisjoint(map(canonicalize_name, brought_by.get(name, ())))
+    }
+
+
+def imported_modules(source: str) -> Iterator[str]:
+    """Yield the top-level module of each import statement, wherever it is."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name.partition(".")[0] for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            yield node.module.partition(".")[0]
+
+
+class TestImports:
+    def test_what_the_server_imports_is_a_dependency(self) -> None:
+        files = [path for path in python_files("app") if path != NEEDS_AN_EXTRA]
+
+        assert undeclared(files) == set()
+
+    def test_what_the_module_for_postgresql_imports_is_in_its_extra(self) -> None:
+        assert undeclared([NEEDS_AN_EXTRA], ("postgres",)) == set()
+
+    def test_what_the_worker_imports_is_a_dependency_or_in_its_extra(self) -> None:
+        assert undeclared(python_files("worker"), ("worker",)) == set()
+
+    def test_a_module_that_only_an_extra_brings_is_seen(self) -> None:
+        assert undeclared([NEEDS_AN_EXTRA]) == {"psycopg"}
+        assert "torch" in undeclared(python_files("worker"))
 
 
 class TestRequirements:
