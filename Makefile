@@ -24,15 +24,10 @@ SOAK_ARGS ?=
 # Run two test files at once, not more: trainings share the machine's memory.
 PARALLEL ?= --numprocesses=2 --dist=loadfile
 
-help:  ## (this text)
-	@echo "make setup   install everything into .venv (Python 3.11 or later, git and make suffice)"
-	@echo "make up      run server, broker and one worker slot on this machine; UP_ARGS=\"--port 9000\""
-	@echo "make demo    train a detector on drawn shapes, from an upload to a downloaded best.pt"
-	@echo "make test    run the tests (make test-slow: the slow ones); TEST_ARGS=\"tests/core\""
-	@echo "make lint    check style, types and the direction of imports"
-	@echo "make clean   remove .venv and every cache"
+help:  ## list the verbs
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-20s%s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
-setup: $(STAMP)
+setup: $(STAMP)  ## install everything into .venv (Python 3.11 or later, git and make suffice)
 
 $(BIN)/uv: Makefile
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Trainyard needs Python 3.11 or later; name one with: make PYTHON=python3.12")'
@@ -45,39 +40,40 @@ $(STAMP): $(BIN)/uv requirements-dev.txt pyproject.toml
 	$(UV) pip install --python $(BIN)/python --no-deps --no-build-isolation --editable .
 	@touch $@
 
-up: $(STAMP)
+up: $(STAMP)  ## run server, broker and one worker slot on this machine; UP_ARGS="--port 9000"
 	$(BIN)/trainyard up $(UP_ARGS)
 
-demo: $(STAMP)
+demo: $(STAMP)  ## train a detector on drawn shapes, from an upload to a downloaded best.pt
 	$(BIN)/python examples/demo.py $(DEMO_ARGS)
 
-test: $(STAMP)
+test: $(STAMP)  ## run the tests; TEST_ARGS="tests/core" for some, PARALLEL= for one file at a time
 	$(BIN)/python -m pytest $(PARALLEL) --durations=20 $(TEST_ARGS)
 
-test-slow: $(STAMP)
+test-slow: $(STAMP)  ## run the tests that `make test` leaves out; TEST_ARGS as above
 	$(BIN)/python -m pytest $(PARALLEL) --durations=20 -m slow $(TEST_ARGS)
 
-test-class-weights: $(STAMP)
+test-class-weights: $(STAMP)  ## measure what class weights do to the rarest kind of blood cell
 	$(BIN)/python -m pytest -m slow tests/e2e/test_weighted_blood_cells.py
 
-soak: $(STAMP)  # kills every process at random while jobs run; 12 null and 1 real job in 3 minutes, 200 and 4 in 30
+# 12 null jobs and 1 real training in 3 minutes, 200 and 4 in 30 minutes.
+soak: $(STAMP)  ## kill processes at random while jobs run; MINUTES=3 DATABASE=sqlite
 	$(BIN)/python -m tests.faults.soak --minutes $(MINUTES) --database $(DATABASE) $(SOAK_ARGS)
 
-lint: $(STAMP)
+lint: $(STAMP)  ## check style, types and the direction of imports
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-format: $(STAMP)
+format: $(STAMP)  ## format the code, and fix what ruff can fix by itself
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-requirements: $(BIN)/uv  # keeps the versions in the files; REQUIREMENTS_ARGS=--upgrade takes the newest
+requirements: $(BIN)/uv  ## compile the requirement files with the versions they hold; REQUIREMENTS_ARGS=--upgrade for the newest
 	$(COMPILE) $(REQUIREMENTS_ARGS) --all-extras --output-file requirements-dev.txt
 	$(COMPILE) --constraint requirements-dev.txt --extra postgres --output-file requirements.txt
 	$(COMPILE) --constraint requirements-dev.txt --extra worker --extra postgres --output-file requirements-worker.txt
 
-clean:
+clean:  ## remove .venv and every cache
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .schemathesis build dist
 	find . -name __pycache__ -type d -not -path './.git/*' -prune -exec rm -rf {} +
