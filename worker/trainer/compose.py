@@ -39,9 +39,10 @@ TASK_TRAINERS: Final[dict[Task, type]] = {
     "depth": yolo.depth.DepthTrainer,
 }
 
-# Outermost first. Finalizing and Resuming only decide what happens after the last epoch. As an
-# epoch ends those that follow act after super(), the last one first: the epoch is told, it is
-# decided whether it was the last one, the training state is written, and all files are handed over.
+# Outermost first. Finalizing and Resuming only decide what happens after the last epoch. At the end
+# of an epoch (`hook_after_epoch`) the others call super() first, so they act from the last to the
+# first: Reporting reports the epoch, StopOnRequest decides whether to stop, TrainingStates writes
+# the training state, and Checkpoints hands all files over. docs/training-loop.md has every point.
 AROUND: Final[tuple[type[Composed], ...]] = (
     Finalizing,
     Resuming,
@@ -53,7 +54,7 @@ AROUND: Final[tuple[type[Composed], ...]] = (
     Noting,
 )
 
-# Outermost first: what chooses a checkpoint sees the metrics that another customization adds.
+# Outermost first: KeepBest and BestModel choose a checkpoint, so they see what ClassMetrics adds.
 CUSTOMIZATIONS: Final[tuple[tuple[type[Composed], Callable[[ResolvedSpec], bool]], ...]] = (
     (KeepBest, lambda spec: bool(spec.customize.keep_best)),
     (BestModel, lambda spec: has_chosen_metric(spec.customize)),
@@ -63,7 +64,7 @@ CUSTOMIZATIONS: Final[tuple[tuple[type[Composed], Callable[[ResolvedSpec], bool]
     (LayerRates, lambda spec: bool(spec.customize.layer_lrs)),
 )
 
-# Innermost: it must see Ultralytics' exceptions before anyone else does.
+# Innermost: it must see Ultralytics' exceptions before any other class does.
 INNERMOST: Final[tuple[type[Composed], ...]] = (NamedFailures,)
 
 

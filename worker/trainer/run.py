@@ -5,13 +5,13 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import ClassVar, Protocol
 
+from worker.trainer.hooks import TrainerHooks
 from worker.trainer.interrupts import Interrupts
 from worker.trainer.plugins import TrainerPlugin
 from worker.trainer.protocol import Event, JobFile
 from worker.trainer.state.file import ExactResume
 from worker.trainer.state.loader import NotedLoader, NotedOrder
 from worker.trainer.state.not_exact import NotExact
-from worker.trainer.upstream import TaskTrainer
 
 
 class Emits(Protocol):
@@ -34,10 +34,10 @@ class TrainingRun:
     not_exact: NotExact | None = None
 
 
-class Composed(TaskTrainer):
+class Composed(TrainerHooks):
     """Base of the mixins: the run, and what they tell each other.
 
-    `finalizing`: the last epoch lies behind. `rate_names`: of the optimizer's groups, in order.
+    `rate_names`: of the optimizer's groups, in order.
     `class_columns`: the metrics of each class in the last validation, as in `EpochEvent.classes`.
     `kept_files`: further checkpoints by file name, and whether they are of this epoch.
     `noted_train`, `noted_val`: the loaders, if they are Ultralytics' own. `last_step`: the batch of
@@ -46,7 +46,6 @@ class Composed(TaskTrainer):
     """
 
     run: ClassVar[TrainingRun]
-    finalizing: bool = False
     rate_names: tuple[str, ...] = ()
     class_columns: Mapping[str, list[float | None]] | None = None
     kept_files: Mapping[str, bool] = MappingProxyType({})

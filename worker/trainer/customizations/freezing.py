@@ -17,8 +17,8 @@ class Freezing(Composed):
     """Freezes the layers of `customize.freeze` in epochs 1 to N, then lets them learn.
 
     Overrides `setup_model` (after super), which is called just before Ultralytics freezes what
-    `args.freeze` lists (trainer.py:381), on a resume too; and `run_callbacks` (before super). At
-    the start of an epoch there is time: Ultralytics puts the BatchNorm of frozen layers into
+    `args.freeze` lists (trainer.py:381), on a resume too; and `hook_before_epoch` (before super).
+    At the start of an epoch there is time: Ultralytics puts the BatchNorm of frozen layers into
     evaluation mode afterwards (trainer.py:503), so that its running statistics stand still and
     move in step with the weights. Frozen tensors are in the optimizer all along.
 
@@ -35,14 +35,15 @@ class Freezing(Composed):
             self.__epochs_to_wait = freeze.epochs
         return checkpoint
 
-    def run_callbacks(self, event: str) -> None:
+    def hook_before_epoch(self) -> None:
+        """Let the layers learn when their epochs are over, and report it."""
         waited = self.__epochs_to_wait
-        if event == "on_train_epoch_start" and waited is not None and self.epoch >= waited:
+        if waited is not None and self.epoch >= waited:
             self.__epochs_to_wait = None
             numbers = self.__unfreeze()
             if self.epoch == waited:  # later, an earlier attempt has done and told it
                 self.__tell(numbers)
-        super().run_callbacks(event)
+        super().hook_before_epoch()
 
     def __layers_to_freeze(self, freeze: Freeze) -> list[int]:
         frozen = ModelLayers.of(self.model).indices(freeze.layers, field="customize.freeze.layers")

@@ -22,8 +22,9 @@ OUTBOX: Final = "outbox"
 class Checkpoints(Composed):
     """Writes checkpoints atomically, without paths, and links them into the outbox.
 
-    Overrides `__init__` (after super), `save_model` (around it) and `run_callbacks` (after it, so
-    that the epoch's own event precedes). Adds nothing to a checkpoint; the same on a resume.
+    Overrides `__init__` (after super), `save_model` (around super) and `hook_after_epoch` (after
+    super, so that the epoch's own event precedes). Adds nothing to a checkpoint; the same on a
+    resume.
     """
 
     def __init__(self, *, overrides: dict[str, object]) -> None:
@@ -36,12 +37,9 @@ class Checkpoints(Composed):
         with _replaced(self.args, portable_values(vars(self.args), self.run.job.model.name)):
             return super().save_model()
 
-    def run_callbacks(self, event: str) -> None:
-        super().run_callbacks(event)
-        if event == "on_fit_epoch_end" and not self.finalizing:
-            self.__hand_over()
-
-    def __hand_over(self) -> None:
+    def hook_after_epoch(self) -> None:
+        """Link the epoch's files into the outbox and report them."""
+        super().hook_after_epoch()
         epoch = self.epoch + 1
         has_new_best = self.best_fitness == self.fitness and self.best.exists()
         self.run.pipe.emit(

@@ -65,11 +65,11 @@ def _compare_files(heading: Heading, files: list[Path]) -> None:
 class ExactResuming(Composed):
     """Puts a training state into a trainer that starts as for the first time.
 
-    Overrides `resume_training` (around super) and `run_callbacks` (before super). The trainer has
-    the arguments of its first start, and not those of last.pt, so that data, optimizer and class
-    weights come about as they did. What Ultralytics' setup would spoil is put as the first epoch
-    begins, before any callback of it: it clears gradients (8.4.190, trainer.py:494) and draws
-    random numbers.
+    Overrides `resume_training` (around super) and `hook_before_epoch` (before super). The trainer
+    has the arguments of its first start, and not those of last.pt, so that data, optimizer and
+    class weights come about as they did. Ultralytics' setup clears gradients (8.4.190,
+    trainer.py:494) and draws random numbers: both are put in as the first epoch begins, before any
+    callback of it.
     """
 
     def resume_training(self, ckpt: dict[str, Any] | None) -> None:
@@ -91,15 +91,16 @@ class ExactResuming(Composed):
             self.epoch = done - 1
             raise NothingMoreToTrain
 
-    def run_callbacks(self, event: str) -> None:
+    def hook_before_epoch(self) -> None:
+        """Put in, once, the parts of the state that Ultralytics' setup would have changed."""
         resume = self.run.exact
-        if event == "on_train_epoch_start" and resume is not None and self.start_epoch > 0:
+        if resume is not None and self.start_epoch > 0:
             # The loop has its own copy. From now on the epoch is one like any other, which may be
             # repeated when its loss is not finite (trainer.py:1100).
             self.start_epoch = 0
             put_parts(AT_FIRST_EPOCH, self, resume.parts)
             resume.parts.clear()  # it is as large as the model is, several times
-        super().run_callbacks(event)
+        super().hook_before_epoch()
 
     def __compare(self, heading: Heading) -> None:
         """Hold the loaders, which exist only by now, to those of the state."""

@@ -26,7 +26,7 @@ FINAL: Final = "final"
 class Finalizing(Composed):
     """Ultralytics' final evaluation on copies of the checkpoints, and the final event.
 
-    Overrides `final_eval` (before super) and `run_callbacks` (after super). `strip_optimizer`
+    Overrides `final_eval` (before super) and `hook_after_training` (after super). `strip_optimizer`
     rewrites in place: the files in weights/ and outbox/, which share their bytes, stay resumable.
     """
 
@@ -41,12 +41,9 @@ class Finalizing(Composed):
         self.last, self.best = _copied(self.last, folder), _copied(self.best, folder)
         super().final_eval()
 
-    def run_callbacks(self, event: str) -> None:
-        super().run_callbacks(event)
-        if event == "on_train_end":
-            self.__report()
-
-    def __report(self) -> None:
+    def hook_after_training(self) -> None:
+        """Wait for the plots, write args.yaml, and report the final metrics and all artifacts."""
+        super().hook_after_training()
         wait_for_plots()
         self.__write_arguments()
         best = self.best_fitness

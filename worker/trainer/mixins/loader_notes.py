@@ -10,9 +10,10 @@ from worker.trainer.upstream import Loader, Unseen
 class Noting(Composed):
     """Notes where the loaders stand and when the optimizer made its last step.
 
-    Overrides `get_dataloader` (after super), `preprocess_batch` (before super), `run_callbacks`
-    (before super), `optimizer_step` and `_handle_nan_recovery` (both after super). Draws no random
-    number and changes no batch, so that a training gives what it gives without.
+    Overrides `get_dataloader` (after super), `preprocess_batch` (before super), `hook_before_epoch`
+    and `hook_before_batch` (both before super), `optimizer_step` and `_handle_nan_recovery` (both
+    after super). Draws no random number and changes no batch, so that a training gives what it
+    gives without.
 
     The batch of the last step is a local of Ultralytics' loop (8.4.190, trainer.py:476), which sets
     it to -1 as it starts. After a resume `accumulate`, which it is compared with, is therefore
@@ -51,12 +52,15 @@ class Noting(Composed):
             self.noted_train.take(batch)
         return super().preprocess_batch(batch)
 
-    def run_callbacks(self, event: str) -> None:
-        if event == "on_train_epoch_start":
-            self.__batch = -1
-        elif event == "on_train_batch_start":
-            self.__batch += 1
-        super().run_callbacks(event)
+    def hook_before_epoch(self) -> None:
+        """Start to count the epoch's batches."""
+        self.__batch = -1
+        super().hook_before_epoch()
+
+    def hook_before_batch(self) -> None:
+        """Count the batch."""
+        self.__batch += 1
+        super().hook_before_batch()
 
     def optimizer_step(self) -> None:
         super().optimizer_step()

@@ -1,7 +1,7 @@
 """What a training tells while it runs: phases, progress, epochs and numbers that are no numbers."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, Final
 
 from app.jobs.states import Phase
@@ -25,8 +25,8 @@ SECONDS_BETWEEN_BATCH_EVENTS: Final = 1.0
 class Reporting(Composed):
     """Emits what happens.
 
-    Overrides `run_callbacks`, `save_metrics`, `optimizer_step`, `validate` and `build_optimizer`,
-    each around super.
+    Overrides four hooks, `save_metrics`, `optimizer_step` and `build_optimizer` (all after super),
+    and `validate` (around super).
     Reads losses only when it sends them, since reading them waits for the GPU. An epoch that
     Ultralytics repeats (memory, NaN) is counted anew; its event comes once, when it stands.
     """
@@ -39,16 +39,62 @@ class Reporting(Composed):
         self.__row: dict[str, float] = {}
         super().__init__(overrides=overrides)
 
-    def run_callbacks(self, event: str) -> None:
-        super().run_callbacks(event)
-        reactions: dict[str, Callable[[], None]] = {
-            "on_train_start": self.__started,
-            "on_train_epoch_start": self.__epoch_started,
-            "on_train_batch_end": self.__batch_done,
-            "on_fit_epoch_end": self.__epoch_done,
-        }
-        if event in reactions and not self.finalizing:
-            reactions[event]()
+    def hook_after_setup(self) -> None:
+        """Report the start: batches, epochs, device, optimizer, images."""
+        super().hook_after_setup()
+        self.run.pipe.emit(
+            StartedEvent(
+                batches_per_epoch=len(self.train_loader),
+                epochs=self.epochs,
+                first_epoch=self.start_epoch + 1,
+                batch_size=self.batch_size,
+                threads=threads_in_use(),
+                device_name=device_name(self.device),
+                optimizer=type(self.optimizer).__name__,
+                lr0=self.args.lr0,
+                train_images=len(self.train_loader.dataset),
+                val_images=len(self.test_loader.dataset),
+            )
+        )
+        self.__enter(Phase.TRAINING)
+
+    def hook_after_epoch_start(self) -> None:
+        """Reset the counters and the clock of the epoch."""
+        super().hook_after_epoch_start()
+        self.__batch = self.__steps = 0
+        self.__epoch_began = self.__batch_ended = time.monotonic()
+
+    def hook_after_batch(self) -> None:
+        """Time the batch, and report progress at most once a second."""
+        super().hook_after_batch()
+        now = time.monotonic()
+        self.__batch += 1
+        self.__pace.batch_took(now - self.__batch_ended)
+        self.__batch_ended = now
+        if now - self.__batch_event_at >= SECONDS_BETWEEN_BATCH_EVENTS:
+            self.__batch_event_at = now
+            self.__report_batch(now - self.__epoch_began)
+
+    def hook_after_epoch(self) -> None:
+        """Report the epoch: metrics, rates, fitness, seconds, and what is not finite."""
+        super().hook_after_epoch()
+        epoch = self.epoch + 1
+        if lost := not_finite(self.__row):
+            message = f"Not a finite number in epoch {epoch}: {', '.join(lost)}."
+            self.run.pipe.emit(WarningEvent(code="metric_not_finite", message=message))
+        scores = finite(_floats({"now": self.fitness, "best": self.best_fitness}))
+        self.run.pipe.emit(
+            EpochEvent(
+                epoch=epoch,
+                metrics=finite(self.__row),
+                classes=None if self.class_columns is None else dict(self.class_columns),
+                lr=finite(self.__rates()),
+                fitness=scores.get("now"),
+                best_fitness=scores.get("best"),
+                seconds=round(self.epoch_time or 0.0, 3),
+                optimizer_steps=self.__steps,
+            )
+        )
 
     def build_optimizer(self, model: Unseen, *arguments: Unseen, **options: Unseen) -> Unseen:
         optimizer = super().build_optimizer(model, *arguments, **options)
@@ -74,36 +120,6 @@ class Reporting(Composed):
     def __enter(self, phase: Phase) -> None:
         self.run.pipe.emit(PhaseEvent(phase=phase))
 
-    def __started(self) -> None:
-        self.run.pipe.emit(
-            StartedEvent(
-                batches_per_epoch=len(self.train_loader),
-                epochs=self.epochs,
-                first_epoch=self.start_epoch + 1,
-                batch_size=self.batch_size,
-                threads=threads_in_use(),
-                device_name=device_name(self.device),
-                optimizer=type(self.optimizer).__name__,
-                lr0=self.args.lr0,
-                train_images=len(self.train_loader.dataset),
-                val_images=len(self.test_loader.dataset),
-            )
-        )
-        self.__enter(Phase.TRAINING)
-
-    def __epoch_started(self) -> None:
-        self.__batch = self.__steps = 0
-        self.__epoch_began = self.__batch_ended = time.monotonic()
-
-    def __batch_done(self) -> None:
-        now = time.monotonic()
-        self.__batch += 1
-        self.__pace.batch_took(now - self.__batch_ended)
-        self.__batch_ended = now
-        if now - self.__batch_event_at >= SECONDS_BETWEEN_BATCH_EVENTS:
-            self.__batch_event_at = now
-            self.__report_batch(now - self.__epoch_began)
-
     def __report_batch(self, epoch_seconds: float) -> None:
         batches = len(self.train_loader)
         epochs_left = max(self.epochs - self.epoch - 1, 0)
@@ -118,25 +134,6 @@ class Reporting(Composed):
                     batches_left=batches - self.__batch + batches * epochs_left,
                     validations_left=epochs_left + 1,
                 ),
-            )
-        )
-
-    def __epoch_done(self) -> None:
-        epoch = self.epoch + 1
-        if lost := not_finite(self.__row):
-            message = f"Not a finite number in epoch {epoch}: {', '.join(lost)}."
-            self.run.pipe.emit(WarningEvent(code="metric_not_finite", message=message))
-        scores = finite(_floats({"now": self.fitness, "best": self.best_fitness}))
-        self.run.pipe.emit(
-            EpochEvent(
-                epoch=epoch,
-                metrics=finite(self.__row),
-                classes=None if self.class_columns is None else dict(self.class_columns),
-                lr=finite(self.__rates()),
-                fitness=scores.get("now"),
-                best_fitness=scores.get("best"),
-                seconds=round(self.epoch_time or 0.0, 3),
-                optimizer_steps=self.__steps,
             )
         )
 

@@ -29,9 +29,10 @@ _BYTES_PER_NUMBER: Final = 16
 class TrainingStates(Composed):
     """Writes the training state where it is due, and always where the training ends.
 
-    Overrides `run_callbacks` (after super): as an epoch has ended all that belongs to it is
-    written, and whether it was the last one is decided. The next epoch, or whoever resumes, begins
-    with what is read here. A job with a budget of time gets none: its clock cannot be set back.
+    Overrides `hook_after_setup` and `hook_after_epoch` (both after super): at the end of an epoch
+    all its files are written, and it is decided whether it was the last one. The next epoch, or a
+    resume, begins with what is read here. A job with a time budget gets no states: its clock cannot
+    be set back.
     """
 
     def __init__(self, *, overrides: dict[str, object]) -> None:
@@ -39,16 +40,20 @@ class TrainingStates(Composed):
         self.__period: StatePeriod | None = None
         super().__init__(overrides=overrides)
 
-    def run_callbacks(self, event: str) -> None:
-        super().run_callbacks(event)
-        if event == "on_train_start" and self.run.job.spec.train.time is None:
+    def hook_after_setup(self) -> None:
+        """Start the period from one state to the next; none for a job with a time budget."""
+        super().hook_after_setup()
+        if self.run.job.spec.train.time is None:
             self.__period = StatePeriod(
                 self.run.job.state_every, has_state=self.run.exact is not None
             )
-        if event == "on_fit_epoch_end" and not self.finalizing:
-            self.has_new_state = False
-            if self.__period is not None and self.__is_due(self.__period):
-                self.__write(self.__period)
+
+    def hook_after_epoch(self) -> None:
+        """Write the training state if it is due, or if the training ends here."""
+        super().hook_after_epoch()
+        self.has_new_state = False
+        if self.__period is not None and self.__is_due(self.__period):
+            self.__write(self.__period)
 
     def __is_due(self, period: StatePeriod) -> bool:
         told = Path(self.save_dir) / STORING_SECONDS_FILE
