@@ -13,6 +13,7 @@ from tests.docs import (
     customize_blocks,
     decision_blocks,
     job_blocks,
+    loop_blocks,
     problem_blocks,
     service_blocks,
 )
@@ -41,6 +42,8 @@ BLOCKS: Final[dict[str, Callable[[], str]]] = {
     "finding-codes": service_blocks.finding_codes,
     "yaml-keys": service_blocks.yaml_keys,
     "archive-limits": service_blocks.archive_limits,
+    "training-loop": loop_blocks.loop,
+    "acting-classes": loop_blocks.acting_classes,
 }
 
 

@@ -42,9 +42,9 @@ file; an event is a call of `run_callbacks`, and the hooks that it calls stand b
                 on_fit_epoch_end                # 685  hook_after_epoch
                 stop                            # 694  leaves the loop
             final_eval                          # 701
-                on_fit_epoch_end                # 1021 once more, for best.pt; no hook
+                on_fit_epoch_end                # 1021 once more, for best.pt: no epoch
             on_train_end                        # 705  hook_after_training
-        teardown                                # 266  whatever has happened
+        teardown                                # 266  always, also after an error
 
 Each event calls, in this order:
 

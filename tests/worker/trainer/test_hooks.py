@@ -1,26 +1,36 @@
-"""The named hooks: when each is called, and that no class of ours misses one by its name."""
+"""The named hooks: when each is called, that no class misspells one, and the drawn loop."""
 
+import ast
 import inspect
 import re
 from collections.abc import Callable
 
 import pytest
+from ultralytics.engine import trainer as upstream
 from ultralytics.engine.trainer import BaseTrainer
 
+from tests.docs.loop_blocks import (
+    Act,
+    LoopLine,
+    acts,
+    class_names,
+    loop_lines,
+    place_of,
+    points,
+)
 from worker.trainer import compose
 from worker.trainer.hooks import AFTER, BEFORE, TrainerHooks
 from worker.trainer.mixins.plugin_callbacks import PluginCallbacks
 from worker.trainer.plugins.interface import TRAINER_EVENTS
 
 EVENT = re.compile(r'run_callbacks\("(\w+)"\)')
-OURS = (
-    TrainerHooks,
-    compose.Composed,
+COMPOSED = (
     *compose.AROUND,
     *(mixin for mixin, _ in compose.CUSTOMIZATIONS),
     *compose.INNERMOST,
     PluginCallbacks,
 )
+OURS = (TrainerHooks, compose.Composed, *COMPOSED)
 
 
 def hooks_of(kind: type) -> set[str]:
@@ -61,6 +71,10 @@ def calls_at(event: str, *, finalizing: bool = False) -> list[str]:
     calls.remove(f"hook_after_callbacks {event}")
     assert first == f"hook_before_callbacks {event}"
     return calls
+
+
+def hooks_at(event: str) -> tuple[str, ...]:
+    return tuple(table[event] for table in (BEFORE, AFTER) if event in table)
 
 
 class TestDispatch:
@@ -142,3 +156,73 @@ class TestNames:
         names = {name for kind in compose.TASK_TRAINERS.values() for name in dir(kind)}
 
         assert [name for name in names if name.startswith("hook")] == []
+
+
+class TestTheDrawnLoop:
+    @pytest.mark.parametrize("line", loop_lines(), ids=lambda line: f"{line.text}-{line.number}")
+    def test_each_line_is_the_line_of_ultralytics_that_it_cites(self, line: LoopLine) -> None:
+        source = inspect.getsource(upstream).splitlines()[line.number - 1]
+
+        assert re.findall(r"\w+", line.text)[0] in source
+
+    def test_every_event_has_its_place(self) -> None:
+        drawn = [(line.number, line.text) for line in loop_lines() if line.text in TRAINER_EVENTS]
+        lines = enumerate(inspect.getsource(upstream).splitlines(), 1)
+
+        found = [(number, name) for number, line in lines for name in EVENT.findall(line)]
+
+        assert sorted(drawn) == sorted(found)
+
+    def test_beside_an_event_are_the_hooks_that_it_calls(self) -> None:
+        final = inspect.getsource(BaseTrainer.final_eval)
+        drawn = {line.number: line for line in loop_lines() if line.text in TRAINER_EVENTS}
+        (in_final_evaluation,) = (
+            number for number, line in drawn.items() if line.text in final and not line.hooks
+        )
+
+        assert drawn.pop(in_final_evaluation).text == "on_fit_epoch_end"
+        assert {line.text: line.hooks for line in drawn.values()} == {
+            event: hooks_at(event) for event in TRAINER_EVENTS
+        }
+
+
+class TestActs:
+    """What docs/training-loop.md lists, read from the source."""
+
+    def test_the_classes_are_those_that_are_composed_and_in_their_order(self) -> None:
+        assert class_names() == [kind.__name__ for kind in COMPOSED]
+
+    def test_each_class_has_all_methods_of_ultralytics_that_it_overrides(self) -> None:
+        names = set(dir(BaseTrainer)) | hooks_of(TrainerHooks)
+
+        overridden = {
+            (kind.__name__, name)
+            for kind in COMPOSED
+            for name in names & vars(kind).keys()
+            if not name.startswith("__")
+        }
+
+        assert {(act.owner, act.method) for act in acts()} == overridden
+
+    def test_every_method_has_its_place_in_the_loop(self) -> None:
+        assert {act.method for act in acts()} == set(points())
+
+    @pytest.mark.parametrize("act", acts(), ids=lambda act: f"{act.owner}-{act.method}")
+    def test_each_is_described(self, act: Act) -> None:
+        assert act.what
+
+    @pytest.mark.parametrize(
+        "act",
+        [act for act in acts() if act.method.startswith("hook")],
+        ids=lambda act: f"{act.owner}-{act.method}",
+    )
+    def test_a_hook_acts_on_its_side_of_super(self, act: Act) -> None:
+        """So classes act before an event from the outermost to the innermost, and after it back."""
+        assert act.place == act.method.split("_")[1]
+
+    def test_a_method_without_super_is_found(self) -> None:
+        (method,) = ast.parse("def hook_after_epoch(self): self.stop = True").body
+        assert isinstance(method, ast.FunctionDef)
+
+        with pytest.raises(ValueError, match="hook_after_epoch"):
+            place_of(method)

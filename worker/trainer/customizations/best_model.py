@@ -28,6 +28,7 @@ class BestModel(Composed):
     """
 
     def validate(self) -> tuple[dict[str, float] | None, float | None]:
+        """Replace the fitness by the chosen metric."""
         best_before = self.best_fitness
         metrics, _ = super().validate()
         if metrics is None:
@@ -38,6 +39,7 @@ class BestModel(Composed):
         return metrics, fitness
 
     def resume_training(self, ckpt: dict[str, Any] | None) -> None:
+        """Set early stopping up for any metric, before its state is restored."""
         self.stopper = Patience(patience=self.args.patience, zero_is_a_start=self.__sign > 0)
         super().resume_training(ckpt)
 

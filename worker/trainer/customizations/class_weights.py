@@ -47,6 +47,7 @@ class ClassWeights(Composed):
         super().__init__(overrides=overrides)
 
     def set_class_weights(self) -> None:
+        """Put the weights into the criterion, and warn of classes without labels."""
         super().set_class_weights()
         self.__weigh()
         asked = self.run.job.spec.customize.class_weights
@@ -54,6 +55,7 @@ class ClassWeights(Composed):
             self.__warn_of_absent_classes()
 
     def resume_training(self, ckpt: dict[str, Any] | None) -> None:
+        """Put the weights in again: a resume may make a new criterion."""
         super().resume_training(ckpt)
         self.__weigh()
 

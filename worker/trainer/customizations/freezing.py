@@ -29,6 +29,7 @@ class Freezing(Composed):
     __epochs_to_wait: int | None = None
 
     def setup_model(self) -> dict[str, Any] | None:
+        """Add the layers to `args.freeze`, which Ultralytics freezes next."""
         checkpoint = super().setup_model()
         if (freeze := self.run.job.spec.customize.freeze) is not None:
             self.args.freeze = self.__layers_to_freeze(freeze)

@@ -31,15 +31,18 @@ class KeepBest(Composed):
         super().__init__(overrides=overrides)
 
     def save_metrics(self, metrics: dict[str, Any]) -> None:
+        """Keep the epoch's row as results.csv rounds it."""
         super().save_metrics(metrics)
         self.__row = as_written(metrics)
 
     def save_model(self) -> bool:
+        """Link last.pt as `best_<name>.pt` if its epoch is the best so far."""
         saved = super().save_model()
         self.kept_files = {each.file_name: self.__keep(each) for each in self.__asked}
         return saved
 
     def resume_training(self, ckpt: dict[str, Any] | None) -> None:
+        """Read from results.csv which score is the best so far."""
         super().resume_training(ckpt)
         if self.run.job.resume_from is None:
             return
@@ -50,6 +53,7 @@ class KeepBest(Composed):
                 self.__best[each.name] = best
 
     def final_eval(self) -> None:
+        """Copy and strip the kept checkpoints, or report that no epoch met the conditions."""
         super().final_eval()
         for each in self.__asked:
             file = self.wdir / each.file_name

@@ -21,6 +21,7 @@ class LayerRates(Composed):
     """
 
     def build_optimizer(self, model: Unseen, *arguments: Unseen, **options: Unseen) -> Unseen:
+        """Split each group by layer, and multiply the rate of each part."""
         optimizer = super().build_optimizer(model, *arguments, **options)
         layers = ModelLayers.of(model)
         layer_lrs = self.run.job.spec.customize.layer_lrs

@@ -30,6 +30,7 @@ class ClassMetrics(Composed):
     """
 
     def validate(self) -> tuple[dict[str, float] | None, float | None]:
+        """Add F1 to the epoch's metrics, and keep the metrics of each class."""
         metrics, fitness = super().validate()
         if metrics is None:
             return None, fitness
@@ -39,6 +40,7 @@ class ClassMetrics(Composed):
         return metrics | {name: round(f1, DIGITS) for name, f1 in self.__f1().items()}, fitness
 
     def final_eval(self) -> None:
+        """Add F1 to the final metrics."""
         super().final_eval()
         self.metrics = self.metrics | self.__f1()
 

@@ -33,6 +33,7 @@ class Checkpoints(Composed):
         self.last, self.best = self.wdir / LAST, self.wdir / BEST
 
     def save_model(self) -> bool:
+        """Write last.pt and best.pt atomically, without names of places on this machine."""
         # The model and its EMA share `args` with the trainer (detect/train.py:143, trainer.py:649).
         with _replaced(self.args, portable_values(vars(self.args), self.run.job.model.name)):
             return super().save_model()

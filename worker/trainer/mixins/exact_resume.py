@@ -73,6 +73,7 @@ class ExactResuming(Composed):
     """
 
     def resume_training(self, ckpt: dict[str, Any] | None) -> None:
+        """Put the training state in, and report the resume; without a state, resume plainly."""
         resume = self.run.exact
         if resume is None:
             super().resume_training(ckpt)

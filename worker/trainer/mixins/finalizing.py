@@ -33,6 +33,7 @@ class Finalizing(Composed):
     __epochs: Mapping[str, int] = MappingProxyType({})
 
     def final_eval(self) -> None:
+        """Begin the final phase, on copies of last.pt and best.pt for Ultralytics to strip."""
         self.run.pipe.emit(PhaseEvent(phase=Phase.FINALIZING))
         self.finalizing = True
         # Stripped copies do not know it any more.

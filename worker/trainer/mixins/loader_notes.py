@@ -38,6 +38,7 @@ class Noting(Composed):
         self.__accumulate = batches
 
     def get_dataloader(self, *arguments: Unseen, **options: Unseen) -> Loader:
+        """Keep the loader if it is Ultralytics' own, for its state."""
         loader = super().get_dataloader(*arguments, **options)
         if not NotedOrder.is_known(loader):
             return loader
@@ -48,6 +49,7 @@ class Noting(Composed):
         return loader
 
     def preprocess_batch(self, batch: dict[str, Any]) -> dict[str, Any]:
+        """Take the state of the loader's worker off the batch."""
         if self.noted_train is not None:
             self.noted_train.take(batch)
         return super().preprocess_batch(batch)
@@ -63,11 +65,13 @@ class Noting(Composed):
         super().hook_before_batch()
 
     def optimizer_step(self) -> None:
+        """Note at which batch the optimizer made its last step."""
         super().optimizer_step()
         self.last_step = self.__batch + len(self.train_loader) * self.epoch
         self.__has_stepped = True
 
     def _handle_nan_recovery(self, epoch: int) -> bool:
+        """Forget the last step when the epoch is repeated, as Ultralytics does."""
         repeats = super()._handle_nan_recovery(epoch)
         if repeats:
             self.last_step = -1

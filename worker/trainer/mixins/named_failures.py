@@ -27,6 +27,7 @@ class NamedFailures(Composed):
     """
 
     def _model_train(self) -> None:
+        """Keep Ultralytics from halving the batch when memory runs out."""
         super()._model_train()
         # Called before the batches of every epoch. Ultralytics would halve the batch in silence in
         # the first one; what follows from running out of memory is for the job's on_oom to say. An
@@ -34,26 +35,32 @@ class NamedFailures(Composed):
         self._oom_retries = HALVED_OFTEN_ENOUGH
 
     def get_dataset(self) -> dict[str, Any]:
+        """Raise `BadData` for what is wrong with the dataset."""
         with _named(BadData):
             return super().get_dataset()
 
     def get_dataloader(self, *arguments: Unseen, **options: Unseen) -> Loader:
+        """Raise `BadData` for what the loader cannot read."""
         with _named(BadData):
             return super().get_dataloader(*arguments, **options)
 
     def _build_train_pipeline(self) -> None:
+        """Raise `BadSpec` for a batch size that leaves a last batch of one image."""
         with _named(BadSpec, ValueError):  # "final batch=1 training", trainer.py:314
             super()._build_train_pipeline()
 
     def check_resume(self, overrides: dict[str, object]) -> None:
+        """Raise `BadCheckpoint` for a checkpoint that cannot be read."""
         with _named(BadCheckpoint):
             super().check_resume(overrides)
 
     def resume_training(self, ckpt: dict[str, Any] | None) -> None:
+        """Raise `BadCheckpoint` for a checkpoint that does not fit."""
         with _named(BadCheckpoint):
             super().resume_training(ckpt)
 
     def setup_model(self) -> dict[str, Any] | None:
+        """Raise `BadWeights`, or `BadCheckpoint` in a resume, for what cannot be loaded."""
         if self.resume:
             with _named(BadCheckpoint):
                 return super().setup_model()
@@ -63,6 +70,7 @@ class NamedFailures(Composed):
             return super().setup_model()
 
     def get_model(self, cfg: Unseen = None, weights: Unseen = None, **options: Unseen) -> Unseen:
+        """Raise `BadWeights` for weights of another task."""
         if weights is not None and weights.task != self.run.job.task:
             raise BadWeights(
                 f"{self.run.job.model.name} was trained for {weights.task}, "
@@ -71,6 +79,7 @@ class NamedFailures(Composed):
         return super().get_model(cfg=cfg, weights=weights, **options)
 
     def _handle_nan_recovery(self, epoch: int) -> bool:
+        """Raise `Diverged` if the loss stays not finite, and report a repeated epoch."""
         with _named(Diverged, RuntimeError):
             repeated = super()._handle_nan_recovery(epoch)
         if repeated:

@@ -26,11 +26,13 @@ class Resuming(Composed):
     """
 
     def check_resume(self, overrides: dict[str, object]) -> None:
+        """Take the number of epochs from the job when it extends another one."""
         super().check_resume(overrides)
         if self.resume and self.run.job.joint is not None:  # the checkpoint may be of another job
             self.args.epochs = self.run.job.spec.train.epochs
 
     def resume_training(self, ckpt: dict[str, Any] | None) -> None:
+        """Report a plain resume, trim results.csv, and skip the loop if no epoch is left."""
         if ckpt is not None and self.resume:
             done = ckpt["epoch"] + 1
             self.__tell(done)
@@ -44,6 +46,7 @@ class Resuming(Composed):
         super().resume_training(ckpt)
 
     def _do_train(self) -> None:
+        """Finalize at once if no epoch is left."""
         try:
             super()._do_train()
         except NothingMoreToTrain:

@@ -97,15 +97,18 @@ class Reporting(Composed):
         )
 
     def build_optimizer(self, model: Unseen, *arguments: Unseen, **options: Unseen) -> Unseen:
+        """Name the optimizer's groups, unless `LayerRates` has named them."""
         optimizer = super().build_optimizer(model, *arguments, **options)
         self.rate_names = self.rate_names or names_of(optimizer.param_groups)
         return optimizer
 
     def optimizer_step(self) -> None:
+        """Count the step."""
         super().optimizer_step()
         self.__steps += 1
 
     def validate(self) -> tuple[dict[str, float] | None, float | None]:
+        """Report the phases, and time the validation."""
         self.__enter(Phase.VALIDATING)
         began = time.monotonic()
         answer = super().validate()
@@ -114,6 +117,7 @@ class Reporting(Composed):
         return answer
 
     def save_metrics(self, metrics: dict[str, Any]) -> None:
+        """Keep the epoch's row as results.csv rounds it."""
         super().save_metrics(metrics)
         self.__row = as_written(metrics)
 

@@ -20,6 +20,6 @@ class StopOnRequest(Composed):
         super().hook_before_callbacks(event)
 
     def hook_after_epoch(self) -> None:
-        """Make this epoch the last one if SIGUSR1 has come."""
+        """Make this epoch the last one if SIGUSR1 was received."""
         super().hook_after_epoch()
         self.stop |= self.run.interrupts.stop_requested
