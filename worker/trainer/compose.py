@@ -24,7 +24,12 @@ from worker.trainer.mixins.plugin_callbacks import PluginCallbacks
 from worker.trainer.mixins.reporting import Reporting
 from worker.trainer.mixins.stopping import StopOnRequest
 from worker.trainer.mixins.training_states import TrainingStates
-from worker.trainer.plugins.interface import ChosenPlugin, PluginUnusable, plugin_of
+from worker.trainer.plugins.interface import (
+    ChosenPlugin,
+    PluginUnusable,
+    plugin_of,
+    reserved_names,
+)
 from worker.trainer.protocol import JobFile
 from worker.trainer.run import Composed, TrainingRun
 from worker.trainer.state.file import Heading
@@ -97,7 +102,8 @@ def bases_of(plugin: ChosenPlugin | None, task: Task) -> tuple[type, ...]:
     """Return what stands below our own classes: the task's trainer, or what the plugin makes of it.
 
     Raises:
-        PluginUnusable: the plugin's trainer is not derived from the task's own.
+        PluginUnusable: the plugin's trainer is not derived from the task's own, or defines
+            reserved names.
     """
     stock = TASK_TRAINERS[task]
     if plugin is None:
@@ -107,6 +113,11 @@ def bases_of(plugin: ChosenPlugin | None, task: Task) -> tuple[type, ...]:
         raise PluginUnusable(
             f"The trainer plugin {plugin.name} trains {task} with {own.__name__}, "
             f"which is not derived from {stock.__name__}."
+        )
+    if taken := reserved_names([own]):
+        raise PluginUnusable(
+            f"The trainer plugin {plugin.name} trains {task} with {own.__name__}, "
+            f"which defines reserved names: {', '.join(taken)}."
         )
     calls = {"plugin_callbacks": plugin.plugin.callbacks, "plugin_class": plugin.plugin}
     return (type("CallbacksOfPlugin", (PluginCallbacks,), calls), *plugin.plugin.mixins, own)

@@ -21,7 +21,7 @@ from tests.docs.loop_blocks import (
 from worker.trainer import compose
 from worker.trainer.hooks import AFTER, BEFORE, TrainerHooks
 from worker.trainer.mixins.plugin_callbacks import PluginCallbacks
-from worker.trainer.plugins.interface import TRAINER_EVENTS
+from worker.trainer.plugins.interface import RESERVED_PREFIXES, TRAINER_EVENTS
 
 EVENT = re.compile(r'run_callbacks\("(\w+)"\)')
 COMPOSED = (
@@ -143,6 +143,7 @@ class TestNames:
 
         assert sorted(named) == sorted(hooks_of(TrainerHooks))
         assert BEFORE.keys() | AFTER.keys() <= TRAINER_EVENTS
+        assert all(name.startswith(RESERVED_PREFIXES) for name in named)
 
     @pytest.mark.parametrize("kind", OURS, ids=lambda kind: kind.__name__)
     def test_a_class_overrides_only_hooks_that_are_called(self, kind: type) -> None:

@@ -4,7 +4,7 @@ Free of torch: a plugin is described without training anything. docs/plugins.md 
 """
 
 import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
@@ -35,6 +35,9 @@ TRAINER_EVENTS: Final = frozenset(
     }
 )
 """Events that a trainer of Ultralytics 8.4.190 runs (engine/trainer.py)."""
+
+RESERVED_PREFIXES: Final = ("hook_before_", "hook_after_")
+"""What the names of Trainyard's own hooks begin with (`worker.trainer.hooks`)."""
 
 
 class PluginOptions(BaseModel):
@@ -157,7 +160,7 @@ def load(point: EntryPoint) -> type[TrainerPlugin]:
 
     Raises:
         TypeError: the entry point's value is no subclass of `TrainerPlugin`, or one that asks for
-            what does not exist.
+            what does not exist or defines reserved names.
         Exception: whatever its import raises.
     """
     plugin = point.load()
@@ -169,7 +172,17 @@ def load(point: EntryPoint) -> type[TrainerPlugin]:
         raise TypeError(f"{point.value}.callbacks names unknown events: {', '.join(unknown)}.")
     if unknown := sorted(plugin.tasks - set(TASKS)):
         raise TypeError(f"{point.value}.tasks names unknown tasks: {', '.join(unknown)}.")
+    if taken := reserved_names(plugin.mixins):
+        raise TypeError(f"{point.value}.mixins define reserved names: {', '.join(taken)}.")
     return plugin
+
+
+def reserved_names(kinds: Iterable[type]) -> list[str]:
+    """Return what the classes of a plugin define although Trainyard's hooks would hide it."""
+    bases = {base for kind in kinds for base in kind.__mro__}
+    own = [base for base in bases if not base.__module__.startswith("worker.trainer.")]
+    names = {name for base in own for name in vars(base)}
+    return sorted(name for name in names if name.startswith(RESERVED_PREFIXES))
 
 
 def _options(choice: TrainerChoice, plugin: type[TrainerPlugin]) -> BaseModel:

@@ -293,8 +293,19 @@ class TestUnusable:
                 MIXIN.format(method="") + "    trainer_for = classmethod(lambda cls, task: dict)",
                 "not derived from DetectionTrainer",
             ),
+            (
+                MIXIN.format(method="def hook_after_epoch(self): pass"),
+                "mixins define reserved names: hook_after_epoch",
+            ),
+            (
+                MIXIN.format(method="") + "    trainer_for = classmethod(lambda *_: with_a_hook())"
+                "\n\ndef with_a_hook():\n"
+                "    from ultralytics.models.yolo.detect import DetectionTrainer\n"
+                "    return type('Own', (DetectionTrainer,), {'hook_before_lunch': None})",
+                "Own, which defines reserved names: hook_before_lunch",
+            ),
         ],
-        ids=["import", "no-plugin", "task", "classes", "trainer"],
+        ids=["import", "no-plugin", "task", "classes", "trainer", "hook", "hook-of-trainer"],
     )
     def test_what_is_no_plugin_for_the_job_is_told(
         self, install: Install, tmp_path: Path, code: str, said: str
