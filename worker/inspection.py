@@ -238,4 +238,5 @@ def _release(context: WorkerContext, hold: InspectionHold) -> None:
             release_inspection(unit.session, hold)
     except OUTAGE as outage:
         log.warning("inspection.not_released", error=first_line(outage))
-    log.info("inspection.released", model_id=hold.model_id)
+    else:
+        log.info("inspection.released", model_id=hold.model_id)

@@ -9,8 +9,11 @@ from pathlib import Path
 import pytest
 import torch
 from sqlalchemy import update
+from sqlalchemy.exc import OperationalError
+from structlog.testing import capture_logs
 
 from app.core.database import Database, database_now
+from app.core.errors import Unavailable
 from app.models.bring_in import add_model
 from app.models.inspection import MAX_CRASHES
 from app.models.tables import Model, ModelState
@@ -126,3 +129,26 @@ pathlib.Path(sys.argv[2]).write_text('{"refusal": "It is cut."}')
         model = model_now(yard.context.database, model_id)
         assert (model.state, model.crashes) == (ModelState.INSPECTING, 0)
         assert model.lease_expires_at is None
+
+    def test_a_model_that_could_not_be_given_back_is_not_reported_as_released(
+        self, yard: Yard, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        a_model(yard.context.database, "a.pt")
+
+        def no_connection() -> None:
+            raise OperationalError("BEGIN", {}, Exception("connection refused"))
+
+        def lose_store_and_database(*_: object) -> None:
+            monkeypatch.setattr(yard.context.database, "write", no_connection)
+            raise Unavailable("the store is away")
+
+        monkeypatch.setattr(yard.context.store, "fetch", lose_store_and_database)
+
+        with capture_logs() as logged:
+            inspect_models(yard.context)
+
+        assert [entry["event"] for entry in logged] == [
+            "inspection.started",
+            "inspection.postponed",
+            "inspection.not_released",
+        ]
