@@ -5,7 +5,6 @@ from datetime import timedelta
 
 from pydantic import JsonValue
 from sqlalchemy import ColumnElement, case, delete, insert, select
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from app.artifacts.names import LAST, RESULTS, STATE, ArtifactKind
@@ -17,7 +16,7 @@ from app.artifacts.resume_sets import (
     superseded,
 )
 from app.artifacts.tables import Artifact, CondemnedObject
-from app.core.database import database_now
+from app.core.database import ExcludedRow, database_now, upsert
 from app.core.ids import new_id
 from app.core.storage import StoredObject
 
@@ -171,12 +170,9 @@ def condemn(session: Session, digests: Iterable[str], *, grace: timedelta) -> No
     rows = [{"sha256": digest, "due_at": due_at} for digest in sorted(set(digests))]
     if not rows:
         return
-    dialect = postgresql if session.get_bind().dialect.name == "postgresql" else sqlite
-    statement = dialect.insert(CondemnedObject).values(rows)
-    before, now = CondemnedObject.due_at, statement.excluded.due_at
-    later = case((now > before, now), else_=before)
-    session.execute(
-        statement.on_conflict_do_update(
-            index_elements=[CondemnedObject.sha256], set_={"due_at": later}
-        )
-    )
+    before = CondemnedObject.due_at
+
+    def later(new: ExcludedRow) -> dict[str, object]:
+        return {"due_at": case((new.due_at > before, new.due_at), else_=before)}
+
+    session.execute(upsert(session, CondemnedObject, rows, key=("sha256",), update=later))

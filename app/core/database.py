@@ -7,7 +7,7 @@ exception. Nothing else in the code base commits.
 import json
 import sqlite3
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -18,6 +18,7 @@ from sqlalchemy import (
     Dialect,
     Engine,
     Float,
+    Insert,
     MetaData,
     String,
     TypeDecorator,
@@ -25,14 +26,16 @@ from sqlalchemy import (
     event,
     literal,
 )
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.engine import Connection, ExceptionContext, make_url
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.orm import DeclarativeBase, Session
 from sqlalchemy.pool import ConnectionPoolEntry
+from sqlalchemy.sql.base import ReadOnlyColumnCollection
 from sqlalchemy.sql.compiler import SQLCompiler
-from sqlalchemy.sql.expression import FunctionElement
+from sqlalchemy.sql.expression import ColumnElement, FunctionElement
 
 NAMING_CONVENTION = {
     "ix": "ix_%(table_name)s_%(column_0_N_name)s",
@@ -114,6 +117,40 @@ def _database_now_sqlite(element: database_now, compiler: SQLCompiler, **kw: Any
 def _database_now_postgresql(element: database_now, compiler: SQLCompiler, **kw: Any) -> str:  # noqa: ANN401
     seconds = compiler.process(element.clauses, **kw)
     return f"(clock_timestamp() + make_interval(secs => {seconds}))"
+
+
+Rows = Mapping[str, object] | Sequence[Mapping[str, object]]
+ExcludedRow = ReadOnlyColumnCollection[str, ColumnElement[Any]]
+
+
+def upsert(
+    session: Session,
+    table: type[Base],
+    rows: Rows,
+    *,
+    key: Sequence[str],
+    update: Callable[[ExcludedRow], Mapping[str, object]] | None = None,
+) -> Insert:
+    """Return the statement that inserts rows, or updates those whose key is already there.
+
+    Args:
+        session: the database that will run the statement.
+        table: the mapped class of the rows.
+        rows: column values of one row, or of several with different keys.
+        key: the columns of a unique constraint or of the primary key.
+        update: called once with the columns of the row that could not be inserted (`excluded` in
+            SQL); returns the columns to change in the row that is there. Default: all that `rows`
+            names beside the key.
+    """
+    # Both dialects write ON CONFLICT alike, through constructs of their own.
+    dialect = postgresql if session.get_bind().dialect.name == "postgresql" else sqlite
+    inserted = dialect.insert(table).values(rows)
+    new = inserted.excluded
+    named = rows if isinstance(rows, Mapping) else rows[0]
+    replaced = {column: new[column] for column in named if column not in key}
+    changes = replaced if update is None else update(new)
+    statement: Insert = inserted.on_conflict_do_update(index_elements=key, set_=changes)
+    return statement
 
 
 class UnitOfWork:

@@ -12,11 +12,10 @@ from datetime import timedelta
 from typing import Any
 
 from sqlalchemy import ColumnElement, bindparam, case, delete, func, insert, or_, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from app.core.database import database_now
+from app.core.database import database_now, upsert
 from app.core.ids import new_id
 from app.datasets.errors import DatasetInUse, DatasetNotFound, DatasetNotReady, UnknownDataset
 from app.datasets.tables import Dataset, DatasetVersion, VersionState
@@ -160,22 +159,19 @@ def lock_or_insert_dataset(
     session: Session, project_id: str, name: str, *, owner_id: str
 ) -> Dataset:
     """Return the project's data set of that name, made where it is missing, its row locked."""
-    values = {
+    row = {
         "id": new_id("ds"),
         "project_id": project_id,
         "owner_id": owner_id,
         "name": name,
         "created_at": database_now(),
     }
-    dialect = postgresql if session.get_bind().dialect.name == "postgresql" else sqlite
-    statement = dialect.insert(Dataset).values(values)
-    # An update that changes nothing takes the lock in the same breath: between an insert that
+    # An update that changes nothing takes the lock in the same statement: between an insert that
     # found the row and a select, another transaction could delete it.
-    kept = statement.on_conflict_do_update(
-        index_elements=[Dataset.project_id, Dataset.name], set_={"name": statement.excluded.name}
+    statement = upsert(
+        session, Dataset, row, key=("project_id", "name"), update=lambda new: {"name": new.name}
     )
-    dataset: Dataset = session.scalars(kept.returning(Dataset)).one()
-    return dataset
+    return session.scalars(statement.returning(Dataset)).one()
 
 
 def valid_versions(session: Session, dataset_id: str) -> Sequence[DatasetVersion]:

@@ -2,14 +2,16 @@
 
 import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from sqlalchemy import func, insert, select, text, update
+from sqlalchemy import case, func, insert, select, text, update
 from sqlalchemy.exc import IntegrityError, StatementError
 
 from app.accounts.tables import Project
-from app.core.database import Database, database_now
+from app.artifacts.tables import CondemnedObject
+from app.core.database import Database, ExcludedRow, database_now, upsert
 from app.core.ids import new_id
 from app.core.postgres import IDLE_TRANSACTION_SECONDS
 
@@ -134,6 +136,74 @@ class TestRead:
             add_project(database, "meanwhile")
 
             assert unit.session.scalars(names).all() == first
+
+
+def due_of(database: Database) -> dict[str, datetime]:
+    with database.read() as unit:
+        return {row.sha256: row.due_at for row in unit.session.scalars(select(CondemnedObject))}
+
+
+class TestUpsert:
+    OLD, NEW = datetime(2026, 1, 1, tzinfo=UTC), datetime(2026, 1, 2, tzinfo=UTC)
+
+    def put(self, database: Database, *rows: dict[str, object]) -> None:
+        with database.write() as unit:
+            unit.session.execute(upsert(unit.session, CondemnedObject, rows, key=("sha256",)))
+
+    def test_a_row_whose_key_is_new_is_inserted(self, database: Database) -> None:
+        self.put(database, {"sha256": "a", "due_at": self.OLD})
+
+        assert due_of(database) == {"a": self.OLD}
+
+    def test_of_many_rows_those_whose_key_is_there_are_updated(self, database: Database) -> None:
+        self.put(database, {"sha256": "a", "due_at": self.OLD})
+
+        self.put(database, {"sha256": "a", "due_at": self.NEW}, {"sha256": "b", "due_at": self.OLD})
+
+        assert due_of(database) == {"a": self.NEW, "b": self.OLD}
+
+    def test_the_update_decides_from_the_row_that_is_there(self, database: Database) -> None:
+        self.put(database, {"sha256": "a", "due_at": self.NEW})
+        row = {"sha256": "a", "due_at": self.OLD}
+
+        def later(new: ExcludedRow) -> dict[str, object]:
+            there = CondemnedObject.due_at
+            return {"due_at": case((new.due_at > there, new.due_at), else_=there)}
+
+        with database.write() as unit:
+            unit.session.execute(
+                upsert(unit.session, CondemnedObject, row, key=("sha256",), update=later)
+            )
+
+        assert due_of(database) == {"a": self.NEW}
+
+    def test_the_row_that_is_there_is_returned_with_what_the_update_left_alone(
+        self, database: Database
+    ) -> None:
+        project_id = add_project(database, "ours")
+        row = {"id": project_id, "name": "theirs", "created_at": self.OLD}
+
+        with database.write() as unit:
+            statement = upsert(
+                unit.session, Project, row, key=("id",), update=lambda new: {"name": new.name}
+            )
+            project = unit.session.scalars(statement.returning(Project)).one()
+
+        assert (project.id, project.name) == (project_id, "theirs")
+        assert project.created_at > self.OLD
+
+    def test_of_many_who_insert_the_same_key_at_once_nobody_fails(self, database: Database) -> None:
+        with ThreadPoolExecutor(8) as threads:
+            list(
+                threads.map(
+                    lambda n: self.put(
+                        database, {"sha256": "a", "due_at": self.OLD + timedelta(seconds=n)}
+                    ),
+                    range(16),
+                )
+            )
+
+        assert list(due_of(database)) == ["a"]
 
 
 class TestErrors:

@@ -10,13 +10,12 @@ from typing import Any
 
 from pydantic import JsonValue
 from sqlalchemy import delete, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from app.artifacts.names import ArtifactKind
 from app.artifacts.repository import artifact_named, insert_artifact
 from app.artifacts.tables import Artifact
-from app.core.database import database_now
+from app.core.database import database_now, upsert
 from app.core.storage import StoredObject
 from app.events.repository import append_event
 from app.events.tables import Level
@@ -179,6 +178,7 @@ def record_progress(
     """Write the progress row and renew the lease in one transaction; return what is requested."""
     request = renew_lease(session, hold, lease=lease)
     values: dict[str, Any] = {
+        "job_id": hold.job_id,
         "epoch": report.epoch,
         "epochs": report.epochs,
         "batch": report.batch,
@@ -187,7 +187,7 @@ def record_progress(
         "eta_seconds": report.eta_seconds,
         "updated_at": database_now(),
     }
-    _upsert(session, JobProgress, {"job_id": hold.job_id}, values)
+    session.execute(upsert(session, JobProgress, values, key=("job_id",)))
     return request
 
 
@@ -205,7 +205,9 @@ def record_epoch(session: Session, hold: Hold, report: EpochReport) -> None:
             "best_value": report.value,
         }
     job = guarded_update(session, hold, values)
+    key = {"job_id": hold.job_id, "epoch": report.epoch}
     row: dict[str, Any] = {
+        **key,
         "attempt": hold.attempt,
         "metrics": dict(report.metrics),
         "lr": dict(report.lr),
@@ -213,10 +215,10 @@ def record_epoch(session: Session, hold: Hold, report: EpochReport) -> None:
         "duration_seconds": report.duration_seconds,
         "created_at": database_now(),
     }
-    key = {"job_id": hold.job_id, "epoch": report.epoch}
-    _upsert(session, Epoch, key, row)
+    session.execute(upsert(session, Epoch, row, key=tuple(key)))
     if report.classes:
-        _upsert(session, EpochClasses, key, {"columns": packed(report.classes)})
+        classes = {**key, "columns": packed(report.classes)}
+        session.execute(upsert(session, EpochClasses, classes, key=tuple(key)))
     _catch_up(session, hold, report.epoch)
     finished: dict[str, JsonValue] = {
         "epoch": report.epoch,
@@ -306,16 +308,8 @@ def append_log(session: Session, hold: Hold, *, offset: int, chunk: bytes) -> No
     """
     guarded_update(session, hold, {"last_seq": Job.last_seq})
     key = {"job_id": hold.job_id, "attempt": hold.attempt, "offset": offset}
-    _upsert(session, LogChunk, key, {"bytes": chunk})
-
-
-def _upsert(
-    session: Session, table: type[Any], key: dict[str, Any], values: dict[str, Any]
-) -> None:
-    # Both dialects spell ON CONFLICT alike, through constructs of their own.
-    make = postgresql.insert if session.get_bind().dialect.name == "postgresql" else sqlite.insert
-    statement = make(table).values(**key, **values)
-    session.execute(statement.on_conflict_do_update(index_elements=list(key), set_=values))
+    piece = {**key, "bytes": chunk}
+    session.execute(upsert(session, LogChunk, piece, key=tuple(key)))
 
 
 def attempts_with_logs(session: Session, job_id: str) -> Sequence[int]:
