@@ -74,6 +74,7 @@ class OneClock(LintRule):
     name = "one-clock"
     reason = "two machines' wall clocks disagree, and the one that is ahead steals a living job"
     where = (
+        "app/core/leased_rows.py",
         "app/jobs/life/claim.py",
         "app/jobs/life/doorbell.py",
         "app/jobs/locks.py",
