@@ -1,4 +1,4 @@
-"""Data sets and their versions: reading, adding, and the lease of a verification.
+"""Data sets and their versions: reading, adding, and what a verification writes.
 
 Every query of a caller is scoped by the caller's projects: `visible_x` raises `DatasetNotFound`,
 `x_of` returns None. A verifier's writes are guarded by the version's attempt, as a worker's are by
@@ -8,15 +8,15 @@ the job's.
 import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
-from typing import Any
+from typing import Any, Final
 
-from sqlalchemy import ColumnElement, bindparam, case, delete, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, bindparam, delete, func, insert, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from app.core.database import database_now, upsert
 from app.core.ids import new_id
+from app.core.leased_rows import LeasedRows, RowHold
 from app.datasets.errors import DatasetInUse, DatasetNotFound, DatasetNotReady, UnknownDataset
 from app.datasets.tables import Dataset, DatasetVersion, VersionState
 
@@ -50,12 +50,13 @@ class NewVersion:
     declared_task: str | None
 
 
-@dataclass(frozen=True)
-class VerificationHold:
-    """The right to verify a version: valid while its row has this attempt and validates."""
-
-    version_id: str
-    attempt: int
+VERIFICATIONS: Final = LeasedRows(
+    DatasetVersion,
+    work="verification",
+    id_field="version_id",
+    waiting=DatasetVersion.state == VersionState.VALIDATING,
+)
+"""Versions that wait for their verification, whatever project they belong to."""
 
 
 # Built once: every submit asks, and building a statement takes longer than running it.
@@ -228,62 +229,26 @@ def delete_dataset(session: Session, project_ids: Collection[str], dataset_id: s
 
 
 def awaits_verification(session: Session) -> bool:
-    """Whether some version waits for a verifier, of whatever project."""
-    statement = select(DatasetVersion.id).where(*_awaiting_verification())
+    """Whether a verifier could claim a version now, of any project."""
+    statement = select(DatasetVersion.id).where(*VERIFICATIONS.claimable())
     return session.scalars(statement.limit(1)).first() is not None
 
 
-def claim_verification(session: Session, *, lease: timedelta) -> DatasetVersion | None:
-    """Take the oldest version that nobody verifies now: its attempt rises, its lease begins.
-
-    A lease that ran out is a crash: an orderly end of a server gives the version back.
-    """
-    due = (
-        select(DatasetVersion.id)
-        .where(*_awaiting_verification())
-        .order_by(DatasetVersion.id)
-        .limit(1)
-        .with_for_update(skip_locked=True)
-    )
-    ran_out = case((DatasetVersion.lease_expires_at.is_(None), 0), else_=1)
-    statement = (
-        update(DatasetVersion)
-        .where(DatasetVersion.id == due.scalar_subquery(), *_awaiting_verification())
-        .values(
-            attempt=DatasetVersion.attempt + 1,
-            crashes=DatasetVersion.crashes + ran_out,
-            lease_expires_at=database_now(lease),
-        )
-        .returning(DatasetVersion)
-    )
-    return session.scalars(statement).first()
-
-
-def renew_verification(session: Session, hold: VerificationHold, *, lease: timedelta) -> bool:
-    """Prolong the lease; False: the hold is not valid any more."""
-    return _guarded_update(session, hold, {"lease_expires_at": database_now(lease)})
-
-
-def release_verification(session: Session, hold: VerificationHold) -> bool:
-    """Give a version back at once, its verification interrupted and not at fault."""
-    return _guarded_update(session, hold, {"lease_expires_at": None})
-
-
-def record_crash(session: Session, hold: VerificationHold) -> bool:
-    """Give a version back at once, its verification broken off."""
-    values = {"lease_expires_at": None, "crashes": DatasetVersion.crashes + 1}
-    return _guarded_update(session, hold, values)
-
-
-def finish_verification(
-    session: Session, hold: VerificationHold, values: Mapping[str, Any]
-) -> bool:
+def finish_verification(session: Session, hold: RowHold, values: Mapping[str, object]) -> bool:
     """Write what the verification found and end it; False: the hold is not valid any more.
 
     `values` are columns of the version: `state` (ready or invalid), `report` and what goes with it.
     """
-    ended = {"lease_expires_at": None, "verified_at": database_now()}
-    return _guarded_update(session, hold, {**values, **ended})
+    return VERIFICATIONS.finish(session, hold, _verified(values))
+
+
+def record_crash(session: Session, hold: RowHold, *, verdict: Mapping[str, object]) -> int | None:
+    """Give a version back at once, its verification broken off; the third time end it.
+
+    `verdict` holds the columns for that, as in `finish_verification`. Returns the crashes so far;
+    None: the hold is not valid any more.
+    """
+    return VERIFICATIONS.record_crash(session, hold, last=_verified(verdict))
 
 
 def ready_task(session: Session, dataset_id: str) -> str | None:
@@ -294,12 +259,12 @@ def ready_task(session: Session, dataset_id: str) -> str | None:
     return session.scalars(statement.limit(1)).first()
 
 
-def lock_dataset_of(session: Session, hold: VerificationHold) -> Dataset | None:
+def lock_dataset_of(session: Session, hold: RowHold) -> Dataset | None:
     """Return the data set of a held version, its row locked against other versions' ends."""
     statement = (
         select(Dataset)
         .join(DatasetVersion, DatasetVersion.dataset_id == Dataset.id)
-        .where(*_held_by(hold))
+        .where(*VERIFICATIONS.held_by(hold))
     )
     return session.scalars(statement.with_for_update(of=Dataset)).first()
 
@@ -313,28 +278,5 @@ def _named(project_ids: Collection[str], reference: str) -> tuple[ColumnElement[
     )
 
 
-def _awaiting_verification() -> tuple[ColumnElement[bool], ...]:
-    lease = DatasetVersion.lease_expires_at
-    return (
-        DatasetVersion.state == VersionState.VALIDATING,
-        or_(lease.is_(None), lease < database_now()),
-    )
-
-
-def _held_by(hold: VerificationHold) -> tuple[ColumnElement[bool], ...]:
-    return (
-        DatasetVersion.id == hold.version_id,
-        DatasetVersion.attempt == hold.attempt,
-        DatasetVersion.state == VersionState.VALIDATING,
-    )
-
-
-def _guarded_update(session: Session, hold: VerificationHold, values: Mapping[str, Any]) -> bool:
-    statement = (
-        update(DatasetVersion)
-        .where(*_held_by(hold))
-        .values(values)
-        .returning(DatasetVersion.id)
-        .execution_options(synchronize_session=False)
-    )
-    return session.scalars(statement).first() is not None
+def _verified(values: Mapping[str, object]) -> dict[str, object]:
+    return {**values, "verified_at": database_now()}

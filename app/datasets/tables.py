@@ -9,6 +9,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from app.core.columns import checked_enum
 from app.core.database import Base, OrderedJson, UtcDateTime
+from app.core.leased_rows import LeasedRow
 
 
 class VersionState(StrEnum):
@@ -32,7 +33,7 @@ class Dataset(Base):
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
 
 
-class DatasetVersion(Base):
+class DatasetVersion(LeasedRow, Base):
     """One upload and what its verification made of it."""
 
     __tablename__ = "dataset_versions"

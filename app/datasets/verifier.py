@@ -26,6 +26,7 @@ from app.core.crash_points import CrashPoint, crash_point
 from app.core.database import Database
 from app.core.errors import TrainyardError
 from app.core.files import private_folder
+from app.core.leased_rows import MAX_CRASHES, LeaseKeeper, RowHold
 from app.core.logging import get_logger
 from app.core.processes import signal_group, spawn
 from app.core.storage import ArtifactStore, StoredBytesCorrupt, StoredObject
@@ -39,23 +40,19 @@ from app.datasets.archives.report import (
     invalid_report,
 )
 from app.datasets.repository import (
-    VerificationHold,
+    VERIFICATIONS,
     awaits_verification,
-    claim_verification,
     finish_verification,
     lock_dataset_of,
     ready_task,
     record_crash,
-    release_verification,
 )
 from app.datasets.tables import DatasetVersion, VersionState
-from app.datasets.verification_lease import VerificationLease
 from app.settings import Settings
 
 log = get_logger(__name__)
 
 COMMAND: Final = (sys.executable, "-m", "app.datasets.verification")
-MAX_CRASHES: Final = 3
 POLL_SECONDS: Final = 0.05
 LOG_TAIL_BYTES: Final = 4096
 
@@ -126,14 +123,14 @@ class Verifier(Background):
         version = self._claim()
         if version is None:
             return False
-        hold = VerificationHold(version.id, version.attempt)
+        hold = RowHold.of(version)
         log.info("verification.started", version_id=version.id, attempt=version.attempt)
         crash_point(CrashPoint.VERIFICATION_CLAIMED)
         private_folder(self._spool)
         try:
             with (
                 tempfile.TemporaryDirectory(prefix="verify-", dir=self._spool) as directory,
-                VerificationLease(self._database, hold, self._timing) as lease,
+                LeaseKeeper(self._database, VERIFICATIONS, hold, self._timing) as lease,
             ):
                 verdict = self._judge(version, Path(directory), lease)
                 crash_point(CrashPoint.VERIFICATION_JUDGED)
@@ -141,7 +138,7 @@ class Verifier(Background):
         except Interrupted:
             self._release(hold)
         except (Crashed, FileNotFoundError, StoredBytesCorrupt) as error:
-            self._count_crash(version, error)
+            self._count_crash(hold, error)
         except Exception:
             self._release(hold)
             raise
@@ -153,11 +150,13 @@ class Verifier(Background):
                 return None
         lease = timedelta(seconds=self._timing.lease_seconds)
         with self._database.write() as unit:
-            return claim_verification(unit.session, lease=lease)
+            return VERIFICATIONS.claim(unit.session, lease=lease)
 
-    def _judge(self, version: DatasetVersion, directory: Path, lease: VerificationLease) -> Verdict:
+    def _judge(self, version: DatasetVersion, directory: Path, lease: LeaseKeeper) -> Verdict:
         if version.crashes >= MAX_CRASHES:
-            raise Crashed("servers were killed while they verified it")
+            reason = "servers were killed while they verified it"
+            log.warning("verification.broken_off", version_id=version.id, cause=reason)
+            return _given_up(reason)
         archive, output = directory / "archive.zip", directory / "output"
         self._store.fetch(version.archive_sha256, archive)
         output.mkdir()
@@ -180,7 +179,7 @@ class Verifier(Background):
         pack = self._store.put_file(output / PACK_NAME) if report.state == "ready" else None
         return Verdict(report, pack)
 
-    def _wait(self, process: subprocess.Popen[bytes], lease: VerificationLease) -> int:
+    def _wait(self, process: subprocess.Popen[bytes], lease: LeaseKeeper) -> int:
         """Wait for the subprocess; whatever ends the wait, nothing of its session lives on."""
         try:
             while (code := process.poll()) is None:
@@ -191,30 +190,32 @@ class Verifier(Background):
             signal_group(process, signal.SIGKILL)
             process.wait()
 
-    def _conclude(self, hold: VerificationHold, verdict: Verdict) -> None:
+    def _conclude(self, hold: RowHold, verdict: Verdict) -> None:
         with self._database.write() as unit:
             dataset = lock_dataset_of(unit.session, hold)
             present = ready_task(unit.session, dataset.id) if dataset else None
             values = columns_of(verdict, present_task=present)
             kept = finish_verification(unit.session, hold, values)
         state = values["state"] if kept else "fenced"
-        log.info("verification.finished", version_id=hold.version_id, state=state)
+        log.info("verification.finished", version_id=hold.row_id, state=state)
 
-    def _count_crash(self, version: DatasetVersion, error: Exception) -> None:
-        hold = VerificationHold(version.id, version.attempt)
-        log.warning("verification.failed", version_id=version.id, cause=str(error))
-        if version.crashes + 1 < MAX_CRASHES:
-            with self._database.write() as unit:
-                record_crash(unit.session, hold)
-            return
-        message = f"The verification broke off {MAX_CRASHES} times: {error}."
-        report = invalid_report(Code.VERIFICATION_CRASHED, message)
-        self._conclude(hold, Verdict(report, None))
-
-    def _release(self, hold: VerificationHold) -> None:
+    def _count_crash(self, hold: RowHold, error: Exception) -> None:
+        log.warning("verification.broken_off", version_id=hold.row_id, cause=str(error))
+        verdict = columns_of(_given_up(str(error)), present_task=None)
         with self._database.write() as unit:
-            release_verification(unit.session, hold)
-        log.info("verification.released", version_id=hold.version_id)
+            crashes = record_crash(unit.session, hold, verdict=verdict)
+        if crashes is not None and crashes >= MAX_CRASHES:
+            log.info("verification.finished", version_id=hold.row_id, state=verdict["state"])
+
+    def _release(self, hold: RowHold) -> None:
+        with self._database.write() as unit:
+            released = VERIFICATIONS.release(unit.session, hold)
+        if released:
+            log.info("verification.released", version_id=hold.row_id)
+
+
+def _given_up(reason: str) -> Verdict:
+    return Verdict(invalid_report(Code.VERIFICATION_CRASHED, VERIFICATIONS.gave_up(reason)), None)
 
 
 def columns_of(verdict: Verdict, *, present_task: str | None) -> dict[str, Any]:

@@ -7,17 +7,15 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from app.core.database import Database
+from app.core.leased_rows import RowHold
 from app.datasets.errors import DatasetInUse, DatasetNotFound, DatasetNotReady, UnknownDataset
 from app.datasets.repository import (
+    VERIFICATIONS,
     DatasetFilter,
-    VerificationHold,
-    claim_verification,
     dataset_page,
     delete_dataset,
     finish_verification,
     record_crash,
-    release_verification,
-    renew_verification,
     resolve_version,
     visible_dataset,
 )
@@ -40,7 +38,7 @@ def finish(database: Database, version: DatasetVersion, state: VersionState) -> 
     pack = {"pack_sha256": "cd" * 32, "pack_bytes": 1} if state is VersionState.READY else {}
     with database.write() as unit:
         values = {"state": state, "task": "detect", "report": {}, **pack}
-        assert finish_verification(unit.session, VerificationHold(version.id, 0), values)
+        assert finish_verification(unit.session, RowHold(version.id, 0), values)
 
 
 def resolved(database: Database, owner: Owner, reference: str) -> str:
@@ -205,7 +203,7 @@ class TestVerificationLease:
             taken: list[str] = []
             while True:
                 with database.write() as unit:
-                    version = claim_verification(unit.session, lease=LEASE)
+                    version = VERIFICATIONS.claim(unit.session, lease=LEASE)
                 if version is None:
                     return taken
                 taken.append(version.id)
@@ -218,9 +216,11 @@ class TestVerificationLease:
     @pytest.mark.parametrize(
         "write",
         [
-            lambda session, hold: renew_verification(session, hold, lease=LEASE),
-            release_verification,
-            record_crash,
+            lambda session, hold: VERIFICATIONS.renew(session, hold, lease=LEASE),
+            VERIFICATIONS.release,
+            lambda session, hold: record_crash(
+                session, hold, verdict={"state": VersionState.INVALID, "report": {}}
+            ),
             lambda session, hold: finish_verification(
                 session, hold, {"state": VersionState.INVALID, "report": {}}
             ),
@@ -233,12 +233,12 @@ class TestVerificationLease:
         version = an_upload(database, owner)
         for _ in range(2):
             with database.write() as unit:
-                claimed = claim_verification(unit.session, lease=timedelta(seconds=-1))
+                claimed = VERIFICATIONS.claim(unit.session, lease=timedelta(seconds=-1))
         assert claimed is not None
         before = version_row(database, version.id)
 
         with database.write() as unit:
-            written = write(unit.session, VerificationHold(version.id, 1))
+            written = write(unit.session, RowHold(version.id, 1))
 
         after = version_row(database, version.id)
         assert not written
