@@ -4,30 +4,21 @@ A message that comes twice, late or for a model that is gone changes nothing: th
 """
 
 import os
-import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import timedelta
 from pathlib import Path
 from typing import Final
 
-from sqlalchemy.exc import SQLAlchemyError
-
 from app.core.errors import InsufficientStorage, Unavailable
+from app.core.leased_rows import MAX_CRASHES, LeaseKeeper, RowHold
 from app.core.logging import first_line, get_logger
 from app.core.storage import StoredBytesCorrupt
 from app.models.inspection import (
-    MAX_CRASHES,
+    INSPECTIONS,
     Findings,
-    InspectionHold,
     accept_model,
-    claim_inspection,
     record_crash,
     refuse_model,
-    release_inspection,
-    renew_inspection,
 )
 from app.models.tables import Model
 from worker.attempt.directory import private_directory
@@ -57,16 +48,11 @@ class Interrupted(Exception):
 
 @dataclass(frozen=True)
 class ClaimedInspection:
-    """A claimed model, the title to it, and whether the title is lost."""
+    """A claimed model and its lease."""
 
     context: WorkerContext
     model: Model
-    lost: threading.Event
-
-    @property
-    def hold(self) -> InspectionHold:
-        """What every write is guarded by."""
-        return InspectionHold(self.model.id, self.model.attempt)
+    lease: LeaseKeeper
 
     def check(self) -> None:
         """Go on only while the inspection is wanted.
@@ -74,7 +60,7 @@ class ClaimedInspection:
         Raises:
             Interrupted: it is not.
         """
-        if self.lost.is_set() or self.context.leaving.is_set():
+        if self.lease.is_lost or self.context.leaving.is_set():
             raise Interrupted
 
 
@@ -93,7 +79,7 @@ def inspect_models(context: WorkerContext, *, rung_for: str | None = None) -> No
 def _claim(context: WorkerContext, rung_for: str | None) -> Model | None:
     try:
         with context.database.write() as unit:
-            return claim_inspection(unit.session, lease=context.lease_length, rung_for=rung_for)
+            return INSPECTIONS.claim(unit.session, lease=context.lease_length, rung_for=rung_for)
     except OUTAGE as error:
         log.warning("inspection.not_claimed", error=first_line(error))
         return None
@@ -101,11 +87,11 @@ def _claim(context: WorkerContext, rung_for: str | None) -> Model | None:
 
 def _inspect_claimed(context: WorkerContext, model: Model) -> bool:
     """Return whether the model is done with."""
-    hold = InspectionHold(model.id, model.attempt)
+    hold, timing = RowHold.of(model), context.settings.timing
     log.info("inspection.started", model_id=model.id, attempt=model.attempt)
     try:
-        with _kept_lease(context, model) as claimed:
-            said = _look(claimed)
+        with LeaseKeeper(context.database, INSPECTIONS, hold, timing) as lease:
+            said = _look(ClaimedInspection(context, model, lease))
         _conclude(context, hold, said)
     except Interrupted:
         _release(context, hold)
@@ -125,8 +111,9 @@ def _inspect_claimed(context: WorkerContext, model: Model) -> bool:
 def _look(claimed: ClaimedInspection) -> Inspection:
     model, context = claimed.model, claimed.context
     if model.crashes >= MAX_CRASHES:
-        reason = "workers were killed while they inspected it"
-        return Inspection(refusal=f"The inspection broke off {MAX_CRASHES} times: {reason}.")
+        return Inspection(
+            refusal=INSPECTIONS.gave_up("workers were killed while they inspected it")
+        )
     name = f"{model.id}-{model.attempt}"
     with private_directory(context.attempts_folder, name) as root:
         weights = root / "weights.pt"
@@ -164,43 +151,7 @@ def _wait(claimed: ClaimedInspection, process: AttemptProcess) -> int:
     return exit_code
 
 
-@contextmanager
-def _kept_lease(context: WorkerContext, model: Model) -> Iterator[ClaimedInspection]:
-    """Renew the lease from a thread until the block ends."""
-    claimed, ended = ClaimedInspection(context, model, threading.Event()), threading.Event()
-    thread = threading.Thread(
-        target=_renew, args=(claimed, ended), name="inspection lease", daemon=True
-    )
-    thread.start()
-    try:
-        yield claimed
-    finally:
-        ended.set()
-        thread.join()
-
-
-def _renew(claimed: ClaimedInspection, ended: threading.Event) -> None:
-    timing = claimed.context.settings.timing
-    lease = timedelta(seconds=timing.lease_seconds)
-    renewed_at = time.monotonic()
-    while not ended.wait(timing.heartbeat_seconds):
-        asked_at = time.monotonic()
-        try:
-            with claimed.context.database.write() as unit:
-                if not renew_inspection(unit.session, claimed.hold, lease=lease):
-                    break
-            renewed_at = asked_at
-        except SQLAlchemyError as error:
-            log.warning("inspection.lease_unrenewed", error=type(error).__name__)
-            if time.monotonic() - renewed_at > timing.self_fence_seconds:
-                break
-    else:
-        return
-    log.warning("inspection.lease_lost", model_id=claimed.model.id)
-    claimed.lost.set()
-
-
-def _conclude(context: WorkerContext, hold: InspectionHold, said: Inspection) -> None:
+def _conclude(context: WorkerContext, hold: RowHold, said: Inspection) -> None:
     with context.database.write() as unit:
         if said.found is not None:
             kept = accept_model(
@@ -212,19 +163,19 @@ def _conclude(context: WorkerContext, hold: InspectionHold, said: Inspection) ->
             kept = refuse_model(unit.session, hold, said.refusal or "It could not be read.")
     log.info(
         "inspection.finished",
-        model_id=hold.model_id,
+        model_id=hold.row_id,
         kept=kept,
         refusal=said.refusal,
         parameters=said.found.parameters if said.found else None,
     )
 
 
-def _count_crash(context: WorkerContext, hold: InspectionHold, error: Exception) -> None:
+def _count_crash(context: WorkerContext, hold: RowHold, error: Exception) -> None:
     reason = {
         FileNotFoundError: "its bytes are not in the store",
         StoredBytesCorrupt: "its stored bytes are damaged",
     }.get(type(error), str(error) if isinstance(error, Crashed) else type(error).__name__)
-    log.warning("inspection.broken_off", model_id=hold.model_id, reason=reason)
+    log.warning("inspection.broken_off", model_id=hold.row_id, reason=reason)
     try:
         with context.database.write() as unit:
             record_crash(unit.session, hold, reason=reason)
@@ -232,11 +183,12 @@ def _count_crash(context: WorkerContext, hold: InspectionHold, error: Exception)
         log.warning("inspection.not_written", error=first_line(outage))
 
 
-def _release(context: WorkerContext, hold: InspectionHold) -> None:
+def _release(context: WorkerContext, hold: RowHold) -> None:
     try:
         with context.database.write() as unit:
-            release_inspection(unit.session, hold)
+            released = INSPECTIONS.release(unit.session, hold)
     except OUTAGE as outage:
         log.warning("inspection.not_released", error=first_line(outage))
-    else:
-        log.info("inspection.released", model_id=hold.model_id)
+        return
+    if released:
+        log.info("inspection.released", model_id=hold.row_id)

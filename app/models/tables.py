@@ -8,6 +8,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from app.core.columns import checked_enum
 from app.core.database import Base, OrderedJson, UtcDateTime
+from app.core.leased_rows import LeasedRow
 
 
 class ModelSource(StrEnum):
@@ -25,7 +26,7 @@ class ModelState(StrEnum):
     REFUSED = "refused"
 
 
-class Model(Base):
+class Model(LeasedRow, Base):
     """Weights by name, instance-wide (`project_id` null) or of one project."""
 
     __tablename__ = "models"

@@ -47,13 +47,17 @@ class OneCommit(LintRule):
 
 
 class StatesChangeInOnePlace(LintRule):
-    """A state changes by an event of its table, in the modules that own the row."""
+    """A state changes by an event of its table, in the modules that own the row.
+
+    What ends leased work writes a state too: `VERIFICATIONS.finish(…)`, `INSPECTIONS.finish(…)`.
+    """
 
     name = "state-in-one-place"
     reason = "a state written elsewhere skips the transition table and its guard"
     except_in = (
         "app/jobs/life/claim.py",
         "app/jobs/life/transitions.py",
+        "app/models/inspection.py",
         "app/*/repository.py",
         "worker/trainer/state/augmentation.py",  # of NumPy's generators
     )
@@ -64,7 +68,7 @@ class StatesChangeInOnePlace(LintRule):
         for node in ast.walk(tree):
             if isinstance(node, ast.stmt) and _assigns_state(node):
                 yield node.lineno
-            if isinstance(node, ast.Call) and _updates_state(node):
+            if isinstance(node, ast.Call) and (_updates_state(node) or _ends_leased_work(node)):
                 yield node.lineno
 
 
@@ -75,6 +79,8 @@ class OneClock(LintRule):
     reason = "two machines' wall clocks disagree, and the one that is ahead steals a living job"
     where = (
         "app/core/leased_rows.py",
+        "app/datasets/repository.py",
+        "app/datasets/verifier.py",
         "app/jobs/life/claim.py",
         "app/jobs/life/doorbell.py",
         "app/jobs/locks.py",
@@ -82,8 +88,10 @@ class OneClock(LintRule):
         "app/jobs/life/transitions.py",
         "app/jobs/life/reconciler.py",
         "app/jobs/repository.py",
+        "app/models/inspection.py",
         "worker/attempt/lease.py",
         "worker/attempt/supervisor.py",
+        "worker/inspection.py",
     )
     good = "expired = Job.lease_expires_at < database_now()\nstarted = time.monotonic()\n"
     bad = "expired = Job.lease_expires_at < datetime.now(UTC)\n"
@@ -185,6 +193,17 @@ def _updates_state(call: ast.Call) -> bool:
         return False
     keywords = any(keyword.arg == "state" for keyword in call.keywords)
     return keywords or any(map(_has_state_key, call.args))
+
+
+def _ends_leased_work(call: ast.Call) -> bool:
+    """Whether it is a method of a module's `LeasedRows`, which are constants."""
+    method = call.func
+    return (
+        isinstance(method, ast.Attribute)
+        and method.attr in {"finish", "record_crash"}
+        and isinstance(method.value, ast.Name)
+        and method.value.id.isupper()
+    )
 
 
 def _begins_with_update(expression: ast.expr) -> bool:

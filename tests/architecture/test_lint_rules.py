@@ -37,6 +37,8 @@ class TestStatesChangeInOnePlace:
             "job.state: str = 'queued'",
             "update(Job).values({'state': 'queued'})",
             "session.execute(update(Job).where(Job.id == i).values(error=None, state=s))",
+            "INSPECTIONS.finish(session, hold, values)",
+            "INSPECTIONS.record_crash(session, hold, last=values)",
         ],
     )
     def test_finds_every_way_to_write_a_state(self, source: str) -> None:
@@ -45,7 +47,14 @@ class TestStatesChangeInOnePlace:
         assert list(rule.broken_lines(ast.parse(source)))
 
     @pytest.mark.parametrize(
-        "source", ["self.state = 1", "app.state.database = database", "insert(Job).values(state=s)"]
+        "source",
+        [
+            "self.state = 1",
+            "app.state.database = database",
+            "insert(Job).values(state=s)",
+            "INSPECTIONS.release(session, hold)",
+            "record_crash(session, hold, reason=reason)",
+        ],
     )
     def test_leaves_other_things_named_state_alone(self, source: str) -> None:
         rule = next(rule for rule in RULES if rule.name == "state-in-one-place")

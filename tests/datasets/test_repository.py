@@ -228,7 +228,7 @@ class TestVerificationLease:
         ids=["renew", "release", "crash", "finish"],
     )
     def test_an_earlier_attempt_writes_nothing(
-        self, database: Database, owner: Owner, write: Callable[[Session, VerificationHold], bool]
+        self, database: Database, owner: Owner, write: Callable[[Session, RowHold], bool]
     ) -> None:
         version = an_upload(database, owner)
         for _ in range(2):

@@ -3,11 +3,11 @@
 from datetime import timedelta
 
 from app.core.database import Database
+from app.core.leased_rows import RowHold
 from app.models.inspection import (
+    INSPECTIONS,
     Findings,
-    InspectionHold,
     accept_model,
-    claim_inspection,
     refuse_model,
 )
 from app.models.repository import NewWeights, insert_model
@@ -27,13 +27,13 @@ def a_model(
         return insert_model(unit.session, weights)
 
 
-def hold_of(database: Database, model_id: str, *, lease: timedelta = LEASE) -> InspectionHold:
+def hold_of(database: Database, model_id: str, *, lease: timedelta = LEASE) -> RowHold:
     """Claim the inspection of a model that waits."""
     with database.write() as unit:
-        claimed = claim_inspection(unit.session, lease=lease, rung_for=model_id)
+        claimed = INSPECTIONS.claim(unit.session, lease=lease, rung_for=model_id)
     assert claimed is not None
     assert claimed.id == model_id
-    return InspectionHold(claimed.id, claimed.attempt)
+    return RowHold.of(claimed)
 
 
 def a_ready_model(

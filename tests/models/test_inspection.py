@@ -8,16 +8,13 @@ import pytest
 from sqlalchemy import update
 
 from app.core.database import Database, database_now
+from app.core.leased_rows import MAX_CRASHES, RowHold
 from app.models.inspection import (
-    MAX_CRASHES,
+    INSPECTIONS,
     Findings,
-    InspectionHold,
     accept_model,
-    claim_inspection,
     models_awaiting_inspection,
     record_crash,
-    release_inspection,
-    renew_inspection,
 )
 from app.models.tables import Model, ModelState
 from tests.models.builders import FINDINGS, LEASE, a_model, a_ready_model, hold_of, model_now
@@ -37,16 +34,16 @@ def run_out(database: Database, model_id: str) -> None:
 
 def claim(database: Database, rung_for: str | None = None) -> str | None:
     with database.write() as unit:
-        model = claim_inspection(unit.session, lease=LEASE, rung_for=rung_for)
+        model = INSPECTIONS.claim(unit.session, lease=LEASE, rung_for=rung_for)
     return model.id if model else None
 
 
-def accept(database: Database, hold: InspectionHold, findings: Findings = FINDINGS) -> bool:
+def accept(database: Database, hold: RowHold, findings: Findings = FINDINGS) -> bool:
     with database.write() as unit:
         return accept_model(unit.session, hold, findings)
 
 
-def crash(database: Database, hold: InspectionHold) -> bool:
+def crash(database: Database, hold: RowHold) -> bool:
     with database.write() as unit:
         return record_crash(unit.session, hold, reason="it was killed")
 
@@ -94,10 +91,10 @@ class TestClaimInspection:
 
     def test_a_renewed_lease_holds(self, database: Database) -> None:
         hold = hold_of(database, a_model(database, "a.pt").id)
-        run_out(database, hold.model_id)
+        run_out(database, hold.row_id)
 
         with database.write() as unit:
-            renewed = renew_inspection(unit.session, hold, lease=LEASE)
+            renewed = INSPECTIONS.renew(unit.session, hold, lease=LEASE)
 
         assert renewed
         assert claim(database) is None
@@ -106,10 +103,10 @@ class TestClaimInspection:
         hold = hold_of(database, a_model(database, "a.pt").id)
 
         with database.write() as unit:
-            release_inspection(unit.session, hold)
+            INSPECTIONS.release(unit.session, hold)
 
-        assert waiting(database) == [hold.model_id]
-        assert model_now(database, hold.model_id).crashes == 0
+        assert waiting(database) == [hold.row_id]
+        assert model_now(database, hold.row_id).crashes == 0
 
     def test_inspected_models_wait_no_more(self, database: Database) -> None:
         a_ready_model(database, "a.pt")
@@ -136,7 +133,7 @@ class TestVerdict:
 
         accept(database, hold)
 
-        model = model_now(database, hold.model_id)
+        model = model_now(database, hold.row_id)
         assert model.state is ModelState.REFUSED
         assert model.message is not None
         assert {"segment", "detect."} <= set(model.message.replace(",", "").split())
@@ -151,4 +148,4 @@ class TestVerdict:
 
         assert states == [ModelState.INSPECTING] * (MAX_CRASHES - 1) + [ModelState.REFUSED]
         assert "it was killed" in (model_now(database, model.id).message or "")
-        assert not crash(database, InspectionHold(model.id, MAX_CRASHES))
+        assert not crash(database, RowHold(model.id, MAX_CRASHES))

@@ -14,8 +14,8 @@ from structlog.testing import capture_logs
 
 from app.core.database import Database, database_now
 from app.core.errors import Unavailable
+from app.core.leased_rows import MAX_CRASHES
 from app.models.bring_in import add_model
-from app.models.inspection import MAX_CRASHES
 from app.models.tables import Model, ModelState
 from tests.models.builders import a_model, hold_of, model_now
 from tests.ultralytics_models import a_detection_model

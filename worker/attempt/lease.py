@@ -74,6 +74,7 @@ class Lease:
         self._turn = threading.Lock()  # the row holds the mark of one write
         self._fenced = threading.Event()
         self._ended = threading.Event()
+        self._log = log.bind(work="job", job_id=hold.job_id, attempt=hold.attempt)
 
     @property
     def length(self) -> timedelta:
@@ -192,10 +193,10 @@ class Lease:
                 self.renew_with(lambda session: renew_lease(session, self.hold, lease=self.length))
                 due += self._timing.heartbeat_seconds
             except Fenced:
-                log.warning("lease.fenced", job_id=self.hold.job_id, attempt=self.hold.attempt)
+                self._log.warning("lease.fenced")
             except OUTAGE as error:
                 due = time.monotonic() + min(RETRY_SECONDS, self._timing.heartbeat_seconds)
-                log.warning("lease.not_renewed", job_id=self.hold.job_id, error=first_line(error))
+                self._log.warning("lease.not_renewed", error=first_line(error))
 
     def _read_on(self) -> None:
         while not self._ended.wait(self._timing.request_poll_seconds) and not self.is_lost:

@@ -4,7 +4,7 @@ import pytest
 
 from app.core.database import Database
 from app.jobs.life.inspection_bells import InspectionBells
-from app.models.inspection import release_inspection
+from app.models.inspection import INSPECTIONS
 from app.settings import Timing
 from tests.models.builders import a_model, hold_of
 
@@ -61,6 +61,6 @@ class TestInspectionBells:
         bells.at(0, "wrk_1")
         hold = hold_of(database, model.id)
         with database.write() as unit:
-            release_inspection(unit.session, hold)
+            INSPECTIONS.release(unit.session, hold)
 
         assert bells.at(1, "wrk_2") == [(model.id, "wrk_2")]
