@@ -22,6 +22,7 @@ from worker.trainer import compose
 from worker.trainer.hooks import AFTER, BEFORE, TrainerHooks
 from worker.trainer.mixins.plugin_callbacks import PluginCallbacks
 from worker.trainer.plugins.interface import RESERVED_PREFIXES, TRAINER_EVENTS
+from worker.trainer.run import Composed
 
 EVENT = re.compile(r'run_callbacks\("(\w+)"\)')
 COMPOSED = (
@@ -30,7 +31,7 @@ COMPOSED = (
     *compose.INNERMOST,
     PluginCallbacks,
 )
-OURS = (TrainerHooks, compose.Composed, *COMPOSED)
+OURS = (TrainerHooks, Composed, *COMPOSED)
 
 
 def hooks_of(kind: type) -> set[str]:
@@ -67,6 +68,7 @@ def calls_at(event: str, *, finalizing: bool = False) -> list[str]:
     made = trainer()
     made.finalizing = finalizing
     made.run_callbacks(event)
+    calls: list[str]
     first, *calls = made.called  # type: ignore[attr-defined] # of Upstream
     calls.remove(f"hook_after_callbacks {event}")
     assert first == f"hook_before_callbacks {event}"

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from app.jobs.spec.job_spec import Task, TrainerChoice
+from app.core.tasks import Task
+from app.jobs.spec.job_spec import TrainerChoice
 from tests.plugins import write_plugin
 from tests.worker.trainer.customizations.in_process import Training, train_here
 from tests.worker.trainer.jobs import a_job
