@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from app.core.database import OUTAGE
 from app.core.errors import InsufficientStorage, Unavailable
 from app.core.leased_rows import MAX_CRASHES, LeaseKeeper, RowHold
 from app.core.logging import first_line, get_logger
@@ -22,7 +23,6 @@ from app.models.inspection import (
 )
 from app.models.tables import Model
 from worker.attempt.directory import private_directory
-from worker.attempt.lease import OUTAGE
 from worker.attempt.process import AttemptProcess, Command
 from worker.context import WorkerContext
 from worker.trainer.environment import trainer_environment

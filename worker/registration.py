@@ -11,7 +11,7 @@ from sqlalchemy import select
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from app.core.database import Database
+from app.core.database import OUTAGE, Database
 from app.core.logging import first_line, get_logger
 from app.fleet.repository import Registration, mark_stopped, record_heartbeat, register_worker
 from app.jobs.life.transitions import AttemptEnd, apply_event
@@ -19,7 +19,6 @@ from app.jobs.locks import lock_job
 from app.jobs.states import EndReason, JobEvent, JobState
 from app.jobs.tables import Job
 from app.settings import Timing
-from worker.attempt.lease import OUTAGE
 
 DATABASE_RETRY_SECONDS = 2.0
 

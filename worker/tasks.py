@@ -5,13 +5,14 @@ import time
 from celery import Celery
 
 from app.core.crash_points import CrashPoint, crash_point
+from app.core.database import OUTAGE
 from app.core.logging import first_line, get_logger
 from app.jobs.life.claim import claim_job
 from app.jobs.life.doorbell import INSPECTION_TASK, RUN_JOB_TASK
 from app.jobs.life.recording import unacknowledged_claim
 from app.jobs.tables import Job
 from worker.attempt.directory import clear_dead_attempts
-from worker.attempt.lease import OUTAGE, RETRY_SECONDS
+from worker.attempt.lease import RETRY_SECONDS
 from worker.attempt.supervisor import run_attempt
 from worker.context import WorkerContext
 from worker.inspection import inspect_models

@@ -29,6 +29,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.engine import Connection, ExceptionContext, make_url
+from sqlalchemy.exc import InterfaceError, InternalError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.orm import DeclarativeBase, Session
@@ -49,6 +50,9 @@ READ_ONLY_SQL_TRANSACTION = "25006"
 SQLITE_TIME_FORMAT = "%Y-%m-%d %H:%M:%S.%f"
 SQLITE_BUSY_SECONDS = 10.0
 POOL_TIMEOUT_SECONDS = 5.0
+
+OUTAGE = (OperationalError, InterfaceError, InternalError, PoolTimeoutError)
+"""What a database that is away, restarts or fails over answers with."""
 
 
 class Base(DeclarativeBase):

@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 from app.artifacts.names import LAST, ArtifactKind
 from app.artifacts.repository import insert_artifact
 from app.core.crash_points import CrashPoint, crash_point
+from app.core.database import OUTAGE
 from app.core.errors import InsufficientStorage, Unavailable
 from app.core.logging import get_logger
 from app.core.storage import StoredObject
@@ -21,7 +22,7 @@ from app.jobs.locks import Fenced, Hold, lock_held
 from app.jobs.states import EndReason, JobEvent, Request
 from worker.attempt.checkpoints import forget_refused_checkpoint
 from worker.attempt.claimed import ClaimedAttempt
-from worker.attempt.lease import OUTAGE, RETRY_SECONDS, Lease
+from worker.attempt.lease import RETRY_SECONDS, Lease
 from worker.attempt.log_shipping import store_logs
 from worker.attempt.outcome import Outcome, outcome_of
 from worker.context import WorkerContext

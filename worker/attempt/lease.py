@@ -14,11 +14,9 @@ from functools import partial
 from secrets import randbits
 from typing import Generic, TypeVar
 
-from sqlalchemy.exc import InterfaceError, InternalError, OperationalError
-from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.orm import Session
 
-from app.core.database import Database
+from app.core.database import OUTAGE, Database
 from app.core.logging import first_line, get_logger
 from app.jobs.life.recording import mark_write, pending_request, renew_lease
 from app.jobs.locks import Fenced, Hold
@@ -26,9 +24,6 @@ from app.jobs.states import Request
 from app.settings import Timing
 
 Result = TypeVar("Result")
-
-OUTAGE = (OperationalError, InterfaceError, InternalError, PoolTimeoutError)
-"""What a database that is away, restarts or fails over answers with."""
 
 RETRY_SECONDS = 0.5
 MARK_BITS = 62

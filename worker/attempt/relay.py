@@ -19,6 +19,7 @@ from sqlalchemy.orm import Session
 
 from app.artifacts.names import LAST
 from app.core.crash_points import CrashPoint, crash_point
+from app.core.database import OUTAGE
 from app.core.logging import get_logger
 from app.core.storage import ArtifactStore
 from app.events.tables import Level
@@ -37,7 +38,7 @@ from app.jobs.locks import Fenced
 from app.jobs.spec.deciding_metric import DecidingMetric
 from app.jobs.spec.metric_table import FITNESS
 from worker.attempt.checkpoints import StoredCheckpoint, record_checkpoints, store_checkpoint
-from worker.attempt.lease import OUTAGE, Lease, LeaseLost
+from worker.attempt.lease import Lease, LeaseLost
 from worker.attempt.spool import EventSpool
 from worker.attempt.waiting_checkpoints import WaitingCheckpoints
 from worker.trainer.protocol import (
