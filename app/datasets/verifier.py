@@ -18,12 +18,11 @@ from pathlib import Path
 from typing import IO, Any, Final
 
 from pydantic import ValidationError
-from sqlalchemy.exc import SQLAlchemyError
 
 import app
 from app.core.background import Background
 from app.core.crash_points import CrashPoint, crash_point
-from app.core.database import Database
+from app.core.database import OUTAGE, Database
 from app.core.errors import TrainyardError
 from app.core.files import private_folder
 from app.core.leased_rows import MAX_CRASHES, LeaseKeeper, RowHold
@@ -103,16 +102,24 @@ class Verifier(Background):
     def _run(self) -> None:
         while not self._stopping.is_set():
             self._waking.clear()
-            try:
-                while not self._stopping.is_set() and self.verify_next():
-                    pass
-            except (SQLAlchemyError, TrainyardError, OSError) as error:
-                log.warning("verification.postponed", error=type(error).__name__, cause=str(error))
-                self._stopping.wait(self._timing.reconcile_seconds)
-            except Exception:
-                log.exception("verification.postponed")
+            if not self._verify_waiting():
                 self._stopping.wait(self._timing.reconcile_seconds)
             self._waking.wait(self._timing.reconcile_seconds)
+
+    def _verify_waiting(self) -> bool:
+        """Verify until no version waits; return False where something prevents it now."""
+        try:
+            while not self._stopping.is_set() and self.verify_next():
+                pass
+        except OUTAGE as error:
+            log.warning("verification.database_unavailable", **_words_of(error))
+        except (TrainyardError, OSError) as error:
+            log.warning("verification.storage_unavailable", **_words_of(error))
+        except Exception:  # the thread's outermost loop: without it no upload is verified
+            log.exception("verification.failed")
+        else:
+            return True
+        return False
 
     def verify_next(self) -> bool:
         """Verify the oldest version that waits; False when none does.
@@ -212,6 +219,10 @@ class Verifier(Background):
             released = VERIFICATIONS.release(unit.session, hold)
         if released:
             log.info("verification.released", version_id=hold.row_id)
+
+
+def _words_of(error: Exception) -> dict[str, str]:
+    return {"error": type(error).__name__, "cause": str(error)}
 
 
 def _given_up(reason: str) -> Verdict:

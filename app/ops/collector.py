@@ -16,11 +16,10 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 from sqlalchemy import func, select
-from sqlalchemy.exc import SQLAlchemyError
 
 from app.artifacts.tables import CondemnedObject
 from app.core.background import Background
-from app.core.database import Database, database_now
+from app.core.database import OUTAGE, Database, database_now
 from app.core.errors import TrainyardError
 from app.core.logging import get_logger
 from app.core.storage import ArtifactStore
@@ -105,10 +104,12 @@ class Collector(Background):
         while not self._stopping.wait(self._period):
             try:
                 self._collect_in_turn()
-            except (SQLAlchemyError, TrainyardError, OSError) as error:
-                log.warning("garbage.postponed", error=type(error).__name__)
+            except OUTAGE as error:
+                log.warning("garbage.database_unavailable", error=type(error).__name__)
+            except (TrainyardError, OSError) as error:
+                log.warning("garbage.storage_unavailable", error=type(error).__name__)
             except Exception:  # the thread's outermost loop: without it disks fill up
-                log.exception("garbage.postponed")
+                log.exception("garbage.failed")
 
     def _collect_in_turn(self) -> None:
         """Collect; the whole store is listed only now and then, since that takes long."""

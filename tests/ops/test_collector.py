@@ -5,7 +5,13 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
+from sqlalchemy.exc import OperationalError, ProgrammingError
+from structlog.testing import capture_logs
+
 from app.core.database import Database
+from app.core.errors import Unavailable
+from app.ops.collector import Collected
 from app.settings import GarbageSettings
 from tests.ops.stored_bytes import Instance, an_instance, digest_of
 from tests.waiting import eventually
@@ -51,3 +57,42 @@ class TestThread:
             eventually(lambda: instance.aside() == set(), within=20)
 
         assert instance.stored() == set()
+
+    @pytest.mark.parametrize(
+        ("error", "entry"),
+        [
+            (
+                OperationalError("SELECT", {}, Exception("connection refused")),
+                ("garbage.database_unavailable", "warning"),
+            ),
+            (Unavailable("the store is away"), ("garbage.storage_unavailable", "warning")),
+            (OSError("input/output error"), ("garbage.storage_unavailable", "warning")),
+            (ProgrammingError("SELECT", {}, Exception()), ("garbage.failed", "error")),
+            (RuntimeError("jammed"), ("garbage.failed", "error")),
+        ],
+        ids=["database", "store", "disk", "statement", "unforeseen"],
+    )
+    def test_a_failure_is_logged_by_its_kind_and_the_thread_continues(
+        self,
+        instance: Instance,
+        monkeypatch: pytest.MonkeyPatch,
+        error: Exception,
+        entry: tuple[str, str],
+    ) -> None:
+        quick = GarbageSettings(period_seconds=0.01)
+        settings = instance.settings.model_copy(update={"garbage": quick})
+        collector = replace(instance, settings=settings).collector()
+        turns: list[Exception] = []
+
+        def collect_or_fail() -> Collected:
+            turns.append(error)
+            if len(turns) == 1:
+                raise error
+            return Collected()
+
+        monkeypatch.setattr(collector, "collect", collect_or_fail)
+
+        with capture_logs() as logged, collector:
+            eventually(lambda: len(turns) > 1, within=20)
+
+        assert [(line["event"], line["log_level"]) for line in logged] == [entry]

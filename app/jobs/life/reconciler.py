@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session, load_only
 
 from app.core.background import Background
 from app.core.crash_points import CrashPoint, crash_point
-from app.core.database import Database, database_now
+from app.core.database import OUTAGE, Database, database_now
 from app.core.logging import get_logger
 from app.fleet.repository import live_workers
 from app.fleet.tables import Worker
@@ -138,9 +138,12 @@ class Reconciler(Background):
             except SQLAlchemyError as error:
                 # Workers could not renew either: nobody is judged before each had a whole lease.
                 self._judges_from = time.monotonic() + self._timing.lease_seconds
-                log.warning("reconcile.failed", error=type(error).__name__)
+                if isinstance(error, OUTAGE):
+                    log.warning("reconciler.database_unavailable", error=type(error).__name__)
+                else:
+                    log.exception("reconciler.failed")
             except Exception:  # the thread's outermost loop: without it no lost job comes back
-                log.exception("reconcile.failed")
+                log.exception("reconciler.failed")
 
     def reconcile_once(self) -> None:
         """Look once, and do what is due."""

@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 from sqlalchemy import event, update
+from sqlalchemy.exc import OperationalError, ProgrammingError
+from structlog.testing import capture_logs
 
 from app.core.database import Database, database_now
 from app.fleet.repository import Registration, ReportedPlugin, mark_stopped, register_worker
@@ -242,6 +244,45 @@ class TestLoop:
             eventually(lambda: not bells.rung.empty(), within=10)
 
         assert bells.all()[0] == (job_id, worker_id)
+
+    @pytest.mark.parametrize(
+        ("error", "entry"),
+        [
+            (
+                OperationalError("SELECT", {}, Exception("connection refused")),
+                ("reconciler.database_unavailable", "warning"),
+            ),
+            (
+                ProgrammingError("SELECT", {}, Exception("no such column")),
+                ("reconciler.failed", "error"),
+            ),
+            (RuntimeError("jammed"), ("reconciler.failed", "error")),
+        ],
+        ids=["outage", "statement", "unforeseen"],
+    )
+    def test_a_failure_is_logged_by_its_kind_and_the_thread_continues(
+        self,
+        database: Database,
+        bells: Bells,
+        monkeypatch: pytest.MonkeyPatch,
+        error: Exception,
+        entry: tuple[str, str],
+    ) -> None:
+        quick = Timing(reconcile_seconds=0.01)
+        reconciler = Reconciler(database, bells, quick)  # type: ignore[arg-type]  # rings nowhere
+        looks: list[Exception] = []
+
+        def look_or_fail() -> None:
+            looks.append(error)
+            if len(looks) == 1:
+                raise error
+
+        monkeypatch.setattr(reconciler, "reconcile_once", look_or_fail)
+
+        with capture_logs() as logged, reconciler:
+            eventually(lambda: len(looks) > 1, within=10)
+
+        assert [(line["event"], line["log_level"]) for line in logged] == [entry]
 
 
 class TestBells:
