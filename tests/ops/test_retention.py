@@ -16,7 +16,7 @@ from app.core.ids import new_id
 from app.core.pages import CursorSeal
 from app.events.tables import EventRow
 from app.jobs.commands.control import apply_user_event
-from app.jobs.commands.idempotency import insert_idempotency_key
+from app.jobs.commands.idempotency import KeyUse, insert_idempotency_key
 from app.jobs.errors import GraceIsOver, JobNotFound
 from app.jobs.states import JobEvent, JobState
 from app.jobs.tables import IdempotencyKey, Job
@@ -231,9 +231,8 @@ class TestExpiredRows:
         job_id = a_job(instance.database, home)
         with instance.database.write() as unit:
             for key in ("old", "new"):
-                insert_idempotency_key(
-                    unit.session, home.user_id, key, request_sha256="0" * 64, job_id=job_id
-                )
+                use = KeyUse(key, "0" * 64)
+                insert_idempotency_key(unit.session, home.user_id, use, job_id=job_id)
             unit.session.execute(
                 update(IdempotencyKey)
                 .where(IdempotencyKey.key == "old")

@@ -11,13 +11,14 @@ from app.accounts.authentication import Principal
 from app.core.context import Context
 from app.core.problems import invalid_fields
 from app.core.strict_json import InvalidJson
-from app.jobs.commands.idempotency import earlier_job
-from app.jobs.commands.submit import JobDraft, Submitted, submit_draft
+from app.jobs.commands.idempotency import KeyUse, again_after_lost_race, earlier_job
+from app.jobs.commands.submit import JobDraft, Submitted, validate_job, write_job
 from app.jobs.errors import JobInTrash
 from app.jobs.repository import visible_job
 from app.jobs.spec.job_spec import JobSpec
 
 
+@again_after_lost_race
 def clone_job(
     context: Context,
     principal: Principal,
@@ -33,13 +34,16 @@ def clone_job(
         JobInTrash: it is about to be deleted.
         Invalid, Conflict: as `submit_job`; pointers are those of the merged spec.
     """
-    digest = _digest(job_id, changes)
-    earlier = earlier_job(context, principal, idempotency_key, digest)
+    key_use = KeyUse(idempotency_key, _digest(job_id, changes))
+    earlier = earlier_job(context, principal, key_use)
     if earlier is not None:
         return Submitted(earlier, replayed=True)
     spec = _changed_spec(context, principal, job_id, changes)
-    draft = JobDraft(spec, digest, parent_id=job_id)
-    return submit_draft(context, principal, draft, idempotency_key=idempotency_key)
+    draft = JobDraft(spec, key_use, parent_id=job_id)
+    resolution = validate_job(context, principal, spec)
+    with context.database.write() as unit:
+        listed = write_job(unit, context, principal, draft, resolution)
+    return Submitted(listed, replayed=False)
 
 
 def merge_patch(document: object, patch: object) -> object:

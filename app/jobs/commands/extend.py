@@ -19,17 +19,16 @@ from app.artifacts.names import BEST
 from app.artifacts.repository import artifact_named, copy_checkpoints, newest_state_set
 from app.artifacts.tables import Artifact
 from app.core.context import Context
-from app.core.database import UnitOfWork
 from app.core.errors import FieldError, Invalid
 from app.core.problems import invalid_fields
 from app.datasets.repository import resolve_version
 from app.events.repository import newest_event
+from app.jobs.commands.idempotency import KeyUse, again_after_lost_race, earlier_job
 from app.jobs.commands.submit import (
     JobDraft,
     Resolution,
     Submitted,
     silence,
-    submit_once,
     write_job,
 )
 from app.jobs.errors import JobInTrash, JobNotEnded, NoTrainingState
@@ -37,7 +36,7 @@ from app.jobs.life.recording import curve_stride
 from app.jobs.lineage import epochs_of_line, joint_of, last_epoch_of
 from app.jobs.plan.joint import PlannedJoint
 from app.jobs.plan.plan import TrainingData, plan_of, read_capacity
-from app.jobs.repository import ListedJob, lock_visible_job, visible_job
+from app.jobs.repository import lock_visible_job, visible_job
 from app.jobs.spec.base_model import SpecModel
 from app.jobs.spec.deciding_metric import DecidingMetric, deciding_metric
 from app.jobs.spec.job_spec import JobSpec, ResolvedSpec, TrainArguments
@@ -89,6 +88,7 @@ class Planned:
     taken: TakenOver
 
 
+@again_after_lost_race
 def extend_job(
     context: Context,
     principal: Principal,
@@ -107,25 +107,20 @@ def extend_job(
         Invalid: so many epochs lie behind already.
         IdempotencyKeyReuse: the key came with another body before.
     """
-
-    def write(unit: UnitOfWork) -> ListedJob:
+    key_use = KeyUse(idempotency_key, _digest(job_id, asked))
+    earlier = earlier_job(context, principal, key_use)
+    if earlier is not None:
+        return Submitted(earlier, replayed=True)
+    with context.database.write() as unit:
         # Locked, so that neither a retry nor the end of its state's time comes in between.
         parent = lock_visible_job(unit.session, principal.project_ids, job_id)
-        planned = _planned(unit.session, context, parent, asked)
+        planned = _planned(unit.session, context, parent, asked, key_use)
         listed = write_job(unit, context, principal, planned.draft, planned.resolution)
         epoch, (best_epoch, best_value) = planned.taken.epoch, planned.taken.best
         joint = {"epoch": epoch, "best_epoch": best_epoch, "best_value": best_value}
         unit.session.execute(insert(Joint).values(job_id=listed.job.id, **joint))
         copy_checkpoints(unit.session, planned.taken.files.values(), listed.job.id)
-        return listed
-
-    return submit_once(
-        context,
-        principal,
-        lambda: write,
-        digest=_digest(job_id, asked),
-        idempotency_key=idempotency_key,
-    )
+    return Submitted(listed, replayed=False)
 
 
 def plan_extension(
@@ -138,10 +133,13 @@ def plan_extension(
     """
     with context.database.read() as unit:
         parent = visible_job(unit.session, principal.project_ids, job_id)
-        return _planned(unit.session, context, parent, asked).resolution
+        without_key = KeyUse(None, _digest(job_id, asked))
+        return _planned(unit.session, context, parent, asked, without_key).resolution
 
 
-def _planned(session: Session, context: Context, job: Job, asked: Extension) -> Planned:
+def _planned(
+    session: Session, context: Context, job: Job, asked: Extension, key_use: KeyUse
+) -> Planned:
     parent = _ended(job)
     deciding = deciding_metric(_resolved_of(parent))
     taken = _taken_over(session, parent, deciding, stride=curve_stride(asked.epochs))
@@ -152,7 +150,7 @@ def _planned(session: Session, context: Context, job: Job, asked: Extension) -> 
     best_epoch, best_value = taken.best
     draft = JobDraft(
         spec,
-        _digest(parent.id, asked),
+        key_use,
         parent_id=parent.id,
         carried={
             "threads": parent.threads,

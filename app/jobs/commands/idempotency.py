@@ -1,4 +1,12 @@
-"""Idempotency keys: a request that is sent again gets the job that it made the first time."""
+"""Idempotency keys, and use cases that start again when a concurrent request was faster.
+
+A request that is sent again with its key gets the job that it made the first time.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import wraps
+from typing import Final, ParamSpec, TypeVar
 
 from sqlalchemy import insert
 from sqlalchemy.exc import IntegrityError
@@ -11,51 +19,75 @@ from app.jobs.errors import IdempotencyKeyReuse
 from app.jobs.repository import ListedJob, listed_job_of
 from app.jobs.tables import IdempotencyKey
 
+RACES: Final = 3
+P = ParamSpec("P")
+Made = TypeVar("Made")
 
-class IdempotencyRace(Exception):
-    """Another request with the same key was committed first; look it up again."""
+
+class LostRace(Exception):
+    """A concurrent request was faster; its transaction is rolled back and the use case repeated."""
 
 
-def earlier_job(
-    context: Context, principal: Principal, key: str | None, digest: str
-) -> ListedJob | None:
-    """Return the job that a request with this key made before.
+@dataclass(frozen=True)
+class KeyUse:
+    """An idempotency key as sent, None without one, and the digest of what was sent with it."""
+
+    key: str | None
+    digest: str
+
+
+def again_after_lost_race(use_case: Callable[P, Made]) -> Callable[P, Made]:
+    """Decorate a use case so that it is repeated after a `LostRace`, `RACES` times in all.
 
     Raises:
-        IdempotencyKeyReuse: that request asked for something else.
+        IdempotencyKeyReuse: it lost every time.
     """
-    if key is None:
+
+    @wraps(use_case)
+    def repeated(*args: P.args, **kwargs: P.kwargs) -> Made:
+        for _ in range(RACES):
+            try:
+                return use_case(*args, **kwargs)
+            except LostRace:
+                continue
+        raise IdempotencyKeyReuse
+
+    return repeated
+
+
+def earlier_job(context: Context, principal: Principal, use: KeyUse) -> ListedJob | None:
+    """Return the job that an earlier request with this key made.
+
+    Raises:
+        IdempotencyKeyReuse: that request had another body.
+    """
+    if use.key is None:
         return None
     with context.database.read() as unit:
-        used = idempotent_job(unit.session, principal.user_id, key)
-        if used is None:
+        known = unit.session.get(IdempotencyKey, (principal.user_id, use.key))
+        if known is None:
             return None
-        if used.request_sha256 != digest:
+        if known.request_sha256 != use.digest:
             raise IdempotencyKeyReuse
-        return listed_job_of(unit.session, principal.project_ids, used.job_id)
+        return listed_job_of(unit.session, principal.project_ids, known.job_id)
 
 
-def idempotent_job(session: Session, owner_id: str, key: str) -> IdempotencyKey | None:
-    """Return what a key was used for by this owner."""
-    return session.get(IdempotencyKey, (owner_id, key))
-
-
-def insert_idempotency_key(
-    session: Session, owner_id: str, key: str, *, request_sha256: str, job_id: str
-) -> None:
-    """Keep a key together with the job that it made.
+def insert_idempotency_key(session: Session, owner_id: str, use: KeyUse, *, job_id: str) -> None:
+    """Record which job a request with a key made, in the transaction that makes it.
 
     Raises:
-        IdempotencyRace: another request with the key was committed first.
+        LostRace: another request with the key was committed first.
     """
+    if use.key is None:
+        return
     statement = insert(IdempotencyKey).values(
         owner_id=owner_id,
-        key=key,
-        request_sha256=request_sha256,
+        key=use.key,
+        request_sha256=use.digest,
         job_id=job_id,
         created_at=database_now(),
     )
     try:
         session.execute(statement)
     except IntegrityError:
-        raise IdempotencyRace(key) from None
+        raise LostRace(use.key) from None

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
@@ -24,9 +24,14 @@ from app.core.tasks import Task
 from app.datasets.repository import resolve_version, training_labels
 from app.datasets.tables import Dataset, DatasetVersion
 from app.events.repository import append_event
-from app.jobs.commands.idempotency import IdempotencyRace, earlier_job, insert_idempotency_key
+from app.jobs.commands.idempotency import (
+    KeyUse,
+    again_after_lost_race,
+    earlier_job,
+    insert_idempotency_key,
+)
 from app.jobs.commands.plugin_options import resolve_trainer
-from app.jobs.errors import IdempotencyKeyReuse, JobInTrash, NoWeightsYet, TaskMismatch
+from app.jobs.errors import JobInTrash, NoWeightsYet, TaskMismatch
 from app.jobs.plan.plan import (
     TrainingData,
     layers_of_model,
@@ -51,7 +56,6 @@ from app.jobs.spec.job_spec import (
 from app.models.repository import ResolvedModel, resolve_model
 
 SECONDS_PER_HOUR = 3600
-RACES = 3
 BOXES_FROM_OUTLINES = frozenset({"segment", "obb"})
 """Tasks whose data sets a detect job may use: Ultralytics takes the boxes of the outlines."""
 
@@ -70,14 +74,14 @@ class JobDraft:
 
     Args:
         spec: as submitted.
-        digest: the hash by which the request for it is known again.
+        key_use: the idempotency key of the request.
         parent_id: the job that it was made from.
         carried: columns that it begins with, from its parent.
         event_data: data of its first event, job.submitted.
     """
 
     spec: JobSpec
-    digest: str
+    key_use: KeyUse
     parent_id: str | None = None
     carried: Mapping[str, Any] = field(default_factory=dict)
     event_data: Mapping[str, JsonValue] = field(default_factory=dict)
@@ -95,10 +99,6 @@ class Resolution:
     plan: StoredPlan
 
 
-Writing = Callable[[UnitOfWork], ListedJob]
-"""Writes a job and what belongs to it in one transaction."""
-
-
 def validate_job(context: Context, principal: Principal, spec: JobSpec) -> Resolution:
     """Return what submitting the spec would make of it, with the same refusals; store nothing.
 
@@ -109,6 +109,7 @@ def validate_job(context: Context, principal: Principal, spec: JobSpec) -> Resol
         return resolve(unit.session, principal, spec, silent=silence(context))
 
 
+@again_after_lost_race
 def submit_job(
     context: Context, principal: Principal, spec: JobSpec, *, idempotency_key: str | None
 ) -> Submitted:
@@ -119,71 +120,14 @@ def submit_job(
         Invalid: a reference names nothing, or the parts do not fit each other.
         Conflict: the data set is not ready, or the job named as a model has no weights.
     """
-    draft = JobDraft(spec, request_digest(spec))
-    return submit_draft(context, principal, draft, idempotency_key=idempotency_key)
-
-
-def submit_draft(
-    context: Context, principal: Principal, draft: JobDraft, *, idempotency_key: str | None
-) -> Submitted:
-    """Make the job of a draft, or return the one that the same key made before.
-
-    Raises:
-        IdempotencyKeyReuse, Invalid, Conflict: as `submit_job`.
-    """
-
-    def resolved() -> Writing:
-        with context.database.read() as unit:
-            resolution = resolve(unit.session, principal, draft.spec, silent=silence(context))
-        return lambda unit: write_job(unit, context, principal, draft, resolution)
-
-    return submit_once(
-        context, principal, resolved, digest=draft.digest, idempotency_key=idempotency_key
-    )
-
-
-def submit_once(
-    context: Context,
-    principal: Principal,
-    prepare: Callable[[], Writing],
-    *,
-    digest: str,
-    idempotency_key: str | None,
-) -> Submitted:
-    """Make a job, or return the one that the same key made before.
-
-    Args:
-        context: of the server.
-        principal: who asks.
-        prepare: does what needs no transaction, and returns what writes the job in one.
-        digest: of the request.
-        idempotency_key: as sent.
-
-    Raises:
-        IdempotencyKeyReuse: the key came with another body before.
-    """
-    for _ in range(RACES):
-        earlier = earlier_job(context, principal, idempotency_key, digest)
-        if earlier is not None:
-            return Submitted(earlier, replayed=True)
-        write = prepare()
-        try:
-            with context.database.write() as unit:
-                listed = write(unit)
-                if idempotency_key is not None:
-                    insert_idempotency_key(
-                        unit.session,
-                        principal.user_id,
-                        idempotency_key,
-                        request_sha256=digest,
-                        job_id=listed.job.id,
-                    )
-                crash_point(CrashPoint.SUBMIT_BEFORE_COMMIT)
-        except IdempotencyRace:
-            continue
-        crash_point(CrashPoint.SUBMIT_AFTER_COMMIT)
-        return Submitted(listed, replayed=False)
-    raise IdempotencyKeyReuse
+    draft = JobDraft(spec, KeyUse(idempotency_key, request_digest(spec)))
+    earlier = earlier_job(context, principal, draft.key_use)
+    if earlier is not None:
+        return Submitted(earlier, replayed=True)
+    resolution = validate_job(context, principal, spec)
+    with context.database.write() as unit:
+        listed = write_job(unit, context, principal, draft, resolution)
+    return Submitted(listed, replayed=False)
 
 
 def request_digest(spec: JobSpec) -> str:
@@ -296,14 +240,32 @@ def write_job(
     draft: JobDraft,
     resolution: Resolution,
 ) -> ListedJob:
-    """Write a job with its plan and its first event; its doorbell rings after the commit.
+    """Write a job with its plan, its first event and its idempotency key; ring after the commit.
 
     Raises:
         Invalid: the data set was deleted meanwhile.
+        LostRace: another request with the key was committed first.
     """
+    tags = resolution.spec.tags
+    try:
+        job = insert_job(unit.session, _columns(principal, draft, resolution), tags)
+    except IntegrityError:
+        message = "The data set was deleted while the job was submitted."
+        errors = [FieldError("/dataset", "unknown-dataset", message)]
+        raise Invalid(message, errors=errors) from None
+    insert_plan(unit.session, job.id, resolution.plan.model_dump(mode="json"))
+    append_event(unit.session, job.id, job.last_seq, "job.submitted", data=draft.event_data)
+    insert_idempotency_key(unit.session, principal.user_id, draft.key_use, job_id=job.id)
+    crash_point(CrashPoint.SUBMIT_BEFORE_COMMIT)
+    unit.after_commit(lambda: context.ring(job.id, job.dispatch_seq, job.queue))
+    unit.after_commit(lambda: crash_point(CrashPoint.SUBMIT_AFTER_COMMIT))
+    return ListedJob(job, None, tags)
+
+
+def _columns(principal: Principal, draft: JobDraft, resolution: Resolution) -> dict[str, Any]:
     resolved = resolution.spec
     hours = resolved.timeout_hours
-    values: dict[str, Any] = {
+    return {
         "id": new_id("job"),
         "project_id": resolution.project_id,
         "owner_id": principal.user_id,
@@ -328,13 +290,3 @@ def write_job(
         "spec_version": SPEC_VERSION,
         **draft.carried,
     }
-    try:
-        job = insert_job(unit.session, values, resolved.tags)
-    except IntegrityError:
-        message = "The data set was deleted while the job was submitted."
-        errors = [FieldError("/dataset", "unknown-dataset", message)]
-        raise Invalid(message, errors=errors) from None
-    insert_plan(unit.session, job.id, resolution.plan.model_dump(mode="json"))
-    append_event(unit.session, job.id, job.last_seq, "job.submitted", data=draft.event_data)
-    unit.after_commit(lambda: context.ring(job.id, job.dispatch_seq, job.queue))
-    return ListedJob(job, None, resolved.tags)

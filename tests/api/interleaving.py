@@ -1,0 +1,47 @@
+"""What another request does at a chosen place of one: right before a statement of its SQL."""
+
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+
+from sqlalchemy import event
+
+from app.core.database import Database
+
+REQUEST_THREAD = "AnyIO worker thread"
+PLANNING = "workers.stopped_at IS NULL"
+"""In the statement that reads the live slots, by which every job is planned."""
+KEY_LOOKUP = "FROM idempotency_keys"
+
+
+@contextmanager
+def interleaved(
+    database: Database, acts: Mapping[str, Callable[[], object]], *, times: int | None = None
+) -> Iterator[None]:
+    """Run an act before each statement of a request that contains its text.
+
+    Args:
+        database: of the server.
+        acts: by a part of the statement; what they ask of the database causes no further act.
+        times: how many acts there are at most; None: no limit.
+    """
+    acting, left = threading.Lock(), [times]
+
+    def before(*seen: object) -> None:
+        found = [act for text, act in acts.items() if text in str(seen[2])]
+        if not found or threading.current_thread().name != REQUEST_THREAD or left == [0]:
+            return
+        if not acting.acquire(blocking=False):
+            return
+        try:
+            if left[0] is not None:
+                left[0] -= 1
+            found[0]()
+        finally:
+            acting.release()
+
+    event.listen(database.engine, "before_cursor_execute", before)
+    try:
+        yield
+    finally:
+        event.remove(database.engine, "before_cursor_execute", before)
