@@ -4,7 +4,14 @@ from dataclasses import replace
 
 from pydantic import JsonValue
 
-from app.core.errors import Conflict, FieldError, Invalid, NotFound, PreconditionFailed
+from app.core.errors import (
+    Conflict,
+    FieldError,
+    Invalid,
+    NotFound,
+    PreconditionFailed,
+    Unavailable,
+)
 from app.jobs.guards import JobFacts, allowed_events, transition_for
 from app.jobs.states import JobEvent, JobState
 
@@ -142,6 +149,18 @@ class IdempotencyKeyReuse(Invalid):
         message = "This Idempotency-Key came with another body before; use a new one."
         super().__init__(
             message, errors=[FieldError("header/Idempotency-Key", "idempotency-key-reuse", message)]
+        )
+
+
+class ConcurrentRequests(Unavailable):
+    """Concurrent requests changed what this one depends on, several times; nothing was stored."""
+
+    slug, title = "concurrent-requests", "Concurrent requests were faster"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "Other requests with the same Idempotency-Key, or for the same job, were faster each "
+            "time; nothing was stored. Send this request again."
         )
 
 

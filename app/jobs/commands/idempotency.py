@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 from app.accounts.authentication import Principal
 from app.core.context import Context
 from app.core.database import database_now
-from app.jobs.errors import IdempotencyKeyReuse
+from app.jobs.errors import ConcurrentRequests, IdempotencyKeyReuse
 from app.jobs.repository import ListedJob, listed_job_of
 from app.jobs.tables import IdempotencyKey
 
@@ -40,7 +40,7 @@ def again_after_lost_race(use_case: Callable[P, Made]) -> Callable[P, Made]:
     """Decorate a use case so that it is repeated after a `LostRace`, `RACES` times in all.
 
     Raises:
-        IdempotencyKeyReuse: it lost every time.
+        ConcurrentRequests: it lost every time.
     """
 
     @wraps(use_case)
@@ -50,7 +50,7 @@ def again_after_lost_race(use_case: Callable[P, Made]) -> Callable[P, Made]:
                 return use_case(*args, **kwargs)
             except LostRace:
                 continue
-        raise IdempotencyKeyReuse
+        raise ConcurrentRequests
 
     return repeated
 

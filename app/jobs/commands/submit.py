@@ -117,6 +117,7 @@ def submit_job(
 
     Raises:
         IdempotencyKeyReuse: the key came with another body before.
+        ConcurrentRequests: others with the key were faster each time.
         Invalid: a reference names nothing, or the parts do not fit each other.
         Conflict: the data set is not ready, or the job named as a model has no weights.
     """

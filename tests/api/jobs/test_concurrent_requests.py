@@ -2,12 +2,13 @@
 
 import pytest
 from httpx2 import Response
-from sqlalchemy import func, select
+from sqlalchemy import delete, func, select
 
-from app.jobs.tables import Job
+from app.jobs.tables import IdempotencyKey, Job
 from tests.api.conftest import Api
-from tests.api.interleaving import PLANNING, interleaved
+from tests.api.interleaving import KEY_LOOKUP, PLANNING, interleaved
 from tests.api.jobs.extending import trained
+from tests.api.refusals import assert_refused
 
 pytestmark = pytest.mark.integration
 
@@ -46,3 +47,24 @@ class TestTheSameKeyTwiceAtOnce:
         assert second.headers["Idempotency-Replayed"] == "true"
         assert second.json()["id"] == first[0].json()["id"]
         assert count_jobs(api) == before + 1
+
+    def test_lost_every_time_the_request_may_be_sent_again(self, api: Api) -> None:
+        """The key of each faster request is deleted before this one looks it up."""
+        body, before = api.spec(), count_jobs(api)
+        faster: list[str] = []
+
+        def win() -> None:
+            faster.append(api.client.post("/v1/jobs", json=body, headers=KEY).json()["id"])
+
+        def forget_the_key() -> None:
+            with api.database.write() as unit:
+                unit.session.execute(delete(IdempotencyKey))
+
+        with interleaved(api.database, {KEY_LOOKUP: forget_the_key, PLANNING: win}):
+            answer = api.client.post("/v1/jobs", json=body, headers=KEY)
+
+        assert_refused(answer, status=503, slug="concurrent-requests")
+        assert int(answer.headers["Retry-After"]) > 0
+        assert count_jobs(api) == before + len(faster)
+        again = api.client.post("/v1/jobs", json=body, headers=KEY)
+        assert (again.status_code, again.json()["id"]) == (200, faster[-1])
