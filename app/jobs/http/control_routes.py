@@ -1,4 +1,4 @@
-"""`/v1/jobs/{id}/…`: what is asked of a job that exists. Asking twice is no error."""
+"""`/v1/jobs/{id}/…`: actions on an existing job. Every action is idempotent."""
 
 from typing import Annotated, Any, Final
 
@@ -32,53 +32,53 @@ IdempotencyKeyHeader = Annotated[
         min_length=1,
         max_length=255,
         pattern=r"^[\x21-\x7e]+$",
-        description="The same key and body again answer with the same job.",
+        description="A retry with the same key and body returns the job of the first request.",
     ),
 ]
 REPLAYED: Final[dict[int | str, dict[str, Any]]] = {
-    200: {"model": JobView, "description": "The job that the same key made before."}
+    200: {"model": JobView, "description": "The job that an earlier request with this key created."}
 }
 
 
 @router.post("/cancel", status_code=202)
 def cancel(job_id: str, context: InContext, principal: Writer) -> JobView:
-    """Cancel a job: a waiting one at once, a running one within two seconds."""
+    """Cancel a job. A waiting job ends at once, a running one within two seconds."""
     return _apply(context, principal, job_id, JobEvent.CANCEL)
 
 
 @router.post("/pause", status_code=202)
 def pause(job_id: str, context: InContext, principal: Writer) -> JobView:
-    """Pause a job: it frees its slot, and goes on from its last checkpoint once it is resumed."""
+    """Pause a job. It frees its slot; `resume` continues it from its last checkpoint."""
     return _apply(context, principal, job_id, JobEvent.PAUSE)
 
 
 @router.post("/resume", status_code=202)
 def resume(job_id: str, context: InContext, principal: Writer) -> JobView:
-    """Let a paused job wait for a slot again, or withdraw a pause that was asked for."""
+    """Queue a paused job again, or withdraw a pending pause."""
     return _apply(context, principal, job_id, JobEvent.RESUME)
 
 
 @router.post("/stop", status_code=202)
 def stop(job_id: str, context: InContext, principal: Writer) -> JobView:
-    """End a job early and keep its result: `best.pt` is handed out as if it had finished."""
+    """End a job early and keep its result. It succeeds with the `best.pt` trained so far."""
     return _apply(context, principal, job_id, JobEvent.STOP)
 
 
 @router.post("/retry", status_code=202)
 def retry(job_id: str, context: InContext, principal: Writer) -> JobView:
-    """Try a failed or cancelled job again, from its last checkpoint if there is one."""
+    """Retry a failed or cancelled job, from its last checkpoint if it has one."""
     return _apply(context, principal, job_id, JobEvent.RETRY)
 
 
 @router.delete("")
 def move_to_trash(job_id: str, context: InContext, principal: Writer) -> JobView:
-    """Move an ended job to the trash; after `TRAINYARD_TRASH_DAYS` its files are deleted."""
+    """Move an ended job to the trash. It is deleted after `TRAINYARD_TRASH_DAYS`."""
     return _apply(context, principal, job_id, JobEvent.DELETE)
 
 
 @router.post("/restore")
 def restore(job_id: str, context: InContext, principal: Writer) -> JobView:
-    """Take a job out of the trash, as it was."""
+    """Restore a job from the trash, unchanged."""
     return _apply(context, principal, job_id, JobEvent.RESTORE)
 
 
@@ -90,13 +90,11 @@ def clone(
     principal: Writer,
     changes: Annotated[
         dict[str, Any],
-        Body(
-            description="A JSON merge patch (RFC 7396) of the job's spec; null takes a field out."
-        ),
+        Body(description="A JSON merge patch (RFC 7396) of the job's spec; null removes a field."),
     ],
     idempotency_key: IdempotencyKeyHeader = None,
 ) -> JobView:
-    """Submit a new job with the spec of this one as it was sent, changed as the body says."""
+    """Submit a new job with this job's spec as submitted, changed by the merge patch."""
     submitted = clone_job(context, principal, job_id, changes, idempotency_key=idempotency_key)
     return answer_made(context, principal, submitted, response)
 
@@ -104,30 +102,30 @@ def clone(
 @router.post("/extend", status_code=201, responses=responses_for(413, 415) | REPLAYED)
 def extend(
     job_id: str,
-    asked: Extension,
+    extension: Extension,
     response: Response,
     context: InContext,
     principal: Writer,
     idempotency_key: IdempotencyKeyHeader = None,
 ) -> JobView:
-    """Submit a new job that goes on from the training of an ended one, for more epochs."""
-    submitted = extend_job(context, principal, job_id, asked, idempotency_key=idempotency_key)
+    """Train an ended job for more epochs, as a new job."""
+    submitted = extend_job(context, principal, job_id, extension, idempotency_key=idempotency_key)
     return answer_made(context, principal, submitted, response)
 
 
 @router.post("/extend/validate", responses=responses_for(413, 415))
 def validate_extension(
-    job_id: str, asked: Extension, context: InContext, principal: Writer
+    job_id: str, extension: Extension, context: InContext, principal: Writer
 ) -> PlanView:
-    """Plan an extension: the same checks as extending the job, and nothing is stored."""
-    resolution = plan_extension(context, principal, job_id, asked)
+    """Plan an extension without submitting it. Makes the same checks and stores nothing."""
+    resolution = plan_extension(context, principal, job_id, extension)
     return PlanView.of(resolution.plan, resolution.spec)
 
 
 def answer_made(
     context: Context, principal: Principal, submitted: Submitted, response: Response
 ) -> JobView:
-    """Answer with a job that was made, now or by an earlier request with the same key."""
+    """Return a job that this request, or an earlier one with the same key, created."""
     response.headers["Location"] = f"/v1/jobs/{submitted.listed.job.id}"
     if submitted.replayed:
         response.status_code = 200

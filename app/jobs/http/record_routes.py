@@ -61,27 +61,30 @@ LOG_NAME = "train.log"
 
 
 class MetricsQuery(SpecModel):
-    """Which epochs and series are read."""
+    """The epochs and series to return."""
 
     model_config = ConfigDict(strict=False)
 
     keys: Annotated[
         list[Annotated[str, Field(max_length=100)]] | None,
-        Field(max_length=200, description="Series to answer with; repeat it. Default: all."),
+        Field(
+            max_length=200,
+            description="A series to return. Repeat it for several. Default: all series.",
+        ),
     ] = None
-    since: Annotated[int, Field(ge=0, le=10**9, description="Epochs after this one.")] = 0
+    since: Annotated[int, Field(ge=0, le=10**9, description="Only epochs after this one.")] = 0
     lineage: Annotated[
-        bool, Field(description="true: with the epochs of the jobs that this one goes on from.")
+        bool, Field(description="true: include the epochs of the jobs that this job extends.")
     ] = False
 
 
 def _download_answers(media_type: str) -> dict[int | str, dict[str, Any]]:
-    """The OpenAPI entries of a route that answers with bytes, whole or in part."""
+    """Return the OpenAPI responses of a route that returns bytes, whole or by range."""
     content = {media_type: {"schema": {"type": "string", "format": "binary"}}}
     return {
-        200: {"description": "Everything.", "content": content},
-        206: {"description": "The asked range.", "content": content},
-        304: {"description": "The copy that the caller has is the same."},
+        200: {"description": "The whole content.", "content": content},
+        206: {"description": "The requested range.", "content": content},
+        304: {"description": "The caller's copy is current."},
         **responses_for(410, 416),
     }
 
@@ -102,7 +105,7 @@ def read_metrics(
     query: Annotated[MetricsQuery, Query()],
     accept: Annotated[str, Header(include_in_schema=False)] = "application/json",
 ) -> Any:  # noqa: ANN401 -- JSON or CSV
-    """Read the metrics of every finished epoch, as columns; `Accept: text/csv` gives a table."""
+    """Read the metrics of every finished epoch, as columns; as a table for `Accept: text/csv`."""
     with context.database.read() as unit:
         visible_job(unit.session, principal.project_ids, job_id)
         if query.lineage:
@@ -119,7 +122,7 @@ def read_metrics(
 
 @router.get("/plan")
 def read_plan(job_id: str, context: InContext, principal: Reader) -> PlanView:
-    """Read what was foreseen of a job as it was submitted."""
+    """Read the plan that was made when the job was submitted."""
     with context.database.read() as unit:
         job, plan = visible_job_and_plan(unit.session, principal.project_ids, job_id)
     if plan is None:
@@ -133,10 +136,11 @@ def read_class_metrics(
     context: InContext,
     principal: Reader,
     epoch: Annotated[
-        int | None, Query(ge=1, le=10**9, description="Default: the newest that has any.")
+        int | None,
+        Query(ge=1, le=10**9, description="Default: the newest epoch with per-class metrics."),
     ] = None,
 ) -> ClassMetricsView:
-    """Read what each class reached in one epoch; for jobs with `customize.metrics.per_class`."""
+    """Read the metrics of each class in one epoch. Requires `customize.metrics.per_class`."""
     with context.database.read() as unit:
         job = visible_job(unit.session, principal.project_ids, job_id)
         row = epoch_classes(unit.session, job_id, epoch)
@@ -154,7 +158,7 @@ def list_events(
     cursor: Annotated[str | None, Query(max_length=2000)] = None,
     limit: PageSize = 50,
 ) -> Page[EventView]:
-    """List what happened to a job, oldest first."""
+    """List a job's events, oldest first."""
     kind = f"events:{job_id}"
     seq = int(context.cursors.open(kind, cursor)[0] or 0) if cursor else 0
     with context.database.read() as unit:
@@ -179,7 +183,7 @@ def list_attempts(job_id: str, context: InContext, principal: Reader) -> Page[At
 
 @router.get("/checkpoints")
 def list_checkpoints(job_id: str, context: InContext, principal: Reader) -> Page[ArtifactView]:
-    """List what a job can resume from, the newest epoch first."""
+    """List the checkpoints that a job can resume from, newest epoch first."""
     with context.database.read() as unit:
         visible_job(unit.session, principal.project_ids, job_id)
         rows = checkpoints_of(unit.session, job_id)
@@ -188,7 +192,7 @@ def list_checkpoints(job_id: str, context: InContext, principal: Reader) -> Page
 
 @router.get("/artifacts")
 def list_artifacts(job_id: str, context: InContext, principal: Reader) -> Page[ArtifactView]:
-    """List what a job hands out, by name."""
+    """List a job's downloadable files, by name."""
     with context.database.read() as unit:
         visible_job(unit.session, principal.project_ids, job_id)
         rows = artifacts_of(unit.session, job_id)
@@ -200,7 +204,7 @@ def list_artifacts(job_id: str, context: InContext, principal: Reader) -> Page[A
 def download_artifact(
     job_id: str, name: str, request: Request, context: InContext, principal: ArtifactReader
 ) -> Response:
-    """Download a file: whole or one range, with its SHA-256 as the entity tag."""
+    """Download a file or one range of it. The ETag is the SHA-256 of the file."""
     with context.database.read() as unit:
         visible_job(unit.session, principal.project_ids, job_id)
         artifact = artifact_named(unit.session, job_id, name)
@@ -215,10 +219,14 @@ def read_log(
     request: Request,
     context: InContext,
     principal: Reader,
-    attempt: Annotated[int | None, Query(ge=1, le=10**6, description="Default: newest.")] = None,
-    tail: Annotated[int | None, Query(ge=1, le=100_000, description="Only the last lines.")] = None,
+    attempt: Annotated[
+        int | None, Query(ge=1, le=10**6, description="Default: the newest attempt.")
+    ] = None,
+    tail: Annotated[
+        int | None, Query(ge=1, le=100_000, description="Only this many last lines.")
+    ] = None,
 ) -> Response:
-    """Read the training log of an attempt, while it runs and after; `Range` asks for a part."""
+    """Read the training log of an attempt, running or ended. `Range` selects a part."""
     with context.database.read() as unit:
         job = visible_job(unit.session, principal.project_ids, job_id)
         download = _log(unit, context, job, attempt or job.attempt)
@@ -231,7 +239,7 @@ def read_log(
 
 
 def _log(unit: UnitOfWork, context: Context, job: Job, attempt: int) -> Download:
-    """The log as an artifact where the attempt has ended, else what was shipped so far."""
+    """Return the log: an artifact once the attempt has ended, before that the stored chunks."""
     artifact = _log_artifact(unit, job.id, attempt)
     if artifact is not None:
         stored = _stored(context, artifact)
@@ -240,7 +248,7 @@ def _log(unit: UnitOfWork, context: Context, job: Job, attempt: int) -> Download
     def read(start: int, length: int) -> Iterator[bytes]:
         with context.database.read() as later:
             chunk = log_bytes(later.session, job.id, attempt, start=start, length=length)
-            # The attempt may have ended since its log was measured: the pieces are one file then.
+            # The attempt may have ended since its log was measured. Its chunks are then one file.
             whole = _log_artifact(later, job.id, attempt) if len(chunk) < length else None
         yield from [chunk] if whole is None else _stored(context, whole).read(start, length)
 
@@ -249,10 +257,10 @@ def _log(unit: UnitOfWork, context: Context, job: Job, attempt: int) -> Download
 
 
 def _log_artifact(unit: UnitOfWork, job_id: str, attempt: int) -> Artifact | None:
-    """An attempt's whole log: `train.log`, until a later attempt ends and takes that name."""
+    """Return an attempt's whole log: `train.log` until a later attempt ends and takes that name."""
     names = (LOG_NAME, f"train.{attempt}.log")
     found = (artifact_named(unit.session, job_id, name) for name in names)
-    return next((each for each in found if each is not None and each.attempt == attempt), None)
+    return next((row for row in found if row is not None and row.attempt == attempt), None)
 
 
 def _stored(context: Context, artifact: Artifact) -> Download:

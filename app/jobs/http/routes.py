@@ -38,12 +38,15 @@ Writer = Annotated[Principal, Depends(needs("jobs:write"))]
 Filter = Annotated[str, Field(max_length=200), BeforeValidator(plain_text)]
 IfMatch = Annotated[
     str | None,
-    Header(alias="If-Match", description='The revision that is changed, as `"3"`.'),
+    Header(
+        alias="If-Match",
+        description='Change the job only if it still has this revision, for example `"3"`.',
+    ),
 ]
 
 
 class JobChange(SpecModel):
-    """What can be changed of a job at any time; what is left out stays."""
+    """The fields of a job that can change at any time; omitted fields keep their value."""
 
     name: Name | None = None
     notes: Notes = ""
@@ -52,7 +55,7 @@ class JobChange(SpecModel):
 
 
 class JobListQuery(SpecModel):
-    """How a list is narrowed, ordered and paged."""
+    """Filters, order and page of a list of jobs."""
 
     model_config = ConfigDict(strict=False)
 
@@ -61,13 +64,18 @@ class JobListQuery(SpecModel):
     dataset: Filter | None = None
     model: Filter | None = None
     task: Filter | None = None
-    name: Annotated[Filter | None, Field(description="Beginning of the name.")] = None
+    name: Annotated[
+        Filter | None, Field(description="Only jobs whose name begins with this text.")
+    ] = None
     trashed: Annotated[
-        bool, Field(description="true: only jobs in the trash; false: all others.")
+        bool, Field(description="true: only jobs in the trash. false: only jobs outside it.")
     ] = False
     tag: Annotated[
         list[Annotated[str, Field(pattern=r"^[^:\x00-\x1f]{1,63}:[^\x00-\x1f]{0,256}$")]],
-        Field(max_length=10, description="key:value; repeat it for several, all of which apply."),
+        Field(
+            max_length=10,
+            description="Only jobs with this tag, as key:value. Repeat it to require several.",
+        ),
     ] = Field(default_factory=list)
     sort: Literal["-created", "created", "-ended", "ended", "name", "-name"] = "-created"
     cursor: Annotated[str | None, Field(max_length=2000)] = None
@@ -86,14 +94,14 @@ def submit(
     principal: Writer,
     idempotency_key: IdempotencyKeyHeader = None,
 ) -> JobView:
-    """Submit a job. It exists, and survives anything, once this answers."""
+    """Submit a job. The job is stored durably before the response is sent."""
     submitted = submit_job(context, principal, spec, idempotency_key=idempotency_key)
     return answer_made(context, principal, submitted, response)
 
 
 @router.post("/jobs/validate", responses=responses_for(409, 413, 415))
 def validate(spec: JobSpec, context: InContext, principal: Writer) -> PlanView:
-    """Plan a job: the same checks as submitting it, and nothing is stored."""
+    """Plan a job without submitting it. Makes the same checks and stores nothing."""
     resolution = validate_job(context, principal, spec)
     return PlanView.of(resolution.plan, resolution.spec)
 
@@ -102,7 +110,7 @@ def validate(spec: JobSpec, context: InContext, principal: Writer) -> PlanView:
 def list_jobs(
     context: InContext, principal: Reader, query: Annotated[JobListQuery, Query()]
 ) -> Page[JobRow]:
-    """List jobs, the newest first unless `sort` says otherwise."""
+    """List jobs, newest first unless `sort` is given."""
     order = JobOrder(query.sort.lstrip("-"), query.sort.startswith("-"))
     kind = f"jobs:{query.sort}"
     after = context.cursors.open(kind, query.cursor) if query.cursor else None
@@ -130,7 +138,7 @@ def list_jobs(
 @router.get(
     "/jobs/{job_id}",
     response_model=JobView,
-    responses=responses_for(404) | {304: {"description": "Nothing changed since that ETag."}},
+    responses=responses_for(404) | {304: {"description": "Unchanged since that ETag."}},
 )
 async def read_job(
     job_id: str,
@@ -138,7 +146,7 @@ async def read_job(
     principal: Reader,
     if_none_match: Annotated[str | None, Header()] = None,
 ) -> Response:
-    """Read a job's status; poll it with If-None-Match."""
+    """Read a job's status. To poll, send the last ETag as If-None-Match."""
     status = await context.shared_reads.answer(
         ("job", job_id, principal.projects), lambda: read_status(context, principal, job_id)
     )
@@ -176,7 +184,7 @@ def change(
 
 @router.get("/queues")
 def list_queues(context: InContext, principal: Reader) -> Page[QueueView]:
-    """List the queues that hold jobs or are served by a live worker."""
+    """List the queues that contain jobs or that a live worker serves."""
     silent = timedelta(seconds=context.settings.timing.worker_silent_seconds)
     with context.database.read() as unit:
         counts = queue_counts(unit.session, principal.project_ids)
@@ -212,6 +220,6 @@ def _revision(if_match: str | None) -> int | None:
         return None
     text = if_match.strip('"')
     if not (text.isascii() and text.isdigit() and len(text) < 10):  # noqa: PLR2004
-        message = 'If-Match takes a revision in quotes, as "3".'
+        message = 'If-Match must be a revision in quotes, for example "3".'
         raise Invalid(message, errors=[FieldError("header/If-Match", "if-match", message)])
     return int(text)

@@ -1,4 +1,4 @@
-"""A job's status as one answer: its row, what it waits for, and the tag by which it is polled."""
+"""A job's status: its row, why it waits, and the entity tag for polling."""
 
 from dataclasses import dataclass
 from datetime import timedelta
@@ -15,7 +15,7 @@ from app.jobs.states import JobState
 
 @dataclass(frozen=True)
 class StatusAnswer:
-    """A status as it goes out. A waiting job's position changes without changing its tag."""
+    """A status as bytes. A waiting job's queue position can change while its tag does not."""
 
     tag: str
     body: bytes
@@ -26,7 +26,7 @@ def read_status(context: Context, principal: Principal, job_id: str) -> StatusAn
     """Read a job's status.
 
     Raises:
-        JobNotFound: there is none in the caller's projects.
+        JobNotFound: no such job is in the caller's projects.
     """
     with context.database.read() as unit:
         listed = visible_listed_job(unit.session, principal.project_ids, job_id)
@@ -66,5 +66,5 @@ def _waiting_reason(unit: UnitOfWork, context: Context, listed: ListedJob) -> st
 
 def _entity_tag(listed: ListedJob) -> str:
     progress = listed.progress
-    at = progress.updated_at.timestamp() if progress else 0
-    return f'W/"{listed.job.revision}-{listed.job.last_seq}-{listed.job.phase}-{at}"'
+    updated_at = progress.updated_at.timestamp() if progress else 0
+    return f'W/"{listed.job.revision}-{listed.job.last_seq}-{listed.job.phase}-{updated_at}"'

@@ -1,4 +1,4 @@
-"""The JSON of jobs and their records, as answers show it."""
+"""The JSON models of jobs and their records."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -17,7 +17,7 @@ from app.jobs.tables import Attempt, Epoch, Job, JobProgress
 
 
 class ProgressView(BaseModel):
-    """Where the running attempt is: epochs and batches count from 1."""
+    """Progress of the running attempt. Epochs and batches count from 1."""
 
     epoch: int
     epochs: int
@@ -36,7 +36,7 @@ class BestView(BaseModel):
 
 
 class JobErrorView(BaseModel):
-    """Why a job failed, and what a person can do about it."""
+    """Why a job failed, and what to do about it."""
 
     code: EndReason
     message: str
@@ -44,7 +44,7 @@ class JobErrorView(BaseModel):
 
 
 class JobRow(BaseModel):
-    """A job as a list shows it."""
+    """A job in a list."""
 
     id: str
     parent: str | None
@@ -74,7 +74,7 @@ class JobRow(BaseModel):
 
     @classmethod
     def fields_of(cls, listed: ListedJob, project_names: Mapping[str, str]) -> dict[str, Any]:
-        """The fields that a row and a status have in common."""
+        """Return the fields that a row and a status share."""
         job = listed.job
         return {
             "id": job.id,
@@ -111,7 +111,7 @@ class JobRow(BaseModel):
 
 
 class JobView(JobRow):
-    """A job's status: its row, its spec as submitted and as resolved, and what it waits for."""
+    """A job's status: its row, its spec as submitted and as resolved, and why it waits."""
 
     notes: str
     queue_position: int | None
@@ -121,14 +121,14 @@ class JobView(JobRow):
 
 
 class MetricsView(BaseModel):
-    """Every finished epoch, as columns of equal length; null: not finite."""
+    """The metrics of every finished epoch, as columns of equal length. null: not finite."""
 
     epochs: list[int]
     series: dict[str, list[float | None]]
 
     @classmethod
     def of(cls, rows: Sequence[Epoch], keys: Sequence[str] | None) -> Self:
-        """Turn rows into columns, in one pass; `keys` narrows the series."""
+        """Turn rows into columns in one pass. `keys` selects series; None selects all."""
         names: dict[str, None] = {}
         for row in rows:
             names |= dict.fromkeys([*row.metrics, *row.lr])
@@ -142,12 +142,12 @@ class GenerationView(BaseModel):
     """The part of a curve that one job trained."""
 
     job: str | None = Field(
-        description=f"null: deleted for good, its epochs with it, or more than {MAX_GENERATIONS} "
-        "jobs back."
+        description="The job. null: it was deleted together with its epochs, or it is more than "
+        f"{MAX_GENERATIONS} jobs back."
     )
     first_epoch: int
     last_epoch: int | None = Field(
-        description="That the next job goes on from; null for the job itself."
+        description="The epoch that the next job continues from. null for the job itself."
     )
 
     @classmethod
@@ -157,7 +157,7 @@ class GenerationView(BaseModel):
 
 
 class LineageMetricsView(MetricsView):
-    """Every finished epoch of a job and of those that it goes on from, and whose they are."""
+    """The metrics of a job and of the jobs that it extends, and which job trained which epochs."""
 
     lineage: list[GenerationView]
 
@@ -165,16 +165,16 @@ class LineageMetricsView(MetricsView):
     def of_line(
         cls, rows: Sequence[Epoch], keys: Sequence[str] | None, line: Sequence[Generation]
     ) -> Self:
-        """Turn rows into columns; `line` says which job each part is of."""
+        """Turn rows into columns. `line` lists the jobs and the epochs that they trained."""
         view = MetricsView.of(rows, keys)
-        lineage = [GenerationView.of(each) for each in line]
+        lineage = [GenerationView.of(generation) for generation in line]
         return cls(epochs=view.epochs, series=view.series, lineage=lineage)
 
 
 class ClassScores(BaseModel):
-    """What one class reaches; null: it has no ground truth. Left out: the task has no such number.
+    """The scores of one class. null: the class has no ground truth. Omitted: not of this task.
 
-    `iou` is that of semantic segmentation, whose other numbers count pixels.
+    `iou` belongs to semantic segmentation, whose other scores count pixels.
     """
 
     precision: float | None = None
@@ -186,7 +186,7 @@ class ClassScores(BaseModel):
 
 
 class ClassRow(ClassScores):
-    """One class: the scores of its boxes (or its only ones), and those of masks or keypoints."""
+    """One class: the scores of its boxes (or its only scores), and of its masks or keypoints."""
 
     name: str
     mask: ClassScores | None = None
@@ -194,14 +194,14 @@ class ClassRow(ClassScores):
 
 
 class ClassMetricsView(BaseModel):
-    """The per-class metrics of one epoch, in the class order of the data set."""
+    """The per-class metrics of one epoch, in the class order of the dataset."""
 
     epoch: int
     classes: list[ClassRow]
 
     @classmethod
     def of(cls, epoch: int, columns: Columns, names: Sequence[str]) -> Self:
-        """Turn columns, as `precision(B)`, into one entry for each class."""
+        """Turn columns such as `precision(B)` into one entry per class."""
         rows = [_scores_of(columns, index) for index in range(len(names))]
         return cls(
             epoch=epoch,
@@ -230,7 +230,7 @@ class EventView(BaseModel):
 
 
 class AttemptView(BaseModel):
-    """One claim of the job by a worker; `exit_code` is negative for a signal."""
+    """One attempt of a worker to run the job. `exit_code` is negative for a signal."""
 
     number: int
     worker: str
@@ -257,10 +257,10 @@ class AttemptView(BaseModel):
 
 
 class ChecksView(BaseModel):
-    """What was proven of weights, in a clean process with stock Ultralytics, before handing out.
+    """The checks that weights passed in a clean process with stock Ultralytics before publication.
 
-    `forward`: one pass at `imgsz` pixels gave finite numbers. `safe_load`: read by Ultralytics'
-    safe loader. `parameters` are all, trainable or not.
+    `forward`: one forward pass at `imgsz` pixels returned finite numbers. `safe_load`: Ultralytics'
+    safe loader read the file. `parameters` counts all parameters, trainable or not.
     """
 
     loads: bool
@@ -274,7 +274,7 @@ class ChecksView(BaseModel):
 
 
 class ArtifactView(BaseModel):
-    """A file that the job hands out, or a checkpoint that it can resume from."""
+    """A downloadable file of the job, or a checkpoint that it can resume from."""
 
     name: str
     kind: ArtifactKind
@@ -304,7 +304,7 @@ class ArtifactView(BaseModel):
 
 
 class QueueView(BaseModel):
-    """A job queue: what waits and runs of the caller's projects; live slots that serve it."""
+    """A queue: waiting and running jobs of the caller's projects, and live slots that serve it."""
 
     name: str
     queued: int
