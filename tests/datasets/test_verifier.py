@@ -10,11 +10,8 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import update
-from sqlalchemy.exc import OperationalError, ProgrammingError
-from structlog.testing import capture_logs
 
 from app.core.database import Database, database_now
-from app.core.errors import Unavailable
 from app.core.storage import ArtifactStore
 from app.datasets.tables import DatasetVersion, VersionState
 from app.datasets.verifier import Verifier
@@ -366,47 +363,6 @@ class TestThread:
             eventually(
                 lambda: version_row(database, version.id).state is VersionState.READY, within=20
             )
-
-    @pytest.mark.parametrize(
-        ("error", "entry"),
-        [
-            (
-                OperationalError("SELECT", {}, Exception("connection refused")),
-                ("verification.database_unavailable", "warning"),
-            ),
-            (Unavailable("the store is away"), ("verification.storage_unavailable", "warning")),
-            (OSError("no space left"), ("verification.storage_unavailable", "warning")),
-            (ProgrammingError("SELECT", {}, Exception()), ("verification.failed", "error")),
-            (RuntimeError("jammed"), ("verification.failed", "error")),
-        ],
-        ids=["database", "store", "disk", "statement", "unforeseen"],
-    )
-    def test_a_failure_is_logged_by_its_kind_and_the_thread_continues(
-        self,
-        database: Database,
-        verifier: Callable[[str], Verifier],
-        upload: Callable[..., DatasetVersion],
-        monkeypatch: pytest.MonkeyPatch,
-        error: Exception,
-        entry: tuple[str, str],
-    ) -> None:
-        made = verifier(READY)
-        turns = iter([error])
-
-        def verify_or_fail() -> bool:
-            if failure := next(turns, None):
-                raise failure
-            return Verifier.verify_next(made)
-
-        monkeypatch.setattr(made, "verify_next", verify_or_fail)
-        version = upload()
-
-        with capture_logs() as logged, made:
-            eventually(
-                lambda: version_row(database, version.id).state is VersionState.READY, within=20
-            )
-
-        assert (logged[0]["event"], logged[0]["log_level"]) == entry
 
     def test_two_servers_verify_each_version_once(
         self,
