@@ -1,4 +1,4 @@
-"""How long a job may take: told from past jobs of the same architecture, image size and device."""
+"""Estimates of a job's duration from past jobs with its architecture, image size and device."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,26 +16,26 @@ from app.jobs.tables import Epoch, Job
 
 JOBS_ASKED: Final = 5
 JOBS_LOOKED_AT: Final = 50
-"""The newest of those alike: whatever became of them, no more are read."""
+"""At most this many of the newest similar jobs are read, whether they succeeded or not."""
 DEVICES_ASKED: Final = 3
 EPOCHS_MEASURED: Final = 20
-"""The first epochs of a job stand for all."""
+"""Only the first epochs of a past job are measured."""
 
 NO_ARCHITECTURE: Final = "The architecture of these weights is not known."
-NO_DEVICE: Final = "No slot that could take it was ever seen, so the device is not known."
+NO_DEVICE: Final = "No slot that can run the job has ever registered, so the device is not known."
 NO_JOBS: Final = (
     "No job of yours with this architecture and image size has succeeded on these devices: {}."
 )
 BY_IMAGES: Final = (
-    "From the epochs of these jobs, by the images trained and validated on; "
-    "batch size, losses and loading may differ."
+    "Scaled from the epochs of these jobs by the number of images. Batch size, losses and data "
+    "loading may differ."
 )
-BY_TIME: Final = '"time" decides: epochs are re-estimated to fit it.'
+BY_TIME: Final = '"time" sets the duration; the number of epochs is re-estimated to fit it.'
 
 
 @dataclass(frozen=True)
 class EpochImages:
-    """Images of one epoch: trained on and validated on."""
+    """The images of one epoch, for training and for validation."""
 
     training: int
     validation: int
@@ -48,7 +48,7 @@ class EpochImages:
 
 @dataclass(frozen=True)
 class AlikeJob:
-    """A past job, and the seconds that it took for one image of an epoch."""
+    """A past job and its seconds per image of an epoch."""
 
     id: str
     device: str
@@ -56,11 +56,11 @@ class AlikeJob:
 
 
 def images_of_epoch(images: Mapping[str, int], train: Mapping[str, Any]) -> EpochImages:
-    """Return the images of an epoch of these arguments (Ultralytics 8.4.190, base.py:224).
+    """Return the images of one epoch (Ultralytics 8.4.190, base.py:224).
 
     Args:
-        images: of the data set, by split.
-        train: arguments as in the resolved spec; `fraction` is a share, or from 2 on a number.
+        images: images of the dataset, by split.
+        train: arguments as in the resolved spec. `fraction` is a share up to 1, above it a number.
     """
     fraction, available = train.get("fraction", 1.0), images.get("train", 0)
     is_number = isinstance(fraction, int) and fraction > 1
@@ -69,7 +69,7 @@ def images_of_epoch(images: Mapping[str, int], train: Mapping[str, Any]) -> Epoc
     return EpochImages(min(count, available), validation)
 
 
-# Built once: every submit asks, and building a statement takes longer than running it.
+# Built once: every submit runs it, and building a statement takes longer than running it.
 _NEWEST = (
     select(Job.id)
     .where(
@@ -109,20 +109,20 @@ def alike_jobs(
     imgsz: int,
     devices: Iterable[str],
 ) -> list[AlikeJob]:
-    """Return up to five jobs that succeeded on one of the devices, the newest first.
+    """Return up to five jobs that succeeded on one of the devices, newest first.
 
-    All are of one device: that of the newest.
+    All of them ran on the device of the newest.
     """
-    asked = {"project_ids": list(project_ids), "architecture": architecture, "imgsz": imgsz}
+    parameters = {"project_ids": list(project_ids), "architecture": architecture, "imgsz": imgsz}
     of_devices = (
-        _alike_on(session, device, asked) for device in sorted(set(devices))[:DEVICES_ASKED]
+        _alike_on(session, device, parameters) for device in sorted(set(devices))[:DEVICES_ASKED]
     )
     return max(of_devices, key=lambda found: found[0].id if found else "", default=[])
 
 
-def _alike_on(session: Session, device: str, asked: dict[str, Any]) -> list[AlikeJob]:
+def _alike_on(session: Session, device: str, parameters: dict[str, Any]) -> list[AlikeJob]:
     found = []
-    for job_id, spec, images, seconds in session.execute(_ALIKE, {**asked, "device": device}):
+    for job_id, spec, images, seconds in session.execute(_ALIKE, {**parameters, "device": device}):
         done = images_of_epoch(images or {}, spec.get("train", {})).total
         if seconds is not None and done:
             found.append(AlikeJob(job_id, device, float(seconds) / done))
@@ -130,7 +130,7 @@ def _alike_on(session: Session, device: str, asked: dict[str, Any]) -> list[Alik
 
 
 def estimate(jobs: Sequence[AlikeJob], images: EpochImages, epochs: int) -> EstimatePlan:
-    """Return the time of so many epochs, by the median of past jobs; at least one is needed."""
+    """Estimate the duration of `epochs` epochs from the median of past jobs; needs at least one."""
     of_epoch = median(job.image_seconds for job in jobs) * images.total
     return EstimatePlan(
         seconds=of_epoch * epochs,
@@ -142,11 +142,11 @@ def estimate(jobs: Sequence[AlikeJob], images: EpochImages, epochs: int) -> Esti
 
 
 def no_estimate(note: str) -> EstimatePlan:
-    """Return the answer where nothing is known, with the reason."""
+    """Return an empty estimate with the reason."""
     return EstimatePlan(seconds=None, epoch_seconds=None, device=None, jobs=[], note=note)
 
 
 def estimate_by_time(hours: float) -> EstimatePlan:
-    """Return the answer for a job that ends by the clock."""
+    """Return the estimate of a job that `train.time` ends."""
     seconds = timedelta(hours=hours).total_seconds()
     return EstimatePlan(seconds=seconds, epoch_seconds=None, device=None, jobs=[], note=BY_TIME)

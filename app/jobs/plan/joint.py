@@ -1,4 +1,4 @@
-"""What is foretold of the joint at which a job goes on from another's training."""
+"""The planned optimizer state at the epoch where a job continues its parent's training."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -10,13 +10,13 @@ from app.jobs.spec.train_arguments import TrainArguments, tasks_of
 
 @dataclass(frozen=True)
 class PlannedJoint:
-    """What a plan needs to know of the training that a job goes on from.
+    """The facts about the parent's training that a plan needs.
 
     Args:
-        job_id: of the parent.
-        epoch: of the training state, from 1.
-        last_epoch: that the parent finished.
-        rates: that the parent recorded at the end of `epoch`, by name.
+        job_id: the parent.
+        epoch: the epoch of the training state, from 1.
+        last_epoch: the last epoch that the parent finished.
+        rates: the learning rates that the parent recorded at the end of `epoch`, by name.
     """
 
     job_id: str
@@ -26,12 +26,12 @@ class PlannedJoint:
 
 
 def joint_plan(joint: PlannedJoint, spec: ResolvedSpec, groups: Sequence[GroupPlan]) -> JointPlan:
-    """Return what differs after the joint.
+    """Return how training changes at the joint.
 
     Args:
-        joint: where the parent's training ends.
-        spec: as it will run, with the new number of epochs.
-        groups: of the optimizer, whose rates begin with those of the first epoch trained.
+        joint: the last epoch of the parent that counts.
+        spec: the resolved spec, with the new number of epochs.
+        groups: the optimizer's groups; their rates begin with the first epoch trained.
     """
     train = spec.train
     return JointPlan(
@@ -46,7 +46,7 @@ def joint_plan(joint: PlannedJoint, spec: ResolvedSpec, groups: Sequence[GroupPl
 
 
 def _mosaic_closes(spec: ResolvedSpec, *, first_epoch: int) -> int | None:
-    """Ultralytics closes it as epoch `epochs - close_mosaic` (from 0) begins (trainer.py:508)."""
+    """Ultralytics closes mosaic at the start of epoch `epochs - close_mosaic` (trainer.py:508)."""
     train = spec.train
     if train.close_mosaic == 0 or spec.task not in tasks_of("close_mosaic"):
         return None
@@ -54,7 +54,7 @@ def _mosaic_closes(spec: ResolvedSpec, *, first_epoch: int) -> int | None:
 
 
 def _earliest_stop(train: TrainArguments, *, after: int) -> int | None:
-    """EarlyStopping counts from its best epoch (torch_utils.py:1142): here from the joint."""
+    """EarlyStopping counts from its best epoch (torch_utils.py:1142), which the joint resets."""
     stop = after + train.patience
     return stop if train.patience and stop < train.epochs else None
 

@@ -1,7 +1,7 @@
-"""The optimizer that a job will have, its groups and their rates, computed without torch.
+"""The optimizer of a job, its groups and their learning rates, computed without torch.
 
-What the stock builder makes (Ultralytics 8.4.190, trainer.py:1155-1250), split by `layer_lrs` as
-`app.jobs.spec.layer_rates` says.
+Mirrors the stock builder (Ultralytics 8.4.190, trainer.py:1155-1250), with groups split by
+`layer_lrs` as in `app.jobs.spec.layer_rates`.
 """
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
@@ -25,9 +25,9 @@ from app.models.layer_tables import LayerRow, TensorKind
 
 MUSGD: Final = "MuSGD"
 RAISED: Final = 3.0
-"""How many times faster MuSGD trains the class branch (trainer.py:1239)."""
+"""MuSGD's factor on the learning rate of the class branch (trainer.py:1239)."""
 
-_CLASS_NAMES: Final = {"RMSProp": "RMSprop"}  # the name in the spec where torch's is another
+_CLASS_NAMES: Final = {"RMSProp": "RMSprop"}  # the names in the spec that differ from torch's
 _GROUPS: Final = ("weight", "norm", "bias")
 _GROUPS_OF_MUSGD: Final = tuple(
     group + suffix for group in (*_GROUPS, "weight_muon") for suffix in ("_x3", "")
@@ -39,13 +39,13 @@ class ChosenOptimizer:
     """The optimizer as it is built.
 
     Args:
-        name: of its class.
-        lr0: rate that groups have before factors.
-        momentum: or Adam's beta1; SGD, MuSGD and RMSprop warm it up to the train argument's.
-        warmup_bias_lr: rate of biases as the warm-up begins, whatever their factor.
-        chosen_by_auto: not named in the spec.
-        is_certain: False where `auto` chooses by a batch size that only the GPU tells; then this
-            is the choice for batches of `nbs` images or fewer.
+        name: class name.
+        lr0: learning rate of groups before factors.
+        momentum: momentum or Adam's beta1. SGD, MuSGD and RMSprop warm up to the train argument.
+        warmup_bias_lr: rate of biases at the start of the warm-up, regardless of their factor.
+        chosen_by_auto: whether `auto` chose it.
+        is_certain: False if `auto` chooses by a batch size that only the GPU determines. Then this
+            is the choice for batches of at most `nbs` images.
     """
 
     name: str
@@ -62,13 +62,13 @@ class PlannedGroup:
 
     Args:
         name: lr/<part>/<group>.
-        tensors: in it, frozen ones included.
-        parameters: numbers in them.
-        weight_decay: of the group; None where it depends on a batch size that the GPU tells.
-        factor: of its part.
-        initial_rate: as the optimizer is built, factor included.
-        learns_from: first epoch (from 1) in which any of it learns; None: none does.
-        rates: at the end of each of `epochs_shown`; None where the course is not known.
+        tensors: number of tensors, frozen ones included.
+        parameters: number of scalar parameters.
+        weight_decay: None if it depends on a batch size that only the GPU determines.
+        factor: factor of its part.
+        initial_rate: rate when the optimizer is built, factor included.
+        learns_from: first epoch (from 1) in which a parameter is trained; None if never.
+        rates: rates at the end of each of `epochs_shown`; None if the schedule is not known.
     """
 
     name: str
@@ -83,12 +83,12 @@ class PlannedGroup:
 
 @dataclass(frozen=True, slots=True)
 class Optimization:
-    """How a job will optimize.
+    """The optimizer of a job with its schedule.
 
     Args:
-        optimizer: what is built.
-        schedule: the course; None where batch size or epochs are decided as it runs.
-        groups: in the optimizer's order; none where the layers are not known.
+        optimizer: the optimizer.
+        schedule: None if batch size or epochs are decided during the training.
+        groups: groups in the optimizer's order; empty if the layers are not known.
     """
 
     optimizer: ChosenOptimizer
@@ -104,15 +104,15 @@ def optimization_of(
     classes: int,
     first_epoch: int = 1,
 ) -> Optimization:
-    """Return how a job will optimize.
+    """Return the optimizer of a job with its schedule.
 
     Args:
-        spec: as resolved.
-        layers: of its model; None: not known.
-        images: of the training split, after `fraction`.
-        classes: as the model is built for them: 1 with `single_cls`, with the background where
-            the data set adds one.
-        first_epoch: higher where the training goes on from another job's.
+        spec: the resolved spec.
+        layers: layers of its model; None if not known.
+        images: images of the training split, after `fraction`.
+        classes: classes that the model is built for: 1 with `single_cls`; includes the background
+            class if the dataset adds one.
+        first_epoch: above 1 if the job continues another job's training.
     """
     chosen = choose_optimizer(spec.train, images=images, classes=classes)
     schedule = schedule_of(spec.train, images=images, first_epoch=first_epoch)
@@ -126,12 +126,12 @@ def optimization_of(
 
 
 def choose_optimizer(train: TrainArguments, *, images: int, classes: int) -> ChosenOptimizer:
-    """Return the optimizer by name; `auto` goes by the length of the training (trainer.py:1173).
+    """Return the optimizer; `auto` chooses by the length of the training (trainer.py:1173).
 
     Args:
-        train: as resolved.
-        images: of the training split, after `fraction`.
-        classes: as the model is built for them.
+        train: the resolved arguments.
+        images: images of the training split, after `fraction`.
+        classes: classes that the model is built for.
     """
     if train.optimizer != "auto":
         name = _CLASS_NAMES.get(train.optimizer, train.optimizer)
@@ -144,7 +144,7 @@ def choose_optimizer(train: TrainArguments, *, images: int, classes: int) -> Cho
 
 
 def frozen_until(freeze: Freeze | None, *, epochs: int, backbone_layers: int) -> dict[int, int]:
-    """Return the last frozen epoch of each layer that is frozen; `epochs`: it never learns."""
+    """Return the last frozen epoch of each frozen layer; `epochs` if it never learns."""
     if freeze is None:
         return {}
     until = epochs if freeze.epochs is None else min(freeze.epochs, epochs)
@@ -152,7 +152,7 @@ def frozen_until(freeze: Freeze | None, *, epochs: int, backbone_layers: int) ->
 
 
 def group_of(kind: TensorKind, optimizer: str) -> str:
-    """Return the group that the stock builder of that optimizer puts such a tensor into."""
+    """Return the group into which the stock builder puts a tensor of this kind."""
     if optimizer != MUSGD:
         return kind.kind
     return ("weight_muon" if kind.muon else kind.kind) + ("_x3" if kind.raised else "")
@@ -190,15 +190,17 @@ class _Grouping:
         return members
 
     def _group(self, group: str, part: str, members: Collection["_Member"]) -> PlannedGroup:
-        factor = max((each.factor for each in members), default=1.0)  # all have that of the part
+        factor = max(
+            (member.factor for member in members), default=1.0
+        )  # all have the part's factor
         raised = RAISED if group.endswith("_x3") else 1.0
         initial = self.chosen.lr0 * raised * factor
-        until = min((each.frozen_until for each in members), default=self.spec.train.epochs)
+        until = min((member.frozen_until for member in members), default=self.spec.train.epochs)
         decays = group.startswith("weight")
         return PlannedGroup(
             name=rate_name(part, group),
-            tensors=sum(each.tensors for each in members),
-            parameters=sum(each.elements for each in members),
+            tensors=sum(member.tensors for member in members),
+            parameters=sum(member.elements for member in members),
             weight_decay=scaled_weight_decay(self.spec.train) if decays else 0.0,
             factor=factor,
             initial_rate=initial,
@@ -218,7 +220,7 @@ class _Grouping:
 
 @dataclass(frozen=True, slots=True)
 class _Member:
-    """Tensors of one kind and layer."""
+    """The tensors of one kind in one layer."""
 
     tensors: int
     elements: int

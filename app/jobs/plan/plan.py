@@ -1,6 +1,6 @@
-"""The plan of a job: what will happen, computed from the resolved spec and a few facts.
+"""The plan of a job: layers, optimizer, steps, estimate and warnings, computed before it runs.
 
-Deciding is pure; `read_capacity` reads what that needs.
+`plan_of` is a pure function; `read_capacity` reads from the database what it needs.
 """
 
 from collections.abc import Collection, Iterator, Mapping
@@ -58,15 +58,17 @@ from app.models.layer_tables import LayerRow, layer_table
 
 CPU: Final = "cpu"
 WITH_BOXES: Final = frozenset({"detect", "segment", "pose", "obb"})
-PIXELS_COUNT: Final = "Weights depend on the pixels of the masks; the run computes them."
-PART_COUNTS: Final = '"fraction" takes a part of the labels; the run computes the weights from it.'
-ONE_NAME_TWICE: Final = "Labels are counted by name, and classes share one; the run counts each."
-NOTHING_COUNTED: Final = "There are no counts of labels; the run computes the weights."
+PIXELS_COUNT: Final = "Weights depend on the pixels of the masks; the training computes them."
+PART_COUNTS: Final = '"fraction" selects a part of the labels; the training computes the weights.'
+ONE_NAME_TWICE: Final = (
+    "Labels are counted by name and two classes share one; the training counts them."
+)
+NOTHING_COUNTED: Final = "There are no label counts; the training computes the weights."
 
 
 @dataclass(frozen=True)
 class TrainingData:
-    """What a plan needs of a data set: classes, and images and labels by split."""
+    """The facts about a dataset that a plan needs: classes, and images and labels by split."""
 
     classes: tuple[str, ...]
     images: Mapping[str, int]
@@ -77,7 +79,7 @@ class TrainingData:
 
     @classmethod
     def of(cls, version: DatasetVersion) -> Self:
-        """Return what the verification of a version found."""
+        """Return the facts that the verification of a version recorded."""
         report: Any = version.report or {}
         points = report.get("keypoints")
         return cls(
@@ -92,7 +94,7 @@ class TrainingData:
 
 @dataclass(frozen=True)
 class Capacity:
-    """The live slots that could run a job, their devices, and past jobs to estimate from."""
+    """Whether a live slot can run a job, the devices, and past jobs to estimate from."""
 
     has_live_slot: bool
     devices: tuple[str, ...] = ()
@@ -102,7 +104,7 @@ class Capacity:
 def layers_of_model(
     architecture: str | None, data: TrainingData, *, single_cls: bool
 ) -> tuple[LayerRow, ...]:
-    """Return the layers of a shipped architecture as built for a data set; of others none."""
+    """Return the layers of a shipped architecture as built for a dataset; () for any other."""
     if architecture is None or shipped_architecture(architecture) is None:
         return ()
     classes = _classes_built(data, single_cls=single_cls)
@@ -112,20 +114,20 @@ def layers_of_model(
 
 
 def learning_layers(layers: tuple[LayerRow, ...]) -> frozenset[int]:
-    """Return the indices of the layers that have anything to learn."""
+    """Return the indices of the layers with trainable parameters."""
     return frozenset(layer.index for layer in layers if _learning(layer))
 
 
 def read_capacity(
     session: Session, project_ids: Collection[str], spec: ResolvedSpec, *, silent: timedelta
 ) -> Capacity:
-    """Read the slots, and the past jobs on their devices: at most two reads, and one per device.
+    """Read the slots, and past jobs on their devices, in at most two queries plus one per device.
 
     Args:
         session: to read with.
-        project_ids: the caller's; times of others' jobs are theirs.
-        spec: as resolved.
-        silent: how long a worker may say nothing and still be there.
+        project_ids: the caller's projects; only their jobs are used for estimates.
+        spec: the resolved spec.
+        silent: a worker without a heartbeat for longer than this is not live.
     """
     demand = Demand(
         queue=spec.resources.queue,
@@ -147,21 +149,21 @@ def read_capacity(
 
 
 def plan_of(
-    asked: JobSpec,
+    submitted: JobSpec,
     spec: ResolvedSpec,
     data: TrainingData,
     capacity: Capacity,
     *,
     joint: PlannedJoint | None = None,
 ) -> StoredPlan:
-    """Return what the job will do.
+    """Return the plan of a job.
 
     Args:
-        asked: as submitted, to tell what was switched on.
-        spec: as it will run.
-        data: of its data set's version.
+        submitted: the spec as submitted, to report what it switched on implicitly.
+        spec: the resolved spec.
+        data: the facts about its dataset version.
         capacity: live slots and past jobs.
-        joint: where it goes on from another job's training; None: it does not.
+        joint: where it continues another job's training; None if it does not.
     """
     train = spec.train
     first_epoch = 1 if joint is None else joint.epoch + 1
@@ -190,13 +192,13 @@ def plan_of(
         extent=extent,
         joint=None if joint is None else joint_plan(joint, spec, draft.optimizer.groups),
         estimate=_estimate(spec, capacity, images, epochs=train.epochs - first_epoch + 1),
-        switched_on=list(_switched_on(asked.customize or Customize(), spec)),
+        switched_on=list(_switched_on(submitted.customize or Customize(), spec)),
         warnings=warnings_of(draft),
     )
 
 
 def _classes_built(data: TrainingData, *, single_cls: bool) -> int:
-    """Return how many classes the model is built for."""
+    """Return the number of classes that the model is built for."""
     return 1 if single_cls else max(1, len(data.classes) + data.adds_background)
 
 
@@ -205,7 +207,7 @@ def _learning(layer: LayerRow) -> int:
 
 
 def _devices(workers: Collection[Worker], demand: Demand) -> tuple[str, ...]:
-    """Return the names of what the slots that could take the job train on."""
+    """Return the names of the devices of all slots that can run the job."""
     able = [worker for worker in workers if SlotOffer.of(worker).suits(demand)]
     names = {str(worker.devices[0]["name"]) if worker.devices else CPU for worker in able}
     return tuple(sorted(names))
@@ -233,8 +235,8 @@ def _model(spec: ResolvedSpec, layers: tuple[LayerRow, ...]) -> ModelPlan | None
         architecture=shipped.name,
         backbone_layers=backbone_layers,
         parameters=sum(layer.parameters for layer in layers),
-        trainable_at_start=sum(n for at, n in learning.items() if at not in until),
-        trainable_at_end=sum(n for at, n in learning.items() if until.get(at, 0) < last),
+        trainable_at_start=sum(n for index, n in learning.items() if index not in until),
+        trainable_at_end=sum(n for index, n in learning.items() if until.get(index, 0) < last),
         layers=rows,
     )
 
@@ -274,9 +276,9 @@ def _weights(
 
 
 def balanced_weights(counts: Mapping[str, int], power: float) -> dict[str, float] | None:
-    """Return Ultralytics' own weights; None where nothing was counted.
+    """Return Ultralytics' own class weights, or None without any label.
 
-    (1 / count) ** power, an absent class the mean of the others, all scaled to a mean of 1
+    (1 / count) ** power; an absent class gets the mean of the others; all are scaled to a mean of 1
     (Ultralytics 8.4.190, models/yolo/detect/train.py:156-176).
     """
     present = {name: (1 / count) ** power for name, count in counts.items() if count}
@@ -297,7 +299,7 @@ def _optimizer(optimization: Optimization) -> OptimizerPlan:
         lr0=chosen.lr0,
         momentum=chosen.momentum,
         epochs_shown=[] if course is None else list(course.epochs_shown),
-        groups=[_group(each) for each in optimization.groups],
+        groups=[_group(group) for group in optimization.groups],
     )
 
 
@@ -349,10 +351,10 @@ def _estimate(
     return estimate(capacity.alike, images, epochs)
 
 
-def _switched_on(asked: Customize, spec: ResolvedSpec) -> Iterator[SwitchedOn]:
-    if asked.metrics.f1 or not spec.customize.metrics.f1:
+def _switched_on(submitted: Customize, spec: ResolvedSpec) -> Iterator[SwitchedOn]:
+    if submitted.metrics.f1 or not spec.customize.metrics.f1:
         return
-    for place, (metric, _) in asked.chosen_metrics().items():
+    for place, (metric, _) in submitted.chosen_metrics().items():
         if metric in F1_METRICS[spec.task]:
             because = json_pointer(("body", "customize", *place))
             yield SwitchedOn(field="/customize/metrics/f1", because=because)

@@ -1,4 +1,4 @@
-"""The JSON of a plan: what a job will do, told before a GPU is used, and kept with the job."""
+"""The JSON models of a plan, which is made before a GPU is used and stored with the job."""
 
 from typing import Final, Literal, Self
 
@@ -33,154 +33,170 @@ WarningCode = Literal[
 class LayerPlan(BaseModel):
     """One layer of the model."""
 
-    index: int = Field(description="From 0.")
-    module: str = Field(description="Its class in Ultralytics or torch.")
-    parameters: int = Field(description="Numbers in its parameters.")
+    index: int = Field(description="Counted from 0.")
+    module: str = Field(description="The layer's class in Ultralytics or torch.")
+    parameters: int = Field(description="Number of scalar parameters.")
     frozen_until: int | None = Field(
-        description="Frozen in epochs 1 to this one, the last epoch where for good; "
-        "null: learns from the first on."
+        description="The last epoch in which the layer is frozen; the last epoch of all if it "
+        "never learns. null: not frozen."
     )
-    lr_factor: float = Field(description="Of the rates of its optimizer groups.")
+    lr_factor: float = Field(description="Factor on the learning rates of its optimizer groups.")
 
 
 class ModelPlan(BaseModel):
-    """The model's layers, and how much of it learns."""
+    """The model's layers, and how many of its parameters are trained."""
 
     architecture: str
-    backbone_layers: int = Field(description="Layers that `backbone` means: the first ones.")
+    backbone_layers: int = Field(
+        description="Number of layers, from the first, that `backbone` selects."
+    )
     parameters: int
-    trainable_at_start: int = Field(description="Parameters that learn in the first epoch.")
-    trainable_at_end: int = Field(description="Parameters that learn in the last epoch.")
+    trainable_at_start: int = Field(description="Parameters trained in the first epoch.")
+    trainable_at_end: int = Field(description="Parameters trained in the last epoch.")
     layers: list[LayerPlan]
 
 
 class ClassPlan(BaseModel):
-    """One class, in the order of the data set."""
+    """One class, in the order of the dataset."""
 
     name: str
-    training_labels: int | None = Field(description="In the whole split; null: not counted.")
-    validation_labels: int | None = Field(description="Likewise.")
-    weight: float | None = Field(description="In the class loss; null: known to the run alone.")
+    training_labels: int | None = Field(
+        description="Labels in the whole training split. null: not counted."
+    )
+    validation_labels: int | None = Field(
+        description="Labels in the whole validation split. null: not counted."
+    )
+    weight: float | None = Field(
+        description="Weight in the class loss. null: computed by the training."
+    )
 
 
 class ClassesPlan(BaseModel):
-    """The classes beside their weights and labels."""
+    """The classes with their weights and label counts."""
 
     total: int
     mode: Literal["none", "explicit", "inverse_frequency", "balanced"]
-    note: str | None = Field(description="Why weights are null, or counts are not those used.")
-    shown: list[ClassPlan] = Field(description=f"The first {MAX_CLASSES_SHOWN}.")
+    note: str | None = Field(description="Why weights are null or differ from the counts.")
+    shown: list[ClassPlan] = Field(description=f"The first {MAX_CLASSES_SHOWN} classes.")
 
 
 class GroupPlan(BaseModel):
     """A part of an optimizer group."""
 
-    name: str = Field(description="lr/<part>/<group>, as the metrics of the job name it.")
+    name: str = Field(description="lr/<part>/<group>, as in the job's metrics.")
     tensors: int
-    parameters: int = Field(description="Numbers in them, frozen ones included.")
-    weight_decay: float | None = Field(description="null: depends on a batch size not yet known.")
-    lr_factor: float = Field(description="Of its part.")
-    initial_rate: float = Field(description="As the optimizer is built, factor included.")
-    learns_from: int | None = Field(description="First epoch in which any of it learns; or null.")
+    parameters: int = Field(description="Scalar parameters, frozen ones included.")
+    weight_decay: float | None = Field(
+        description="null: depends on a batch size that is not known yet."
+    )
+    lr_factor: float = Field(description="Factor of the part, from `layer_lrs`.")
+    initial_rate: float = Field(description="Rate when the optimizer is built, factor included.")
+    learns_from: int | None = Field(
+        description="First epoch in which a parameter is trained. null: never."
+    )
     rates: list[float] | None = Field(
-        description="As recorded at the end of each of `epochs_shown`; null: not known before."
+        description="Rates at the end of each of `epochs_shown`. null: not known yet."
     )
 
 
 class OptimizerPlan(BaseModel):
-    """The optimizer and its groups, in its own order."""
+    """The optimizer and its groups, in the optimizer's order."""
 
-    name: str = Field(description="Class of the optimizer; what `auto` chooses stands here.")
+    name: str = Field(description="The optimizer's class, also if `auto` chose it.")
     chosen_by_auto: bool
-    is_certain: bool = Field(description="false: `auto` may choose another by the GPU's batch.")
+    is_certain: bool = Field(
+        description="false: `auto` may choose another one for the GPU's batch size."
+    )
     lr0: float
-    momentum: float = Field(description="Or Adam's beta1.")
-    epochs_shown: list[int] = Field(description="The first, the middle and the last one trained.")
-    groups: list[GroupPlan] = Field(description="None where the architecture is not known.")
+    momentum: float = Field(description="Momentum, or Adam's beta1.")
+    epochs_shown: list[int] = Field(description="The first, the middle and the last epoch trained.")
+    groups: list[GroupPlan] = Field(description="Empty if the architecture is not known.")
 
 
 class ExtentPlan(BaseModel):
-    """How much is done; null: batch size or epochs are decided as it runs."""
+    """The amount of work. null: batch size or epochs are decided during the training."""
 
-    epochs: int = Field(description="The last one's number.")
+    epochs: int = Field(description="Number of the last epoch.")
     first_epoch: int = Field(
-        default=1, description="Higher where the job goes on from another's training."
+        default=1, description="First epoch trained; above 1 if the job extends another one."
     )
-    training_images: int = Field(description="Used in each epoch, after `fraction`.")
+    training_images: int = Field(description="Images used in each epoch, after `fraction`.")
     validation_images: int
-    images: dict[str, int] = Field(description="In the data set, by split.")
+    images: dict[str, int] = Field(description="Images in the dataset, by split.")
     batches_per_epoch: int | None
-    accumulate: int | None = Field(description="Batches to a step of the optimizer, once warm.")
-    optimizer_steps: int | None = Field(description="In all epochs trained.")
-    warmup_batches: int | None = Field(description="Batches until the rates are the scheduled.")
+    accumulate: int | None = Field(description="Batches per optimizer step after the warm-up.")
+    optimizer_steps: int | None = Field(description="Optimizer steps in all epochs trained.")
+    warmup_batches: int | None = Field(description="Batches until the warm-up ends.")
 
 
 class JointRate(BaseModel):
-    """A rate on both sides of the joint."""
+    """A learning rate before and after the joint."""
 
-    name: str = Field(description="As in `optimizer.groups`.")
+    name: str = Field(description="Name of the group, as in `optimizer.groups`.")
     before: float | None = Field(
-        description="As the parent recorded it at the end of its last epoch that counts; "
-        "null: not known any more."
+        description="Rate that the parent recorded at the end of its last epoch that counts. "
+        "null: no longer known."
     )
     after: float | None = Field(
-        description="At the end of the next epoch, by the new schedule; null: not known before."
+        description="Rate at the end of the next epoch, by the new schedule. null: not known yet."
     )
 
 
 class JointPlan(BaseModel):
-    """How a job goes on from the training of its parent."""
+    """How a job continues the training of its parent."""
 
-    job: str = Field(description="The parent.")
-    epoch: int = Field(description="Of the training state: the training goes on after it.")
-    epochs_trained: int = Field(description="From the one after `epoch` to the last.")
+    job: str = Field(description="The parent job.")
+    epoch: int = Field(description="Epoch of the training state. Training continues after it.")
+    epochs_trained: int = Field(
+        description="Number of epochs from the one after `epoch` to the last."
+    )
     epochs_redone: int = Field(
-        description="How many of these the parent had finished after its training state."
+        description="How many of these the parent had already finished after its training state."
     )
     mosaic_closes: int | None = Field(
-        description="First epoch without mosaic and mixing; null: none, or the task has neither."
+        description="First epoch without mosaic and mixing. null: none, or the task has no mosaic."
     )
     earliest_stop: int | None = Field(
-        description="First epoch after which `patience` may end the training, counted from "
-        "`epoch`; null: not before its end."
+        description="First epoch after which `patience`, counted from `epoch`, can end the "
+        "training. null: not before the last epoch."
     )
-    rates: list[JointRate] = Field(description="Of each group of the optimizer.")
+    rates: list[JointRate] = Field(description="The rates of each optimizer group.")
 
 
 class EstimatePlan(BaseModel):
-    """Time that the epochs may take, from jobs that were alike."""
+    """The estimated duration, from similar past jobs."""
 
-    seconds: float | None = Field(description="Of all epochs trained; null: see `note`.")
+    seconds: float | None = Field(description="Duration of all epochs trained. null: see `note`.")
     epoch_seconds: float | None
-    device: str | None = Field(description="What those jobs trained on.")
-    jobs: list[str] = Field(description="Those jobs: same architecture, image size and device.")
-    note: str | None = Field(description="Why there is no estimate, or how to read it.")
+    device: str | None = Field(description="The device of those jobs.")
+    jobs: list[str] = Field(description="The past jobs: same architecture, image size and device.")
+    note: str | None = Field(description="Why there is no estimate, or how it was made.")
 
 
 class SwitchedOn(BaseModel):
-    """What one part of the spec switched on for another."""
+    """A feature that another part of the spec requires and therefore switched on."""
 
-    field: str = Field(description="JSON pointer of what is on now.")
-    because: str = Field(description="JSON pointer of what needs it.")
+    field: str = Field(description="JSON pointer to the feature that is on.")
+    because: str = Field(description="JSON pointer to the field that requires it.")
 
 
 class PlanWarning(BaseModel):
-    """Something that may not be meant; the job runs all the same."""
+    """A possible mistake. The job is valid and runs."""
 
     code: WarningCode
-    pointer: str | None = Field(description="JSON pointer to what it is about.")
+    pointer: str | None = Field(description="JSON pointer to the field that causes it.")
     message: str
 
 
 class StoredPlan(BaseModel):
-    """All of a plan but the resolved spec, which the job has itself."""
+    """A plan without the resolved spec, which is stored with the job itself."""
 
     model: ModelPlan | None = Field(description="null: the architecture is not known.")
     classes: ClassesPlan
     optimizer: OptimizerPlan
     extent: ExtentPlan
     joint: JointPlan | None = Field(
-        default=None, description="null: the job goes on from no other's training."
+        default=None, description="null: the job does not extend another one."
     )
     estimate: EstimatePlan
     switched_on: list[SwitchedOn]
@@ -188,9 +204,9 @@ class StoredPlan(BaseModel):
 
 
 class PlanView(StoredPlan):
-    """What a job will do, as far as it is known before it runs."""
+    """What a job will do, as far as this is known before it runs."""
 
-    resolved: dict[str, JsonValue] = Field(description="The spec with everything stated.")
+    resolved: dict[str, JsonValue] = Field(description="The spec with all defaults filled in.")
 
     @classmethod
     def of(cls, plan: StoredPlan, resolved: ResolvedSpec) -> Self:
@@ -199,5 +215,5 @@ class PlanView(StoredPlan):
 
     @classmethod
     def stored(cls, row: JobPlan, job: Job) -> Self:
-        """Return what was foreseen of a job as it was submitted."""
+        """Return the plan that was made when the job was submitted."""
         return cls.model_validate({**row.plan, "resolved": job.resolved_spec})

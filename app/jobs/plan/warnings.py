@@ -1,4 +1,4 @@
-"""What may not be meant in a job that is allowed: each warning is one function here."""
+"""Warnings about a valid job that may not do what its user wants. Each is one function."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -31,7 +31,7 @@ _NAMES_SHOWN: Final = 10
 
 @dataclass(frozen=True)
 class PlanDraft:
-    """A plan before its warnings: they are derived from the other parts."""
+    """A plan without its warnings, which are derived from the other parts."""
 
     spec: ResolvedSpec
     architecture: Architecture | None
@@ -42,18 +42,18 @@ class PlanDraft:
 
     @property
     def epochs_before(self) -> int:
-        """Epochs that another job trained, whose training this one goes on with."""
+        """The epochs that the parent trained, if this job continues its training."""
         return self.extent.first_epoch - 1
 
     def indices(self, layers: Layers) -> set[int]:
-        """Return the layers that a selector means; none without an architecture."""
+        """Return the layers that a selector selects; none without an architecture."""
         if self.architecture is None:
             return set()
         return set(layer_indices(layers, self.architecture.backbone_layers))
 
 
 def warnings_of(draft: PlanDraft) -> list[PlanWarning]:
-    """Return every warning, those about the model first."""
+    """Return all warnings, those about the model first."""
     return [
         *_unknown_model(draft),
         *_unknown_before_the_run(draft),
@@ -74,12 +74,12 @@ def _warning(code: WarningCode, pointer: str | None, message: str) -> PlanWarnin
 def _unknown_model(draft: PlanDraft) -> Iterator[PlanWarning]:
     if draft.architecture is None:
         message = (
-            "The architecture of these weights is none of the shipped ones: layers, groups and "
-            "rates are not foretold, and layer selectors are checked as the run begins."
+            "These weights have an architecture that Ultralytics does not ship: the plan has no "
+            "layers, groups or rates, and layer selectors are checked when the training starts."
         )
         yield _warning("architecture_unknown", "/model", message)
     if draft.spec.trainer is not None:
-        message = "The plan is that of the task's own trainer; the plugin may train otherwise."
+        message = "The plan describes the task's own trainer; the plugin may train differently."
         yield _warning("plugin_may_differ", "/trainer", message)
 
 
@@ -87,18 +87,19 @@ def _unknown_before_the_run(draft: PlanDraft) -> Iterator[PlanWarning]:
     train, optimizer = draft.spec.train, draft.optimizer
     if train.time is not None:
         message = (
-            "Epochs are re-estimated after each to fit the time: steps and rates are not foretold."
+            "The number of epochs is re-estimated after each epoch to fit the time: steps and "
+            "rates are not planned."
         )
         yield _warning("time_sets_epochs", "/train/time", message)
     if train.batch < 1:
-        message = "The batch size is chosen on the GPU: steps and rates are not foretold."
+        message = "The batch size is chosen on the GPU: steps and rates are not planned."
         yield _warning("batch_chosen_by_gpu", "/train/batch", message)
     if optimizer.chosen_by_auto:
         message = (
             f'"auto" chooses {optimizer.name} with lr0 {optimizer.lr0:g} and momentum '
             f"{optimizer.momentum:g}"
         )
-        message += "." if optimizer.is_certain else ", or AdamW where the batch grows large."
+        message += "." if optimizer.is_certain else ", or AdamW if the batch becomes large."
         yield _warning("optimizer_chosen", "/train/optimizer", message)
 
 
@@ -107,12 +108,12 @@ def _freezing(draft: PlanDraft) -> Iterator[PlanWarning]:
     if freeze is None or freeze.epochs is None or freeze.epochs <= draft.epochs_before:
         return
     if freeze.epochs >= draft.extent.epochs:
-        message = f"All {draft.extent.epochs} epochs are frozen ones: the layers never learn."
+        message = f"The layers are frozen in all {draft.extent.epochs} epochs and never learn."
         yield _warning("freeze_covers_all", "/customize/freeze/epochs", message)
     elif 0 < train.patience < freeze.epochs - draft.epochs_before:
         message = (
             f"The training may end after {train.patience} epochs without a better value, "
-            f"before epoch {freeze.epochs + 1}, in which the layers begin to learn."
+            f"before the layers start to learn in epoch {freeze.epochs + 1}."
         )
         yield _warning("patience_within_freeze", "/train/patience", message)
 
@@ -125,18 +126,18 @@ def _frozen_with_a_factor(draft: PlanDraft) -> Iterator[PlanWarning]:
     for_good = freeze.epochs is None or freeze.epochs >= last
     if not for_good and (freeze.epochs or 0) <= draft.epochs_before:
         return
-    for place, each in enumerate(draft.spec.customize.layer_lrs):
-        common = frozen & draft.indices(each.layers)
+    for place, choice in enumerate(draft.spec.customize.layer_lrs):
+        common = frozen & draft.indices(choice.layers)
         if not common:
             continue
         pointer = f"/customize/layer_lrs/{place}"
         if for_good:
-            message = f"Layers {_numbers(common)} never learn: the factor does nothing there."
+            message = f"Layers {_numbers(common)} never learn: the factor has no effect on them."
             yield _warning("factor_of_frozen_layers", pointer, message)
         else:
             message = (
-                f"Layers {_numbers(common)} are frozen at first: the factor works from epoch "
-                f"{(freeze.epochs or 0) + 1} on."
+                f"Layers {_numbers(common)} are frozen at first: the factor takes effect in epoch "
+                f"{(freeze.epochs or 0) + 1}."
             )
             yield _warning("factor_after_unfreezing", pointer, message)
 
@@ -144,21 +145,23 @@ def _frozen_with_a_factor(draft: PlanDraft) -> Iterator[PlanWarning]:
 def _overridden_factors(draft: PlanDraft) -> Iterator[PlanWarning]:
     later: set[int] = set()
     chosen = list(enumerate(draft.spec.customize.layer_lrs))
-    for place, each in reversed(chosen):
-        indices = draft.indices(each.layers)
+    for place, choice in reversed(chosen):
+        indices = draft.indices(choice.layers)
         if indices and indices <= later:
-            message = f"Later entries name all layers of {part_name(each.layers)}, and they count."
+            message = (
+                f"Later entries override the factor of every layer of {part_name(choice.layers)}."
+            )
             yield _warning("layer_lr_overridden", f"/customize/layer_lrs/{place}", message)
         later |= indices
 
 
 def _absent_classes(draft: PlanDraft) -> Iterator[PlanWarning]:
     shown = draft.classes.shown
-    unseen = [each.name for each in shown if each.validation_labels == 0]
+    unseen = [row.name for row in shown if row.validation_labels == 0]
     if unseen:
         message = f"No labels in the validation split: {_names(unseen)}; their metrics are null."
         yield _warning("class_without_validation_labels", "/dataset", message)
-    unlearned = [each.name for each in shown if each.training_labels == 0]
+    unlearned = [row.name for row in shown if row.training_labels == 0]
     by_frequency = isinstance(draft.spec.customize.class_weights, InverseFrequencyClassWeights)
     if unlearned and by_frequency:
         message = f"No labels in the training split: {_names(unlearned)}; their weight is 1.0."
@@ -171,7 +174,7 @@ def _small_training(draft: PlanDraft) -> Iterator[PlanWarning]:
     if steps is not None and steps < FEW_OPTIMIZER_STEPS and not draft.epochs_before:
         message = (
             f"Only {steps} optimizer steps in all, the first {extent.warmup_batches} batches of "
-            f"{(extent.batches_per_epoch or 0) * extent.epochs} in warm-up: little can be learned. "
+            f"{(extent.batches_per_epoch or 0) * extent.epochs} in warm-up: it will learn little. "
             'Lower "nbs" or "batch", or train for longer.'
         )
         yield _warning("few_optimizer_steps", "/train/epochs", message)
@@ -180,19 +183,21 @@ def _small_training(draft: PlanDraft) -> Iterator[PlanWarning]:
         yield _warning("batch_above_training_set", "/train/batch", message)
     has_mosaic = "close_mosaic" in train.model_fields_set and train.mosaic > 0
     if has_mosaic and train.close_mosaic >= extent.epochs - draft.epochs_before:
-        message = f"Mosaic is off in the last {train.close_mosaic} epochs: in all that are trained."
+        message = (
+            f"Mosaic is off in the last {train.close_mosaic} epochs, which are all epochs trained."
+        )
         yield _warning("close_mosaic_covers_all", "/train/close_mosaic", message)
 
 
 def _bounds_never_met(customize: Customize, task: Task) -> Iterator[PlanWarning]:
-    """Scores lie in 0 to 1, losses and errors are not negative."""
+    """Scores are between 0 and 1; losses and errors are not negative."""
     directions = metrics_of(task)
     for place, kept in enumerate(customize.keep_best):
         for metric, bounds in kept.where.items():
             direction = directions.get(metric)
             if direction is not None and _is_beyond(bounds, is_score=direction == "higher"):
                 path = ("body", "customize", "keep_best", place, "where", metric)
-                message = f"{metric} never lies there: {kept.file_name} will not be kept."
+                message = f"{metric} never reaches these bounds: {kept.file_name} will not be kept."
                 yield _warning("bound_never_met", json_pointer(path), message)
 
 
@@ -211,7 +216,7 @@ def _no_live_slot(draft: PlanDraft) -> Iterator[PlanWarning]:
         parts.append(f"{wanted.gpus} GPUs" if wanted.gpus != 1 else "one GPU")
     if trainer is not None:
         parts.append(f"the trainer {trainer.name}")
-    message = f"No live slot has {' and '.join(parts)}: the job would wait for one."
+    message = f"No live slot offers {' and '.join(parts)}: the job will wait for one."
     yield _warning("no_live_slot", "/resources", message)
 
 
