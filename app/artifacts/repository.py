@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import timedelta
 
 from pydantic import JsonValue
-from sqlalchemy import ColumnElement, case, delete, insert, select
+from sqlalchemy import ColumnElement, case, delete, func, insert, select
 from sqlalchemy.orm import Session
 
 from app.artifacts.names import LAST, RESULTS, STATE, ArtifactKind
@@ -93,6 +93,12 @@ def has_checkpoint(session: Session, job_id: str) -> bool:
         Artifact.name == LAST,
     )
     return session.scalars(statement.limit(1)).first() is not None
+
+
+def has_artifacts(session: Session, artifact_ids: Collection[str]) -> bool:
+    """Whether all of these rows are still there."""
+    statement = select(func.count()).select_from(Artifact).where(Artifact.id.in_(artifact_ids))
+    return session.scalars(statement).one() == len(artifact_ids)
 
 
 def copy_checkpoints(session: Session, checkpoints: Iterable[Artifact], job_id: str) -> None:

@@ -1,7 +1,7 @@
 """A new job that goes on from the training of one that has ended, for more epochs.
 
 All that it takes over is copied in the transaction that makes it: it needs nothing of its parent
-afterwards.
+afterwards. It is planned before that transaction, which checks that the parent is unchanged.
 """
 
 import hashlib
@@ -16,14 +16,19 @@ from sqlalchemy.orm import Session
 
 from app.accounts.authentication import Principal
 from app.artifacts.names import BEST
-from app.artifacts.repository import artifact_named, copy_checkpoints, newest_state_set
+from app.artifacts.repository import (
+    artifact_named,
+    copy_checkpoints,
+    has_artifacts,
+    newest_state_set,
+)
 from app.artifacts.tables import Artifact
 from app.core.context import Context
 from app.core.errors import FieldError, Invalid
 from app.core.problems import invalid_fields
 from app.datasets.repository import resolve_version
 from app.events.repository import newest_event
-from app.jobs.commands.idempotency import KeyUse, again_after_lost_race, earlier_job
+from app.jobs.commands.idempotency import KeyUse, LostRace, again_after_lost_race, earlier_job
 from app.jobs.commands.submit import (
     JobDraft,
     Resolution,
@@ -83,6 +88,7 @@ class TakenOver:
 class Planned:
     """An extension before it is written."""
 
+    parent: Job
     draft: JobDraft
     resolution: Resolution
     taken: TakenOver
@@ -106,15 +112,15 @@ def extend_job(
         NoTrainingState: there is nothing that another job could go on from.
         Invalid: so many epochs lie behind already.
         IdempotencyKeyReuse: the key came with another body before.
+        ConcurrentRequests: the parent changed each time while the extension was planned.
     """
     key_use = KeyUse(idempotency_key, _digest(job_id, asked))
     earlier = earlier_job(context, principal, key_use)
     if earlier is not None:
         return Submitted(earlier, replayed=True)
+    planned = _plan(context, principal, job_id, asked, key_use)
     with context.database.write() as unit:
-        # Locked, so that neither a retry nor the end of its state's time comes in between.
-        parent = lock_visible_job(unit.session, principal.project_ids, job_id)
-        planned = _planned(unit.session, context, parent, asked, key_use)
+        _lock_unchanged_parent(unit.session, principal, planned)
         listed = write_job(unit, context, principal, planned.draft, planned.resolution)
         epoch, (best_epoch, best_value) = planned.taken.epoch, planned.taken.best
         joint = {"epoch": epoch, "best_epoch": best_epoch, "best_value": best_value}
@@ -131,22 +137,22 @@ def plan_extension(
     Raises:
         NotFound, Invalid, Conflict: as `extend_job`.
     """
+    without_key = KeyUse(None, _digest(job_id, asked))
+    return _plan(context, principal, job_id, asked, without_key).resolution
+
+
+def _plan(
+    context: Context, principal: Principal, job_id: str, asked: Extension, key_use: KeyUse
+) -> Planned:
     with context.database.read() as unit:
         parent = visible_job(unit.session, principal.project_ids, job_id)
-        without_key = KeyUse(None, _digest(job_id, asked))
-        return _planned(unit.session, context, parent, asked, without_key).resolution
-
-
-def _planned(
-    session: Session, context: Context, job: Job, asked: Extension, key_use: KeyUse
-) -> Planned:
-    parent = _ended(job)
-    deciding = deciding_metric(_resolved_of(parent))
-    taken = _taken_over(session, parent, deciding, stride=curve_stride(asked.epochs))
-    _check_epochs(asked, taken)
-    spec = _spec(parent, asked)
-    resolved = _resolved(session, parent, spec)
-    resolution = _resolution(session, context, parent, taken, (spec, resolved))
+        _check_ended(parent)
+        deciding = deciding_metric(_resolved_of(parent))
+        taken = _taken_over(unit.session, parent, deciding, stride=curve_stride(asked.epochs))
+        _check_epochs(asked, taken)
+        spec = _spec(parent, asked)
+        resolved = _resolved(unit.session, parent, spec)
+        resolution = _resolution(unit.session, context, parent, taken, (spec, resolved))
     best_epoch, best_value = taken.best
     draft = JobDraft(
         spec,
@@ -161,15 +167,28 @@ def _planned(
         },
         event_data={"extends": parent.id, "epoch": taken.epoch},
     )
-    return Planned(draft, resolution, taken)
+    return Planned(parent, draft, resolution, taken)
 
 
-def _ended(parent: Job) -> Job:
+def _lock_unchanged_parent(session: Session, principal: Principal, planned: Planned) -> None:
+    """Lock the parent, so that it is neither retried nor loses its state before the commit.
+
+    Raises:
+        LostRace: it trained again since the extension was planned, or lost its training state.
+        JobNotFound, JobInTrash, JobNotEnded: as when it is planned.
+    """
+    parent = lock_visible_job(session, principal.project_ids, planned.parent.id)
+    _check_ended(parent)
+    files = [row.id for row in planned.taken.files.values()]
+    if parent.attempt != planned.parent.attempt or not has_artifacts(session, files):
+        raise LostRace(parent.id)
+
+
+def _check_ended(parent: Job) -> None:
     if parent.trashed_at is not None:
         raise JobInTrash(parent.id)
     if not parent.state.is_ended:
         raise JobNotEnded(parent.id, parent.state)
-    return parent
 
 
 def _check_epochs(asked: Extension, taken: TakenOver) -> None:
@@ -191,7 +210,7 @@ def _taken_over(
     epoch, files = found
     points = range(stride, epoch + 1, stride)
     best = {files[BEST].epoch} if BEST in files else set()
-    # Not all of them: they can be very many, and others wait for this transaction.
+    # Not all of them: they can be very many.
     needed = {number for number in {epoch, *points, *best} if number is not None}
     rows = {row.epoch: row for row in epochs_of_line(session, parent.id, among=needed)}
     values = {number: deciding.value_of(row.metrics) for number, row in rows.items()}
