@@ -1,7 +1,7 @@
-"""What every model of the public spec has in common: frozen, strict, each refusal tied to a field.
+"""The base of all models of the public spec: frozen, strict, with an error code per field.
 
-A refused field comes out as a pydantic error whose `loc` names it and whose `type` is a stable
-code, so that the HTTP layer can point at it without ever repeating what was sent.
+A refused field becomes a pydantic error whose `loc` names the field and whose `type` is a stable
+code, so that the HTTP layer can point at it without repeating the value.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -23,12 +23,12 @@ from pydantic_core import InitErrorDetails, PydanticCustomError
 
 _MAX_SHOWN_KEY = 100
 _MAX_REFUSED = 150
-"""Unknown fields that are told apart: a guess at what was meant costs time for each."""
+"""The number of unknown fields that are reported: each suggestion costs time."""
 
 
 @dataclass(frozen=True)
 class Refusal:
-    """Why a field that users know from elsewhere is not accepted here."""
+    """The reason why a field that users know from Ultralytics is refused."""
 
     code: str
     message: str
@@ -36,7 +36,7 @@ class Refusal:
 
 @dataclass(frozen=True)
 class SpecProblem:
-    """One thing wrong with a spec; `loc` is the field's path within the model that was checked."""
+    """One error in a spec. `loc` is the field's path within the model that was checked."""
 
     loc: tuple[str | int, ...]
     code: str
@@ -46,7 +46,7 @@ class SpecProblem:
 class SpecModel(BaseModel):
     """Base of all spec models.
 
-    A subclass may name fields that it refuses with a reason, and words that mean one of its fields.
+    A subclass can list fields that it refuses with a reason, and other names for its fields.
     """
 
     model_config = ConfigDict(
@@ -65,7 +65,7 @@ class SpecModel(BaseModel):
     def _explain_refused_fields(
         cls, data: object, handler: ModelWrapValidatorHandler[Self]
     ) -> Self:
-        """Report refused and unknown fields beside the errors of the known ones, in one answer."""
+        """Report refused and unknown fields together with the errors of the known ones."""
         if not isinstance(data, Mapping):
             return handler(data)
         unknown = (key for key in data if key not in cls.model_fields)
@@ -95,23 +95,23 @@ class SpecModel(BaseModel):
 
 
 def problems_as_error(title: str, problems: Iterable[SpecProblem]) -> ValidationError:
-    """Return the pydantic error for these problems; around a raise in a validator, paths grow."""
+    """Return the pydantic error for these problems. Enclosing validators extend the paths."""
     return ValidationError.from_exception_data(
         title,
         [
             InitErrorDetails(
-                type=PydanticCustomError(each.code, each.message), loc=each.loc, input=None
+                type=PydanticCustomError(problem.code, problem.message), loc=problem.loc, input=None
             )
-            for each in problems
+            for problem in problems
         ],
         hide_input=True,
     )
 
 
 def as_one_error(code: str, message: str) -> WrapValidator:
-    """Return a validator that answers any failure of the type with one error at the field itself.
+    """Return a validator that reports any error of the type as one error at the field itself.
 
-    A union otherwise reports an error for each member, at paths that the JSON does not have.
+    Otherwise a union reports one error per member, at paths that the JSON does not have.
     """
 
     def validate(value: Any, handler: ValidatorFunctionWrapHandler) -> Any:  # noqa: ANN401 - any JSON goes in
@@ -124,14 +124,14 @@ def as_one_error(code: str, message: str) -> WrapValidator:
 
 
 def without_tags(discriminator: str, tags: Sequence[str]) -> WrapValidator:
-    """Return a validator that takes the tag of a tagged union out of the paths of errors.
+    """Return a validator that removes the tag of a tagged union from error paths.
 
-    Pydantic names the chosen member there, which the JSON has no level for, and repeats a tag that
-    it does not know: this says which there are, at the discriminator.
+    Pydantic adds the chosen member to the path, a level that the JSON does not have, and repeats an
+    unknown tag. This validator lists the known tags at the discriminator instead.
     """
     known = ", ".join(f'"{tag}"' for tag in tags)
 
-    def told(problem: SpecProblem) -> SpecProblem:
+    def without_tag(problem: SpecProblem) -> SpecProblem:
         if not problem.loc and problem.code.startswith("union_tag"):
             return SpecProblem((discriminator,), "unknown_choice", f"It is one of {known}.")
         has_tag = problem.loc[:1] and problem.loc[0] in tags
@@ -141,7 +141,7 @@ def without_tags(discriminator: str, tags: Sequence[str]) -> WrapValidator:
         try:
             return handler(value)
         except ValidationError as error:
-            raise problems_as_error(error.title, map(told, _problems_of(error))) from None
+            raise problems_as_error(error.title, map(without_tag, _problems_of(error))) from None
 
     return WrapValidator(validate)
 
@@ -149,7 +149,7 @@ def without_tags(discriminator: str, tags: Sequence[str]) -> WrapValidator:
 def keys_as_fields() -> WrapValidator:
     """Return a validator for a mapping that reports a wrong key at the key itself.
 
-    Pydantic adds a level `[key]`, which the JSON does not have.
+    Pydantic adds a level `[key]` that the JSON does not have.
     """
 
     def validate(value: Any, handler: ValidatorFunctionWrapHandler) -> Any:  # noqa: ANN401 - any JSON goes in
@@ -157,8 +157,8 @@ def keys_as_fields() -> WrapValidator:
             return handler(value)
         except ValidationError as error:
             problems = (
-                replace(each, loc=each.loc[:1]) if each.loc[1:] == ("[key]",) else each
-                for each in _problems_of(error)
+                replace(problem, loc=problem.loc[:1]) if problem.loc[1:] == ("[key]",) else problem
+                for problem in _problems_of(error)
             )
             raise problems_as_error(error.title, problems) from None
 
@@ -166,7 +166,7 @@ def keys_as_fields() -> WrapValidator:
 
 
 def refuse_if(condition: Callable[[Any], bool], code: str, message: str) -> Callable[[Any], Any]:
-    """Return a validator function that refuses a value for which the condition holds."""
+    """Return a validator function that refuses a value for which the condition is true."""
 
     def validate(value: Any) -> Any:  # noqa: ANN401 - the annotated type is the caller's
         if condition(value):
@@ -178,11 +178,11 @@ def refuse_if(condition: Callable[[Any], bool], code: str, message: str) -> Call
 
 def _problems_of(error: ValidationError) -> list[SpecProblem]:
     return [
-        SpecProblem(tuple(_shown(part) for part in each["loc"]), each["type"], each["msg"])
-        for each in error.errors(include_url=False, include_context=False, include_input=False)
+        SpecProblem(tuple(_shown(part) for part in found["loc"]), found["type"], found["msg"])
+        for found in error.errors(include_url=False, include_context=False, include_input=False)
     ]
 
 
 def _shown(key: object) -> str:
-    """Return the key as bounded text that every encoder accepts: a lone surrogate becomes `?`."""
+    """Return the key as short text that every encoder accepts: a lone surrogate becomes `?`."""
     return str(key)[:_MAX_SHOWN_KEY].encode("utf-8", "replace").decode("utf-8")

@@ -1,6 +1,6 @@
-"""`customize` in the job spec: the five customizations of the training, and what they refer to.
+"""`customize` in the job spec: the five customizations of the training.
 
-Torch-free: the server checks and resolves it, the trainer reads it.
+Imports no torch: the server checks and resolves it, the trainer reads it.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,7 +13,7 @@ from app.jobs.spec.base_model import SpecModel, as_one_error, keys_as_fields, wi
 from app.jobs.spec.metric_table import Direction
 
 MAX_KEPT: Final = 5
-"""Checkpoints that `keep_best` may keep beside best.pt."""
+"""The maximum number of checkpoints that `keep_best` keeps in addition to best.pt."""
 
 Backbone = Literal["backbone"]
 LayerIndex = Annotated[int, Field(ge=0, le=999)]
@@ -34,42 +34,48 @@ Weight = Annotated[float, Field(gt=0, le=1000)]
 
 
 class MetricsChoice(SpecModel):
-    """Metrics beyond those of Ultralytics, every epoch."""
+    """Metrics in addition to those of Ultralytics, computed every epoch."""
 
     f1: bool = Field(
-        default=False, description="Mean F1 over the classes with ground truth, as columns."
+        default=False, description="Add the mean F1 over the classes with ground truth as columns."
     )
     per_class: bool = Field(
-        default=False, description="Precision, recall, F1 and AP of each class, by its name."
+        default=False, description="Record precision, recall, F1 and AP of each class."
     )
 
 
 class ExplicitClassWeights(SpecModel):
-    """Weights by class name; a class that is not named has 1.0."""
+    """Weights by class name. A class without an entry has weight 1.0."""
 
-    mode: Literal["explicit"] = Field(description="Given numbers.")
+    mode: Literal["explicit"] = Field(description="The weights are given.")
     weights: Annotated[dict[str, Weight], Field(min_length=1, max_length=10_000)] = Field(
-        description="Class name to weight, above 0."
+        description="Weight by class name, above 0."
     )
 
 
 class InverseFrequencyClassWeights(SpecModel):
     """Weights max(count) / count, from the labels of the training split."""
 
-    mode: Literal["inverse_frequency"] = Field(description="Computed from the data set.")
+    mode: Literal["inverse_frequency"] = Field(
+        description="The weights are computed from the dataset."
+    )
     cap: Annotated[float, Field(ge=1, le=1_000_000)] | None = Field(
-        default=None, description="Highest weight; null: none."
+        default=None, description="Maximum weight. null: no maximum."
     )
 
 
 class BalancedClassWeights(SpecModel):
     """Ultralytics' own weights (`cls_pw`): (1 / count) ** power, scaled to a mean of 1.
 
-    For semantic (1 / ln(1.02 + share of the pixels)) ** power (8.4.190, semantic/train.py:105).
+    For semantic: (1 / ln(1.02 + share of the pixels)) ** power (8.4.190, semantic/train.py:105).
     """
 
-    mode: Literal["balanced"] = Field(description="Ultralytics' own, on positives and negatives.")
-    power: float = Field(default=1.0, gt=0, le=1, description="1: in full; towards 0: dampened.")
+    mode: Literal["balanced"] = Field(
+        description="Ultralytics' own weights, on positives and negatives."
+    )
+    power: float = Field(
+        default=1.0, gt=0, le=1, description="1: full effect. Lower values dampen the weights."
+    )
 
 
 ClassWeights = Annotated[
@@ -80,123 +86,125 @@ ClassWeights = Annotated[
 
 
 class BestModel(SpecModel):
-    """The metric that chooses best.pt and ends a training that gets no better."""
+    """The metric that chooses best.pt and that early stopping watches."""
 
     metric: MetricName = Field(description="A column of results.csv, or fitness.")
     direction: Direction | None = Field(
-        default=None, description="Only for a trainer plugin's own metric; others are known."
+        default=None, description="Only for a trainer plugin's own metric; the others are known."
     )
 
 
 class Bounds(SpecModel):
-    """What a metric must lie in, both ends included."""
+    """The range of a metric, both ends included."""
 
-    min: float | None = Field(default=None, description="Lowest value; null: none.")
-    max: float | None = Field(default=None, description="Highest value; null: none.")
+    min: float | None = Field(default=None, description="Lowest value. null: no limit.")
+    max: float | None = Field(default=None, description="Highest value. null: no limit.")
 
     @model_validator(mode="after")
-    def _has_an_end(self) -> Self:
+    def _has_a_limit(self) -> Self:
         if self.min is None and self.max is None:
-            raise PydanticCustomError("empty_bounds", 'Give "min", "max" or both.')
+            raise PydanticCustomError("empty_bounds", 'Set "min", "max" or both.')
         if self.min is not None and self.max is not None and self.min > self.max:
             raise PydanticCustomError("empty_bounds", '"min" must not be above "max".')
         return self
 
 
 class KeepBest(SpecModel):
-    """A further checkpoint, best_<name>.pt: of the best epoch among those within all bounds."""
+    """An additional checkpoint, best_<name>.pt: the best epoch among those within all bounds."""
 
     name: Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_]{0,39}$")] = Field(
-        description="Names the file: best_<name>.pt."
+        description="Part of the file name best_<name>.pt."
     )
-    metric: MetricName = Field(description="The column of results.csv whose best value counts.")
+    metric: MetricName = Field(description="The column of results.csv whose best value decides.")
     direction: Direction | None = Field(
-        default=None, description="Only for a trainer plugin's own metric; others are known."
+        default=None, description="Only for a trainer plugin's own metric; the others are known."
     )
     where: Annotated[dict[MetricName, Bounds], Field(max_length=10), keys_as_fields()] = Field(
-        default_factory=dict, description="Metric to bounds; epochs outside of any are passed over."
+        default_factory=dict,
+        description="Bounds by metric. Epochs outside of any bound are skipped.",
     )
 
     @property
     def file_name(self) -> str:
-        """The name of the artifact."""
+        """The file name of the artifact."""
         return f"best_{self.name}.pt"
 
 
 class Freeze(SpecModel):
-    """Layers that do not learn in the first epochs, or never."""
+    """Layers that are not trained in the first epochs, or never."""
 
-    layers: Layers = Field(description="Which layers.")
+    layers: Layers = Field(description="The layers.")
     epochs: Annotated[int, Field(ge=1, le=100_000)] | None = Field(
-        default=None, description="Frozen in epochs 1 to N; null: for good."
+        default=None, description="Freeze the layers in epochs 1 to N. null: in all epochs."
     )
 
 
 class LayerLr(SpecModel):
-    """Layers that learn at a rate of their own."""
+    """Layers with their own learning rate."""
 
-    layers: Layers = Field(description="Which layers.")
+    layers: Layers = Field(description="The layers.")
     factor: Annotated[float, Field(gt=0, le=100)] = Field(
-        description="Of the rate that the optimizer's group has; the schedule keeps the ratio."
+        description="Factor on the rate of the optimizer's group. The schedule keeps the ratio."
     )
 
 
 class Customize(SpecModel):
-    """The five customizations, alone and in any combination, and further checkpoints to keep."""
+    """The five customizations, alone or in any combination, and additional checkpoints."""
 
     metrics: MetricsChoice = Field(
         default_factory=MetricsChoice, description="F1 and per-class metrics every epoch."
     )
     class_weights: ClassWeights | None = Field(
-        default=None, description="Weights of classes in the class loss; null: none."
+        default=None, description="Class weights in the class loss. null: none."
     )
     best_model: BestModel | None = Field(
-        default=None, description="What chooses best.pt; null: Ultralytics' fitness."
+        default=None, description="The metric that chooses best.pt. null: Ultralytics' fitness."
     )
     keep_best: Annotated[tuple[KeepBest, ...], Field(max_length=MAX_KEPT, strict=False)] = Field(
-        default=(), description="Further checkpoints by other metrics."
+        default=(), description="Additional checkpoints, chosen by other metrics."
     )
-    freeze: Freeze | None = Field(default=None, description="Layers that do not learn; null: none.")
+    freeze: Freeze | None = Field(default=None, description="Layers to freeze. null: none.")
     layer_lrs: Annotated[tuple[LayerLr, ...], Field(max_length=100, strict=False)] = Field(
-        default=(), description="The last entry that names a layer counts."
+        default=(),
+        description="Learning rate factors by layer. The last entry that selects a layer wins.",
     )
 
     @field_validator("keep_best")
     @classmethod
     def _kept_names_differ(cls, kept: tuple[KeepBest, ...]) -> tuple[KeepBest, ...]:
-        names = [each.name for each in kept]
+        names = [entry.name for entry in kept]
         if len(set(names)) < len(names):
             raise PydanticCustomError("duplicate_name", 'Each "keep_best" needs its own name.')
         return kept
 
     def chosen_metrics(self) -> Mapping[tuple[str | int, ...], tuple[str, Direction | None]]:
-        """Return every metric that chooses or bounds a checkpoint, by its place in the JSON."""
+        """Return every metric that chooses or bounds a checkpoint, by its path in the JSON."""
         named: dict[tuple[str | int, ...], tuple[str, Direction | None]] = {}
         if self.best_model is not None:
             best = self.best_model
             named["best_model", "metric"] = (best.metric, best.direction)
-        for index, each in enumerate(self.keep_best):
-            named["keep_best", index, "metric"] = (each.metric, each.direction)
-            for metric in each.where:
+        for index, entry in enumerate(self.keep_best):
+            named["keep_best", index, "metric"] = (entry.metric, entry.direction)
+            for metric in entry.where:
                 named["keep_best", index, "where", metric] = (metric, None)
         return named
 
     def chosen_layers(self) -> Mapping[tuple[str | int, ...], "Layers"]:
-        """Return every selector of layers, by its place in the JSON."""
+        """Return every layer selector, by its path in the JSON."""
         named: dict[tuple[str | int, ...], Layers] = {}
         if self.freeze is not None:
             named["freeze", "layers"] = self.freeze.layers
-        for index, each in enumerate(self.layer_lrs):
-            named["layer_lrs", index, "layers"] = each.layers
+        for index, entry in enumerate(self.layer_lrs):
+            named["layer_lrs", index, "layers"] = entry.layers
         return named
 
 
 def layer_indices(layers: "Layers", backbone_layers: int) -> tuple[int, ...]:
-    """Return the indices that a selector means, ascending.
+    """Return the layer indices of a selector, ascending.
 
     Args:
-        layers: as in the spec.
-        backbone_layers: entries of the backbone in the model's yaml.
+        layers: the selector.
+        backbone_layers: number of backbone entries in the model's yaml.
     """
     if layers == "backbone":
         return tuple(range(backbone_layers))
@@ -206,7 +214,7 @@ def layer_indices(layers: "Layers", backbone_layers: int) -> tuple[int, ...]:
 
 
 def part_name(layers: "Layers") -> str:
-    """Return the selector as rates are named after it: backbone, layers[0:10], layers[0,3]."""
+    """Return the selector's name in rates: backbone, layers[0:10], layers[0,3]."""
     if layers == "backbone":
         return "backbone"
     if isinstance(layers, int):
@@ -217,7 +225,7 @@ def part_name(layers: "Layers") -> str:
 def inverse_frequency(
     counts: Mapping[str, int], classes: Sequence[str], *, cap: float | None
 ) -> dict[str, float]:
-    """Return max(count) / count for each class, at most `cap`; an absent class has 1.0."""
+    """Return max(count) / count for each class, at most `cap`; 1.0 for an absent class."""
     present = [counts[name] for name in classes if counts.get(name, 0) > 0]
     most = max(present, default=1)
     weights = {name: most / counts[name] if counts.get(name, 0) > 0 else 1.0 for name in classes}

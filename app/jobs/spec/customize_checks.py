@@ -1,4 +1,4 @@
-"""What a customization may be asked for: by the job's task, its classes and its model's layers."""
+"""Checks of the customizations against the job's task, its classes and its model's layers."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from difflib import get_close_matches
@@ -17,8 +17,8 @@ from app.jobs.spec.metric_table import FITNESS, direction_of, metrics_of
 from app.models.architectures import Architecture
 
 _SHOWN_NAMES: Final = 10
-_NO_CLASSES: Final = "Depth estimation has no classes, and with that no {what}."
-_ONE_CLASS: Final = '"single_cls" makes one class of all: there is nothing to tell apart.'
+_NO_CLASSES: Final = "Depth estimation has no classes and therefore no {what}."
+_ONE_CLASS: Final = '"single_cls" merges all classes into one, so there are no classes to compare.'
 
 Place = tuple[str | int, ...]
 
@@ -26,13 +26,13 @@ Place = tuple[str | int, ...]
 def check_for_task(
     customize: Customize, task: Task, *, single_cls: bool, has_plugin: bool
 ) -> list[SpecProblem]:
-    """Return what the task does not allow; places are relative to `customize`.
+    """Return a problem for everything that the task does not allow; `loc` is below `customize`.
 
     Args:
-        customize: as asked.
-        task: of the job.
+        customize: the customizations.
+        task: the job's task.
         single_cls: whether all classes are treated as one.
-        has_plugin: whether a trainer plugin may bring metrics of its own.
+        has_plugin: whether a trainer plugin may add its own metrics.
     """
     return [
         *_classless(customize, task),
@@ -45,7 +45,7 @@ def check_for_task(
 def check_for_classes(
     customize: Customize, task: Task, classes: Sequence[str]
 ) -> list[SpecProblem]:
-    """Return what does not fit the classes of the data set."""
+    """Return a problem for everything that does not fit the classes of the dataset."""
     weights = customize.class_weights
     if weights is None:
         return []
@@ -60,7 +60,7 @@ def check_for_classes(
         SpecProblem(
             ("class_weights", "weights", name),
             "unknown_class",
-            f"The data set has no class of this name; it has {known}.",
+            f"The dataset has no class with this name. It has: {known}.",
         )
         for name in weights.weights
         if name not in present
@@ -70,12 +70,12 @@ def check_for_classes(
 def check_for_architecture(
     customize: Customize, architecture: Architecture, with_parameters: frozenset[int]
 ) -> list[SpecProblem]:
-    """Return what does not fit the model's layers and losses.
+    """Return a problem for everything that does not fit the model's layers and losses.
 
     Args:
-        customize: as asked.
-        architecture: the model's.
-        with_parameters: indices of the layers that have anything to learn.
+        customize: the customizations.
+        architecture: the model's architecture.
+        with_parameters: indices of the layers with trainable parameters.
     """
     return [
         *_layers_out_of_range(customize, architecture),
@@ -110,7 +110,7 @@ def _one_class(customize: Customize, *, single_cls: bool) -> Iterator[SpecProble
 def _weights_for_task(customize: Customize, task: Task) -> Iterator[SpecProblem]:
     if task == "classify" and isinstance(customize.class_weights, BalancedClassWeights):
         message = (
-            "Ultralytics ignores its balanced weights for classification; "
+            "Ultralytics ignores balanced weights for classification; "
             'use "inverse_frequency" or "explicit".'
         )
         yield SpecProblem(("class_weights", "mode"), "not_for_this_task", message)
@@ -122,17 +122,17 @@ def _metrics(customize: Customize, task: Task, *, has_plugin: bool) -> Iterator[
         if _is_fitness_elsewhere(place, metric):
             yield SpecProblem(place, "unknown_metric", _unknown_metric(metric, task))
         elif known is not None and direction is not None and direction != known:
-            message = f"Of this metric the {known} is the better; leave the direction out."
+            message = f"For this metric {known} is better; omit the direction."
             yield SpecProblem((*place[:-1], "direction"), "known_direction", message)
         elif known is None and not has_plugin:
             yield SpecProblem(place, "unknown_metric", _unknown_metric(metric, task))
         elif known is None and direction is None and place[-1] == "metric":
-            message = "Say which way this metric is better: higher or lower."
+            message = "Set the direction in which this metric is better: higher or lower."
             yield SpecProblem((*place[:-1], "direction"), "unknown_direction", message)
 
 
 def _is_fitness_elsewhere(place: Place, metric: str) -> bool:
-    """Fitness is no column of results.csv: it may choose best.pt and nothing else."""
+    """Fitness is not a column of results.csv: it can choose only best.pt."""
     return metric == FITNESS and place[0] != "best_model"
 
 
@@ -140,15 +140,15 @@ def _unknown_metric(metric: str, task: Task) -> str:
     names = [name for name in metrics_of(task) if name != metric]
     close = get_close_matches(metric, names, n=1, cutoff=0.5)
     guess = f'Did you mean "{close[0]}"? ' if close else ""
-    return f"There is no such metric for {task}. {guess}There are: {', '.join(names)}."
+    return f"There is no such metric for {task}. {guess}Available: {', '.join(names)}."
 
 
 def _layers_out_of_range(customize: Customize, architecture: Architecture) -> Iterator[SpecProblem]:
     for place, layers in customize.chosen_layers().items():
         if max(_indices(layers, architecture)) >= architecture.layers:
             message = (
-                f"{architecture.name} has the layers 0 to {architecture.layers - 1}; "
-                f"its backbone are the first {architecture.backbone_layers}."
+                f"{architecture.name} has layers 0 to {architecture.layers - 1}; "
+                f"its backbone is the first {architecture.backbone_layers}."
             )
             yield SpecProblem(place, "no_such_layer", message)
 
@@ -160,7 +160,7 @@ def _everything_frozen(
         return
     frozen = set(_indices(customize.freeze.layers, architecture))
     if max(frozen) < architecture.layers and with_parameters <= frozen:
-        message = f"That freezes all of {architecture.name}: nothing would learn."
+        message = f"This freezes all layers of {architecture.name}: the model would learn nothing."
         yield SpecProblem(("freeze", "layers"), "everything_frozen", message)
 
 
@@ -171,7 +171,7 @@ def _losses_of_other_families(
     here: Mapping[str, object] = metrics_of(task, architecture.name)
     for place, (metric, _) in customize.chosen_metrics().items():
         if metric not in here and metric in metrics_of(task):
-            message = f"{architecture.name} has no such loss; it has {', '.join(here)}."
+            message = f"{architecture.name} has no such loss. Available: {', '.join(here)}."
             yield SpecProblem(place, "unknown_metric", message)
 
 

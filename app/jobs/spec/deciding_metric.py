@@ -1,6 +1,6 @@
-"""The number that decides which epoch is the best, from the columns of results.csv.
+"""The metric that decides which epoch is the best, computed from the columns of results.csv.
 
-It is the metric that the job chose, as it is, or Ultralytics' own fitness of the task.
+It is the metric that the job chose, or else Ultralytics' fitness of the task.
 """
 
 from collections.abc import Mapping
@@ -16,14 +16,14 @@ _BOXES: Final = "metrics/mAP50-95(B)"
 
 @dataclass(frozen=True)
 class DecidingMetric:
-    """What the best is named after; the columns that are summed, and the sum's factor."""
+    """The metric's name, the columns that are summed, and a factor on the sum."""
 
     name: str
     columns: tuple[str, ...]
     factor: float = 1.0
 
     def value_of(self, metrics: Mapping[str, float | None]) -> float | None:
-        """Return the value of an epoch; None where a column is missing or not finite."""
+        """Return the value of an epoch; None if a column is missing or not finite."""
         values = [metrics.get(column) for column in self.columns]
         present = [value for value in values if value is not None]
         return sum(present) * self.factor if len(present) == len(values) else None
@@ -40,14 +40,14 @@ FITNESS_OF: Final[dict[Task, DecidingMetric]] = {
     "semantic": DecidingMetric(FITNESS, ("metrics/mIoU",)),
     "depth": DecidingMetric(FITNESS, ("metrics/delta1",)),
 }
-"""Ultralytics 8.4.190's definitions (utils/metrics.py: Metric.fitness and properties of that name):
-a sum of columns, or for classification their mean."""
+"""The definitions of Ultralytics 8.4.190 (utils/metrics.py: Metric.fitness and properties of that
+name): a sum of columns, or for classification their mean."""
 
 
 def deciding_metric(spec: ResolvedSpec) -> DecidingMetric:
-    """Return what decides which epoch of a job is the best: its `customize.best_model.metric`.
+    """Return the metric that decides a job's best epoch: its `customize.best_model.metric`.
 
-    Which way is better is the trainer's business: it says of each epoch whether it is the best.
+    The direction is not needed here: the trainer reports of each epoch whether it is the best.
     """
     chosen = spec.customize.best_model
     if chosen is None or chosen.metric == FITNESS:

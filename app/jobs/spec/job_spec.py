@@ -1,6 +1,6 @@
-"""The job spec: the public JSON that says what to train.
+"""The job spec: the public JSON that describes a training job.
 
-An instance is valid by itself; whether its data set, model and queue exist is for others to ask.
+An instance is valid by itself. Whether its dataset, model and queue exist is checked elsewhere.
 Regenerate the pinned schema with `python -m app.jobs.spec > docs/schema/job-spec.schema.json`.
 """
 
@@ -79,7 +79,7 @@ OnOutOfMemory = Literal["halve_batch", "fail"]
 
 
 def _tag_keys_are_words(tags: object) -> object:
-    """Refuse a bad key at the field: pydantic would point at a path that the JSON does not have."""
+    """Refuse a bad key at the field itself; pydantic points at a path that the JSON lacks."""
     if isinstance(tags, dict) and not all(
         isinstance(key, str) and _TAG_KEY.match(key) for key in tags
     ):
@@ -112,20 +112,21 @@ class Resources(SpecModel):
     """Where a job may run."""
 
     gpus: Gpus | None = Field(
-        default=None, description="null: any slot; 0: a CPU slot; 1: a slot with one GPU."
+        default=None, description="0: a CPU slot. 1: a slot with one GPU. null: any slot."
     )
     queue: Slug = Field(
-        default="default", description="The queue to wait in; workers say which ones they serve."
+        default="default",
+        description="The queue to wait in. Each worker serves the queues of its configuration.",
     )
 
 
 class TrainerChoice(SpecModel):
-    """A trainer plugin that the operator installed, and what it is asked for."""
+    """A trainer plugin that the operator installed, and its options."""
 
-    name: Slug = Field(description="As GET /v1/trainers lists it.")
+    name: Slug = Field(description="Name of the plugin, as in GET /v1/trainers.")
     options: Annotated[
         dict[str, JsonValue],
-        as_one_error("options", "Options are an object of JSON, nested a few levels deep."),
+        as_one_error("options", "Options are a JSON object, nested a few levels deep."),
         AfterValidator(storable_json),
         AfterValidator(
             refuse_if(
@@ -134,48 +135,55 @@ class TrainerChoice(SpecModel):
                 f"Options are at most {MAX_OPTIONS_CHARACTERS} characters of JSON.",
             )
         ),
-    ] = Field(default_factory=dict, description="As the plugin's schema says.")
+    ] = Field(default_factory=dict, description="Options that match the plugin's schema.")
 
 
 class JobSpec(SpecModel):
-    """A job as its user asks for it."""
+    """A job as its user submits it."""
 
-    name: Name | None = Field(default=None, description="Shown in lists; need not be unique.")
+    name: Name | None = Field(
+        default=None, description="Shown in lists. Does not have to be unique."
+    )
     project: Slug = Field(default="default", description="The project that owns the job.")
     dataset: DatasetRef = Field(
-        description="A data set (ds_…: its newest ready version, which the job then keeps) "
+        description="A dataset (ds_…: the job uses its newest ready version) "
         "or one version (dsv_…)."
     )
     model: ModelRef = Field(
-        description="yolo26n.pt (pretrained, brought in by the operator), "
+        description="yolo26n.pt (pretrained weights that the operator added), "
         "yolo26n.yaml (from scratch), mdl_… (a model of this service) "
         "or job_… (that job's best.pt)."
     )
-    task: Task | None = Field(default=None, description="What to learn; null: the model's task.")
-    train: TrainArguments = Field(default_factory=TrainArguments, description="How to train.")
+    task: Task | None = Field(default=None, description="The task. null: the model's task.")
+    train: TrainArguments = Field(default_factory=TrainArguments, description="Training arguments.")
     customize: Customize | None = Field(
-        default=None, description="Customizations of the training; null: none."
+        default=None, description="Customizations of the training. null: none."
     )
     trainer: TrainerChoice | None = Field(
-        default=None, description="A trainer plugin installed by the operator; null: none."
+        default=None, description="A trainer plugin that the operator installed. null: none."
     )
     resources: Resources = Field(default_factory=Resources, description="Where the job may run.")
-    priority: int = Field(default=0, ge=-100, le=100, description="Higher runs first.")
+    priority: int = Field(
+        default=0, ge=-100, le=100, description="A job with a higher priority runs first."
+    )
     max_restarts: int = Field(
-        default=5, ge=0, le=100, description="Retryable failures allowed since the last new epoch."
+        default=5,
+        ge=0,
+        le=100,
+        description="Number of retryable failures allowed since the last new epoch.",
     )
     timeout_hours: float | None = Field(
         default=None,
         gt=0,
         le=8760,
-        description="Hours of running after which the job is stopped and its result kept.",
+        description="Hours of running after which the job is stopped. Its result is kept.",
     )
     on_oom: OnOutOfMemory | None = Field(
         default=None,
-        description="When memory runs out: one more attempt with half the batch, or none; "
-        "null: halve_batch where train.batch is not set, else fail.",
+        description="When memory runs out: try once more with half the batch, or fail. "
+        "null: halve_batch if train.batch is not set, else fail.",
     )
-    tags: Tags = Field(default_factory=dict, description="Short words to find the job by.")
+    tags: Tags = Field(default_factory=dict, description="Key-value pairs to filter jobs by.")
     notes: Notes = Field(default="", description="Free text.")
 
     @model_validator(mode="after")
@@ -197,36 +205,37 @@ class JobSpec(SpecModel):
 
 
 class ResolvedSpec(JobSpec):
-    """A job as it will run: every value stated, nothing left to defaults that may change.
+    """A job as it will run: every value is set, so that later changes of defaults do not matter.
 
-    Only what `optimizer: auto` decides at run time is left open in `train`.
+    Only values that `optimizer: auto` decides during the training stay unset in `train`.
     """
 
     dataset: DatasetVersionRef
     task: Task
-    customize: Annotated[Customize, BeforeValidator(lambda asked: asked or Customize())] = Field(
-        default_factory=Customize, description="With all that another part switched on."
+    customize: Annotated[Customize, BeforeValidator(lambda value: value or Customize())] = Field(
+        default_factory=Customize,
+        description="The customizations, including those that another part switched on.",
     )
     on_oom: OnOutOfMemory
     architecture: str | None = Field(
-        default=None, description="The shipped yaml of the model; null: another model."
+        default=None, description="The shipped yaml of the model. null: another architecture."
     )
     class_weights: dict[str, float] | None = Field(
         default=None,
-        description="The weight of every class, from customize.class_weights; "
-        "null: none, or balanced ones, which Ultralytics computes.",
+        description="The weight of every class, from customize.class_weights. "
+        "null: no weights, or balanced ones, which Ultralytics computes.",
     )
     threads: int | None = Field(
-        default=None, ge=1, le=1024, description="CPU threads; set at the first attempt."
+        default=None, ge=1, le=1024, description="CPU threads. Set at the first attempt."
     )
 
 
 @dataclass(frozen=True)
 class SpecFacts:
-    """What is known of the things that a spec names.
+    """The facts about the dataset and the model that a spec names.
 
-    `class_counts` are the labels of each class in the training split; `layers_with_parameters` are
-    the indices of the model's layers that have anything to learn.
+    `class_counts` is the number of labels of each class in the training split.
+    `layers_with_parameters` are the indices of the model's layers with trainable parameters.
     """
 
     dataset_version: str
@@ -238,14 +247,14 @@ class SpecFacts:
 
 
 def resolve_spec(spec: JobSpec, facts: SpecFacts) -> ResolvedSpec:
-    """Return the spec as it will run, with all that its user left open stated.
+    """Return the spec as it will run, with every value set that its user left open.
 
     Raises:
-        pydantic.ValidationError: a part of the spec does not fit the task, the classes of the data
-            set or the layers of the model.
+        pydantic.ValidationError: a part of the spec does not fit the task, the classes of the
+            dataset or the layers of the model.
     """
-    asked: dict[str, Any] = {name: getattr(spec, name) for name in JobSpec.model_fields}
-    checked = JobSpec(**asked | {"task": facts.task})
+    fields: dict[str, Any] = {name: getattr(spec, name) for name in JobSpec.model_fields}
+    checked = JobSpec(**fields | {"task": facts.task})
     customize = checked.customize or Customize()
     problems = _within("customize", _misfits(customize, facts))
     if problems:
@@ -254,16 +263,16 @@ def resolve_spec(spec: JobSpec, facts: SpecFacts) -> ResolvedSpec:
         "dataset": facts.dataset_version,
         "task": facts.task,
         "train": checked.train.effective(facts.task),
-        "customize": _stated(customize, facts.task),
+        "customize": _completed(customize, facts.task),
         "on_oom": spec.on_oom or _on_out_of_memory(spec.train),
         "architecture": facts.architecture,
         "class_weights": _class_weights(customize, facts),
     }
-    return ResolvedSpec(**asked | frozen)
+    return ResolvedSpec(**fields | frozen)
 
 
 def _on_out_of_memory(train: TrainArguments) -> OnOutOfMemory:
-    """A batch that the user chose is not changed behind his back."""
+    """Never change a batch size that the user has set."""
     return "fail" if "batch" in train.model_fields_set else "halve_batch"
 
 
@@ -276,23 +285,23 @@ def _misfits(customize: Customize, facts: SpecFacts) -> list[SpecProblem]:
     return problems
 
 
-def _stated(customize: Customize, task: Task) -> Customize:
-    """Return the customizations with those that others need switched on, and directions stated."""
+def _completed(customize: Customize, task: Task) -> Customize:
+    """Return the customizations with all that they require switched on, and directions set."""
     best = customize.best_model or BestModel(metric=FITNESS)
-    asked = {metric for metric, _ in customize.chosen_metrics().values()}
-    needs_f1 = not asked.isdisjoint(F1_METRICS[task])
+    chosen = {metric for metric, _ in customize.chosen_metrics().values()}
+    needs_f1 = not chosen.isdisjoint(F1_METRICS[task])
     metrics = customize.metrics.model_copy(update={"f1": customize.metrics.f1 or needs_f1})
     kept = tuple(
-        each.model_copy(update={"direction": direction_of(task, each.metric) or each.direction})
-        for each in customize.keep_best
+        entry.model_copy(update={"direction": direction_of(task, entry.metric) or entry.direction})
+        for entry in customize.keep_best
     )
     direction = direction_of(task, best.metric) or best.direction
-    stated = {
+    completed = {
         "metrics": metrics,
         "best_model": best.model_copy(update={"direction": direction}),
         "keep_best": kept,
     }
-    return customize.model_copy(update=stated)
+    return customize.model_copy(update=completed)
 
 
 def _class_weights(customize: Customize, facts: SpecFacts) -> dict[str, float] | None:
@@ -306,7 +315,9 @@ def _class_weights(customize: Customize, facts: SpecFacts) -> dict[str, float] |
 
 
 def _within(field: str, problems: Iterable[SpecProblem]) -> list[SpecProblem]:
-    return [SpecProblem((field, *each.loc), each.code, each.message) for each in problems]
+    return [
+        SpecProblem((field, *problem.loc), problem.code, problem.message) for problem in problems
+    ]
 
 
 def job_spec_json_schema() -> dict[str, Any]:

@@ -1,7 +1,7 @@
-"""The metrics of each task, as results.csv names them, and which way is better.
+"""The metrics of each task, under their names in results.csv, and their direction.
 
-Torch-free: server and trainer read the same table. The names are those of Ultralytics 8.4.190
-(utils/metrics.py: the `keys` of each metrics class; utils/loss.py: `loss_names`), with F1 of ours.
+Imports no torch: server and trainer read the same table. The names are those of Ultralytics 8.4.190
+(utils/metrics.py: the `keys` of each metrics class; utils/loss.py: `loss_names`), plus our F1.
 """
 
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ from app.core.tasks import Task
 Direction = Literal["higher", "lower"]
 
 FITNESS: Final = "fitness"
-"""Ultralytics' own choice of a task: a sum or mean of metrics; the higher is the better."""
+"""Ultralytics' own metric of a task: a sum or mean of metrics; higher is better."""
 
 F1_METRICS: Final[Mapping[Task, tuple[str, ...]]] = MappingProxyType(
     {
@@ -26,15 +26,15 @@ F1_METRICS: Final[Mapping[Task, tuple[str, ...]]] = MappingProxyType(
         "depth": (),
     }
 )
-"""What `customize.metrics.f1` adds to the columns."""
+"""The columns that `customize.metrics.f1` adds."""
 
 
 def metrics_of(task: Task, architecture: str | None = None) -> Mapping[str, Direction]:
     """Return every metric that can choose a checkpoint of the task, with its direction.
 
     Args:
-        task: of the job.
-        architecture: the yaml name of the model; None: losses of all families are named.
+        task: the job's task.
+        architecture: the yaml name of the model; None returns the losses of all families.
     """
     table: dict[str, Direction] = {FITNESS: "higher"}
     table |= dict.fromkeys(_HIGHER[task] + F1_METRICS[task], "higher")
@@ -44,7 +44,7 @@ def metrics_of(task: Task, architecture: str | None = None) -> Mapping[str, Dire
 
 
 def direction_of(task: Task, metric: str) -> Direction | None:
-    """Return which way is better; None for a metric that no table knows."""
+    """Return the direction of a metric; None for an unknown one."""
     return metrics_of(task).get(metric)
 
 

@@ -1,4 +1,4 @@
-"""Ultralytics' arguments that `train` refuses: a stable code, and why or what to set instead."""
+"""Ultralytics' arguments that `train` refuses: a stable code, and the reason or the alternative."""
 
 from collections.abc import Mapping
 from typing import Final
@@ -9,17 +9,17 @@ _SERVICE_OWNED: Final = {
     "task": 'The task is a field of the spec itself: set "task" beside "train".',
     "mode": "A job always trains.",
     "model": 'The model is a field of the spec itself: set "model" beside "train".',
-    "pretrained": 'The "model" says it: a ".pt" starts from weights, a ".yaml" from scratch.',
-    "data": 'The data set is a field of the spec itself: set "dataset" beside "train".',
+    "pretrained": 'The "model" decides this: a ".pt" starts from weights, a ".yaml" from scratch.',
+    "data": 'The dataset is a field of the spec itself: set "dataset" beside "train".',
     "device": 'The service chooses the device: set "resources" beside "train".',
     "project": "The service chooses where files go; a job's project is the spec's \"project\".",
     "name": "The service chooses where files go; a job's name is the spec's \"name\".",
     "save_dir": "The service chooses where files go.",
-    "exist_ok": "Every attempt gets a directory of its own.",
-    "resume": "The service resumes by itself; ask for it by the job's resume or retry route.",
-    "cfg": "Arguments are fields of this object, never a file.",
-    "save": "Checkpoints are always saved: a job could not be resumed without.",
-    "val": "Every epoch is validated: the best epoch could not be known without.",
+    "exist_ok": "Every attempt gets its own directory.",
+    "resume": "The service resumes jobs itself; use the job's resume or retry route.",
+    "cfg": "Arguments are fields of this object, not a file.",
+    "save": "Checkpoints are always saved: a job cannot be resumed without them.",
+    "val": "Every epoch is validated: the best epoch is not known without validation.",
     "verbose": "The service writes the log.",
 }
 
@@ -35,16 +35,16 @@ _TRACK: Final = "It belongs to tracking, not to training."
 _TEACHER: Final = "Distillation from a teacher model is not offered."
 
 _NOT_OFFERED: Final = {
-    "save_period": "The service keeps the last and the best checkpoint, none in between.",
-    "profile": "It profiles exported models and would install further packages.",
+    "save_period": "The service keeps the last and the best checkpoint only.",
+    "profile": "It profiles exported models and would install more packages.",
     "compile": "Compiling the model needs a compiler on the worker and is not offered.",
-    "quantize": "Quantization-aware training would install further packages and is not offered.",
+    "quantize": "Quantization-aware training would install more packages and is not offered.",
     "distill_model": _TEACHER,
     "dis": _TEACHER,
     "augmentations": "Augmentations given as code are not offered; see the fields of this object.",
-    "save_json": "It would install further packages; metrics come with the job.",
+    "save_json": "It would install more packages; the job has its own metrics.",
     "augment": "Test-time augmentation during validation is not offered.",
-    "classes": "Training on some classes only is not offered: leave them out of the data set.",
+    "classes": "Training on some classes only is not offered: leave them out of the dataset.",
     "dnn": _PREDICT,
     "source": _PREDICT,
     "vid_stride": _PREDICT,

@@ -1,7 +1,7 @@
-"""The text types of the spec: what may stand in names, notes and tags, and how references look.
+"""The text types of the spec: names, notes, tags and references.
 
-Text reaches logs, terminals, file names and HTML: nothing gets in that could forge a line, hide a
-character or turn the reading direction around.
+Text appears in logs, terminals, file names and HTML. Characters that could forge a line, hide
+something or reverse the reading direction are refused.
 """
 
 import math
@@ -25,17 +25,17 @@ TAG_KEY_PATTERN: Final = "^[A-Za-z0-9][A-Za-z0-9._/-]{0,62}$"
 
 
 def plain_text(value: object) -> object:
-    """Return the value, or refuse text with a character that cannot be stored or cannot be seen."""
+    """Return the value; refuse text with characters that cannot be stored or are invisible."""
     return _without_hidden_characters(value, controls=_CONTROLS)
 
 
 def plain_lines(value: object) -> object:
-    """Return the value like `plain_text`, with newline and tab allowed in it."""
+    """Return the value; like `plain_text`, but newline and tab are allowed."""
     return _without_hidden_characters(value, controls=_CONTROLS_BUT_LINES)
 
 
 def storable_json(value: JsonValue) -> JsonValue:
-    """Return the value, or refuse what no database keeps: NaN, infinity, NUL, half a character."""
+    """Return the value; refuse what databases cannot store: NaN, infinity, NUL, lone surrogates."""
     match value:
         case float() if not math.isfinite(value):
             raise PydanticCustomError("finite_number", "Numbers must be finite.")
@@ -44,14 +44,14 @@ def storable_json(value: JsonValue) -> JsonValue:
                 "lone_surrogate", "Text must be Unicode without lone surrogates."
             )
         case str() if "\0" in value:
-            raise PydanticCustomError("control_character", "Text must not hold NUL.")
+            raise PydanticCustomError("control_character", "Text must not contain NUL.")
         case list():
-            for each in value:
-                storable_json(each)
+            for item in value:
+                storable_json(item)
         case dict():
-            for name, each in value.items():
+            for name, item in value.items():
                 storable_json(name)
-                storable_json(each)
+                storable_json(item)
     return value
 
 
@@ -68,9 +68,9 @@ def _without_hidden_characters(value: object, *, controls: re.Pattern[str]) -> o
     if _SURROGATES.search(value):
         raise PydanticCustomError("lone_surrogate", "Text must be Unicode without lone surrogates.")
     if controls.search(value):
-        raise PydanticCustomError("control_character", "Text must not hold control characters.")
+        raise PydanticCustomError("control_character", "Text must not contain control characters.")
     if _BIDI_CONTROLS.search(value):
         raise PydanticCustomError(
-            "bidi_control", "Text must not hold characters that change the reading direction."
+            "bidi_control", "Text must not contain characters that change the reading direction."
         )
     return value

@@ -1,7 +1,7 @@
-"""The training arguments that a job may set: Ultralytics' own names, typed, ranged and explained.
+"""The training arguments that a job can set, under Ultralytics' names, with types and ranges.
 
 Names, defaults and meaning are those of `ultralytics/cfg/default.yaml` (8.4.190); a contract test
-holds them together.
+compares them.
 """
 
 from typing import Annotated, Any, Final, Literal, Self
@@ -61,9 +61,9 @@ Scale = Annotated[
 
 
 class TrainArguments(SpecModel):
-    """How to train.
+    """The training arguments.
 
-    Only what the user set is kept, shown and sent on; all else is Ultralytics' default.
+    Only fields that were set are stored, shown and passed on. The rest are Ultralytics' defaults.
     """
 
     refusals = REFUSED_ARGUMENTS
@@ -75,18 +75,18 @@ class TrainArguments(SpecModel):
         gt=0,
         le=8760,
         description="Hours to train: epochs are re-estimated to fit. "
-        "Counts anew after a restart (see timeout_hours).",
+        "A restart starts the count again (see timeout_hours).",
     )
     patience: int = Field(
         default=100,
         ge=0,
         le=100_000,
-        description="Stop after so many epochs without a better fitness; 0: never.",
+        description="Stop after this many epochs without a better fitness. 0 never stops.",
     )
     batch: Batch = Field(
         default=16,
-        description="Images a step; -1: as many as fill 60 % of the GPU's memory; "
-        "0.1 to 0.9: that share of it.",
+        description="Images per batch. -1 uses 60 % of the GPU's memory, "
+        "0.1 to 0.9 that share of it.",
     )
     imgsz: int = Field(
         default=640,
@@ -99,23 +99,23 @@ class TrainArguments(SpecModel):
         default=8,
         ge=0,
         le=64,
-        description="Processes that load images (Ultralytics: workers); 0 is used on a CPU.",
+        description="Processes that load images (Ultralytics: workers). A CPU slot uses 0.",
     )
     cls_remap: bool = Field(
         default=True,
-        description="Carry the class outputs of pretrained weights over by class name.",
+        description="Reuse the class outputs of pretrained weights, matched by class name.",
     )
     optimizer: Optimizer = Field(
         default="auto",
-        description="auto chooses AdamW or MuSGD, and lr0, momentum and warmup_bias_lr with it.",
+        description="auto chooses AdamW or MuSGD, together with lr0, momentum and warmup_bias_lr.",
     )
     seed: int = Field(default=0, ge=0, le=2**31 - 1, description="Seed of all random numbers.")
     deterministic: bool = Field(
-        default=True, description="Use deterministic operations: repeatable, maybe slower."
+        default=True, description="Use deterministic operations: repeatable, possibly slower."
     )
     single_cls: bool = Field(default=False, description="Treat all classes as one.")
     rect: bool = Field(
-        default=False, description="Batches of images of like shape, without mosaic and mixing."
+        default=False, description="Batch images of similar shape, without mosaic and mixing."
     )
     cos_lr: bool = Field(
         default=False, description="Lower the learning rate along a cosine instead of a line."
@@ -124,23 +124,23 @@ class TrainArguments(SpecModel):
         default=10,
         ge=0,
         le=100_000,
-        description="Switch mosaic and mixing off for so many last epochs; 0: never.",
+        description="Disable mosaic and mixing for the last N epochs; 0 never disables them.",
     )
     amp: Precision = Field(
         default=True, description="Mixed precision on a GPU: true (FP16), bf16, or false (FP32)."
     )
     fraction: DataFraction = Field(
         default=1.0,
-        description="Share of the training images to use, or, as a whole number above 1, how many.",
+        description="Share of the training images to use, or their number if above 1.",
     )
     multi_scale: float = Field(
         default=0.0,
         ge=0,
         le=0.9,
-        description="Vary the image side by up to this share, batch by batch.",
+        description="Vary the image side by up to this share, per batch.",
     )
     channels_last: bool | None = Field(
-        default=None, description="Memory layout NHWC on a GPU; null: where it is known to help."
+        default=None, description="Memory layout NHWC on a GPU. null: where it is known to help."
     )
 
     overlap_mask: bool = Field(
@@ -154,22 +154,22 @@ class TrainArguments(SpecModel):
     )
 
     split: Literal["val", "test"] = Field(
-        default="val", description="Split of the data set to validate on."
+        default="val", description="Split of the dataset to validate on."
     )
     conf: float | None = Field(
         default=None,
         ge=0,
         le=1,
-        description="Lowest confidence in validation; null: 0.001, or 0.01 for obb.",
+        description="Lowest confidence in validation. null: 0.001, or 0.01 for obb.",
     )
     iou: Share = Field(
         default=0.7, description="Overlap above which non-maximum suppression drops a box."
     )
     max_det: int = Field(
-        default=300, ge=1, le=10_000, description="Most objects found in an image."
+        default=300, ge=1, le=10_000, description="Maximum number of objects per image."
     )
     nms: bool | None = Field(
-        default=None, description="false: validate with the NMS-free head, where the model has one."
+        default=None, description="false: validate with the NMS-free head, if the model has one."
     )
     agnostic_nms: bool = Field(
         default=False, description="Suppress overlapping boxes of different classes too."
@@ -177,32 +177,32 @@ class TrainArguments(SpecModel):
     plots: bool = Field(default=True, description="Draw curves and sample images.")
 
     lr0: float = Field(
-        default=0.01, gt=0, le=1, description="Initial learning rate; needs an optimizer by name."
+        default=0.01, gt=0, le=1, description="Initial learning rate. Requires a named optimizer."
     )
     lrf: Share = Field(default=0.01, description="Final learning rate as a share of lr0.")
     momentum: float = Field(
         default=0.937,
         ge=0,
         lt=1,
-        description="SGD momentum or Adam's beta1; needs an optimizer by name.",
+        description="SGD momentum or Adam's beta1. Requires a named optimizer.",
     )
     weight_decay: Share = Field(default=0.0005, description="L2 regularization.")
     warmup_epochs: float = Field(
-        default=3.0, ge=0, le=1000, description="Epochs of warm-up; parts are allowed."
+        default=3.0, ge=0, le=1000, description="Epochs of warm-up; fractions are allowed."
     )
     warmup_momentum: float = Field(
         default=0.8, ge=0, lt=1, description="Momentum at the start of the warm-up."
     )
     warmup_bias_lr: Share = Field(
         default=0.1,
-        description="Learning rate of biases at the start of the warm-up; "
-        "needs an optimizer by name.",
+        description="Learning rate of biases at the start of the warm-up. "
+        "Requires a named optimizer.",
     )
     nbs: int = Field(
         default=64,
         ge=1,
         le=65_536,
-        description="Nominal batch: gradients add up over round(nbs / batch) batches.",
+        description="Nominal batch size: gradients accumulate over round(nbs / batch) batches.",
     )
 
     box: Gain = Field(default=7.5, description="Weight of the box loss.")
@@ -244,24 +244,24 @@ class TrainArguments(SpecModel):
     cutmix: Share = Field(
         default=0.0, description="Probability of pasting a part of another image."
     )
-    copy_paste: Share = Field(default=0.0, description="Share of objects to paste once more.")
+    copy_paste: Share = Field(default=0.0, description="Share of objects to paste a second time.")
     copy_paste_mode: Literal["flip", "mixup"] = Field(
-        default="flip", description="Where pasted objects come from."
+        default="flip", description="Source of the pasted objects."
     )
     auto_augment: Literal["randaugment", "autoaugment", "augmix"] | None = Field(
-        default="randaugment", description="Augmentation policy; null: none."
+        default="randaugment", description="Augmentation policy. null: none."
     )
     erasing: Share = Field(default=0.4, description="Probability of erasing a part of the image.")
 
     @model_validator(mode="after")
     def _auto_optimizer_chooses_alone(self) -> Self:
-        """Refuse what `auto` would ignore (Ultralytics 8.4.190, trainer.py:1173-1180)."""
+        """Refuse arguments that `auto` ignores (Ultralytics 8.4.190, trainer.py:1173-1180)."""
         if self.optimizer != "auto":
             return self
         ignored = [name for name in _CHOSEN_BY_AUTO if name in self.model_fields_set]
         if ignored:
             message = (
-                'The optimizer "auto" (the default) chooses this itself and would ignore it: '
+                'The optimizer "auto" (the default) chooses this value and would ignore yours: '
                 'set "optimizer".'
             )
             raise problems_as_error(
@@ -271,8 +271,8 @@ class TrainArguments(SpecModel):
         return self
 
     @model_serializer(mode="wrap")
-    def _serialize_what_was_set(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Write what was set and nothing else, so that it reads back as the same arguments."""
+    def _serialize_set_fields(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Write only the fields that were set, so that they read back as the same arguments."""
         return {
             name: value for name, value in handler(self).items() if name in self.model_fields_set
         }
@@ -282,13 +282,13 @@ class TrainArguments(SpecModel):
     def __get_pydantic_json_schema__(
         cls, schema: CoreSchema, handler: GetJsonSchemaHandler
     ) -> JsonSchemaValue:
-        """Describe answers like requests; the serializer above would leave "some object"."""
+        """Describe responses like requests; the serializer above would leave a bare object."""
         return handler(_without_serializer(schema))
 
     def effective(self, task: Task) -> "TrainArguments":
-        """Return the arguments with every value that counts for the task set, defaults included.
+        """Return the arguments with every value that applies to the task set, defaults included.
 
-        What `optimizer: auto` decides at run time stays unset.
+        Values that `optimizer: auto` decides during the training stay unset.
         """
         unknown_yet = _CHOSEN_BY_AUTO if self.optimizer == "auto" else ()
         return TrainArguments(
@@ -300,7 +300,7 @@ class TrainArguments(SpecModel):
         )
 
     def to_ultralytics(self) -> dict[str, object]:
-        """Return what was set as overrides for an Ultralytics trainer, under its names."""
+        """Return the set fields as overrides for an Ultralytics trainer, under its names."""
         return {
             ULTRALYTICS_NAMES.get(name, name): _as_ultralytics(getattr(self, name))
             for name in TrainArguments.model_fields
@@ -322,7 +322,7 @@ _DEPTH: Final[frozenset[Task]] = frozenset({"depth"})
 _CLASSIFY: Final[frozenset[Task]] = frozenset({"classify"})
 _WITH_COPY_PASTE: Final[frozenset[Task]] = frozenset({"segment", "obb", "semantic"})
 
-# Ultralytics reads these for the tasks named; with any other it ignores them or fails.
+# Ultralytics reads these for the named tasks. For others it ignores them or fails.
 TASKS_OF_ARGUMENT: Final[dict[str, frozenset[Task]]] = {
     **dict.fromkeys(
         ("box", "cls", "dfl", "single_cls", "conf", "iou", "max_det", "nms", "agnostic_nms"),
@@ -344,21 +344,20 @@ TASKS_OF_ARGUMENT: Final[dict[str, frozenset[Task]]] = {
 
 
 def tasks_of(name: str) -> frozenset[Task]:
-    """Return the tasks that the argument counts for."""
+    """Return the tasks that the argument applies to."""
     return TASKS_OF_ARGUMENT.get(name, ALL_TASKS)
 
 
 def check_task(train: TrainArguments, task: Task) -> list[SpecProblem]:
-    """Return a problem for each argument that was set without counting for the task.
+    """Return a problem for each argument that was set and does not apply to the task.
 
-    Their `loc` is relative to `train`.
+    `loc` is relative to `train`.
     """
     return [
         SpecProblem(
             (name,),
             "not_for_this_task",
-            f"This argument has no meaning for {task}, "
-            f"only for {', '.join(sorted(tasks_of(name)))}.",
+            f"This argument does not apply to {task}, only to {', '.join(sorted(tasks_of(name)))}.",
         )
         for name in TrainArguments.model_fields
         if name in train.model_fields_set and task not in tasks_of(name)
