@@ -14,9 +14,10 @@ from sqlalchemy.orm import Session
 from app.core.database import OUTAGE, Database
 from app.core.logging import first_line, get_logger
 from app.fleet.repository import Registration, mark_stopped, record_heartbeat, register_worker
+from app.jobs.end_reasons import EndReason
 from app.jobs.life.transitions import AttemptEnd, apply_event
 from app.jobs.locks import lock_job
-from app.jobs.states import EndReason, JobEvent, JobState
+from app.jobs.states import JobEvent, JobState
 from app.jobs.tables import Job
 from app.settings import Timing
 

@@ -8,13 +8,7 @@ from sqlalchemy import ColumnElement, case, delete, func, insert, select
 from sqlalchemy.orm import Session
 
 from app.artifacts.names import LAST, RESULTS, STATE, ArtifactKind
-from app.artifacts.resume_sets import (
-    KeptSets,
-    NamedFile,
-    epochs_of_sets,
-    set_of,
-    superseded,
-)
+from app.artifacts.resume_sets import KeptSets, NamedFile, epochs_of_sets, set_of, superseded
 from app.artifacts.tables import Artifact, CondemnedObject
 from app.core.database import ExcludedRow, database_now, upsert
 from app.core.ids import new_id

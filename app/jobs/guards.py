@@ -1,18 +1,157 @@
-"""Which row of the transition table applies to a job as it stands, and what it allows."""
+"""The life of a job as data: one frozen row per transition, and which of them applies.
+
+Guarded updates, the 409 answers and the documentation are all derived from `TRANSITIONS`; what is
+not in it is refused. Nothing here touches a database.
+"""
 
 from dataclasses import dataclass
+from enum import StrEnum
 
-from app.jobs.states import (
-    REQUEST_STRENGTH,
-    TRANSITIONS,
-    USER_EVENTS,
-    Guard,
-    JobEvent,
-    JobState,
-    Request,
-    RequestEffect,
-    Transition,
+from app.jobs.end_reasons import EndReason
+from app.jobs.states import REQUEST_STRENGTH, USER_EVENTS, JobEvent, JobState, Request
+
+
+class Guard(StrEnum):
+    """The condition, beside the state, under which a row applies. Rows are tried in order."""
+
+    ALWAYS = "always"
+    CANCEL_REQUESTED = "cancel is requested"
+    PAUSE_REQUESTED = "pause is requested"
+    STOP_REQUESTED = "stop is requested"
+    STOP_REQUESTED_WITH_CHECKPOINT = "stop is requested and a checkpoint exists"
+    NOTHING_STRONGER_THAN_PAUSE = "nothing stronger than pause is requested"
+    NOTHING_STRONGER_THAN_STOP = "nothing stronger than stop is requested"
+    NO_STOP_REQUESTED = "no stop is requested"
+    HAS_CHECKPOINT = "a checkpoint exists"
+    NO_EPOCH = "no epoch has ended"
+    RESTARTS_LEFT = "restarts are left"
+    IN_TRASH = "it is in the trash"
+    NOT_IN_TRASH = "it is not in the trash"
+
+
+class RequestEffect(StrEnum):
+    """What a transition does to the request."""
+
+    KEEP = "keep"
+    CLEAR = "clear"
+    PAUSE = "pause"
+    STOP = "stop"
+    CANCEL = "cancel"
+
+
+@dataclass(frozen=True)
+class Transition:
+    """One arrow: `event` in `source` under `guard` leads to `target` and is logged as `logged_as`.
+
+    `logged_as` is None where nothing changes. `forced_reason` names the end reason where the
+    transition itself decides it.
+    """
+
+    event: JobEvent
+    source: JobState
+    guard: Guard
+    target: JobState
+    request: RequestEffect
+    logged_as: str | None
+    forced_reason: EndReason | None = None
+
+    @property
+    def changes_nothing(self) -> bool:
+        """Whether the event is answered without any change."""
+        return self.logged_as is None
+
+
+def _row(  # noqa: PLR0913, PLR0917 -- the columns of the table
+    event: JobEvent,
+    source: JobState,
+    guard: Guard,
+    target: JobState,
+    request: RequestEffect,
+    logged_as: str | None,
+    forced_reason: EndReason | None = None,
+) -> Transition:
+    return Transition(event, source, guard, target, request, logged_as, forced_reason)
+
+
+_E, _S, _G, _R = JobEvent, JobState, Guard, RequestEffect
+
+
+def _requeue_by_request(event: JobEvent) -> tuple[Transition, ...]:
+    """A retryable end obeys what was requested before anything else."""
+    return (
+        _row(event, _S.RUNNING, _G.CANCEL_REQUESTED, _S.CANCELLED, _R.CLEAR, "job.cancelled",
+             EndReason.CANCELLED),
+        _row(event, _S.RUNNING, _G.PAUSE_REQUESTED, _S.PAUSED, _R.CLEAR, "job.paused"),
+        _row(event, _S.RUNNING, _G.STOP_REQUESTED_WITH_CHECKPOINT, _S.QUEUED, _R.KEEP,
+             "job.requeued"),
+        _row(event, _S.RUNNING, _G.STOP_REQUESTED, _S.FAILED, _R.CLEAR, "job.failed",
+             EndReason.NOTHING_TO_KEEP),
+    )  # fmt: skip
+
+
+def _into_the_trash_and_back(ended: JobState) -> tuple[Transition, ...]:
+    """A job in the trash keeps its state, and knows no event but these two."""
+    return (
+        _row(_E.DELETE, ended, _G.NOT_IN_TRASH, ended, _R.KEEP, "job.trashed"),
+        _row(_E.DELETE, ended, _G.IN_TRASH, ended, _R.KEEP, None),
+        _row(_E.RESTORE, ended, _G.IN_TRASH, ended, _R.KEEP, "job.restored"),
+    )
+
+
+# fmt: off
+TRANSITIONS: tuple[Transition, ...] = (
+    _row(_E.CLAIM, _S.QUEUED, _G.ALWAYS, _S.RUNNING, _R.KEEP, "job.started"),
+    _row(_E.LEAVE, _S.RUNNING, _G.CANCEL_REQUESTED, _S.CANCELLED, _R.CLEAR, "job.cancelled",
+         EndReason.CANCELLED),
+    _row(_E.LEAVE, _S.RUNNING, _G.PAUSE_REQUESTED, _S.PAUSED, _R.CLEAR, "job.paused"),
+    _row(_E.LEAVE, _S.RUNNING, _G.STOP_REQUESTED, _S.SUCCEEDED, _R.CLEAR, "job.succeeded"),
+    _row(_E.FINISH, _S.RUNNING, _G.ALWAYS, _S.SUCCEEDED, _R.CLEAR, "job.succeeded"),
+    _row(_E.FAIL, _S.RUNNING, _G.CANCEL_REQUESTED, _S.CANCELLED, _R.CLEAR, "job.cancelled",
+         EndReason.CANCELLED),
+    _row(_E.FAIL, _S.RUNNING, _G.ALWAYS, _S.FAILED, _R.CLEAR, "job.failed"),
+    *_requeue_by_request(_E.INTERRUPT),
+    _row(_E.INTERRUPT, _S.RUNNING, _G.RESTARTS_LEFT, _S.QUEUED, _R.CLEAR, "job.requeued"),
+    _row(_E.INTERRUPT, _S.RUNNING, _G.ALWAYS, _S.FAILED, _R.CLEAR, "job.failed",
+         EndReason.RESTARTS_EXHAUSTED),
+    *_requeue_by_request(_E.DRAIN),
+    _row(_E.DRAIN, _S.RUNNING, _G.ALWAYS, _S.QUEUED, _R.CLEAR, "job.requeued"),
+    *_requeue_by_request(_E.HALVE_BATCH),
+    _row(_E.HALVE_BATCH, _S.RUNNING, _G.ALWAYS, _S.QUEUED, _R.CLEAR, "job.batch_halved"),
+    _row(_E.CANCEL, _S.QUEUED, _G.ALWAYS, _S.CANCELLED, _R.CLEAR, "job.cancelled",
+         EndReason.CANCELLED),
+    _row(_E.CANCEL, _S.RUNNING, _G.CANCEL_REQUESTED, _S.RUNNING, _R.KEEP, None),
+    _row(_E.CANCEL, _S.RUNNING, _G.ALWAYS, _S.RUNNING, _R.CANCEL, "job.cancel_requested"),
+    _row(_E.CANCEL, _S.PAUSED, _G.ALWAYS, _S.CANCELLED, _R.CLEAR, "job.cancelled",
+         EndReason.CANCELLED),
+    _row(_E.CANCEL, _S.CANCELLED, _G.NOT_IN_TRASH, _S.CANCELLED, _R.KEEP, None),
+    _row(_E.PAUSE, _S.QUEUED, _G.NO_STOP_REQUESTED, _S.PAUSED, _R.CLEAR, "job.paused"),
+    _row(_E.PAUSE, _S.RUNNING, _G.PAUSE_REQUESTED, _S.RUNNING, _R.KEEP, None),
+    _row(_E.PAUSE, _S.RUNNING, _G.NOTHING_STRONGER_THAN_PAUSE, _S.RUNNING, _R.PAUSE,
+         "job.pause_requested"),
+    _row(_E.PAUSE, _S.PAUSED, _G.ALWAYS, _S.PAUSED, _R.KEEP, None),
+    _row(_E.RESUME, _S.QUEUED, _G.ALWAYS, _S.QUEUED, _R.KEEP, None),
+    _row(_E.RESUME, _S.RUNNING, _G.PAUSE_REQUESTED, _S.RUNNING, _R.CLEAR, "job.pause_withdrawn"),
+    _row(_E.RESUME, _S.RUNNING, _G.ALWAYS, _S.RUNNING, _R.KEEP, None),
+    _row(_E.RESUME, _S.PAUSED, _G.ALWAYS, _S.QUEUED, _R.CLEAR, "job.resumed"),
+    _row(_E.STOP, _S.QUEUED, _G.STOP_REQUESTED, _S.QUEUED, _R.KEEP, None),
+    _row(_E.STOP, _S.QUEUED, _G.HAS_CHECKPOINT, _S.QUEUED, _R.STOP, "job.stop_requested"),
+    _row(_E.STOP, _S.RUNNING, _G.STOP_REQUESTED, _S.RUNNING, _R.KEEP, None),
+    _row(_E.STOP, _S.RUNNING, _G.NOTHING_STRONGER_THAN_STOP, _S.RUNNING, _R.STOP,
+         "job.stop_requested"),
+    _row(_E.STOP, _S.PAUSED, _G.HAS_CHECKPOINT, _S.QUEUED, _R.STOP, "job.stop_requested"),
+    _row(_E.RETRY, _S.FAILED, _G.NOT_IN_TRASH, _S.QUEUED, _R.CLEAR, "job.retried"),
+    _row(_E.RETRY, _S.CANCELLED, _G.NOT_IN_TRASH, _S.QUEUED, _R.CLEAR, "job.retried"),
+    _row(_E.TIMEOUT, _S.RUNNING, _G.CANCEL_REQUESTED, _S.RUNNING, _R.KEEP, None),
+    _row(_E.TIMEOUT, _S.RUNNING, _G.NO_EPOCH, _S.FAILED, _R.CLEAR, "job.failed",
+         EndReason.TIMEOUT),
+    _row(_E.TIMEOUT, _S.RUNNING, _G.STOP_REQUESTED, _S.RUNNING, _R.KEEP, None),
+    _row(_E.TIMEOUT, _S.RUNNING, _G.NOTHING_STRONGER_THAN_STOP, _S.RUNNING, _R.STOP,
+         "job.stop_requested"),
+    *_into_the_trash_and_back(_S.SUCCEEDED),
+    *_into_the_trash_and_back(_S.FAILED),
+    *_into_the_trash_and_back(_S.CANCELLED),
 )
+# fmt: on
 
 
 @dataclass(frozen=True)

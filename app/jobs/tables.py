@@ -17,7 +17,8 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from app.core.columns import checked_enum
 from app.core.database import Base, OrderedJson, UtcDateTime
-from app.jobs.states import EndReason, JobState, Phase, Request
+from app.jobs.end_reasons import EndReason
+from app.jobs.states import JobState, Phase, Request
 
 
 class Job(Base):

@@ -14,7 +14,8 @@ from sqlalchemy import Connection, create_engine, inspect, select, table, text, 
 
 from app.core import migrations
 from app.core.database import Database
-from app.jobs.states import EndReason, JobState
+from app.jobs.end_reasons import EndReason
+from app.jobs.states import JobState
 from app.jobs.tables import Job
 from app.tables import METADATA
 from tests.jobs.builders import a_home, a_job

@@ -5,18 +5,12 @@ from itertools import count
 from string import ascii_uppercase
 from typing import TYPE_CHECKING
 
+from app.jobs.end_reasons import EndReason
+from app.jobs.guards import TRANSITIONS, Guard, Transition
 from app.jobs.spec.job_spec import job_spec_json_schema
 from app.jobs.spec.refused_arguments import REFUSED_ARGUMENTS
 from app.jobs.spec.train_arguments import ALL_TASKS, tasks_of
-from app.jobs.states import (
-    CONSEQUENCES,
-    TRANSITIONS,
-    USER_EVENTS,
-    Guard,
-    JobEvent,
-    JobState,
-    Transition,
-)
+from app.jobs.states import USER_EVENTS, JobEvent, JobState
 from app.models.architectures import ARCHITECTURES, SCALES, TASK_SUFFIXES
 from tests.docs.markdown import Field, code, fields_of, table
 from tests.docs.transition_phrases import PHRASES
@@ -108,14 +102,16 @@ def end_reasons() -> str:
     rows = [
         [
             code(reason),
-            "queued again" if end.retryable else end.state,
-            "yes" if end.counted else "",
-            "" if end.kind == "none" else end.kind,
-            end.hint,
+            "queued again" if reason.retryable else reason.state,
+            "yes" if reason.counted else "",
+            "" if reason.kind == "none" else reason.kind,
+            "" if reason.exit_code is None else str(reason.exit_code),
+            reason.hint,
         ]
-        for reason, end in CONSEQUENCES.items()
+        for reason in EndReason
     ]
-    return table(["reason", "the job becomes", "counted", "who can act", "hint"], rows)
+    head = ["reason", "the job becomes", "counted", "who can act", "exit code", "hint"]
+    return table(head, rows)
 
 
 def spec_fields() -> str:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from app.jobs.states import TRANSITIONS
+from app.jobs.guards import TRANSITIONS
 from tests.docs.generate import BLOCKS, documents, generated, parts_of
 from tests.docs.transition_phrases import PHRASES
 

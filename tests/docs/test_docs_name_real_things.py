@@ -127,8 +127,8 @@ class TestTheChecks:
         assert not exists(name)
 
     def test_see_a_symbol_that_is_missing(self) -> None:
-        assert resolves("app.jobs.states.TRANSITIONS")
-        assert not resolves("app.jobs.states.NO_SUCH_TABLE")
+        assert resolves("app.jobs.guards.TRANSITIONS")
+        assert not resolves("app.jobs.guards.NO_SUCH_TABLE")
 
     def test_see_a_word_that_is_missing(self) -> None:
         word = "claim" + "_nothing"

@@ -2,7 +2,8 @@
 
 from typing import Final
 
-from app.jobs.states import Guard, JobEvent, JobState
+from app.jobs.guards import Guard
+from app.jobs.states import JobEvent, JobState
 
 _E, _S, _G = JobEvent, JobState, Guard
 

@@ -12,8 +12,9 @@ import pytest
 from sqlalchemy import text
 
 from app.core.database import Database
+from app.jobs.end_reasons import EndReason
 from app.jobs.repository import attempts_of
-from app.jobs.states import EndReason, JobState
+from app.jobs.states import JobState
 from tests.faults.first_attempt import FirstAttempt
 from tests.faults.proxy import FaultProxy, postgres_proxy
 from tests.jobs.builders import job_row

@@ -7,7 +7,8 @@ import pytest
 from sqlalchemy import select
 
 from app.core.database import Database
-from app.jobs.states import EndReason, JobState
+from app.jobs.end_reasons import EndReason
+from app.jobs.states import JobState
 from app.jobs.tables import Attempt
 from tests.faults.first_attempt import FirstAttempt
 from tests.faults.proxy import postgres_proxy

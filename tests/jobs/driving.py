@@ -3,10 +3,11 @@
 from datetime import timedelta
 
 from app.core.database import Database
+from app.jobs.end_reasons import EndReason
 from app.jobs.life.claim import SlotOffer, claim_job
 from app.jobs.life.transitions import Applied, AttemptEnd, Refused, apply_event
 from app.jobs.locks import Hold, lock_held, lock_job
-from app.jobs.states import EndReason, JobEvent
+from app.jobs.states import JobEvent
 from app.jobs.tables import Job
 
 LEASE = timedelta(seconds=30)

@@ -4,15 +4,9 @@ from itertools import product
 
 import pytest
 
-from app.jobs.guards import JobFacts, allowed_events, request_after, transition_for
-from app.jobs.states import (
-    CONSEQUENCES,
-    TRANSITIONS,
-    USER_EVENTS,
-    EndReason,
-    JobEvent,
-    JobState,
-)
+from app.jobs.end_reasons import EndReason
+from app.jobs.guards import TRANSITIONS, JobFacts, allowed_events, request_after, transition_for
+from app.jobs.states import USER_EVENTS, JobEvent, JobState
 from tests.jobs.transition_table import (
     ALL_FACTS,
     CANCEL,
@@ -97,8 +91,6 @@ class TestAllowedEvents:
 class TestEndReasons:
     @pytest.mark.parametrize("reason", EndReason)
     def test_every_reason_owns_its_consequence(self, reason: EndReason) -> None:
-        consequence = CONSEQUENCES[reason]
-
-        assert consequence.retryable == (consequence.state is QUEUED)
-        assert consequence.retryable or not consequence.counted
-        assert bool(consequence.hint) == (consequence.state in {FAILED, QUEUED})
+        assert reason.retryable == (reason.state is QUEUED)
+        assert reason.retryable or not reason.counted
+        assert bool(reason.hint) == (reason.state in {FAILED, QUEUED})

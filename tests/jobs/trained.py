@@ -8,11 +8,12 @@ from app.artifacts.names import ArtifactKind
 from app.artifacts.repository import insert_artifact
 from app.core.database import Database
 from app.core.storage import StoredObject
+from app.jobs.end_reasons import EndReason
 from app.jobs.life.claim import SlotOffer, claim_job
 from app.jobs.life.recording import EpochReport, freeze_threads, log_event, record_epoch
 from app.jobs.life.transitions import AttemptEnd, apply_event
 from app.jobs.locks import Hold, lock_held
-from app.jobs.states import EndReason, JobEvent
+from app.jobs.states import JobEvent
 from app.jobs.tables import Job
 
 MAP = "metrics/mAP50-95(B)"

@@ -13,7 +13,8 @@ import pytest
 
 from app.core.broker import EmbeddedBroker
 from app.core.database import Database
-from app.jobs.states import EndReason, JobState
+from app.jobs.end_reasons import EndReason
+from app.jobs.states import JobState
 from tests.architecture.sources import ROOT
 from tests.jobs.builders import job_row
 from tests.waiting import eventually

@@ -5,11 +5,12 @@ import pytest
 from app.core.database import Database
 from app.fleet.repository import Registration, all_workers
 from app.fleet.tables import Worker
+from app.jobs.end_reasons import EndReason
 from app.jobs.life.claim import SlotOffer
 from app.jobs.life.recording import set_phase
 from app.jobs.locks import Fenced, Hold
 from app.jobs.repository import attempts_of
-from app.jobs.states import EndReason, JobState, Phase
+from app.jobs.states import JobState, Phase
 from tests.jobs.builders import a_home, a_job, job_row
 from tests.waiting import eventually
 from tests.worker.claims import QUICK, a_lease, claim

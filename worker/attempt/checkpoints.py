@@ -23,11 +23,7 @@ from app.artifacts.repository import (
     files_of,
     insert_artifact,
 )
-from app.artifacts.resume_sets import (
-    WHILE_NOT_ENDED,
-    epochs_of_sets,
-    set_of,
-)
+from app.artifacts.resume_sets import WHILE_NOT_ENDED, epochs_of_sets, set_of
 from app.core.files import write_whole
 from app.core.storage import ArtifactStore, StoredBytesCorrupt, StoredObject
 from app.events.tables import Level

@@ -4,9 +4,10 @@ import json
 from dataclasses import dataclass
 from functools import cached_property
 
+from app.jobs.end_reasons import EndReason
 from app.jobs.spec.deciding_metric import DecidingMetric, deciding_metric
 from app.jobs.spec.job_spec import ResolvedSpec
-from app.jobs.states import EndReason, Request
+from app.jobs.states import Request
 from app.jobs.tables import Job
 from worker.attempt.directory import AttemptDirectory
 from worker.attempt.lease import Lease, LeaseLost

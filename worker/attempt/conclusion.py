@@ -16,10 +16,11 @@ from app.core.errors import InsufficientStorage, Unavailable
 from app.core.logging import get_logger
 from app.core.storage import StoredObject
 from app.jobs.class_metrics import write_class_table
+from app.jobs.end_reasons import EndReason
 from app.jobs.life.recording import log_event, replace_log_pieces
 from app.jobs.life.transitions import AttemptEnd, HalvedBatch, Refused, apply_event
 from app.jobs.locks import Fenced, Hold, lock_held
-from app.jobs.states import EndReason, JobEvent, Request
+from app.jobs.states import JobEvent, Request
 from worker.attempt.checkpoints import forget_refused_checkpoint
 from worker.attempt.claimed import ClaimedAttempt
 from worker.attempt.lease import RETRY_SECONDS, Lease

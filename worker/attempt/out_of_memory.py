@@ -7,9 +7,10 @@ import json
 from dataclasses import replace
 from typing import Any, Final
 
+from app.jobs.end_reasons import EndReason
 from app.jobs.life.transitions import HalvedBatch
 from app.jobs.spec.job_spec import TrainArguments
-from app.jobs.states import EndReason, JobEvent
+from app.jobs.states import JobEvent
 from worker.attempt.claimed import ClaimedAttempt
 from worker.attempt.conclusion import Conclusion
 from worker.attempt.outcome import Outcome

@@ -3,28 +3,13 @@
 import signal
 from dataclasses import dataclass
 
-from app.jobs.states import EndReason, JobEvent, JobState, Request
-from worker.trainer.protocol import ExitCode
+from app.jobs.end_reasons import EndReason
+from app.jobs.states import JobEvent, JobState, Request
 
-DISK_FULL_CODE = "disk_full"
-
-REASON_OF_EXIT: dict[ExitCode, EndReason] = {
-    ExitCode.OK: EndReason.SUCCEEDED,
-    ExitCode.BUG: EndReason.TRAINER_BUG,
-    ExitCode.CANCELLED: EndReason.TRAINER_KILLED,
-    ExitCode.BAD_DATA: EndReason.BAD_DATA,
-    ExitCode.BAD_SPEC: EndReason.BAD_SPEC,
-    ExitCode.OUT_OF_MEMORY: EndReason.OUT_OF_MEMORY,
-    ExitCode.DIVERGED: EndReason.DIVERGED,
-    ExitCode.BAD_WEIGHTS: EndReason.BAD_WEIGHTS,
-    ExitCode.SUPERVISOR_GONE: EndReason.WORKER_LOST,
-    ExitCode.NOT_PORTABLE: EndReason.NOT_PORTABLE,
-    ExitCode.GPU_LOST: EndReason.GPU_LOST,
-    ExitCode.BAD_CHECKPOINT: EndReason.BAD_CHECKPOINT,
+REASON_OF_EXIT: dict[int, EndReason] = {
+    reason.exit_code: reason for reason in EndReason if reason.exit_code is not None
 }
 """What an exit code says where nobody asked the trainer to leave."""
-
-EXIT_CODES = frozenset(map(int, ExitCode))
 
 CRASH_SIGNALS = frozenset(
     {
@@ -46,13 +31,12 @@ class TrainerEnd:
 
     `exit_code` is negative for the signal that killed it. `asked_to_leave` means that the
     supervisor itself sent the signal to leave, or to kill. `finished` means that its `final`
-    event arrived; `error_code` is that of its `error` event.
+    event arrived.
     """
 
     exit_code: int
     asked_to_leave: bool = False
     finished: bool = False
-    error_code: str | None = None
 
 
 @dataclass(frozen=True)
@@ -71,7 +55,7 @@ def decide_outcome(end: TrainerEnd, request: Request | None, *, drains: bool) ->
         request: what was requested of the job when the process was asked to leave.
         drains: whether the worker is leaving.
     """
-    if end.exit_code == ExitCode.OK and end.finished:
+    if end.exit_code == EndReason.SUCCEEDED.exit_code and end.finished:
         return Outcome(JobEvent.FINISH, EndReason.SUCCEEDED)
     if end.asked_to_leave:
         return left_as_asked(request, drains=drains)
@@ -80,13 +64,12 @@ def decide_outcome(end: TrainerEnd, request: Request | None, *, drains: bool) ->
 
 def outcome_of(reason: EndReason) -> Outcome:
     """Return the event that a failure's reason calls for."""
-    consequence = reason.consequence
-    if consequence.state is JobState.SUCCEEDED:
+    if reason.state is JobState.SUCCEEDED:
         return Outcome(JobEvent.FINISH, reason)
-    if not consequence.retryable:
+    if not reason.retryable:
         return Outcome(JobEvent.FAIL, reason)
     # An interruption needs a restart that is left, even where it uses none up.
-    return Outcome(JobEvent.INTERRUPT if consequence.counted else JobEvent.DRAIN, reason)
+    return Outcome(JobEvent.INTERRUPT if reason.counted else JobEvent.DRAIN, reason)
 
 
 def left_as_asked(request: Request | None, *, drains: bool) -> Outcome:
@@ -100,11 +83,9 @@ def left_as_asked(request: Request | None, *, drains: bool) -> Outcome:
 
 
 def _reason(end: TrainerEnd) -> EndReason:
-    if end.error_code == DISK_FULL_CODE:
-        return EndReason.DISK_FULL
     if end.exit_code < 0:
         crashed = -end.exit_code in CRASH_SIGNALS
         return EndReason.TRAINER_CRASHED if crashed else EndReason.TRAINER_KILLED
-    if end.exit_code not in EXIT_CODES or end.exit_code == ExitCode.OK:
-        return EndReason.TRAINER_BUG
-    return REASON_OF_EXIT[ExitCode(end.exit_code)]
+    reason = REASON_OF_EXIT.get(end.exit_code, EndReason.TRAINER_BUG)
+    # Success needs the `final` event.
+    return EndReason.TRAINER_BUG if reason is EndReason.SUCCEEDED else reason

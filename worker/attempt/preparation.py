@@ -12,9 +12,10 @@ from app.core.crash_points import CrashPoint, crash_point
 from app.core.storage import StoredBytesCorrupt, StoreUnavailable
 from app.datasets.archives.pack import PackCorruptError, materialise_view
 from app.datasets.tables import DatasetVersion
+from app.jobs.end_reasons import EndReason
 from app.jobs.life.recording import freeze_threads, trim_epochs_after
 from app.jobs.lineage import joint_of
-from app.jobs.states import EndReason, Request
+from app.jobs.states import Request
 from app.jobs.tables import Joint
 from worker.attempt.checkpoints import (
     Damaged,

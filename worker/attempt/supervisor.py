@@ -16,9 +16,10 @@ from app.core.crash_points import CrashPoint, crash_point
 from app.core.errors import InsufficientStorage
 from app.core.files import is_disk_full
 from app.core.logging import get_logger
+from app.jobs.end_reasons import EndReason
 from app.jobs.life.recording import set_phase
 from app.jobs.locks import Fenced, Hold
-from app.jobs.states import EndReason, JobEvent, Phase
+from app.jobs.states import JobEvent, Phase
 from app.jobs.tables import Job
 from worker.attempt.claimed import AskedToLeave, AttemptFailed, ClaimedAttempt
 from worker.attempt.conclusion import (
@@ -135,7 +136,6 @@ def _train(attempt: ClaimedAttempt, job_file: JobFile, output: IO[bytes]) -> Con
         exit_code,
         asked_to_leave=steering.asked_to_leave,
         finished=relay.final is not None,
-        error_code=relay.error.code if relay.error else None,
     )
     drains = attempt.context.leaving.is_set()
     trained = Conclusion(

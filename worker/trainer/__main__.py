@@ -9,7 +9,7 @@ from pathlib import Path
 
 from worker.trainer.interrupts import Cancelled, Interrupts, SupervisorGone, die_with_parent
 
-# Plain numbers: protocol.py is not imported yet where these are needed.
+# Exit codes of end reasons, as plain numbers: they are needed before that module is imported.
 _CANCELLED = 10
 _SUPERVISOR_GONE = 16
 

@@ -1,4 +1,4 @@
-"""Why a training fails: errors with a code and a hint, and how others' exceptions become them.
+"""Why a training fails: errors that name an end reason, and which reason other exceptions have.
 
 Free of torch, since importing torch is one of the things that can fail.
 """
@@ -10,86 +10,52 @@ from dataclasses import dataclass
 from typing import ClassVar, Final
 
 from app.core import files
-from worker.trainer.protocol import ErrorCode, ExitCode
+from app.jobs.end_reasons import EndReason
 
 
 class TrainerError(Exception):
     """Base of failures that have a name; its text is for the person who reads the job."""
 
-    exit_code: ClassVar[ExitCode] = ExitCode.BUG
-    code: ClassVar[ErrorCode] = "trainer_bug"
-    hint: ClassVar[str] = "Please report this with the job's log."
+    reason: ClassVar[EndReason] = EndReason.TRAINER_BUG
+    hint: ClassVar[str] = ""
+    """What to do, where a subclass knows more than its reason's own hint says."""
 
 
 class BadData(TrainerError):
     """The data set cannot be trained on."""
 
-    exit_code = ExitCode.BAD_DATA
-    code = "bad_data"
-    hint = "Look at the data set's report and at the job's log, and upload a corrected data set."
+    reason = EndReason.BAD_DATA
 
 
 class BadSpec(TrainerError):
     """The arguments do not fit together, or not with this data set."""
 
-    exit_code = ExitCode.BAD_SPEC
-    code = "bad_spec"
-    hint = "Change the argument that the message names."
+    reason = EndReason.BAD_SPEC
 
 
 class BadWeights(TrainerError):
     """The weights to start from cannot be read, or are for another task."""
 
-    exit_code = ExitCode.BAD_WEIGHTS
-    code = "bad_weights"
-    hint = "Start from another model; only Ultralytics checkpoints of the job's task can be used."
+    reason = EndReason.BAD_WEIGHTS
 
 
 class BadCheckpoint(TrainerError):
     """The checkpoint to resume from cannot be read, or does not fit the job."""
 
-    exit_code = ExitCode.BAD_CHECKPOINT
-    code = "bad_checkpoint"
-    hint = "Nothing is to be done: the job goes on from the checkpoint before it."
-
-
-class GpuLost(TrainerError):
-    """The GPU failed, or is not there any more."""
-
-    exit_code = ExitCode.GPU_LOST
-    code = "gpu_lost"
-    hint = "Look for Xid messages of the GPU's driver on the worker; it may need a reset."
-
-
-class OutOfMemory(TrainerError):
-    """An allocation failed."""
-
-    exit_code = ExitCode.OUT_OF_MEMORY
-    code = "out_of_memory"
-    hint = "Use a smaller batch, a smaller imgsz or a smaller model, or cache: false."
-
-
-class DiskFull(TrainerError):
-    """There is no room for what training writes."""
-
-    code = "disk_full"
-    hint = "Free space on the worker's disk, then run the job again."
+    reason = EndReason.BAD_CHECKPOINT
 
 
 class Diverged(TrainerError):
     """Losses stayed NaN or infinite although the last checkpoint was restored repeatedly."""
 
-    exit_code = ExitCode.DIVERGED
-    code = "diverged"
-    hint = "Lower lr0, or use optimizer AdamW and some warmup_epochs."
+    reason = EndReason.DIVERGED
 
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """What the process says and how it leaves."""
+    """Why the process leaves, and what it reports."""
 
-    exit_code: ExitCode
-    code: ErrorCode
+    reason: EndReason
     message: str
     hint: str
 
@@ -137,15 +103,15 @@ _MAX_MESSAGE: Final = 500
 def diagnose(error: BaseException) -> Diagnosis:
     """Name an exception. What is not known by type or text is a bug of ours."""
     if is_disk_full(error):
-        return _diagnosis(DiskFull, "The worker's disk is full.")
+        return _diagnosis(EndReason.DISK_FULL, "The worker's disk is full.")
     if is_out_of_memory(error):
-        return _diagnosis(OutOfMemory, f"Memory ran out: {_first_line(error)}")
+        return _diagnosis(EndReason.OUT_OF_MEMORY, f"Memory ran out: {_first_line(error)}")
     if is_gpu_lost(error):
-        return _diagnosis(GpuLost, f"The GPU was lost: {_first_line(error)}")
+        return _diagnosis(EndReason.GPU_LOST, f"The GPU was lost: {_first_line(error)}")
     named = next((each for each in _chain(error) if isinstance(each, TrainerError)), None)
     if named is not None:
-        return _diagnosis(type(named), _first_line(named))
-    return _diagnosis(TrainerError, f"{type(error).__name__}: {_first_line(error)}")
+        return _diagnosis(named.reason, _first_line(named), hint=named.hint)
+    return _diagnosis(EndReason.TRAINER_BUG, f"{type(error).__name__}: {_first_line(error)}")
 
 
 def is_disk_full(error: BaseException) -> bool:
@@ -204,5 +170,5 @@ def _first_line(error: BaseException) -> str:
     return without_paths(text)[:_MAX_MESSAGE]
 
 
-def _diagnosis(kind: type[TrainerError], message: str) -> Diagnosis:
-    return Diagnosis(kind.exit_code, kind.code, message, kind.hint)
+def _diagnosis(reason: EndReason, message: str, *, hint: str = "") -> Diagnosis:
+    return Diagnosis(reason, message, hint or reason.hint)

@@ -25,6 +25,7 @@ from pydantic import Field
 
 from app.artifacts.names import BEST, LAST, RESULTS, STATE, ArtifactKind
 from app.core.files import write_whole
+from app.jobs.end_reasons import EndReason
 from app.jobs.spec.job_spec import JobSpec
 from app.jobs.states import Phase
 from worker.trainer.errors import BadWeights
@@ -36,12 +37,12 @@ from worker.trainer.protocol import (
     BatchEvent,
     CheckpointEvent,
     EpochEvent,
-    ExitCode,
     FinalEvent,
     JobFile,
     PhaseEvent,
     ResumedEvent,
     StartedEvent,
+    exit_code_of,
 )
 from worker.trainer.weights.portability import PortabilityCheck, Verdict
 
@@ -320,7 +321,7 @@ def main(arguments: list[str]) -> int:
     except (BadWeights, OSError) as error:
         failure = str(error)
     Path(verdict).write_text(Verdict(failure=failure).model_dump_json(), encoding="utf-8")
-    return ExitCode.OK if failure is None else ExitCode.NOT_PORTABLE
+    return exit_code_of(EndReason.SUCCEEDED if failure is None else EndReason.NOT_PORTABLE)
 
 
 if __name__ == "__main__":

@@ -9,18 +9,19 @@ from typing import Final
 
 from pydantic import ValidationError
 
+from app.jobs.end_reasons import EndReason
 from app.jobs.states import Phase
 from worker.trainer import null_trainer
 from worker.trainer.errors import BadSpec, diagnose
 from worker.trainer.events import EventPipe, events_fd
 from worker.trainer.interrupts import Interrupts, limit_memory
 from worker.trainer.null_trainer import trains_nothing
-from worker.trainer.protocol import ErrorEvent, ExitCode, JobFile, PhaseEvent
+from worker.trainer.protocol import ErrorEvent, JobFile, PhaseEvent, exit_code_of
 
 _SECONDS_FOR_LAST_WORDS: Final = 1.0
 
 
-def run_job(job_path: Path, interrupts: Interrupts) -> ExitCode:
+def run_job(job_path: Path, interrupts: Interrupts) -> int:
     """Train as the job file says; tell the event pipe all that happens.
 
     Raises:
@@ -38,7 +39,7 @@ def run_job(job_path: Path, interrupts: Interrupts) -> ExitCode:
     return code
 
 
-def _attempt(job_path: Path, pipe: EventPipe, interrupts: Interrupts) -> ExitCode:
+def _attempt(job_path: Path, pipe: EventPipe, interrupts: Interrupts) -> int:
     try:
         pipe.emit(PhaseEvent(phase=Phase.PREPARING))
         job = _read(job_path)
@@ -50,9 +51,9 @@ def _attempt(job_path: Path, pipe: EventPipe, interrupts: Interrupts) -> ExitCod
         with suppress(OSError):  # the log lies on the disk that may be full
             traceback.print_exc(file=sys.stderr)
         found = diagnose(error)
-        pipe.emit(ErrorEvent(code=found.code, message=found.message, hint=found.hint))
-        return found.exit_code
-    return ExitCode.OK
+        pipe.emit(ErrorEvent(code=found.reason, message=found.message, hint=found.hint))
+        return exit_code_of(found.reason)
+    return exit_code_of(EndReason.SUCCEEDED)
 
 
 def _read(job_path: Path) -> JobFile:

@@ -5,14 +5,22 @@ Imports neither torch nor Ultralytics: both sides of the pipe read it.
 
 import json
 import re
-from enum import IntEnum
 from pathlib import Path
 from typing import Annotated, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, StringConstraints, TypeAdapter
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    JsonValue,
+    StringConstraints,
+    TypeAdapter,
+)
 
 from app.artifacts.names import BEST, LAST, RESULTS, STATE, ArtifactKind
 from app.core.tasks import Task
+from app.jobs.end_reasons import EndReason
 from app.jobs.spec.job_spec import ResolvedSpec
 from app.jobs.states import Phase
 
@@ -23,17 +31,6 @@ STORING_SECONDS_FILE: Final = "storing_seconds"
 """In the run directory: how many seconds the supervisor took to store the newest training state.
 It appears once that is done, and the trainer removes it as it reads it."""
 
-ErrorCode = Literal[
-    "bad_data",
-    "bad_spec",
-    "bad_weights",
-    "bad_checkpoint",
-    "out_of_memory",
-    "gpu_lost",
-    "disk_full",
-    "diverged",
-    "trainer_bug",
-]
 TrainedKind = Literal[
     ArtifactKind.WEIGHTS, ArtifactKind.TABLE, ArtifactKind.CONFIG, ArtifactKind.PLOT
 ]
@@ -47,21 +44,22 @@ CheckpointFile = Annotated[
 ]
 
 
-class ExitCode(IntEnum):
-    """How a trainer process left; a death by signal shows as a negative code instead."""
+def exit_code_of(reason: EndReason) -> int:
+    """Return the exit code with which a process of the trainer reports an end reason.
 
-    OK = 0
-    BUG = 1
-    CANCELLED = 10  # left on SIGTERM; the last checkpoint can be resumed
-    BAD_DATA = 11
-    BAD_SPEC = 12
-    OUT_OF_MEMORY = 13
-    DIVERGED = 14
-    BAD_WEIGHTS = 15
-    SUPERVISOR_GONE = 16
-    NOT_PORTABLE = 17  # of the process that proves the weights, not of the one that made them
-    GPU_LOST = 18
-    BAD_CHECKPOINT = 19  # the file to resume from; the one before it may be whole
+    A death by signal shows as a negative code instead.
+
+    Raises:
+        ValueError: no exit code means this reason.
+    """
+    if reason.exit_code is None:
+        raise ValueError(f"no process leaves because of {reason}")
+    return reason.exit_code
+
+
+def _has_exit_code(reason: EndReason) -> EndReason:
+    exit_code_of(reason)
+    return reason
 
 
 class ProtocolModel(BaseModel):
@@ -234,7 +232,7 @@ class ErrorEvent(Event):
     """Why the process leaves with an exit code other than 0; the last event."""
 
     type: Literal["error"] = "error"
-    code: ErrorCode
+    code: Annotated[EndReason, AfterValidator(_has_exit_code)]
     message: str
     hint: str
 

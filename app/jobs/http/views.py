@@ -10,9 +10,10 @@ from app.artifacts.names import ArtifactKind
 from app.artifacts.tables import Artifact
 from app.events.tables import EventRow, Level
 from app.jobs.class_metrics import Columns
+from app.jobs.end_reasons import EndReason
 from app.jobs.lineage import MAX_GENERATIONS, Generation
 from app.jobs.repository import ListedJob
-from app.jobs.states import EndReason, JobState, Phase, Request
+from app.jobs.states import JobState, Phase, Request
 from app.jobs.tables import Attempt, Epoch, Job, JobProgress
 
 

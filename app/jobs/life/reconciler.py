@@ -19,12 +19,13 @@ from app.core.database import OUTAGE, Database, database_now
 from app.core.logging import get_logger
 from app.fleet.repository import live_workers
 from app.fleet.tables import Worker
+from app.jobs.end_reasons import EndReason
 from app.jobs.life.claim import SlotOffer, eligible_for
 from app.jobs.life.doorbell import Doorbell
 from app.jobs.life.inspection_bells import InspectionBells
 from app.jobs.life.transitions import AttemptEnd, Refused, apply_event
 from app.jobs.locks import lock_job
-from app.jobs.states import EndReason, JobEvent, JobState
+from app.jobs.states import JobEvent, JobState
 from app.jobs.tables import Attempt, Job
 from app.settings import Timing
 
@@ -188,7 +189,7 @@ class Reconciler(Background):
             job = lock_job(unit.session, *still)
             if job is None:
                 return
-            end = AttemptEnd(reason, message=reason.consequence.hint, restart_backoff=pause)
+            end = AttemptEnd(reason, message=reason.hint, restart_backoff=pause)
             outcome = apply_event(unit.session, job, event, end)
             if isinstance(outcome, Refused) or outcome.job.state is JobState.RUNNING:
                 return  # it was asked to stop, now or before

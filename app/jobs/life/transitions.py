@@ -17,9 +17,10 @@ from app.artifacts.resume_sets import KeptSets
 from app.core.database import database_now
 from app.events.repository import append_event
 from app.events.tables import Level
-from app.jobs.guards import JobFacts, request_after, transition_for
+from app.jobs.end_reasons import EndReason
+from app.jobs.guards import JobFacts, Transition, request_after, transition_for
 from app.jobs.locks import set_columns
-from app.jobs.states import EndReason, JobEvent, JobState, Transition
+from app.jobs.states import JobEvent, JobState
 from app.jobs.tables import Attempt, Epoch, Job
 
 BACKOFF_FACTOR = 2.0
@@ -145,7 +146,7 @@ def _after_running(
     values: dict[str, Any] = {"phase": None, "lease_expires_at": None}
     if end is None or transition.target is not JobState.QUEUED:
         return values
-    if event is JobEvent.INTERRUPT and end.reason.consequence.counted:
+    if event is JobEvent.INTERRUPT and end.reason.counted:
         # Bounded: a job that is to be stopped is finalized again however often that breaks off.
         factor = BACKOFF_FACTOR ** min(job.restarts, BACKOFF_DOUBLINGS)
         pause = end.restart_backoff.total_seconds() * factor
@@ -172,7 +173,7 @@ def _on_arrival(job: Job, transition: Transition, end: AttemptEnd | None) -> dic
     if transition.target is JobState.FAILED and reason is not None:
         values["error_message"] = end.message if end and end.message else reason.value
         hint = end.hint if end and end.hint and transition.forced_reason is None else None
-        values["error_hint"] = hint or reason.consequence.hint
+        values["error_hint"] = hint or reason.hint
     return values
 
 

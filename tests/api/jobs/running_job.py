@@ -11,11 +11,12 @@ from app.artifacts.names import ArtifactKind
 from app.artifacts.repository import insert_artifact
 from app.core.storage import StoredObject
 from app.jobs.class_metrics import Columns
+from app.jobs.end_reasons import EndReason
 from app.jobs.life.claim import SlotOffer, claim_job
 from app.jobs.life.recording import EpochReport, append_log, record_epoch, replace_log_pieces
 from app.jobs.life.transitions import AttemptEnd, apply_event
 from app.jobs.locks import Hold, lock_held
-from app.jobs.states import EndReason, JobEvent
+from app.jobs.states import JobEvent
 from tests.api.conftest import Api
 
 LEASE = timedelta(seconds=90)

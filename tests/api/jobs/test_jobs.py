@@ -7,7 +7,8 @@ import pytest
 from sqlalchemy import update
 
 from app.core.database import database_now
-from app.jobs.states import EndReason, JobState
+from app.jobs.end_reasons import EndReason
+from app.jobs.states import JobState
 from app.jobs.tables import Job
 from tests.api.asked import sql_on
 from tests.api.conftest import Api

@@ -5,9 +5,10 @@ from datetime import timedelta
 import pytest
 
 from app.core.database import Database, database_now
+from app.jobs.end_reasons import EndReason
 from app.jobs.life.transitions import Applied
 from app.jobs.repository import attempts_of
-from app.jobs.states import EndReason, JobEvent, JobState
+from app.jobs.states import JobEvent, JobState
 from tests.jobs.builders import Home, a_home, a_job, job_row
 from tests.jobs.driving import claim, end, request
 

@@ -11,13 +11,14 @@ import pytest
 
 from app.core.database import Database, database_now
 from app.core.ids import new_id
+from app.jobs.end_reasons import EndReason
 from app.jobs.guards import JobFacts, transition_for
 from app.jobs.life.claim import SlotOffer, claim_job
 from app.jobs.life.doorbell import Doorbell
 from app.jobs.life.reconciler import Reconciler, RequeueExpired
 from app.jobs.life.transitions import Applied, AttemptEnd, apply_event
 from app.jobs.locks import Fenced, Hold, lock_held
-from app.jobs.states import USER_EVENTS, EndReason, JobEvent, JobState, Request
+from app.jobs.states import USER_EVENTS, JobEvent, JobState, Request
 from app.settings import Timing
 from tests.databases import POOL_SIZE
 from tests.jobs.builders import Home, a_checkpoint, a_home, a_job

@@ -12,6 +12,7 @@ from structlog.testing import capture_logs
 
 from app.core.database import Database, database_now
 from app.fleet.repository import Registration, ReportedPlugin, mark_stopped, register_worker
+from app.jobs.end_reasons import EndReason
 from app.jobs.life.claim import SlotOffer, claim_job
 from app.jobs.life.doorbell import Doorbell
 from app.jobs.life.reconciler import (
@@ -22,7 +23,7 @@ from app.jobs.life.reconciler import (
     RingAgain,
     due_actions,
 )
-from app.jobs.states import EndReason, JobState, Request
+from app.jobs.states import JobState, Request
 from app.jobs.tables import Epoch, Job
 from app.settings import Timing
 from tests.jobs.builders import Home, a_home, a_job, job_row

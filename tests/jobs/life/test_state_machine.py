@@ -18,12 +18,13 @@ from hypothesis.stateful import (
 )
 
 from app.core.database import Database
+from app.jobs.end_reasons import EndReason
 from app.jobs.guards import JobFacts
 from app.jobs.life.claim import SlotOffer, claim_job
 from app.jobs.life.recording import EpochReport, record_epoch
 from app.jobs.life.transitions import Applied, AttemptEnd, HalvedBatch, apply_event
 from app.jobs.locks import Fenced, Hold, lock_held
-from app.jobs.states import USER_EVENTS, EndReason, JobEvent, JobState
+from app.jobs.states import USER_EVENTS, JobEvent, JobState
 from tests.databases import POOL_SIZE
 from tests.jobs.builders import Home, a_checkpoint, a_home, a_job, job_row
 from tests.jobs.driving import request
@@ -94,7 +95,7 @@ class JobLife(RuleBasedStateMachine):
         applied = self._writes_as(self.attempt, event, ended)
 
         assert applied == self._follows(event)
-        if applied and event is JobEvent.INTERRUPT and reason.consequence.counted:
+        if applied and event is JobEvent.INTERRUPT and reason.counted:
             self._count(self.restarts + (self.facts.state is JobState.QUEUED))
 
     @precondition(lambda self: self.facts.state is JobState.QUEUED)

@@ -12,12 +12,13 @@ from app.artifacts.repository import checkpoints_of
 from app.artifacts.tables import CondemnedObject
 from app.core.database import Database
 from app.events.repository import events_after
+from app.jobs.end_reasons import EndReason
 from app.jobs.life.claim import Demand, SlotOffer, claim_job, eligible_for
 from app.jobs.life.transitions import AttemptEnd, Refused, apply_event
 from app.jobs.locks import Fenced, lock_held
 from app.jobs.repository import attempts_of
 from app.jobs.spec.job_spec import SPEC_VERSION
-from app.jobs.states import EndReason, JobEvent, JobState, Phase, Request
+from app.jobs.states import JobEvent, JobState, Phase, Request
 from app.jobs.tables import Job
 from tests.jobs.builders import Home, a_checkpoint, a_home, a_job, job_row
 from tests.jobs.driving import CPU_SLOT, GPU_SLOT, LEASE, claim, end, request
@@ -222,7 +223,7 @@ class TestEnds:
 
         job = job_row(database, job_id)
         assert (job.state, job.end_reason) == (JobState.FAILED, EndReason.OUT_OF_MEMORY)
-        assert job.error_hint == EndReason.OUT_OF_MEMORY.consequence.hint
+        assert job.error_hint == EndReason.OUT_OF_MEMORY.hint
         assert job.ended_at is not None
 
     def test_running_time_adds_up_over_attempts(self, database: Database, home: Home) -> None:

@@ -3,8 +3,9 @@
 import pytest
 
 from app.core.database import Database
+from app.jobs.end_reasons import EndReason
 from app.jobs.life.transitions import AttemptEnd
-from app.jobs.states import EndReason, JobEvent, JobState, Request
+from app.jobs.states import JobEvent, JobState, Request
 from tests.jobs.builders import a_checkpoint, a_home, a_job, job_row
 from tests.jobs.driving import request
 from tests.worker.claims import claim

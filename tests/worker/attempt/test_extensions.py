@@ -12,8 +12,9 @@ from app.core.context import Context
 from app.core.database import Database
 from app.core.pages import CursorSeal
 from app.jobs.commands.extend import Extension, extend_job
+from app.jobs.end_reasons import EndReason
 from app.jobs.lineage import epochs_of_line
-from app.jobs.states import EndReason, JobEvent, JobState
+from app.jobs.states import JobEvent, JobState
 from tests.jobs.builders import job_row
 from tests.waiting import eventually
 from tests.worker.attempts import (

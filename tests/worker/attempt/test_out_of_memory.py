@@ -8,10 +8,11 @@ import pytest
 
 from app.core.database import Database
 from app.events.repository import events_after
+from app.jobs.end_reasons import EndReason
 from app.jobs.life.transitions import apply_event
 from app.jobs.locks import lock_job
 from app.jobs.spec.job_spec import JobSpec
-from app.jobs.states import EndReason, JobEvent, JobState
+from app.jobs.states import JobEvent, JobState
 from app.jobs.tables import Job
 from tests.jobs.builders import job_row
 from tests.worker.attempts import Yard, a_yard, attempts, epochs_of

@@ -4,7 +4,8 @@ import signal
 
 import pytest
 
-from app.jobs.states import EndReason, JobEvent, Request
+from app.jobs.end_reasons import EndReason
+from app.jobs.states import JobEvent, Request
 from worker.attempt.outcome import (
     CRASH_SIGNALS,
     REASON_OF_EXIT,
@@ -13,20 +14,21 @@ from worker.attempt.outcome import (
     decide_outcome,
     outcome_of,
 )
-from worker.trainer.protocol import ExitCode
+from worker.trainer import __main__
 
 FAILURES = {
-    ExitCode.BUG: (JobEvent.FAIL, EndReason.TRAINER_BUG),
-    ExitCode.CANCELLED: (JobEvent.INTERRUPT, EndReason.TRAINER_KILLED),
-    ExitCode.BAD_DATA: (JobEvent.FAIL, EndReason.BAD_DATA),
-    ExitCode.BAD_SPEC: (JobEvent.FAIL, EndReason.BAD_SPEC),
-    ExitCode.OUT_OF_MEMORY: (JobEvent.FAIL, EndReason.OUT_OF_MEMORY),
-    ExitCode.DIVERGED: (JobEvent.FAIL, EndReason.DIVERGED),
-    ExitCode.BAD_WEIGHTS: (JobEvent.FAIL, EndReason.BAD_WEIGHTS),
-    ExitCode.SUPERVISOR_GONE: (JobEvent.INTERRUPT, EndReason.WORKER_LOST),
-    ExitCode.NOT_PORTABLE: (JobEvent.FAIL, EndReason.NOT_PORTABLE),
-    ExitCode.GPU_LOST: (JobEvent.INTERRUPT, EndReason.GPU_LOST),
-    ExitCode.BAD_CHECKPOINT: (JobEvent.DRAIN, EndReason.BAD_CHECKPOINT),
+    1: (JobEvent.FAIL, EndReason.TRAINER_BUG),
+    10: (JobEvent.INTERRUPT, EndReason.TRAINER_KILLED),
+    11: (JobEvent.FAIL, EndReason.BAD_DATA),
+    12: (JobEvent.FAIL, EndReason.BAD_SPEC),
+    13: (JobEvent.FAIL, EndReason.OUT_OF_MEMORY),
+    14: (JobEvent.FAIL, EndReason.DIVERGED),
+    15: (JobEvent.FAIL, EndReason.BAD_WEIGHTS),
+    16: (JobEvent.INTERRUPT, EndReason.WORKER_LOST),
+    17: (JobEvent.FAIL, EndReason.NOT_PORTABLE),
+    18: (JobEvent.INTERRUPT, EndReason.GPU_LOST),
+    19: (JobEvent.DRAIN, EndReason.BAD_CHECKPOINT),
+    20: (JobEvent.FAIL, EndReason.DISK_FULL),
 }
 
 LEFT = (
@@ -39,19 +41,28 @@ LEFT = (
 
 
 def is_retried(reason: EndReason) -> bool:
-    return reason.consequence.retryable
+    return reason.retryable
 
 
 class TestDecideOutcome:
-    @pytest.mark.parametrize("code", FAILURES, ids=lambda code: code.name)
-    def test_an_exit_code_that_nobody_asked_for_has_its_reason(self, code: ExitCode) -> None:
+    @pytest.mark.parametrize("code", FAILURES)
+    def test_an_exit_code_that_nobody_asked_for_has_its_reason(self, code: int) -> None:
         outcome = decide_outcome(TrainerEnd(code), None, drains=False)
 
         assert outcome == Outcome(*FAILURES[code])
 
     def test_no_exit_code_is_without_a_reason(self) -> None:
-        assert set(REASON_OF_EXIT) == set(ExitCode)
-        assert set(FAILURES) == set(ExitCode) - {ExitCode.OK}
+        assert set(FAILURES) == set(REASON_OF_EXIT) - {0}
+        assert REASON_OF_EXIT[0] is EndReason.SUCCEEDED
+
+    def test_no_two_reasons_share_an_exit_code(self) -> None:
+        codes = [reason.exit_code for reason in EndReason if reason.exit_code is not None]
+
+        assert sorted(codes) == sorted(REASON_OF_EXIT)
+
+    def test_the_trainer_leaves_with_the_code_of_its_reason(self) -> None:
+        assert EndReason.TRAINER_KILLED.exit_code == __main__._CANCELLED
+        assert EndReason.WORKER_LOST.exit_code == __main__._SUPERVISOR_GONE
 
     @pytest.mark.parametrize("request_", [None, *Request])
     @pytest.mark.parametrize("asked", [True, False])
@@ -66,7 +77,7 @@ class TestDecideOutcome:
         assert decide_outcome(TrainerEnd(0), None, drains=False).reason is EndReason.TRAINER_BUG
 
     @pytest.mark.parametrize(("request_", "drains", "event", "reason"), LEFT)
-    @pytest.mark.parametrize("code", [ExitCode.CANCELLED, ExitCode.BUG, -15, -9, -11])
+    @pytest.mark.parametrize("code", [10, 1, -15, -9, -11])
     def test_a_trainer_that_was_asked_to_leave_left_as_asked_however_it_went(
         self,
         request_: Request | None,
@@ -90,16 +101,14 @@ class TestDecideOutcome:
         )
         assert outcome.event is (JobEvent.FAIL if crashed else JobEvent.INTERRUPT)
 
-    @pytest.mark.parametrize("code", sorted(set(range(256)) - set(map(int, ExitCode))))
+    @pytest.mark.parametrize("code", sorted(set(range(256)) - set(REASON_OF_EXIT)))
     def test_an_exit_code_of_nobody_is_a_bug(self, code: int) -> None:
         outcome = decide_outcome(TrainerEnd(code), None, drains=False)
 
         assert outcome == Outcome(JobEvent.FAIL, EndReason.TRAINER_BUG)
 
     def test_a_full_disk_is_told_from_a_bug(self) -> None:
-        end = TrainerEnd(ExitCode.BUG, error_code="disk_full")
-
-        outcome = decide_outcome(end, None, drains=False)
+        outcome = decide_outcome(TrainerEnd(20), None, drains=False)
 
         assert outcome == Outcome(JobEvent.FAIL, EndReason.DISK_FULL)
 
@@ -110,10 +119,10 @@ class TestOutcomeOf:
         event = outcome_of(reason).event
 
         again = event in {JobEvent.INTERRUPT, JobEvent.DRAIN}
-        assert again == reason.consequence.retryable
+        assert again == reason.retryable
 
     @pytest.mark.parametrize("reason", [reason for reason in EndReason if is_retried(reason)])
     def test_only_a_counted_one_needs_a_restart_that_is_left(self, reason: EndReason) -> None:
         event = outcome_of(reason).event
 
-        assert (event is JobEvent.INTERRUPT) == reason.consequence.counted
+        assert (event is JobEvent.INTERRUPT) == reason.counted

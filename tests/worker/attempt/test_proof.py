@@ -10,7 +10,8 @@ import pytest
 
 from app.artifacts.repository import artifacts_of
 from app.core.database import Database
-from app.jobs.states import EndReason, JobState
+from app.jobs.end_reasons import EndReason
+from app.jobs.states import JobState
 from tests.jobs.builders import job_row
 from tests.worker.attempts import a_yard
 from worker.tasks import work_on

@@ -12,6 +12,7 @@ from app.artifacts.tables import CondemnedObject
 from app.core.database import Database
 from app.core.storage import ArtifactStore
 from app.events.repository import events_after
+from app.jobs.end_reasons import EndReason
 from app.jobs.locks import Hold
 from app.jobs.spec.deciding_metric import FITNESS_OF
 from app.jobs.states import Phase
@@ -300,7 +301,7 @@ class TestPipe:
         said: list[Event] = [
             epoch_event(1, seq=1, fitness=0.1),
             checkpoint(1, seq=2),
-            ErrorEvent(seq=3, code="diverged", message="NaN.", hint="Lower lr0."),
+            ErrorEvent(seq=3, code=EndReason.DIVERGED, message="NaN.", hint="Lower lr0."),
         ]
         reading, writing = os.pipe()
 

@@ -13,7 +13,8 @@ import pytest
 from app.artifacts.repository import checkpoints_of
 from app.core.database import Database
 from app.datasets.tables import DatasetVersion
-from app.jobs.states import EndReason, JobEvent, JobState, Request
+from app.jobs.end_reasons import EndReason
+from app.jobs.states import JobEvent, JobState, Request
 from tests.jobs.builders import job_row
 from tests.waiting import eventually
 from tests.worker.attempts import (

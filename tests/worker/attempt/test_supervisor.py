@@ -11,8 +11,9 @@ import pytest
 from app.artifacts.repository import artifact_named, artifacts_of, checkpoints_of
 from app.core.database import Database
 from app.events.repository import events_after
+from app.jobs.end_reasons import EndReason
 from app.jobs.repository import attempts_of
-from app.jobs.states import EndReason, JobEvent, JobState
+from app.jobs.states import JobEvent, JobState
 from tests.jobs.builders import job_row
 from tests.waiting import eventually
 from tests.worker.attempts import (

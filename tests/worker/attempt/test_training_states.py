@@ -8,7 +8,8 @@ import pytest
 from app.artifacts.repository import checkpoints_of
 from app.artifacts.tables import Artifact
 from app.core.database import Database
-from app.jobs.states import EndReason, JobEvent, JobState
+from app.jobs.end_reasons import EndReason
+from app.jobs.states import JobEvent, JobState
 from tests.jobs.builders import job_row
 from tests.waiting import eventually
 from tests.worker.attempts import (

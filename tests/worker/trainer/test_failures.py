@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 
 from app.core.tasks import Task
+from app.jobs.end_reasons import EndReason
 from tests.waiting import eventually
 from tests.worker.trainer.drawn_datasets import draw_dataset, spoil_labels
 from tests.worker.trainer.jobs import TrainerProcess, a_job, run, weights
-from worker.trainer.protocol import ErrorEvent, ExitCode
+from worker.trainer.protocol import ErrorEvent
 
 BREAKS_OUR_REPORTING = """
 import sys
@@ -33,13 +34,13 @@ class TestFailures:
 
         ours = run(a_job(dataset, tmp_path), tmp_path)
 
-        assert exit_and_error(ours) == (ExitCode.BAD_DATA, "bad_data")
+        assert exit_and_error(ours) == (EndReason.BAD_DATA.exit_code, "bad_data")
         assert str(tmp_path) not in last_word(ours).message
 
     def test_a_data_set_that_is_not_there(self, tmp_path: Path) -> None:
         ours = run(a_job(tmp_path / "nothing", tmp_path), tmp_path)
 
-        assert exit_and_error(ours) == (ExitCode.BAD_DATA, "bad_data")
+        assert exit_and_error(ours) == (EndReason.BAD_DATA.exit_code, "bad_data")
 
     def test_memory_that_does_not_suffice(
         self, drawn: Callable[[Task], Path], tmp_path: Path
@@ -53,7 +54,9 @@ class TestFailures:
 
         ours = run(job, tmp_path)
 
-        assert exit_and_error(ours) == (ExitCode.OUT_OF_MEMORY, "out_of_memory"), ours.log
+        assert exit_and_error(ours) == (EndReason.OUT_OF_MEMORY.exit_code, "out_of_memory"), (
+            ours.log
+        )
         assert ours.of("started"), "it is the training that shall run out of memory"
 
     def test_memory_that_does_not_suffice_to_import_torch(
@@ -63,7 +66,9 @@ class TestFailures:
 
         ours = run(job, tmp_path)
 
-        assert exit_and_error(ours) == (ExitCode.OUT_OF_MEMORY, "out_of_memory"), ours.log
+        assert exit_and_error(ours) == (EndReason.OUT_OF_MEMORY.exit_code, "out_of_memory"), (
+            ours.log
+        )
 
     def test_losses_that_stay_nan_after_three_recoveries(self, tmp_path: Path) -> None:
         # Too narrow for float32: their squares are 0, and the gradient of exp(-d / 0) is NaN. The
@@ -72,7 +77,7 @@ class TestFailures:
 
         ours = run(a_job(dataset, tmp_path, task="pose", train={"epochs": 5}), tmp_path)
 
-        assert exit_and_error(ours) == (ExitCode.DIVERGED, "diverged"), ours.log
+        assert exit_and_error(ours) == (EndReason.DIVERGED.exit_code, "diverged"), ours.log
         codes = [event.code for event in ours.of("warning")]
         assert codes == ["metric_not_finite", *["nan_recovered"] * 3]
         (epoch,) = ours.of("epoch")
@@ -86,7 +91,7 @@ class TestFailures:
 
         ours = run(job, tmp_path)
 
-        assert exit_and_error(ours) == (ExitCode.BAD_WEIGHTS, "bad_weights")
+        assert exit_and_error(ours) == (EndReason.BAD_WEIGHTS.exit_code, "bad_weights")
 
     def test_weights_of_another_task(
         self, drawn: Callable[[Task], Path], finished: TrainerProcess, tmp_path: Path
@@ -96,7 +101,7 @@ class TestFailures:
 
         ours = run(job, tmp_path)
 
-        assert exit_and_error(ours) == (ExitCode.BAD_WEIGHTS, "bad_weights")
+        assert exit_and_error(ours) == (EndReason.BAD_WEIGHTS.exit_code, "bad_weights")
         assert "detect" in last_word(ours).message
 
     def test_arguments_that_do_not_fit_the_data(
@@ -107,14 +112,14 @@ class TestFailures:
 
         ours = run(job, tmp_path)
 
-        assert exit_and_error(ours) == (ExitCode.BAD_SPEC, "bad_spec")
+        assert exit_and_error(ours) == (EndReason.BAD_SPEC.exit_code, "bad_spec")
 
     def test_a_job_file_that_is_none(self, tmp_path: Path) -> None:
         job = a_job(tmp_path, tmp_path).model_copy(update={"attempt": 0})
 
         ours = run(job, tmp_path)
 
-        assert exit_and_error(ours) == (ExitCode.BAD_SPEC, "bad_spec")
+        assert exit_and_error(ours) == (EndReason.BAD_SPEC.exit_code, "bad_spec")
         assert "attempt" in last_word(ours).message
 
     def test_an_exception_of_ours(self, drawn: Callable[[Task], Path], tmp_path: Path) -> None:
@@ -122,7 +127,7 @@ class TestFailures:
 
         ours = run(a_job(drawn("detect"), tmp_path), tmp_path, PYTHONPATH=str(tmp_path))
 
-        assert exit_and_error(ours) == (ExitCode.BUG, "trainer_bug")
+        assert exit_and_error(ours) == (EndReason.TRAINER_BUG.exit_code, "trainer_bug")
         assert last_word(ours).message == "LookupError: broken on purpose in place"
         assert "Traceback" in ours.log
 

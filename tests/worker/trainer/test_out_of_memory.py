@@ -11,11 +11,12 @@ import pytest
 import torch
 
 from app.core.tasks import Task
+from app.jobs.end_reasons import EndReason
 from tests.worker.trainer.customizations.in_process import next_attempt, train_here
 from tests.worker.trainer.jobs import a_job
 from worker.trainer.compose import overrides
 from worker.trainer.errors import diagnose
-from worker.trainer.protocol import ExitCode, JobFile
+from worker.trainer.protocol import JobFile
 from worker.trainer.upstream import TaskTrainer
 
 TOO_MUCH = "CUDA out of memory. Tried to allocate 2.00 GiB."
@@ -49,7 +50,7 @@ class TestNoHalvingInSilence:
         with pytest.raises(torch.OutOfMemoryError) as raised:
             train_here(a_job(drawn("detect"), tmp_path), watching=(gpu,))
 
-        assert diagnose(raised.value).exit_code is ExitCode.OUT_OF_MEMORY
+        assert diagnose(raised.value).reason is EndReason.OUT_OF_MEMORY
         assert gpu.batches_seen[-1] == -1, "no batch came after the one that did not fit"
         assert set(gpu.batches_seen) == {4, -1}
 

@@ -7,6 +7,7 @@ import pytest
 from pydantic import ValidationError
 
 from app.artifacts.names import ArtifactKind
+from app.jobs.end_reasons import EndReason
 from app.jobs.states import Phase
 from tests.worker.trainer.jobs import a_job, weights
 from worker.trainer.protocol import (
@@ -56,7 +57,7 @@ EVENTS: list[Event] = [
         epoch=2, files={"last.pt": "outbox/2-last.pt", "state.pt": "outbox/2-state.pt"}
     ),
     WarningEvent(code="metric_not_finite", message="…"),
-    ErrorEvent(code="diverged", message="a\nb", hint=""),
+    ErrorEvent(code=EndReason.DIVERGED, message="a\nb", hint=""),
     FinalEvent(
         epochs_done=2,
         best_epoch=1,
@@ -88,6 +89,13 @@ class TestEvents:
 
         with pytest.raises(ValidationError):
             parse_event(line)
+
+    @pytest.mark.parametrize("code", ["timeout", "cancelled", "no_such_reason"])
+    def test_an_error_names_a_reason_that_has_an_exit_code(self, code: str) -> None:
+        line = event_line(ErrorEvent(code=EndReason.DIVERGED, message="", hint=""))
+
+        with pytest.raises(ValidationError):
+            parse_event(line.replace(b"diverged", code.encode()))
 
     @pytest.mark.parametrize(
         "line",

@@ -12,13 +12,7 @@ from worker.trainer.mixins.plain_resume import NothingMoreToTrain, has_trained_i
 from worker.trainer.plugins.interface import brings_its_state, plugin_of
 from worker.trainer.protocol import JobFile, ResumedEvent
 from worker.trainer.run import Composed
-from worker.trainer.state.file import (
-    Digests,
-    ExactResume,
-    Heading,
-    best_files,
-    read_state,
-)
+from worker.trainer.state.file import Digests, ExactResume, Heading, best_files, read_state
 from worker.trainer.state.not_exact import OWN_LOADER, NotExact
 from worker.trainer.state.parts import AT_FIRST_EPOCH, AT_SETUP, put_parts
 from worker.trainer.state.sameness import compare_environment

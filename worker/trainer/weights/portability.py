@@ -11,7 +11,8 @@ from typing import Final
 
 from pydantic import Field, ValidationError
 
-from worker.trainer.protocol import ExitCode, ProtocolModel
+from app.jobs.end_reasons import EndReason
+from worker.trainer.protocol import ProtocolModel, exit_code_of
 
 # An editable install of Trainyard lies in site-packages, which -I keeps: hence the finder.
 _PROGRAM: Final = """
@@ -76,5 +77,5 @@ def portability_check(
         verdict_file: where the process writes what it found; absolute.
     """
     program = [sys.executable, "-I", "-c", _PROGRAM, str(_PROOF)]
-    arguments = [str(int(ExitCode.NOT_PORTABLE)), verdict_file, *weights]
+    arguments = [str(exit_code_of(EndReason.NOT_PORTABLE)), verdict_file, *weights]
     return PortabilityCheck([*program, *map(str, arguments)], dict(environment), verdict_file)

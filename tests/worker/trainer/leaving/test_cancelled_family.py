@@ -10,13 +10,14 @@ from uuid import uuid4
 import pytest
 
 from app.core.tasks import Task
+from app.jobs.end_reasons import EndReason
 from app.jobs.spec.job_spec import TrainerChoice
 from tests.plugins import write_plugin
 from tests.waiting import eventually
 from tests.worker.trainer.jobs import a_job
 from worker.attempt.process import AttemptProcess, Command, living_processes
 from worker.trainer.environment import trainer_environment
-from worker.trainer.protocol import ExitCode, JobFile
+from worker.trainer.protocol import JobFile
 
 LOADER_WORKERS = 2
 CHILDREN = 2
@@ -84,5 +85,5 @@ def test_no_loader_worker_and_no_runaway_outlives_a_cancel(
         code = process.wait(20)
         stubborn = family(attempt, process.pid)
 
-    assert (code, len(stubborn)) == (ExitCode.CANCELLED, CHILDREN)
+    assert (code, len(stubborn)) == (EndReason.TRAINER_KILLED.exit_code, CHILDREN)
     assert family(attempt, process.pid) == set()

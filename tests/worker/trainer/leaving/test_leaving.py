@@ -12,11 +12,12 @@ import pytest
 import torch
 
 from app.core.tasks import Task
+from app.jobs.end_reasons import EndReason
 from tests.waiting import eventually
 from tests.worker.trainer.drawn_datasets import draw_dataset
 from tests.worker.trainer.jobs import TrainerProcess, a_job
 from worker.trainer.environment import trainer_environment
-from worker.trainer.protocol import EVENTS_FD_VARIABLE, ExitCode
+from worker.trainer.protocol import EVENTS_FD_VARIABLE
 
 Start = Callable[..., TrainerProcess]
 Drawn = Callable[[Task], Path]
@@ -34,7 +35,7 @@ class TestCancel:
 
         ours.process.send_signal(signal.SIGTERM)
 
-        assert ours.wait(10) == ExitCode.CANCELLED, ours.log
+        assert ours.wait(10) == EndReason.TRAINER_KILLED.exit_code, ours.log
         assert ours.of("final") == []
         assert processes_of_session(ours) == []
 
@@ -46,7 +47,7 @@ class TestCancel:
 
         ours.process.send_signal(signal.SIGTERM)
 
-        assert ours.wait(10) == ExitCode.CANCELLED, ours.log
+        assert ours.wait(10) == EndReason.TRAINER_KILLED.exit_code, ours.log
         assert not list(dataset.rglob("*.cache")), "the labels had been read already"
 
     def test_leaves_a_checkpoint_that_can_be_resumed(
@@ -72,7 +73,7 @@ class TestFinishEarly:
 
         ours.process.send_signal(signal.SIGUSR1)
 
-        assert ours.wait() == ExitCode.OK, ours.log
+        assert ours.wait() == EndReason.SUCCEEDED.exit_code, ours.log
         epochs = ours.of("epoch")
         assert [event.epoch for event in epochs] == list(range(1, len(epochs) + 1))
         assert len(epochs) < 5
@@ -89,7 +90,7 @@ class TestSupervisorGone:
 
         ours.stop_reading()
 
-        assert ours.process.wait(30) == ExitCode.SUPERVISOR_GONE, ours.log
+        assert ours.process.wait(30) == EndReason.WORKER_LOST.exit_code, ours.log
 
     def test_dies_with_its_parent(self, drawn: Drawn, tmp_path: Path) -> None:
         job = a_job(drawn("detect"), tmp_path, train=LONG)

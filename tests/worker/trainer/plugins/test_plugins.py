@@ -315,7 +315,7 @@ class TestUnusable:
         with pytest.raises(PluginUnusable, match=said) as raised:
             composed(with_plugin(a_job(tmp_path, tmp_path)))
 
-        assert diagnose(raised.value).code == "bad_spec"
+        assert diagnose(raised.value).reason == "bad_spec"
 
 
 class TestFailures:
@@ -338,7 +338,7 @@ class TestFailures:
             train_here(job)
 
         found = diagnose(raised.value)
-        assert found.code == "trainer_bug"
+        assert found.reason == "trainer_bug"
         assert found.message.startswith("The trainer plugin mine: ")
         assert "my own fault" in found.message
         assert "plugin" in found.hint

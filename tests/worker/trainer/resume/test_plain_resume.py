@@ -8,9 +8,10 @@ import torch
 
 from app.artifacts.names import ArtifactKind
 from app.core.tasks import Task
+from app.jobs.end_reasons import EndReason
 from tests.worker.trainer.jobs import TrainerProcess, a_job, run
 from worker.trainer.mixins.plain_resume import has_trained_its_last_epoch, trim_results
-from worker.trainer.protocol import ExitCode, FinalEvent, JobFile
+from worker.trainer.protocol import FinalEvent, JobFile
 
 HEADER = "epoch,time,train/loss\n"
 
@@ -121,7 +122,7 @@ class TestResume:
 
         ours = run(job, tmp_path)
 
-        assert ours.process.returncode == ExitCode.BAD_CHECKPOINT, ours.log
+        assert ours.process.returncode == EndReason.BAD_CHECKPOINT.exit_code, ours.log
         (error,) = ours.of("error")
         assert error.code == "bad_checkpoint"
         assert str(tmp_path) not in error.message

@@ -12,9 +12,9 @@ import torch
 from ultralytics.models import YOLO
 
 from app.core.tasks import Task
+from app.jobs.end_reasons import EndReason
 from tests.worker.trainer.jobs import ARCHITECTURES
 from worker.trainer.environment import trainer_environment
-from worker.trainer.protocol import ExitCode
 from worker.trainer.weights.portability import PortabilityCheck, portability_check
 from worker.trainer.weights.stock_proof import NotSound, prove
 
@@ -103,7 +103,7 @@ class TestPortabilityCheck:
         code = run(check, tmp_path)
 
         verdict = check.verdict()
-        assert code == ExitCode.NOT_PORTABLE
+        assert code == EndReason.NOT_PORTABLE.exit_code
         assert (list(verdict.checks), str(verdict.failure).partition(":")[0]) == (
             ["best.pt"],
             "best_recall.pt",
