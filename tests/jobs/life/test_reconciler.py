@@ -270,7 +270,7 @@ class TestLoop:
         entry: tuple[str, str],
     ) -> None:
         quick = Timing(reconcile_seconds=0.01)
-        reconciler = Reconciler(database, bells, quick)  # type: ignore[arg-type]  # rings nowhere
+        reconciler = Reconciler(database, bells, quick)  # rings nowhere
         looks: list[Exception] = []
 
         def look_or_fail() -> None:
