@@ -36,7 +36,7 @@ class TestBrokerUrl:
             "redis+socket:///run/broker.sock?virtual_host=0",
         ],
     )
-    def test_q8_is_one_that_others_cannot_use(self, url: str) -> None:
+    def test_q8_a_broker_url_that_others_cannot_use_is_accepted(self, url: str) -> None:
         broker = Settings.model_validate({"broker_url": url}).broker_url
 
         assert broker is not None
@@ -45,7 +45,7 @@ class TestBrokerUrl:
     @pytest.mark.parametrize(
         "url", ["redis://broker:6379/0", "redis://10.0.0.7/0", "rediss://someone@broker/0"]
     )
-    def test_q8_of_another_machine_without_a_password_is_refused_unless_it_is_meant(
+    def test_q8_a_broker_elsewhere_without_a_password_is_refused_unless_allowed(
         self, url: str
     ) -> None:
         with pytest.raises(ValidationError, match="insecure_broker"):

@@ -21,7 +21,7 @@ def routes_of(api: Api) -> list[tuple[str, str]]:
 
 
 class TestEveryRoute:
-    def test_without_a_key_only_the_allow_list_answers(self, api: Api) -> None:
+    def test_only_the_allow_list_answers_without_a_key(self, api: Api) -> None:
         del api.client.headers["Authorization"]
 
         statuses = {
@@ -98,7 +98,7 @@ class TestKey:
 
 class TestFirstKey:
     @pytest.mark.usefixtures("api")
-    def test_only_its_owner_can_read_the_file(self, settings: Settings) -> None:
+    def test_only_the_owner_can_read_the_file_of_the_first_key(self, settings: Settings) -> None:
         assert (settings.home / "api-key").stat().st_mode & 0o777 == 0o600
 
     def test_a_second_start_keeps_the_key(self, api: Api, settings: Settings) -> None:

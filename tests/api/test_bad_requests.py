@@ -77,7 +77,7 @@ def add_artifact(target: Target, file: Path) -> None:
 
 class TestRefusals:
     @pytest.mark.parametrize("row", ROWS)
-    def test_it_is_refused_as_its_row_says_and_leaves_nothing(
+    def test_a_bad_request_is_refused_as_its_row_says_and_leaves_nothing(
         self, target: Target, row: str
     ) -> None:
         hostile = ROWS[row]
@@ -171,21 +171,21 @@ class TestCursors:
         [CANARY, "!!", "%00", "%C3%A9", "AAAA" * 20, "eyJpZCI6MX0", "Li4vLi4v", "="],
         ids=lambda cursor: f"H16-{cursor}"[:20],
     )
-    def test_a_made_up_one_is_refused(self, target: Target, path: str, cursor: str) -> None:
+    def test_a_made_up_cursor_is_refused(self, target: Target, path: str, cursor: str) -> None:
         path = path.replace("JOB", target.job_id)
 
         answer = target.api.client.get(f"{path}?cursor={cursor}")
 
         assert_refused(answer, status=400, slug="bad-cursor")
 
-    def test_one_of_another_list_is_refused(self, target: Target) -> None:
+    def test_a_cursor_of_another_list_is_refused(self, target: Target) -> None:
         models = target.api.client.get("/v1/models", params={"limit": 1}).json()
 
         answer = target.api.client.get("/v1/jobs", params={"cursor": models["next"]})
 
         assert_refused(answer, status=400, slug="bad-cursor")
 
-    def test_one_with_a_changed_bit_is_refused(self, target: Target) -> None:
+    def test_a_cursor_with_a_changed_bit_is_refused(self, target: Target) -> None:
         cursor = target.api.client.get("/v1/models", params={"limit": 1}).json()["next"]
         changed = cursor[:20] + ("A" if cursor[20] != "A" else "B") + cursor[21:]
 
@@ -220,7 +220,7 @@ class TestRanges:
             "H15-other-digits",
         ],
     )
-    def test_one_that_makes_no_sense_is_answered_with_everything(
+    def test_a_range_that_makes_no_sense_is_answered_with_everything(
         self, target: Target, value: str
     ) -> None:
         answer = self.artifact(target, value)
@@ -232,7 +232,7 @@ class TestRanges:
         [f"bytes={len(LOG)}-", "bytes=999999999-", "bytes=-0"],
         ids=["H15-at-the-end", "H15-beyond", "H15-last-none"],
     )
-    def test_one_without_a_byte_is_refused(self, target: Target, value: str) -> None:
+    def test_a_range_without_a_byte_is_refused(self, target: Target, value: str) -> None:
         answer = self.artifact(target, value)
 
         assert_refused(answer, status=416, slug="range-not-satisfiable")
@@ -249,7 +249,7 @@ class TestRanges:
         ],
         ids=["H15-first", "H15-rest", "H15-last", "H15-past-the-end", "H15-longer-tail"],
     )
-    def test_one_that_makes_sense_is_answered_with_its_bytes(
+    def test_a_range_that_makes_sense_is_answered_with_its_bytes(
         self, target: Target, value: str, expected: bytes
     ) -> None:
         answer = self.artifact(target, value)
@@ -264,7 +264,7 @@ class TestRanges:
 
 
 class TestIdempotencyKeys:
-    def test_h17_twenty_at_once_make_one_job(self, shared_api: Api) -> None:
+    def test_h17_twenty_requests_with_one_key_at_once_make_one_job(self, shared_api: Api) -> None:
         api, key = shared_api, new_id("key")
         together = threading.Barrier(20)
 
@@ -301,7 +301,9 @@ class TestIdempotencyKeys:
         ["", "a b", "a" * 256, "\u00e9"],
         ids=["H17-empty", "H17-space", "H17-long", "H17-accent"],
     )
-    def test_one_that_cannot_be_kept_is_refused(self, target: Target, key: str) -> None:
+    def test_an_idempotency_key_that_cannot_be_kept_is_refused(
+        self, target: Target, key: str
+    ) -> None:
         headers = {b"Idempotency-Key": key.encode(), b"Content-Type": b"application/json"}
 
         answer = target.api.client.post(

@@ -220,7 +220,7 @@ def watch(app: FastAPI, driven: Driven) -> None:
 
 
 class TestEveryWritingRoute:
-    def test_has_a_request_here(self, settings: Settings) -> None:
+    def test_every_writing_route_has_a_request_here(self, settings: Settings) -> None:
         paths = create_app(settings).openapi()["paths"]
 
         routes = {
@@ -232,7 +232,7 @@ class TestEveryWritingRoute:
         assert routes - STORING_NOTHING == set(CALLS)
 
     @pytest.mark.parametrize("route", CALLS, ids=" ".join)
-    def test_commits_before_it_answers_and_before_it_rings(
+    def test_every_writing_route_commits_before_it_answers_and_before_it_rings(
         self, settings: Settings, route: tuple[str, str], tmp_path: Path
     ) -> None:
         driven = answer(settings, route, tmp_path, record=True)
@@ -242,7 +242,7 @@ class TestEveryWritingRoute:
         assert driven.happened == expected
 
     @pytest.mark.parametrize("route", CALLS, ids=" ".join)
-    def test_answers_though_the_broker_hangs(
+    def test_every_writing_route_answers_while_the_broker_hangs(
         self, settings: Settings, route: tuple[str, str], tmp_path: Path
     ) -> None:
         with a_broker_that_never_answers() as url:

@@ -91,7 +91,7 @@ class TestSigterm:
         assert server.process.wait(CONTAINER_STOP_SECONDS) == 0
         assert time.monotonic() - began < DRAIN_SECONDS
 
-    def test_an_upload_that_never_ends_does_not_hold_it(
+    def test_an_upload_that_never_ends_does_not_hold_up_a_draining_server(
         self, server: ServerProcess, home: Path
     ) -> None:
         assert DRAIN_SECONDS + GRACEFUL_SHUTDOWN_SECONDS < CONTAINER_STOP_SECONDS

@@ -64,7 +64,7 @@ class TestModels:
         assert shown[0] == shown[1] == listed(api, kind="weights")[0]
 
     @pytest.mark.parametrize("reference", ["mdl_gone", "yolo99n.yaml", "ours.pt", "a%0A"])
-    def test_what_is_not_there_is_not_found(self, api: Api, reference: str) -> None:
+    def test_a_model_that_does_not_exist_is_not_found(self, api: Api, reference: str) -> None:
         answer = api.client.get(f"/v1/models/{reference}")
 
         assert answer.status_code == 404
@@ -164,7 +164,7 @@ class TestWorkers:
         }
         assert data[0]["queues"] == ["default"]
 
-    def test_without_workers_the_list_is_empty(self, api: Api) -> None:
+    def test_the_list_of_workers_is_empty_without_workers(self, api: Api) -> None:
         assert api.client.get("/v1/workers").json() == {
             "data": [],
             "next": None,

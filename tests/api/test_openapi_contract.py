@@ -23,9 +23,11 @@ SECONDS = 240
 
 
 class TestDocument:
-    def test_it_is_the_pinned_one(self) -> None:
+    def test_the_openapi_document_is_the_pinned_one(self) -> None:
         """On purpose? Then `python -m app.openapi > docs/schema/openapi.json`."""
-        assert openapi_document() == PINNED.read_text(), self.test_it_is_the_pinned_one.__doc__
+        assert openapi_document() == PINNED.read_text(), (
+            self.test_the_openapi_document_is_the_pinned_one.__doc__
+        )
 
 
 class TestConformance:

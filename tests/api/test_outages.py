@@ -138,7 +138,7 @@ class TestLostCommit:
         jobs = api.client.get("/v1/jobs").json()["data"]
         assert [job["id"] for job in jobs] == [again.json()["id"]]
 
-    def test_d2_without_a_key_the_job_is_whole_all_the_same(self, api: Api) -> None:
+    def test_d2_a_job_without_a_key_is_whole_all_the_same(self, api: Api) -> None:
         first = self.submit(api)
 
         assert first.status_code == 503

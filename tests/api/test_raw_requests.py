@@ -128,7 +128,7 @@ class TestBodies:
 
         assert received == b"" or b" 400 " in received.split(b"\r\n")[0]
 
-    def test_h7_what_follows_a_body_is_no_second_request_unless_it_is_one(
+    def test_h7_bytes_after_a_body_are_no_second_request_unless_they_form_one(
         self, server: Server
     ) -> None:
         head = server.head("POST /v1/jobs", JSON, "Content-Length: 2")
@@ -152,7 +152,7 @@ class TestMethods:
         ["PUT", "DELETE", "TRACE", "OPTIONS", "PROPFIND", "PURGE", "LOCK", "HEAD", "QUERY"],
         ids=lambda method: f"H10-{method}",
     )
-    def test_one_that_a_path_does_not_have_is_refused_with_those_it_has(
+    def test_a_method_that_a_path_does_not_have_is_refused_with_those_it_has(
         self, server: Server, method: str
     ) -> None:
         answer = server.send(server.head(f"{method} /v1/jobs"), then_leave=False)
@@ -165,7 +165,7 @@ class TestMethods:
         ["CLOSE", "__class__", "get", "A" * 10_000, "G\x00T"],
         ids=lambda m: f"H10-{m[:9]}",
     )
-    def test_one_that_is_none_is_refused(self, server: Server, method: str) -> None:
+    def test_an_unknown_method_is_refused(self, server: Server, method: str) -> None:
         answer = server.send(server.head(f"{method} /v1/jobs"))
 
         assert answer.status in {400, 405}
@@ -239,7 +239,7 @@ class TestPaths:
                 assert CANARY.encode() not in answer.body
 
     @pytest.mark.parametrize("row", AROUND_A_PATH)
-    def test_a_path_that_is_almost_one_is_none(self, server: Server, row: str) -> None:
+    def test_a_path_that_is_almost_a_route_is_none(self, server: Server, row: str) -> None:
         for method, template in paths():
             path = PARAMETER.sub(JOB_ID, template)
             twisted = AROUND_A_PATH[row].format(
@@ -279,13 +279,13 @@ class TestHosts:
         ],
         ids=lambda host: f"H12-{host}".encode("ascii", "replace").decode(),
     )
-    def test_a_foreign_or_malformed_one_is_refused(self, server: Server, host: str) -> None:
+    def test_a_foreign_or_malformed_host_is_refused(self, server: Server, host: str) -> None:
         answer = server.send(server.head("GET /v1/jobs", host=host), then_leave=False)
 
         assert (answer.status, answer.slug) == (400, "bad-host")
         assert CANARY.encode() not in answer.body
 
-    def test_h12_none_is_refused(self, server: Server) -> None:
+    def test_h12_a_request_without_a_host_is_refused(self, server: Server) -> None:
         answer = server.send(b"GET /livez HTTP/1.1\r\n\r\n", then_leave=False)
 
         assert answer.status == 400
@@ -304,7 +304,7 @@ class TestHosts:
     @pytest.mark.parametrize(
         "host", ["localhost", "LOCALHOST:1", "127.0.0.1", "127.8.8.8", "[::1]"]
     )
-    def test_those_of_this_machine_are_answered(self, server: Server, host: str) -> None:
+    def test_names_of_this_machine_are_answered_as_hosts(self, server: Server, host: str) -> None:
         answer = server.send(server.head("GET /livez", host=host), then_leave=False)
 
         assert answer.status == 200

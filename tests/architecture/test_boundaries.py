@@ -65,7 +65,9 @@ class TestBoundaries:
             "worker.trainer.protocol",
         ],
     )
-    def test_torch_and_ultralytics_stay_out_of(self, module: str) -> None:
+    def test_a_module_of_server_or_supervisor_loads_neither_torch_nor_ultralytics(
+        self, module: str
+    ) -> None:
         assert loaded_by(PROGRAM, module, *HEAVY) == []
 
     def test_a_server_that_answers_has_loaded_neither(self, tmp_path: Path) -> None:

@@ -29,7 +29,7 @@ class TestContributing:
     def test_the_minutes_fit_into_ci(self) -> None:
         assert sum(MINUTES.values()) <= MOST_MINUTES
 
-    def test_what_to_read_first_exists(self) -> None:
+    def test_the_documents_to_read_first_exist(self) -> None:
         rows = re.findall(r"^\| [^|`]+ \| (.*) \|$", TEXT, re.MULTILINE)
         paths = {path for row in rows for path in re.findall(r"`([\w./-]+[/.][\w./-]*)`", row)}
 

@@ -15,13 +15,13 @@ SUPERSEDES = " Supersedes [0001](0001-walk.md) in part."
 
 
 class TestDecisions:
-    def test_numbers_run_from_one_without_gaps(self) -> None:
+    def test_decisions_are_numbered_from_one_without_gaps(self) -> None:
         numbers = [int(path.name[:4]) for path in record_files()]
 
         assert numbers == list(range(1, len(record_files()) + 1))
 
     @pytest.mark.parametrize("path", record_files(), ids=lambda path: path.stem)
-    def test_each_has_its_number_as_title_and_five_parts(self, path: Path) -> None:
+    def test_each_decision_has_its_number_as_title_and_five_parts(self, path: Path) -> None:
         text = path.read_text()
 
         assert text.startswith(f"# {path.name[:4]} ")

@@ -12,13 +12,13 @@ each_rule = pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.name)
 
 @each_rule
 class TestLintRules:
-    def test_passes_its_good_example(self, rule: LintRule) -> None:
+    def test_a_rule_passes_its_good_example(self, rule: LintRule) -> None:
         assert list(rule.broken_lines(ast.parse(rule.good))) == []
 
-    def test_finds_its_bad_example(self, rule: LintRule) -> None:
+    def test_a_rule_finds_its_bad_example(self, rule: LintRule) -> None:
         assert list(rule.broken_lines(ast.parse(rule.bad)))
 
-    def test_holds_in_the_tree(self, rule: LintRule) -> None:
+    def test_a_rule_holds_in_the_tree(self, rule: LintRule) -> None:
         broken = [
             f"{relative(path)}:{line}: {rule.name}: {rule.reason}"
             for path in python_files("app", "worker")
@@ -41,7 +41,7 @@ class TestStatesChangeInOnePlace:
             "INSPECTIONS.record_crash(session, hold, last=values)",
         ],
     )
-    def test_finds_every_way_to_write_a_state(self, source: str) -> None:
+    def test_the_rule_on_states_finds_every_way_to_write_one(self, source: str) -> None:
         rule = next(rule for rule in RULES if rule.name == "state-in-one-place")
 
         assert list(rule.broken_lines(ast.parse(source)))
@@ -56,7 +56,7 @@ class TestStatesChangeInOnePlace:
             "record_crash(session, hold, reason=reason)",
         ],
     )
-    def test_leaves_other_things_named_state_alone(self, source: str) -> None:
+    def test_the_rule_on_states_ignores_other_things_named_state(self, source: str) -> None:
         rule = next(rule for rule in RULES if rule.name == "state-in-one-place")
 
         assert list(rule.broken_lines(ast.parse(source))) == []

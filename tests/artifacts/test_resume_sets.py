@@ -36,7 +36,7 @@ def histories(draw: st.DrawFn) -> set[NamedFile]:
 
 
 class TestSetOf:
-    def test_has_the_best_of_its_time_and_what_the_epoch_itself_made(self) -> None:
+    def test_a_resume_set_has_the_best_of_its_time_and_what_the_epoch_made(self) -> None:
         files = made(1, 2, 3, 4, states=[2, 4], bests=[1, 2, 4])
 
         assert set_of(3, files) == {"last.pt": 3, "results.csv": 3, "best.pt": 2}
@@ -70,7 +70,7 @@ class TestSuperseded:
         assert bests == {2, 5, 9}
 
     @given(histories(), st.integers(0, 3), st.integers(0, 3))
-    def test_sets_that_are_kept_are_as_they_were_and_nothing_else_is_left(
+    def test_kept_sets_stay_as_they_were_and_nothing_else_is_left(
         self, files: set[NamedFile], newest: int, with_state: int
     ) -> None:
         kept = kept_of(files, KeptSets(newest, with_state))
@@ -90,7 +90,7 @@ class TestSuperseded:
         assert kept == whole
 
     @given(histories(), st.integers(0, 3), st.integers(0, 3))
-    def test_dropping_twice_drops_nothing_more(
+    def test_dropping_superseded_files_twice_drops_nothing_more(
         self, files: set[NamedFile], newest: int, with_state: int
     ) -> None:
         sets = KeptSets(newest, with_state)

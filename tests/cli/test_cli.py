@@ -31,13 +31,13 @@ def invoke(*words: str, env: Mapping[str, str] | None = None) -> Result:
 
 
 class TestHelp:
-    def test_names_every_command(self) -> None:
+    def test_the_help_names_every_command(self) -> None:
         result = invoke("--help")
 
         assert result.exit_code == 0
         assert [name for name in COMMANDS if name not in result.stdout] == []
 
-    def test_comes_without_the_libraries_that_take_their_time(self) -> None:
+    def test_the_help_loads_none_of_the_slow_libraries(self) -> None:
         program = (
             "import sys; from app import cli; "
             "sys.exit(' '.join(m for m in sys.argv[1:] if m in sys.modules))"
@@ -63,7 +63,9 @@ class TestBadConfiguration:
             pytest.param("TRAINYARD_CONFIG", "/nowhere.toml", "TRAINYARD_CONFIG", id="no-file"),
         ],
     )
-    def test_ends_with_78_and_names_the_key(self, variable: str, value: str, named: str) -> None:
+    def test_a_bad_configuration_ends_with_78_and_names_the_key(
+        self, variable: str, value: str, named: str
+    ) -> None:
         result = invoke("migrate", env={variable: value})
 
         assert result.exit_code == BAD_CONFIGURATION
@@ -122,7 +124,7 @@ class TestBadConfiguration:
 
 
 class TestMigrate:
-    def test_brings_a_new_home_to_the_newest_revision(self, home: Path) -> None:
+    def test_migrate_brings_a_new_home_to_the_newest_revision(self, home: Path) -> None:
         first, second = invoke("migrate"), invoke("migrate")
 
         assert (first.exit_code, second.exit_code) == (0, 0)
@@ -133,7 +135,7 @@ class TestMigrate:
 
 
 class TestCollect:
-    def test_counts_first_and_then_does_it(self, home: Path) -> None:
+    def test_collect_counts_first_and_then_collects(self, home: Path) -> None:
         invoke("migrate")
         orphan = home / "store" / "sha256" / "ab" / ("ab" * 32)
         orphan.parent.mkdir(parents=True)
@@ -149,7 +151,7 @@ class TestCollect:
 
 class TestStorage:
     @pytest.mark.usefixtures("home")
-    def test_tells_bytes_by_use(self, tmp_path: Path) -> None:
+    def test_storage_shows_bytes_by_use(self, tmp_path: Path) -> None:
         weights = tmp_path / "mine.pt"
         weights.write_bytes(b"PK\x03\x04 as a checkpoint begins")
         invoke("migrate")
@@ -159,7 +161,7 @@ class TestStorage:
 
 
 class TestKeysCreate:
-    def test_before_the_first_start_there_is_nobody_to_make_one_for(self, home: Path) -> None:
+    def test_a_key_cannot_be_made_before_the_first_start(self, home: Path) -> None:
         invoke("migrate", "--home", str(home))
 
         result = invoke("keys", "create", "--label", "laptop")
@@ -167,7 +169,7 @@ class TestKeysCreate:
         assert result.exit_code == 1
         assert "start the server once" in result.stderr
 
-    def test_prints_the_key_alone(self, home: Path) -> None:
+    def test_keys_create_prints_the_key_alone(self, home: Path) -> None:
         invoke("migrate")
         database = Database(f"sqlite:///{home}/trainyard.db", pool_size=1)
         ensure_first_key(database, home)
@@ -189,7 +191,7 @@ class TestModelsAdd:
             pytest.param(("weights.pt", "--official", "yolo26n.pt"), id="both"),
         ],
     )
-    def test_takes_a_file_or_an_official_name(self, words: tuple[str, ...]) -> None:
+    def test_models_add_takes_a_file_or_an_official_name(self, words: tuple[str, ...]) -> None:
         result = invoke("models", "add", *words)
 
         assert result.exit_code == 1

@@ -107,19 +107,19 @@ class TestRunning:
         assert instance.status_of("/v1/jobs", key) == 200
         assert instance.status_of("/v1/jobs") == 401
 
-    def test_what_lies_in_the_home_is_its_owners_alone(self, instance: Instance) -> None:
+    def test_files_of_the_home_are_private_to_its_owner(self, instance: Instance) -> None:
         assert mode(instance.home) == 0o700
         assert {name: mode(instance.home / name) for name in ("api-key", "server.json")} == {
             "api-key": 0o600,
             "server.json": 0o600,
         }
 
-    def test_it_tells_the_url_and_where_the_key_is(self, instance: Instance) -> None:
+    def test_up_prints_the_url_and_where_the_key_is(self, instance: Instance) -> None:
         assert f"ready at {instance.url}" in instance.text
         assert str(instance.home / "api-key") in instance.text
         assert (instance.home / "api-key").read_text().strip() not in instance.text
 
-    def test_a_second_one_on_the_same_home_is_refused(self, instance: Instance) -> None:
+    def test_a_second_up_on_the_same_home_is_refused(self, instance: Instance) -> None:
         second = subprocess.run(
             [sys.executable, "-m", "app.cli", "up", "--home", str(instance.home), "--port", "0"],
             capture_output=True,
@@ -199,7 +199,7 @@ class TestRunning:
 
 @pytest.mark.integration
 class TestEnding:
-    def test_ctrl_c_leaves_no_process_no_note_and_no_socket(self, tmp_path: Path) -> None:
+    def test_interrupting_up_leaves_no_process_no_note_and_no_socket(self, tmp_path: Path) -> None:
         instance = Instance(tmp_path / "home", "--port", "0").wait_until_ready()
 
         instance.process.send_signal(signal.SIGINT)
@@ -238,7 +238,7 @@ class TestEnding:
 @pytest.mark.unit
 class TestSlotOfThisMachine:
     @pytest.mark.parametrize("hidden", ["", "-1"])
-    def test_is_the_cpu_where_the_gpus_are_hidden(
+    def test_the_slot_of_this_machine_is_the_cpu_where_the_gpus_are_hidden(
         self, monkeypatch: pytest.MonkeyPatch, hidden: str
     ) -> None:
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", hidden)
@@ -252,7 +252,7 @@ class TestAnnouncement:
         ("slot", "said"),
         [("cpu", "one slot on the CPU"), ("0", "one slot on GPU 0"), (None, "trainyard[worker]")],
     )
-    def test_says_what_trains_here(
+    def test_up_announces_what_trains_here(
         self, tmp_path: Path, capsys: pytest.CaptureFixture[str], slot: str | None, said: str
     ) -> None:
         server = ProcessChild("server", [], {})

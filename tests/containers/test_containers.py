@@ -63,7 +63,7 @@ def services() -> dict[str, Any]:
 
 @each_dockerfile
 class TestDockerfiles:
-    def test_hadolint_has_nothing_to_say(self, path: Path) -> None:
+    def test_hadolint_finds_nothing_in_a_dockerfile(self, path: Path) -> None:
         finding = hadolint(path)
 
         assert (finding.returncode, finding.stdout) == (0, "")
@@ -77,18 +77,20 @@ class TestDockerfiles:
         assert bases
         assert all(re.fullmatch(r"[\w/.-]+:\d+\.\d+\.\d+-[\w-]+", base) for base in bases)
 
-    def test_it_runs_as_a_user_without_privileges(self, path: Path) -> None:
+    def test_an_image_runs_as_a_user_without_privileges(self, path: Path) -> None:
         assert Dockerfile.read(path).stages()[-1].all("USER") == ["10001:10001"]
 
-    def test_it_starts_our_command_without_a_shell(self, path: Path) -> None:
+    def test_an_image_starts_our_command_without_a_shell(self, path: Path) -> None:
         assert Dockerfile.read(path).command()[:2] == ["trainyard", path.stem]
 
-    def test_it_tells_its_health_without_a_shell(self, path: Path) -> None:
+    def test_an_image_reports_its_health_without_a_shell(self, path: Path) -> None:
         [check] = Dockerfile.read(path).all("HEALTHCHECK")
 
         assert json.loads(check.partition(" CMD ")[2])
 
-    def test_it_installs_hashed_requirements_with_the_uv_of_the_makefile(self, path: Path) -> None:
+    def test_an_image_installs_hashed_requirements_with_the_uv_of_the_makefile(
+        self, path: Path
+    ) -> None:
         installs = " ".join(Dockerfile.read(path).all("RUN"))
         version = re.search(r"^UV_VERSION := (.+)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
 
@@ -96,7 +98,7 @@ class TestDockerfiles:
         assert f"uv=={version[1]}" in installs
         assert "--require-hashes --no-build --compile-bytecode -r requirements" in installs
 
-    def test_what_it_copies_is_sent_to_the_engine(self, path: Path) -> None:
+    def test_every_file_that_an_image_copies_is_sent_to_the_engine(self, path: Path) -> None:
         sent = (ROOT / ".dockerignore").read_text().splitlines()
         copied = [line.split()[:-1] for line in Dockerfile.read(path).stages()[0].all("COPY")]
 
@@ -114,7 +116,7 @@ class TestWorkerHealth:
             ("python3 -m worker.trainer job.json", 1),
         ],
     )
-    def test_it_is_healthy_while_a_slot_is_served(
+    def test_a_worker_is_healthy_while_a_slot_is_served(
         self, tmp_path: Path, command: str, code: int
     ) -> None:
         process = tmp_path / "7"
@@ -142,7 +144,7 @@ class TestHadolintCheck:
 )
 class TestCompose:
     @pytest.mark.parametrize("missing", sorted(PASSWORDS))
-    def test_there_is_no_default_password(self, missing: str) -> None:
+    def test_the_compose_file_has_no_default_password(self, missing: str) -> None:
         given = {name: value for name, value in PASSWORDS.items() if name != missing}
 
         answer = compose_config(COMPOSE_FILE, given)
@@ -159,13 +161,13 @@ class TestCompose:
             "services: {server: {image: x",
         ],
     )
-    def test_a_broken_file_fails(self, tmp_path: Path, broken: str) -> None:
+    def test_a_broken_compose_file_fails_its_check(self, tmp_path: Path, broken: str) -> None:
         path = tmp_path / "docker-compose.yml"
         path.write_text(broken)
 
         assert compose_config(path, PASSWORDS).returncode != 0
 
-    def test_it_is_server_worker_redis_postgres_and_a_migration(
+    def test_the_compose_file_has_server_worker_redis_postgres_and_a_migration(
         self, services: dict[str, Any]
     ) -> None:
         assert set(services) == {"migrate", "postgres", "redis", "server", "worker"}
@@ -186,7 +188,7 @@ class TestCompose:
         assert migrate["command"] == ["migrate"]
         assert migrate["depends_on"]["postgres"]["condition"] == "service_healthy"
 
-    def test_everything_that_stays_tells_its_health(self, services: dict[str, Any]) -> None:
+    def test_every_service_that_stays_reports_its_health(self, services: dict[str, Any]) -> None:
         by_image = {"server", "worker"}
         by_compose = {name for name, service in services.items() if "healthcheck" in service}
 

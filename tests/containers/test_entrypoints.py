@@ -138,10 +138,12 @@ def worker_image(tmp_path_factory: pytest.TempPathFactory) -> HandMadeImage:
 
 
 class TestServerImage:
-    def test_it_has_no_torch(self, server_image: HandMadeImage) -> None:
+    def test_the_server_image_has_no_torch(self, server_image: HandMadeImage) -> None:
         assert {"torch", "ultralytics-opencv-headless"} & server_image.installed() == set()
 
-    def test_it_migrates_serves_and_stops_on_sigterm(self, server_image: HandMadeImage) -> None:
+    def test_the_server_image_migrates_serves_and_stops_on_sigterm(
+        self, server_image: HandMadeImage
+    ) -> None:
         port = free_port()
         settings = {"TRAINYARD_PORT": str(port)}
         migrate = [server_image.arguments()[0], "migrate"]
@@ -172,7 +174,7 @@ class TestWorkerImage:
 
         assert printed.stdout == "0.0\n"
 
-    def test_its_command_exists(self, worker_image: HandMadeImage) -> None:
+    def test_the_command_of_the_worker_image_exists(self, worker_image: HandMadeImage) -> None:
         program, command, *_ = worker_image.arguments()
 
         subprocess.run([program, command, "--help"], check=True, capture_output=True)

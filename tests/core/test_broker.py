@@ -59,12 +59,12 @@ def mode(path: Path) -> int:
 
 @pytest.mark.unit
 class TestBrokerUrl:
-    def test_is_the_one_that_was_set(self, home: Path) -> None:
+    def test_the_broker_url_is_the_one_that_was_set(self, home: Path) -> None:
         url = "rediss://:secret@broker.example:6379/2"
 
         assert broker_url(Settings(home=home, broker_url=SecretStr(url))) == url
 
-    def test_is_the_socket_of_the_home_otherwise(self, tmp_path: Path) -> None:
+    def test_the_broker_url_is_the_socket_of_the_home_by_default(self, tmp_path: Path) -> None:
         home = tmp_path / "h o"
 
         url = broker_url(Settings(home=home))
@@ -75,7 +75,9 @@ class TestBrokerUrl:
 
 @pytest.mark.unit
 class TestSocketPath:
-    def test_fits_the_kernel_however_long_the_home_is(self, tmp_path: Path) -> None:
+    def test_the_path_of_a_socket_fits_the_kernel_however_long_the_home_is(
+        self, tmp_path: Path
+    ) -> None:
         home = tmp_path / ("h" * SOCKET_PATH_BYTES)
 
         path = socket_path(home)
@@ -87,7 +89,7 @@ class TestSocketPath:
 
 @pytest.mark.unit
 class TestInstanceId:
-    def test_is_made_once_and_kept_from_others(self, home: Path) -> None:
+    def test_an_instance_id_is_made_once_and_private(self, home: Path) -> None:
         first = instance_id(home)
 
         assert instance_id(home) == first
@@ -98,14 +100,16 @@ class TestInstanceId:
 
 @pytest.mark.integration
 class TestEmbeddedBroker:
-    def test_answers_on_a_private_socket_and_on_no_port(self, running: EmbeddedBroker) -> None:
+    def test_an_embedded_broker_answers_on_a_private_socket_and_on_no_port(
+        self, running: EmbeddedBroker
+    ) -> None:
         with client_of(running) as client:
             assert client.config_get("port") == {"port": "0"}
             assert client.get(INSTANCE_KEY) == running.instance
         assert mode(running.socket) == 0o700
         assert mode(running.socket.parent) == 0o700
 
-    def test_works_in_a_home_with_a_long_path(self, tmp_path: Path) -> None:
+    def test_an_embedded_broker_works_in_a_home_with_a_long_path(self, tmp_path: Path) -> None:
         broker = EmbeddedBroker(tmp_path / ("h" * SOCKET_PATH_BYTES))
 
         broker.start()
@@ -114,7 +118,7 @@ class TestEmbeddedBroker:
         broker.stop()
         broker.socket.parent.rmdir()
 
-    def test_stop_leaves_no_process_and_no_socket(self, home: Path) -> None:
+    def test_stopping_an_embedded_broker_leaves_no_process_and_no_socket(self, home: Path) -> None:
         broker = EmbeddedBroker(home)
         broker.start()
 
@@ -123,7 +127,9 @@ class TestEmbeddedBroker:
         assert not broker.is_alive()
         assert not broker.socket.exists()
 
-    def test_can_be_started_again_after_it_was_killed(self, running: EmbeddedBroker) -> None:
+    def test_an_embedded_broker_can_be_started_again_after_it_was_killed(
+        self, running: EmbeddedBroker
+    ) -> None:
         assert running.pid is not None
         os.kill(running.pid, signal.SIGKILL)
         eventually(lambda: not running.is_alive(), within=5)
@@ -133,14 +139,14 @@ class TestEmbeddedBroker:
         assert running.is_alive()
 
     @pytest.mark.usefixtures("running")
-    def test_what_runs_already_is_adopted(self, home: Path) -> None:
+    def test_a_broker_that_runs_already_is_adopted(self, home: Path) -> None:
         second = EmbeddedBroker(home)
 
         second.start()
 
         assert (second.pid, second.is_alive()) == (None, True)
 
-    def test_an_adopted_one_that_answers_late_is_alive(
+    def test_an_adopted_broker_that_answers_late_is_alive(
         self, running: EmbeddedBroker, home: Path
     ) -> None:
         second = EmbeddedBroker(home)
@@ -156,7 +162,7 @@ class TestEmbeddedBroker:
 
         assert alive
 
-    def test_an_adopted_one_is_stopped_too(self, running: EmbeddedBroker, home: Path) -> None:
+    def test_an_adopted_broker_is_stopped_too(self, running: EmbeddedBroker, home: Path) -> None:
         second = EmbeddedBroker(home)
         second.start()
 
@@ -164,7 +170,7 @@ class TestEmbeddedBroker:
 
         eventually(lambda: not running.is_alive(), within=5)
 
-    def test_one_whose_starter_died_before_naming_it_is_adopted(
+    def test_a_broker_whose_starter_died_before_naming_it_is_adopted(
         self, running: EmbeddedBroker, home: Path
     ) -> None:
         with client_of(running) as client:
@@ -175,7 +181,7 @@ class TestEmbeddedBroker:
         with client_of(running) as client:
             assert client.get(INSTANCE_KEY) == running.instance
 
-    def test_that_of_another_instance_is_refused_and_left_running(
+    def test_a_broker_of_another_instance_is_refused_and_left_running(
         self, running: EmbeddedBroker, home: Path
     ) -> None:
         (home / "instance-id").write_text("ins_other\n")
@@ -194,7 +200,7 @@ class TestEmbeddedBroker:
 
     @pytest.mark.skipif(sys.platform != "linux", reason="the kernel of Linux does this")
     @pytest.mark.faults
-    def test_dies_with_the_process_that_started_it(self, home: Path) -> None:
+    def test_an_embedded_broker_dies_with_the_process_that_started_it(self, home: Path) -> None:
         starter = subprocess.Popen(
             [sys.executable, "-c", STARTER, str(home)],
             stdin=subprocess.PIPE,

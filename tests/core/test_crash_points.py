@@ -32,29 +32,29 @@ def ran(**armed: str) -> subprocess.CompletedProcess[str]:
 
 
 class TestCrashPoints:
-    def test_do_nothing_unless_armed(self) -> None:
+    def test_crash_points_do_nothing_unless_armed(self) -> None:
         assert ran(TRAINYARD_TESTING="1").returncode == 0
 
-    def test_do_nothing_outside_of_a_test(self) -> None:
+    def test_crash_points_do_nothing_outside_of_a_test(self) -> None:
         assert ran(TRAINYARD_CRASH_AT="checkpoint.stored").returncode == 0
 
-    def test_kill_where_they_are_armed(self) -> None:
+    def test_a_crash_point_kills_where_it_is_armed(self) -> None:
         process = ran(TRAINYARD_TESTING="1", TRAINYARD_CRASH_AT="checkpoint.stored")
 
         assert process.returncode == -signal.SIGKILL
         assert len(process.stdout.splitlines()) == 2
 
-    def test_kill_at_the_passing_that_is_named(self) -> None:
+    def test_a_crash_point_kills_at_the_passing_that_is_named(self) -> None:
         process = ran(TRAINYARD_TESTING="1", TRAINYARD_CRASH_AT="checkpoint.stored:2")
 
         assert process.returncode == -signal.SIGKILL
         assert len(process.stdout.splitlines()) == 4
 
-    def test_refuse_a_name_that_is_none(self) -> None:
+    def test_an_unknown_crash_point_is_refused(self) -> None:
         assert "nowhere" in ran(TRAINYARD_TESTING="1", TRAINYARD_CRASH_AT="nowhere").stderr
 
     @pytest.mark.parametrize("point", CrashPoint, ids=str)
-    def test_stand_in_one_place_each(self, point: CrashPoint) -> None:
+    def test_each_crash_point_is_in_one_place(self, point: CrashPoint) -> None:
         call = f"crash_point(CrashPoint.{point.name})"
 
         places = [path for path in python_files("app", "worker") if call in path.read_text()]

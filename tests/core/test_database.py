@@ -127,7 +127,9 @@ class TestWrite:
 
 
 class TestRead:
-    def test_it_is_one_snapshot_whatever_is_committed_meanwhile(self, database: Database) -> None:
+    def test_a_read_is_one_snapshot_whatever_is_committed_meanwhile(
+        self, database: Database
+    ) -> None:
         add_project(database, "before")
         with database.read() as unit:
             names = select(Project.name)
@@ -207,7 +209,9 @@ class TestUpsert:
 
 
 class TestErrors:
-    def test_their_text_leaves_out_the_parameters(self, database: Database) -> None:
+    def test_the_text_of_a_database_error_leaves_out_the_parameters(
+        self, database: Database
+    ) -> None:
         with pytest.raises(IntegrityError) as refused, database.write() as unit:
             unit.session.execute(insert(Project), [{**a_row(None), "id": "hunter2"}])
 

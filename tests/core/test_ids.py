@@ -24,14 +24,14 @@ def forked() -> Iterator[ProcessPoolExecutor]:
 
 
 class TestNewId:
-    def test_it_says_what_it_names_and_sorts_by_age(self) -> None:
+    def test_an_id_says_what_it_names_and_sorts_by_age(self) -> None:
         ids = some_ids(1000)
 
         assert ids == sorted(ids)
         assert all(each.startswith("job_") and len(each) == 30 for each in ids)
 
     @pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")
-    def test_forked_processes_make_different_ones(self, forked: ProcessPoolExecutor) -> None:
+    def test_forked_processes_make_different_ids(self, forked: ProcessPoolExecutor) -> None:
         batches = [forked.submit(some_ids, 1000) for _ in range(2)]
 
         ids = [each for batch in batches for each in batch.result()] + some_ids(1000)

@@ -45,5 +45,5 @@ class TestAccepts:
     def test_json_is_refused_where_it_does_not(self, header: str) -> None:
         assert not accepts(header, {"application/json"})
 
-    def test_one_of_several_is_enough(self) -> None:
+    def test_one_acceptable_media_type_of_several_is_enough(self) -> None:
         assert accepts("text/csv", {"application/json", "text/csv"})

@@ -110,7 +110,7 @@ def take_down(url: str, revision: str) -> None:
 
 
 class TestUpgrade:
-    def test_leaves_nothing_for_autogenerate_to_find(self, empty_url: str) -> None:
+    def test_an_upgrade_leaves_nothing_for_autogenerate_to_find(self, empty_url: str) -> None:
         migrations.upgrade(empty_url)
 
         database = Database(empty_url, pool_size=1)
@@ -119,7 +119,7 @@ class TestUpgrade:
             assert compare_metadata(context, METADATA) == []
         database.dispose()
 
-    def test_makes_what_the_tables_themselves_would_make(self, empty_url: str) -> None:
+    def test_an_upgrade_makes_what_the_tables_themselves_would_make(self, empty_url: str) -> None:
         database = Database(empty_url, pool_size=1)
         METADATA.create_all(database.engine)
         by_the_tables = reflected(empty_url)
@@ -130,7 +130,7 @@ class TestUpgrade:
 
         assert reflected(empty_url) == by_the_tables
 
-    def test_can_be_taken_back_and_done_again(self, empty_url: str) -> None:
+    def test_an_upgrade_can_be_reverted_and_repeated(self, empty_url: str) -> None:
         migrations.upgrade(empty_url)
         first = reflected(empty_url)
 
@@ -140,7 +140,9 @@ class TestUpgrade:
 
         assert (without, reflected(empty_url)) == ({}, first)
 
-    def test_rebuilds_tables_with_all_that_they_and_others_hold(self, empty_url: str) -> None:
+    def test_an_upgrade_rebuilds_tables_with_all_that_they_and_others_hold(
+        self, empty_url: str
+    ) -> None:
         migrations.upgrade(empty_url)
         a_trained_job(empty_url)
         before = rows_of(empty_url)
@@ -151,7 +153,9 @@ class TestUpgrade:
         assert rows_of(empty_url) == before
         assert all(before[name] for name in ("jobs", "attempts", "epochs", "artifacts", "events"))
 
-    def test_taken_back_names_an_end_by_what_was_known_before(self, empty_url: str) -> None:
+    def test_a_reverted_upgrade_names_an_end_reason_that_was_known_before(
+        self, empty_url: str
+    ) -> None:
         migrations.upgrade(empty_url)
         a_trained_job(empty_url)
         database = Database(empty_url, pool_size=1)
@@ -171,7 +175,7 @@ class TestUpgrade:
 
         assert migrations.upgrade(empty_url) == first
 
-    def test_by_two_processes_at_once_is_done_once(self, empty_url: str) -> None:
+    def test_an_upgrade_by_two_processes_at_once_is_done_once(self, empty_url: str) -> None:
         started = [
             subprocess.Popen([sys.executable, "-c", MIGRATE, empty_url]) for _ in range(PROCESSES)
         ]
@@ -201,7 +205,7 @@ class TestUpgrade:
 
 
 class TestIsCurrent:
-    def test_follows_the_migration(self, empty_url: str) -> None:
+    def test_a_database_is_current_after_its_migration(self, empty_url: str) -> None:
         database = Database(empty_url, pool_size=1)
         before = migrations.is_current(database)
 
@@ -212,5 +216,5 @@ class TestIsCurrent:
 
 
 class TestScripts:
-    def test_there_is_one_head(self) -> None:
+    def test_the_migrations_have_one_head(self) -> None:
         assert len(migrations._scripts().get_heads()) == 1

@@ -42,7 +42,7 @@ def digests_in(store: ArtifactStore) -> list[str]:
 
 
 class TestSetAside:
-    def test_it_is_in_no_list_any_more_and_still_read(
+    def test_an_object_set_aside_is_listed_no_more_and_can_still_be_read(
         self, store: ArtifactStore, source: Path
     ) -> None:
         store.put_file(source)
@@ -53,7 +53,9 @@ class TestSetAside:
         assert b"".join(store.open_range(SHA256, 0, len(CONTENT))) == CONTENT
         assert digests_in(store) == [SHA256], "a reader puts back what it needs"
 
-    def test_a_fetch_finds_it(self, store: ArtifactStore, source: Path, tmp_path: Path) -> None:
+    def test_a_fetch_finds_an_object_that_is_set_aside(
+        self, store: ArtifactStore, source: Path, tmp_path: Path
+    ) -> None:
         store.put_file(source)
         store.set_aside(SHA256, due_at=DUE, within=AT_LEISURE)
 
@@ -61,7 +63,7 @@ class TestSetAside:
 
         assert (tmp_path / "copy").read_bytes() == CONTENT
 
-    def test_the_same_put_again_does_not_rely_on_it(
+    def test_storing_bytes_again_does_not_rely_on_an_object_set_aside(
         self, store: ArtifactStore, source: Path
     ) -> None:
         store.put_file(source)
@@ -72,14 +74,16 @@ class TestSetAside:
 
         assert b"".join(store.open_range(SHA256, 0, len(CONTENT))) == CONTENT
 
-    def test_what_took_too_long_stays_where_it_is(self, store: ArtifactStore, source: Path) -> None:
+    def test_an_object_that_took_too_long_to_set_aside_stays_where_it_is(
+        self, store: ArtifactStore, source: Path
+    ) -> None:
         store.put_file(source)
 
         assert not store.set_aside(SHA256, due_at=DUE, within=timedelta())
 
         assert digests_in(store) == [SHA256]
 
-    def test_what_is_not_there_is_no_error(self, store: ArtifactStore) -> None:
+    def test_setting_a_missing_object_aside_is_no_error(self, store: ArtifactStore) -> None:
         assert store.set_aside(SHA256, due_at=DUE, within=AT_LEISURE)
 
         assert aside_in(store) == []
@@ -97,7 +101,7 @@ class TestSetAside:
 
 
 class TestErase:
-    def test_then_it_is_gone_and_erasing_again_is_no_error(
+    def test_an_erased_object_is_gone_and_erasing_it_again_is_no_error(
         self, store: ArtifactStore, source: Path
     ) -> None:
         store.put_file(source)
@@ -122,7 +126,9 @@ class TestErase:
 
 
 class TestUnfinished:
-    def test_only_old_parts_of_files_are_named(self, tmp_path: Path, source: Path) -> None:
+    def test_only_old_parts_of_files_are_listed_as_unfinished(
+        self, tmp_path: Path, source: Path
+    ) -> None:
         store = ArtifactStore.from_settings(Settings(home=tmp_path / "home"))
         store.put_file(source)
         folder = next((tmp_path / "home" / "store").glob("sha256/*"))

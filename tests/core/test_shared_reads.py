@@ -36,7 +36,7 @@ async def asking(
 
 
 class TestSharedReads:
-    def test_who_asks_during_a_read_shares_the_next_one(self) -> None:
+    def test_callers_during_a_read_share_the_next_one(self) -> None:
         async def scene() -> list[int]:
             reads, read = SharedReads(), HeldRead()
             first = await asking(reads, read, callers=1)
@@ -48,7 +48,7 @@ class TestSharedReads:
 
         assert answers == [1, 2, 2, 2, 2, 2]
 
-    def test_who_asks_after_the_answer_gets_a_new_one(self) -> None:
+    def test_a_caller_after_the_answer_gets_a_new_one(self) -> None:
         async def scene() -> list[int]:
             reads, read = SharedReads(), HeldRead()
             read.may_end.release(2)

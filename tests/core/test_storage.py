@@ -43,13 +43,13 @@ def files_of_at_most(size_bytes: int) -> Iterator[None]:
 
 
 class TestPut:
-    def test_equal_bytes_are_kept_once(self, store: ArtifactStore, source: Path) -> None:
+    def test_equal_bytes_are_stored_once(self, store: ArtifactStore, source: Path) -> None:
         first, second = store.put_file(source), store.put_file(source)
 
         assert first == second
         assert first.size_bytes == len(CONTENT)
 
-    def test_only_the_owner_can_read_them(
+    def test_only_the_owner_can_read_stored_bytes(
         self, store: ArtifactStore, source: Path, tmp_path: Path
     ) -> None:
         store.put_file(source)
@@ -122,7 +122,7 @@ class TestRead:
         with pytest.raises((StoredBytesCorrupt, StoreUnavailable)):
             store.open_range(stored.sha256, 0, len(CONTENT))
 
-    def test_what_is_not_there_is_said(self, store: ArtifactStore) -> None:
+    def test_reading_missing_bytes_raises_an_error(self, store: ArtifactStore) -> None:
         with pytest.raises(FileNotFoundError):
             store.open_range("0" * 64, 0, 1)
 

@@ -13,7 +13,7 @@ class TestParseJson:
         [b"", b"{", b'\xef\xbb\xbf{"a": 1}', b'"\xff"', b"[" * 100_000, b"1" * 5_000, b"{'a': 1}"],
         ids=["empty", "cut", "bom", "not-utf-8", "deep", "long-number", "single-quotes"],
     )
-    def test_what_is_not_json_is_refused(self, body: bytes) -> None:
+    def test_text_that_is_not_json_is_refused(self, body: bytes) -> None:
         with pytest.raises(InvalidJson):
             parse_json(body)
 

@@ -61,7 +61,7 @@ def names_in(
 
 
 class TestResolveVersion:
-    def test_a_data_set_stands_for_its_newest_ready_version(
+    def test_a_dataset_stands_for_its_newest_ready_version(
         self, database: Database, owner: Owner
     ) -> None:
         old, ready, invalid, validating = (
@@ -79,7 +79,7 @@ class TestResolveVersion:
             resolved(database, owner, validating.id)
 
     @pytest.mark.parametrize("state", [VersionState.VALIDATING, VersionState.INVALID])
-    def test_a_data_set_without_a_ready_version_is_not_ready(
+    def test_a_dataset_without_a_ready_version_is_not_ready(
         self, database: Database, owner: Owner, state: VersionState
     ) -> None:
         version = an_upload(database, owner)
@@ -91,7 +91,7 @@ class TestResolveVersion:
 
         assert refusal.value.extra["state"] == state
 
-    def test_what_is_in_other_projects_does_not_exist(
+    def test_datasets_of_other_projects_cannot_be_resolved(
         self, database: Database, owner: Owner
     ) -> None:
         version = an_upload(database, an_owner(database, "theirs"))
@@ -103,7 +103,7 @@ class TestResolveVersion:
 
 
 class TestReading:
-    def test_a_data_set_is_shown_with_its_newest_version(
+    def test_a_dataset_is_shown_with_its_newest_version(
         self, database: Database, owner: Owner
     ) -> None:
         first, second = (an_upload(database, owner, sha256=f"{n:064}") for n in range(2))
@@ -115,7 +115,9 @@ class TestReading:
         assert (shown.version.id, named.version.id) == (second.id, first.id)
         assert [first.number, second.number] == [1, 2]
 
-    def test_what_is_in_other_projects_is_not_shown(self, database: Database, owner: Owner) -> None:
+    def test_datasets_of_other_projects_are_not_listed(
+        self, database: Database, owner: Owner
+    ) -> None:
         version = an_upload(database, an_owner(database, "theirs"))
 
         with database.read() as unit:
@@ -136,7 +138,7 @@ class TestReading:
         assert names_in(database, owner, state=VersionState.READY) == ["old"]
         assert names_in(database, owner, state=VersionState.VALIDATING) == ["both"]
 
-    def test_pages_hold_every_data_set_once(self, database: Database, owner: Owner) -> None:
+    def test_pages_hold_every_dataset_once(self, database: Database, owner: Owner) -> None:
         made = [an_upload(database, owner, name=f"set {n}").dataset_id for n in range(7)]
 
         seen: list[str] = []
@@ -154,7 +156,7 @@ class TestReading:
 
 
 class TestInsert:
-    def test_uploads_at_once_make_one_data_set_and_numbers_without_gaps(
+    def test_uploads_at_once_make_one_dataset_and_numbers_without_gaps(
         self, database: Database, owner: Owner
     ) -> None:
         with ThreadPoolExecutor(8) as threads:
@@ -167,7 +169,7 @@ class TestInsert:
 
 
 class TestDelete:
-    def test_an_unused_data_set_goes_with_its_versions(
+    def test_an_unused_dataset_goes_with_its_versions(
         self, database: Database, owner: Owner
     ) -> None:
         version = an_upload(database, owner)
@@ -179,7 +181,7 @@ class TestDelete:
             for table in (Dataset, DatasetVersion):
                 assert unit.session.scalar(select(func.count()).select_from(table)) == 0
 
-    def test_one_that_a_job_was_made_with_stays(self, database: Database) -> None:
+    def test_a_dataset_that_a_job_was_made_with_stays(self, database: Database) -> None:
         home = a_home(database)
         a_job(database, home)
 
@@ -188,7 +190,9 @@ class TestDelete:
 
         assert version_row(database, home.version_id).state is VersionState.READY
 
-    def test_one_of_another_project_is_not_found(self, database: Database, owner: Owner) -> None:
+    def test_a_dataset_of_another_project_is_not_found_for_deletion(
+        self, database: Database, owner: Owner
+    ) -> None:
         version = an_upload(database, an_owner(database, "theirs"))
 
         with pytest.raises(DatasetNotFound), database.write() as unit:

@@ -139,7 +139,7 @@ class TestVerdict:
         assert row.report is not None
         assert row.report["finding_totals"] == {"label-class": 1}
 
-    def test_a_good_archive_of_another_task_than_the_data_set_is_invalid(
+    def test_a_good_archive_of_another_task_than_the_dataset_is_invalid(
         self,
         database: Database,
         verifier: Callable[[str], Verifier],
@@ -156,10 +156,12 @@ class TestVerdict:
         assert row.report is not None
         assert row.report["finding_totals"] == {"task-mismatch": 1}
 
-    def test_without_an_upload_nothing_is_done(self, verifier: Callable[[str], Verifier]) -> None:
+    def test_a_verifier_without_an_upload_does_nothing(
+        self, verifier: Callable[[str], Verifier]
+    ) -> None:
         assert not verifier(READY).verify_next()
 
-    def test_what_was_spooled_is_gone_afterwards(
+    def test_spooled_files_are_gone_after_a_verification(
         self,
         settings: Settings,
         verifier: Callable[[str], Verifier],
@@ -190,7 +192,7 @@ class TestCrash:
         assert row.report is not None
         assert row.report["finding_totals"] == {"verification-crashed": 1}
 
-    def test_one_crash_does_not_spoil_the_next_try(
+    def test_one_crash_of_a_verification_does_not_spoil_the_next_try(
         self,
         database: Database,
         verifier: Callable[[str], Verifier],
@@ -306,7 +308,7 @@ class TestLease:
                 within=10,
             )
 
-    def test_who_loses_the_lease_kills_its_process_and_writes_nothing(
+    def test_a_verifier_that_loses_its_lease_kills_its_process_and_writes_nothing(
         self,
         database: Database,
         settings: Settings,

@@ -80,11 +80,11 @@ def unknown_parts(command: str) -> list[str]:
 
 
 class TestBlocks:
-    def test_those_that_need_more_than_this_machine_are_counted(self) -> None:
+    def test_blocks_that_need_more_than_this_machine_are_counted(self) -> None:
         assert Counter(block.needs for block in ALL if block.needs) == NEEDS
 
     @pytest.mark.parametrize("block", ALL, ids=str)
-    def test_each_has_a_language_that_is_checked(self, block: Block) -> None:
+    def test_each_block_has_a_language_that_is_checked(self, block: Block) -> None:
         assert block.language in SHELL | READERS.keys() | {"mermaid"}
 
     @pytest.mark.parametrize("block", SCRIPTS, ids=str)
@@ -96,7 +96,7 @@ class TestBlocks:
         assert [line for line in block.text.splitlines() if not TARGET.match(line)] == []
 
     @pytest.mark.parametrize("block", [it for it in ALL if it.language in READERS], ids=str)
-    def test_documents_say_what_they_show_and_are_that(self, block: Block) -> None:
+    def test_documents_say_what_they_show_and_show_it(self, block: Block) -> None:
         shown = READERS[block.language](block.text)
 
         assert block.shows in SHOWN

@@ -13,12 +13,12 @@ pytestmark = pytest.mark.unit
 
 class TestGeneratedParts:
     @pytest.mark.parametrize("path", documents(), ids=lambda path: path.name)
-    def test_are_in_step_with_the_code(self, path: Path) -> None:
+    def test_generated_parts_of_documents_are_in_step_with_the_code(self, path: Path) -> None:
         text = path.read_text()
 
         assert generated(text) == text, "run `python -m tests.docs.generate`"
 
-    def test_each_stands_in_one_document(self) -> None:
+    def test_each_generated_part_is_in_one_document(self) -> None:
         standing = [part for path in documents() for part in parts_of(path.read_text())]
 
         assert sorted(standing) == sorted(BLOCKS)

@@ -79,13 +79,13 @@ def anchors_of(path: Path) -> set[str]:
 
 @pytest.mark.parametrize("path", documents(), ids=ids)
 class TestDocuments:
-    def test_name_paths_that_exist(self, path: Path) -> None:
+    def test_documents_name_paths_that_exist(self, path: Path) -> None:
         assert [name for name in sorted(named(path, PATH)) if not exists(name)] == []
 
-    def test_name_modules_and_symbols_that_exist(self, path: Path) -> None:
+    def test_documents_name_modules_and_symbols_that_exist(self, path: Path) -> None:
         assert [name for name in sorted(named(path, DOTTED)) if not resolves(name)] == []
 
-    def test_name_words_that_the_code_has(self, path: Path) -> None:
+    def test_documents_name_words_that_the_code_has(self, path: Path) -> None:
         words = {name for name in named(path, WORD) if not name.isupper()}
 
         assert sorted(words - words_of_the_code()) == []
@@ -93,7 +93,7 @@ class TestDocuments:
 
 class TestDecisions:
     @pytest.mark.parametrize("path", RECORDS, ids=ids)
-    def test_are_enforced_by_what_exists(self, path: Path) -> None:
+    def test_decisions_are_enforced_by_tests_that_exist(self, path: Path) -> None:
         enforcement = prose(path).partition("**Enforced by.**")[2]
 
         paths = [name for name in CODE.findall(enforcement) if PATH.fullmatch(name)]
@@ -103,7 +103,7 @@ class TestDecisions:
 
 class TestLinks:
     @pytest.mark.parametrize("path", [*documents(), *RECORDS], ids=ids)
-    def test_lead_to_files_and_headings_that_exist(self, path: Path) -> None:
+    def test_links_lead_to_files_and_headings_that_exist(self, path: Path) -> None:
         broken = [
             found[0]
             for found in LINK.finditer(prose(path))
@@ -122,15 +122,15 @@ def _leads_somewhere(path: Path, link: re.Match[str]) -> bool:
 
 class TestTheChecks:
     @pytest.mark.parametrize("name", ["app/no_such_file.py", "docs/nowhere/", "gone.md"])
-    def test_see_a_path_that_is_missing(self, name: str) -> None:
+    def test_the_check_of_documents_finds_a_missing_path(self, name: str) -> None:
         assert PATH.fullmatch(name)
         assert not exists(name)
 
-    def test_see_a_symbol_that_is_missing(self) -> None:
+    def test_the_check_of_documents_finds_a_missing_symbol(self) -> None:
         assert resolves("app.jobs.guards.TRANSITIONS")
         assert not resolves("app.jobs.guards.NO_SUCH_TABLE")
 
-    def test_see_a_word_that_is_missing(self) -> None:
+    def test_the_check_of_documents_finds_a_missing_word(self) -> None:
         word = "claim" + "_nothing"
 
         assert WORD.fullmatch(word)

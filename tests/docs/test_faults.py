@@ -30,14 +30,14 @@ def names_in(path: str) -> frozenset[str]:
 
 
 class TestFaults:
-    def test_has_every_row_once(self) -> None:
+    def test_the_page_of_faults_has_every_row_once(self) -> None:
         assert re.findall(r"^\| ([A-Z]\d+) \|", TEXT, re.MULTILINE) == ROWS
 
-    def test_names_some_tests(self) -> None:
+    def test_the_page_of_faults_names_over_forty_tests(self) -> None:
         assert len(NAMED) > 40
 
     @pytest.mark.parametrize(("path", "name"), sorted(set(NAMED)))
-    def test_names_tests_that_exist(self, path: str, name: str) -> None:
+    def test_the_page_of_faults_names_tests_that_exist(self, path: str, name: str) -> None:
         assert not name or name in names_in(path)
 
     def test_the_check_sees_a_name_that_is_missing(self) -> None:

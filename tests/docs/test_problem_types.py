@@ -15,13 +15,13 @@ KINDS = problem_types()
 
 
 class TestProblemTypes:
-    def test_no_two_share_a_slug(self) -> None:
+    def test_no_two_problem_types_share_a_slug(self) -> None:
         counts = Counter(kind.slug for kind in KINDS)
 
         assert [slug for slug, count in counts.items() if count > 1] == []
 
     @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.slug)
-    def test_each_has_a_slug_a_title_a_meaning_and_a_status(
+    def test_each_problem_type_has_a_slug_a_title_a_meaning_and_a_status(
         self, kind: type[TrainyardError]
     ) -> None:
         assert re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", kind.slug)

@@ -52,7 +52,7 @@ def child(yard: Yard, finished: dict[str, Any]) -> dict[str, Any]:
 
 
 class TestCustomizedJob:
-    def test_its_metrics_have_f1_and_rates_by_part(
+    def test_metrics_of_a_customized_job_have_f1_and_rates_by_part(
         self, yard: Yard, finished: dict[str, Any]
     ) -> None:
         series = yard.get(f"/v1/jobs/{finished['id']}/metrics")["series"]
@@ -61,14 +61,16 @@ class TestCustomizedJob:
         backbone, rest = series["lr/backbone/weight"], series["lr/rest/weight"]
         assert backbone == pytest.approx([rate / 10 for rate in rest])
 
-    def test_its_classes_are_told_by_name(self, yard: Yard, finished: dict[str, Any]) -> None:
+    def test_class_metrics_of_a_customized_job_are_listed_by_name(
+        self, yard: Yard, finished: dict[str, Any]
+    ) -> None:
         table = yard.get(f"/v1/jobs/{finished['id']}/metrics/classes", epoch=1)
 
         assert table["epoch"] == 1
         assert [each["name"] for each in table["classes"]] == list(CLASSES)
         assert {"precision", "recall", "f1", "ap50", "ap50_95"} <= table["classes"][0].keys()
 
-    def test_its_best_epoch_is_by_the_chosen_metric(
+    def test_the_best_epoch_of_a_customized_job_is_by_the_chosen_metric(
         self, yard: Yard, finished: dict[str, Any]
     ) -> None:
         scores = yard.get(f"/v1/jobs/{finished['id']}/metrics")["series"]["metrics/F1(B)"]
@@ -78,7 +80,7 @@ class TestCustomizedJob:
         assert best["value"] == max(scores)
         assert best["epoch"] == max(n for n, score in enumerate(scores, 1) if score == max(scores))
 
-    def test_its_files_are_proven_and_of_the_epochs_that_they_name(
+    def test_files_of_a_customized_job_are_proven_and_of_the_epochs_that_they_name(
         self, yard: Yard, finished: dict[str, Any], tmp_path: Path
     ) -> None:
         listed = yard.get(f"/v1/jobs/{finished['id']}/artifacts")["data"]
@@ -94,7 +96,7 @@ class TestCustomizedJob:
         table = yard.download(finished["id"], "per_class.csv", tmp_path).read_text().splitlines()
         assert len(list(csv.DictReader(table))) == EPOCHS * len(CLASSES)
 
-    def test_its_events_tell_what_was_let_go_and_what_was_never_met(
+    def test_events_of_a_customized_job_name_unfrozen_layers_and_unmet_bounds(
         self, yard: Yard, finished: dict[str, Any]
     ) -> None:
         events = yard.get(f"/v1/jobs/{finished['id']}/events", limit=100)["data"]
@@ -102,7 +104,7 @@ class TestCustomizedJob:
         told = {each["data"]["code"] for each in events if each["type"] == "trainer.notice"}
         assert told == {"layers_unfrozen", "keep_best_unmet"}
 
-    def test_its_plan_foretold_weights_rates_and_steps(
+    def test_the_plan_of_a_customized_job_has_its_weights_rates_and_steps(
         self, yard: Yard, finished: dict[str, Any]
     ) -> None:
         plan = yard.get(f"/v1/jobs/{finished['id']}/plan")
@@ -125,7 +127,7 @@ class TestCustomizedJob:
 class TestExtended:
     """The same job carried on for two more epochs."""
 
-    def test_it_goes_on_exactly_and_trains_what_is_more(
+    def test_an_extended_customized_job_continues_exactly_and_trains_the_added_epochs(
         self, yard: Yard, finished: dict[str, Any], child: dict[str, Any]
     ) -> None:
         attempts = yard.get(f"/v1/jobs/{child['id']}/attempts")["data"]
@@ -139,7 +141,7 @@ class TestExtended:
         for name, values in whole["series"].items():
             assert values == of_parent["series"][name] + own["series"][name]
 
-    def test_its_rates_are_those_of_the_plan_on_both_sides_of_the_joint(
+    def test_rates_of_an_extended_customized_job_are_planned_on_both_sides_of_the_joint(
         self, yard: Yard, child: dict[str, Any]
     ) -> None:
         plan = yard.get(f"/v1/jobs/{child['id']}/plan")
@@ -160,7 +162,7 @@ class TestExtended:
             assert each["after"] == pytest.approx(after, rel=1e-5)
             assert after > before, "the schedule of five epochs, not the end of that of three"
 
-    def test_its_table_and_its_best_go_over_both(
+    def test_table_and_best_of_an_extended_customized_job_cover_both_trainings(
         self, yard: Yard, finished: dict[str, Any], child: dict[str, Any], tmp_path: Path
     ) -> None:
         (tmp_path / "child").mkdir()

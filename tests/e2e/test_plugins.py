@@ -96,7 +96,7 @@ def slots_with_plugins(yard: Yard) -> list[str]:
     return [each["id"] for each in yard.get("/v1/workers")["data"] if each["plugins"]]
 
 
-def test_of_ten_idle_slots_the_one_with_the_plugin_trains_the_job_at_once(
+def test_the_one_of_ten_idle_slots_with_the_plugin_trains_the_job_at_once(
     yard: Yard, idle_slots: list[str], with_plugin: str, tmp_path: Path
 ) -> None:
     archive = a_detect_zip(tmp_path / "shapes.zip", train=TRAIN_IMAGES, val=VAL_IMAGES)

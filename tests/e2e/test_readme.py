@@ -103,7 +103,7 @@ class TestReadme:
         assert status["state"] == "succeeded", first_job.yard.log(first_job.job)
         assert first_job.yard.get(f"/v1/jobs/{first_job.job}/metrics")["epochs"] == [1, EPOCHS]
 
-    def test_the_data_set_is_what_the_readme_says(self, first_job: FirstJob) -> None:
+    def test_the_dataset_is_what_the_readme_says(self, first_job: FirstJob) -> None:
         dataset = first_job.yard.get(f"/v1/datasets/{first_job.dataset}")
 
         assert dataset["images"] == {"train": 60, "val": 20}

@@ -49,7 +49,7 @@ def watched(yard: Yard, dataset: str) -> tuple[str, list[dict[str, Any]]]:
 
 
 class TestFinishedJob:
-    def test_its_epochs_arrived_one_by_one_while_it_ran(
+    def test_epochs_of_a_job_arrive_one_by_one_while_it_runs(
         self, watched: tuple[str, list[dict[str, Any]]]
     ) -> None:
         _, seen = watched
@@ -58,7 +58,7 @@ class TestFinishedJob:
         assert set(range(EPOCHS + 1)) <= set(running)
         assert running == sorted(running)
 
-    def test_its_progress_and_phases_were_seen(
+    def test_progress_and_phases_of_a_job_are_shown_while_it_runs(
         self, watched: tuple[str, list[dict[str, Any]]]
     ) -> None:
         _, seen = watched
@@ -69,7 +69,7 @@ class TestFinishedJob:
         assert progress[-1]["epoch"] == EPOCHS
         assert any(each["losses"] for each in progress)
 
-    def test_its_series_are_the_columns_of_results_csv(
+    def test_series_of_a_job_are_the_columns_of_its_results_csv(
         self, yard: Yard, watched: tuple[str, list[dict[str, Any]]], tmp_path: Path
     ) -> None:
         job_id, _ = watched
@@ -81,7 +81,7 @@ class TestFinishedJob:
             yard.download(job_id, "results.csv", tmp_path)
         )
 
-    def test_its_events_are_gapless_and_end_with_success(
+    def test_events_of_a_finished_job_are_gapless_and_end_with_success(
         self, yard: Yard, watched: tuple[str, list[dict[str, Any]]]
     ) -> None:
         events = yard.get(f"/v1/jobs/{watched[0]}/events", limit=200)["data"]
@@ -129,7 +129,7 @@ class TestFinishedJob:
 
         assert loaded == {"task": "detect", "names": ["disc", "square", "triangle"]}
 
-    def test_what_is_handed_out_names_no_place_of_the_server(
+    def test_downloaded_files_name_no_path_of_the_server(
         self, yard: Yard, watched: tuple[str, list[dict[str, Any]]], tmp_path: Path
     ) -> None:
         home = str(yard.home).encode()
@@ -137,7 +137,7 @@ class TestFinishedJob:
         for name in ("best.pt", "last.pt", "args.yaml", "results.csv"):
             assert home not in yard.download(watched[0], name, tmp_path).read_bytes()
 
-    def test_its_log_can_be_read_from_any_byte(
+    def test_the_log_of_a_job_can_be_read_from_any_byte(
         self, yard: Yard, watched: tuple[str, list[dict[str, Any]]]
     ) -> None:
         path = f"/v1/jobs/{watched[0]}/logs"

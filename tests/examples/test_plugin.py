@@ -21,12 +21,12 @@ def shown(language: str) -> str:
 
 
 class TestReadme:
-    def test_shows_the_entry_point_that_the_package_has(self) -> None:
+    def test_the_readme_of_the_plugin_shows_the_entry_point_that_the_package_has(self) -> None:
         project = tomllib.loads((EXAMPLE / "pyproject.toml").read_text())["project"]
 
         assert tomllib.loads(shown("toml"))["project"]["entry-points"] == project["entry-points"]
 
-    def test_shows_a_job_that_names_it(self) -> None:
+    def test_the_readme_of_the_plugin_shows_a_job_that_names_the_plugin(self) -> None:
         spec: Any = JobSpec.model_validate_json(shown("json"))
 
         assert f"\n{spec.trainer.name} = " in shown("toml")

@@ -62,7 +62,7 @@ class TestBroker:
         assert started_without_broker.program.is_alive
         assert violations(site_that_works) == []
 
-    def test_q2_its_outage_leaves_a_running_job_alone(
+    def test_q2_an_outage_of_the_broker_leaves_a_running_job_alone(
         self, site_that_works: Site, dataset: str
     ) -> None:
         site = site_that_works
@@ -119,7 +119,7 @@ class TestBroker:
         assert violations(site) == []
 
     @pytest.mark.slow
-    def test_q6_one_that_answers_nothing_or_is_slow_costs_no_lease(
+    def test_q6_a_broker_that_hangs_or_is_slow_costs_no_lease(
         self, site_that_works: Site, dataset: str
     ) -> None:
         site = site_that_works

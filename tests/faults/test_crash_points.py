@@ -83,7 +83,9 @@ class TestAWorkerKilledAt:
         ],
         ids=str,
     )
-    def test(self, site: Site, dataset: str, worker: Host, point: CrashPoint) -> None:
+    def test_a_job_succeeds_after_its_worker_was_killed_at_any_crash_point(
+        self, site: Site, dataset: str, worker: Host, point: CrashPoint
+    ) -> None:
         worker.program.kill()
         worker.program.start(**{CRASH_AT_VARIABLE: f"{point}:{OF_A_WORKER[point]}"})
 
@@ -97,7 +99,9 @@ class TestAWorkerKilledAt:
 
 class TestAServerKilledAt:
     @pytest.mark.parametrize("point", OF_A_SUBMIT, ids=str)
-    def test_a_submit(self, site: Site, dataset: str, worker: Host, point: CrashPoint) -> None:
+    def test_a_submit_survives_a_server_killed_at_any_crash_point(
+        self, site: Site, dataset: str, worker: Host, point: CrashPoint
+    ) -> None:
         (server,) = site.servers
         _make_run(worker)
         server.program.kill()
@@ -112,7 +116,9 @@ class TestAServerKilledAt:
         assert violations(site) == []
 
     @pytest.mark.parametrize("point", OF_A_VERIFICATION, ids=str)
-    def test_a_verification(self, site: Site, archive: Path, point: CrashPoint) -> None:
+    def test_a_verification_survives_a_server_killed_at_any_crash_point(
+        self, site: Site, archive: Path, point: CrashPoint
+    ) -> None:
         (server,) = site.servers
         server.program.kill()
         server.program.started(**{CRASH_AT_VARIABLE: point})
@@ -130,7 +136,7 @@ class TestAServerKilledAt:
         assert violations(site) == []
 
     @pytest.mark.parametrize("point", OF_THE_RECONCILER, ids=str)
-    def test_a_reconciliation(
+    def test_a_reconciliation_survives_a_server_killed_at_any_crash_point(
         self, site: Site, dataset: str, worker: Host, point: CrashPoint
     ) -> None:
         (server,) = site.servers

@@ -95,7 +95,7 @@ def outlives(yard: Yard, first: FirstAttempt, outage: AbstractContextManager[Non
 
 class TestOutage:
     @pytest.mark.parametrize("fault", ["cut", pytest.param("stall", marks=pytest.mark.slow)])
-    def test_of_postgresql_for_a_third_of_the_lease(
+    def test_a_training_outlives_an_outage_of_postgresql_for_a_third_of_the_lease(
         self,
         fault: str,
         postgres_url: str,
@@ -110,7 +110,7 @@ class TestOutage:
 
             outlives(yard, first, away(proxy, fault))
 
-    def test_of_sqlite_for_a_third_of_the_lease(
+    def test_a_training_outlives_an_outage_of_sqlite_for_a_third_of_the_lease(
         self, sqlite_url: str, open_database: Callable[[str], Database], tmp_path: Path
     ) -> None:
         yard = a_yard(open_database(sqlite_url), tmp_path, timing=PATIENT)
@@ -122,7 +122,7 @@ class TestOutage:
         outlives(yard, first, locked(open_database(sqlite_url)))
 
     @pytest.mark.parametrize("fault", ["cut", "stall"])
-    def test_beyond_the_self_fence_kills_the_trainer_and_nothing_of_it_lands(
+    def test_an_outage_beyond_the_self_fence_kills_the_trainer_and_nothing_is_recorded(
         self,
         fault: str,
         postgres_url: str,

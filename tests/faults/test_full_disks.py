@@ -49,7 +49,7 @@ def site(disks: dict[str, SmallDisk], folder: Path, sqlite_template: Path) -> It
 
 class TestAFullDisk:
     @pytest.mark.parametrize("where", ["store", "worker-0"])
-    def test_s1_fails_the_job_by_name_and_the_next_one_succeeds(
+    def test_s1_a_full_disk_fails_the_job_by_name_and_the_next_one_succeeds(
         self, site: Site, dataset: str, disks: dict[str, SmallDisk], where: str
     ) -> None:
         job_id = site.submit(dataset, **ENDLESS)
@@ -63,7 +63,7 @@ class TestAFullDisk:
         site.finish(site.submit(dataset, **null_job()), within=JOB_SECONDS)
         assert violations(site) == []
 
-    def test_s1_refuses_an_upload_with_507_and_takes_it_later(
+    def test_s1_a_full_disk_refuses_an_upload_with_507_and_takes_it_later(
         self, site: Site, tmp_path: Path, disks: dict[str, SmallDisk]
     ) -> None:
         archive = a_detect_zip(tmp_path / "other.zip", train=6, val=3)

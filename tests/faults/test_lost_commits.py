@@ -32,7 +32,7 @@ SAID_AT_THE_COMMIT = {
 
 class TestLostCommit:
     @pytest.mark.parametrize("marker", SAID_AT_THE_COMMIT.values(), ids=SAID_AT_THE_COMMIT)
-    def test_d2_of_a_worker_changes_nothing(
+    def test_d2_a_lost_commit_of_a_worker_changes_nothing(
         self,
         marker: bytes,
         postgres_url: str,

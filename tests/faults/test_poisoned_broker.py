@@ -65,7 +65,7 @@ def a_message(task: str, body: bytes, content_type: str) -> str:
 
 
 class TestPoison:
-    def test_q5_is_thrown_away_and_the_next_job_runs(
+    def test_q5_a_poisoned_message_is_thrown_away_and_the_next_job_runs(
         self, site: Site, dataset: str, tmp_path: Path
     ) -> None:
         trace = tmp_path / "exploded"
@@ -90,7 +90,7 @@ class TestPoison:
         assert not trace.exists()
         assert violations(site) == []
 
-    def test_q5_without_an_envelope_ends_a_slot_that_is_started_again(
+    def test_q5_a_message_without_an_envelope_ends_a_slot_that_is_started_again(
         self, site: Site, dataset: str
     ) -> None:
         site.redis.lpush(QUEUE, "no message at all")
@@ -102,7 +102,7 @@ class TestPoison:
 
 
 class TestAFullBroker:
-    def test_q7_takes_no_bell_and_the_job_runs_all_the_same_later(
+    def test_q7_a_full_broker_takes_no_bell_and_the_job_runs_later(
         self, site: Site, dataset: str
     ) -> None:
         site.redis.config_set("maxmemory", "1")
@@ -114,7 +114,7 @@ class TestAFullBroker:
         site.finish(job_id, within=JOB_SECONDS)
         assert violations(site) == []
 
-    def test_q2_that_is_flushed_loses_nothing(self, site: Site, dataset: str) -> None:
+    def test_q2_a_flushed_broker_loses_nothing(self, site: Site, dataset: str) -> None:
         jobs = [site.submit(dataset, **null_job()) for _ in range(3)]
         site.redis.flushall()
 

@@ -90,7 +90,7 @@ def proxy(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[FaultProxy
 
 
 class TestFaultProxy:
-    def test_it_carries_bytes_both_ways(self, proxy: FaultProxy) -> None:
+    def test_a_proxy_carries_bytes_both_ways(self, proxy: FaultProxy) -> None:
         data = bytes(range(256)) * 4096
 
         with connected(proxy.address) as client:
@@ -110,7 +110,7 @@ class TestFaultProxy:
         with pytest.raises((ConnectionRefusedError, FileNotFoundError)):
             connected(proxy.address)
 
-    def test_after_a_cut_it_comes_back_at_the_same_place(self, proxy: FaultProxy) -> None:
+    def test_a_proxy_that_was_cut_comes_back_at_the_same_address(self, proxy: FaultProxy) -> None:
         place = proxy.address
         proxy.cut()
 
@@ -119,7 +119,7 @@ class TestFaultProxy:
         with connected(place) as client:
             assert heard(client, b"again") == b"again"
 
-    def test_broken_connections_can_be_made_anew(self, proxy: FaultProxy) -> None:
+    def test_broken_connections_can_be_made_again(self, proxy: FaultProxy) -> None:
         with connected(proxy.address) as client:
             heard(client, b"before")
 
@@ -159,7 +159,7 @@ class TestFaultProxy:
         if direction is Direction.TO_CLIENT:
             assert answer == b"01234"
 
-    def test_what_is_delayed_arrives_late(self, proxy: FaultProxy) -> None:
+    def test_delayed_bytes_arrive_late(self, proxy: FaultProxy) -> None:
         proxy.delay(SILENCE_SECONDS)
 
         with connected(proxy.address) as client:
@@ -210,7 +210,7 @@ class TestLostCommit:
         with engine.begin() as connection:
             connection.execute(text("INSERT INTO said VALUES (:word)"), {"word": word})
 
-    def test_what_was_committed_is_there_though_nobody_heard(
+    def test_a_commit_whose_answer_was_lost_is_in_the_database(
         self, through: tuple[FaultProxy, Engine]
     ) -> None:
         proxy, engine = through
@@ -222,7 +222,9 @@ class TestLostCommit:
         assert self.words(engine) == ["lost"]
         assert proxy.lost_commits == 1
 
-    def test_it_happens_so_many_times_and_no_more(self, through: tuple[FaultProxy, Engine]) -> None:
+    def test_answers_are_lost_as_many_times_as_requested(
+        self, through: tuple[FaultProxy, Engine]
+    ) -> None:
         proxy, engine = through
         proxy.lose_commit_answers(times=2)
 

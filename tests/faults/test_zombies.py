@@ -21,7 +21,7 @@ TABLES = (Epoch, Artifact, EventRow, Attempt)
 
 
 class TestAWorkerThatStoodStill:
-    def test_writes_nothing_of_its_job_and_works_on_with_the_next(
+    def test_a_worker_that_stood_still_writes_nothing_and_continues_with_the_next_job(
         self, site: Site, dataset: str
     ) -> None:
         zombie = site.add_worker()

@@ -40,12 +40,14 @@ def table_of(database: Database, hold: Hold) -> tuple[bool, list[str]]:
 
 class TestPacked:
     @given(columns=st.dictionaries(st.text(max_size=20), st.lists(NUMBERS, max_size=5)))
-    def test_is_read_as_it_was(self, columns: dict[str, list[float | None]]) -> None:
+    def test_packed_class_metrics_are_read_as_they_were(
+        self, columns: dict[str, list[float | None]]
+    ) -> None:
         assert unpacked(packed(columns)) == columns
 
 
 class TestWriteClassTable:
-    def test_has_every_epoch_in_order_however_many_there_are(
+    def test_the_class_table_has_every_epoch_in_order_however_many_there_are(
         self, database: Database, hold: Hold
     ) -> None:
         count = 2 * ROWS_AT_ONCE + 1
@@ -56,12 +58,16 @@ class TestWriteClassTable:
         expected = [f"{n},{row}" for n in range(1, count + 1) for row in ("circle,0.5", "square,")]
         assert lines == ["epoch,class,f1", *expected]
 
-    def test_keeps_the_columns_of_the_first_epoch(self, database: Database, hold: Hold) -> None:
+    def test_the_class_table_keeps_the_columns_of_the_first_epoch(
+        self, database: Database, hold: Hold
+    ) -> None:
         finish(database, hold, {1: {"f1": [0.5, 0.5]}, 2: {"recall": [0.1, 0.1]}})
 
         _, lines = table_of(database, hold)
 
         assert lines[3:] == ["2,circle,", "2,square,"]
 
-    def test_of_a_job_without_any_nothing_is_written(self, database: Database, hold: Hold) -> None:
+    def test_no_class_table_is_written_for_a_job_without_class_metrics(
+        self, database: Database, hold: Hold
+    ) -> None:
         assert table_of(database, hold) == (False, [])

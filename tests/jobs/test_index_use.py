@@ -57,7 +57,7 @@ def page(home: Home, order: JobOrder, *states: JobState) -> Callable[[Session], 
 
 
 class TestClaim:
-    def test_only_waiting_jobs_are_looked_at(self, sqlite: Database, home: Home) -> None:
+    def test_a_claim_reads_only_waiting_jobs(self, sqlite: Database, home: Home) -> None:
         a_job(sqlite, home)
 
         plans = plans_of(

@@ -66,7 +66,7 @@ class TestTransitions:
 
 class TestAllowedEvents:
     @pytest.mark.parametrize("facts", ALL_FACTS, ids=name_of)
-    def test_are_just_those_of_users_that_are_not_refused(self, facts: JobFacts) -> None:
+    def test_allowed_events_are_those_of_users_that_are_not_refused(self, facts: JobFacts) -> None:
         allowed = [event for event in USER_EVENTS if expected(event, facts) is not REFUSED]
 
         assert list(allowed_events(facts)) == allowed

@@ -71,7 +71,7 @@ class TestRows:
 
         assert shipped == set(ARCHITECTURES)
 
-    def test_seven_tasks_on_yolo26_and_five_on_its_elders(self) -> None:
+    def test_yolo26_has_seven_tasks_and_the_older_families_have_five(self) -> None:
         tasks = {
             family: {each.task for each in ARCHITECTURES.values() if each.family == family}
             for family in FOLDERS
@@ -94,7 +94,7 @@ class TestLookUp:
         "name",
         ["yolo26n.pt", "yolo26.yaml", "yolo11n-depth.yaml", "yolov8n-cls-resnet50.yaml", "", "x"],
     )
-    def test_what_is_not_offered_is_not_found(self, name: str) -> None:
+    def test_an_architecture_that_is_not_offered_is_not_found(self, name: str) -> None:
         assert architecture(name) is None
 
     def test_weights_find_the_row_that_they_fit(self) -> None:

@@ -64,7 +64,7 @@ class TestClaimInspection:
         assert claimed == [third, first, second]
         assert claim(database) is None
 
-    def test_of_many_claimants_one_gets_each_model(self, database: Database) -> None:
+    def test_one_of_many_claimants_gets_each_model(self, database: Database) -> None:
         models = [a_model(database, f"{number}.pt").id for number in range(MODELS)]
         once: dict[str | None, int] = dict.fromkeys(models, 1)
 
@@ -99,7 +99,7 @@ class TestClaimInspection:
         assert renewed
         assert claim(database) is None
 
-    def test_what_a_worker_gives_back_waits_again_without_a_crash(self, database: Database) -> None:
+    def test_a_released_inspection_waits_again_without_a_crash(self, database: Database) -> None:
         hold = hold_of(database, a_model(database, "a.pt").id)
 
         with database.write() as unit:
@@ -115,7 +115,7 @@ class TestClaimInspection:
 
 
 class TestVerdict:
-    def test_what_was_found_is_kept(self, database: Database) -> None:
+    def test_findings_of_an_inspection_are_kept(self, database: Database) -> None:
         model = a_ready_model(database, "a.pt")
 
         assert (model.state, model.task) == (ModelState.READY, "detect")
@@ -138,7 +138,7 @@ class TestVerdict:
         assert model.message is not None
         assert {"segment", "detect."} <= set(model.message.replace(",", "").split())
 
-    def test_the_third_crash_refuses(self, database: Database) -> None:
+    def test_the_third_crash_refuses_the_model(self, database: Database) -> None:
         model = a_model(database, "a.pt")
 
         states = []

@@ -198,7 +198,9 @@ class TestWaitForInspection:
 
         assert wait_for_inspection(database, model, seconds=60).state is ModelState.READY
 
-    def test_what_others_find_meanwhile_is_seen(self, database: Database) -> None:
+    def test_waiting_ends_when_another_process_has_inspected_the_model(
+        self, database: Database
+    ) -> None:
         model = a_model(database, "ours.pt")
         finding = threading.Timer(0.1, finish, args=(database, model.id))
         finding.start()
@@ -304,7 +306,9 @@ class TestAddOfficial:
         with pytest.raises(DownloadFailed):
             add_official(database, store, name="yolo26n.pt", base_url=server.url)
 
-    def test_only_the_web_is_asked(self, database: Database, store: ArtifactStore) -> None:
+    def test_official_weights_are_downloaded_over_https_only(
+        self, database: Database, store: ArtifactStore
+    ) -> None:
         with pytest.raises(DownloadFailed):
             add_official(database, store, name="yolo26n.pt", base_url="file:///etc")
 
@@ -318,5 +322,5 @@ class TestAddOfficial:
 
         assert server.asked == []
 
-    def test_every_known_digest_is_one(self) -> None:
+    def test_every_known_checksum_is_a_digest(self) -> None:
         assert all(len(bytes.fromhex(digest)) == 32 for digest in OFFICIAL_DIGESTS.values())

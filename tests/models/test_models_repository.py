@@ -53,7 +53,7 @@ class TestResolveModel:
             ("ours.pt", ModelNotHere),
         ],
     )
-    def test_what_is_not_there_is_refused_at_the_model_field(
+    def test_a_model_that_does_not_exist_is_refused_at_the_model_field(
         self, database: Database, reference: str, error: type[Invalid]
     ) -> None:
         with database.read() as unit, pytest.raises(error) as refusal:
@@ -112,7 +112,7 @@ class TestResolveModel:
 
 
 class TestModelsAfter:
-    def test_names_come_in_the_order_of_their_bytes_on_every_database(
+    def test_models_are_sorted_by_the_bytes_of_their_names_on_every_database(
         self, database: Database
     ) -> None:
         for name in ("b.pt", "B.pt", "a-b.pt", "a.pt", "aa.pt"):

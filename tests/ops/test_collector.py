@@ -25,7 +25,9 @@ def written_long_ago(path: Path) -> None:
 
 
 class TestLeftovers:
-    def test_only_what_nothing_was_written_to_for_long_goes(self, instance: Instance) -> None:
+    def test_only_leftovers_that_were_not_written_to_for_long_are_removed(
+        self, instance: Instance
+    ) -> None:
         spool = instance.settings.home / "spool"
         for name in ("verify-dead", "verify-alive"):
             (spool / name / "output").mkdir(parents=True)
@@ -43,7 +45,9 @@ class TestLeftovers:
 
 
 class TestThread:
-    def test_it_collects_until_it_is_told_to_end(self, database: Database, tmp_path: Path) -> None:
+    def test_a_collector_collects_until_it_is_stopped(
+        self, database: Database, tmp_path: Path
+    ) -> None:
         made = an_instance(database, tmp_path / "home")
         quick = GarbageSettings(period_seconds=0.05)
         instance = replace(made, settings=made.settings.model_copy(update={"garbage": quick}))

@@ -38,7 +38,7 @@ class TestReferences:
         asked = {str(each.property.columns[0]) for each in REFERENCES}
         assert asked == digests - NAME_NO_OBJECT
 
-    def test_an_object_is_named_by_jobs_artifacts_data_sets_and_models(
+    def test_an_object_is_named_by_jobs_artifacts_datasets_and_models(
         self, instance: Instance
     ) -> None:
         home = a_home(instance.database)  # names "ab" * 32 as archive and pack
@@ -52,7 +52,7 @@ class TestReferences:
 
 
 class TestOrphans:
-    def test_one_goes_after_the_grace_and_the_hold(self, instance: Instance) -> None:
+    def test_an_orphan_is_erased_after_the_grace_and_the_hold(self, instance: Instance) -> None:
         instance.put(1)
 
         assert instance.collect().orphans_condemned == 1
@@ -66,7 +66,7 @@ class TestOrphans:
         assert not instance.is_whole(1)
         assert (instance.stored(), instance.aside(), instance.condemned()) == (set(), set(), set())
 
-    def test_one_that_is_named_within_the_grace_stays(self, instance: Instance) -> None:
+    def test_an_orphan_that_is_referenced_within_the_grace_stays(self, instance: Instance) -> None:
         instance.put(1)
         instance.collect()
         instance.name(1)
@@ -77,7 +77,7 @@ class TestOrphans:
         assert (collected.objects_set_aside, instance.condemned()) == (0, set())
         assert instance.is_whole(1)
 
-    def test_one_that_was_found_stored_just_before_it_left_is_put_back(
+    def test_an_orphan_that_is_stored_again_before_it_is_set_aside_is_put_back(
         self, instance: Instance
     ) -> None:
         instance.put(1)
@@ -94,7 +94,7 @@ class TestOrphans:
         assert (collected.objects_put_back, collected.objects_erased) == (1, 0)
         assert (instance.stored(), instance.aside()) == ({digest_of(1)}, set())
 
-    def test_more_than_fit_into_one_question_all_go(self, instance: Instance) -> None:
+    def test_orphans_beyond_the_size_of_one_query_are_all_erased(self, instance: Instance) -> None:
         for number in range(103):
             instance.put(number)
         instance.name(7)
@@ -136,7 +136,7 @@ class TestOrphans:
 
 
 class TestCondemn:
-    def test_the_later_of_two_times_holds(self, instance: Instance) -> None:
+    def test_the_later_of_two_due_times_holds(self, instance: Instance) -> None:
         for grace in (timedelta(hours=24), timedelta()):
             with instance.database.write() as unit:
                 condemn(unit.session, [digest_of(1)], grace=grace)
@@ -177,7 +177,7 @@ class TestAnyOrder:
         deadline=None,
         suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
     )
-    def test_what_is_named_is_whole_and_all_else_goes(
+    def test_referenced_bytes_are_whole_and_all_others_go_in_any_order(
         self, instance: Instance, steps: list[tuple[str, int]]
     ) -> None:
         clear(instance)

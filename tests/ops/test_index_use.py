@@ -62,7 +62,7 @@ def reading(database: Database, ask: Callable[[Session], object]) -> Callable[[]
 
 
 class TestQuestions:
-    def test_who_names_these_bytes(self, sqlite: Database) -> None:
+    def test_the_query_for_references_of_bytes_uses_indexes(self, sqlite: Database) -> None:
         digests = [f"{number:064}" for number in range(500)]
 
         assert scans(sqlite, reading(sqlite, lambda session: named(session, digests))) == []
@@ -77,15 +77,19 @@ class TestQuestions:
             ),
         ],
     )
-    def test_what_is_due(self, sqlite: Database, ask: Callable[[Session], object]) -> None:
+    def test_queries_for_due_rows_use_indexes(
+        self, sqlite: Database, ask: Callable[[Session], object]
+    ) -> None:
         assert scans(sqlite, reading(sqlite, ask)) == []
 
-    def test_what_has_expired(self, sqlite: Database) -> None:
+    def test_the_query_for_expired_rows_uses_indexes_but_for_keys_and_sessions(
+        self, sqlite: Database
+    ) -> None:
         found = scans(sqlite, lambda: delete_expired_rows(sqlite, grace=DAY))
 
         assert set(found) <= {"SCAN api_keys", "SCAN sessions"}, "few, for every person"
 
-    def test_the_end_of_a_job(self, sqlite: Database) -> None:
+    def test_the_purge_of_a_job_uses_indexes(self, sqlite: Database) -> None:
         home = a_home(sqlite)
         old = a_job(sqlite, home, state=JobState.FAILED, trashed_at=database_now(-2 * DAY))
 
@@ -96,7 +100,7 @@ class TestQuestions:
 
 
 class TestForeignKeys:
-    def test_what_hangs_on_a_job_is_found_without_looking_at_all_others(self) -> None:
+    def test_every_foreign_key_to_a_job_has_an_index(self) -> None:
         """The database itself asks for it when a job is deleted, so a partial index is none."""
         jobs = METADATA.tables[Job.__tablename__]
         unindexed = [

@@ -122,7 +122,7 @@ PASSINGS = {
 
 class TestAKilledCollector:
     @pytest.mark.parametrize("point", PASSINGS, ids=str)
-    def test_leaves_what_the_next_one_finishes(
+    def test_a_killed_collector_leaves_what_the_next_one_finishes(
         self, database: Database, database_url: str, tmp_path: Path, point: CrashPoint
     ) -> None:
         instance = an_instance(database, tmp_path / "home")

@@ -38,7 +38,7 @@ A_FORTNIGHT_AND_MORE = timedelta(days=-15)
 
 
 class TestTrashedJobs:
-    def test_one_goes_after_a_week_with_its_rows_and_then_its_bytes(
+    def test_a_trashed_job_goes_after_a_week_with_its_rows_and_then_its_bytes(
         self, instance: Instance
     ) -> None:
         home = a_home(instance.database)
@@ -67,7 +67,7 @@ class TestTrashedJobs:
 
         assert instance.stored() == {digest_of(1)}
 
-    def test_a_job_made_from_it_lives_on_without_a_parent(self, instance: Instance) -> None:
+    def test_a_child_of_a_purged_job_remains_without_a_parent(self, instance: Instance) -> None:
         home = a_home(instance.database)
         old = a_trashed_job(instance, home, since=A_WEEK_AND_MORE)
         child = a_job(instance.database, home, parent_id=old)
@@ -77,7 +77,7 @@ class TestTrashedJobs:
         assert jobs_in(instance) == {child}
         assert job_row(instance.database, child).parent_id is None
 
-    def test_one_that_was_restored_in_between_stays(self, instance: Instance) -> None:
+    def test_a_trashed_job_that_was_restored_meanwhile_stays(self, instance: Instance) -> None:
         old = a_trashed_job(instance, a_home(instance.database), since=A_WEEK_AND_MORE)
         with instance.database.write() as unit:
             unit.session.execute(update(Job).where(Job.id == old).values(trashed_at=None))
@@ -86,7 +86,7 @@ class TestTrashedJobs:
 
         assert jobs_in(instance) == {old}
 
-    def test_one_that_is_restored_as_its_time_ends_is_there_or_gone_and_never_both(
+    def test_a_job_restored_as_its_grace_ends_is_there_or_gone_and_never_both(
         self, instance: Instance
     ) -> None:
         home, seen = a_home(instance.database), Counter[str]()
@@ -155,7 +155,7 @@ def kept_by(instance: Instance, job_id: str) -> list[tuple[str, int | None]]:
 
 
 class TestTrainingStates:
-    def test_one_that_succeeded_loses_all_it_could_have_gone_on_from(
+    def test_a_job_that_succeeded_loses_everything_that_only_a_resume_needs(
         self, instance: Instance
     ) -> None:
         job_id = an_ended_job(instance, a_home(instance.database), JobState.SUCCEEDED)
@@ -167,7 +167,7 @@ class TestTrainingStates:
         assert instance.condemned() == {digest_of(number) for number in range(1, 6)}
 
     @pytest.mark.parametrize("state", [JobState.FAILED, JobState.CANCELLED])
-    def test_one_that_did_not_keeps_the_weights_that_a_retry_goes_on_from(
+    def test_a_job_that_failed_keeps_the_weights_that_a_retry_continues_from(
         self, instance: Instance, state: JobState
     ) -> None:
         job_id = an_ended_job(instance, a_home(instance.database), state)
@@ -186,7 +186,7 @@ class TestTrainingStates:
             pytest.param(JobState.PAUSED, None, id="paused"),
         ],
     )
-    def test_others_keep_theirs(
+    def test_jobs_that_ended_lately_or_wait_keep_their_training_states(
         self, instance: Instance, state: JobState, since: timedelta | None
     ) -> None:
         job_id = an_ended_job(instance, a_home(instance.database), JobState.FAILED)
@@ -198,7 +198,7 @@ class TestTrainingStates:
 
         assert len(kept_by(instance, job_id)) == 5
 
-    def test_one_that_is_retried_in_between_keeps_its_state(self, instance: Instance) -> None:
+    def test_a_job_that_is_retried_meanwhile_keeps_its_state(self, instance: Instance) -> None:
         job_id = an_ended_job(instance, a_home(instance.database), JobState.FAILED)
         with instance.database.write() as unit:
             unit.session.execute(
@@ -209,7 +209,7 @@ class TestTrainingStates:
 
         assert ("state.pt", 2) in kept_by(instance, job_id)
 
-    def test_what_another_job_was_extended_from_stays_in_the_store(
+    def test_a_state_that_another_job_was_extended_from_stays_in_the_store(
         self, instance: Instance
     ) -> None:
         home = a_home(instance.database)

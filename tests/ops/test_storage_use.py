@@ -24,7 +24,7 @@ def an_artifact(
 
 
 class TestStoredBytes:
-    def test_are_told_by_what_they_are_for(self, instance: Instance) -> None:
+    def test_stored_bytes_are_counted_by_use(self, instance: Instance) -> None:
         job_id = a_job(instance.database, a_home(instance.database))
         before = use_of(instance)
 
@@ -41,7 +41,7 @@ class TestStoredBytes:
             "models": 10,
         }
 
-    def test_of_a_state_that_two_jobs_name_count_once(self, instance: Instance) -> None:
+    def test_bytes_of_a_state_that_two_jobs_reference_count_once(self, instance: Instance) -> None:
         home = a_home(instance.database)
 
         for job_id in (a_job(instance.database, home), a_job(instance.database, home)):

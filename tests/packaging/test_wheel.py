@@ -59,14 +59,16 @@ class TestContents:
 
         assert {"app/models/layer_tables.py", "app/models/layer_tables.json"} <= set(names)
 
-    def test_only_our_packages_land_beside_others(self, wheel: Path) -> None:
+    def test_only_our_packages_are_installed_beside_others(self, wheel: Path) -> None:
         top = {name.partition("/")[0] for name in zipfile.ZipFile(wheel).namelist()}
 
         assert {name for name in top if not name.endswith(".dist-info")} == {"app", "worker"}
 
 
 class TestInstalled:
-    def test_migrate_works_in_an_empty_directory(self, installed: Path, tmp_path: Path) -> None:
+    def test_an_installed_trainyard_migrates_from_an_empty_directory(
+        self, installed: Path, tmp_path: Path
+    ) -> None:
         home, empty = tmp_path / "home", tmp_path / "empty"
         empty.mkdir()
 

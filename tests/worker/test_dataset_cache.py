@@ -44,7 +44,9 @@ def damage(folder: Path, digest: str) -> None:
 
 
 class TestDatasetCache:
-    def test_hands_out_the_packs_files(self, store: ArtifactStore, tmp_path: Path) -> None:
+    def test_an_entry_of_the_cache_has_the_files_of_the_pack(
+        self, store: ArtifactStore, tmp_path: Path
+    ) -> None:
         digest = a_pack(store, tmp_path, "a")
 
         with a_cache(store, tmp_path).entry(digest) as folder:
@@ -52,7 +54,7 @@ class TestDatasetCache:
 
         assert content == b"a" * FILE_BYTES
 
-    def test_fetches_a_pack_once(self, store: ArtifactStore, tmp_path: Path) -> None:
+    def test_the_cache_fetches_a_pack_once(self, store: ArtifactStore, tmp_path: Path) -> None:
         digest = a_pack(store, tmp_path, "a")
         cache = a_cache(store, tmp_path)
         with cache.entry(digest):
@@ -70,7 +72,7 @@ class TestDatasetCache:
         ):
             assert first == second
 
-    def test_what_is_not_wanted_any_more_is_not_fetched(
+    def test_a_pack_that_is_not_wanted_any_more_is_not_fetched(
         self, store: ArtifactStore, tmp_path: Path
     ) -> None:
         cache, digest = a_cache(store, tmp_path), a_pack(store, tmp_path, "one")
@@ -103,7 +105,7 @@ class TestDatasetCache:
 
         assert [each.name for each in (tmp_path / "datasets").iterdir()] == [f"{digest}.lock"]
 
-    def test_what_a_killed_process_left_half_extracted_is_made_anew(
+    def test_a_pack_that_a_killed_process_left_half_extracted_is_extracted_again(
         self, store: ArtifactStore, tmp_path: Path
     ) -> None:
         digest = a_pack(store, tmp_path, "a")

@@ -74,7 +74,7 @@ def serving(
 
 
 class TestSigterm:
-    def test_gives_the_job_back_within_the_grace_of_a_container(
+    def test_a_worker_gives_its_job_back_within_the_grace_of_a_container(
         self, yard: Yard, tmp_path: Path
     ) -> None:
         database, job_id = yard.context.database, yard.submit()
@@ -93,7 +93,7 @@ class TestSigterm:
         assert list(living_processes(f"{job_id}-1")) == []
         assert seconds < CONTAINER_GRACE_SECONDS
 
-    def test_a_second_one_kills_a_stubborn_trainer_and_gives_the_job_back(
+    def test_a_second_sigterm_kills_a_stubborn_trainer_and_gives_the_job_back(
         self, yard: Yard, tmp_path: Path
     ) -> None:
         database, job_id = yard.context.database, yard.submit()
@@ -114,7 +114,7 @@ class TestSigterm:
 
 
 class TestTheLastCheckpoint:
-    def test_is_stored_before_the_job_is_given_back(self, yard: Yard) -> None:
+    def test_the_last_checkpoint_is_stored_before_the_job_is_given_back(self, yard: Yard) -> None:
         database = yard.context.database
         yard = yard.with_trainer("hang after an epoch")
         job_id = yard.submit()

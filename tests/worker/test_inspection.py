@@ -95,7 +95,7 @@ pathlib.Path(sys.argv[2]).write_text('{"refusal": "It is cut."}')
         assert states == [ModelState.INSPECTING] * (MAX_CRASHES - 1) + [ModelState.REFUSED]
         assert left_in(yard) == []
 
-    def test_missing_bytes_are_told_in_the_end(self, yard: Yard) -> None:
+    def test_weights_whose_bytes_stay_missing_are_refused_in_the_end(self, yard: Yard) -> None:
         model_id = a_model(yard.context.database, "gone.pt").id
 
         for _ in range(MAX_CRASHES):

@@ -42,7 +42,7 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Install:
 
 
 class TestInstalledPlugins:
-    def test_without_any_no_process_is_started(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_no_process_is_started_without_plugins(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(plugins, "ARGV", ("/nothing/to/run",))
 
         assert installed_plugins() == ()
@@ -96,7 +96,7 @@ class TestInstalledPlugins:
             "infinite-default",
         ],
     )
-    def test_one_that_cannot_be_used_is_left_out_with_the_reason(
+    def test_a_plugin_that_cannot_be_used_is_listed_with_the_reason(
         self, install: Install, code: str, said: str
     ) -> None:
         install(code)
@@ -131,7 +131,7 @@ class TestInstalledPlugins:
         ],
         ids=["leaves", "dies", "hangs"],
     )
-    def test_whatever_it_does_to_its_process_the_slot_starts(
+    def test_a_slot_starts_whatever_a_plugin_does_to_its_process(
         self, install: Install, code: str
     ) -> None:
         install(code)

@@ -17,11 +17,13 @@ class TestParseSlots:
             ("cpu;3", (Slot(), Slot((3,)))),
         ],
     )
-    def test_reads_the_cpu_and_single_gpus(self, text: str, slots: tuple[Slot, ...]) -> None:
+    def test_the_cpu_and_single_gpus_are_read_as_slots(
+        self, text: str, slots: tuple[Slot, ...]
+    ) -> None:
         assert parse_slots(text) == slots
 
     @pytest.mark.parametrize("text", ["", "gpu", "-1", "0;0", "cpu;cpu", "0,1", "٣", "0;"])
-    def test_refuses_what_names_no_slot(self, text: str) -> None:
+    def test_text_that_names_no_slot_is_refused(self, text: str) -> None:
         with pytest.raises(SlotsNotUnderstood):
             parse_slots(text)
 
@@ -55,8 +57,8 @@ class TestSlotLock:
 
 
 class TestNodeId:
-    def test_stays_the_same(self, tmp_path: Path) -> None:
+    def test_a_node_id_stays_the_same(self, tmp_path: Path) -> None:
         assert node_id(tmp_path / "worker") == node_id(tmp_path / "worker")
 
-    def test_is_another_one_elsewhere(self, tmp_path: Path) -> None:
+    def test_a_node_id_differs_elsewhere(self, tmp_path: Path) -> None:
         assert node_id(tmp_path / "a") != node_id(tmp_path / "b")

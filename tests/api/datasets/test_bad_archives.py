@@ -27,7 +27,7 @@ def stored_files(api: Api) -> set[Path]:
 
 class TestFaultyArchives:
     @pytest.mark.parametrize("row", FAULTY)
-    def test_its_report_names_the_fault_and_no_job_can_use_it(
+    def test_a_faulty_archive_is_reported_with_its_fault_and_no_job_can_use_it(
         self, shared_api: Api, row: str
     ) -> None:
         api, faulty = shared_api, FAULTY[row]
@@ -56,7 +56,9 @@ class TestFaultyArchives:
 
 class TestOddArchives:
     @pytest.mark.parametrize("row", ODD)
-    def test_it_is_ready_and_its_report_says_what_is_odd(self, shared_api: Api, row: str) -> None:
+    def test_an_odd_archive_is_ready_and_its_report_names_what_is_odd(
+        self, shared_api: Api, row: str
+    ) -> None:
         api, odd = shared_api, ODD[row]
 
         view = verified(api, upload(api, odd.build(), name=row, task="detect")["id"])

@@ -26,7 +26,7 @@ def other_shapes() -> bytes:
 
 
 class TestRead:
-    def test_a_version_is_read_by_its_own_id_and_by_its_data_sets(
+    def test_a_version_is_read_by_its_own_id_and_by_its_datasets(
         self, api: Api, shapes: bytes, other_shapes: bytes
     ) -> None:
         first, second = upload(api, shapes), upload(api, other_shapes)
@@ -47,7 +47,7 @@ class TestRead:
 
         assert (report["version"], report["state"]) == (first["version"], "invalid")
 
-    def test_a_version_of_another_data_set_is_not_its_own(self, api: Api, shapes: bytes) -> None:
+    def test_a_version_of_another_dataset_is_not_its_own(self, api: Api, shapes: bytes) -> None:
         first, other = upload(api, shapes), upload(api, shapes, name="other")
 
         path = f"/v1/datasets/{first['id']}/report"
@@ -59,7 +59,7 @@ class TestRead:
         "path",
         ["ds_nope", "dsv_nope", "ds_nope/report", "%00", "%00/report", "x/report?version=%00"],
     )
-    def test_what_is_not_there_is_not_found(self, api: Api, path: str) -> None:
+    def test_a_dataset_that_does_not_exist_is_not_found(self, api: Api, path: str) -> None:
         assert api.client.get(f"/v1/datasets/{path}").status_code == 404
 
     def test_a_list_is_paged_without_loss(self, api: Api, shapes: bytes) -> None:
@@ -97,7 +97,7 @@ class TestRead:
 
 
 class TestDelete:
-    def test_an_unused_data_set_goes(self, api: Api, shapes: bytes) -> None:
+    def test_an_unused_dataset_goes(self, api: Api, shapes: bytes) -> None:
         view = upload(api, shapes)
 
         answer = api.client.delete(f"/v1/datasets/{view['id']}")
@@ -105,7 +105,7 @@ class TestDelete:
         assert (answer.status_code, answer.content) == (204, b"")
         assert api.client.get(f"/v1/datasets/{view['id']}").status_code == 404
 
-    def test_a_used_one_stays(self, api: Api) -> None:
+    def test_a_dataset_that_is_used_stays(self, api: Api) -> None:
         api.submit()
 
         answer = api.client.delete(f"/v1/datasets/{api.home.dataset_id}")
@@ -115,12 +115,12 @@ class TestDelete:
         assert names(api) == ["shapes"]
 
     @pytest.mark.parametrize("path", ["ds_nope", "dsv_nope", "%00"])
-    def test_what_is_not_there_is_not_found(self, api: Api, path: str) -> None:
+    def test_deleting_a_dataset_that_does_not_exist_is_not_found(self, api: Api, path: str) -> None:
         assert api.client.delete(f"/v1/datasets/{path}").status_code == 404
 
 
 class TestJobOnADataSet:
-    def test_one_that_is_not_ready_is_refused(self, api: Api) -> None:
+    def test_a_job_on_a_dataset_that_is_not_ready_is_refused(self, api: Api) -> None:
         view = upload(api, b"no zip at all")
 
         answer = api.client.post("/v1/jobs", json=api.spec(dataset=view["id"]))

@@ -64,7 +64,7 @@ class TestUpload:
     @pytest.mark.parametrize(
         "media_type", [None, "application/octet-stream", "application/zip; x=y", "Application/ZIP"]
     )
-    def test_what_curl_sends_is_taken(
+    def test_an_upload_as_curl_sends_it_is_accepted(
         self, api: Api, shapes: bytes, media_type: str | None
     ) -> None:
         headers = {"Content-Type": media_type} if media_type else {}
@@ -95,12 +95,12 @@ class TestUpload:
         assert (second["id"], second["number"]) == (first["id"], 2)
         assert second["version"] != first["version"]
 
-    def test_the_same_bytes_under_another_name_are_another_data_set(
+    def test_the_same_bytes_under_another_name_are_another_dataset(
         self, api: Api, shapes: bytes
     ) -> None:
         assert upload(api, shapes)["id"] != upload(api, shapes, name="other")["id"]
 
-    def test_another_task_than_the_data_sets_is_refused(
+    def test_another_task_than_the_datasets_is_refused(
         self, api: Api, shapes: bytes, other_shapes: bytes
     ) -> None:
         upload(api, shapes, task="detect")
@@ -196,7 +196,7 @@ class TestSizeLimit:
         assert answer.status_code == 202
 
     @pytest.mark.parametrize("announced", [True, False], ids=["announced", "chunked"])
-    def test_a_larger_one_is_refused_and_the_connection_ends(
+    def test_a_larger_archive_is_refused_and_the_connection_ends(
         self, api: Api, *, announced: bool
     ) -> None:
         def pieces() -> Iterator[bytes]:

@@ -15,7 +15,7 @@ def running(api: Api) -> Running:
 
 
 class TestClassMetrics:
-    def test_an_epoch_is_a_table_of_classes_in_the_order_of_the_data_set(
+    def test_an_epoch_is_a_table_of_classes_in_the_order_of_the_dataset(
         self, running: Running
     ) -> None:
         running.finish_epoch(
@@ -74,7 +74,9 @@ class TestClassMetrics:
         ]
 
     @pytest.mark.parametrize("query", ["", "?epoch=2"])
-    def test_what_is_not_there_is_not_found(self, running: Running, query: str) -> None:
+    def test_class_metrics_that_do_not_exist_are_not_found(
+        self, running: Running, query: str
+    ) -> None:
         running.finish_epoch(1, {"f1(B)": [0.5, None]} if query else None)
 
         answer = running.api.client.get(f"{running.path}/metrics/classes{query}")
@@ -82,7 +84,7 @@ class TestClassMetrics:
         assert answer.status_code == 404
         assert answer.json()["type"] == "urn:trainyard:problem:class-metrics-not-found"
 
-    def test_it_costs_one_query_each_for_the_job_the_epoch_and_the_names(
+    def test_class_metrics_cost_one_query_each_for_job_epoch_and_names(
         self, running: Running
     ) -> None:
         for epoch in range(1, 4):

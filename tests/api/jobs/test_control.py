@@ -63,7 +63,7 @@ def events_of(api: Api, job_id: str) -> list[str]:
 class TestEveryStateAndEvent:
     @pytest.mark.parametrize("facts", SITUATIONS, ids=name_of)
     @pytest.mark.parametrize("event", USER_EVENTS)
-    def test_is_answered_as_the_table_says(
+    def test_every_event_in_every_state_is_answered_as_the_table_says(
         self, shared_api: Api, event: JobEvent, facts: JobFacts
     ) -> None:
         job_id = a_job_in(shared_api, facts)
@@ -121,7 +121,7 @@ class TestScope:
 
 
 class TestTrash:
-    def test_a_job_in_it_is_read_and_listed_only_there(self, api: Api) -> None:
+    def test_a_job_in_the_trash_is_read_and_listed_only_there(self, api: Api) -> None:
         kept, trashed = api.submit()["id"], a_job_in(api, JobFacts(JobState.FAILED))
 
         ask(api, JobEvent.DELETE, trashed)
@@ -140,7 +140,7 @@ class TestTrash:
         assert listed(api) == [job_id]
         assert listed(api, trashed="true") == []
 
-    def test_after_the_grace_nothing_comes_back(self, api: Api) -> None:
+    def test_a_job_cannot_be_restored_after_its_grace(self, api: Api) -> None:
         job_id = a_job_in(api, JobFacts(JobState.FAILED))
         beyond = timedelta(days=-api.context.settings.trash_days, seconds=-1)
         set_job(api, job_id, trashed_at=database_now(beyond))
@@ -150,14 +150,14 @@ class TestTrash:
         assert_refused(answer, status=409, slug="grace-is-over")
         assert api.client.get(f"/v1/jobs/{job_id}").json()["trashed_at"] is not None
 
-    def test_until_its_end_it_does(self, api: Api) -> None:
+    def test_a_job_can_be_restored_until_its_grace_ends(self, api: Api) -> None:
         job_id = a_job_in(api, JobFacts(JobState.FAILED))
         within = timedelta(days=-api.context.settings.trash_days, minutes=1)
         set_job(api, job_id, trashed_at=database_now(within))
 
         assert ask(api, JobEvent.RESTORE, job_id).status_code == 200
 
-    def test_a_job_in_it_is_neither_changed_nor_cloned_nor_a_model(self, api: Api) -> None:
+    def test_a_job_in_the_trash_is_neither_changed_nor_cloned_nor_a_model(self, api: Api) -> None:
         job_id = a_job_in(api, JobFacts(JobState.SUCCEEDED, in_trash=True))
 
         answers = [
@@ -171,7 +171,7 @@ class TestTrash:
 
 
 class TestClone:
-    def test_without_changes_it_asks_for_the_same(self, api: Api) -> None:
+    def test_a_clone_without_changes_has_the_same_spec(self, api: Api) -> None:
         parent = api.submit(name="first", tags={"line": "4"})
 
         answer = clone(api, parent["id"])
@@ -195,7 +195,7 @@ class TestClone:
             train={"epochs": 3, "imgsz": 64, "optimizer": "SGD"}, tags={"shift": "late"}
         )
 
-    def test_it_is_of_the_spec_as_sent_not_of_what_was_changed_since(self, api: Api) -> None:
+    def test_a_clone_takes_the_spec_as_sent_not_as_changed_since(self, api: Api) -> None:
         parent = api.submit(name="first")
         api.client.patch(f"/v1/jobs/{parent['id']}", json={"name": "renamed"})
 
@@ -240,7 +240,7 @@ class TestClone:
         assert second.headers["Idempotency-Replayed"] == "true"
 
     @pytest.mark.parametrize("other", ["changes", "parent", "submit"])
-    def test_the_same_key_for_anything_else_is_refused(self, api: Api, other: str) -> None:
+    def test_a_clone_with_a_key_of_another_request_is_refused(self, api: Api, other: str) -> None:
         parent, headers = api.submit()["id"], {"Idempotency-Key": "a"}
         api.client.post(f"/v1/jobs/{parent}/clone", json={"priority": 1}, headers=headers)
         path, body = {
@@ -268,7 +268,7 @@ class TestClone:
 
 
 class TestEventsOfAJobThatIsChanged:
-    def test_stay_without_a_gap(self, api: Api) -> None:
+    def test_events_of_a_changed_job_are_numbered_without_a_gap(self, api: Api) -> None:
         job_id = api.submit()["id"]
         path = f"/v1/jobs/{job_id}"
 

@@ -33,7 +33,9 @@ def api(shared_api: Api) -> Api:
 
 
 class TestTheNewJob:
-    def test_waits_with_the_spec_of_its_parent_and_more_epochs(self, api: Api) -> None:
+    def test_an_extension_is_queued_with_the_spec_of_its_parent_and_more_epochs(
+        self, api: Api
+    ) -> None:
         parent = trained(api, name="first", tags={"line": "4"})
 
         answer = extend(api, parent, 6)
@@ -52,7 +54,9 @@ class TestTheNewJob:
 
         assert names == ["second", None]
 
-    def test_says_in_its_first_event_where_it_goes_on(self, api: Api) -> None:
+    def test_the_first_event_of_an_extension_names_the_epoch_it_continues_from(
+        self, api: Api
+    ) -> None:
         parent = trained(api)
 
         child = extended(api, parent)
@@ -62,7 +66,9 @@ class TestTheNewJob:
             (1, "job.submitted", {"extends": parent, "epoch": 4})
         ]
 
-    def test_has_the_files_of_the_newest_state_and_the_parent_keeps_its_own(self, api: Api) -> None:
+    def test_an_extension_has_the_files_of_the_newest_state_and_the_parent_keeps_them(
+        self, api: Api
+    ) -> None:
         parent = trained(api, (0.1, 0.3, 0.2, 0.4), states=(2, 3))
         before = checkpoints(api, parent)
 
@@ -74,7 +80,9 @@ class TestTheNewJob:
         ]
         assert checkpoints(api, parent) == before
 
-    def test_begins_with_the_best_by_then_the_curve_and_the_threads(self, api: Api) -> None:
+    def test_an_extension_begins_with_the_best_the_curve_and_the_threads_of_its_parent(
+        self, api: Api
+    ) -> None:
         parent = trained(api, (0.1, 0.3, 0.2, 0.4), states=(2, 3))
 
         job = extend(api, parent).json()
@@ -83,12 +91,12 @@ class TestTheNewJob:
         assert job["curve"] == [0.1, 0.3, 0.2]
         assert job_row(api.database, job["id"]).threads == 3
 
-    def test_its_curve_has_the_points_of_a_longer_training(self, api: Api) -> None:
+    def test_the_curve_of_an_extension_has_the_points_of_a_longer_training(self, api: Api) -> None:
         parent = trained(api)
 
         assert extend(api, parent, 80).json()["curve"] == [0.2, 0.4], "every second epoch of 80"
 
-    def test_is_made_without_reading_all_epochs_of_its_parent(self, api: Api) -> None:
+    def test_an_extension_is_made_without_reading_all_epochs_of_its_parent(self, api: Api) -> None:
         values = [number / 300 for number in range(1, 301)]
         parent = trained(api, values, states=(300,), train={"epochs": 300})
         read: list[int] = []
@@ -103,7 +111,9 @@ class TestTheNewJob:
         assert job["curve"] == [value for number, value in enumerate(values, 1) if not number % 10]
         assert read == [*range(10, 301, 10)]
 
-    def test_keeps_the_optimizer_that_auto_chose_whatever_the_epochs(self, api: Api) -> None:
+    def test_an_extension_keeps_the_optimizer_that_auto_chose_whatever_the_epochs(
+        self, api: Api
+    ) -> None:
         parent = trained(api)
 
         resolved = extend(api, parent, 100_000).json()["resolved"]["train"]
@@ -111,7 +121,7 @@ class TestTheNewJob:
         assert (resolved["optimizer"], resolved["lr0"]) == ("AdamW", 0.001667)
         assert resolved["warmup_bias_lr"] == 0.0
 
-    def test_keeps_the_batch_that_its_parent_was_brought_down_to(self, api: Api) -> None:
+    def test_an_extension_keeps_the_batch_that_its_parent_was_halved_to(self, api: Api) -> None:
         parent = trained(api)
         resolved = job_row(api.database, parent).resolved_spec
         halved = resolved | {"train": resolved["train"] | {"batch": 8}}
@@ -121,7 +131,7 @@ class TestTheNewJob:
         assert extend(api, parent).json()["resolved"]["train"]["batch"] == 8
 
     @pytest.mark.parametrize("ended", [JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED])
-    def test_goes_on_from_a_job_that_ended_in_any_way(self, api: Api, ended: JobState) -> None:
+    def test_a_job_that_ended_in_any_way_can_be_extended(self, api: Api, ended: JobState) -> None:
         parent: str = api.submit(train={"epochs": 4})["id"]
         train(api.database, parent, (0.1, 0.2), states=(2,), end=FAILED)
         with api.database.write() as unit:
@@ -129,7 +139,7 @@ class TestTheNewJob:
 
         assert job_row(api.database, extended(api, parent, 3)).state is JobState.QUEUED
 
-    def test_can_be_extended_before_it_trained_anything(self, api: Api) -> None:
+    def test_an_extension_can_be_extended_before_it_trained_anything(self, api: Api) -> None:
         first = trained(api, (0.1, 0.3, 0.2, 0.4), states=(3,))
         second = extended(api, first, 6)
         api.client.post(f"/v1/jobs/{second}/cancel")
@@ -139,7 +149,9 @@ class TestTheNewJob:
         assert third["best"] == {"epoch": 2, "metric": "fitness", "value": 0.3}
         assert checkpoints(api, third["id"]) == checkpoints(api, second)
 
-    def test_needs_nothing_of_a_parent_that_is_deleted_for_good(self, api: Api) -> None:
+    def test_an_extension_needs_nothing_of_a_parent_that_is_deleted_for_good(
+        self, api: Api
+    ) -> None:
         parent = trained(api)
         child = extended(api, parent)
         before = checkpoints(api, child)
@@ -166,7 +178,7 @@ class TestRefusals:
         assert_refused(answer, status=409, slug="job-not-ended")
         assert answer.json()["state"] == state
 
-    def test_without_a_state_there_is_a_warm_start(self, api: Api) -> None:
+    def test_a_job_without_a_state_is_refused_with_a_model_for_a_warm_start(self, api: Api) -> None:
         parent = trained(api, states=())
         with api.database.write() as unit:
             unit.session.execute(
@@ -182,7 +194,7 @@ class TestRefusals:
         warm = api.client.post("/v1/jobs", json=api.spec(model=answer.json()["model"]))
         assert warm.status_code == 201
 
-    def test_without_any_weights_there_is_a_clone(self, api: Api) -> None:
+    def test_a_job_without_a_state_or_weights_is_refused_without_a_model(self, api: Api) -> None:
         parent = trained(api, states=())
 
         answer = extend(api, parent)
@@ -245,7 +257,9 @@ class TestRefusals:
 
 
 class TestTheSameKey:
-    def test_answers_with_the_same_job_also_once_its_parent_is_gone(self, api: Api) -> None:
+    def test_the_same_key_answers_with_the_same_job_even_after_its_parent_is_gone(
+        self, api: Api
+    ) -> None:
         parent, headers = trained(api), {"Idempotency-Key": "extended-once"}
         path = f"/v1/jobs/{parent}/extend"
         first = api.client.post(path, json={"epochs": 6}, headers=headers)
@@ -257,7 +271,9 @@ class TestTheSameKey:
         assert second.json()["id"] == first.json()["id"]
 
     @pytest.mark.parametrize("body", [{"epochs": 7}, {"epochs": 6, "name": "other"}])
-    def test_for_anything_else_is_refused(self, api: Api, body: dict[str, object]) -> None:
+    def test_an_extension_with_the_same_key_and_another_body_is_refused(
+        self, api: Api, body: dict[str, object]
+    ) -> None:
         parent = trained(api)
         path, headers = f"/v1/jobs/{parent}/extend", {"Idempotency-Key": parent}
         api.client.post(path, json={"epochs": 6}, headers=headers)
@@ -268,7 +284,9 @@ class TestTheSameKey:
 
 
 class TestThePlan:
-    def test_tells_what_is_done_again_and_the_rates_on_both_sides(self, api: Api) -> None:
+    def test_a_plan_of_an_extension_has_the_repeated_epochs_and_the_rates_on_both_sides(
+        self, api: Api
+    ) -> None:
         settings = {"epochs": 4, "optimizer": "SGD", "lr0": 0.5, "warmup_epochs": 0, "patience": 2}
         parent = trained(api, states=(3,), train=settings)
 
@@ -284,7 +302,7 @@ class TestThePlan:
         assert rates[RATE] == (1 / 3, pytest.approx(0.5 * share))
         assert (plan["extent"]["first_epoch"], plan["extent"]["epochs"]) == (4, 10)
 
-    def test_is_told_beforehand_and_nothing_is_stored(self, api: Api) -> None:
+    def test_validating_an_extension_answers_its_plan_and_stores_nothing(self, api: Api) -> None:
         parent = trained(api)
         before = rows_by_table(api.database)
 
@@ -296,7 +314,7 @@ class TestThePlan:
         kept = api.client.get(f"/v1/jobs/{child}/plan").json()
         assert kept == answer.json()
 
-    def test_is_refused_as_extending_is(self, api: Api) -> None:
+    def test_validating_an_extension_is_refused_as_extending_is(self, api: Api) -> None:
         parent = trained(api)
 
         answer = api.client.post(f"/v1/jobs/{parent}/extend/validate", json={"epochs": 4})

@@ -43,7 +43,7 @@ class TestSubmit:
         assert status["resolved"]["train"]["epochs"] == 2
         assert len(status["resolved"]["train"]) > len(sent["train"])
 
-    def test_without_a_worker_the_reason_to_wait_is_named(self, api: Api) -> None:
+    def test_a_job_without_a_worker_names_the_reason_why_it_waits(self, api: Api) -> None:
         assert api.submit(resources={"gpus": 1})["waiting_reason"] == "no_matching_worker"
 
     def test_submitting_is_logged_as_the_first_event(self, api: Api) -> None:
@@ -75,7 +75,7 @@ class TestSubmit:
         assert problem["errors"][0]["pointer"] == pointer
         assert problem["type"] == f"urn:trainyard:problem:{slug}"
 
-    def test_a_split_that_the_data_set_has_not_is_refused(self, api: Api) -> None:
+    def test_a_split_that_the_dataset_has_not_is_refused(self, api: Api) -> None:
         answer = api.client.post("/v1/jobs", json=api.spec(train={"split": "test"}))
 
         assert_refused(answer, status=422, slug="validation-error", pointer="/train/split")
@@ -195,7 +195,7 @@ class TestList:
 
         assert {job["name"] for job in page["data"]} == expected
 
-    def test_other_projects_stay_out_of_sight(self, api: Api) -> None:
+    def test_jobs_of_other_projects_are_invisible(self, api: Api) -> None:
         foreign = a_job(api.database, a_home(api.database, name="foreign"))
 
         assert api.client.get("/v1/jobs").json()["data"] == []
@@ -247,7 +247,7 @@ class TestRead:
 
 
 class TestChange:
-    def test_what_is_sent_changes_and_the_rest_stays(self, api: Api) -> None:
+    def test_a_patch_changes_the_fields_that_are_sent_and_no_others(self, api: Api) -> None:
         job = api.submit(name="old", notes="keep", tags={"line": "4"})
 
         changed = api.client.patch(
@@ -272,7 +272,7 @@ class TestChange:
         assert answer.json()["revision"] == 2
         assert api.client.get(path).json()["name"] == "new"
 
-    def test_what_cannot_be_changed_is_refused(self, api: Api) -> None:
+    def test_a_patch_of_a_field_that_cannot_change_is_refused(self, api: Api) -> None:
         job = api.submit()
 
         answer = api.client.patch(f"/v1/jobs/{job['id']}", json={"state": "succeeded"})
@@ -303,7 +303,7 @@ class TestCancel:
 
 
 class TestQueues:
-    def test_what_waits_is_counted_by_queue(self, api: Api) -> None:
+    def test_waiting_jobs_are_counted_by_queue(self, api: Api) -> None:
         api.submit()
         api.submit(resources={"queue": "night"})
 

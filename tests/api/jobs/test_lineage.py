@@ -39,13 +39,15 @@ class TestMetricsOfALineage:
             (line[2], 6, None),
         ]
 
-    def test_without_it_a_job_has_its_own_epochs(self, api: Api, line: list[str]) -> None:
+    def test_metrics_without_a_lineage_have_only_the_jobs_own_epochs(
+        self, api: Api, line: list[str]
+    ) -> None:
         view = api.client.get(f"/v1/jobs/{line[-1]}/metrics").json()
 
         assert view["epochs"] == [6, 7]
         assert "lineage" not in view
 
-    def test_since_and_keys_narrow_it_and_it_comes_as_a_table(
+    def test_since_and_keys_narrow_a_lineage_and_it_comes_as_a_table(
         self, api: Api, line: list[str]
     ) -> None:
         view = metrics(api, line[-1], since=2, keys=MAP)
@@ -57,7 +59,7 @@ class TestMetricsOfALineage:
         assert table.text.splitlines()[0] == f"epoch,{MAP},{RATE}"
         assert len(table.text.splitlines()) == 3
 
-    def test_what_was_deleted_for_good_is_left_out_and_said(
+    def test_an_ancestor_that_was_deleted_for_good_is_left_out_and_named(
         self, api: Api, line: list[str]
     ) -> None:
         delete_for_good(api, line[0])

@@ -102,7 +102,7 @@ class TestValidate:
         assert [each["weight"] for each in plan["classes"]["shown"]] == [1, 2]
         assert plan["extent"]["training_images"] == 4
 
-    def test_it_is_the_plan_that_the_job_will_have(self, api: Api) -> None:
+    def test_validating_answers_the_plan_that_the_job_will_have(self, api: Api) -> None:
         plan = validated(api, customize=FIVE)
         job = api.submit(customize=FIVE)
 
@@ -120,7 +120,7 @@ class TestValidate:
         assert "no_live_slot" not in codes(validated(api))
 
     @pytest.mark.parametrize("row", SUBMITS)
-    def test_what_submitting_refuses_is_refused_alike(self, shared_api: Api, row: str) -> None:
+    def test_validating_refuses_what_submitting_refuses(self, shared_api: Api, row: str) -> None:
         hostile = SUBMITS[row]
         content = hostile.content.replace(b"DATASET", shared_api.home.dataset_id.encode())
 
@@ -132,7 +132,7 @@ class TestValidate:
         assert (submitted.status_code, planned.status_code) == (hostile.status, hostile.status)
         assert said(planned) == said(submitted)
 
-    def test_its_path_is_none_of_a_job(self, shared_api: Api) -> None:
+    def test_the_path_of_validating_is_not_taken_for_a_job_id(self, shared_api: Api) -> None:
         answer = shared_api.client.put("/v1/jobs/validate")
 
         assert_refused(answer, status=405, slug="method-not-allowed")
@@ -207,13 +207,15 @@ class TestEstimate:
         assert estimate["epoch_seconds"] == pytest.approx(6.0)
         assert estimate["seconds"] == pytest.approx(42.0)
 
-    def test_only_the_newest_count(self, api: Api) -> None:
+    def test_only_the_newest_past_jobs_count_for_an_estimate(self, api: Api) -> None:
         a_slot(api)
         past = [a_past_job(api, api.home, seconds=1.0) for _ in range(7)]
 
         assert validated(api)["estimate"]["jobs"] == past[:1:-1]
 
-    def test_where_no_slot_lives_those_that_did_tell_the_device(self, api: Api) -> None:
+    def test_stopped_slots_give_the_device_of_an_estimate_where_no_slot_lives(
+        self, api: Api
+    ) -> None:
         slot = a_slot(api, gpu="NVIDIA H200")
         with api.database.write() as unit:
             mark_stopped(unit.session, slot, "first")
@@ -234,7 +236,9 @@ class TestEstimate:
         ],
         ids=["architecture", "imgsz", "device", "unknown-device", "failed", "trashed"],
     )
-    def test_others_do_not_count(self, api: Api, columns: dict[str, object]) -> None:
+    def test_past_jobs_of_another_kind_do_not_count_for_an_estimate(
+        self, api: Api, columns: dict[str, object]
+    ) -> None:
         a_slot(api)
         a_past_job(api, api.home, seconds=1.0, **columns)
 

@@ -49,7 +49,7 @@ class TestMetrics:
             },
         }
 
-    def test_since_and_keys_narrow_them(self, running: Running) -> None:
+    def test_since_and_keys_narrow_metrics(self, running: Running) -> None:
         running.finish_epoch(1)
         running.finish_epoch(2)
 
@@ -134,7 +134,7 @@ class TestLogs:
 
         assert answers == ["one\ntwo\n", "e\ntw", "two\n"]
 
-    def test_a_job_that_never_ran_has_an_empty_one(self, api: Api) -> None:
+    def test_a_job_that_never_ran_has_an_empty_log(self, api: Api) -> None:
         answer = api.client.get(f"/v1/jobs/{api.submit()['id']}/logs")
 
         assert (answer.status_code, answer.content) == (200, b"")
@@ -151,7 +151,7 @@ class TestLogs:
 
         assert logs == ["first\n", "second\n"]
 
-    def test_one_that_becomes_a_file_while_it_is_read_is_read_to_its_end(
+    def test_a_log_that_becomes_a_file_while_it_is_read_is_read_to_its_end(
         self, running: Running, tmp_path: Path
     ) -> None:
         api = running.api
@@ -229,7 +229,7 @@ class TestFiles:
 
         assert (whole.status_code, whole.content, part.status_code) == (200, b"", 416)
 
-    def test_lost_bytes_are_said_before_anything_is_sent(
+    def test_a_file_whose_bytes_are_lost_is_refused_before_anything_is_sent(
         self, running: Running, stored: StoredObject
     ) -> None:
         running.api.context.store.delete(stored.sha256)
@@ -256,7 +256,7 @@ class TestFiles:
 
 class TestForeignJobs:
     @pytest.mark.parametrize("record", RECORDS)
-    def test_their_records_are_not_found(self, api: Api, record: str) -> None:
+    def test_records_of_foreign_jobs_are_not_found(self, api: Api, record: str) -> None:
         foreign = a_job(api.database, a_home(api.database, name="foreign"))
 
         answer = api.client.get(f"/v1/jobs/{foreign}/{record}")

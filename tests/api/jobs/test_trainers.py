@@ -65,12 +65,12 @@ def trainers(api: Api) -> list[dict[str, Any]]:
 
 
 class TestTrainers:
-    def test_without_plugins_there_are_none(self, api: Api) -> None:
+    def test_the_list_of_trainers_is_empty_without_plugins(self, api: Api) -> None:
         register(api)
 
         assert trainers(api) == []
 
-    def test_each_is_shown_with_its_schema_and_the_live_slots_that_have_it(self, api: Api) -> None:
+    def test_each_trainer_is_shown_with_its_schema_and_its_live_slots(self, api: Api) -> None:
         register(api, GRAY)
         register(api, GRAY, BROKEN, slot="0")
         register(api, slot="1")
@@ -151,7 +151,9 @@ class TestSubmit:
         assert_refused(answer, status=422, slug="validation-error", pointer="/trainer/name")
         assert "gray" in answer.json()["detail"]
 
-    def test_where_no_worker_was_ever_seen_the_answer_says_where_to_read(self, api: Api) -> None:
+    def test_a_trainer_is_refused_with_the_page_to_read_where_no_worker_was_ever_seen(
+        self, api: Api
+    ) -> None:
         answer = api.client.post("/v1/jobs", json=api.spec(trainer={"name": CANARY}))
 
         assert_refused(answer, status=422, slug="validation-error", pointer="/trainer/name")
@@ -198,7 +200,9 @@ class TestSubmit:
         )
         assert accepted.status_code == 201
 
-    def test_without_a_live_slot_that_has_it_a_job_waits_and_says_why(self, api: Api) -> None:
+    def test_a_job_without_a_live_slot_that_has_its_trainer_waits_and_says_why(
+        self, api: Api
+    ) -> None:
         stop(api, register(api, GRAY))
         register(api, slot="0")
 

@@ -139,7 +139,7 @@ def audited(path: Path, content: bytes, limits: Limits = SMALL) -> tuple[list[st
 
 class TestRefusedArchives:
     @pytest.mark.parametrize("row", REFUSED)
-    def test_it_is_refused_for_its_reason(self, row: str, tmp_path: Path) -> None:
+    def test_a_hostile_archive_is_refused_for_its_reason(self, row: str, tmp_path: Path) -> None:
         content, code = REFUSED[row]
 
         names, codes = audited(tmp_path / "a.zip", content)

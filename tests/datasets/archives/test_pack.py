@@ -127,7 +127,7 @@ class TestThePack:
         assert images[0] == "images/train/0000000.jpg"
 
     @pytest.mark.parametrize("odd", ["emoji 🚦", "con", "trailing dot.", "naïve"])
-    def test_odd_but_safe_names_stay(self, odd: str, tmp_path: Path) -> None:
+    def test_odd_but_safe_names_stay_in_the_pack(self, odd: str, tmp_path: Path) -> None:
         files, task = SETS["detect"]
         files = {name.replace("train/0000", f"train/{odd}"): c for name, c in files.items()}
 
@@ -188,7 +188,7 @@ class TestExtraction:
 
 class TestTrainingOnAView:
     @pytest.mark.parametrize("row", SETS)
-    def test_it_reads_the_same_samples_in_the_same_order_as_from_the_upload(
+    def test_a_view_has_the_samples_of_the_upload_in_the_same_order(
         self, row: str, oracle: Oracle, tmp_path: Path
     ) -> None:
         files, task = SETS[row]
@@ -207,7 +207,7 @@ class TestTrainingOnAView:
         assert ours.get("keys") == theirs.get("keys")
 
     @pytest.mark.parametrize("row", SETS)
-    def test_it_writes_into_the_view_and_never_into_the_pack(
+    def test_training_writes_into_the_view_and_never_into_the_pack(
         self, row: str, oracle: Oracle, tmp_path: Path
     ) -> None:
         data = a_view(tmp_path, *SETS[row])
@@ -219,7 +219,7 @@ class TestTrainingOnAView:
         caches = [path.name for path in (tmp_path / "view").rglob("*.cache")]
         assert caches == ["train.cache"]
 
-    def test_what_the_task_uses_stands_in_our_yaml(self, tmp_path: Path) -> None:
+    def test_our_yaml_has_every_key_that_the_task_uses(self, tmp_path: Path) -> None:
         sigmas = [0.1, 0.1, 0.2, 0.2]
         names = {0: ["l", "r", "t", "b"]}
         keys: dict[str, Any] = {

@@ -72,7 +72,7 @@ REFUSED: dict[str, tuple[str | bytes, Code]] = {
 
 class TestRefusedYaml:
     @pytest.mark.parametrize("row", REFUSED)
-    def test_it_is_refused_for_its_reason(self, row: str) -> None:
+    def test_a_bad_yaml_is_refused_for_its_reason(self, row: str) -> None:
         text, code = REFUSED[row]
 
         _, codes = read(text)
@@ -112,7 +112,7 @@ ACCEPTED: dict[str, tuple[str, dict[str, Any]]] = {
 
 class TestAcceptedYaml:
     @pytest.mark.parametrize("row", ACCEPTED)
-    def test_it_is_read_as_ultralytics_reads_it(self, row: str) -> None:
+    def test_a_yaml_is_read_as_ultralytics_reads_it(self, row: str) -> None:
         text, expected = ACCEPTED[row]
 
         fields, codes = read(text)
@@ -126,7 +126,7 @@ class TestAcceptedYaml:
         assert fields is not None
         assert codes == [Code.YAML_KEY_IGNORED]
 
-    def test_what_roboflow_writes_about_itself_is_no_mistake(self) -> None:
+    def test_a_yaml_with_the_keys_that_roboflow_adds_is_accepted(self) -> None:
         _, codes = read("roboflow: {workspace: x, version: 1}\n" + NAMES)
 
         assert codes == []

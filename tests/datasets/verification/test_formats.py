@@ -122,7 +122,7 @@ IGNORED = {
 
 class TestWhatIsIgnored:
     @pytest.mark.parametrize("row", IGNORED)
-    def test_it_is_reported_and_stays_out_of_the_pack(
+    def test_an_ignored_file_is_reported_and_stays_out_of_the_pack(
         self, row: str, verified: Verify, tmp_path: Path
     ) -> None:
         name, reason = IGNORED[row]
@@ -170,7 +170,9 @@ class TestTasks:
             ),
         ],
     )
-    def test_where_several_fit_the_task_is_asked_for(self, files: Files, verified: Verify) -> None:
+    def test_an_archive_that_fits_several_tasks_asks_for_the_task(
+        self, files: Files, verified: Verify
+    ) -> None:
         assert codes(verified(files)) == {Code.TASK_NEEDED}
 
     @pytest.mark.parametrize(
@@ -210,7 +212,7 @@ class TestReadByModels:
             pytest.param(label_files("segment"), "semantic", (3, None, True), id="outlines"),
         ],
     )
-    def test_what_sizes_a_model_is_reported(
+    def test_channels_keypoints_and_outlines_of_a_dataset_are_reported(
         self,
         files: Files,
         task: Task,
@@ -244,12 +246,12 @@ class TestSamples:
 
         assert codes(verified(files, "detect")) == {Code.SPLIT_MISSING}
 
-    def test_test_does_not_stand_in_for_val(self, verified: Verify) -> None:
+    def test_the_test_split_does_not_replace_the_val_split(self, verified: Verify) -> None:
         files = moved(PLAIN, "/val/", "/test/") | {"data.yaml": a_yaml(val=None)}
 
         assert codes(verified(files)) == {Code.SPLIT_MISSING}
 
-    def test_train_without_any_object_is_an_error(self, verified: Verify) -> None:
+    def test_a_train_split_without_any_object_is_an_error(self, verified: Verify) -> None:
         files = {n: b"" if "labels/train" in n else c for n, c in PLAIN.items()}
 
         assert Code.LABELS_MISSING in codes(verified(files, "detect"))
@@ -295,7 +297,9 @@ class TestClassFolders:
         assert report.class_counts["val"] == {"disc": 2, "square": 2, "triangle": 2}
 
     @pytest.mark.parametrize("name", ["valid", "validation"])
-    def test_val_has_other_names(self, name: str, verified: Verify) -> None:
+    def test_class_folders_may_name_val_valid_or_validation(
+        self, name: str, verified: Verify
+    ) -> None:
         assert verified(moved(class_files(), "val/", f"{name}/")).state == "ready"
 
     def test_a_class_that_train_lacks_is_an_error(self, verified: Verify) -> None:
@@ -303,7 +307,7 @@ class TestClassFolders:
 
         assert codes(verified(files)) == {Code.CLASS_UNKNOWN}
 
-    def test_without_val_the_set_is_invalid(self, verified: Verify) -> None:
+    def test_class_folders_without_a_val_split_are_invalid(self, verified: Verify) -> None:
         assert codes(verified(class_files(val=0))) == {Code.SPLIT_MISSING}
 
     def test_a_class_folder_needs_a_printable_name(self, verified: Verify) -> None:

@@ -109,13 +109,13 @@ class TestImages:
         assert isinstance(image, CheckedImage)
         assert oracle.ask("image", path)["shape"] == [image.height, image.width]
 
-    def test_limits_are_settings(self) -> None:
+    def test_the_limits_of_images_are_settings(self) -> None:
         image = check_image(an_image(), 3, replace(Limits(), max_image_side=63))
 
         assert isinstance(image, Remark)
 
     @pytest.mark.parametrize("kind", ["PNG", "WEBP", "TIFF"])
-    def test_of_several_frames_the_first_is_used_with_a_warning(self, kind: str) -> None:
+    def test_the_first_of_several_frames_is_used_with_a_warning(self, kind: str) -> None:
         image = check(frames(kind, 3))
 
         assert isinstance(image, CheckedImage)
@@ -139,7 +139,7 @@ class TestJpegsWithoutAnEnd:
     @pytest.mark.parametrize(
         "content", [an_image() + b"\0trailer", turned() + b"\0\0"], ids=["plain", "rotated"]
     )
-    def test_it_is_written_anew_exactly_as_ultralytics_would(
+    def test_a_jpeg_without_an_end_is_rewritten_exactly_as_by_ultralytics(
         self, content: bytes, oracle: Oracle, tmp_path: Path
     ) -> None:
         path = tmp_path / "a.jpg"
@@ -162,7 +162,7 @@ class TestJpegsWithoutAnEnd:
         assert isinstance(second, CheckedImage)
         assert second.remarks == ()
 
-    def test_other_formats_are_left_alone(self) -> None:
+    def test_other_formats_without_an_end_are_left_alone(self) -> None:
         image = check(an_image(kind="BMP") + b"\0\0")
 
         assert isinstance(image, CheckedImage)

@@ -180,14 +180,14 @@ class TestFindings:
 
 
 class TestTheText:
-    def test_digits_stay_as_they_are(self) -> None:
+    def test_digits_of_a_label_stay_as_they_are(self) -> None:
         text = "0 0.50000000001 .5 2e-1 +0.20\r\n1.0 0.3 0.3 0.1 0.1"
 
         kept = checked(Case("detect", text)).text
 
         assert kept == "0 0.50000000001 .5 2e-1 +0.20\n1.0 0.3 0.3 0.1 0.1\n"
 
-    def test_marks_of_the_editor_go(self) -> None:
+    def test_a_byte_order_mark_of_a_label_is_removed(self) -> None:
         assert checked(AGREED["bom"]).text == f"{BOX}\n"
 
 
@@ -201,7 +201,9 @@ class TestAgreementWithUltralytics:
         assert checked(case).is_good is kept
 
     @pytest.mark.parametrize("row", STRICTER)
-    def test_only_these_are_refused_although_it_keeps_them(self, row: str, judge: Judge) -> None:
+    def test_only_listed_labels_are_refused_although_ultralytics_keeps_them(
+        self, row: str, judge: Judge
+    ) -> None:
         case = STRICTER[row]
 
         kept = judge.keeps(case)
@@ -257,7 +259,9 @@ class TestAgreementWithUltralytics:
         derandomize=True,
         suppress_health_check=[HealthCheck.function_scoped_fixture],
     )
-    def test_our_text_means_the_same_boxes(self, values: list[str], judge: Judge) -> None:
+    def test_our_label_text_means_the_same_boxes_to_ultralytics(
+        self, values: list[str], judge: Judge
+    ) -> None:
         case = Case("detect", b"\xef\xbb\xbf0 " + " ".join(values).encode() + b"\r\n")
 
         ours = checked(case)

@@ -65,7 +65,7 @@ class TestTheProcess:
             "request.json",
         ]
 
-    def test_what_is_no_zip_gets_a_report_too(self, tmp_path: Path) -> None:
+    def test_a_file_that_is_no_zip_gets_a_report_too(self, tmp_path: Path) -> None:
         (tmp_path / "a.zip").write_bytes(b"%PDF-1.7")
 
         report = report_of(VerificationRequest(archive=tmp_path / "a.zip", output=tmp_path))
@@ -163,7 +163,7 @@ class TestFindings:
         assert len(findings.kept()) == MAX_FINDINGS_PER_CODE + 1
         assert findings.totals() == {"split-leak": 1, "label-class": 1000}
 
-    def test_errors_come_first_then_file_and_line(self) -> None:
+    def test_findings_are_sorted_by_error_then_file_and_line(self) -> None:
         findings = Findings()
         findings.add(Code.SPLIT_LEAK, "", file="a")
         findings.add(Code.LABEL_CLASS, "", file="b", line=2)
@@ -184,8 +184,8 @@ class TestFindings:
             ("\ud800", "\\ud800"),
         ],
     )
-    def test_text_of_the_users_is_shown_harmlessly(self, text: str, printable: str) -> None:
+    def test_text_of_users_is_harmless_in_findings(self, text: str, printable: str) -> None:
         assert shown(text) == printable
 
-    def test_long_text_is_cut(self) -> None:
+    def test_long_text_is_cut_in_findings(self) -> None:
         assert len(shown("x" * 5000)) == 300

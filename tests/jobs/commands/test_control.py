@@ -31,7 +31,9 @@ class TestRetry:
         assert applied.rings
         assert (job.state, job.restarts, job.ran_seconds) == (JobState.QUEUED, 0, 0.0)
 
-    def test_of_its_failure_only_the_attempts_stay(self, database: Database, home: Home) -> None:
+    def test_a_retried_job_keeps_of_its_failure_only_the_attempts(
+        self, database: Database, home: Home
+    ) -> None:
         job_id = a_job(database, home)
         end(database, claim(database), JobEvent.FAIL, EndReason.DIVERGED)
 
@@ -70,7 +72,7 @@ class TestTrash:
         assert trashed_at is not None
         assert (job.state, job.trashed_at, job.ended_at) == (JobState.SUCCEEDED, None, before)
 
-    def test_deleting_twice_does_not_start_its_time_again(
+    def test_deleting_a_job_twice_does_not_restart_its_grace(
         self, database: Database, home: Home
     ) -> None:
         job_id = a_job(database, home, state=JobState.FAILED)

@@ -63,13 +63,13 @@ class TestMisfits:
             ({"hue": CANARY}, ("hue", "unknown_field")),
         ],
     )
-    def test_each_is_told_where_it_is_without_its_value(
+    def test_each_misfit_is_located_without_its_value(
         self, options: dict[str, Any], at: tuple[object, ...]
     ) -> None:
         assert told(options) == [at]
         assert CANARY not in str([each["msg"] for each in misfits(options, SCHEMA)])
 
-    def test_what_the_schema_asks_for_is_said_in_words(self) -> None:
+    def test_a_misfit_is_explained_by_what_the_schema_requires(self) -> None:
         said = [each["msg"] for each in misfits({"chance": 2, "mode": "x", "limit": "x"}, SCHEMA)]
 
         assert sorted(said) == [
@@ -92,7 +92,7 @@ class TestMisfits:
             },
         )
     )
-    def test_they_are_what_the_plugins_own_model_refuses(
+    def test_misfits_are_what_the_plugins_own_model_refuses(
         self, options: dict[str, JsonValue]
     ) -> None:
         try:
@@ -170,7 +170,7 @@ class TestHostileSchemas:
             "nothing-fits",
         ],
     )
-    def test_none_takes_long_or_reaches_out(
+    def test_a_hostile_schema_neither_takes_long_nor_reaches_out(
         self, schema: dict[str, Any], x: JsonValue, codes: list[str]
     ) -> None:
         began = time.monotonic()

@@ -61,7 +61,7 @@ class TestDoorbell:
 
         eventually(lambda: bells(broker, "slot.wrk_1") == [(RUN_JOB_TASK, ["job_1", 7])], within=10)
 
-    def test_it_rings_again_after_the_broker_was_away(
+    def test_a_doorbell_rings_again_after_the_broker_was_away(
         self, broker: EmbeddedBroker, doorbell: Doorbell
     ) -> None:
         doorbell.ring("job_1", 1, "default")

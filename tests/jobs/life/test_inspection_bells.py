@@ -27,7 +27,7 @@ class Bells:
 
 
 class TestInspectionBells:
-    def test_idle_slots_are_rung_in_turn(self, database: Database) -> None:
+    def test_idle_slots_are_rung_in_turn_for_inspections(self, database: Database) -> None:
         models = [a_model(database, name).id for name in ("a.pt", "b.pt")]
 
         rung = Bells(database).at(0, "wrk_1", "wrk_2")
@@ -35,7 +35,9 @@ class TestInspectionBells:
         assert sorted(model for model, _ in rung) == models
         assert {worker for _, worker in rung} == {"wrk_1", "wrk_2"}
 
-    def test_pauses_grow_up_to_their_bound(self, database: Database) -> None:
+    def test_pauses_between_inspection_bells_grow_up_to_their_bound(
+        self, database: Database
+    ) -> None:
         a_model(database, "a.pt")
         bells = Bells(database)
 
@@ -43,7 +45,7 @@ class TestInspectionBells:
 
         assert rings == [0, 11, 27, 43, 59]
 
-    def test_without_an_idle_slot_no_bell_is_spent(self, database: Database) -> None:
+    def test_no_inspection_bell_is_spent_without_an_idle_slot(self, database: Database) -> None:
         a_model(database, "a.pt")
         bells = Bells(database)
 

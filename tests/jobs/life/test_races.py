@@ -169,7 +169,9 @@ def start_of(asked: JobEvent, *, number: int) -> JobFacts:
 
 class TestWhatIsAsked:
     @pytest.mark.parametrize("asked", RACING)
-    def test_while_a_slot_claims(self, yard: Yard, asked: JobEvent) -> None:
+    def test_a_request_while_a_slot_claims_ends_in_one_of_both_orders(
+        self, yard: Yard, asked: JobEvent
+    ) -> None:
         state = BEFORE_A_CLAIM.get(asked, JobState.QUEUED)
         for number in range(ROUNDS):
             racer = a_racer(yard, JobFacts(state, has_checkpoint=number % 2 == 0))
@@ -181,7 +183,9 @@ class TestWhatIsAsked:
             assert seen in possible(racer, before, (asked, JobEvent.CLAIM))
 
     @pytest.mark.parametrize("asked", RACING)
-    def test_while_a_slot_looks_for_the_best_job(self, yard: Yard, asked: JobEvent) -> None:
+    def test_a_request_while_a_slot_looks_for_a_job_ends_in_one_of_both_orders(
+        self, yard: Yard, asked: JobEvent
+    ) -> None:
         """The slot may pass a job that is being written to: another bell follows."""
         state = BEFORE_A_CLAIM.get(asked, JobState.QUEUED)
         for number in range(ROUNDS):
@@ -196,7 +200,9 @@ class TestWhatIsAsked:
 
     @pytest.mark.parametrize("ends", REASONS)
     @pytest.mark.parametrize("asked", RACING)
-    def test_while_the_attempt_ends(self, yard: Yard, asked: JobEvent, ends: JobEvent) -> None:
+    def test_a_request_while_the_attempt_ends_ends_in_one_of_both_orders(
+        self, yard: Yard, asked: JobEvent, ends: JobEvent
+    ) -> None:
         for number in range(ROUNDS):
             racer = a_racer(yard, start_of(asked, number=number))
             before = sound_job(yard.server, racer.job_id)
@@ -208,7 +214,7 @@ class TestWhatIsAsked:
             assert seen in possible(racer, before, (asked, ends))
 
     @pytest.mark.parametrize("asked", RACING)
-    def test_while_the_lease_runs_out_and_a_late_worker_finishes(
+    def test_a_request_while_the_lease_runs_out_and_a_worker_is_late_ends_in_some_order(
         self, yard: Yard, asked: JobEvent
     ) -> None:
         for number in range(ROUNDS):

@@ -97,7 +97,7 @@ class TestDueActions:
             "overdue",
         ],
     )
-    def test_what_is_due(self, row: JobRow, due: list[object]) -> None:
+    def test_actions_are_due_by_the_state_of_a_job(self, row: JobRow, due: list[object]) -> None:
         assert due_actions([row], NOW, TIMING) == due
 
 
@@ -197,7 +197,7 @@ class TestExpiredLease:
 
 
 class TestOverdue:
-    def test_without_an_epoch_the_job_fails(
+    def test_an_overdue_job_without_an_epoch_fails(
         self, database: Database, home: Home, reconciler: Reconciler
     ) -> None:
         job_id = a_job(database, home, timeout_seconds=-1.0)
@@ -208,7 +208,7 @@ class TestOverdue:
         job = job_row(database, job_id)
         assert (job.state, job.end_reason) == (JobState.FAILED, EndReason.TIMEOUT)
 
-    def test_with_an_epoch_its_result_is_to_be_kept(
+    def test_an_overdue_job_with_an_epoch_is_stopped_and_keeps_its_result(
         self, database: Database, home: Home, reconciler: Reconciler
     ) -> None:
         job_id = a_job(database, home, timeout_seconds=-1.0)
@@ -329,7 +329,7 @@ class TestBells:
 
         assert bells.all() == [(job_id, with_gpu)]
 
-    def test_of_ten_idle_slots_the_one_with_the_plugin_is_rung_and_claims_at_once(
+    def test_the_one_of_ten_idle_slots_with_the_plugin_is_rung_and_claims(
         self, database: Database, home: Home, reconciler: Reconciler, bells: Bells
     ) -> None:
         without = [a_worker(database, slot=str(number)) for number in range(9)]

@@ -112,7 +112,7 @@ class TestTrimEpochsAfter:
 
 class TestRecordEpoch:
     @pytest.mark.parametrize(("reported", "told"), [(2, (3, 8)), (5, (5, 4))])
-    def test_moves_progress_on_to_the_epochs_end_and_never_back(
+    def test_recording_an_epoch_moves_progress_to_its_end_and_never_back(
         self, database: Database, hold: Hold, reported: int, told: tuple[int, int]
     ) -> None:
         report = ProgressReport(
@@ -127,7 +127,9 @@ class TestRecordEpoch:
             progress = unit.session.get_one(JobProgress, hold.job_id)
             assert (progress.epoch, progress.batch) == told
 
-    def test_said_twice_its_classes_stand_once(self, database: Database, hold: Hold) -> None:
+    def test_classes_of_an_epoch_recorded_twice_are_stored_once(
+        self, database: Database, hold: Hold
+    ) -> None:
         for _ in range(2):
             finish(database, hold, 1, loss=2.0, is_best=True)
 

@@ -62,7 +62,7 @@ class TestClaim:
 
         assert hold.job_id == rung
 
-    def test_without_a_bell_priority_goes_before_age(self, database: Database, home: Home) -> None:
+    def test_priority_goes_before_age_without_a_bell(self, database: Database, home: Home) -> None:
         oldest = a_job(database, home)
         urgent = a_job(database, home, priority=1)
 
@@ -247,7 +247,7 @@ class TestKeptCheckpoints:
             (JobEvent.DRAIN, EndReason.WORKER_DRAINED, [4, 3, 2, 1], [3, 2, 1]),
         ],
     )
-    def test_an_end_leaves_what_may_go_on_from_it(
+    def test_an_end_leaves_the_checkpoints_that_a_job_may_continue_from(
         self,
         database: Database,
         home: Home,
@@ -301,7 +301,7 @@ class TestRequests:
             types = [row.type for row in events_after(unit.session, job_id, seq=0, limit=99)]
         assert types.count("job.cancel_requested") == 1
 
-    def test_an_ended_job_refuses(self, database: Database, home: Home) -> None:
+    def test_an_ended_job_refuses_requests(self, database: Database, home: Home) -> None:
         job_id = a_job(database, home)
         end(database, claim(database), JobEvent.FINISH, EndReason.SUCCEEDED)
 

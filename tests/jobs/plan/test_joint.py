@@ -26,7 +26,7 @@ def planned_on(joint: PlannedJoint, **spec: Any) -> tuple[StoredPlan, JointPlan]
 
 
 class TestEpochs:
-    def test_those_up_to_the_joint_are_not_trained(self) -> None:
+    def test_epochs_up_to_the_joint_are_not_trained(self) -> None:
         plan, joint = planned_on(at(12))
 
         assert (joint.job, joint.epoch) == (PARENT, 12)
@@ -35,7 +35,7 @@ class TestEpochs:
         assert plan.extent.optimizer_steps == 8 * 50
         assert plan.optimizer.epochs_shown == [13, 16, 20]
 
-    def test_what_the_parent_did_after_its_state_is_done_again(self) -> None:
+    def test_epochs_of_the_parent_after_its_state_are_trained_again(self) -> None:
         _, joint = planned_on(at(12, last=15))
 
         assert (joint.epochs_trained, joint.epochs_redone) == (8, 3)
@@ -54,7 +54,7 @@ class TestRates:
         }
         assert [each.after for each in joint.rates] == [pytest.approx(after)] * 3
 
-    def test_what_was_recorded_stands_where_nothing_is_foretold(self) -> None:
+    def test_a_recorded_rate_stands_alone_where_none_is_planned(self) -> None:
         _, joint = planned_on(at(10, weight=0.5), train={"batch": -1})
 
         assert {each.name: (each.before, each.after) for each in joint.rates}["lr/rest/weight"] == (
@@ -65,13 +65,15 @@ class TestRates:
 
 class TestMosaic:
     @pytest.mark.parametrize(("close", "closes"), [(3, 18), (8, 13), (12, 13), (0, None)], ids=str)
-    def test_it_is_open_until_the_new_end_comes_near(self, close: int, closes: int | None) -> None:
+    def test_mosaic_is_open_until_near_the_new_end(self, close: int, closes: int | None) -> None:
         _, joint = planned_on(at(12), train={"close_mosaic": close})
 
         assert joint.mosaic_closes == closes
 
     @pytest.mark.parametrize(("close", "warned"), [(7, False), (8, True)])
-    def test_that_it_never_opens_again_is_warned_of(self, *, close: int, warned: bool) -> None:
+    def test_a_mosaic_that_never_opens_again_is_warned_of(
+        self, *, close: int, warned: bool
+    ) -> None:
         plan, _ = planned_on(at(12), train={"close_mosaic": close})
 
         assert ("close_mosaic_covers_all" in codes(plan)) == warned
@@ -79,13 +81,13 @@ class TestMosaic:
 
 class TestPatience:
     @pytest.mark.parametrize(("patience", "stop"), [(3, 15), (7, 19), (8, None), (0, None)])
-    def test_it_counts_from_the_joint(self, patience: int, stop: int | None) -> None:
+    def test_patience_counts_from_the_joint(self, patience: int, stop: int | None) -> None:
         _, joint = planned_on(at(12), train={"patience": patience})
 
         assert joint.earliest_stop == stop
 
     @pytest.mark.parametrize(("epoch", "warned"), [(5, True), (6, False)])
-    def test_frozen_epochs_that_lie_behind_cannot_use_it_up(
+    def test_frozen_epochs_before_the_joint_cannot_use_up_patience(
         self, *, epoch: int, warned: bool
     ) -> None:
         frozen = {"freeze": {"layers": [3], "epochs": 10}}
@@ -106,7 +108,7 @@ class TestWarnings:
 
         assert ["factor_after_unfreezing" in codes(plan) for plan in plans] == [True, False]
 
-    def test_few_steps_are_none_where_others_went_before(self) -> None:
+    def test_few_steps_are_not_warned_of_where_others_went_before(self) -> None:
         train = {"epochs": 21, "batch": 200}
 
         plan, _ = planned_on(at(20), train=train)

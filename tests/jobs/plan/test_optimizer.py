@@ -73,7 +73,7 @@ class TestChoice:
 
 
 class TestGroups:
-    def test_without_factors_they_are_the_stock_ones(self) -> None:
+    def test_groups_without_factors_are_the_stock_ones(self) -> None:
         groups = planned(a_spec()).groups
 
         assert [group.name for group in groups] == [
@@ -83,7 +83,9 @@ class TestGroups:
         ]
         assert [group.weight_decay for group in groups] == [0.0005, 0, 0]
 
-    def test_musgd_has_eight_and_those_of_the_class_branch_are_three_times_as_fast(self) -> None:
+    def test_musgd_has_eight_groups_and_those_of_the_class_branch_are_three_times_as_fast(
+        self,
+    ) -> None:
         groups = {group.name: group for group in planned(a_spec(optimizer="MuSGD")).groups}
 
         assert len(groups) == 8
@@ -124,7 +126,7 @@ class TestGroups:
             "rest": 1,
         }
 
-    def test_what_is_frozen_for_good_never_learns(self) -> None:
+    def test_layers_that_are_frozen_for_good_never_learn(self) -> None:
         customize = {
             "freeze": {"layers": 10},
             "layer_lrs": [{"layers": 5, "factor": 0.1}],
@@ -157,14 +159,14 @@ class TestGroups:
         assert len(set(names)) == len(names)
         assert sum(group.parameters for group in groups) == sum(row.parameters for row in table)
 
-    def test_rates_are_told_for_the_epochs_shown_of_a_known_course(self) -> None:
+    def test_rates_are_planned_for_the_shown_epochs_of_a_known_course(self) -> None:
         optimization = planned(a_spec(epochs=10, warmup_epochs=0))
 
         assert optimization.schedule is not None
         assert optimization.schedule.epochs_shown == (1, 5, 10)
         assert optimization.groups[0].rates == pytest.approx((0.01, 0.00604, 0.00109))
 
-    def test_where_the_gpu_decides_on_the_batch_groups_are_told_without_rates(self) -> None:
+    def test_groups_are_planned_without_rates_where_the_gpu_decides_on_the_batch(self) -> None:
         optimization = planned(a_spec(batch=-1))
 
         assert optimization.schedule is None
@@ -172,7 +174,7 @@ class TestGroups:
         assert optimization.groups[0].rates is None
         assert optimization.groups[0].weight_decay is None
 
-    def test_without_layers_there_are_no_groups(self) -> None:
+    def test_a_model_without_known_layers_has_no_groups(self) -> None:
         optimization = optimization_of(a_spec(), None, images=1000, classes=3)
 
         assert optimization.groups == ()

@@ -39,7 +39,7 @@ class TestLayers:
         assert model.trainable_at_end == model.parameters
 
     @pytest.mark.parametrize("epochs", [None, 20, 30])
-    def test_what_is_never_unfrozen_is_frozen_until_the_last_epoch(
+    def test_layers_that_are_never_unfrozen_are_frozen_until_the_last_epoch(
         self, epochs: int | None
     ) -> None:
         model = planned(customize={"freeze": {"layers": [0], "epochs": epochs}}).model
@@ -106,7 +106,7 @@ class TestLayers:
 
 
 class TestFreezingEverything:
-    def test_layers_without_parameters_do_not_save_it(self) -> None:
+    def test_freezing_all_that_learns_is_refused_despite_layers_without_parameters(self) -> None:
         learning = [row.index for row in layer_table("yolo26n.yaml", classes=2) if row.parameters]
 
         with pytest.raises(ValidationError, match="everything_frozen") as refused:
@@ -189,7 +189,7 @@ class TestBalancedWeights:
             pytest.param({"a": 0}, 1.0, None, id="nothing"),
         ],
     )
-    def test_they_are_those_of_ultralytics(
+    def test_balanced_weights_are_those_of_ultralytics(
         self, counts: dict[str, int], power: float, expected: dict[str, float] | None
     ) -> None:
         assert balanced_weights(counts, power) == (expected and pytest.approx(expected))
@@ -247,7 +247,7 @@ class TestOptimizer:
         assert all(group.rates is None for group in optimizer.groups)
         assert optimizer.epochs_shown == []
 
-    def test_what_auto_chooses_is_named(self) -> None:
+    def test_the_optimizer_that_auto_chooses_is_named(self) -> None:
         plan = planned(train={"optimizer": "auto"})
 
         assert (plan.optimizer.name, plan.optimizer.lr0) == ("AdamW", 0.001667)
@@ -275,7 +275,7 @@ class TestEstimate:
             pytest.param(LIVE, None, id="no-architecture"),
         ],
     )
-    def test_without_past_jobs_there_is_a_reason_instead(
+    def test_an_estimate_without_past_jobs_is_a_reason(
         self, capacity: Capacity, architecture: str | None
     ) -> None:
         estimate = planned(capacity=capacity, architecture=architecture).estimate
@@ -285,7 +285,7 @@ class TestEstimate:
 
 
 class TestSwitchedOn:
-    def test_f1_is_made_for_those_that_need_it(self) -> None:
+    def test_f1_is_switched_on_for_the_fields_that_need_it(self) -> None:
         kept = {"name": "f1", "metric": "metrics/recall(B)", "where": {"metrics/F1(B)": {"min": 0}}}
 
         plan = planned(customize={"best_model": {"metric": "metrics/F1(B)"}, "keep_best": [kept]})
@@ -295,7 +295,7 @@ class TestSwitchedOn:
             ("/customize/metrics/f1", "/customize/keep_best/0/where/metrics~1F1(B)"),
         ]
 
-    def test_what_was_asked_for_is_not_switched_on(self) -> None:
+    def test_metrics_that_the_user_chose_are_not_listed_as_switched_on(self) -> None:
         asked = {"metrics": {"f1": True}, "best_model": {"metric": "metrics/F1(B)"}}
 
         assert planned(customize=asked).switched_on == []

@@ -52,7 +52,9 @@ def schedules(draw: st.DrawFn) -> TrainingSchedule:
 
 class TestOptimizerSteps:
     @given(schedule=schedules())
-    def test_they_are_those_of_counting_batch_by_batch(self, schedule: TrainingSchedule) -> None:
+    def test_optimizer_steps_are_those_counted_batch_by_batch(
+        self, schedule: TrainingSchedule
+    ) -> None:
         assert schedule.optimizer_steps == steps_one_by_one(schedule)
 
     @pytest.mark.parametrize(
@@ -68,7 +70,9 @@ class TestOptimizerSteps:
             ),
         ],
     )
-    def test_known_courses(self, changes: dict[str, object], steps: int) -> None:
+    def test_optimizer_steps_of_known_courses_are_right(
+        self, changes: dict[str, object], steps: int
+    ) -> None:
         assert a_schedule(**changes).optimizer_steps == steps
 
     @given(schedule=schedules(), data=st.data())
@@ -94,7 +98,7 @@ class TestEpochsShown:
         ("epochs", "first", "shown"),
         [(100, 1, (1, 50, 100)), (1, 1, (1,)), (100, 51, (51, 75, 100)), (60, 60, (60,))],
     )
-    def test_they_are_the_first_the_middle_and_the_last_that_are_trained(
+    def test_the_shown_epochs_are_the_first_the_middle_and_the_last_that_are_trained(
         self, epochs: int, first: int, shown: tuple[int, ...]
     ) -> None:
         assert a_schedule(epochs=epochs, first_epoch=first).epochs_shown == shown
@@ -102,7 +106,7 @@ class TestEpochsShown:
 
 class TestRates:
     @given(schedule=schedules(), initial=st.floats(1e-6, 1))
-    def test_after_the_warm_up_they_never_rise(
+    def test_rates_never_rise_after_the_warm_up(
         self, schedule: TrainingSchedule, initial: float
     ) -> None:
         warm = range(schedule.warmup_batches // schedule.batches + 2, schedule.epochs + 1)
@@ -157,7 +161,7 @@ class TestRates:
 
 
 class TestScheduleOf:
-    def test_the_defaults_over_a_thousand_images(self) -> None:
+    def test_the_schedule_of_the_defaults_over_a_thousand_images_is_known(self) -> None:
         train = TrainArguments(optimizer="SGD")
 
         schedule = schedule_of(train, images=1000)
@@ -176,7 +180,7 @@ class TestScheduleOf:
             pytest.param({"warmup_epochs": 0.5}, 100, (7, 4, 4), id="3.5 batches are 4"),
         ],
     )
-    def test_batches_accumulation_and_warm_up(
+    def test_a_schedule_has_the_batches_accumulation_and_warm_up_of_its_arguments(
         self, train: dict[str, object], images: int, expected: tuple[int, int, int]
     ) -> None:
         schedule = schedule_of(TrainArguments.model_validate(train), images=images)
@@ -185,7 +189,9 @@ class TestScheduleOf:
         assert (schedule.batches, schedule.accumulate, schedule.warmup_batches) == expected
 
     @pytest.mark.parametrize("train", [{"batch": -1}, {"batch": 0.7}, {"time": 1.0}], ids=str)
-    def test_what_is_decided_as_it_runs_is_not_foretold(self, train: dict[str, object]) -> None:
+    def test_a_schedule_that_is_decided_during_the_run_is_not_planned(
+        self, train: dict[str, object]
+    ) -> None:
         assert schedule_of(TrainArguments.model_validate(train), images=100) is None
 
 
@@ -199,7 +205,7 @@ class TestWeightDecay:
             pytest.param({"batch": -1}, None, id="a batch that the GPU decides"),
         ],
     )
-    def test_it_is_scaled_to_the_images_of_a_step(
+    def test_weight_decay_is_scaled_to_the_images_of_a_step(
         self, train: dict[str, object], decay: float | None
     ) -> None:
         scaled = scaled_weight_decay(TrainArguments.model_validate(train))

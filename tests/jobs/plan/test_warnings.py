@@ -100,7 +100,7 @@ class TestWarnings:
         assert planned().warnings == []
 
     @pytest.mark.parametrize("row", WARNINGS)
-    def test_each_is_the_only_one_and_points_at_its_field(self, row: str) -> None:
+    def test_each_warning_is_the_only_one_and_points_at_its_field(self, row: str) -> None:
         changes, code, pointer = WARNINGS[row]
 
         warnings = planned(**changes).warnings
@@ -121,5 +121,5 @@ class TestWarnings:
             pytest.param({"data": replace(SHAPES, labels={})}, id="nothing-counted"),
         ],
     )
-    def test_what_is_meant_so_is_not_warned_of(self, changes: dict[str, Any]) -> None:
+    def test_settings_that_are_meant_so_are_not_warned_of(self, changes: dict[str, Any]) -> None:
         assert planned(**changes).warnings == []

@@ -261,7 +261,7 @@ class TestMetricNames:
         assert problems_of(silent | {"customize": stated}) == set()
 
     @pytest.mark.parametrize("task", [task for task in TASKS if F1_METRICS[task]])
-    def test_a_metric_of_another_customization_switches_it_on(self, task: Task) -> None:
+    def test_a_metric_of_another_customization_switches_that_on(self, task: Task) -> None:
         f1 = F1_METRICS[task][-1]
 
         chosen = resolved({"best_model": {"metric": f1}}, task)
@@ -270,7 +270,7 @@ class TestMetricNames:
         assert chosen.customize.metrics.f1
         assert kept.customize.metrics.f1
 
-    def test_without_a_choice_fitness_decides_and_nothing_is_switched_on(self) -> None:
+    def test_fitness_decides_by_default_and_nothing_is_switched_on(self) -> None:
         best = resolved(None).customize.best_model
 
         assert best is not None
@@ -334,7 +334,7 @@ class TestLayers:
 
 
 class TestClassWeights:
-    def test_a_class_that_the_data_set_has_not_is_refused(self) -> None:
+    def test_a_class_that_the_dataset_has_not_is_refused(self) -> None:
         weights = {"class_weights": {"mode": "explicit", "weights": {"circel": 2.0}}}
 
         assert refusals(weights) == {("customize/class_weights/weights/circel", "unknown_class")}

@@ -90,7 +90,7 @@ def resolved(customize: object, task: Task) -> ResolvedSpec:
 class TestRefusals:
     @given(damaged())
     @settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
-    def test_name_the_field_that_was_damaged_at_a_place_that_the_json_has(
+    def test_a_refusal_names_the_damaged_field_at_a_place_that_the_json_has(
         self, drawn: tuple[Task, Any, Place]
     ) -> None:
         task, customize, place = drawn
@@ -106,7 +106,7 @@ class TestRefusals:
         else:
             assert ResolvedSpec.model_validate_json(spec.model_dump_json()) == spec
 
-    def test_are_made_of_damage(self) -> None:
+    def test_a_damaged_value_is_refused_at_its_place(self) -> None:
         """Of values that fit nowhere each place refuses its own."""
         whole = {
             "metrics": {"f1": True},

@@ -37,12 +37,14 @@ def resolved(task: Task, customize: dict[str, object] | None) -> ResolvedSpec:
 
 class TestDecidingMetric:
     @pytest.mark.parametrize("task", FITNESS)
-    def test_by_default_it_is_ultralytics_fitness_of_the_task(self, task: Task) -> None:
+    def test_the_deciding_metric_is_ultralytics_fitness_of_the_task_by_default(
+        self, task: Task
+    ) -> None:
         deciding = deciding_metric(resolved(task, None))
 
         assert (deciding.name, deciding.value_of(METRICS)) == ("fitness", FITNESS[task])
 
-    def test_every_task_has_one(self) -> None:
+    def test_every_task_has_a_deciding_metric(self) -> None:
         assert set(FITNESS_OF) == set(FITNESS)
 
     def test_the_chosen_metric_is_shown_as_it_is_whichever_way_is_better(self) -> None:
@@ -53,7 +55,7 @@ class TestDecidingMetric:
         assert (deciding.name, deciding.value_of(METRICS)) == ("val/box_loss", 3.5)
 
     @pytest.mark.parametrize("values", [{}, {"metrics/mAP50-95(B)": None}])
-    def test_what_is_missing_or_not_finite_has_no_value(
+    def test_a_deciding_metric_that_is_missing_or_not_finite_has_no_value(
         self, values: dict[str, float | None]
     ) -> None:
         assert FITNESS_OF["segment"].value_of(values) is None

@@ -40,7 +40,7 @@ ANY_JSON = st.recursive(
 
 
 class TestMinimalSpec:
-    def test_data_set_and_model_are_enough(self) -> None:
+    def test_dataset_and_model_are_enough(self) -> None:
         spec = JobSpec.model_validate(a_document())
 
         assert spec.project == "default"
@@ -98,7 +98,7 @@ class TestMinimalSpec:
         assert problems_of(document) == set()
 
     @pytest.mark.parametrize("missing", ["dataset", "model"])
-    def test_data_set_and_model_are_required(self, missing: str) -> None:
+    def test_dataset_and_model_are_required(self, missing: str) -> None:
         document = a_document()
         del document[missing]
 
@@ -111,20 +111,20 @@ class TestMinimalSpec:
             spec.priority = 3  # type: ignore[misc] # it is read-only
 
     @pytest.mark.parametrize("document", [None, [], "spec", 3, True], ids=repr)
-    def test_what_is_no_object_is_no_spec(self, document: object) -> None:
+    def test_a_document_that_is_no_object_is_no_spec(self, document: object) -> None:
         assert {path for path, _ in problems_of(document)} == {""}
 
 
 class TestReferences:
     @pytest.mark.parametrize("dataset", [DATASET, VERSION])
-    def test_a_data_set_or_one_version_is_accepted(self, dataset: str) -> None:
+    def test_a_dataset_or_one_version_is_accepted(self, dataset: str) -> None:
         assert problems_of(a_document(dataset=dataset)) == set()
 
     @pytest.mark.parametrize(
         "dataset",
         ["", "coco8.yaml", "ds_", f"job_{ULID}", f"{DATASET}\n", f"ds_{ULID.lower()}", "../ds", 3],
     )
-    def test_anything_else_is_no_data_set(self, dataset: object) -> None:
+    def test_anything_else_is_no_dataset(self, dataset: object) -> None:
         assert {path for path, _ in problems_of(a_document(dataset=dataset))} == {"dataset"}
 
     @pytest.mark.parametrize(
@@ -186,7 +186,7 @@ class TestNumbers:
             ("on_oom", "retry"),
         ],
     )
-    def test_out_of_range_is_refused_at_the_field(self, field: str, value: object) -> None:
+    def test_a_number_out_of_range_is_refused_at_the_field(self, field: str, value: object) -> None:
         assert {path for path, _ in problems_of(a_document(**{field: value}))} == {field}
 
     @pytest.mark.parametrize("gpus", [None, 0, 1])
@@ -224,7 +224,7 @@ class TestTextH3:
         assert (found == set()) == (text != "" and not any(is_hidden(each) for each in text))
 
     @given(ANY_TEXT, ANY_TEXT)
-    def test_whatever_is_accepted_can_be_written_as_utf8(self, key: str, value: str) -> None:
+    def test_text_that_is_accepted_can_be_written_as_utf8(self, key: str, value: str) -> None:
         document = a_document(name=value, tags={key: value}, notes=value)
 
         if problems_of(document) == set():
@@ -243,14 +243,16 @@ class TestTextH3:
         ],
     )
     @pytest.mark.parametrize("field", ["name", "notes"])
-    def test_hidden_characters_have_a_code(self, field: str, text: str, code: str) -> None:
+    def test_hidden_characters_are_refused_with_a_code(
+        self, field: str, text: str, code: str
+    ) -> None:
         assert problems_of(a_document(**{field: text})) == {(field, code)}
 
     @pytest.mark.parametrize("name", ["žluť 線 🚂", "a" * 200, "عربى"])
     def test_all_scripts_are_welcome(self, name: str) -> None:
         assert JobSpec.model_validate(a_document(name=name)).name == name
 
-    def test_lengths_are_bounded(self) -> None:
+    def test_lengths_of_texts_are_bounded(self) -> None:
         document = a_document(name="a" * 201, notes="b" * 10_001, tags={"k": "c" * 201})
 
         assert problems_of(document) == {
@@ -310,7 +312,7 @@ class TestUnknownFieldsH8:
             ("train/workers", "set_elsewhere"),
         }
 
-    def test_neither_text_nor_repr_of_an_error_shows_what_was_sent(self) -> None:
+    def test_the_text_and_repr_of_an_error_hide_what_was_sent(self) -> None:
         document = a_document(tokn="hunter2", name="hunter2\n", train={"lr0": "hunter2"})
 
         with pytest.raises(ValidationError) as caught:
@@ -334,7 +336,7 @@ class TestTask:
 
         assert problems_of(document) == {("train/kobj", "not_for_this_task")}
 
-    def test_without_a_task_it_waits_for_the_model_to_tell(self) -> None:
+    def test_a_spec_without_a_task_accepts_arguments_of_any_task(self) -> None:
         assert problems_of(a_document(train={"kobj": 2.0})) == set()
 
     def test_an_unknown_task_is_refused(self) -> None:

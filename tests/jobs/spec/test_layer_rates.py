@@ -93,7 +93,7 @@ class TestNames:
     def test_a_rate_is_named_for_its_part_and_group(self) -> None:
         assert rate_name("layers[0:10]", "norm") == "lr/layers[0:10]/norm"
 
-    def test_parts_come_as_written_and_the_rest_last(self) -> None:
+    def test_rates_of_parts_come_as_written_and_the_rest_last(self) -> None:
         layer_lrs = (layer_lr([3, 0]), layer_lr("backbone"), layer_lr([3, 0], 2.0), layer_lr(10))
 
         assert part_order(layer_lrs) == ("layers[3,0]", "backbone", "layers[0:10]", "rest")

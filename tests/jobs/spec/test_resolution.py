@@ -40,7 +40,7 @@ class TestRoundTrip:
         assert from_text == from_objects == spec
         assert from_text.train.model_fields_set == spec.train.model_fields_set
 
-    def test_only_what_was_set_in_train_is_written(self) -> None:
+    def test_only_train_arguments_that_were_set_are_written(self) -> None:
         spec = JobSpec.model_validate(a_document(train={"epochs": 100}))
 
         assert spec.model_dump(mode="json")["train"] == {"epochs": 100}
@@ -58,7 +58,7 @@ class TestResolve:
         assert train["kobj"] == 1.0
         assert "angle" not in train
 
-    def test_what_the_auto_optimizer_decides_stays_open(self) -> None:
+    def test_arguments_that_the_auto_optimizer_decides_stay_open(self) -> None:
         resolved = resolve_spec(
             JobSpec.model_validate(a_document()), SpecFacts(dataset_version=VERSION, task="detect")
         )
@@ -78,7 +78,7 @@ class TestResolve:
         ],
         ids=["nothing-said", "asked", "other-argument", "batch", "auto-batch", "batch-and-asked"],
     )
-    def test_only_a_batch_that_nobody_chose_is_halved_unless_asked(
+    def test_only_a_default_batch_is_halved_unless_the_user_asks_for_it(
         self, fields: dict[str, object], on_oom: str
     ) -> None:
         spec = JobSpec.model_validate(a_document(**fields))
@@ -95,7 +95,7 @@ class TestResolve:
 
         assert ResolvedSpec.model_validate_json(resolved.model_dump_json()) == resolved
 
-    def test_resolving_again_changes_nothing(self) -> None:
+    def test_resolving_a_spec_again_changes_nothing(self) -> None:
         once = resolve_spec(
             JobSpec.model_validate(a_document()), SpecFacts(dataset_version=VERSION, task="obb")
         )
@@ -127,7 +127,7 @@ class TestJsonSchema:
         """On purpose? Then `python -m app.jobs.spec > docs/schema/job-spec.schema.json`."""
         assert json.loads(PINNED_SCHEMA.read_text(encoding="utf-8")) == job_spec_json_schema()
 
-    def test_answers_are_described_like_requests(self) -> None:
+    def test_the_schema_of_a_resolved_spec_describes_fields_as_that_of_a_request(self) -> None:
         asked = JobSpec.model_json_schema(mode="validation")["$defs"]["TrainArguments"]
         answered = JobSpec.model_json_schema(mode="serialization")["$defs"]["TrainArguments"]
 

@@ -165,7 +165,7 @@ class TestRangesJ2:
 
 class TestRefusalsJ1:
     @pytest.mark.parametrize("name", sorted(REFUSED_ARGUMENTS))
-    def test_it_is_refused_whatever_its_value(self, name: str) -> None:
+    def test_a_reserved_argument_is_refused_whatever_its_value(self, name: str) -> None:
         code = REFUSED_ARGUMENTS[name].code
 
         assert codes_of({name: "/etc/passwd"}) == codes_of({name: None}) == {(name, code)}
@@ -201,7 +201,9 @@ class TestRefusalsJ1:
             ("workers", "loader_workers"),
         ],
     )
-    def test_what_is_said_elsewhere_names_the_place(self, name: str, instead: str) -> None:
+    def test_the_refusal_of_an_argument_names_the_field_to_use_instead(
+        self, name: str, instead: str
+    ) -> None:
         assert f'"{instead}"' in message_of({name: 1})
 
     @pytest.mark.parametrize(
@@ -220,7 +222,9 @@ class TestRefusalsJ1:
 class TestAutoOptimizer:
     @pytest.mark.parametrize("name", ["lr0", "momentum", "warmup_bias_lr"])
     @pytest.mark.parametrize("optimizer", [{}, {"optimizer": "auto"}], ids=["default", "asked"])
-    def test_what_it_would_ignore_is_refused(self, name: str, optimizer: dict[str, str]) -> None:
+    def test_an_argument_that_the_auto_optimizer_ignores_is_refused(
+        self, name: str, optimizer: dict[str, str]
+    ) -> None:
         document = optimizer | {name: 0.01}
 
         assert codes_of(document) == {(name, "ignored_by_auto_optimizer")}
@@ -259,7 +263,7 @@ class TestTasks:
         assert tasks_of(name) == tasks
 
     @pytest.mark.parametrize("task", TASKS)
-    def test_what_does_not_count_is_told_and_nothing_else(self, task: Task) -> None:
+    def test_only_arguments_that_do_not_apply_to_the_task_are_reported(self, task: Task) -> None:
         everything = {name: TrainArguments.model_fields[name].default for name in OFFERED}
         train = TrainArguments.model_validate(everything | {"optimizer": "SGD"})
 
@@ -270,7 +274,7 @@ class TestTasks:
         }
         assert {each.code for each in problems} == {"not_for_this_task"}
 
-    def test_defaults_are_never_told(self) -> None:
+    def test_default_arguments_are_never_reported(self) -> None:
         assert [check_task(TrainArguments(), task) for task in TASKS] == [[]] * len(TASKS)
 
     @pytest.mark.parametrize("task", TASKS)
@@ -285,7 +289,7 @@ class TestToUltralytics:
     def test_nothing_set_overrides_nothing(self) -> None:
         assert TrainArguments().to_ultralytics() == {}
 
-    def test_what_was_set_goes_by_its_upstream_name_and_kind(self) -> None:
+    def test_arguments_that_were_set_have_their_upstream_name_and_type(self) -> None:
         train = TrainArguments.model_validate(
             {"epochs": 100, "loader_workers": 2, "scale": [0.5, 2], "amp": "bf16", "time": None}
         )
@@ -299,5 +303,5 @@ class TestToUltralytics:
         }
 
     @pytest.mark.parametrize("value", [True, False])
-    def test_precision_stays_a_boolean(self, value: bool) -> None:  # noqa: FBT001 - table value
+    def test_amp_stays_a_boolean_for_ultralytics(self, value: bool) -> None:  # noqa: FBT001 - table value
         assert TrainArguments.model_validate({"amp": value}).to_ultralytics() == {"amp": value}

@@ -152,7 +152,7 @@ class TestDrift:
 
     @settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
     @given(st.data())
-    def test_whatever_we_accept_upstream_accepts(
+    def test_arguments_that_we_accept_are_accepted_upstream(
         self, ultralytics_cfg: ModuleType, data: st.DataObject
     ) -> None:
         chosen = data.draw(st.sets(st.sampled_from(sorted(OFFERED - {"optimizer"})), max_size=8))

@@ -97,7 +97,7 @@ def restore(
 
 
 class TestStoreCheckpoint:
-    def test_tells_the_trainer_what_a_state_took(
+    def test_storing_a_state_reports_its_seconds_to_the_trainer(
         self, store: ArtifactStore, tmp_path: Path
     ) -> None:
         told = tmp_path / STORING_SECONDS_FILE
@@ -111,7 +111,7 @@ class TestStoreCheckpoint:
 
 
 class TestRestoreCheckpoint:
-    def test_takes_the_newest_with_the_best_of_its_time(
+    def test_a_restore_takes_the_newest_checkpoint_with_the_best_of_its_time(
         self, store: ArtifactStore, saved: list[RestorableCheckpoint], tmp_path: Path
     ) -> None:
         epoch, damaged, files = restore(store, saved, tmp_path)
@@ -126,12 +126,14 @@ class TestRestoreCheckpoint:
         }
         assert (tmp_path / "run" / "weights" / "best_recall.pt").exists()
 
-    def test_knows_the_epoch_of_its_best(self, saved: list[RestorableCheckpoint]) -> None:
+    def test_a_restorable_checkpoint_knows_the_epoch_of_its_best(
+        self, saved: list[RestorableCheckpoint]
+    ) -> None:
         assert [(each.epoch, each.best_epoch) for each in saved] == [(2, 1), (1, 1)]
 
     @pytest.mark.parametrize("harm", ["missing", "damaged"])
     @pytest.mark.parametrize("name", ["last.pt", "results.csv"])
-    def test_falls_back_to_the_one_before(
+    def test_a_restore_falls_back_to_the_previous_checkpoint(
         self,
         store: ArtifactStore,
         saved: list[RestorableCheckpoint],
@@ -148,7 +150,7 @@ class TestRestoreCheckpoint:
         assert (epoch, damaged) == (1, [2])
         assert set(files.values()) == {f"{name} of 1" for name in files}
 
-    def test_none_is_whole(
+    def test_a_restore_without_a_whole_checkpoint_has_no_files(
         self, store: ArtifactStore, saved: list[RestorableCheckpoint], tmp_path: Path
     ) -> None:
         for candidate in saved:
@@ -161,7 +163,7 @@ class TestRestoreCheckpoint:
 
 
 class TestTrainingStates:
-    def test_exactly_from_an_older_epoch_comes_before_plainly_from_a_newer_one(
+    def test_an_exact_resume_from_an_older_epoch_beats_a_plain_one_from_a_newer_epoch(
         self, with_states: list[RestorableCheckpoint]
     ) -> None:
         order = [(each.epoch, each.has_state) for each in with_states]
@@ -184,7 +186,7 @@ class TestTrainingStates:
         assert (tmp_path / "resume" / "state.pt").exists()
 
     @pytest.mark.parametrize("name", ["state.pt", "last.pt", "results.csv"])
-    def test_a_damaged_one_gives_way_to_the_state_before(
+    def test_a_damaged_state_gives_way_to_the_previous_one(
         self,
         store: ArtifactStore,
         with_states: list[RestorableCheckpoint],
@@ -198,7 +200,7 @@ class TestTrainingStates:
         assert (epoch, damaged) == (1, [3])
         assert files["state.pt"] == "state.pt of 1"
 
-    def test_where_no_state_is_whole_the_newest_weights_are_taken(
+    def test_the_newest_weights_are_taken_where_no_state_is_whole(
         self, store: ArtifactStore, with_states: list[RestorableCheckpoint], tmp_path: Path
     ) -> None:
         for each in with_states[:2]:
@@ -209,7 +211,7 @@ class TestTrainingStates:
         assert (epoch, damaged) == (5, [3, 1])
         assert "state.pt" not in files
 
-    def test_what_is_only_finalized_is_the_newest(
+    def test_a_job_that_is_only_finalized_takes_the_newest_checkpoint(
         self, database: Database, with_states: list[RestorableCheckpoint]
     ) -> None:
         assert with_states

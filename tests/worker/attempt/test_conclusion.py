@@ -33,24 +33,28 @@ def left_for_a_pause(
 
 
 class TestAnAttemptThatLeftForAPause:
-    def test_and_is_to_be_stopped_by_now_has_finished_nothing_yet(self, database: Database) -> None:
+    def test_a_paused_attempt_that_is_to_be_stopped_meanwhile_is_queued_to_finish(
+        self, database: Database
+    ) -> None:
         stands = left_for_a_pause(database, meanwhile=JobEvent.STOP, checkpoint=True)
 
         assert stands == (JobState.QUEUED, Request.STOP, None)
 
-    def test_and_is_to_be_stopped_without_a_checkpoint_has_nothing_to_keep(
+    def test_a_paused_attempt_that_is_to_be_stopped_without_a_checkpoint_fails(
         self, database: Database
     ) -> None:
         stands = left_for_a_pause(database, meanwhile=JobEvent.STOP, checkpoint=False)
 
         assert stands == (JobState.FAILED, None, EndReason.NOTHING_TO_KEEP)
 
-    def test_that_was_withdrawn_goes_on(self, database: Database) -> None:
+    def test_an_attempt_whose_pause_was_withdrawn_continues(self, database: Database) -> None:
         stands = left_for_a_pause(database, meanwhile=JobEvent.RESUME, checkpoint=True)
 
         assert stands == (JobState.QUEUED, None, None)
 
-    def test_and_is_to_be_cancelled_by_now_is_cancelled(self, database: Database) -> None:
+    def test_a_paused_attempt_that_is_to_be_cancelled_meanwhile_is_cancelled(
+        self, database: Database
+    ) -> None:
         stands = left_for_a_pause(database, meanwhile=JobEvent.CANCEL, checkpoint=True)
 
         assert stands == (JobState.CANCELLED, None, EndReason.CANCELLED)

@@ -12,7 +12,7 @@ ROUNDS = 200
 
 
 class TestClearDeadAttempts:
-    def test_one_that_begins_meanwhile_is_left_alone(self, tmp_path: Path) -> None:
+    def test_an_attempt_that_begins_during_the_clearing_is_left_alone(self, tmp_path: Path) -> None:
         folder, ended, cleared = tmp_path / "attempts", threading.Event(), list[str]()
 
         def clear() -> None:

@@ -78,7 +78,9 @@ def checkpoint_files(yard: Yard, job_id: str) -> list[tuple[str, int | None, int
 
 
 class TestTheFirstAttempt:
-    def test_trains_what_lies_after_the_joint_from_the_state(self, yard: Yard, child: str) -> None:
+    def test_the_first_attempt_of_an_extension_trains_after_the_joint_from_the_state(
+        self, yard: Yard, child: str
+    ) -> None:
         work_on(yard.with_trainer("train, then crash").context)
 
         database = yard.context.database
@@ -89,7 +91,7 @@ class TestTheFirstAttempt:
         with database.read() as unit:
             assert [row.epoch for row in epochs_of_line(unit.session, child)] == [1, 2, 3]
 
-    def test_drops_what_it_took_over_once_it_has_newer_of_its_own(
+    def test_the_first_attempt_of_an_extension_drops_inherited_files_once_it_has_newer_ones(
         self, yard: Yard, child: str
     ) -> None:
         before = checkpoint_files(yard, child)
@@ -99,7 +101,9 @@ class TestTheFirstAttempt:
         assert {(epoch, attempt) for _, epoch, attempt in before} == {(1, 0)}
         assert {attempt for _, _, attempt in checkpoint_files(yard, child)} == {1}
 
-    def test_goes_on_plainly_where_the_state_is_lost(self, yard: Yard, child: str) -> None:
+    def test_the_first_attempt_of_an_extension_continues_plainly_where_the_state_is_lost(
+        self, yard: Yard, child: str
+    ) -> None:
         lose(yard, child, "state.pt")
 
         work_on(yard.with_trainer("train, then crash").context)
@@ -107,7 +111,7 @@ class TestTheFirstAttempt:
         assert epochs_of(yard.context.database, child) == [(2, 1), (3, 1)]
         assert [each.resumed for each in attempts(yard.context.database, child)] == ["plain"]
 
-    def test_fails_where_nothing_is_whole_and_never_begins_at_the_first_epoch(
+    def test_the_first_attempt_of_an_extension_fails_where_nothing_is_whole(
         self, yard: Yard, child: str
     ) -> None:
         lose(yard, child)
@@ -120,7 +124,7 @@ class TestTheFirstAttempt:
 
 
 class TestLaterAttempts:
-    def test_start_over_from_the_joint_where_no_epoch_had_ended(
+    def test_later_attempts_start_over_from_the_joint_where_no_epoch_had_ended(
         self, yard: Yard, child: str
     ) -> None:
         database = yard.context.database
@@ -132,14 +136,18 @@ class TestLaterAttempts:
         assert epochs_of(database, child) == [(2, 2), (3, 2)]
         assert [each.resumed for each in attempts(database, child)] == ["none", "exact"]
 
-    def test_with_half_the_batch_go_on_from_the_joint(self, yard: Yard, child: str) -> None:
+    def test_later_attempts_with_half_the_batch_continue_from_the_joint(
+        self, yard: Yard, child: str
+    ) -> None:
         work_on(yard.with_trainer("train with a batch of 8, then crash").context)
 
         database = yard.context.database
         assert job_row(database, child).resolved_spec["train"]["batch"] == 8
         assert epochs_of(database, child) == [(2, 2), (3, 2)]
 
-    def test_go_on_from_their_own_state_with_the_best_of_then(self, yard: Yard, child: str) -> None:
+    def test_later_attempts_continue_from_their_own_state_with_the_best_of_its_time(
+        self, yard: Yard, child: str
+    ) -> None:
         trainer = yard.with_trainer("die after each epoch, then crash")
 
         eventually(lambda: attempts_after_work(trainer, child) == 2, within=20)
@@ -148,7 +156,9 @@ class TestLaterAttempts:
         assert epochs_of(database, child) == [(2, 1), (3, 2)]
         assert [row.resumed for row in attempts(database, child)] == ["exact", "exact"]
 
-    def test_without_anything_left_fail_as_the_first_does(self, yard: Yard, child: str) -> None:
+    def test_later_attempts_without_anything_left_fail_as_the_first_does(
+        self, yard: Yard, child: str
+    ) -> None:
         work_on(yard.with_trainer("train an epoch, then crash").context)
         database = yard.context.database
         lose(yard, child)
@@ -160,7 +170,9 @@ class TestLaterAttempts:
 
 
 class TestAChildThatIsStopped:
-    def test_before_it_began_keeps_what_its_parent_came_to(self, yard: Yard, child: str) -> None:
+    def test_an_extension_that_is_stopped_before_it_began_keeps_the_best_of_its_parent(
+        self, yard: Yard, child: str
+    ) -> None:
         request(yard.context.database, child, JobEvent.STOP)
 
         work_on(yard.with_trainer("train, then crash").context)

@@ -51,7 +51,9 @@ def seconds_left(database: Database, hold: Hold) -> float:
 
 
 class TestKeeping:
-    def test_renews_from_the_databases_present_time(self, database: Database, hold: Hold) -> None:
+    def test_a_lease_is_renewed_from_the_databases_current_time(
+        self, database: Database, hold: Hold
+    ) -> None:
         assert seconds_left(database, hold) > 10
 
         with a_lease(database, hold).kept():
@@ -60,7 +62,9 @@ class TestKeeping:
             assert seconds_left(database, hold) > 2
 
     @pytest.mark.parametrize("event", [JobEvent.CANCEL, JobEvent.PAUSE, JobEvent.STOP])
-    def test_sees_what_is_requested(self, database: Database, hold: Hold, event: JobEvent) -> None:
+    def test_a_lease_sees_what_is_requested(
+        self, database: Database, hold: Hold, event: JobEvent
+    ) -> None:
         lease = a_lease(database, hold)
 
         with lease.kept():
@@ -68,7 +72,9 @@ class TestKeeping:
 
             assert eventually(lambda: lease.request, within=2) is Request(event.value)
 
-    def test_sees_that_another_attempt_was_claimed(self, database: Database, hold: Hold) -> None:
+    def test_a_lease_sees_that_another_attempt_was_claimed(
+        self, database: Database, hold: Hold
+    ) -> None:
         lease = a_lease(database, hold)
 
         with lease.kept():
@@ -77,7 +83,7 @@ class TestKeeping:
             eventually(lambda: lease.is_fenced, within=2)
         assert lease.is_lost
 
-    def test_is_lost_once_the_database_was_silent_for_too_long(
+    def test_a_lease_is_lost_once_the_database_was_silent_for_too_long(
         self, open_database: Callable[[str], Database], sqlite_url: str
     ) -> None:
         database = open_database(sqlite_url)
@@ -90,7 +96,7 @@ class TestKeeping:
         assert not lease.is_fenced
         assert lease.silent_seconds >= 2.5
 
-    def test_survives_a_short_silence(
+    def test_a_lease_survives_a_short_silence(
         self, open_database: Callable[[str], Database], sqlite_url: str
     ) -> None:
         database = open_database(sqlite_url)
@@ -169,7 +175,7 @@ class TestWriting:
         with database.read() as unit:
             assert unit.session.scalars(select(LogChunk.bytes)).all() == [b"stale"]
 
-    def test_work_is_done_again_when_the_database_comes_back(
+    def test_a_write_is_repeated_when_the_database_comes_back(
         self, database: Database, hold: Hold
     ) -> None:
         lease = a_lease(database, hold)
@@ -188,5 +194,7 @@ class TestWriting:
 
 
 class TestLength:
-    def test_is_that_of_the_settings(self, database: Database, hold: Hold) -> None:
+    def test_the_length_of_a_lease_is_that_of_the_settings(
+        self, database: Database, hold: Hold
+    ) -> None:
         assert a_lease(database, hold).length == timedelta(seconds=3)

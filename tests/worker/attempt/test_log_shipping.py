@@ -38,7 +38,7 @@ def shipped(database: Database, hold: Hold) -> bytes:
 
 
 class TestLogShipper:
-    def test_ships_while_the_trainer_writes(
+    def test_a_log_shipper_ships_while_the_trainer_writes(
         self, database: Database, hold: Hold, log_file: Path
     ) -> None:
         with shipper(database, hold, log_file).shipping():
@@ -93,7 +93,7 @@ class TestLogShipper:
 
 
 class TestStoreLogs:
-    def test_makes_one_object_of_the_pieces_of_each_attempt(
+    def test_storing_logs_makes_one_object_of_the_pieces_of_each_attempt(
         self, database: Database, hold: Hold, tmp_path: Path
     ) -> None:
         store = ArtifactStore.from_settings(Settings(home=tmp_path / "home"))

@@ -50,7 +50,7 @@ def with_train(**train: object) -> dict[str, object]:
 
 
 class TestHalvingTheBatch:
-    def test_one_new_attempt_starts_over_where_no_epoch_had_ended(
+    def test_one_attempt_with_half_the_batch_starts_over_where_no_epoch_had_ended(
         self, database: Database, yard: Yard
     ) -> None:
         job_id = yard.submit(max_restarts=0)
@@ -68,7 +68,7 @@ class TestHalvingTheBatch:
             HALVED | {"attempt": 1, "reason": "out_of_memory", "message": "Memory ran out."}
         ]
 
-    def test_one_new_attempt_goes_on_from_the_last_checkpoint(
+    def test_one_attempt_with_half_the_batch_continues_from_the_last_checkpoint(
         self, database: Database, yard: Yard
     ) -> None:
         job_id = yard.submit()
@@ -83,7 +83,7 @@ class TestHalvingTheBatch:
         ["run out of memory", "run out of memory after an epoch"],
         ids=["start", "epoch"],
     )
-    def test_running_out_again_fails_with_a_spec_to_post(
+    def test_running_out_of_memory_again_fails_with_a_spec_to_post(
         self, database: Database, yard: Yard, scenario: str
     ) -> None:
         job_id = yard.submit()

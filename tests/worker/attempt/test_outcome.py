@@ -115,14 +115,14 @@ class TestDecideOutcome:
 
 class TestOutcomeOf:
     @pytest.mark.parametrize("reason", EndReason)
-    def test_one_that_may_be_tried_again_is_no_failure(self, reason: EndReason) -> None:
+    def test_an_end_that_may_be_retried_is_no_failure(self, reason: EndReason) -> None:
         event = outcome_of(reason).event
 
         again = event in {JobEvent.INTERRUPT, JobEvent.DRAIN}
         assert again == reason.retryable
 
     @pytest.mark.parametrize("reason", [reason for reason in EndReason if is_retried(reason)])
-    def test_only_a_counted_one_needs_a_restart_that_is_left(self, reason: EndReason) -> None:
+    def test_only_a_counted_end_needs_a_restart_that_is_left(self, reason: EndReason) -> None:
         event = outcome_of(reason).event
 
         assert (event is JobEvent.INTERRUPT) == reason.counted

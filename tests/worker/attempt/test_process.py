@@ -58,13 +58,15 @@ def command(program: str, folder: Path, attempt: str) -> Command:
 
 
 class TestAttemptProcess:
-    def test_tells_its_exit_code(self, tmp_path: Path, attempt: str, output: IO[bytes]) -> None:
+    def test_an_attempt_process_reports_its_exit_code(
+        self, tmp_path: Path, attempt: str, output: IO[bytes]
+    ) -> None:
         with AttemptProcess(command("raise SystemExit(12)", tmp_path, attempt), output) as process:
             code = process.wait(10)
 
         assert code == 12
 
-    def test_tells_the_signal_that_killed_it(
+    def test_an_attempt_process_reports_the_signal_that_killed_it(
         self, tmp_path: Path, attempt: str, output: IO[bytes]
     ) -> None:
         program = "import os; os.kill(os.getpid(), 11)"
@@ -74,7 +76,7 @@ class TestAttemptProcess:
 
         assert code == -signal.SIGSEGV
 
-    def test_has_no_exit_code_while_it_runs(
+    def test_an_attempt_process_has_no_exit_code_while_it_runs(
         self, tmp_path: Path, attempt: str, output: IO[bytes]
     ) -> None:
         program = "import time; time.sleep(600)"
@@ -82,7 +84,7 @@ class TestAttemptProcess:
         with AttemptProcess(command(program, tmp_path, attempt), output) as process:
             assert process.wait(0.05) is None
 
-    def test_leaving_the_block_kills_the_stubborn_and_those_with_sessions_of_their_own(
+    def test_leaving_an_attempt_process_kills_stubborn_children_and_those_in_other_sessions(
         self, tmp_path: Path, attempt: str, output: IO[bytes]
     ) -> None:
         with AttemptProcess(command(STUBBORN_FAMILY, tmp_path, attempt), output) as process:
@@ -92,7 +94,7 @@ class TestAttemptProcess:
 
         assert list(living_processes(attempt, session=process.pid)) == []
 
-    def test_gets_its_environment_and_nothing_else(
+    def test_an_attempt_process_gets_its_environment_and_nothing_else(
         self, tmp_path: Path, attempt: str, output: IO[bytes], monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setenv("TRAINYARD_BROKER_URL", "redis://:secret@host")
@@ -103,7 +105,9 @@ class TestAttemptProcess:
 
         assert (tmp_path / "log").read_text() == "['TRAINYARD_ATTEMPT']\n"
 
-    def test_dies_when_its_supervisor_is_killed(self, tmp_path: Path, attempt: str) -> None:
+    def test_an_attempt_process_dies_when_its_supervisor_is_killed(
+        self, tmp_path: Path, attempt: str
+    ) -> None:
         argv = [sys.executable, "-c", SUPERVISOR, str(tmp_path), attempt]
         supervisor = subprocess.Popen(argv, cwd=Path(__file__).parents[3])
         eventually((tmp_path / "ready").exists, within=20)

@@ -42,7 +42,7 @@ def epochs(database: Database) -> list[int]:
 
 
 class TestOldCheckpoints:
-    def test_their_bytes_are_left_to_the_collector(
+    def test_bytes_of_old_checkpoints_are_left_to_the_collector(
         self,
         database: Database,
         hold: Hold,
@@ -61,7 +61,7 @@ class TestOldCheckpoints:
         assert (len(named), len(condemned)) == (2 * 3, 3 * 3)
         assert stored == named | condemned
 
-    def test_so_are_those_of_a_state_that_has_two_newer_ones(
+    def test_bytes_of_a_state_with_two_newer_ones_are_left_to_the_collector(
         self,
         database: Database,
         hold: Hold,
@@ -174,7 +174,7 @@ class TestEpochs:
         }
         assert all(store.exists(row.sha256) for row in rows)
 
-    def test_of_each_kept_file_the_newest_that_an_older_resume_needs_is_kept(
+    def test_the_newest_copy_of_each_kept_file_that_an_older_resume_needs_stays(
         self,
         database: Database,
         hold: Hold,
@@ -241,7 +241,7 @@ class TestOtherEvents:
         ],
         ids=["exact", "plain"],
     )
-    def test_how_the_job_was_resumed_is_kept_and_why_it_was_not_exact(
+    def test_the_way_a_job_was_resumed_is_recorded_with_the_reason(
         self,
         database: Database,
         hold: Hold,
@@ -262,7 +262,7 @@ class TestOtherEvents:
 
         assert job_row(database, hold.job_id).phase is Phase.VALIDATING
 
-    def test_progress_is_written_once_a_second(
+    def test_progress_is_recorded_once_a_second(
         self, database: Database, hold: Hold, relay: Relay
     ) -> None:
         for batch in (1, 2):

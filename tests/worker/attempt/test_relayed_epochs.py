@@ -19,7 +19,7 @@ from worker.trainer.protocol import CheckpointEvent
 
 
 class TestWhatAnEpochSays:
-    def test_named_rates_and_class_metrics_stand_beside_it(
+    def test_named_rates_and_class_metrics_are_recorded_with_an_epoch(
         self,
         database: Database,
         hold: Hold,
@@ -67,7 +67,7 @@ class TestWhatAnEpochSays:
         job = job_row(database, hold.job_id)
         assert (job.best_metric, job.best_value, job.curve) == (metric, value, [value])
 
-    def test_of_equal_epochs_the_later_is_the_best(
+    def test_the_later_of_equal_epochs_is_the_best(
         self,
         database: Database,
         hold: Hold,

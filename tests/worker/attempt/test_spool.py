@@ -17,7 +17,7 @@ def all_of(spool: EventSpool) -> list[bytes]:
 
 class TestEventSpool:
     @given(lines=st.lists(st.binary(max_size=200)))
-    def test_lines_come_out_in_the_order_of_their_coming(
+    def test_lines_leave_the_spool_in_the_order_they_came_in(
         self, tmp_path_factory: pytest.TempPathFactory, lines: list[bytes]
     ) -> None:
         with EventSpool(tmp_path_factory.mktemp("spool") / "events") as spool:
@@ -45,7 +45,7 @@ class TestEventSpool:
         taker.join(10)
         assert not taker.is_alive()
 
-    def test_what_comes_after_the_end_is_dropped(self, tmp_path: Path) -> None:
+    def test_lines_after_the_end_of_the_spool_are_dropped(self, tmp_path: Path) -> None:
         with EventSpool(tmp_path / "events") as spool:
             spool.append(b"in time")
             spool.end()
@@ -65,6 +65,6 @@ class TestEventSpool:
 
             assert file.stat().st_size <= RESTART_BYTES + 2 * len(line)
 
-    def test_no_one_else_can_read_it(self, tmp_path: Path) -> None:
+    def test_no_one_else_can_read_the_spool(self, tmp_path: Path) -> None:
         with EventSpool(tmp_path / "events"):
             assert (tmp_path / "events").stat().st_mode & 0o777 == 0o600

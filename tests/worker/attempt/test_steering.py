@@ -105,7 +105,7 @@ def ask(yard: Yard, job_id: str, event: JobEvent) -> None:
 class TestLeaving:
     @pytest.mark.parametrize("event", LEAVES)
     @pytest.mark.parametrize("moment", MOMENTS)
-    def test_ends_the_attempt_at_any_moment(
+    def test_a_leaving_worker_ends_the_attempt_at_any_moment(
         self, yard_on_sqlite: Yard, moment: str, event: JobEvent
     ) -> None:
         with at(yard_on_sqlite, moment) as job_id:
@@ -131,7 +131,7 @@ class TestPause:
 
         assert epochs_of(database, job_id) == [(1, 1), (2, 2), (3, 2)]
 
-    def test_one_that_is_withdrawn_while_the_trainer_leaves_starts_it_again(
+    def test_a_pause_that_is_withdrawn_while_the_trainer_leaves_starts_it_again(
         self, database: Database, tmp_path: Path
     ) -> None:
         patient = PATIENT.model_copy(update={"kill_grace_seconds": 10})

@@ -52,7 +52,7 @@ def trains_nothing(yard: Yard) -> Callable[[str], Yard]:
 
 
 class TestCancel:
-    def test_leaves_no_process_of_a_stubborn_trainer(
+    def test_a_cancel_leaves_no_process_of_a_stubborn_trainer(
         self, database: Database, trains_nothing: Callable[[str], Yard]
     ) -> None:
         yard = trains_nothing("hang stubbornly")
@@ -66,7 +66,7 @@ class TestCancel:
 
         assert job_row(database, job_id).state is JobState.CANCELLED
 
-    def test_ends_a_polite_trainer_before_the_grace(
+    def test_a_cancel_ends_a_polite_trainer_before_the_grace(
         self, database: Database, trains_nothing: Callable[[str], Yard]
     ) -> None:
         yard = trains_nothing("hang after an epoch")
@@ -200,7 +200,7 @@ class TestRestarts:
 
 
 class TestFinalizing:
-    def test_a_trainer_that_is_killed_in_it_trains_nothing_again(
+    def test_a_trainer_that_is_killed_while_finalizing_trains_nothing_again(
         self, database: Database, trains_nothing: Callable[[str], Yard]
     ) -> None:
         yard = trains_nothing("die once while it finalizes, then crash")

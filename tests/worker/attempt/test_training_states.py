@@ -46,7 +46,7 @@ def epochs_with(yard: Yard, job_id: str, name: str) -> list[int | None]:
 
 
 class TestResume:
-    def test_goes_on_from_the_state_and_trains_newer_epochs_anew(
+    def test_a_resume_continues_from_the_state_and_trains_newer_epochs_again(
         self, database: Database, yard: Yard
     ) -> None:
         job_id = yard.submit()
@@ -88,7 +88,7 @@ class TestResume:
 
 
 class TestPeriod:
-    def test_after_two_attempts_that_left_no_state_each_epoch_leaves_one(
+    def test_each_epoch_leaves_a_state_after_two_attempts_that_left_none(
         self, database: Database, tmp_path: Path
     ) -> None:
         """The fake trainer leaves none by itself, as one would whose worker lives too short."""
@@ -117,7 +117,7 @@ class TestPeriod:
 
 
 class TestEndedJobs:
-    def test_a_failed_one_keeps_the_newest_state_and_what_a_retry_needs(
+    def test_a_failed_job_keeps_the_newest_state_and_what_a_retry_needs(
         self, database: Database, tmp_path: Path
     ) -> None:
         yard = a_yard(database, tmp_path, state_every=1).with_trainer("train, then crash")
@@ -129,7 +129,7 @@ class TestEndedJobs:
         assert epochs_with(yard, job_id, "state.pt") == [3]
         assert epochs_with(yard, job_id, "last.pt") == [3, 2]
 
-    def test_a_cancelled_one_does_too_and_a_retry_goes_on_from_it(
+    def test_a_cancelled_job_keeps_its_newest_state_and_a_retry_continues_from_it(
         self, database: Database, yard: Yard
     ) -> None:
         job_id = yard.submit()
@@ -144,7 +144,7 @@ class TestEndedJobs:
         assert [each.resumed for each in attempts(database, job_id)] == ["none", "exact"]
         assert job_row(database, job_id).state is JobState.FAILED
 
-    def test_what_a_kept_set_names_is_in_the_store(self, yard: Yard) -> None:
+    def test_files_of_a_kept_set_are_in_the_store(self, yard: Yard) -> None:
         job_id = yard.submit()
 
         eventually(lambda: attempts_after_work(yard, job_id) == 2, within=20)

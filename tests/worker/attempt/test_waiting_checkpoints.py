@@ -38,7 +38,7 @@ class TestWaitingCheckpoints:
         assert len(on_disk(run)) == 6
         assert [waiting.take(event).files for event in events] == [each.files for each in events]
 
-    def test_what_newer_ones_supersede_is_gone(self, run: Path) -> None:
+    def test_files_that_newer_checkpoints_supersede_are_gone(self, run: Path) -> None:
         waiting = WaitingCheckpoints(run)
 
         for epoch in range(1, 6):
@@ -56,7 +56,9 @@ class TestWaitingCheckpoints:
 
         assert {name for name in on_disk(run) if "best" in name} == {"2-best.pt", "5-best.pt"}
 
-    def test_one_with_a_state_stays_whole_until_there_are_two_newer_states(self, run: Path) -> None:
+    def test_a_checkpoint_with_a_state_stays_whole_until_there_are_two_newer_states(
+        self, run: Path
+    ) -> None:
         waiting = WaitingCheckpoints(run)
         left = []
 
@@ -70,7 +72,7 @@ class TestWaitingCheckpoints:
             f"{epoch}-last.pt" for epoch in (6, 8, 9)
         }
 
-    def test_one_that_was_taken_is_left_alone(self, run: Path) -> None:
+    def test_a_checkpoint_that_was_taken_is_left_alone(self, run: Path) -> None:
         waiting = WaitingCheckpoints(run)
         first = a_checkpoint(run, 1, best=True)
         waiting.add(first)
@@ -81,7 +83,7 @@ class TestWaitingCheckpoints:
 
         assert {Path(str(path)).name for path in taken.files.values()} <= on_disk(run)
 
-    def test_one_of_which_all_is_superseded_has_no_files(self, run: Path) -> None:
+    def test_a_checkpoint_that_is_wholly_superseded_has_no_files(self, run: Path) -> None:
         waiting = WaitingCheckpoints(run)
         events = [a_checkpoint(run, epoch, best=False) for epoch in (1, 2, 3)]
 
@@ -90,7 +92,7 @@ class TestWaitingCheckpoints:
 
         assert waiting.take(events[0]).files == {}
 
-    def test_one_that_never_waited_is_whole(self, run: Path) -> None:
+    def test_a_checkpoint_that_never_waited_is_whole(self, run: Path) -> None:
         event = a_checkpoint(run, 1, best=True)
 
         assert WaitingCheckpoints(run).take(event) == event

@@ -40,7 +40,7 @@ class Silence:
 
 class TestComposeTrainer:
     @pytest.mark.parametrize("task", TASKS)
-    def test_puts_our_mixins_over_the_trainer_that_yolo_uses(
+    def test_a_composed_trainer_has_our_mixins_above_the_trainer_that_yolo_uses(
         self, task: Task, tmp_path: Path
     ) -> None:
         run = TrainingRun(a_job(tmp_path, tmp_path, task=task), Silence(), Interrupts())
@@ -53,7 +53,9 @@ class TestComposeTrainer:
         assert issubclass(composed, stock)
 
     @pytest.mark.parametrize("task", TASKS)
-    def test_names_the_class_so_that_no_integration_joins(self, task: Task, tmp_path: Path) -> None:
+    def test_a_composed_trainer_has_a_class_name_that_keeps_integrations_out(
+        self, task: Task, tmp_path: Path
+    ) -> None:
         run = TrainingRun(a_job(tmp_path, tmp_path, task=task), Silence(), Interrupts())
 
         assert "Trainer" not in compose_trainer(run).__name__
@@ -75,7 +77,7 @@ class TestComposeTrainer:
         )
 
     @pytest.mark.parametrize("mixin", EVER)
-    def test_what_a_mixin_keeps_to_itself_has_a_name_that_no_other_class_can_take(
+    def test_private_attributes_of_mixins_have_names_that_no_other_class_can_take(
         self, mixin: type
     ) -> None:
         """One object is all of them and a plugin's classes: `self._steps` would be everybody's."""
@@ -85,7 +87,9 @@ class TestComposeTrainer:
 
 
 class TestOverrides:
-    def test_of_a_fresh_run_are_what_was_asked_and_where_it_happens(self, tmp_path: Path) -> None:
+    def test_overrides_of_a_fresh_run_are_the_arguments_and_where_it_happens(
+        self, tmp_path: Path
+    ) -> None:
         job = a_job(tmp_path, tmp_path)
 
         arguments = overrides(job)
@@ -103,15 +107,15 @@ class TestOverrides:
             "val": True,
         }
 
-    def test_of_classify_name_the_folder_of_the_images(self, tmp_path: Path) -> None:
+    def test_overrides_of_classify_name_the_folder_of_the_images(self, tmp_path: Path) -> None:
         assert overrides(a_job(tmp_path, tmp_path, task="classify"))["data"] == str(tmp_path)
 
-    def test_of_weights_name_their_file(self, tmp_path: Path) -> None:
+    def test_overrides_of_weights_name_their_file(self, tmp_path: Path) -> None:
         job = a_job(tmp_path, tmp_path, model=weights(tmp_path / "w.pt"))
 
         assert overrides(job)["model"] == str(tmp_path / "w.pt")
 
-    def test_of_a_resume_leave_the_rest_to_the_checkpoint(self, tmp_path: Path) -> None:
+    def test_overrides_of_a_resume_leave_the_rest_to_the_checkpoint(self, tmp_path: Path) -> None:
         job = a_job(tmp_path, tmp_path, resume_from=tmp_path / "last.pt")
 
         arguments = overrides(job)

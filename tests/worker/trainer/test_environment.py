@@ -13,7 +13,9 @@ from worker.trainer.environment import INHERITED, trainer_environment, ultralyti
 
 
 class TestTrainerEnvironment:
-    def test_hands_down_a_short_list_and_no_secret(self, tmp_path: Path) -> None:
+    def test_the_environment_of_a_trainer_is_a_short_list_without_secrets(
+        self, tmp_path: Path
+    ) -> None:
         base = {
             "PATH": "/bin",
             "HOME": "/home/someone",
@@ -45,7 +47,7 @@ class TestTrainerEnvironment:
         assert environment.get("PYTHONPATH") == of_the_trainer
 
     @pytest.mark.parametrize(("gpu", "visible"), [(None, ""), ("0", "0"), ("3", "3")])
-    def test_shows_the_gpus_of_the_slot_and_no_other(
+    def test_the_environment_of_a_trainer_shows_the_gpus_of_the_slot_and_no_other(
         self, gpu: str | None, visible: str, tmp_path: Path
     ) -> None:
         environment = trainer_environment(tmp_path, gpu=gpu, base={"CUDA_VISIBLE_DEVICES": "0,1"})
@@ -53,20 +55,22 @@ class TestTrainerEnvironment:
         assert environment["CUDA_VISIBLE_DEVICES"] == visible
         assert environment["CUDA_DEVICE_ORDER"] == "PCI_BUS_ID"  # slots count as the driver does
 
-    def test_keeps_unix_sockets_of_a_deep_job_directory_short_enough(self, tmp_path: Path) -> None:
+    def test_unix_sockets_of_a_deep_job_directory_are_short_enough(self, tmp_path: Path) -> None:
         deep = tmp_path / ("d" * 80)
 
         environment = trainer_environment(deep, gpu=None, base={})
 
         assert len(environment["TMPDIR"]) <= 70
 
-    def test_keeps_temporary_files_in_the_job_directory(self) -> None:
+    def test_temporary_files_of_a_trainer_are_in_the_job_directory(self) -> None:
         with tempfile.TemporaryDirectory() as directory:
             environment = trainer_environment(Path(directory), gpu=None, base={})
 
         assert environment["TMPDIR"] == directory
 
-    def test_can_be_made_again_for_the_same_directory(self, tmp_path: Path) -> None:
+    def test_the_environment_of_a_trainer_can_be_made_again_for_the_same_directory(
+        self, tmp_path: Path
+    ) -> None:
         first = trainer_environment(tmp_path, gpu=None, base={})
 
         assert trainer_environment(tmp_path, gpu=None, base={}) == first
@@ -83,7 +87,7 @@ fonts = [str(check_font(name)) for name in ("Arial.ttf", "Arial.Unicode.ttf")]
 print(json.dumps({"online": ONLINE, "defaults": SETTINGS.defaults, "fonts": fonts}))
 """
 
-    def test_reads_settings_and_fonts_without_changing_or_fetching_any(
+    def test_ultralytics_reads_settings_and_fonts_without_changing_or_fetching_any(
         self, tmp_path: Path
     ) -> None:
         environment = trainer_environment(tmp_path, gpu=None, base=os.environ)
@@ -116,7 +120,7 @@ print(json.dumps({"online": ONLINE, "defaults": SETTINGS.defaults, "fonts": font
 
 
 class TestWatcher:
-    def test_sees_a_connection_and_a_lookup(self, tmp_path: Path) -> None:
+    def test_the_watcher_sees_a_connection_and_a_lookup(self, tmp_path: Path) -> None:
         program = (
             "import socket\n"
             "try: socket.create_connection(('127.0.0.1', 9), 1)\n"

@@ -107,7 +107,7 @@ CASES = {
 
 class TestDiagnose:
     @pytest.mark.parametrize(("error", "reason"), CASES.values(), ids=CASES.keys())
-    def test_names_an_exception_by_type_text_and_cause(
+    def test_a_diagnosis_names_an_exception_by_type_text_and_cause(
         self, error: Exception, reason: EndReason
     ) -> None:
         assert diagnose(error).reason is reason
@@ -127,7 +127,7 @@ class TestDiagnose:
 
         assert found.message == "ValueError: ab?"
 
-    def test_ends_on_a_cycle_of_causes(self) -> None:
+    def test_a_diagnosis_ends_on_a_cycle_of_causes(self) -> None:
         error = RuntimeError("a")
         error.__cause__ = caused(RuntimeError("b"), error)
 
@@ -149,5 +149,7 @@ PATHS = {
 
 class TestWithoutPaths:
     @pytest.mark.parametrize(("text", "cleaned"), PATHS.values(), ids=PATHS.keys())
-    def test_keeps_names_and_drops_folders(self, text: str, cleaned: str) -> None:
+    def test_a_text_without_paths_keeps_names_and_drops_folders(
+        self, text: str, cleaned: str
+    ) -> None:
         assert without_paths(text) == cleaned

@@ -27,7 +27,9 @@ def nothing_happens() -> None:
 
 
 class TestEventPipe:
-    def test_writes_events_in_order_numbered_and_stamped(self, pipe_ends: Ends) -> None:
+    def test_the_event_pipe_writes_events_in_order_numbered_and_stamped(
+        self, pipe_ends: Ends
+    ) -> None:
         reading, writing = pipe_ends
         pipe = EventPipe(writing.fileno(), nothing_happens)
 
@@ -44,7 +46,9 @@ class TestEventPipe:
         ]
         assert all(event.at > 0 for event in events)
 
-    def test_does_not_hold_up_the_trainer_when_nobody_reads(self, pipe_ends: Ends) -> None:
+    def test_the_event_pipe_does_not_block_the_trainer_when_nobody_reads(
+        self, pipe_ends: Ends
+    ) -> None:
         reading, writing = pipe_ends
         pipe = EventPipe(writing.fileno(), nothing_happens)
         longer_than_any_pipe = WarningEvent(code="x", message="x" * 1_000_000)
@@ -55,7 +59,7 @@ class TestEventPipe:
         reading.close()  # its thread would go on writing to whatever gets this number next
         pipe.close(within=5)
 
-    def test_tells_once_that_the_reader_is_gone(self, pipe_ends: Ends) -> None:
+    def test_the_event_pipe_reports_once_that_the_reader_is_gone(self, pipe_ends: Ends) -> None:
         reading, writing = pipe_ends
         told = threading.Semaphore(0)
         pipe = EventPipe(writing.fileno(), told.release)
@@ -70,13 +74,13 @@ class TestEventPipe:
 
 
 class TestEventsFd:
-    def test_is_the_one_named_or_standard_output(self) -> None:
+    def test_the_file_descriptor_of_events_is_the_named_one_or_standard_output(self) -> None:
         assert events_fd({"TRAINYARD_EVENTS_FD": "7"}) == 7
         assert events_fd({}) == 1
 
 
 class TestFinite:
-    def test_turns_what_is_no_number_into_null_and_names_it(self) -> None:
+    def test_a_value_that_is_no_number_becomes_null_and_is_named(self) -> None:
         values = {"a": 1.0, "b": math.nan, "c": -math.inf, "d": None}
 
         assert finite(values) == {"a": 1.0, "b": None, "c": None, "d": None}

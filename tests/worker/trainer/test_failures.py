@@ -28,7 +28,7 @@ sys.meta_path.insert(0, BreakReporting())
 
 
 class TestFailures:
-    def test_labels_that_are_all_bad(self, tmp_path: Path) -> None:
+    def test_labels_that_are_all_bad_end_as_bad_data(self, tmp_path: Path) -> None:
         dataset = draw_dataset(tmp_path, "detect")
         spoil_labels(dataset)
 
@@ -37,12 +37,12 @@ class TestFailures:
         assert exit_and_error(ours) == (EndReason.BAD_DATA.exit_code, "bad_data")
         assert str(tmp_path) not in last_word(ours).message
 
-    def test_a_data_set_that_is_not_there(self, tmp_path: Path) -> None:
+    def test_a_dataset_that_does_not_exist_ends_as_bad_data(self, tmp_path: Path) -> None:
         ours = run(a_job(tmp_path / "nothing", tmp_path), tmp_path)
 
         assert exit_and_error(ours) == (EndReason.BAD_DATA.exit_code, "bad_data")
 
-    def test_memory_that_does_not_suffice(
+    def test_memory_that_does_not_suffice_ends_as_out_of_memory(
         self, drawn: Callable[[Task], Path], tmp_path: Path
     ) -> None:
         job = a_job(
@@ -59,7 +59,7 @@ class TestFailures:
         )
         assert ours.of("started"), "it is the training that shall run out of memory"
 
-    def test_memory_that_does_not_suffice_to_import_torch(
+    def test_memory_that_does_not_suffice_to_import_torch_ends_as_out_of_memory(
         self, drawn: Callable[[Task], Path], tmp_path: Path
     ) -> None:
         job = a_job(drawn("detect"), tmp_path, memory_limit_bytes=400 * 2**20)
@@ -70,7 +70,9 @@ class TestFailures:
             ours.log
         )
 
-    def test_losses_that_stay_nan_after_three_recoveries(self, tmp_path: Path) -> None:
+    def test_losses_that_stay_nan_after_three_recoveries_end_as_diverged(
+        self, tmp_path: Path
+    ) -> None:
         # Too narrow for float32: their squares are 0, and the gradient of exp(-d / 0) is NaN. The
         # allowed learning rates do not get YOLO26 there: gradients are clipped, layers normalised.
         dataset = draw_dataset(tmp_path, "pose", oks_sigmas=1e-25)
@@ -93,7 +95,7 @@ class TestFailures:
 
         assert exit_and_error(ours) == (EndReason.BAD_WEIGHTS.exit_code, "bad_weights")
 
-    def test_weights_of_another_task(
+    def test_weights_of_another_task_end_as_a_named_error(
         self, drawn: Callable[[Task], Path], finished: TrainerProcess, tmp_path: Path
     ) -> None:
         best = finished.directory / "run" / "final" / "best.pt"
@@ -104,7 +106,7 @@ class TestFailures:
         assert exit_and_error(ours) == (EndReason.BAD_WEIGHTS.exit_code, "bad_weights")
         assert "detect" in last_word(ours).message
 
-    def test_arguments_that_do_not_fit_the_data(
+    def test_arguments_that_do_not_fit_the_data_end_as_a_named_error(
         self, drawn: Callable[[Task], Path], tmp_path: Path
     ) -> None:
         # 18 images in batches of 17 leave one, which batch normalisation cannot use at 32 pixels.
@@ -122,7 +124,9 @@ class TestFailures:
         assert exit_and_error(ours) == (EndReason.BAD_SPEC.exit_code, "bad_spec")
         assert "attempt" in last_word(ours).message
 
-    def test_an_exception_of_ours(self, drawn: Callable[[Task], Path], tmp_path: Path) -> None:
+    def test_an_exception_of_ours_ends_as_a_named_error(
+        self, drawn: Callable[[Task], Path], tmp_path: Path
+    ) -> None:
         (tmp_path / "sitecustomize.py").write_text(BREAKS_OUR_REPORTING, encoding="utf-8")
 
         ours = run(a_job(drawn("detect"), tmp_path), tmp_path, PYTHONPATH=str(tmp_path))
@@ -131,7 +135,7 @@ class TestFailures:
         assert last_word(ours).message == "LookupError: broken on purpose in place"
         assert "Traceback" in ours.log
 
-    def test_a_crash_of_the_process(
+    def test_a_crash_of_the_process_has_no_last_word(
         self,
         drawn: Callable[[Task], Path],
         started: Callable[..., TrainerProcess],

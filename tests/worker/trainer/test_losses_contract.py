@@ -19,7 +19,7 @@ BOXES = [
 
 class TestLosses:
     @pytest.mark.parametrize("name", BOXES)
-    def test_are_those_of_the_architectures_criterion(self, name: str) -> None:
+    def test_losses_of_a_task_are_those_of_the_architectures_criterion(self, name: str) -> None:
         model: Any = YOLO(name).model
         model.args = get_cfg()
 

@@ -88,7 +88,7 @@ def after_three_epochs(folder: Path) -> JobFile:
 
 
 class TestNullTrainer:
-    def test_speaks_the_protocol_to_the_end(self, tmp_path: Path) -> None:
+    def test_the_null_trainer_speaks_the_protocol_to_the_end(self, tmp_path: Path) -> None:
         job = a_null_job(tmp_path)
         began = time.monotonic()
 
@@ -103,7 +103,9 @@ class TestNullTrainer:
         rows = (job.run_directory / "results.csv").read_text().splitlines()
         assert [row.partition(",")[0] for row in rows] == ["epoch", "1", "2", "3", "4", "5"]
 
-    def test_hands_over_a_checkpoint_after_every_epoch(self, tmp_path: Path) -> None:
+    def test_the_null_trainer_hands_over_a_checkpoint_after_every_epoch(
+        self, tmp_path: Path
+    ) -> None:
         job = a_null_job(tmp_path)
 
         _, events = run(job, tmp_path)
@@ -116,7 +118,7 @@ class TestNullTrainer:
         assert best == [1, 3]
 
     @pytest.mark.parametrize(("every", "epochs"), [(None, [3, 5]), (2, [2, 4, 5])])
-    def test_hands_over_a_training_state_after_some_epochs_and_the_last_one(
+    def test_the_null_trainer_hands_over_a_state_after_some_epochs_and_the_last_one(
         self, tmp_path: Path, every: int | None, epochs: list[int]
     ) -> None:
         job = a_null_job(tmp_path).model_copy(update={"state_every": every})
@@ -126,7 +128,9 @@ class TestNullTrainer:
         handed = [each for each in events if isinstance(each, CheckpointEvent)]
         assert [each.epoch for each in handed if each.files.get("state.pt")] == epochs
 
-    def test_goes_on_exactly_from_a_state_and_the_files_of_its_time(self, tmp_path: Path) -> None:
+    def test_the_null_trainer_continues_exactly_from_a_state_and_the_files_of_its_time(
+        self, tmp_path: Path
+    ) -> None:
         job = after_three_epochs(tmp_path)
 
         code, events = run(job, tmp_path)
@@ -136,7 +140,9 @@ class TestNullTrainer:
         assert epochs_in(events) == [4, 5]
 
     @pytest.mark.parametrize("name", ["results.csv", "weights/best.pt"])
-    def test_refuses_a_state_beside_files_of_another_time(self, tmp_path: Path, name: str) -> None:
+    def test_the_null_trainer_refuses_a_state_beside_files_of_another_time(
+        self, tmp_path: Path, name: str
+    ) -> None:
         job = after_three_epochs(tmp_path)
         file = job.run_directory / name
         file.write_bytes(file.read_bytes() + b"\n")
@@ -145,7 +151,7 @@ class TestNullTrainer:
 
         assert (code, epochs_in(events)) == (15, [])
 
-    def test_says_so_where_there_is_no_state(self, tmp_path: Path) -> None:
+    def test_the_null_trainer_reports_that_there_is_no_state(self, tmp_path: Path) -> None:
         job = after_three_epochs(tmp_path).model_copy(update={"state_from": None})
 
         _, events = run(job, tmp_path)
@@ -153,7 +159,9 @@ class TestNullTrainer:
         (resumed,) = [each for each in events if isinstance(each, ResumedEvent)]
         assert (resumed.mode, resumed.reason) == ("plain", "no_state")
 
-    def test_leaves_on_sigterm_and_goes_on_from_its_checkpoint(self, tmp_path: Path) -> None:
+    def test_the_null_trainer_leaves_on_sigterm_and_continues_from_its_checkpoint(
+        self, tmp_path: Path
+    ) -> None:
         first = a_null_job(tmp_path, seconds_per_epoch=30)
         process, reading = started(first, tmp_path)
         with os.fdopen(reading, "rb") as pipe:
@@ -173,7 +181,7 @@ class TestNullTrainer:
 
         assert (code, epochs_in(events)) == (0, [3, 4, 5])
 
-    def test_finishes_early_on_sigusr1(self, tmp_path: Path) -> None:
+    def test_the_null_trainer_finishes_early_on_sigusr1(self, tmp_path: Path) -> None:
         process, reading = started(a_null_job(tmp_path, seconds_per_epoch=0.5), tmp_path)
         with os.fdopen(reading, "rb") as pipe:
             while b'"batch"' not in pipe.readline():
@@ -188,7 +196,7 @@ class TestNullTrainer:
     @pytest.mark.parametrize(
         "content", [b"", b"{}\n", b'{"epoch": 2', b'{"epoch": 2, "chain": ""}']
     )
-    def test_refuses_a_checkpoint_that_is_no_right_one(
+    def test_the_null_trainer_refuses_a_damaged_checkpoint(
         self, tmp_path: Path, content: bytes
     ) -> None:
         resume_file = tmp_path / "resume.pt"
@@ -201,13 +209,15 @@ class TestNullTrainer:
 
 
 class TestItsProof:
-    def test_passes_whole_files_and_claims_nothing_of_them(self, tmp_path: Path) -> None:
+    def test_the_proof_of_the_null_trainer_passes_whole_files_and_claims_nothing_of_them(
+        self, tmp_path: Path
+    ) -> None:
         file = tmp_path / "best.pt"
         file.write_bytes(State().after_an_epoch().written(100))
 
         assert self.proved(tmp_path, file) == (0, None)
 
-    def test_refuses_one_that_is_cut(self, tmp_path: Path) -> None:
+    def test_the_proof_of_the_null_trainer_refuses_a_truncated_file(self, tmp_path: Path) -> None:
         file = tmp_path / "best.pt"
         file.write_bytes(State().after_an_epoch().written(0)[:20])
 
@@ -224,12 +234,12 @@ class TestItsProof:
 
 
 class TestWhoIsOffered:
-    def test_no_slot_offers_it(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_no_slot_offers_the_null_trainer(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv("TRAINYARD_TESTING", raising=False)
 
         assert NAME not in [each.name for each in installed_plugins()]
 
-    def test_but_one_under_test(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_the_null_trainer_is_offered_under_test(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("TRAINYARD_TESTING", "1")
 
         assert NAME in [each.name for each in installed_plugins() if each.error is None]

@@ -140,7 +140,7 @@ class TestRun:
             pytest.param({"optimizer": "AdamW", "nbs": 4, "fraction": 14}, None, id="part"),
         ],
     )
-    def test_rates_groups_and_steps_of_a_run_with_warm_up_were_foretold(
+    def test_rates_groups_and_steps_of_a_run_with_warm_up_are_as_planned(
         self,
         drawn: Callable[[Task], Path],
         tmp_path: Path,
@@ -156,7 +156,7 @@ class TestRun:
         without = run.job.spec.train.model_copy(update={"warmup_epochs": 0.0})
         assert recorded_rates(run) != foretold_rates(plan_of(run, train=without))
 
-    def test_so_were_those_that_auto_chooses(
+    def test_rates_groups_and_steps_that_auto_chooses_are_as_planned(
         self, drawn: Callable[[Task], Path], tmp_path: Path
     ) -> None:
         train: dict[str, Any] = {

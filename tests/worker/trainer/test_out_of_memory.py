@@ -69,7 +69,7 @@ class TestHalvedBatch:
         assert [event.epoch for event in second.of("epoch")] == [2]
         second.assert_it_trained()
 
-    def test_what_ultralytics_chose_itself_stays_as_the_checkpoint_has_it(
+    def test_a_batch_that_ultralytics_chose_stays_as_the_checkpoint_has_it(
         self, tmp_path: Path
     ) -> None:
         job = a_job(tmp_path, tmp_path, train={"batch": -1})

@@ -101,7 +101,7 @@ class TestEvents:
         "line",
         ["", "{}", "[]", '{"type": "other"}', '{"type": "phase", "phase": "resting"}'],
     )
-    def test_what_is_no_event_is_refused(self, line: str) -> None:
+    def test_a_line_that_is_no_event_is_refused(self, line: str) -> None:
         with pytest.raises(ValidationError):
             parse_event(line)
 
@@ -119,12 +119,12 @@ class TestEvents:
 
 
 class TestJobFile:
-    def test_reads_back_as_it_was_written(self, tmp_path: Path) -> None:
+    def test_a_job_file_is_read_as_it_was_written(self, tmp_path: Path) -> None:
         job = a_job(tmp_path, tmp_path, model=weights(tmp_path / "w.pt"), memory_limit_bytes=1)
 
         assert JobFile.model_validate_json(job.model_dump_json()) == job
 
-    def test_of_another_protocol_is_refused(self, tmp_path: Path) -> None:
+    def test_a_job_file_of_another_protocol_is_refused(self, tmp_path: Path) -> None:
         text = a_job(tmp_path, tmp_path).model_dump_json().replace('"protocol":1', '"protocol":2')
 
         with pytest.raises(ValidationError):
@@ -135,7 +135,7 @@ class TestImports:
     @pytest.mark.parametrize(
         "name", ["protocol", "environment", "weights.portability", "errors", "process"]
     )
-    def test_of_what_others_use_leave_torch_alone(self, name: str) -> None:
+    def test_modules_that_others_import_load_no_torch(self, name: str) -> None:
         program = (
             f"import sys, worker.trainer.{name}; "
             "sys.exit(any(heavy in sys.modules for heavy in ('torch', 'ultralytics')))"

@@ -59,7 +59,7 @@ def weights_in_loss(model: Unseen) -> list[torch.Tensor]:
 
 
 class TestBalanced:
-    def test_trains_as_ultralytics_own_cls_pw_does(
+    def test_a_training_with_balanced_weights_equals_one_with_cls_pw(
         self, balanced: Training, tmp_path: Path
     ) -> None:
         by_hand = train_by_hand(DetectionTrainer, balanced.job, tmp_path / "hand", cls_pw=POWER)
@@ -81,7 +81,7 @@ class TestBalanced:
             pytest.param("semantic", "segment", id="semantic-polygons, which add a background"),
         ],
     )
-    def test_weighs_the_loss_of_every_task_as_cls_pw_does(
+    def test_balanced_weights_weigh_the_loss_of_every_task_as_cls_pw_does(
         self, task: Task, dataset: Task, drawn: Callable[[Task], Path], tmp_path: Path
     ) -> None:
         job = a_balanced_job(task, drawn, tmp_path).model_copy(
@@ -100,7 +100,7 @@ class TestBalanced:
             assert float(weights.max()) > float(weights.min())
         assert torch.equal(ours.model.class_weights, ours.ema.ema.class_weights)
 
-    def test_is_the_formula_of_the_docs(self, balanced: Training) -> None:
+    def test_balanced_weights_follow_the_formula_of_the_docs(self, balanced: Training) -> None:
         counts = balanced.trainer.get_class_counts()
         powered = (1 / counts) ** POWER
 
@@ -109,14 +109,16 @@ class TestBalanced:
         assert len(set(counts)) > 1
         assert np.allclose(weights.numpy(), powered / powered.mean())
 
-    def test_weighs_again_after_a_resume(self, balanced: Training, tmp_path: Path) -> None:
+    def test_balanced_weights_weigh_again_after_a_resume(
+        self, balanced: Training, tmp_path: Path
+    ) -> None:
         resumed = set_up_here(next_attempt(balanced, tmp_path, epoch=1))
 
         assert resumed.start_epoch == 1
         [before], [after] = (weights_in_loss(each.model) for each in (balanced.trainer, resumed))
         assert torch.equal(after, before)
 
-    def test_its_best_pt_loads_safely_where_trainyard_is_not_installed(
+    def test_the_best_pt_of_balanced_weights_loads_safely_without_trainyard(
         self, balanced: Training, tmp_path: Path
     ) -> None:
         proven = verdict_of([balanced.trainer.best], tmp_path)

@@ -50,12 +50,12 @@ def epochs_of(
 
 
 class TestFitness:
-    def test_is_the_metric_with_its_sign_turned_where_lower_is_better(self, tmp_path: Path) -> None:
+    def test_fitness_is_the_negated_metric_where_lower_is_better(self, tmp_path: Path) -> None:
         epochs = epochs_of([3.0, 2.0, 2.5, 2.0], tmp_path)
 
         assert epochs == [(-3, -3), (-2, -2), (-2.5, -2), (-2, -2)]
 
-    def test_of_a_higher_metric_is_the_metric(self, tmp_path: Path) -> None:
+    def test_fitness_is_the_metric_where_higher_is_better(self, tmp_path: Path) -> None:
         epochs = epochs_of([9.0, 9.0], tmp_path, metric="metrics/delta1")
 
         assert epochs == [(2, 2), (1, 2)]
@@ -65,7 +65,7 @@ class TestFitness:
 
         assert epochs == [(None, None), (-3, -3), (None, -3), (None, -3), (-2, -2)]
 
-    def test_of_zero_is_the_best_of_all_losses(self, tmp_path: Path) -> None:
+    def test_a_loss_of_zero_is_the_best_fitness(self, tmp_path: Path) -> None:
         epochs = epochs_of([0.0, 1.0], tmp_path)
 
         assert epochs == [(0, 0), (-1, 0)]
@@ -73,7 +73,7 @@ class TestFitness:
 
 
 class TestMetricIn:
-    def test_names_a_metric_that_is_missing_and_those_that_exist(self) -> None:
+    def test_the_error_of_a_missing_metric_names_it_and_those_that_exist(self) -> None:
         with pytest.raises(BadSpec, match=r"best_model .* metrics/mine.* metrics/a, metrics/b"):
             metric_in({"metrics/b": 1, "metrics/a": 2}, "metrics/mine", asked_by="best_model")
 
@@ -95,7 +95,7 @@ class TestPatience:
             pytest.param([-0.1, 0, -0.1, -0.2], 2, 4, id="nothing-below-improves-on-zero"),
         ],
     )
-    def test_counts_epochs_since_the_best(
+    def test_patience_counts_epochs_since_the_best(
         self, fitness: list[float | None], best_epoch: int, stopped_after: int
     ) -> None:
         stopper = Patience(2, zero_is_a_start=True)
@@ -109,26 +109,26 @@ class TestPatience:
 
         assert last_epoch(stopper, [0, 0, 0]) == 3
 
-    def test_ultralytics_own_takes_less_than_zero_for_better(self) -> None:
+    def test_patience_of_ultralytics_takes_less_than_zero_for_better(self) -> None:
         stopper = EarlyStopping(2)  # type: ignore[no-untyped-call] # Ultralytics is untyped
 
         assert last_epoch(stopper, [-0.1, 0, -0.1, -0.2]) is None
         assert stopper.best_epoch == 3
 
-    def test_warns_an_epoch_ahead_that_it_may_stop(self) -> None:
+    def test_patience_warns_an_epoch_ahead_that_it_may_stop(self) -> None:
         stopper = Patience(2, zero_is_a_start=True)
 
         told = [(stopper(epoch, -epoch), stopper.possible_stop) for epoch in (1, 2, 3)]
 
         assert told == [(False, False), (False, True), (True, True)]
 
-    def test_of_zero_never_stops(self) -> None:
+    def test_a_patience_of_zero_never_stops(self) -> None:
         assert last_epoch(Patience(0, zero_is_a_start=True), [-1.0, *[-2.0] * 500]) is None
 
     @pytest.mark.parametrize(
         ("metric", "stopped_after"), [("metrics/F1(B)", None), ("val/cls_loss", 2)]
     )
-    def test_is_what_a_run_with_a_chosen_metric_stops_by(
+    def test_a_run_with_a_chosen_metric_stops_by_our_patience(
         self, metric: str, stopped_after: int | None, cells_job: JobFile, tmp_path: Path
     ) -> None:
         """A score of 0 means that nothing has been learned yet, a loss of 0 that all has."""

@@ -130,7 +130,7 @@ def lines_with_few_triangles(labels: Path) -> list[str]:
 
 class TestTheLoss:
     @pytest.mark.parametrize(("task", "architecture"), BOXES, ids=lambda value: value)
-    def test_weighs_the_positive_term_of_each_branch_and_nothing_else(
+    def test_class_weights_weigh_the_positive_term_of_each_branch_and_nothing_else(
         self, drawn: Draws, tmp_path: Path, task: Task, architecture: str
     ) -> None:
         job = a_weighted_job(drawn(task), tmp_path, task=task, architecture=architecture)
@@ -139,7 +139,7 @@ class TestTheLoss:
 
         assert_weighs_boxes(trainer.model, a_batch(trainer), IN_ORDER)
 
-    def test_of_classify_is_divided_by_the_sum_of_the_weights_used(
+    def test_the_loss_of_classify_is_divided_by_the_sum_of_the_weights_used(
         self, drawn: Draws, tmp_path: Path
     ) -> None:
         trainer = set_up_here(a_weighted_job(drawn("classify"), tmp_path, task="classify"))
@@ -153,21 +153,21 @@ class TestTheLoss:
             pytest.param("segment", [*IN_ORDER, 1.0], id="polygons, which add a background"),
         ],
     )
-    def test_of_semantic_weighs_pixels_but_not_the_dice_term(
+    def test_the_loss_of_semantic_weighs_pixels_but_not_the_dice_term(
         self, drawn: Draws, tmp_path: Path, dataset: Task, weights: Sequence[float]
     ) -> None:
         trainer = set_up_here(a_weighted_job(drawn(dataset), tmp_path, task="semantic"))
 
         assert_weighs_pixels(trainer.model, a_batch(trainer), weights)
 
-    def test_of_a_plugin_is_refused_where_nobody_knows_its_class_loss(self) -> None:
+    def test_class_weights_are_refused_for_a_plugin_whose_class_loss_is_unknown(self) -> None:
         with pytest.raises(BadSpec, match="MSELoss"):
             weigh(torch.nn.MSELoss(), torch.ones(3))
 
 
 class TestAgainstATrainerWrittenByHand:
     @pytest.mark.parametrize("architecture", DETECTORS)
-    def test_losses_metrics_and_weights_are_equal(
+    def test_losses_metrics_and_weights_equal_those_of_a_trainer_written_by_hand(
         self, weighted: Callable[..., Training], tmp_path: Path, architecture: str
     ) -> None:
         ours = weighted("detect", architecture)
@@ -199,7 +199,7 @@ class TestResuming:
             ("semantic", "yolo26n-sem.yaml"),
         ],
     )
-    def test_weighs_the_losses_of_training_and_of_validation_again(
+    def test_a_resume_weighs_the_losses_of_training_and_of_validation_again(
         self, weighted: Callable[..., Training], tmp_path: Path, task: Task, architecture: str
     ) -> None:
         killed = next_attempt(weighted(task, architecture), tmp_path, epoch=1)
@@ -211,7 +211,7 @@ class TestResuming:
         for model in (resumed.model, resumed.ema.ema):
             ASSERT_WEIGHS[task](model, batch, IN_ORDER)
 
-    def test_trains_on_with_weights(
+    def test_a_resume_continues_with_class_weights(
         self, weighted: Callable[..., Training], tmp_path: Path
     ) -> None:
         killed = next_attempt(weighted("detect", "yolo26n.yaml"), tmp_path / "a", epoch=1)
@@ -227,7 +227,9 @@ class TestResuming:
         assert first["epoch"] == second["epoch"] == "2"
         assert first["train/cls_loss"] != second["train/cls_loss"]
 
-    def test_within_a_run_keeps_the_weights(self, drawn: Draws, tmp_path: Path) -> None:
+    def test_a_recovery_from_nan_keeps_the_class_weights(
+        self, drawn: Draws, tmp_path: Path
+    ) -> None:
         job = a_weighted_job(drawn("detect"), tmp_path, architecture="yolov8n.yaml")
 
         training = train_here(job, watching=(LosesItsLoss,))
@@ -240,19 +242,23 @@ class TestResuming:
 
 class TestTheCheckpoint:
     @pytest.mark.parametrize("task", ["detect", "classify", "semantic"])
-    def test_asks_for_no_class_of_ours(self, weighted: Callable[..., Training], task: Task) -> None:
+    def test_a_checkpoint_with_class_weights_needs_no_class_of_ours(
+        self, weighted: Callable[..., Training], task: Task
+    ) -> None:
         directory = weighted(task).directory
 
         for weights in (directory / "weights" / "best.pt", *directory.rglob("*.pt")):
             assert classes_pickled_in(weights).isdisjoint({"app", "tests", "worker"}), weights
 
-    def test_of_a_model_class_would_ask_for_it(self, tmp_path: Path) -> None:
+    def test_a_checkpoint_of_a_model_class_of_ones_own_needs_that_class(
+        self, tmp_path: Path
+    ) -> None:
         model = WeightedModel("yolov8n.yaml", nc=3, verbose=False)  # type: ignore[no-untyped-call] # Ultralytics is untyped
         torch.save({"model": model}, tmp_path / "a.pt")
 
         assert "tests" in classes_pickled_in(tmp_path / "a.pt")
 
-    def test_loads_safely_where_trainyard_is_not_installed(
+    def test_a_checkpoint_with_class_weights_loads_safely_without_trainyard(
         self, weighted: Callable[..., Training], tmp_path: Path
     ) -> None:
         best = weighted("detect").trainer.best
@@ -263,7 +269,9 @@ class TestTheCheckpoint:
 
 
 class TestInverseFrequency:
-    def test_weighs_by_the_labels_of_the_training_files(self, tmp_path: Path) -> None:
+    def test_inverse_frequency_weighs_by_the_labels_of_the_training_files(
+        self, tmp_path: Path
+    ) -> None:
         dataset = draw_dataset(tmp_path, "detect")
         lines = lines_with_few_triangles(dataset / "labels" / "train")
         counts = Counter(CLASSES[int(line.split()[0])] for line in lines)
@@ -284,7 +292,9 @@ class TestInverseFrequency:
         assert [event for event in trainer.run.pipe.events if event.type == "warning"] == []
 
     @pytest.mark.parametrize("task", ["detect", "classify", "semantic"])
-    def test_warns_of_a_class_that_no_training_label_has(self, tmp_path: Path, task: Task) -> None:
+    def test_inverse_frequency_warns_of_a_class_that_no_training_label_has(
+        self, tmp_path: Path, task: Task
+    ) -> None:
         classes = (*CLASSES, "ghost")
         dataset = draw_dataset(tmp_path, task, classes=CLASSES if task == "classify" else classes)
         if task == "classify":
@@ -304,7 +314,9 @@ class TestInverseFrequency:
         assert [event.code for event in warnings] == ["class_without_labels"]
         assert '"ghost"' in warnings[0].message
 
-    def test_does_not_warn_of_classes_that_ultralytics_renames(self, tmp_path: Path) -> None:
+    def test_inverse_frequency_does_not_warn_of_classes_that_ultralytics_renames(
+        self, tmp_path: Path
+    ) -> None:
         codes = ("n01440764", "n01443537", "n01484850")
         job = a_weighted_job(
             draw_dataset(tmp_path, "detect", classes=codes),

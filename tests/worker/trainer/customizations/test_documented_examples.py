@@ -26,7 +26,7 @@ def shapes(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 class TestExamples:
-    def test_there_is_one_for_each_customization_and_one_with_all(self) -> None:
+    def test_each_customization_has_an_example_and_one_has_all(self) -> None:
         asked = [set(json.loads(block.text)["customize"]) for block in SHOWN]
 
         assert {each.name for each in FIVE} in asked
@@ -34,7 +34,7 @@ class TestExamples:
             assert {each.name} in [names - {"keep_best"} for names in asked]
 
     @pytest.mark.parametrize("block", SHOWN, ids=str)
-    def test_it_trains(self, block: Block, shapes: Path, tmp_path: Path) -> None:
+    def test_a_documented_example_trains(self, block: Block, shapes: Path, tmp_path: Path) -> None:
         spec = JobSpec.model_validate_json(block.text)
         document = json.loads(block.text)
         job = a_job(

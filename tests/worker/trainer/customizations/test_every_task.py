@@ -54,14 +54,16 @@ class TestEveryTask:
             if each.name in fits(whole.job.task):
                 each.shows(whole)
 
-    def test_its_columns_are_all_that_may_choose_a_checkpoint(self, whole: Training) -> None:
+    def test_columns_of_every_task_are_all_that_may_choose_a_checkpoint(
+        self, whole: Training
+    ) -> None:
         task = whole.job.task
 
         columns = {name for name in whole.rows[0] if name.startswith(("metrics/", "val/"))}
 
         assert columns == metrics_of(task, ARCHITECTURES[task]).keys() - {FITNESS}
 
-    def test_its_best_pt_loads_safely_where_trainyard_is_not_installed(
+    def test_the_best_pt_of_every_customized_task_loads_safely_without_trainyard(
         self, whole: Training, tmp_path: Path
     ) -> None:
         verdict = verdict_of([whole.trainer.best], tmp_path)

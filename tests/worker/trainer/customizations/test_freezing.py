@@ -98,7 +98,7 @@ def thawing(job_of: Callable[..., JobFile]) -> Training:
 
 
 class TestFreezing:
-    def test_trains_as_one_would_by_hand(self, thawing: Training, tmp_path: Path) -> None:
+    def test_freezing_trains_as_one_would_by_hand(self, thawing: Training, tmp_path: Path) -> None:
         by_hand = train_by_hand(FreezesByHand, thawing.job, tmp_path / "hand", freeze=10)
         never_frozen = train_by_hand(Plain, thawing.job, tmp_path / "plain")
 
@@ -107,20 +107,20 @@ class TestFreezing:
         assert differing_tensors(last_of(thawing), last_of(by_hand)) == []
         assert thawing.rows[0] != never_frozen.rows[0]
 
-    def test_keeps_weights_and_statistics_bit_for_bit_in_its_epochs(
+    def test_freezing_keeps_weights_and_statistics_bit_for_bit_in_its_epochs(
         self, thawing: Training
     ) -> None:
         changed = changes(thawing, 0, FROZEN)
 
         assert layers_of(changed) == {12, 15, 16, 18, 19, 21, 22}
 
-    def test_lets_all_of_them_move_from_the_next_epoch_on(self, thawing: Training) -> None:
+    def test_frozen_tensors_all_move_from_the_next_epoch_on(self, thawing: Training) -> None:
         changed = changes(thawing, FROZEN, FROZEN + 1)
 
         backbone = {name for name in thawing.trainer.states[0] if layer(name) in BACKBONE}
         assert backbone - changed == set()
 
-    def test_moves_everything_from_the_start_where_it_is_not_asked_for(
+    def test_a_training_without_freezing_moves_everything_from_the_start(
         self, job_of: Callable[..., JobFile]
     ) -> None:
         free = train_here(job_of(None, epochs=1), watching=(Snapshots,))
@@ -129,7 +129,7 @@ class TestFreezing:
         assert layers_of(changes(free, 0, 1)) >= BACKBONE
         assert free.of("notice") == []
 
-    def test_tells_once_what_learns_from_now_on(self, thawing: Training) -> None:
+    def test_freezing_reports_once_which_layers_learn_afterwards(self, thawing: Training) -> None:
         [notice] = thawing.of("notice")
 
         parameters = sum(
@@ -144,7 +144,9 @@ class TestFreezing:
             "parameters": parameters,
         }
 
-    def test_without_a_number_of_epochs_is_for_good(self, job_of: Callable[..., JobFile]) -> None:
+    def test_freezing_without_a_number_of_epochs_is_for_good(
+        self, job_of: Callable[..., JobFile]
+    ) -> None:
         frozen = train_here(job_of({"layers": 3, "epochs": None}, epochs=2), watching=(Snapshots,))
 
         frozen.assert_it_trained()
@@ -152,7 +154,9 @@ class TestFreezing:
         assert layers_of(changes(frozen, 0, 2)) > {3}
         assert frozen.of("notice") == []
 
-    def test_leaves_to_ultralytics_what_never_learns(self, job_of: Callable[..., JobFile]) -> None:
+    def test_freezing_leaves_tensors_that_never_learn_to_ultralytics(
+        self, job_of: Callable[..., JobFile]
+    ) -> None:
         thawed = train_here(
             job_of({"layers": [0, 22], "epochs": 1}, epochs=2), watching=(Snapshots,)
         )
@@ -168,7 +172,7 @@ class TestFreezing:
 
 class TestResumedFreezing:
     @pytest.mark.parametrize("done", [1, 2, 3], ids=["before", "at", "past"])
-    def test_is_frozen_in_the_same_epochs(
+    def test_a_resumed_training_is_frozen_in_the_same_epochs(
         self, thawing: Training, done: int, tmp_path: Path
     ) -> None:
         job = next_attempt(thawing, tmp_path, epoch=done)
@@ -198,7 +202,7 @@ class TestRefusals:
         ],
         ids=["no such layer", "every layer"],
     )
-    def test_of_a_model_that_the_server_does_not_know(
+    def test_freezing_of_an_unknown_model_is_refused_by_the_trainer(
         self, job_of: Callable[..., JobFile], layers: object, message: str
     ) -> None:
         job = job_of({"layers": layers, "epochs": 1}, architecture=None)
@@ -223,7 +227,7 @@ class TestBackbone:
         ],
         ids=str,
     )
-    def test_is_as_long_as_the_architecture_says(self, name: str, backbone: int) -> None:
+    def test_a_backbone_is_as_long_as_the_architecture_says(self, name: str, backbone: int) -> None:
         layers = ModelLayers.of(YOLO(name, verbose=False).model)
 
         known = ARCHITECTURES[name]

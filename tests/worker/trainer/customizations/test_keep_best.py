@@ -45,29 +45,29 @@ class TestScore:
             ),
         ],
     )
-    def test_counts_epochs_within_all_bounds(
+    def test_a_score_counts_epochs_within_all_bounds(
         self, where: dict[str, dict[str, float]], *, counts: bool
     ) -> None:
         value = score(ROW, asked("metrics/recall(B)", **where))
 
         assert value == (0.8 if counts else None)
 
-    def test_turns_the_sign_where_lower_is_better(self) -> None:
+    def test_a_score_is_negated_where_lower_is_better(self) -> None:
         assert score(ROW, asked("val/box_loss", "lower")) == -1.5
 
     @pytest.mark.parametrize("lost", ["metrics/recall(B)", "metrics/precision(B)"])
-    def test_nan_neither_wins_nor_meets_a_bound(self, lost: str) -> None:
+    def test_a_score_of_nan_neither_wins_nor_meets_a_bound(self, lost: str) -> None:
         row = ROW | {lost: math.nan}
 
         assert score(row, asked("metrics/recall(B)", precision={"min": 0})) is None
 
-    def test_names_a_metric_that_is_missing(self) -> None:
+    def test_the_error_of_a_score_names_the_missing_metric(self) -> None:
         with pytest.raises(BadSpec, match=r"mine in keep_best .* metrics/own"):
             score(ROW, asked("metrics/own"))
 
 
 class TestBestOf:
-    def test_is_the_highest_score_of_the_rows_that_count(self) -> None:
+    def test_the_best_epoch_has_the_highest_score_of_the_rows_that_count(self) -> None:
         rows = [ROW | {"metrics/recall(B)": value, "val/box_loss": value} for value in (1, 3, 2)]
 
         assert best_of(rows, asked("metrics/recall(B)", loss={"max": 2})) == 2
@@ -91,7 +91,7 @@ class Epochs:
 
 
 class TestTies:
-    def test_of_equal_values_the_later_epoch_is_kept_as_with_best_pt(self, tmp_path: Path) -> None:
+    def test_the_later_epoch_of_equal_values_is_kept_as_with_best_pt(self, tmp_path: Path) -> None:
         kept = [{"name": "mine", "metric": "metrics/recall(B)"}]
         job = a_job(tmp_path, tmp_path, customize={"keep_best": kept})
         run = TrainingRun(job, Heard(), Interrupts())
@@ -110,7 +110,7 @@ class TestTies:
 
 
 class TestRows:
-    def test_are_read_as_they_were_written(self, tmp_path: Path) -> None:
+    def test_rows_are_read_as_they_were_written(self, tmp_path: Path) -> None:
         row = as_written({"a": 0.123456789, "b": math.nan, "c": 12345678})
         file = tmp_path / "results.csv"
         file.write_text("epoch,a,b,c\n1,0.123457,nan,1.23457e+07\n")
@@ -120,7 +120,7 @@ class TestRows:
         assert (read["a"], read["c"]) == (row["a"], row["c"])
         assert math.isnan(read["b"])
 
-    def test_of_no_file_are_none(self, tmp_path: Path) -> None:
+    def test_a_missing_file_has_no_rows(self, tmp_path: Path) -> None:
         assert rows_of(tmp_path / "results.csv") == []
 
 
@@ -128,7 +128,7 @@ class TestKeepBest:
     @pytest.mark.parametrize(
         ("name", "metric", "sign"), [("tight", "val/l1_loss", -1), ("sure", "metrics/mAP50(B)", 1)]
     )
-    def test_keeps_the_weights_of_the_best_epoch(
+    def test_keep_best_keeps_the_weights_of_the_best_epoch(
         self, name: str, metric: str, sign: int, ours: Training
     ) -> None:
         values = {epoch: sign * float(row[metric]) for epoch, row in enumerate(ours.rows, 1)}
@@ -148,7 +148,9 @@ class TestKeepBest:
             for epoch in others
         )
 
-    def test_hands_a_file_over_in_the_epochs_that_changed_it(self, ours: Training) -> None:
+    def test_keep_best_hands_a_file_over_in_the_epochs_that_changed_it(
+        self, ours: Training
+    ) -> None:
         values = [-float(row["val/l1_loss"]) for row in ours.rows]
         improving = [value == max(values[: index + 1]) for index, value in enumerate(values)]
 
@@ -157,7 +159,9 @@ class TestKeepBest:
         assert handed_over == improving
         assert not all(improving)
 
-    def test_is_smaller_than_what_can_be_resumed(self, ours: Training) -> None:
+    def test_a_finalized_file_of_keep_best_is_smaller_than_a_resumable_one(
+        self, ours: Training
+    ) -> None:
         stripped = ours.directory / "final" / "best_sure.pt"
         whole = ours.directory / "weights" / "best_sure.pt"
 

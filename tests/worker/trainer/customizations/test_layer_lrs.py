@@ -172,7 +172,7 @@ def recorded(job_of: Callable[..., JobFile]) -> Callable[..., Training]:
 
 class TestGroups:
     @pytest.mark.parametrize("name", get_args(Optimizer))
-    def test_differ_from_stock_ones_by_the_factor_alone(
+    def test_groups_differ_from_stock_ones_by_the_factor_alone(
         self, name: str, job_of: Callable[..., JobFile]
     ) -> None:
         ours = set_up_here(with_optimizer(name, job_of()))
@@ -191,7 +191,7 @@ class TestGroups:
         assert ours.optimizer.defaults == stock.optimizer.defaults
         assert all(group["params"] for group in ours.optimizer.param_groups)
 
-    def test_of_a_layer_that_the_model_does_not_have_are_refused(
+    def test_groups_of_a_layer_that_the_model_does_not_have_are_refused(
         self, job_of: Callable[..., JobFile]
     ) -> None:
         beyond = [{"layers": 2, "factor": 0.1}, {"layers": 24, "factor": 0.1}]
@@ -211,7 +211,7 @@ class TestEveryStep:
         ],
         ids=["SGD", "MuSGD", "AdamW", "SGD with warm-up"],
     )
-    def test_has_the_rates_that_one_sets_by_hand(
+    def test_every_step_has_the_rates_that_one_sets_by_hand(
         self,
         optimizer: str,
         warmup_epochs: int,
@@ -237,7 +237,7 @@ class TestEveryStep:
             "auto",
         ],
     )
-    def test_is_taken_by_the_same_groups_after_a_resume(
+    def test_every_step_uses_the_same_groups_after_a_resume(
         self, optimizer: str, recorded: Callable[..., Training], tmp_path: Path
     ) -> None:
         whole = recorded(optimizer)
@@ -251,7 +251,7 @@ class TestEveryStep:
         moments = resumed.optimizer.state_dict()["state"]
         assert moments.keys() == whole.trainer.optimizer.state_dict()["state"].keys()
 
-    def test_of_a_warm_up_begins_for_biases_where_the_arguments_say(
+    def test_a_warm_up_begins_for_biases_where_the_arguments_say(
         self, job_of: Callable[..., JobFile]
     ) -> None:
         job = job_of({"warmup_epochs": 1, "warmup_bias_lr": 0.05, "epochs": 2})
@@ -266,7 +266,7 @@ class TestEveryStep:
         assert {rate for (kind, _), rate in first.items() if kind != "bias"} == {0.0}
         assert second["weight", 0.01] == pytest.approx(second["weight", 0.001] * 10)
 
-    def test_has_one_rate_where_no_factors_are_asked_for(
+    def test_every_step_has_one_rate_without_factors(
         self, job_of: Callable[..., JobFile], thawing: Training
     ) -> None:
         plain = train_here(job_of(layer_lrs=[]), watching=(Steps,))
@@ -279,7 +279,9 @@ class TestEveryStep:
 
 
 class TestFrozenLayers:
-    def test_learn_at_their_own_rate_once_they_are_unfrozen(self, thawing: Training) -> None:
+    def test_frozen_layers_learn_at_their_own_rate_once_they_are_unfrozen(
+        self, thawing: Training
+    ) -> None:
         notice = thawing.of("notice")
 
         thawing.assert_it_trained()
@@ -292,7 +294,7 @@ class TestFrozenLayers:
         assert {int(name.split(".")[1]) for name in learnt} >= set(range(10))
 
     @pytest.mark.parametrize("done", [1, 2], ids=["before unfreezing", "at it"])
-    def test_find_the_same_groups_after_a_resume(
+    def test_frozen_layers_have_the_same_groups_after_a_resume(
         self, done: int, thawing: Training, tmp_path: Path
     ) -> None:
         job = next_attempt(thawing, tmp_path, epoch=done)
@@ -308,7 +310,9 @@ class TestFrozenLayers:
 
 
 class TestNamedRates:
-    def test_are_the_columns_of_results_csv_by_part_and_group(self, thawing: Training) -> None:
+    def test_named_rates_are_the_columns_of_results_csv_by_part_and_group(
+        self, thawing: Training
+    ) -> None:
         rates = [event.lr for event in thawing.of("epoch")]
 
         columns = [
@@ -322,17 +326,19 @@ class TestNamedRates:
             for part, rate in (("backbone", 0.001), ("layers[0,22]", 0.005), ("rest", 0.01))
         }
 
-    def test_without_factors_are_those_of_the_rest(self, job_of: Callable[..., JobFile]) -> None:
+    def test_named_rates_without_factors_are_those_of_the_rest(
+        self, job_of: Callable[..., JobFile]
+    ) -> None:
         trainer = set_up_here(job_of({"optimizer": "MuSGD"}, layer_lrs=[]))
 
         kinds = ("weight_x3", "weight", "norm_x3", "norm", "bias_x3", "bias")
         muon = ("weight_muon_x3", "weight_muon")
         assert trainer.rate_names == tuple(f"lr/rest/{kind}" for kind in (*kinds, *muon))
 
-    def test_of_an_optimizer_that_is_not_the_stock_builders_are_places(self) -> None:
+    def test_rates_of_an_optimizer_of_another_builder_are_named_by_position(self) -> None:
         assert labels_of([{"params": [], "lr": 0.1}, {"params": [], "lr": 0.2}]) == ("pg0", "pg1")
 
-    def test_of_groups_that_the_stock_builder_cannot_have_made_are_places(self) -> None:
+    def test_rates_of_groups_that_the_stock_builder_cannot_make_are_named_by_position(self) -> None:
         twice = [{"params": [], "lr": 0.1, "param_group": "bias"}] * 2
 
         assert labels_of(twice) == ("pg0", "pg1")

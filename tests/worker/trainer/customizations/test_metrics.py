@@ -56,7 +56,9 @@ def confused(matrix: list[list[int]], metrics: object) -> Unseen:
 
 
 class TestClassColumnsOfBoxes:
-    def test_stand_in_the_order_of_the_data_set_with_none_for_a_class_without_truth(self) -> None:
+    def test_class_columns_have_the_order_of_the_dataset_and_null_for_a_class_without_truth(
+        self,
+    ) -> None:
         validator = counted(DetMetrics(NAMES), truths=30)
 
         columns = class_columns(validator, classes=4)
@@ -87,7 +89,7 @@ class TestClassColumnsOfBoxes:
             pytest.param(SimpleNamespace(metrics=DetMetrics(NAMES)), id="nothing-validated"),
         ],
     )
-    def test_are_none_where_nothing_has_ground_truth(self, validator: Unseen) -> None:
+    def test_class_columns_are_null_where_nothing_has_ground_truth(self, validator: Unseen) -> None:
         columns = class_columns(validator, classes=4)
 
         assert all(column == [None] * 4 for column in columns.values())
@@ -97,7 +99,7 @@ class TestClassColumnsOfBoxes:
         [(SegmentMetrics, "M"), (PoseMetrics, "P")],
         ids=["masks", "key-points"],
     )
-    def test_of_masks_and_key_points_stand_beside_those_of_boxes(
+    def test_class_columns_of_masks_and_keypoints_are_beside_those_of_boxes(
         self, metrics: type[DetMetrics], part: str
     ) -> None:
         columns = class_columns(counted(metrics(NAMES), truths=30), classes=4)
@@ -109,7 +111,7 @@ class TestClassColumnsOfBoxes:
 class TestClassColumnsOfConfusion:
     MATRIX = ([5, 1, 0, 2], [1, 3, 0, 0], [0, 0, 0, 0], [2, 0, 4, 0])
 
-    def test_of_classify_are_those_of_the_most_likely_class(self) -> None:
+    def test_class_columns_of_classify_are_those_of_the_most_likely_class(self) -> None:
         validator = confused([list(row) for row in self.MATRIX], SimpleNamespace())
 
         columns = class_columns(validator, classes=4)
@@ -128,7 +130,9 @@ class TestClassColumnsOfConfusion:
         assert columns["precision"] == [3 / 4, 1 / 2, None]
         assert columns["recall"] == [3 / 4, 1 / 4, None]
 
-    def test_of_semantic_follow_from_the_iou_and_leave_an_added_background_out(self) -> None:
+    def test_class_columns_of_semantic_follow_from_the_iou_without_an_added_background(
+        self,
+    ) -> None:
         validator = segmented(names=3, seed=1)
         iou = validator.metrics.per_class_iou
 
@@ -137,7 +141,7 @@ class TestClassColumnsOfConfusion:
         assert columns["iou"] == pytest.approx(iou[:2].tolist())
         assert columns["f1"] == pytest.approx((2 * iou / (1 + iou))[:2].tolist())
 
-    def test_of_a_single_semantic_class_are_those_of_the_foreground(self) -> None:
+    def test_class_columns_of_a_single_semantic_class_are_those_of_the_foreground(self) -> None:
         validator = segmented(names=1, seed=1)
 
         columns = class_columns(validator, classes=1)
@@ -156,7 +160,7 @@ def segmented(*, names: int, seed: int) -> Unseen:
 
 
 class TestMeanF1:
-    def test_counts_a_missed_class_and_not_one_without_truth(self) -> None:
+    def test_mean_f1_counts_a_missed_class_and_not_one_without_truth(self) -> None:
         validator = counted(DetMetrics(NAMES), truths=30)
         by_class = class_columns(validator, classes=4)["f1(B)"]
 
@@ -164,12 +168,12 @@ class TestMeanF1:
 
         assert mean == {"metrics/F1(B)": pytest.approx(sum(f1 or 0 for f1 in by_class) / 3)}
 
-    def test_is_zero_where_nothing_has_ground_truth(self) -> None:
+    def test_mean_f1_is_zero_where_nothing_has_ground_truth(self) -> None:
         validator = counted(DetMetrics(NAMES), truths=0)
 
         assert mean_f1(validator, ["metrics/F1(B)"], classes=4) == {"metrics/F1(B)": 0}
 
-    def test_is_named_after_the_part(self) -> None:
+    def test_mean_f1_is_named_after_the_part(self) -> None:
         validator = counted(SegmentMetrics(NAMES), truths=30)
 
         means = mean_f1(validator, F1_METRICS["segment"], classes=4)
@@ -178,7 +182,7 @@ class TestMeanF1:
 
 
 class TestClassMetrics:
-    def test_gives_what_a_trainer_written_by_hand_gives_every_epoch(
+    def test_class_metrics_equal_those_of_a_trainer_written_by_hand_in_every_epoch(
         self, ours: Training, by_hand: Training
     ) -> None:
         ours.assert_it_trained()
@@ -186,7 +190,7 @@ class TestClassMetrics:
         assert ours.rows == by_hand.rows
         assert all(float(row["metrics/F1(B)"]) > 0 for row in ours.rows)
 
-    def test_gives_other_numbers_than_a_mean_of_another_column(self, ours: Training) -> None:
+    def test_class_metrics_differ_from_a_mean_of_another_column(self, ours: Training) -> None:
         events = ours.of("epoch")
 
         assert events[0].classes.keys() >= {"f1(B)", "ap50(B)"}
@@ -197,7 +201,9 @@ class TestClassMetrics:
                 sum(event.classes["ap50(B)"]) / len(CLASSES), abs=2e-5
             )
 
-    def test_is_in_the_final_evaluation_too(self, ours: Training, by_hand: Training) -> None:
+    def test_class_metrics_are_in_the_final_evaluation_too(
+        self, ours: Training, by_hand: Training
+    ) -> None:
         (final,) = ours.of("final")
 
         expected = float(np.mean(by_hand.trainer.validator.metrics.box.f1))
@@ -223,7 +229,7 @@ class TestClassMetrics:
         }
         assert all(len(column) == len(CLASSES) for column in epoch.classes.values())
 
-    def test_the_background_that_polygons_add_to_a_semantic_data_set_is_no_class(
+    def test_the_background_that_polygons_add_to_a_semantic_dataset_is_no_class(
         self, tmp_path: Path
     ) -> None:
         job = a_job(

@@ -12,12 +12,12 @@ class TestWeightsByIndex:
 
         assert weights_by_index({"disc": 4.0, "square": 0.5}, names) == [4.0, 0.5, 4.0]
 
-    def test_the_background_that_ultralytics_adds_has_one(self) -> None:
+    def test_the_background_that_ultralytics_adds_has_a_weight_of_one(self) -> None:
         names = {0: "disc", 1: "square", 2: "background"}
 
         assert weights_by_index({"disc": 4.0, "square": 0.5}, names, background=2)[2] == 1.0
 
-    def test_a_background_of_the_data_set_has_its_own(self) -> None:
+    def test_a_background_of_the_dataset_has_its_own(self) -> None:
         names = {0: "background", 1: "disc"}
 
         assert weights_by_index({"background": 0.1, "disc": 4.0}, names) == [0.1, 4.0]

@@ -55,7 +55,7 @@ class TestInterrupts:
 
         assert done.stdout.strip() == said
 
-    def test_what_clean_up_code_replaced_is_raised_anew(self) -> None:
+    def test_an_interrupt_that_clean_up_code_replaced_is_raised_again(self) -> None:
         nobody, cancelled = Interrupts(), Interrupts(leaving=True)
         gone = Interrupts(leaving=True, supervisor_gone=True)
 

@@ -26,7 +26,7 @@ LONG = {"epochs": 99}
 
 class TestCancel:
     @pytest.mark.parametrize("phase", ["preparing", "training", "validating", "finalizing"])
-    def test_leaves_from_any_phase_with_its_code_and_no_process(
+    def test_a_cancelled_trainer_leaves_from_any_phase_with_its_code_and_no_process(
         self, phase: str, drawn: Drawn, started: Start, tmp_path: Path
     ) -> None:
         train = {"epochs": 1} if phase == "finalizing" else LONG
@@ -39,7 +39,9 @@ class TestCancel:
         assert ours.of("final") == []
         assert processes_of_session(ours) == []
 
-    def test_leaves_while_labels_are_read(self, started: Start, tmp_path: Path) -> None:
+    def test_a_cancelled_trainer_leaves_while_labels_are_read(
+        self, started: Start, tmp_path: Path
+    ) -> None:
         dataset = draw_dataset(tmp_path, "detect")
         multiply(dataset, copies=1500)
         ours = started(a_job(dataset, tmp_path), tmp_path)
@@ -50,7 +52,7 @@ class TestCancel:
         assert ours.wait(10) == EndReason.TRAINER_KILLED.exit_code, ours.log
         assert not list(dataset.rglob("*.cache")), "the labels had been read already"
 
-    def test_leaves_a_checkpoint_that_can_be_resumed(
+    def test_a_cancelled_trainer_leaves_a_checkpoint_that_can_be_resumed(
         self, drawn: Drawn, started: Start, tmp_path: Path
     ) -> None:
         ours = started(a_job(drawn("detect"), tmp_path, train=LONG), tmp_path)
@@ -65,7 +67,7 @@ class TestCancel:
 
 
 class TestFinishEarly:
-    def test_completes_the_epoch_and_finalizes(
+    def test_a_trainer_that_finishes_early_completes_the_epoch_and_finalizes(
         self, drawn: Drawn, started: Start, tmp_path: Path
     ) -> None:
         ours = started(a_job(drawn("detect"), tmp_path, train=LONG), tmp_path)
@@ -82,7 +84,7 @@ class TestFinishEarly:
 
 
 class TestSupervisorGone:
-    def test_leaves_when_nobody_reads_its_events(
+    def test_a_trainer_leaves_when_nobody_reads_its_events(
         self, drawn: Drawn, started: Start, tmp_path: Path
     ) -> None:
         ours = started(a_job(drawn("detect"), tmp_path, train=LONG), tmp_path)
@@ -92,7 +94,7 @@ class TestSupervisorGone:
 
         assert ours.process.wait(30) == EndReason.WORKER_LOST.exit_code, ours.log
 
-    def test_dies_with_its_parent(self, drawn: Drawn, tmp_path: Path) -> None:
+    def test_a_trainer_dies_with_its_parent(self, drawn: Drawn, tmp_path: Path) -> None:
         job = a_job(drawn("detect"), tmp_path, train=LONG)
         (tmp_path / "job.json").write_text(job.model_dump_json(), encoding="utf-8")
         environment = trainer_environment(tmp_path, gpu=None, base=os.environ)

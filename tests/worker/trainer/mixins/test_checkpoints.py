@@ -38,7 +38,9 @@ class Exploding:
 
 
 class TestAtomicPath:
-    def test_replaces_the_file_and_leaves_linked_bytes_alone(self, tmp_path: Path) -> None:
+    def test_an_atomic_path_replaces_the_file_and_leaves_linked_bytes_alone(
+        self, tmp_path: Path
+    ) -> None:
         file = AtomicPath(tmp_path / "last.pt")
         file.write_bytes(b"first")
         (tmp_path / "link").hardlink_to(file)
@@ -47,7 +49,7 @@ class TestAtomicPath:
 
         assert (file.read_bytes(), (tmp_path / "link").read_bytes()) == (b"second", b"first")
 
-    def test_keeps_the_old_bytes_when_writing_fails(self, tmp_path: Path) -> None:
+    def test_an_atomic_path_keeps_the_old_bytes_when_writing_fails(self, tmp_path: Path) -> None:
         file = AtomicPath(tmp_path / "last.pt")
         file.write_bytes(b"first")
 
@@ -56,19 +58,21 @@ class TestAtomicPath:
 
         assert file.read_bytes() == b"first"
 
-    def test_what_it_wrote_is_whole_whenever_its_process_is_killed(self, tmp_path: Path) -> None:
+    def test_a_file_of_an_atomic_path_is_whole_whenever_its_process_is_killed(
+        self, tmp_path: Path
+    ) -> None:
         program = [sys.executable, "-c", KILLED_WHILE_IT_WRITES, str(tmp_path)]
 
         done = subprocess.run(program, capture_output=True, text=True, timeout=100, check=False)
 
         assert done.returncode == 0, done.stderr
 
-    def test_its_children_are_as_careful(self, tmp_path: Path) -> None:
+    def test_children_of_an_atomic_path_are_atomic_paths(self, tmp_path: Path) -> None:
         assert isinstance(AtomicPath(tmp_path) / "epoch3.pt", AtomicPath)
 
 
 class TestPortableValues:
-    def test_keeps_names_and_no_places(self) -> None:
+    def test_portable_values_keep_names_and_no_paths(self) -> None:
         values = portable_values({"data": "/srv/sets/dsv_1/data.yaml"}, "yolo26n.pt")
 
         assert values["data"] == "data.yaml"

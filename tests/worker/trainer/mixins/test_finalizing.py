@@ -18,7 +18,9 @@ from worker.trainer.weights.portability import portability_check
 
 
 class TestEvents:
-    def test_are_numbered_without_a_gap_from_one(self, finished: TrainerProcess) -> None:
+    def test_events_of_a_trainer_are_numbered_without_a_gap_from_one(
+        self, finished: TrainerProcess
+    ) -> None:
         numbers = [event.seq for event in finished.events]
 
         assert numbers == list(range(1, len(numbers) + 1))
@@ -76,7 +78,7 @@ class TestEvents:
 
 
 class TestCheckpoints:
-    def test_what_was_handed_over_can_still_be_resumed_after_finalizing(
+    def test_a_checkpoint_can_still_be_resumed_after_finalizing(
         self, finished: TrainerProcess
     ) -> None:
         for event in finished.of("checkpoint"):
@@ -87,7 +89,9 @@ class TestCheckpoints:
             assert checkpoint["epoch"] + 1 == event.epoch
             assert checkpoint["optimizer"] is not None
 
-    def test_results_handed_over_end_with_their_epoch(self, finished: TrainerProcess) -> None:
+    def test_results_csv_of_a_checkpoint_ends_with_its_epoch(
+        self, finished: TrainerProcess
+    ) -> None:
         for event in finished.of("checkpoint"):
             lines = (run_directory(finished) / event.files["results.csv"]).read_text().splitlines()
 

@@ -4,10 +4,10 @@ from worker.trainer.mixins.pace import Pace
 
 
 class TestPace:
-    def test_knows_nothing_before_the_first_batch(self) -> None:
+    def test_the_pace_is_unknown_before_the_first_batch(self) -> None:
         assert Pace().eta_seconds(batches_left=5, validations_left=1) is None
 
-    def test_counts_batches_and_validations(self) -> None:
+    def test_the_pace_counts_batches_and_validations(self) -> None:
         pace = Pace()
 
         pace.batch_took(2.0)
@@ -15,7 +15,7 @@ class TestPace:
 
         assert pace.eta_seconds(batches_left=5, validations_left=2) == 30.0
 
-    def test_follows_a_change_of_speed(self) -> None:
+    def test_the_pace_follows_a_change_of_speed(self) -> None:
         pace = Pace()
         pace.batch_took(1.0)
 

@@ -33,7 +33,7 @@ def trainer(drawn: Callable[[Task], Path], tmp_path: Path) -> StopOnRequest:
 
 
 class TestStopOnRequest:
-    def test_finishes_with_the_epoch(self, trainer: StopOnRequest) -> None:
+    def test_a_stop_request_finishes_with_the_epoch(self, trainer: StopOnRequest) -> None:
         trainer.run.interrupts.stop_requested = True
 
         trainer.run_callbacks("on_train_batch_end")
@@ -42,7 +42,9 @@ class TestStopOnRequest:
 
         assert (within_the_epoch, trainer.stop) == (False, True)
 
-    def test_leaves_where_the_first_exception_was_swallowed(self, trainer: StopOnRequest) -> None:
+    def test_a_leaving_trainer_does_not_raise_again_at_teardown(
+        self, trainer: StopOnRequest
+    ) -> None:
         trainer.run.interrupts.leaving = True
 
         with pytest.raises(Cancelled):

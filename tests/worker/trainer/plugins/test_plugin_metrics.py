@@ -68,7 +68,7 @@ def a_scored_job(dataset: Path, directory: Path) -> JobFile:
 
 
 class TestAScoreThatIsNoNumber:
-    def test_never_wins(self, scored: Training) -> None:
+    def test_a_score_that_is_no_number_never_wins(self, scored: Training) -> None:
         scored.assert_it_trained()
 
         assert [event.fitness for event in scored.of("epoch")] == NUMBERS
@@ -80,13 +80,15 @@ class TestAScoreThatIsNoNumber:
         kept = {each.name: each.epoch for each in final.artifacts}
         assert kept["best_low.pt"] == 3
 
-    def test_is_told_and_repeats_no_epoch(self, scored: Training) -> None:
+    def test_a_score_that_is_no_number_is_warned_of_and_repeats_no_epoch(
+        self, scored: Training
+    ) -> None:
         warnings = [event.code for event in scored.of("warning")]
 
         assert warnings == ["metric_not_finite"] * 2
         assert [event.metrics["mine/score"] for event in scored.of("epoch")] == NUMBERS
 
-    def test_before_a_kill_leaves_the_resume_without_a_best(
+    def test_a_score_that_is_no_number_before_a_kill_leaves_the_resume_without_a_best(
         self, scored: Training, tmp_path: Path
     ) -> None:
         resumed = train_here(next_attempt(scored, tmp_path, epoch=1))

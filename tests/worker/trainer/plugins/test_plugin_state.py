@@ -104,7 +104,9 @@ def with_plugin(job: JobFile, name: str) -> JobFile:
 
 
 class TestStateOfPlugins:
-    def test_that_is_saved_is_taken_up_again(self, whole: Training, tmp_path: Path) -> None:
+    def test_plugin_state_that_is_saved_is_loaded_again(
+        self, whole: Training, tmp_path: Path
+    ) -> None:
         once = train_here(next_attempt(whole, tmp_path / "1", epoch=1), watching=(Traced,))
         twice = train_here(next_attempt(once, tmp_path / "2", epoch=2), watching=(Traced,))
 
@@ -114,7 +116,7 @@ class TestStateOfPlugins:
             assert differences(whole.directory, each.directory) == []
 
     @pytest.mark.slow
-    def test_that_is_not_taken_up_is_missed(
+    def test_plugin_state_that_is_not_loaded_changes_the_training(
         self, whole: Training, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         plugin = importlib.import_module("darkening_saving").Saving
@@ -124,7 +126,7 @@ class TestStateOfPlugins:
 
         assert first_difference(whole.trainer.trace, resumed.trainer.trace) is not None
 
-    def test_that_is_not_saved_makes_the_resume_plain(
+    def test_plugin_state_that_is_not_saved_makes_the_resume_plain(
         self, whole: Training, tmp_path: Path
     ) -> None:
         job = with_plugin(next_attempt(whole, tmp_path, epoch=2), "silent")
@@ -136,7 +138,7 @@ class TestStateOfPlugins:
         assert "state.pt" not in resumed.of("checkpoint")[-1].files
 
     @pytest.mark.slow
-    def test_with_a_loader_of_its_own_resumes_plainly(
+    def test_a_plugin_with_a_loader_of_its_own_resumes_plainly(
         self, whole: Training, tmp_path: Path
     ) -> None:
         first = whole.job.model_copy(update={"run_directory": tmp_path / "first" / "run"})
@@ -148,7 +150,9 @@ class TestStateOfPlugins:
         (said,) = resumed.of("resumed")
         assert (said.mode, said.reason) == ("plain", "unknown_loader")
 
-    def test_that_is_no_plain_data_is_refused(self, whole: Training, tmp_path: Path) -> None:
+    def test_plugin_state_that_is_no_plain_data_is_refused(
+        self, whole: Training, tmp_path: Path
+    ) -> None:
         job = whole.job.model_copy(update={"run_directory": tmp_path / "run"})
 
         with pytest.raises(TypeError, match="plain data"):

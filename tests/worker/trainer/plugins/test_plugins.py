@@ -99,19 +99,19 @@ class TestTheExample:
         for training in trainings.values():
             training.assert_it_trained()
 
-    def test_with_probability_0_the_training_is_the_one_without_it(
+    def test_the_example_plugin_with_probability_0_changes_no_training(
         self, trainings: Mapping[float | None, Training]
     ) -> None:
         assert losses(trainings[0.0]) == losses(trainings[None])
         assert differing_tensors(trainings[0.0].trainer.last, trainings[None].trainer.last) == []
 
-    def test_its_option_changes_what_is_learnt(
+    def test_the_option_of_the_example_plugin_changes_the_training(
         self, trainings: Mapping[float | None, Training]
     ) -> None:
         assert losses(trainings[SOME])[0] != losses(trainings[0.0])[0]
         assert differing_tensors(trainings[SOME].trainer.last, trainings[0.0].trainer.last)
 
-    def test_its_metric_is_a_column_and_part_of_the_epochs_event(
+    def test_the_metric_of_the_example_plugin_is_a_column_and_in_the_epochs_event(
         self, trainings: Mapping[float | None, Training]
     ) -> None:
         column = [float(row[SHARE]) for row in trainings[SOME].rows]
@@ -120,7 +120,7 @@ class TestTheExample:
         assert all(0 < share < 1 for share in column)
         assert [row[SHARE] for row in trainings[0.0].rows] == ["0", "0"]
 
-    def test_freezing_beside_it_does_what_it_does_without(
+    def test_freezing_beside_the_example_plugin_works_as_without_it(
         self, trainings: Mapping[float | None, Training]
     ) -> None:
         told = {key: [event.code for event in run.of("notice")] for key, run in trainings.items()}
@@ -128,7 +128,7 @@ class TestTheExample:
         assert told[SOME] == told[None]
         assert told[None]
 
-    def test_all_five_customizations_show_their_effects_over_it(
+    def test_all_five_customizations_show_their_effects_over_the_example_plugin(
         self, example: Path, drawn: Callable[[Task], Path], tmp_path: Path
     ) -> None:
         assert example.is_dir()
@@ -141,7 +141,7 @@ class TestTheExample:
         for each in FIVE:
             each.shows(run)
 
-    def test_its_metric_can_choose_the_best_epoch(
+    def test_the_metric_of_the_example_plugin_can_choose_the_best_epoch(
         self, trainings: Mapping[float | None, Training]
     ) -> None:
         shares = [event.metrics[SHARE] for event in trainings[SOME].of("epoch")]
@@ -200,7 +200,7 @@ def composed(job: JobFile) -> type[Composed]:
 
 
 class TestComposition:
-    def test_its_classes_stand_right_over_the_tasks_trainer(
+    def test_classes_of_a_plugin_are_right_above_the_tasks_trainer(
         self, install: Install, tmp_path: Path
     ) -> None:
         install(MIXIN.format(method="kind = 1"))
@@ -278,7 +278,7 @@ class Plugin(TrainerPlugin):
 
 
 class TestUnusable:
-    def test_one_that_is_not_installed_here(self) -> None:
+    def test_a_plugin_that_is_not_installed_here_is_unusable(self) -> None:
         with pytest.raises(PluginUnusable, match="No package"):
             plugin_of(TrainerChoice(name="nowhere"), "detect")
 
@@ -307,7 +307,7 @@ class TestUnusable:
         ],
         ids=["import", "no-plugin", "task", "classes", "trainer", "hook", "hook-of-trainer"],
     )
-    def test_what_is_no_plugin_for_the_job_is_told(
+    def test_a_package_that_is_no_plugin_for_the_job_is_unusable_with_the_reason(
         self, install: Install, tmp_path: Path, code: str, said: str
     ) -> None:
         install(code.replace("    \n", "    pass\n"))
@@ -328,7 +328,7 @@ class TestFailures:
         ],
         ids=["where-data-is-loaded", "where-the-model-is-made", "in-training"],
     )
-    def test_what_the_plugin_raises_is_the_plugins(
+    def test_an_error_that_a_plugin_raises_is_the_plugins(
         self, install: Install, drawn: Callable[[Task], Path], tmp_path: Path, method: str
     ) -> None:
         install(MIXIN.format(method=method))
@@ -343,7 +343,7 @@ class TestFailures:
         assert "my own fault" in found.message
         assert "plugin" in found.hint
 
-    def test_what_ultralytics_raises_below_a_plugin_keeps_its_name(
+    def test_an_error_that_ultralytics_raises_below_a_plugin_keeps_its_name(
         self, install: Install, tmp_path: Path
     ) -> None:
         install(MIXIN.format(method="def get_dataset(self): return super().get_dataset()"))

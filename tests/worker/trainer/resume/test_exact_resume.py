@@ -57,7 +57,7 @@ def a_small_job(
 
 
 class TestLastEpoch:
-    def test_that_a_stop_makes_leaves_a_state_whatever_the_period(
+    def test_the_last_epoch_of_a_stopped_job_leaves_a_state_whatever_the_period(
         self, drawn: Callable[[Task], Path], tmp_path: Path
     ) -> None:
         job = a_small_job(drawn("detect"), tmp_path, epochs=9, every=7)
@@ -66,7 +66,7 @@ class TestLastEpoch:
 
         assert ["state.pt" in event.files for event in stopped.of("checkpoint")] == [True]
 
-    def test_has_a_state_as_the_first_one_has_where_epochs_are_short(
+    def test_the_last_epoch_has_a_state_as_the_first_one_where_epochs_are_short(
         self, drawn: Callable[[Task], Path], tmp_path: Path
     ) -> None:
         job = a_small_job(drawn("detect"), tmp_path, epochs=3)
@@ -93,7 +93,7 @@ class Supervised(Composed):
 
 
 class TestPeriod:
-    def test_takes_what_storing_took_from_the_supervisor(
+    def test_the_period_counts_the_storing_time_that_the_supervisor_reports(
         self, drawn: Callable[[Task], Path], tmp_path: Path
     ) -> None:
         job = a_small_job(drawn("detect"), tmp_path, epochs=3)

@@ -57,7 +57,7 @@ def longer(parent: Training, tmp_path_factory: pytest.TempPathFactory) -> Traini
 
 
 class TestFromAStateBeforeTheLastEpoch:
-    def test_trains_the_epochs_between_again_by_the_rates_of_the_plan(
+    def test_an_extension_from_an_older_state_trains_epochs_again_by_the_planned_rates(
         self, parent: Training, longer: Training
     ) -> None:
         epochs = [event.epoch for event in longer.of("epoch")]
@@ -70,10 +70,10 @@ class TestFromAStateBeforeTheLastEpoch:
         assert rates == pytest.approx(planned_rates(longer.job, first_epoch=3), rel=1e-5)
         assert rates[0] > parent.of("epoch")[JOINT].lr["lr/rest/weight"]
 
-    def test_opens_a_mosaic_that_the_parent_had_closed(self, longer: Training) -> None:
+    def test_an_extension_opens_a_mosaic_that_the_parent_had_closed(self, longer: Training) -> None:
         assert longer.trainer.mosaic_in == [3], "it closes before the last three of six"
 
-    def test_may_have_fewer_epochs_than_the_parent_was_planned_for(
+    def test_an_extension_may_have_fewer_epochs_than_the_parent_was_planned_for(
         self, parent: Training, tmp_path: Path
     ) -> None:
         shorter = train_here(extended(parent, tmp_path, PLANNED - 1, joint=JOINT))
@@ -102,7 +102,9 @@ class TestWhatTheServiceStates:
 
 
 class TestWithHalfTheBatch:
-    def test_goes_on_plainly_to_the_new_total(self, parent: Training, tmp_path: Path) -> None:
+    def test_an_extension_with_half_the_batch_continues_plainly_to_the_new_total(
+        self, parent: Training, tmp_path: Path
+    ) -> None:
         job = changed(extended(parent, tmp_path, PLANNED + 1, joint=PLANNED), batch=2)
 
         halved = train_here(job)
@@ -116,7 +118,7 @@ class TestWithHalfTheBatch:
 
 @pytest.mark.slow
 class TestAnotherTraining:
-    def test_is_what_an_extension_is_beside_as_many_epochs_at_once(
+    def test_an_extension_is_another_training_than_as_many_epochs_at_once(
         self, drawn: Callable[[Task], Path], longer: Training, tmp_path: Path
     ) -> None:
         train = CLOSED | {"epochs": PLANNED + 2}

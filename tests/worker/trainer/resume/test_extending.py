@@ -28,7 +28,7 @@ def child(parent: Training, tmp_path_factory: pytest.TempPathFactory) -> Trainin
 
 
 class TestExtending:
-    def test_trains_the_epochs_that_are_more_and_keeps_the_rows_before(
+    def test_an_extension_trains_the_added_epochs_and_keeps_the_rows_before(
         self, parent: Training, child: Training
     ) -> None:
         assert [event.mode for event in child.of("resumed")] == ["exact"]
@@ -36,7 +36,9 @@ class TestExtending:
         assert child.rows[:JOINT] == parent.rows
         assert child.of("started")[0].optimizer == parent.of("started")[0].optimizer
 
-    def test_plans_the_rates_for_the_new_total(self, parent: Training, child: Training) -> None:
+    def test_an_extension_plans_the_rates_for_the_new_total(
+        self, parent: Training, child: Training
+    ) -> None:
         lr0 = parent.trainer.args.lr0
         rates = [float(row["lr/pg0"]) for row in child.rows[JOINT:]]
 
@@ -45,25 +47,29 @@ class TestExtending:
         assert rates == pytest.approx(expected, rel=1e-4)
         assert rates[0] > float(parent.rows[-1]["lr/pg0"])
 
-    def test_opens_the_mosaic_again_until_it_closes_before_the_new_end(
+    def test_an_extension_opens_the_mosaic_again_until_near_the_new_end(
         self, parent: Training, child: Training
     ) -> None:
         assert child.trainer.mosaic_in == [3, 4, 5]
         assert parent.trainer.args.close_mosaic == 1
 
-    def test_weighs_the_heads_of_an_end_to_end_loss_by_the_new_total(self, child: Training) -> None:
+    def test_an_extension_weighs_the_heads_of_an_end_to_end_loss_by_the_new_total(
+        self, child: Training
+    ) -> None:
         criterion = child.trainer.model.criterion
 
         assert criterion.updates == TOTAL
         assert criterion.o2m == pytest.approx(criterion.decay(TOTAL))
 
-    def test_keeps_the_best_of_both(self, parent: Training, child: Training) -> None:
+    def test_an_extension_keeps_the_best_of_both_trainings(
+        self, parent: Training, child: Training
+    ) -> None:
         best = [event.best_fitness for event in (*parent.of("epoch"), *child.of("epoch"))]
 
         assert best == sorted(best)
         assert child.of("epoch")[0].best_fitness >= parent.of("epoch")[-1].best_fitness
 
-    def test_killed_goes_on_exactly_from_its_own_states(
+    def test_a_killed_extension_continues_exactly_from_its_own_states(
         self, child: Training, tmp_path: Path
     ) -> None:
         once = train_here(next_attempt(child, tmp_path / "1", epoch=4), watching=(Traced,))
@@ -83,7 +89,7 @@ class TestExtending:
             pytest.param(3, "plain", marks=pytest.mark.slow),
         ],
     )
-    def test_of_a_job_that_stopped_early_counts_its_patience_anew(
+    def test_an_extension_of_a_job_that_stopped_early_restarts_its_patience(
         self, more: int, mode: str, drawn: Callable[[Task], Path], tmp_path: Path
     ) -> None:
         train = {"epochs": 7, "patience": 2, "lr0": 1e-9}

@@ -67,7 +67,9 @@ CHANGES: Mapping[str, Callable[[JobFile], JobFile]] = {
 
 class TestExactResumeOf:
     @pytest.mark.parametrize("reason", CHANGES)
-    def test_names_what_is_not_equal(self, reason: str, earlier: Training, tmp_path: Path) -> None:
+    def test_an_exact_resume_that_is_impossible_names_what_differs(
+        self, reason: str, earlier: Training, tmp_path: Path
+    ) -> None:
         job = CHANGES[reason](next_attempt(earlier, tmp_path, epoch=1))
 
         with pytest.raises(NotExact) as refused:
@@ -75,14 +77,18 @@ class TestExactResumeOf:
 
         assert refused.value.reason == reason
 
-    def test_takes_a_state_that_fits(self, earlier: Training, tmp_path: Path) -> None:
+    def test_an_exact_resume_takes_a_state_that_fits(
+        self, earlier: Training, tmp_path: Path
+    ) -> None:
         job = next_attempt(earlier, tmp_path, epoch=1)
 
         assert exact_resume_of(job).heading.epoch == 1
 
 
 class TestPlainResume:
-    def test_trains_the_rest_and_names_the_reason(self, earlier: Training, tmp_path: Path) -> None:
+    def test_a_plain_resume_trains_the_rest_and_names_the_reason(
+        self, earlier: Training, tmp_path: Path
+    ) -> None:
         job = with_batch(next_attempt(earlier, tmp_path, epoch=1), 3)
 
         resumed = train_here(job)
@@ -92,7 +98,7 @@ class TestPlainResume:
         assert [event.epoch for event in resumed.of("epoch")] == [2]
         assert [row["epoch"] for row in resumed.rows] == ["1", "2"]
 
-    def test_that_shows_only_when_the_loaders_are_there_keeps_the_rows_before(
+    def test_a_resume_that_turns_plain_once_the_loaders_exist_keeps_the_rows_before(
         self, earlier: Training, tmp_path: Path
     ) -> None:
         job = next_attempt(earlier, tmp_path, epoch=1)

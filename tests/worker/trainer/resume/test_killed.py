@@ -35,7 +35,7 @@ def assert_equal(killed: Attempts, whole: Attempts) -> None:
 
 
 class TestKilled:
-    def test_in_a_batch_and_between_state_and_row_ends_as_its_twin(
+    def test_a_training_killed_in_a_batch_and_between_state_and_row_ends_as_its_twin(
         self, drawn: Callable[[Task], Path], tmp_path: Path
     ) -> None:
         job = a_job_of_epochs(drawn("detect"), 3)
@@ -49,7 +49,7 @@ class TestKilled:
     @pytest.mark.slow
     @pytest.mark.timeout(600)
     @pytest.mark.parametrize("workers", [0, 2])
-    def test_five_times_everywhere_ends_as_its_twin(
+    def test_a_training_killed_five_times_anywhere_ends_as_its_twin(
         self, workers: int, drawn: Callable[[Task], Path], tmp_path: Path
     ) -> None:
         job = a_job_of_epochs(drawn("detect"), 5)
@@ -63,7 +63,7 @@ class TestKilled:
 
     @pytest.mark.slow
     @pytest.mark.timeout(600)
-    def test_with_a_state_in_every_third_epoch_loses_no_more_than_two(
+    def test_a_killed_training_with_a_state_every_third_epoch_loses_at_most_two(
         self, drawn: Callable[[Task], Path], tmp_path: Path
     ) -> None:
         job = a_job_of_epochs(drawn("detect"), 7, every=3)
@@ -77,7 +77,7 @@ class TestKilled:
 
     @pytest.mark.slow
     @pytest.mark.timeout(600)
-    def test_before_its_first_state_starts_anew_and_ends_as_its_twin(
+    def test_a_training_killed_before_its_first_state_starts_over_and_ends_as_its_twin(
         self, drawn: Callable[[Task], Path], tmp_path: Path
     ) -> None:
         job = a_job_of_epochs(drawn("detect"), 2)

@@ -17,7 +17,7 @@ HEADER = "epoch,time,train/loss\n"
 
 
 class TestTrimResults:
-    def test_drops_epochs_newer_than_the_checkpoint(self, tmp_path: Path) -> None:
+    def test_trimming_results_drops_epochs_newer_than_the_checkpoint(self, tmp_path: Path) -> None:
         file = tmp_path / "results.csv"
         file.write_text(HEADER + "1,1,3\n2,2,2\n3,3,1\n")
 
@@ -25,7 +25,7 @@ class TestTrimResults:
 
         assert file.read_text() == HEADER + "1,1,3\n2,2,2\n"
 
-    def test_keeps_the_newest_of_repeated_epochs(self, tmp_path: Path) -> None:
+    def test_trimming_results_keeps_the_newest_of_repeated_epochs(self, tmp_path: Path) -> None:
         file = tmp_path / "results.csv"
         file.write_text(HEADER + "1,1,3\n2,2,2\n2,1,9\n")
 
@@ -33,7 +33,7 @@ class TestTrimResults:
 
         assert file.read_text() == HEADER + "1,1,3\n2,1,9\n"
 
-    def test_minds_no_missing_file(self, tmp_path: Path) -> None:
+    def test_trimming_results_accepts_a_missing_file(self, tmp_path: Path) -> None:
         trim_results(tmp_path / "results.csv", last_epoch=2)
 
         assert not (tmp_path / "results.csv").exists()
@@ -49,7 +49,7 @@ class TestHasTrainedItsLastEpoch:
             pytest.param(5, 2, 9, 3, True, id="stopped-early"),
         ],
     )
-    def test_asks_epochs_and_patience(
+    def test_the_last_epoch_is_known_by_epochs_and_patience(
         self, *, done: int, best: int, epochs: int, patience: float, answer: bool
     ) -> None:
         checkpoint = {"epoch": done - 1, "stopper": {"best_epoch": best, "best_fitness": 0.5}}
@@ -58,7 +58,7 @@ class TestHasTrainedItsLastEpoch:
 
 
 class TestResume:
-    def test_from_the_first_epoch_trains_the_rest_with_contiguous_results(
+    def test_a_resume_from_the_first_epoch_trains_the_rest_with_contiguous_results(
         self, finished: TrainerProcess, tmp_path: Path
     ) -> None:
         job = resumed(finished, tmp_path, epoch=1)
@@ -75,7 +75,7 @@ class TestResume:
         assert rows[:2] == results_of(finished)[:2]
         assert ours.of("epoch")[0].optimizer_steps >= 4
 
-    def test_from_the_last_epoch_only_finalizes_and_finds_the_same(
+    def test_a_resume_from_the_last_epoch_only_finalizes_and_finds_the_same(
         self, finished: TrainerProcess, tmp_path: Path
     ) -> None:
         job = resumed(finished, tmp_path, epoch=2)
@@ -93,7 +93,7 @@ class TestResume:
             assert all(torch.equal(made[key], before[key]) for key in before), name
         assert results_of(ours) == results_of(finished)
 
-    def test_of_a_stopped_job_only_finalizes_the_weights_so_far(
+    def test_a_resume_of_a_stopped_job_only_finalizes_the_weights_so_far(
         self, finished: TrainerProcess, tmp_path: Path
     ) -> None:
         job = resumed(finished, tmp_path, epoch=1).model_copy(update={"only_finalize": True})
@@ -111,7 +111,7 @@ class TestResume:
         assert results_of(ours) == results_of(finished)[:2]
 
     @pytest.mark.parametrize("bytes_kept", [0, 500_000])
-    def test_from_a_file_that_is_cut_says_that_it_is_the_file(
+    def test_a_resume_from_a_truncated_file_says_that_it_is_the_file(
         self, finished: TrainerProcess, tmp_path: Path, bytes_kept: int
     ) -> None:
         job = resumed(finished, tmp_path, epoch=1)
@@ -127,7 +127,7 @@ class TestResume:
         assert error.code == "bad_checkpoint"
         assert str(tmp_path) not in error.message
 
-    def test_after_early_stopping_only_finalizes(
+    def test_a_resume_after_early_stopping_only_finalizes(
         self, drawn: Callable[[Task], Path], tmp_path: Path
     ) -> None:
         first = tmp_path / "first"

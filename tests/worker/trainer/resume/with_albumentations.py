@@ -59,7 +59,7 @@ class TestAlbumentations:
         assert first_difference(whole.trainer.trace, resumed.trainer.trace) is None
         assert differences(whole.directory, resumed.directory) == []
 
-    def test_whose_generators_are_not_taken_up_are_missed(
+    def test_generators_of_albumentations_that_are_not_restored_are_missed(
         self,
         workers: int,
         drawn: Callable[[Task], Path],

@@ -25,7 +25,7 @@ class Stranger:
 
 
 class TestStateFile:
-    def test_reads_back_as_it_was_written(self, tmp_path: Path) -> None:
+    def test_a_state_file_is_read_as_it_was_written(self, tmp_path: Path) -> None:
         weight = torch.rand(3)
         parts = {"model": {"weight": weight}, "best_fitness": None, "list": [1, 2.5, "x"]}
 
@@ -39,7 +39,7 @@ class TestStateFile:
         assert [file.name for file in tmp_path.iterdir()] == ["state.pt"]
 
     @pytest.mark.parametrize("kept", [0, 10, 400])
-    def test_that_is_cut_is_unreadable(self, kept: int, tmp_path: Path) -> None:
+    def test_a_truncated_state_file_is_unreadable(self, kept: int, tmp_path: Path) -> None:
         write_state(tmp_path / "state.pt", HEADING, {"model": torch.rand(100)})
         whole = (tmp_path / "state.pt").read_bytes()
         (tmp_path / "state.pt").write_bytes(whole[:kept])
@@ -59,7 +59,9 @@ class TestStateFile:
             (Stranger(), "unreadable_state"),
         ],
     )
-    def test_of_anything_else_is_none(self, content: object, reason: str, tmp_path: Path) -> None:
+    def test_a_file_of_anything_else_is_no_state_file(
+        self, content: object, reason: str, tmp_path: Path
+    ) -> None:
         torch.save(content, tmp_path / "state.pt")
 
         with pytest.raises(NotExact) as refused:
@@ -70,13 +72,13 @@ class TestStateFile:
 
 class TestPlain:
     @pytest.mark.parametrize("value", [Stranger(), {"a": [Stranger()]}, {Stranger(): 1}, {1, 2}])
-    def test_what_is_no_plain_data_is_refused(self, value: object) -> None:
+    def test_a_part_that_is_no_plain_data_is_refused(self, value: object) -> None:
         with pytest.raises(TypeError):
             plain(value)
 
 
 class TestDigests:
-    def test_of_a_file_that_was_replaced_are_read_again(self, tmp_path: Path) -> None:
+    def test_the_digest_of_a_file_that_was_replaced_is_read_again(self, tmp_path: Path) -> None:
         digests, file = Digests(), tmp_path / "best.pt"
         file.write_bytes(b"one")
         first = digests.of([file])

@@ -124,7 +124,7 @@ def a_generator() -> torch.Generator:
 
 class TestIsKnown:
     @pytest.mark.parametrize("shuffle", [True, False])
-    def test_a_loader_that_ultralytics_makes(self, *, shuffle: bool) -> None:
+    def test_a_loader_that_ultralytics_makes_is_known(self, *, shuffle: bool) -> None:
         loader = build_dataloader(Drawing(8), batch=BATCH, workers=0, shuffle=shuffle)
 
         assert NotedLoader.is_known(loader)
@@ -149,7 +149,9 @@ class TestIsKnown:
             ),
         ],
     )
-    def test_not_one_whose_order_its_generator_does_not_tell(self, options: dict[str, Any]) -> None:
+    def test_a_loader_whose_order_is_not_in_its_generator_is_unknown(
+        self, options: dict[str, Any]
+    ) -> None:
         loader = InfiniteDataLoader(Drawing(8), batch_size=BATCH, **options)
 
         assert not NotedLoader.is_known(loader)

@@ -81,7 +81,7 @@ class TestParts:
         assert parts == MISSED.keys() | ON_A_GPU | IN_PLUGINS
 
     @pytest.mark.parametrize("name", MISSED)
-    def test_that_is_left_out_is_missed(
+    def test_a_part_that_is_left_out_is_missed(
         self,
         name: str,
         whole: Callable[[str], Training],

@@ -16,7 +16,7 @@ class Clock:
 
 
 class TestFixedPeriod:
-    def test_of_three_epochs_counts_from_the_first_of_the_job(self) -> None:
+    def test_a_period_of_three_epochs_counts_from_the_first_of_the_job(self) -> None:
         period = StatePeriod(3, has_state=False)
 
         due = [epoch for epoch in range(1, 10) if period.is_due(epoch=epoch, expected_bytes=1)]
@@ -28,7 +28,7 @@ class TestAdaptivePeriod:
     @pytest.mark.parametrize("epoch_seconds", [0.5, 8.0, 300.0])
     @pytest.mark.parametrize("megabytes", [1, 32, 400])
     @pytest.mark.parametrize("writing_seconds", [0.01, 0.5, 5.0])
-    def test_keeps_below_its_share_of_the_training_at_every_moment(
+    def test_an_adaptive_period_keeps_below_its_share_of_the_training_at_every_moment(
         self, epoch_seconds: float, megabytes: int, writing_seconds: float
     ) -> None:
         clock = Clock()
@@ -50,7 +50,7 @@ class TestAdaptivePeriod:
         price = writing_seconds + size / STORING_BYTES_PER_SECOND
         assert states >= min(int(SHARE * trained / price) - 1, 2999 - int(price / SHARE) - 1)
 
-    def test_writes_after_every_epoch_where_epochs_are_long(self) -> None:
+    def test_an_adaptive_period_writes_after_every_epoch_where_epochs_are_long(self) -> None:
         clock = Clock()
         period = StatePeriod(None, has_state=True, clock=clock)
         due = []
@@ -80,7 +80,7 @@ class TestAdaptivePeriod:
         assert due[0.4] == pytest.approx(SHARE * 10_000 / 0.5, rel=0.05)
         assert due[4.0] == pytest.approx(SHARE * 10_000 / 4.1, rel=0.05)
 
-    def test_waits_while_the_last_state_is_not_stored_yet(self) -> None:
+    def test_an_adaptive_period_waits_while_the_last_state_is_not_stored_yet(self) -> None:
         clock = Clock()
         period = StatePeriod(None, has_state=True, clock=clock)
         period.cost(seconds=0.1, size=MEGABYTE)
@@ -90,7 +90,7 @@ class TestAdaptivePeriod:
         period.stored(seconds=0.1)
         assert period.is_due(epoch=2, expected_bytes=MEGABYTE)
 
-    def test_of_a_run_without_a_state_begins_with_its_first_epoch(self) -> None:
+    def test_an_adaptive_period_of_a_run_without_a_state_begins_with_its_first_epoch(self) -> None:
         clock = Clock()
         period = StatePeriod(None, has_state=False, clock=clock)
         due = []

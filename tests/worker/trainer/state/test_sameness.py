@@ -22,7 +22,9 @@ REASONS = {
 
 
 class TestEnvironmentOf:
-    def test_knows_the_version_of_every_library_that_is_there(self, tmp_path: Path) -> None:
+    def test_an_environment_has_the_version_of_every_installed_library(
+        self, tmp_path: Path
+    ) -> None:
         known = environment_of(a_job(tmp_path, tmp_path, threads=1))
 
         assert known["ultralytics"] == ultralytics.__version__
@@ -33,7 +35,7 @@ class TestEnvironmentOf:
 
 
 class TestCompareEnvironment:
-    def test_the_same_process_is_equal(self, tmp_path: Path) -> None:
+    def test_the_environment_of_the_same_process_is_equal(self, tmp_path: Path) -> None:
         job = a_job(tmp_path, tmp_path, threads=1)
 
         compare_environment(environment_of(job), job)

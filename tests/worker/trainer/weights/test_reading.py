@@ -169,7 +169,7 @@ class TestInspect:
 
 
 class TestTheProcess:
-    def test_writes_what_it_found(self, tmp_path: Path) -> None:
+    def test_the_process_of_an_inspection_writes_what_it_found(self, tmp_path: Path) -> None:
         file = save(a_detector(), tmp_path / "weights.pt")
         report = tmp_path / "report.json"
 

@@ -91,7 +91,7 @@ class TestProve:
 
 
 class TestPortabilityCheck:
-    def test_tells_which_of_several_files_fails_and_passes_those_before(
+    def test_the_portability_check_names_the_file_that_fails_and_passes_those_before(
         self, tmp_path: Path
     ) -> None:
         good = untrained(tmp_path / "best.pt")

@@ -19,7 +19,7 @@ OF_CLASSES = ("model.23.cv3.", "model.23.one2one_cv3.")
 
 
 class TestWarmStart:
-    def test_with_the_same_classes_starts_from_every_tensor_of_the_weights(
+    def test_a_warm_start_with_the_same_classes_takes_every_tensor_of_the_weights(
         self, finished: TrainerProcess, drawn: Callable[[Task], Path], tmp_path: Path
     ) -> None:
         best = best_of(finished)
@@ -35,7 +35,7 @@ class TestWarmStart:
         [("square", "star"), (*CLASSES, "star")],
         ids=["fewer-and-others", "one-more"],
     )
-    def test_with_another_class_list_carries_over_all_but_the_class_outputs(
+    def test_a_warm_start_with_other_classes_takes_all_but_the_class_outputs(
         self, classes: Sequence[str], finished: TrainerProcess, tmp_path: Path
     ) -> None:
         best = best_of(finished)
@@ -49,7 +49,7 @@ class TestWarmStart:
         assert all(name.startswith(OF_CLASSES) for name in differing), differing
         assert len(groups["equal"]) > 300
 
-    def test_from_scratch_starts_from_other_tensors(
+    def test_a_start_from_scratch_has_other_tensors(
         self, finished: TrainerProcess, drawn: Callable[[Task], Path], tmp_path: Path
     ) -> None:
         job = a_job(drawn("detect"), tmp_path, train={"seed": 1})
