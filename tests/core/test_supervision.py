@@ -130,7 +130,7 @@ def run(tmp_path: Path) -> Iterator[Callable[..., Run]]:
 
 @pytest.mark.unit
 class TestNextPause:
-    def test_doubles_up_to_half_a_minute(self) -> None:
+    def test_the_next_pause_doubles_up_to_half_a_minute(self) -> None:
         pauses = [next_pause(None, lived_seconds=0)]
 
         while pauses[-1] < LONGEST_PAUSE_SECONDS:
@@ -138,13 +138,13 @@ class TestNextPause:
 
         assert pauses == [0.5, 1, 2, 4, 8, 16, 30]
 
-    def test_begins_anew_after_a_minute_of_life(self) -> None:
+    def test_the_next_pause_starts_over_after_a_minute_of_life(self) -> None:
         assert next_pause(16, lived_seconds=STEADY_SECONDS) == 0.5
 
 
 @pytest.mark.integration
 class TestSupervisor:
-    def test_starts_a_dead_child_again_and_leaves_the_others_alone(
+    def test_a_supervisor_starts_a_dead_child_again_and_leaves_the_others_alone(
         self, run: Callable[..., Run]
     ) -> None:
         supervisor = run(STEADY_CHILD, "first", "second")
@@ -157,7 +157,7 @@ class TestSupervisor:
         assert len(supervisor.starts("second")) == 1
 
     @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-    def test_stops_the_last_started_first_and_ends_with_0(
+    def test_a_supervisor_stops_the_last_started_child_first_and_ends_with_0(
         self, run: Callable[..., Run], signum: signal.Signals
     ) -> None:
         supervisor = run(STEADY_CHILD, "first", "second", "third")
@@ -181,7 +181,7 @@ class TestSupervisor:
         assert supervisor.process.wait(5) == 0
         assert not is_running(pid)
 
-    def test_what_a_dead_child_left_behind_is_gone_after_the_stop(
+    def test_processes_that_a_dead_child_left_behind_are_gone_after_the_stop(
         self, run: Callable[..., Run]
     ) -> None:
         supervisor = run(FORKING_CHILD, "parent")
