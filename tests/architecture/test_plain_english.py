@@ -80,10 +80,10 @@ def faults_of(passages: Iterable[Passage]) -> list[str]:
 
 @pytest.mark.parametrize("idiom", BANNED_IDIOMS, ids=lambda idiom: idiom.name)
 class TestBannedIdioms:
-    def test_finds_its_bad_example(self, idiom: BannedIdiom) -> None:
+    def test_a_banned_idiom_finds_its_bad_example(self, idiom: BannedIdiom) -> None:
         assert idiom.pattern.search(idiom.bad)
 
-    def test_passes_its_good_example(self, idiom: BannedIdiom) -> None:
+    def test_a_banned_idiom_passes_its_good_example(self, idiom: BannedIdiom) -> None:
         assert faults_of([Passage("good", idiom.good)]) == []
 
 

@@ -157,7 +157,7 @@ class TestUpsert:
 
         assert due_of(database) == {"a": self.OLD}
 
-    def test_of_many_rows_those_whose_key_is_there_are_updated(self, database: Database) -> None:
+    def test_rows_whose_key_exists_are_updated_among_many(self, database: Database) -> None:
         self.put(database, {"sha256": "a", "due_at": self.OLD})
 
         self.put(database, {"sha256": "a", "due_at": self.NEW}, {"sha256": "b", "due_at": self.OLD})
@@ -194,7 +194,7 @@ class TestUpsert:
         assert (project.id, project.name) == (project_id, "theirs")
         assert project.created_at > self.OLD
 
-    def test_of_many_who_insert_the_same_key_at_once_nobody_fails(self, database: Database) -> None:
+    def test_concurrent_inserts_of_the_same_key_all_succeed(self, database: Database) -> None:
         with ThreadPoolExecutor(8) as threads:
             list(
                 threads.map(

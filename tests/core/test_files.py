@@ -90,7 +90,7 @@ def usual_umask() -> Iterator[None]:
 
 
 class TestWholeFile:
-    def test_replaces_the_file_when_the_block_ends(self, tmp_path: Path) -> None:
+    def test_a_whole_file_replaces_the_file_when_the_block_ends(self, tmp_path: Path) -> None:
         path = tmp_path / "file"
         path.write_text("old")
 
@@ -103,7 +103,7 @@ class TestWholeFile:
         assert names_in(tmp_path) == ["file"]
 
     @pytest.mark.parametrize("error", [OSError, KeyboardInterrupt])
-    def test_keeps_the_old_file_and_removes_the_new_one_after_an_error(
+    def test_a_whole_file_keeps_the_old_file_and_removes_the_new_one_after_an_error(
         self, tmp_path: Path, error: type[BaseException]
     ) -> None:
         path = tmp_path / "file"
@@ -120,13 +120,13 @@ class TestWholeFile:
         assert path.read_text() == "old"
         assert names_in(tmp_path) == ["file"]
 
-    def test_leaves_nothing_where_no_file_was(self, tmp_path: Path) -> None:
+    def test_a_failed_whole_file_leaves_nothing_where_no_file_was(self, tmp_path: Path) -> None:
         with pytest.raises(ZeroDivisionError), whole_file(tmp_path / "file") as file:
             file.write(b"%d" % (1 // 0))
 
         assert names_in(tmp_path) == []
 
-    def test_keeps_the_old_file_when_the_process_is_killed(self, tmp_path: Path) -> None:
+    def test_a_killed_writer_keeps_the_old_file(self, tmp_path: Path) -> None:
         path = tmp_path / "file"
         path.write_text("old")
         with Process(WRITES_HALF, path) as writer:
@@ -137,14 +137,14 @@ class TestWholeFile:
         assert path.read_text() == "old"
         assert [name for name in names_in(tmp_path) if name[0] != "."] == ["file", "other"]
 
-    def test_needs_the_folder(self, tmp_path: Path) -> None:
+    def test_a_whole_file_needs_its_folder(self, tmp_path: Path) -> None:
         with pytest.raises(FileNotFoundError), whole_file(tmp_path / "missing" / "file"):
             pytest.fail("there is no folder to write into")
 
 
 class TestWriteWhole:
     @pytest.mark.parametrize("content", ["naïve\n", "naïve\n".encode()], ids=["text", "bytes"])
-    def test_writes_text_as_utf_8_and_bytes_as_they_are(
+    def test_text_is_written_as_utf_8_and_bytes_unchanged(
         self, tmp_path: Path, content: bytes | str
     ) -> None:
         write_whole(tmp_path / "file", content)
@@ -152,7 +152,7 @@ class TestWriteWhole:
         assert (tmp_path / "file").read_bytes() == b"na\xc3\xafve\n"
 
     @pytest.mark.usefixtures("usual_umask")
-    def test_gives_the_mode_that_was_asked_for(self, tmp_path: Path) -> None:
+    def test_a_whole_file_gets_the_requested_mode(self, tmp_path: Path) -> None:
         write_whole(tmp_path / "usual", "")
         write_whole(tmp_path / "private", "", mode=0o600)
 
@@ -168,7 +168,7 @@ class TestWriteWhole:
         assert mode(path) == 0o600
 
     @pytest.mark.parametrize(("durable", "synced"), [(True, ["whole"]), (False, [])])
-    def test_syncs_the_whole_content_before_it_has_its_name(
+    def test_a_whole_file_is_synced_before_it_has_its_name(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, durable: bool, synced: list[str]
     ) -> None:
         path = tmp_path / "file"
@@ -186,7 +186,7 @@ class TestWriteWhole:
 
 
 class TestLinkWhole:
-    def test_replaces_the_file_by_the_same_bytes(self, tmp_path: Path) -> None:
+    def test_a_whole_link_replaces_the_file_by_the_same_bytes(self, tmp_path: Path) -> None:
         source, path = tmp_path / "source", tmp_path / "file"
         source.write_text("new")
         path.write_text("old")
@@ -196,7 +196,7 @@ class TestLinkWhole:
         assert path.samefile(source)
         assert names_in(tmp_path) == ["file", "source"]
 
-    def test_leaves_a_file_that_is_such_a_link_already(self, tmp_path: Path) -> None:
+    def test_a_whole_link_leaves_a_file_that_is_already_linked(self, tmp_path: Path) -> None:
         source, path = tmp_path / "source", tmp_path / "file"
         source.write_text("new")
         link_whole(path, source)
@@ -206,7 +206,7 @@ class TestLinkWhole:
         assert path.samefile(source)
         assert names_in(tmp_path) == ["file", "source"]
 
-    def test_keeps_the_old_file_without_a_source(self, tmp_path: Path) -> None:
+    def test_a_whole_link_without_a_source_keeps_the_old_file(self, tmp_path: Path) -> None:
         (tmp_path / "file").write_text("old")
 
         with pytest.raises(FileNotFoundError):
@@ -217,7 +217,7 @@ class TestLinkWhole:
 
 
 class TestWholeFolder:
-    def test_appears_when_the_block_ends(self, tmp_path: Path) -> None:
+    def test_a_whole_folder_appears_when_the_block_ends(self, tmp_path: Path) -> None:
         path = tmp_path / "new" / "folder"
 
         with whole_folder(path) as partial:
@@ -228,7 +228,7 @@ class TestWholeFolder:
         assert (path / "file").read_text() == "content"
         assert names_in(path.parent) == ["folder"]
 
-    def test_an_error_leaves_nothing(self, tmp_path: Path) -> None:
+    def test_a_whole_folder_that_fails_leaves_nothing(self, tmp_path: Path) -> None:
         def make_half() -> None:
             with whole_folder(tmp_path / "folder") as partial:
                 (partial / "file").write_text("content")
@@ -239,7 +239,7 @@ class TestWholeFolder:
 
         assert names_in(tmp_path) == []
 
-    def test_replaces_no_folder_that_has_content(self, tmp_path: Path) -> None:
+    def test_a_whole_folder_replaces_no_folder_with_content(self, tmp_path: Path) -> None:
         (tmp_path / "folder").mkdir()
         (tmp_path / "folder" / "file").write_text("old")
 
@@ -252,13 +252,15 @@ class TestWholeFolder:
 
 class TestPrivateFolder:
     @pytest.mark.usefixtures("usual_umask")
-    def test_is_for_its_owner_and_its_parents_are_as_usual(self, tmp_path: Path) -> None:
+    def test_a_private_folder_is_for_its_owner_and_its_parents_are_as_usual(
+        self, tmp_path: Path
+    ) -> None:
         private_folder(tmp_path / "parent" / "folder")
 
         assert mode(tmp_path / "parent" / "folder") == 0o700
         assert mode(tmp_path / "parent") == 0o755
 
-    def test_leaves_a_folder_that_exists_as_it_is(self, tmp_path: Path) -> None:
+    def test_a_private_folder_that_exists_is_unchanged(self, tmp_path: Path) -> None:
         (tmp_path / "folder").mkdir()
         (tmp_path / "folder").chmod(0o750)
 
@@ -268,7 +270,7 @@ class TestPrivateFolder:
 
 
 class TestMadeOnce:
-    def test_is_made_by_the_first_call_and_read_by_the_next(self, tmp_path: Path) -> None:
+    def test_a_line_is_made_by_the_first_call_and_read_by_the_next(self, tmp_path: Path) -> None:
         path = tmp_path / "home" / "name"
 
         lines = [made_once(path, lambda: "first"), made_once(path, lambda: "second")]
@@ -304,7 +306,7 @@ class TestMadeOnce:
 
 
 class TestLocked:
-    def test_refuses_a_second_holder_until_the_first_closes_it(self, tmp_path: Path) -> None:
+    def test_a_lock_refuses_a_second_holder_until_the_first_closes_it(self, tmp_path: Path) -> None:
         path = tmp_path / "lock"
 
         with locked(path), pytest.raises(BlockingIOError):
@@ -313,7 +315,7 @@ class TestLocked:
         with locked(path):
             pass
 
-    def test_ends_with_its_process(self, tmp_path: Path) -> None:
+    def test_a_lock_ends_with_its_process(self, tmp_path: Path) -> None:
         path = tmp_path / "lock"
         with Process(LOCKS, path) as holder:
             holder.kill_there()
@@ -332,5 +334,7 @@ class TestIsDiskFull:
             (ValueError(errno.ENOSPC), False),
         ],
     )
-    def test_knows_a_full_disk_by_its_number(self, error: Exception, *, expected: bool) -> None:
+    def test_a_full_disk_is_recognized_by_its_error_number(
+        self, error: Exception, *, expected: bool
+    ) -> None:
         assert is_disk_full(error) is expected

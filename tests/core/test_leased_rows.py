@@ -206,7 +206,7 @@ class TestGuard:
         assert not written(letters, hold, write)
         assert columns_of(letters, "a") == before
 
-    def test_of_a_claim_and_a_late_finish_at_once_one_wins(self, letters: Database) -> None:
+    def test_a_claim_and_a_late_finish_at_once_have_one_winner(self, letters: Database) -> None:
         ids = [f"letter {number:02}" for number in range(LETTERS)]
         add(letters, *ids)
         late = [a_hold(letters, lease=RAN_OUT) for _ in ids]
@@ -297,7 +297,7 @@ class TestLeaseKeeper:
         assert not lease.is_lost
         assert "reading lease" not in {thread.name for thread in threading.enumerate()}
 
-    def test_it_is_lost_once_another_process_claimed_the_row(self, letters: Database) -> None:
+    def test_a_lease_is_lost_once_another_process_claimed_the_row(self, letters: Database) -> None:
         add(letters, "a")
         hold = a_hold(letters, lease=RAN_OUT)
         a_hold(letters)
@@ -315,7 +315,7 @@ class TestLeaseKeeper:
             }
         ]
 
-    def test_it_is_lost_once_the_database_was_away_for_too_long(
+    def test_a_lease_is_lost_once_the_database_was_away_for_too_long(
         self, letters: Database, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         add(letters, "a")

@@ -11,10 +11,12 @@ class TestFirstLine:
     @pytest.mark.parametrize(
         ("message", "line"), [("", ""), ("away", "away"), ("away\nfor long", "away")]
     )
-    def test_is_the_message_up_to_its_first_line_break(self, message: str, line: str) -> None:
+    def test_the_first_line_is_the_message_up_to_its_first_line_break(
+        self, message: str, line: str
+    ) -> None:
         assert first_line(ValueError(message)) == line
 
-    def test_leaves_out_the_statement_that_sqlalchemy_adds(self) -> None:
+    def test_the_first_line_leaves_out_the_statement_that_sqlalchemy_adds(self) -> None:
         engine = create_engine("sqlite://")
 
         with engine.connect() as connection, pytest.raises(OperationalError) as failed:

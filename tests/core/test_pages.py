@@ -46,7 +46,7 @@ class TestPage:
         [([], [], None), ([1, 2], ["1", "2"], None), ([1, 2, 3], ["1", "2"], "after 2")],
         ids=["none", "all", "more"],
     )
-    def test_has_a_cursor_only_where_more_rows_follow(
+    def test_a_page_has_a_cursor_only_where_more_rows_follow(
         self, rows: list[int], shown: list[str], following: str | None
     ) -> None:
         page = Page.of(rows, 2, seal=lambda row: f"after {row}", view=str)

@@ -54,7 +54,7 @@ class TestTheSameKeyTwiceAtOnce:
         assert second.json()["id"] == first[0].json()["id"]
         assert count_jobs(api) == before + 1
 
-    def test_lost_every_time_the_request_may_be_sent_again(self, api: Api) -> None:
+    def test_a_request_that_loses_every_race_can_be_retried(self, api: Api) -> None:
         """The key of each faster request is deleted before this one looks it up."""
         body, before = api.spec(), count_jobs(api)
         faster: list[str] = []
@@ -77,7 +77,7 @@ class TestTheSameKeyTwiceAtOnce:
 
 
 class TestAParentThatChangesWhileItsExtensionIsPlanned:
-    def test_can_be_written_to(self, api: Api) -> None:
+    def test_a_parent_can_be_written_to_while_its_extension_is_planned(self, api: Api) -> None:
         """No write transaction is open: SQLite has one writer, PostgreSQL locks the row."""
         parent, written = trained(api), list[Response]()
 
@@ -91,7 +91,7 @@ class TestAParentThatChangesWhileItsExtensionIsPlanned:
         assert [reply.status_code for reply in (*written, answer)] == [200, 201]
         assert job_row(api.database, parent).notes == "while it is planned"
 
-    def test_and_trains_again_is_not_extended(self, api: Api) -> None:
+    def test_a_parent_that_trains_again_meanwhile_is_not_extended(self, api: Api) -> None:
         parent, before = a_failed_job(api), count_jobs(api)
 
         with interleaved(api.database, {PLANNING: lambda: retry(api, parent)}, times=1):
@@ -100,7 +100,9 @@ class TestAParentThatChangesWhileItsExtensionIsPlanned:
         assert_refused(answer, status=409, slug="job-not-ended")
         assert count_jobs(api) == before
 
-    def test_and_trained_again_is_extended_from_its_new_state(self, api: Api) -> None:
+    def test_a_parent_that_trained_again_meanwhile_is_extended_from_its_new_state(
+        self, api: Api
+    ) -> None:
         parent = a_failed_job(api)
 
         def train_on() -> None:
@@ -115,7 +117,9 @@ class TestAParentThatChangesWhileItsExtensionIsPlanned:
         assert child["best"] == {"epoch": 4, "metric": "fitness", "value": 0.4}
         assert ("state.pt", 4, digest(parent, "state.pt", 4)) in checkpoints(api, child["id"])
 
-    def test_and_finished_more_epochs_without_a_state_needs_more_than_those(self, api: Api) -> None:
+    def test_an_extension_needs_more_epochs_than_its_parent_finished_meanwhile(
+        self, api: Api
+    ) -> None:
         parent, before = a_failed_job(api), count_jobs(api)
 
         def train_on() -> None:
@@ -128,7 +132,7 @@ class TestAParentThatChangesWhileItsExtensionIsPlanned:
         assert_refused(answer, status=422, slug="validation-error", pointer="/epochs")
         assert count_jobs(api) == before
 
-    def test_and_loses_its_state_is_not_extended(self, api: Api) -> None:
+    def test_a_parent_that_loses_its_state_meanwhile_is_not_extended(self, api: Api) -> None:
         parent = trained(api)
         before = count_jobs(api)
 
@@ -142,7 +146,7 @@ class TestAParentThatChangesWhileItsExtensionIsPlanned:
         assert_refused(answer, status=409, slug="no-training-state")
         assert count_jobs(api) == before
 
-    def test_and_is_deleted_for_good_is_not_found(self, api: Api) -> None:
+    def test_a_parent_that_is_deleted_meanwhile_is_not_found(self, api: Api) -> None:
         parent = trained(api)
 
         with interleaved(api.database, {PLANNING: lambda: delete_for_good(api, parent)}, times=1):
@@ -151,7 +155,7 @@ class TestAParentThatChangesWhileItsExtensionIsPlanned:
         assert_refused(answer, status=404, slug="job-not-found")
         assert count_jobs(api) == 0
 
-    def test_and_trains_again_each_time_may_be_extended_later(self, api: Api) -> None:
+    def test_a_parent_that_trains_again_each_time_can_be_extended_later(self, api: Api) -> None:
         parent, before = a_failed_job(api), count_jobs(api)
         epochs = iter(range(3, 100))
 

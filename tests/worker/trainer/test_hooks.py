@@ -211,7 +211,7 @@ class TestActs:
         assert {act.method for act in acts()} == set(points())
 
     @pytest.mark.parametrize("act", acts(), ids=lambda act: f"{act.owner}-{act.method}")
-    def test_each_is_described(self, act: Act) -> None:
+    def test_every_act_is_described(self, act: Act) -> None:
         assert act.what
 
     @pytest.mark.parametrize(

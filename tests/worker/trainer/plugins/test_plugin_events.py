@@ -106,12 +106,14 @@ def calls_of_the_plugin() -> Iterator[str]:
 
 
 class TestAPluginThatOverridesRunCallbacks:
-    def test_is_called_at_every_event_in_the_order_it_always_was(self, training: Training) -> None:
+    def test_a_plugin_that_overrides_run_callbacks_is_called_at_every_event_in_its_old_order(
+        self, training: Training
+    ) -> None:
         calls = [call for call in training.trainer.calls if not call.startswith("hook_")]
 
         assert calls == list(calls_of_the_plugin())
 
-    def test_acts_between_trainyards_hooks_before_and_after_an_event(
+    def test_a_plugin_that_overrides_run_callbacks_acts_between_trainyards_hooks(
         self, training: Training
     ) -> None:
         calls = training.trainer.calls
@@ -130,7 +132,9 @@ class TestAPluginThatOverridesRunCallbacks:
             "hook_after_epoch_start",
         ]
 
-    def test_leaves_every_hook_to_trainyard(self, training: Training) -> None:
+    def test_a_plugin_that_overrides_run_callbacks_leaves_every_hook_to_trainyard(
+        self, training: Training
+    ) -> None:
         calls = [call.partition(" ")[0] for call in training.trainer.calls]
         of_every_event = len(list(events()))
 
@@ -146,7 +150,9 @@ class TestAPluginThatOverridesRunCallbacks:
             "hook_after_training": 1,
         }
 
-    def test_trains_and_reports_as_any_job(self, training: Training) -> None:
+    def test_a_plugin_that_overrides_run_callbacks_trains_and_reports_as_any_job(
+        self, training: Training
+    ) -> None:
         training.assert_it_trained()
 
         assert [event.epoch for event in training.of("epoch")] == [1, 2]
