@@ -66,7 +66,7 @@ def end_attempts_of_predecessors(session: Session, worker_id: str, *, timing: Ti
 
 
 @contextmanager
-def heard_of(
+def heartbeats(
     database: Database, worker_id: str, incarnation: str, *, timing: Timing
 ) -> Iterator[None]:
     """Record the slot's heartbeats while the block runs, and that it stopped when it ends."""

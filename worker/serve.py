@@ -31,7 +31,7 @@ from worker.celery_app import make_celery_app, worker_arguments
 from worker.context import WorkerContext, attempts_folder, worker_home
 from worker.dataset_cache import DatasetCache
 from worker.plugins import installed_plugins
-from worker.registration import heard_of, host_name, register_slot
+from worker.registration import heartbeats, host_name, register_slot
 from worker.slots import Slot, gpu_devices, node_id, parse_slots, slot_lock
 from worker.tasks import NO_JOB, NO_MODEL, register_tasks
 
@@ -76,7 +76,7 @@ def _served_slot(
             plugins=plugins,
         )
         worker_id = register_slot(database, registration, timing=settings.timing)
-        with heard_of(database, worker_id, incarnation, timing=settings.timing):
+        with heartbeats(database, worker_id, incarnation, timing=settings.timing):
             offer = SlotOffer(worker_id, queues, len(slot.gpus), usable_names(plugins))
             yield _context(settings, database, slot, offer)
         database.dispose()

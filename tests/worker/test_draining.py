@@ -102,7 +102,7 @@ class TestSigterm:
             eventually(lambda: epochs_of(database, job_id), within=60)
             worker.terminate()
             log = tmp_path / "worker.log"
-            eventually(lambda: b"trainer.asked_to_leave" in log.read_bytes(), within=20)
+            eventually(lambda: b"trainer.leave_requested" in log.read_bytes(), within=20)
 
             worker.send_signal(signal.SIGTERM)
 

@@ -14,7 +14,7 @@ from app.jobs.states import JobState, Phase
 from tests.jobs.builders import a_home, a_job, job_row
 from tests.waiting import eventually
 from tests.worker.claims import QUICK, a_lease, claim
-from worker.registration import heard_of, register_slot
+from worker.registration import heartbeats, register_slot
 
 
 def registration(incarnation: str = "inc_1", *, slot: str = "cpu") -> Registration:
@@ -76,13 +76,13 @@ class TestRegisterSlot:
         assert job_row(database, job_id).state is JobState.RUNNING
 
 
-class TestHeardOf:
+class TestHeartbeats:
     def test_the_slot_is_heard_of_and_marked_as_stopped_at_its_end(
         self, database: Database
     ) -> None:
         worker_id = register(database)
 
-        with heard_of(database, worker_id, "inc_1", timing=QUICK):
+        with heartbeats(database, worker_id, "inc_1", timing=QUICK):
             first = worker(database).heartbeat_at
             eventually(lambda: worker(database).heartbeat_at > first, within=5)
             assert worker(database).stopped_at is None
@@ -92,7 +92,7 @@ class TestHeardOf:
     def test_a_late_predecessor_does_not_stop_its_successor(self, database: Database) -> None:
         worker_id = register(database)
 
-        with heard_of(database, worker_id, "inc_1", timing=QUICK):
+        with heartbeats(database, worker_id, "inc_1", timing=QUICK):
             register(database, "inc_2")
 
         assert worker(database).stopped_at is None

@@ -23,7 +23,7 @@ class AttemptFailed(Exception):
         self.message = message
 
 
-class AskedToLeave(Exception):
+class LeaveRequested(Exception):
     """A request or the worker's own end came while no process was there to be told."""
 
 
@@ -47,7 +47,7 @@ class ClaimedAttempt:
         return deciding_metric(self.spec)
 
     @property
-    def must_leave(self) -> bool:
+    def should_leave(self) -> bool:
         """Whether the trainer has to leave: the worker ends, or cancel or pause is requested."""
         asked = self.lease.request in {Request.CANCEL, Request.PAUSE}
         return asked or self.context.leaving.is_set()
@@ -56,10 +56,10 @@ class ClaimedAttempt:
         """Go on only while the attempt is wanted; called between steps that have no process.
 
         Raises:
-            AskedToLeave: see `must_leave`.
+            LeaveRequested: see `should_leave`.
             LeaseLost: the lease is lost; whether fenced or silent, the next write tells.
         """
         if self.lease.is_lost:
             raise LeaseLost
-        if self.must_leave:
-            raise AskedToLeave
+        if self.should_leave:
+            raise LeaveRequested

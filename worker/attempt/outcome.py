@@ -29,13 +29,13 @@ CRASH_SIGNALS = frozenset(
 class TrainerEnd:
     """How a trainer process ended, and what had been said before.
 
-    `exit_code` is negative for the signal that killed it. `asked_to_leave` means that the
+    `exit_code` is negative for the signal that killed it. `leave_requested` means that the
     supervisor itself sent the signal to leave, or to kill. `finished` means that its `final`
     event arrived.
     """
 
     exit_code: int
-    asked_to_leave: bool = False
+    leave_requested: bool = False
     finished: bool = False
 
 
@@ -47,18 +47,18 @@ class Outcome:
     reason: EndReason
 
 
-def decide_outcome(end: TrainerEnd, request: Request | None, *, drains: bool) -> Outcome:
+def decide_outcome(end: TrainerEnd, job_request: Request | None, *, drains: bool) -> Outcome:
     """Return what the end of a trainer means for its job.
 
     Args:
         end: how the process ended.
-        request: what was requested of the job when the process was asked to leave.
+        job_request: what was requested of the job when the process was asked to leave.
         drains: whether the worker is leaving.
     """
     if end.exit_code == EndReason.SUCCEEDED.exit_code and end.finished:
         return Outcome(JobEvent.FINISH, EndReason.SUCCEEDED)
-    if end.asked_to_leave:
-        return left_as_asked(request, drains=drains)
+    if end.leave_requested:
+        return left_on_request(job_request, drains=drains)
     return outcome_of(_reason(end))
 
 
@@ -72,12 +72,12 @@ def outcome_of(reason: EndReason) -> Outcome:
     return Outcome(JobEvent.INTERRUPT if reason.counted else JobEvent.DRAIN, reason)
 
 
-def left_as_asked(request: Request | None, *, drains: bool) -> Outcome:
+def left_on_request(job_request: Request | None, *, drains: bool) -> Outcome:
     """Return what it means that an attempt ended because it was asked to."""
     # A trainer that raises while it unwinds has left all the same: it did so because it was told.
-    if request is Request.CANCEL:
+    if job_request is Request.CANCEL:
         return Outcome(JobEvent.LEAVE, EndReason.CANCELLED)
-    if request is Request.PAUSE:
+    if job_request is Request.PAUSE:
         return Outcome(JobEvent.LEAVE, EndReason.PAUSED)
     return Outcome(JobEvent.DRAIN, EndReason.WORKER_DRAINED if drains else EndReason.PAUSED)
 

@@ -40,7 +40,7 @@ def prepare(attempt: ClaimedAttempt, layers: ExitStack) -> JobFile:
 
     Raises:
         AttemptFailed: something that the job names cannot be had.
-        AskedToLeave, LeaseLost, Fenced: the attempt is not wanted any more.
+        LeaveRequested, LeaseLost, Fenced: the attempt is not wanted any more.
     """
     attempt.check()
     dataset = _bring_dataset(attempt, layers)

@@ -74,11 +74,11 @@ class AttemptProcess:
             pause.wait(POLL_SECONDS)
         return self.exit_code
 
-    def ask_to_leave(self) -> None:
+    def request_leave(self) -> None:
         """Tell everyone in the session to leave now."""
         signal_group(self._process, signal.SIGTERM)
 
-    def ask_to_finish(self) -> None:
+    def request_finish(self) -> None:
         """Tell the process, but not its children, to finish early."""
         self._process.send_signal(signal.SIGUSR1)
 

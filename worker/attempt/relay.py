@@ -107,8 +107,8 @@ class Relay:
         written, or `failure` tells why not. What waits meanwhile lies in `spool_file`.
         """
         with EventSpool(spool_file) as spool:
-            reader = threading.Thread(target=self._read, args=(descriptor, spool), daemon=True)
-            writer = threading.Thread(target=self._write, args=(spool,), daemon=True)
+            reader = threading.Thread(target=self._read_pipe, args=(descriptor, spool), daemon=True)
+            writer = threading.Thread(target=self._write_events, args=(spool,), daemon=True)
             reader.start()
             writer.start()
             try:
@@ -133,16 +133,16 @@ class Relay:
         self._handlers[type(event)](self, event)
         self._last_seq = event.seq
 
-    def _read(self, descriptor: int, spool: EventSpool) -> None:
+    def _read_pipe(self, descriptor: int, spool: EventSpool) -> None:
         try:
             with os.fdopen(descriptor, "rb") as pipe:
                 while line := pipe.readline(MAX_LINE_BYTES):
-                    self._hear(line, spool)
+                    self._spool_line(line, spool)
         except OSError as error:  # no room for what waits: the supervisor raises it, as below
             log.exception("relay.failed", job_id=self._lease.hold.job_id)
             self.failure = error
 
-    def _hear(self, line: bytes, spool: EventSpool) -> None:
+    def _spool_line(self, line: bytes, spool: EventSpool) -> None:
         try:
             event = parse_event(line)
         except ValidationError:
@@ -154,7 +154,7 @@ class Relay:
             self._waiting.add(event)
         spool.append(line)
 
-    def _write(self, spool: EventSpool) -> None:
+    def _write_events(self, spool: EventSpool) -> None:
         try:
             while (line := spool.take()) is not None:
                 event = parse_event(line)

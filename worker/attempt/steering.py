@@ -46,13 +46,13 @@ class Steering:
     def __init__(self, attempt: ClaimedAttempt, watched: Watched) -> None:
         self._attempt = attempt
         self._watched = watched
-        self._asked_at: float | None = None
-        self._asked_to_finish = False
+        self._leave_requested_at: float | None = None
+        self._finish_requested = False
 
     @property
-    def asked_to_leave(self) -> bool:
+    def leave_requested(self) -> bool:
         """Whether the process was asked to leave, and so left as asked."""
-        return self._asked_at is not None
+        return self._leave_requested_at is not None
 
     def wait(self, process: AttemptProcess) -> int:
         """Return the exit code once the process has ended.
@@ -72,23 +72,23 @@ class Steering:
         if self._watched.failure is not None:
             process.kill()
             raise self._watched.failure
-        if self._attempt.must_leave:
-            self._make_leave(process)
+        if self._attempt.should_leave:
+            self._request_leave_or_kill(process)
         elif self._attempt.lease.request is Request.STOP:
-            self._make_finish(process)
+            self._request_finish(process)
 
-    def _make_leave(self, process: AttemptProcess) -> None:
+    def _request_leave_or_kill(self, process: AttemptProcess) -> None:
         context = self._attempt.context
         grace = context.settings.timing.kill_grace_seconds
-        if self._asked_at is None:
-            self._asked_at = time.monotonic()
-            process.ask_to_leave()
-            log.info("trainer.asked_to_leave", job_id=self._attempt.job.id)
-        elif context.hurrying.is_set() or time.monotonic() - self._asked_at >= grace:
+        if self._leave_requested_at is None:
+            self._leave_requested_at = time.monotonic()
+            process.request_leave()
+            log.info("trainer.leave_requested", job_id=self._attempt.job.id)
+        elif context.hurrying.is_set() or time.monotonic() - self._leave_requested_at >= grace:
             process.kill()
             log.info("trainer.killed", job_id=self._attempt.job.id)
 
-    def _make_finish(self, process: AttemptProcess) -> None:
-        if not self._asked_to_finish and self._watched.has_started:
-            self._asked_to_finish = True
-            process.ask_to_finish()
+    def _request_finish(self, process: AttemptProcess) -> None:
+        if not self._finish_requested and self._watched.has_started:
+            self._finish_requested = True
+            process.request_finish()

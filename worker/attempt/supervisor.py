@@ -21,7 +21,7 @@ from app.jobs.life.recording import set_phase
 from app.jobs.locks import Fenced, Hold
 from app.jobs.states import JobEvent, Phase
 from app.jobs.tables import Job
-from worker.attempt.claimed import AskedToLeave, AttemptFailed, ClaimedAttempt
+from worker.attempt.claimed import AttemptFailed, ClaimedAttempt, LeaveRequested
 from worker.attempt.conclusion import (
     Conclusion,
     conclude,
@@ -33,7 +33,7 @@ from worker.attempt.directory import attempt_directory
 from worker.attempt.lease import Lease, LeaseLost
 from worker.attempt.log_shipping import LogShipper
 from worker.attempt.out_of_memory import after_training
-from worker.attempt.outcome import Outcome, TrainerEnd, decide_outcome, left_as_asked, outcome_of
+from worker.attempt.outcome import Outcome, TrainerEnd, decide_outcome, left_on_request, outcome_of
 from worker.attempt.preparation import prepare
 from worker.attempt.process import AttemptProcess, Command
 from worker.attempt.relay import Relay
@@ -41,7 +41,7 @@ from worker.attempt.steering import Steering, Unwatched
 from worker.context import WorkerContext
 from worker.trainer.environment import trainer_environment
 from worker.trainer.errors import without_paths
-from worker.trainer.null_trainer import null_check, trains_nothing
+from worker.trainer.null_trainer import is_null_trainer, null_check
 from worker.trainer.protocol import EVENTS_FD_VARIABLE, FinalEvent, JobFile
 from worker.trainer.weights.portability import Verdict, portability_check
 
@@ -81,9 +81,9 @@ def _run_to_conclusion(attempt: ClaimedAttempt) -> Conclusion:
         return _run_phases(attempt)
     except (Fenced, LeaseLost):
         raise
-    except AskedToLeave:
+    except LeaveRequested:
         drains = attempt.context.leaving.is_set()
-        return Conclusion(left_as_asked(attempt.lease.request, drains=drains))
+        return Conclusion(left_on_request(attempt.lease.request, drains=drains))
     except AttemptFailed as error:
         return Conclusion(outcome_of(error.reason), message=error.message)
     except Exception as error:  # the attempt's outermost line: whatever it was, the job goes on
@@ -134,7 +134,7 @@ def _train(attempt: ClaimedAttempt, job_file: JobFile, output: IO[bytes]) -> Con
         raise relay.failure
     end = TrainerEnd(
         exit_code,
-        asked_to_leave=steering.asked_to_leave,
+        leave_requested=steering.leave_requested,
         finished=relay.final is not None,
     )
     drains = attempt.context.leaving.is_set()
@@ -202,14 +202,14 @@ def _prove(attempt: ClaimedAttempt, weights: list[Path], output: IO[bytes]) -> V
     folder = attempt.directory.root / "portability"
     folder.mkdir()
     verdict_file = attempt.directory.root / "verdict.json"
-    prove = null_check if trains_nothing(attempt.spec) else portability_check
+    prove = null_check if is_null_trainer(attempt.spec) else portability_check
     check = prove(weights, _environment(attempt), verdict_file)
     command = Command(check.argv, check.env, folder, attempt.directory.attempt)
     steering = Steering(attempt, Unwatched())
     with AttemptProcess(command, output) as process:
         exit_code = steering.wait(process)
-    if steering.asked_to_leave:
-        raise AskedToLeave
+    if steering.leave_requested:
+        raise LeaveRequested
     verdict = check.verdict()
     if exit_code == 0:
         return verdict

@@ -62,7 +62,7 @@ class NullOptions(PluginOptions):
     checkpoint_bytes: int = Field(default=1000, ge=0, le=64 * 1024 * 1024)
 
 
-def trains_nothing(spec: JobSpec) -> bool:
+def is_null_trainer(spec: JobSpec) -> bool:
     """Whether a job asks for the null trainer."""
     return spec.trainer is not None and spec.trainer.name == NAME
 

@@ -15,7 +15,7 @@ from worker.trainer import null_trainer
 from worker.trainer.errors import BadSpec, diagnose
 from worker.trainer.events import EventPipe, events_fd
 from worker.trainer.interrupts import Interrupts, limit_memory
-from worker.trainer.null_trainer import trains_nothing
+from worker.trainer.null_trainer import is_null_trainer
 from worker.trainer.protocol import ErrorEvent, JobFile, PhaseEvent, exit_code_of
 
 _SECONDS_FOR_LAST_WORDS: Final = 1.0
@@ -66,7 +66,7 @@ def _read(job_path: Path) -> JobFile:
 
 
 def _train(job: JobFile, pipe: EventPipe, interrupts: Interrupts) -> None:
-    if trains_nothing(job.spec):
+    if is_null_trainer(job.spec):
         null_trainer.train(job, pipe, interrupts)
         return
     # Late: memory is limited and failures are told by now, also those of importing torch.

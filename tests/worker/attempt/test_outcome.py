@@ -69,7 +69,7 @@ class TestDecideOutcome:
     def test_a_trainer_that_finished_was_faster_than_any_request(
         self, request_: Request | None, *, asked: bool
     ) -> None:
-        end = TrainerEnd(0, asked_to_leave=asked, finished=True)
+        end = TrainerEnd(0, leave_requested=asked, finished=True)
 
         assert decide_outcome(end, request_, drains=asked).event is JobEvent.FINISH
 
@@ -87,7 +87,7 @@ class TestDecideOutcome:
         *,
         drains: bool,
     ) -> None:
-        outcome = decide_outcome(TrainerEnd(code, asked_to_leave=True), request_, drains=drains)
+        outcome = decide_outcome(TrainerEnd(code, leave_requested=True), request_, drains=drains)
 
         assert outcome == Outcome(event, reason)
 

@@ -89,7 +89,7 @@ class TestAttemptProcess:
     ) -> None:
         with AttemptProcess(command(STUBBORN_FAMILY, tmp_path, attempt), output) as process:
             eventually((tmp_path / "ready").exists, within=10)
-            process.ask_to_leave()
+            process.request_leave()
             eventually(lambda: len(list(living_processes(attempt))) >= 3, within=10)
 
         assert list(living_processes(attempt, session=process.pid)) == []

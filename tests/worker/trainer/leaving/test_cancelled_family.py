@@ -81,7 +81,7 @@ def test_no_loader_worker_and_no_runaway_outlives_a_cancel(
             message=lambda: log.read_text()[-2000:],
         )
         eventually(lambda: len(family(attempt, process.pid)) >= ALL, within=20)
-        process.ask_to_leave()
+        process.request_leave()
         code = process.wait(20)
         stubborn = family(attempt, process.pid)
 
