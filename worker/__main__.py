@@ -17,7 +17,7 @@ log = get_logger(__name__)
 
 
 def main() -> int:
-    """Keep all slots served until SIGTERM or SIGINT, then stop them all.
+    """Keep a process running for each slot until SIGTERM or SIGINT, then stop them all.
 
     A second signal is passed on to the slots, which then kill their trainers.
     """
@@ -26,7 +26,7 @@ def main() -> int:
     try:
         slots = parse_slots(arguments.slots)
     except TrainyardError as error:
-        log.error("slots.not_understood", detail=error.detail)  # noqa: TRY400 -- it says it all
+        log.error("slots.invalid", detail=error.detail)  # noqa: TRY400 -- the detail explains it
         return 2
     signals = StopSignals(STOP_SIGNALS)
     children = [_slot_process(slot, arguments.queues) for slot in slots]
@@ -45,7 +45,7 @@ def _parser() -> argparse.ArgumentParser:
         "--slots", default=AUTO, help='"cpu", GPU indices such as "0;1", or "auto" (the default)'
     )
     parser.add_argument(
-        "--queues", default="default", help="names of the job queues to serve, with commas"
+        "--queues", default="default", help="comma-separated names of the job queues to serve"
     )
     return parser
 

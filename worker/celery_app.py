@@ -1,6 +1,7 @@
-"""The Celery application of a worker: one message at a time, JSON only, the broker a mere doorbell.
+"""The Celery application of a worker: one message at a time, JSON only.
 
-Messages are acknowledged as they are taken and no result is kept: the database is the truth.
+The broker is only a doorbell. Messages are acknowledged on receipt and no result is stored, because
+the database is the source of truth.
 """
 
 from typing import Any
@@ -51,7 +52,7 @@ WORKER_ARGUMENTS = (
 
 
 def make_celery_app(broker_url: str) -> Celery:
-    """Return an application that is connected to nothing yet; an absent broker is awaited."""
+    """Return an unconnected application; it waits for a broker that is not available yet."""
     app = Celery("trainyard.worker", broker=broker_url, set_as_current=False)
     app.conf.update(SETTINGS)
     return app

@@ -1,4 +1,4 @@
-"""What every part of one slot's process may reach: made once, as the process starts."""
+"""The objects that all parts of a slot's process share, created once at its start."""
 
 import sys
 import threading
@@ -21,9 +21,9 @@ INSPECTOR_ARGV = (sys.executable, "-m", "worker.trainer.weights")
 class WorkerContext:
     """The slot, its database, store and settings.
 
-    `plugins` names the trainer plugins that can be used; `leaving` is set once the process must
-    end, `hurrying` once it must end without a grace for the trainer; `trainer_argv` is the program
-    that trains, to which the path of its job.json is added; `inspector_argv` the one that reads
+    `plugins` names the usable trainer plugins. `leaving` is set when the process must end,
+    `hurrying` when it must end without a grace period for the trainer. `trainer_argv` starts the
+    trainer; the path of its job.json is appended. `inspector_argv` starts the program that inspects
     weights.
     """
 
@@ -42,25 +42,25 @@ class WorkerContext:
 
     @property
     def offer(self) -> SlotOffer:
-        """What the slot can run."""
+        """The slot's offer: the jobs that it can run."""
         return SlotOffer(self.worker_id, self.queues, len(self.slot.gpus), self.plugins)
 
     @property
     def lease_length(self) -> timedelta:
-        """How long a claim holds before it is renewed, by the database's clock."""
+        """How long a claim is valid without a renewal, by the database's clock."""
         return timedelta(seconds=self.settings.timing.lease_seconds)
 
     @property
     def attempts_folder(self) -> Path:
-        """Where attempts have their directories while they run."""
+        """The folder of the directories of running attempts."""
         return attempts_folder(self.settings)
 
 
 def worker_home(settings: Settings) -> Path:
-    """The folder of all slots of this machine."""
+    """Return the folder that all slots of this machine share."""
     return settings.home / "worker"
 
 
 def attempts_folder(settings: Settings) -> Path:
-    """Where attempts have their directories while they run."""
+    """Return the folder of the directories of running attempts."""
     return worker_home(settings) / "attempts"

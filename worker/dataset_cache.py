@@ -1,7 +1,7 @@
-"""Data sets on the worker's disk: fetched once by digest, verified, shared by its slots.
+"""Datasets on the worker's disk: fetched once per digest, verified, and shared by its slots.
 
-An entry is a folder named for the digest of its pack. Whoever uses one holds a shared lock on it;
-only entries that nobody uses are evicted, the least recently used first.
+An entry is a folder named after the digest of its pack. Its users hold a shared lock on it. Only
+unused entries are evicted, the least recently used first.
 """
 
 import fcntl
@@ -25,7 +25,7 @@ log = get_logger(__name__)
 
 @dataclass(frozen=True)
 class DatasetCache:
-    """The folder of all entries, where their packs come from, and how much may lie there.
+    """The folder of all entries, the store of their packs, and the size limit of all entries.
 
     `extract` unpacks a verified pack file into a folder that does not exist yet.
     """
@@ -37,10 +37,10 @@ class DatasetCache:
 
     @contextmanager
     def entry(self, digest: str, *, check: Callable[[], None] = go_on) -> Iterator[Path]:
-        """The folder of the data set whose pack has this SHA-256; it stays while the block runs.
+        """Yield the folder of the dataset whose pack has this SHA-256; keep it during the block.
 
-        `check` is called again and again while the pack is fetched, here or by another slot, and
-        ends that by raising.
+        `check` is called repeatedly while the pack is fetched, here or by another slot, and aborts
+        the wait by raising.
 
         Raises:
             FileNotFoundError: the store has no such pack.
@@ -53,7 +53,7 @@ class DatasetCache:
                 _take(descriptor, fcntl.LOCK_SH, check)
                 if folder.is_dir():
                     break
-                _take(descriptor, fcntl.LOCK_EX, check)  # no atomic step: look again
+                _take(descriptor, fcntl.LOCK_EX, check)  # the upgrade is not atomic: check again
                 if not folder.is_dir():
                     self._make_room()
                     self._fetch(digest, folder, check)
@@ -62,7 +62,7 @@ class DatasetCache:
             yield folder
 
     def evict(self) -> None:
-        """Remove unused entries, the least recently used first, until the rest is within limits."""
+        """Remove unused entries, the least recently used first, until the others fit the limit."""
         entries = sorted(self._entries(), key=self._last_used)
         sizes = {entry: _bytes_below(entry) for entry in entries}
         total = sum(sizes.values())
@@ -88,13 +88,13 @@ class DatasetCache:
             self.store.fetch(digest, pack, check=check)
             check()
             self.extract(pack, partial / "content")
-            os.sync()  # after a power cut, an entry with empty files would pass for whole
+            os.sync()  # after a power cut, an entry with empty files would look complete
             (partial / "content").rename(folder)
         finally:
             shutil.rmtree(partial, ignore_errors=True)
 
     def _entries(self) -> list[Path]:
-        return [each for each in self.folder.iterdir() if each.is_dir() and each.name[0] != "."]
+        return [path for path in self.folder.iterdir() if path.is_dir() and path.name[0] != "."]
 
     def _last_used(self, entry: Path) -> int:
         path = self._lock_path(entry.name)
@@ -107,7 +107,7 @@ class DatasetCache:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 return False
-            # Renamed first: an entry that a killed process had half removed would pass for whole.
+            # Renamed first: if the removal is interrupted, the rest must not look like an entry.
             leftover = self._partial(digest)
             if entry != leftover:
                 shutil.rmtree(leftover, ignore_errors=True)
@@ -124,7 +124,7 @@ class DatasetCache:
 
 @contextmanager
 def _lock_file(path: Path) -> Iterator[int]:
-    # The file stays for ever: a lock on a file that another unlinked would lock nothing.
+    # The file is never removed: a lock on an unlinked file would not exclude other processes.
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT, PRIVATE_FILE)
     try:
         yield descriptor
@@ -145,4 +145,4 @@ def _take(descriptor: int, kind: int, check: Callable[[], None]) -> None:
 
 
 def _bytes_below(folder: Path) -> int:
-    return sum(each.lstat().st_size for each in folder.rglob("*") if each.is_file())
+    return sum(path.lstat().st_size for path in folder.rglob("*") if path.is_file())

@@ -1,6 +1,7 @@
-"""What a slot does for weights that somebody brought in: claim, have a trainer process look, tell.
+"""Claim weights that an operator added, inspect them in a separate process, record the result.
 
-A message that comes twice, late or for a model that is gone changes nothing: the claim decides.
+Duplicate and late messages, and messages for a model that is gone, change nothing: the claim
+decides.
 """
 
 import os
@@ -29,9 +30,9 @@ from worker.trainer.environment import trainer_environment
 from worker.trainer.weights.inspection import Inspection, read_inspection
 
 LONGEST_SECONDS: Final = 300.0
-"""Of one inspection; importing torch without bytecode takes half a minute."""
+"""Time limit of one inspection; importing torch without bytecode takes half a minute."""
 MEMORY_BYTES: Final = 16 * 1024**3
-"""Address space where the operator set none; torch alone maps several GiB."""
+"""Limit of the address space if the operator set none; torch alone maps several GiB."""
 POLL_SECONDS: Final = 0.05
 MAX_LOGGED_CHARACTERS: Final = 2000
 
@@ -39,11 +40,11 @@ log = get_logger(__name__)
 
 
 class Crashed(Exception):
-    """The inspection ended without a verdict; the text is a part of a sentence."""
+    """The inspection ended without a result; the message is a clause, to complete a sentence."""
 
 
 class Interrupted(Exception):
-    """The worker ends, or somebody else may inspect the model by now."""
+    """The worker is leaving, or another one may already have claimed the model."""
 
 
 @dataclass(frozen=True)
@@ -55,19 +56,20 @@ class ClaimedInspection:
     lease: LeaseKeeper
 
     def check(self) -> None:
-        """Go on only while the inspection is wanted.
+        """Check that the inspection may continue.
 
         Raises:
-            Interrupted: it is not.
+            Interrupted: the lease is lost, or the worker is leaving.
         """
         if self.lease.is_lost or self.context.leaving.is_set():
             raise Interrupted
 
 
 def inspect_models(context: WorkerContext, *, rung_for: str | None = None) -> None:
-    """Inspect the model that was rung for, or else the oldest, until none waits.
+    """Inspect waiting models, `rung_for` first and then the oldest, until none is left.
 
-    One that breaks off is left to the next bell, which another slot may hear.
+    An inspection without a result is not repeated here. It waits for the next bell, which another
+    slot may receive.
     """
     while not context.leaving.is_set():
         model = _claim(context, rung_for)
@@ -86,13 +88,13 @@ def _claim(context: WorkerContext, rung_for: str | None) -> Model | None:
 
 
 def _inspect_claimed(context: WorkerContext, model: Model) -> bool:
-    """Return whether the model is done with."""
+    """Inspect a claimed model; return whether there was a result to record."""
     hold, timing = RowHold.of(model), context.settings.timing
     log.info("inspection.started", model_id=model.id, attempt=model.attempt)
     try:
         with LeaseKeeper(context.database, INSPECTIONS, hold, timing) as lease:
-            said = _look(ClaimedInspection(context, model, lease))
-        _conclude(context, hold, said)
+            inspection = _inspect(ClaimedInspection(context, model, lease))
+        _conclude(context, hold, inspection)
     except Interrupted:
         _release(context, hold)
     except (Crashed, FileNotFoundError, StoredBytesCorrupt) as error:
@@ -100,7 +102,7 @@ def _inspect_claimed(context: WorkerContext, model: Model) -> bool:
     except (*OUTAGE, Unavailable, InsufficientStorage, OSError) as error:
         log.warning("inspection.postponed", model_id=model.id, error=type(error).__name__)
         _release(context, hold)
-    except Exception as error:  # the outermost line: whatever it was, it ends after a few times
+    except Exception as error:  # outermost handler: counted, so that repeated errors end it
         log.exception("inspection.failed", model_id=model.id)
         _count_crash(context, hold, error)
     else:
@@ -108,7 +110,7 @@ def _inspect_claimed(context: WorkerContext, model: Model) -> bool:
     return False
 
 
-def _look(claimed: ClaimedInspection) -> Inspection:
+def _inspect(claimed: ClaimedInspection) -> Inspection:
     model, context = claimed.model, claimed.context
     if model.crashes >= MAX_CRASHES:
         return Inspection(
@@ -119,11 +121,11 @@ def _look(claimed: ClaimedInspection) -> Inspection:
         weights = root / "weights.pt"
         context.store.fetch(model.sha256, weights)
         claimed.check()
-        return _ask(claimed, weights, root)
+        return _run_inspector(claimed, weights, root)
 
 
-def _ask(claimed: ClaimedInspection, weights: Path, root: Path) -> Inspection:
-    report, said = root / "report.json", root / "said.log"
+def _run_inspector(claimed: ClaimedInspection, weights: Path, root: Path) -> Inspection:
+    report, output_file = root / "report.json", root / "output.log"
     context = claimed.context
     memory = context.settings.worker.memory_limit_bytes or MEMORY_BYTES
     command = Command(
@@ -132,12 +134,12 @@ def _ask(claimed: ClaimedInspection, weights: Path, root: Path) -> Inspection:
         root,
         root.name,
     )
-    with said.open("wb") as output, AttemptProcess(command, output) as process:
+    with output_file.open("wb") as output, AttemptProcess(command, output) as process:
         exit_code = _wait(claimed, process)
     found = read_inspection(report)
     if exit_code != 0 or found is None:
-        words = said.read_text(errors="replace")[-MAX_LOGGED_CHARACTERS:]
-        log.warning("inspection.crashed", exit_code=exit_code, said=words)
+        tail = output_file.read_text(errors="replace")[-MAX_LOGGED_CHARACTERS:]
+        log.warning("inspection.crashed", exit_code=exit_code, output=tail)
         raise Crashed(f"the process that read it ended with {exit_code}")
     return found
 
@@ -151,22 +153,21 @@ def _wait(claimed: ClaimedInspection, process: AttemptProcess) -> int:
     return exit_code
 
 
-def _conclude(context: WorkerContext, hold: RowHold, said: Inspection) -> None:
+def _conclude(context: WorkerContext, hold: RowHold, inspection: Inspection) -> None:
+    found = inspection.found
     with context.database.write() as unit:
-        if said.found is not None:
+        if found is not None:
             kept = accept_model(
-                unit.session,
-                hold,
-                Findings(said.found.task, said.found.architecture, said.found.classes),
+                unit.session, hold, Findings(found.task, found.architecture, found.classes)
             )
         else:
-            kept = refuse_model(unit.session, hold, said.refusal or "It could not be read.")
+            kept = refuse_model(unit.session, hold, inspection.refusal or "It could not be read.")
     log.info(
         "inspection.finished",
         model_id=hold.row_id,
         kept=kept,
-        refusal=said.refusal,
-        parameters=said.found.parameters if said.found else None,
+        refusal=inspection.refusal,
+        parameters=found.parameters if found else None,
     )
 
 
@@ -179,8 +180,8 @@ def _count_crash(context: WorkerContext, hold: RowHold, error: Exception) -> Non
     try:
         with context.database.write() as unit:
             record_crash(unit.session, hold, reason=reason)
-    except OUTAGE as outage:  # the lease runs out, which counts the same
-        log.warning("inspection.not_written", error=first_line(outage))
+    except OUTAGE as outage:  # the lease expires, which also counts as a crash
+        log.warning("inspection.crash_not_recorded", error=first_line(outage))
 
 
 def _release(context: WorkerContext, hold: RowHold) -> None:

@@ -1,4 +1,4 @@
-"""Which trainer plugins are installed here, asked of a process of its own."""
+"""Find the trainer plugins that are installed here, with the help of a separate process."""
 
 import os
 import signal
@@ -21,7 +21,7 @@ from worker.trainer.plugins import GROUP
 
 ARGV: Final = (sys.executable, "-m", "worker.trainer.plugin_report")
 PATIENCE_SECONDS: Final = 180.0
-"""For all plugins together; importing torch without bytecode takes half a minute."""
+"""Time limit for all plugins together; importing torch without bytecode takes half a minute."""
 MAX_REPORT_BYTES: Final = 8 * 1024 * 1024
 MAX_LOGGED_CHARACTERS: Final = 2000
 
@@ -31,26 +31,26 @@ log = get_logger(__name__)
 
 
 def installed_plugins(*, patience_seconds: float = PATIENCE_SECONDS) -> tuple[ReportedPlugin, ...]:
-    """Return what each installed plugin says of itself, or why it cannot be used.
+    """Return the description of each installed plugin, or why it cannot be used.
 
-    Costs nothing where none is installed. Plugins are others' code: whatever they do to the process
-    that describes them, the slot starts.
+    Starts no process if no plugin is installed. Plugins are foreign code: the slot starts no matter
+    what they do to the process that describes them.
     """
-    of_tests = (_null_trainer(),) if os.environ.get(TESTING_VARIABLE) == "1" else ()
+    test_plugins = (_null_trainer(),) if os.environ.get(TESTING_VARIABLE) == "1" else ()
     names = sorted({point.name for point in entry_points(group=GROUP)})
     if not names:
-        return of_tests
+        return test_plugins
     with tempfile.TemporaryDirectory(prefix="trainyard-plugins-") as folder:
-        reported = _ask(Path(folder), patience_seconds) or tuple(
+        reported = _describe(Path(folder), patience_seconds) or tuple(
             ReportedPlugin(name=name[:100], version="unknown", error="It could not be described.")
             for name in names
         )
-    for each in reported:
-        if each.error is None:
-            log.info("plugin.found", plugin=each.name, version=each.version)
+    for plugin in reported:
+        if plugin.error is None:
+            log.info("plugin.found", plugin=plugin.name, version=plugin.version)
         else:
-            log.warning("plugin.left_out", plugin=each.name, error=each.error)
-    return (*of_tests, *reported)
+            log.warning("plugin.left_out", plugin=plugin.name, error=plugin.error)
+    return (*test_plugins, *reported)
 
 
 def _null_trainer() -> ReportedPlugin:
@@ -62,10 +62,10 @@ def _null_trainer() -> ReportedPlugin:
     )
 
 
-def _ask(folder: Path, patience_seconds: float) -> tuple[ReportedPlugin, ...] | None:
-    report, said = folder / "report.json", folder / "said.log"
+def _describe(folder: Path, patience_seconds: float) -> tuple[ReportedPlugin, ...] | None:
+    report, output_file = folder / "report.json", folder / "output.log"
     environment = trainer_environment(folder, gpu=None, base=os.environ)
-    with said.open("wb") as output:
+    with output_file.open("wb") as output:
         process = spawn([*ARGV, str(report)], env=environment, output=output, cwd=folder)
     try:
         process.wait(patience_seconds)
@@ -78,6 +78,6 @@ def _ask(folder: Path, patience_seconds: float) -> tuple[ReportedPlugin, ...] | 
         with report.open("rb") as file:
             return _REPORT.validate_json(file.read(MAX_REPORT_BYTES))
     except (FileNotFoundError, ValidationError) as error:
-        words = said.read_text(errors="replace")[-MAX_LOGGED_CHARACTERS:]
-        log.warning("plugins.not_described", reason=type(error).__name__, said=words)
+        tail = output_file.read_text(errors="replace")[-MAX_LOGGED_CHARACTERS:]
+        log.warning("plugins.not_described", reason=type(error).__name__, output=tail)
         return None

@@ -1,4 +1,4 @@
-"""A slot's life in the database: registered as its process starts, heard of, marked as stopped."""
+"""The database row of a slot: registration at its start, heartbeats, and the mark at its stop."""
 
 import os
 import socket
@@ -27,9 +27,9 @@ log = get_logger(__name__)
 
 
 def register_slot(database: Database, registration: Registration, *, timing: Timing) -> str:
-    """Register the slot's new incarnation and end what its dead predecessor held; return its id.
+    """Register the slot's new incarnation, end its dead predecessor's attempts, return its id.
 
-    A database that is away is asked again for ever: a worker may start before it.
+    Retries until the database is available: a worker may start before its database.
     """
     pause = threading.Event()
     while True:
@@ -46,9 +46,9 @@ def register_slot(database: Database, registration: Registration, *, timing: Tim
 
 
 def end_attempts_of_predecessors(session: Session, worker_id: str, *, timing: Timing) -> list[str]:
-    """End every attempt that an earlier incarnation of this slot left running; return their jobs.
+    """End every attempt that an earlier incarnation of this slot left running; return the job ids.
 
-    The caller holds the slot's lock, so that whoever ran them is dead.
+    The caller holds the slot's lock, which proves that the process of those attempts is dead.
     """
     mine = (Job.worker_id == worker_id, Job.state == JobState.RUNNING)
     end = AttemptEnd(
@@ -69,7 +69,7 @@ def end_attempts_of_predecessors(session: Session, worker_id: str, *, timing: Ti
 def heartbeats(
     database: Database, worker_id: str, incarnation: str, *, timing: Timing
 ) -> Iterator[None]:
-    """Record the slot's heartbeats while the block runs, and that it stopped when it ends."""
+    """Record the slot's heartbeats while the block runs, then mark the slot as stopped."""
     ended = threading.Event()
 
     def beat() -> None:
@@ -78,8 +78,8 @@ def heartbeats(
                 with database.write() as unit:
                     if not record_heartbeat(unit.session, worker_id, incarnation):
                         log.error("worker.replaced", worker_id=worker_id)
-            except SQLAlchemyError as error:  # whatever it is, the next beat may be heard
-                log.warning("worker.not_heard", error=first_line(error))
+            except SQLAlchemyError as error:  # of any kind: the next heartbeat may succeed
+                log.warning("worker.heartbeat_failed", error=first_line(error))
 
     thread = threading.Thread(target=beat, name="worker heartbeat", daemon=True)
     thread.start()
@@ -96,5 +96,5 @@ def heartbeats(
 
 
 def host_name() -> str:
-    """The machine's name and this process's id, for people who look for it."""
+    """Return the machine's name and this process's id, so that operators can find the process."""
     return f"{socket.gethostname()} (pid {os.getpid()})"

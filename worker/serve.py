@@ -43,8 +43,9 @@ log = get_logger(__name__)
 def main() -> None:
     """Serve the slot that the command line names until SIGTERM or SIGINT.
 
-    The first signal drains: the trainer is asked to leave, what it has handed over is stored, and
-    the job is given back. A second one kills the trainer at once, and the rest is the same.
+    The first signal drains: the trainer is requested to leave, the files that it has handed over
+    are stored, and the job returns to the queue. A second signal kills the trainer at once; the
+    rest is the same.
     """
     slot_name, queues = sys.argv[1:]
     settings = Settings()
@@ -113,30 +114,30 @@ def _run_celery(settings: Settings, context: WorkerContext) -> None:
     own_queue = queue_of_slot(context.worker_id)
 
     def leave(**_: object) -> None:
-        # First: this runs in a signal handler, where a log line can fail.
+        # Set before logging: in a signal handler, writing a log line can fail.
         (context.hurrying if context.leaving.is_set() else context.leaving).set()
         log.info("worker.leaving", worker_id=context.worker_id)
 
     def look_for_work(**_: object) -> None:
-        _ring_itself(app, own_queue)
+        _ring_own_slot(app, own_queue)
 
     def keep_logging(**_: object) -> None:
-        """Celery leaves logging alone where somebody listens to this signal."""
+        """Do nothing: Celery leaves logging alone if its signal has a receiver."""
 
     for chatty in ("celery.app.trace", "celery.worker.strategy"):
-        logging.getLogger(chatty).setLevel(logging.WARNING)  # a line for every bell
-    # Celery keeps weak references: these live as long as this frame, which is until it ends.
+        logging.getLogger(chatty).setLevel(logging.WARNING)  # they log a line per bell
+    # Celery keeps weak references: the functions live as long as this frame, until Celery ends.
     setup_logging.connect(keep_logging)
     worker_shutting_down.connect(leave)
     worker_ready.connect(look_for_work)
-    # It warns of root because of pickle, which is not accepted here.
+    # Celery warns about running as root because of pickle, which this application does not accept.
     warnings.simplefilter("ignore", SecurityWarning)
     queues = [own_queue, *map(queue_of_jobs, context.queues)]
     app.worker_main(worker_arguments(context.worker_id, queues))
 
 
-def _ring_itself(app: Celery, own_queue: str) -> None:
-    # Through the broker, so that the first claim, too, is made by the thread that answers bells.
+def _ring_own_slot(app: Celery, own_queue: str) -> None:
+    # Through the broker, so that the thread that handles bells makes the first claim, too.
     app.send_task(INSPECTION_TASK, (NO_MODEL, 0), queue=own_queue)
     app.send_task(RUN_JOB_TASK, (NO_JOB, 0), queue=own_queue)
 

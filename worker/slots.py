@@ -1,4 +1,4 @@
-"""Slots: the sets of GPUs, or the CPU, that one Celery process each works for."""
+"""Slots: each is a set of GPUs, or the CPU, and has one Celery process."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,20 +18,20 @@ AUTO = "auto"
 
 
 class SlotsNotUnderstood(Invalid):
-    """The value of `--slots` names no slots."""
+    """The value of `--slots` is invalid."""
 
-    slug, title = "slots-not-understood", "The slots cannot be read"
+    slug, title = "slots-not-understood", "The slots are invalid"
 
 
 class SlotTaken(Conflict):
     """Another process serves this slot."""
 
-    slug, title = "slot-taken", "The slot is served already"
+    slug, title = "slot-taken", "The slot is already served"
 
 
 @dataclass(frozen=True)
 class Slot:
-    """What one process trains on: GPU indices as the driver counts them, none for the CPU."""
+    """The devices of one process: GPU indices in the driver's order; empty for the CPU."""
 
     gpus: tuple[int, ...] = ()
 
@@ -42,20 +42,20 @@ class Slot:
 
     @property
     def device(self) -> str:
-        """What the trainer is told: it sees this slot's GPUs only, and counts them from 0."""
+        """The trainer's device: it sees only the GPUs of this slot, and counts them from 0."""
         return ",".join(str(index) for index in range(len(self.gpus))) or CPU
 
     @property
     def visible_gpus(self) -> str | None:
-        """What CUDA_VISIBLE_DEVICES names for the trainer; None hides all."""
+        """The trainer's CUDA_VISIBLE_DEVICES; None hides all GPUs."""
         return ",".join(map(str, self.gpus)) or None
 
 
 def parse_slots(text: str) -> tuple[Slot, ...]:
-    """Read `--slots`: `cpu`, GPU indices such as `0;1`, or `auto` (each GPU a slot, or the CPU).
+    """Read `--slots`: `cpu`, GPU indices such as `0;1`, or `auto` (a slot per GPU, or the CPU).
 
     Raises:
-        SlotsNotUnderstood: it is none of these, or names a GPU twice.
+        SlotsNotUnderstood: the text has another form, or names a GPU or the CPU twice.
     """
     if text == AUTO:
         return tuple(Slot((index,)) for index in range(len(gpu_devices()))) or (Slot(),)
@@ -77,7 +77,7 @@ def _parse_slot(text: str) -> Slot:
 
 
 def gpu_devices() -> list[dict[str, JsonValue]]:
-    """Name and memory in bytes of each GPU, as the driver counts them; empty without a driver."""
+    """Return name and memory in bytes of each GPU, in the driver's order; [] without a driver."""
     pynvml = import_module("pynvml")
     try:
         pynvml.nvmlInit()
@@ -99,13 +99,13 @@ def _device(pynvml: Any, handle: Any) -> dict[str, JsonValue]:  # noqa: ANN401 -
 
 
 def node_id(folder: Path) -> str:
-    """The random name of this machine's worker home, made at the first call and kept for ever."""
+    """Return the random id of this machine's worker home; the first call creates and stores it."""
     return made_once(folder / "node-id", lambda: new_id("nod"))
 
 
 @contextmanager
 def slot_lock(folder: Path, slot: Slot) -> Iterator[None]:
-    """Hold a slot for this process; the kernel lets go of it however the process ends.
+    """Lock a slot for this process; the kernel releases the lock however the process ends.
 
     Raises:
         SlotTaken: another living process holds it.

@@ -1,4 +1,4 @@
-"""What a slot does when its doorbell rings: claim, train, and claim again until nothing waits."""
+"""The tasks of a slot: on each bell, claim and run jobs until no eligible job is left."""
 
 import time
 
@@ -23,10 +23,10 @@ log = get_logger(__name__)
 
 
 def register_tasks(app: Celery, context: WorkerContext) -> None:
-    """Give `app` the two tasks of a worker: to run jobs, and to inspect weights.
+    """Register the two tasks of a worker with `app`: run jobs, and inspect weights.
 
-    They run in the only thread of the pool, which lives as long as the process: while it trains, no
-    further message is taken, and other slots hear the bells.
+    They run in the only thread of the pool, which lives as long as the process. While it trains, it
+    takes no further message, and other slots receive the bells.
     """
 
     def run_job(job_id: str, dispatch_seq: int) -> None:
@@ -42,11 +42,11 @@ def register_tasks(app: Celery, context: WorkerContext) -> None:
 
 
 def work_on(context: WorkerContext, *, rung_for: str | None = None) -> None:
-    """Run the job that was rung for, or else the best eligible one, until none is left.
+    """Run eligible jobs, `rung_for` first and then the best one, until none is left.
 
-    A message that comes twice, late or for a job that is gone changes nothing. Between two jobs the
-    slot looks for weights to inspect: where it is never idle, nobody rings it for them. It begins
-    by clearing up after slots of this machine that died and were not started again.
+    Duplicate and late messages, and messages for a job that is gone, change nothing. After each job
+    the slot inspects waiting weights, because only idle slots are rung for them. First it cleans up
+    after slots of this machine that died and were not restarted.
     """
     clear_dead_attempts(context.attempts_folder)
     while not context.leaving.is_set():
@@ -60,9 +60,10 @@ def work_on(context: WorkerContext, *, rung_for: str | None = None) -> None:
 
 
 def _claim(context: WorkerContext, rung_for: str | None) -> tuple[Job, float] | None:
-    """Claim a job, however long the database is away; return it and when the claim was sent.
+    """Claim a job; return it and the monotonic time at which the claim was sent.
 
-    A claim whose answer was lost may have been made: then that job is this slot's.
+    Retries while the database is unavailable. A claim without an answer may have been committed;
+    the next try then returns that job.
     """
     in_doubt = False
     while not context.leaving.is_set():
