@@ -30,11 +30,11 @@ def register_tasks(app: Celery, context: WorkerContext) -> None:
     """
 
     def run_job(job_id: str, dispatch_seq: int) -> None:
-        log.debug("doorbell.heard", job_id=job_id, dispatch_seq=dispatch_seq)
+        log.debug("doorbell.received", job_id=job_id, dispatch_seq=dispatch_seq)
         work_on(context, rung_for=job_id or None)
 
     def inspect_model(model_id: str, number: int) -> None:
-        log.debug("doorbell.heard", model_id=model_id, number=number)
+        log.debug("doorbell.received", model_id=model_id, number=number)
         inspect_models(context, rung_for=model_id or None)
 
     app.task(name=RUN_JOB_TASK, ignore_result=True)(run_job)

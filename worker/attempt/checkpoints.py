@@ -1,8 +1,8 @@
-"""Checkpoints: into the store with their epoch, and out of it again for a resume.
+"""Store the checkpoints of epochs, and restore them for a resume.
 
-A checkpoint of an epoch is its last.pt, its results.csv, its best.pt and best_<name>.pt where these
-changed, and its state.pt where the training state was written. What a resume starts from is a set
-of such files: `app.artifacts.resume_sets`.
+The checkpoint of an epoch consists of last.pt, results.csv, each best.pt and best_<name>.pt that
+changed in it, and state.pt if the training state was written. A resume starts from a set of such
+files: `app.artifacts.resume_sets`.
 """
 
 import shutil
@@ -35,7 +35,10 @@ from worker.trainer.protocol import STORING_SECONDS_FILE, CheckpointEvent
 
 @dataclass(frozen=True)
 class StoredCheckpoint:
-    """The files of an epoch whose bytes are durable in the store."""
+    """The files that one epoch wrote: durable in the store, but not in the database yet.
+
+    It lacks the files that did not change in this epoch; a `RestorableCheckpoint` has them.
+    """
 
     epoch: int
     files: dict[str, StoredObject]
@@ -43,9 +46,10 @@ class StoredCheckpoint:
 
 @dataclass(frozen=True)
 class RestorableCheckpoint:
-    """Digests of what a resume from `epoch` needs, and the epoch that its best.pt is of.
+    """A resume set that the database lists: every file that a resume from `epoch` needs, by digest.
 
-    With a state.pt among the files the resume can be exact.
+    Its best.pt and best_<name>.pt may come from earlier epochs; `best_epoch` is the epoch of its
+    best.pt. The resume can be exact if state.pt is among the files.
     """
 
     epoch: int
@@ -54,18 +58,21 @@ class RestorableCheckpoint:
 
     @property
     def has_state(self) -> bool:
-        """Whether the training state of the epoch belongs to it."""
+        """Whether it contains the training state of its epoch."""
         return STATE in self.files
 
     def without_state(self) -> "RestorableCheckpoint":
-        """Return what a plain resume needs of it."""
+        """Return it without state.pt, for a plain resume."""
         files = {name: digest for name, digest in self.files.items() if name != STATE}
         return replace(self, files=files)
 
 
 @dataclass(frozen=True)
 class Damaged:
-    """A checkpoint that could not be fetched whole, and whether its state was to be fetched too."""
+    """The epoch of a checkpoint that could not be used, and why; it names no file.
+
+    `with_state` is true if its state.pt was among the files to fetch.
+    """
 
     epoch: int
     reason: str
@@ -75,7 +82,7 @@ class Damaged:
 def store_checkpoint(
     store: ArtifactStore, event: CheckpointEvent, run_directory: Path
 ) -> StoredCheckpoint:
-    """Put the files that the trainer linked for us, and unlink them."""
+    """Store the files that the trainer handed over as links, and remove the links."""
     files = {}
     for name, relative in event.files.items():
         if relative is not None:
@@ -84,23 +91,23 @@ def store_checkpoint(
             files[str(name)] = store.put_file(path)
             path.unlink()
             if name == STATE:
-                _tell_trainer(run_directory, seconds=time.monotonic() - began)
+                _report_storing_time(run_directory, seconds=time.monotonic() - began)
     return StoredCheckpoint(event.epoch, files)
 
 
-def _tell_trainer(run_directory: Path, *, seconds: float) -> None:
-    """Let the trainer know what storing a state costs here: it decides how often it writes one."""
-    with suppress(OSError):  # without room it hears nothing, and writes none but the last
+def _report_storing_time(run_directory: Path, *, seconds: float) -> None:
+    """Report to the trainer how long storing a state took; it decides how often to write one."""
+    with suppress(OSError):  # on a full disk: without the report it writes only the last state
         write_whole(run_directory / STORING_SECONDS_FILE, str(seconds), durable=False)
 
 
 def record_checkpoints(
     session: Session, hold: Hold, checkpoints: Sequence[StoredCheckpoint]
 ) -> None:
-    """Write the rows of checkpoints and drop what is too old; the caller holds the row's lock.
+    """Write the rows of checkpoints and drop superseded ones; the caller holds the row's lock.
 
-    A worker deletes no bytes: one that was stopped and is fenced could delete what its successor
-    has just found stored. It condemns them in this transaction, for the collector.
+    A worker deletes no bytes: a frozen worker that is fenced could delete bytes that its successor
+    has just found in the store. It condemns them in this transaction, for the collector.
     """
     for checkpoint in checkpoints:
         for name, stored in checkpoint.files.items():
@@ -113,39 +120,41 @@ def record_checkpoints(
                 name=name,
                 epoch=checkpoint.epoch,
             )
-    # No grace: an epoch a minute would keep a terabyte a day, and no backup needs them.
+    # No grace: an epoch per minute would keep a terabyte per day, and no backup needs these files.
     drop_superseded_checkpoints(session, hold.job_id, WHILE_NOT_ENDED, grace=timedelta())
 
 
 def restorable_checkpoints(session: Session, job_id: str) -> list[RestorableCheckpoint]:
-    """Return what a resume may start from, the best first.
+    """Return the checkpoints that a resume may start from, the best first.
 
-    Exactly from an older epoch comes before plainly from a newer one: what is trained anew then is
-    what was trained before.
+    An exact resume from an older epoch comes before a plain one from a newer epoch, because it
+    repeats exactly the epochs that were trained before.
     """
     newest_first = finalizable_checkpoints(session, job_id)
     return [
-        *(each for each in newest_first if each.has_state),
-        *(each.without_state() for each in newest_first),
+        *(checkpoint for checkpoint in newest_first if checkpoint.has_state),
+        *(checkpoint.without_state() for checkpoint in newest_first),
     ]
 
 
 def finalizable_checkpoints(session: Session, job_id: str) -> list[RestorableCheckpoint]:
-    """Return what a job that is to be stopped may keep, the newest first."""
+    """Return the checkpoints that a job with a pending stop can finalize, the newest first."""
     rows = checkpoints_of(session, job_id)
     digests = {(row.name, row.epoch): row.sha256 for row in rows}
     files = files_of(rows)
     sets = {epoch: set_of(epoch, files) for epoch in epochs_of_sets(files)}
     return [
         RestorableCheckpoint(
-            epoch, {name: digests[name, made] for name, made in of_then.items()}, of_then.get(BEST)
+            epoch,
+            {name: digests[name, made] for name, made in made_by_name.items()},
+            made_by_name.get(BEST),
         )
-        for epoch, of_then in sets.items()
+        for epoch, made_by_name in sets.items()
     ]
 
 
 def attempts_since_state(session: Session, job: Job) -> int:
-    """Return how many attempts before the present one have left no training state, in a row."""
+    """Return how many consecutive attempts before the current one left no training state."""
     rows = checkpoints_of(session, job.id)
     newest = max((row.attempt for row in rows if row.name == STATE), default=0)
     return job.attempt - 1 - newest
@@ -158,11 +167,12 @@ def restore_checkpoint(
     resume_folder: Path,
     run_directory: Path,
 ) -> tuple[RestorableCheckpoint | None, list[Damaged]]:
-    """Fetch the first of the candidates that is whole.
+    """Fetch the first complete candidate.
 
-    Its last.pt and state.pt go to `resume_folder`, which holds nothing else; the rest to the run.
+    Its last.pt and state.pt go to `resume_folder`, which contains no other file; the rest goes to
+    `run_directory`.
 
-    Returns it, or None where none is whole, and those that were tried before it.
+    Returns it, or None if no candidate is complete, and the damaged ones that were tried before.
     """
     damaged: list[Damaged] = []
     for candidate in candidates:
@@ -181,9 +191,9 @@ def restore_checkpoint(
 
 
 def forget_refused_checkpoint(session: Session, hold: Hold) -> None:
-    """Forget the newest checkpoint, which the trainer could not read; the one before it is next.
+    """Delete the newest checkpoint, which the trainer could not read; the one before it is next.
 
-    Its bytes are those that were stored: nothing else would ever find out that they are no good.
+    Its bytes match their digest, so no other check would ever find that they are unusable.
     """
     newest = next(iter(epochs_of_sets(files_of(checkpoints_of(session, hold.job_id)))), None)
     if newest is not None:
@@ -192,7 +202,7 @@ def forget_refused_checkpoint(session: Session, hold: Hold) -> None:
 
 
 def log_damaged(session: Session, hold: Hold, damaged: Damaged) -> None:
-    """Say in the job's log that a checkpoint is no good."""
+    """Record in the job's event log that a checkpoint is damaged."""
     log_event(
         session,
         hold,

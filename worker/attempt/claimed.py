@@ -1,4 +1,4 @@
-"""One attempt as its phases see it, and the ways in which it can come to an early end."""
+"""One attempt as its phases see it, and the exceptions that end it early."""
 
 import json
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from worker.context import WorkerContext
 
 
 class AttemptFailed(Exception):
-    """The attempt cannot go on, for a reason that is known."""
+    """The attempt cannot continue, for a known reason."""
 
     def __init__(self, reason: EndReason, message: str) -> None:
         super().__init__(message)
@@ -24,12 +24,12 @@ class AttemptFailed(Exception):
 
 
 class LeaveRequested(Exception):
-    """A request or the worker's own end came while no process was there to be told."""
+    """The attempt ends early: cancel or pause is requested, or the worker is leaving."""
 
 
 @dataclass(frozen=True)
 class ClaimedAttempt:
-    """A claimed job, the title to it, and where it lives on this machine."""
+    """A claimed job, its lease, and its directory on this machine."""
 
     context: WorkerContext
     job: Job
@@ -38,26 +38,26 @@ class ClaimedAttempt:
 
     @cached_property
     def spec(self) -> ResolvedSpec:
-        """What to train, as it was frozen with the job."""
+        """The resolved spec, as it was frozen with the job."""
         return ResolvedSpec.model_validate_json(json.dumps(self.job.resolved_spec))
 
     @property
     def deciding(self) -> DecidingMetric:
-        """What decides which epoch is the best."""
+        """The metric that decides which epoch is the best."""
         return deciding_metric(self.spec)
 
     @property
     def should_leave(self) -> bool:
-        """Whether the trainer has to leave: the worker ends, or cancel or pause is requested."""
-        asked = self.lease.request in {Request.CANCEL, Request.PAUSE}
-        return asked or self.context.leaving.is_set()
+        """Whether the attempt must end: the worker is leaving, or cancel or pause is requested."""
+        requested = self.lease.request in {Request.CANCEL, Request.PAUSE}
+        return requested or self.context.leaving.is_set()
 
     def check(self) -> None:
-        """Go on only while the attempt is wanted; called between steps that have no process.
+        """Check that the attempt may continue; called between steps that run no process.
 
         Raises:
             LeaveRequested: see `should_leave`.
-            LeaseLost: the lease is lost; whether fenced or silent, the next write tells.
+            LeaseLost: the lease is lost; the next write tells whether it is fenced.
         """
         if self.lease.is_lost:
             raise LeaseLost

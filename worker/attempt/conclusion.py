@@ -1,4 +1,4 @@
-"""The end of an attempt: artifacts and logs made durable, then one transaction that says it all."""
+"""The end of an attempt: store artifacts and logs, then record everything in one transaction."""
 
 import threading
 from collections.abc import Mapping
@@ -37,7 +37,11 @@ log = get_logger(__name__)
 
 @dataclass(frozen=True)
 class KeptArtifact:
-    """A file of a finished training whose bytes are durable in the store."""
+    """A result of a finished training: durable in the store, but not in the database yet.
+
+    It comes from a protocol `Artifact`, which names a local file, or is `per_class.csv`. It is
+    never a file of a checkpoint.
+    """
 
     name: str
     kind: ArtifactKind
@@ -48,7 +52,7 @@ class KeptArtifact:
 
 @dataclass(frozen=True)
 class Conclusion:
-    """How an attempt ended, what the trainer said of it, what is kept, the batch to go on with."""
+    """How an attempt ended: outcome, the trainer's report, files to keep, the next batch size."""
 
     outcome: Outcome
     exit_code: int | None = None
@@ -62,17 +66,19 @@ class Conclusion:
 def store_artifacts(
     attempt: ClaimedAttempt, final: FinalEvent | None, checks: Mapping[str, WeightsChecks]
 ) -> tuple[KeptArtifact, ...]:
-    """Put into the store what training made: the files that the trainer named, and `per_class.csv`.
+    """Store the results of a training: the files that the trainer named, and `per_class.csv`.
 
     Args:
-        attempt: whose trainer has finished.
-        final: its last words.
-        checks: what was proven of its weights, by file name.
+        attempt: the attempt whose trainer has finished.
+        final: its `final` event; without one, nothing is stored.
+        checks: results of the checks of its weights, by file name.
     """
     if final is None:
         return ()
-    named = tuple(_stored(attempt, final, each, checks.get(each.name)) for each in final.artifacts)
-    return (*named, *_class_table(attempt))
+    stored = (
+        _stored(attempt, final, artifact, checks.get(artifact.name)) for artifact in final.artifacts
+    )
+    return (*stored, *_class_table(attempt))
 
 
 def _stored(
@@ -107,7 +113,7 @@ def conclude(attempt: ClaimedAttempt, conclusion: Conclusion) -> None:
 
     Raises:
         Fenced: the hold is not valid any more.
-        LeaseLost: the database stayed away for too long.
+        LeaseLost: the database was unavailable for too long.
     """
     logs = _stored_logs(attempt)
     end = _end_of(conclusion, attempt.context)
@@ -123,24 +129,26 @@ def conclude(attempt: ClaimedAttempt, conclusion: Conclusion) -> None:
 
 
 def report_lost_lease(context: WorkerContext, lease: Lease) -> None:
-    """Give the job back uncounted, if the database returns before the reconciler takes it.
+    """Return the job to the queue, uncounted, if the database returns before the reconciler acts.
 
-    The trainer is dead. The write is guarded like any other: nothing lands once another attempt
-    was claimed, and the reconciler ends this one if the database stays away.
+    The trainer is dead. The write is guarded like any other: it has no effect if another attempt
+    was claimed. The reconciler ends this attempt if the database stays unavailable.
     """
     end = AttemptEnd(EndReason.LEASE_LOST, message="The database could not be reached in time.")
-    _give_back(context, lease, outcome_of(end.reason).event, end)
+    _record_bare_end(context, lease, outcome_of(end.reason).event, end)
 
 
 def report_failure(context: WorkerContext, lease: Lease, conclusion: Conclusion) -> None:
-    """Write the bare end of an attempt that could not write its own, so that nobody waits for it.
+    """Record the end, without files, of an attempt that could not record it by itself.
 
-    Every process of the attempt is dead.
+    The job then does not wait for its lease to expire. Every process of the attempt is dead.
     """
-    _give_back(context, lease, conclusion.outcome.event, _end_of(conclusion, context))
+    _record_bare_end(context, lease, conclusion.outcome.event, _end_of(conclusion, context))
 
 
-def _give_back(context: WorkerContext, lease: Lease, event: JobEvent, end: AttemptEnd) -> None:
+def _record_bare_end(
+    context: WorkerContext, lease: Lease, event: JobEvent, end: AttemptEnd
+) -> None:
     pause = threading.Event()
     while lease.silent_seconds < 2 * lease.length.total_seconds():
         try:
@@ -150,7 +158,7 @@ def _give_back(context: WorkerContext, lease: Lease, event: JobEvent, end: Attem
         except OUTAGE:
             pause.wait(RETRY_SECONDS)
         else:
-            log.warning("attempt.given_back", job_id=lease.hold.job_id)
+            log.warning("attempt.end_recorded", job_id=lease.hold.job_id)
             return
         if context.leaving.is_set():
             return
@@ -193,23 +201,23 @@ def _write(
     hold = attempt.lease.hold
     end, logs = ending
     lock_held(session, hold)
-    for each in conclusion.kept:
+    for artifact in conclusion.kept:
         insert_artifact(
             session,
             hold.job_id,
-            each.stored,
+            artifact.stored,
             attempt=hold.attempt,
-            kind=each.kind,
-            name=each.name,
-            epoch=each.epoch,
-            checks=each.checks,
+            kind=artifact.kind,
+            name=artifact.name,
+            epoch=artifact.epoch,
+            checks=artifact.checks,
         )
     replace_log_pieces(session, hold, logs)
     if end.reason is EndReason.BAD_CHECKPOINT:
         forget_refused_checkpoint(session, hold)
     if conclusion.kept and conclusion.final is not None:
-        said = conclusion.final.model_dump(exclude={"seq", "at", "type", "artifacts"})
-        log_event(session, hold, "trainer.finished", data=said)
+        data = conclusion.final.model_dump(exclude={"seq", "at", "type", "artifacts"})
+        log_event(session, hold, "trainer.finished", data=data)
     _apply(session, hold, conclusion.outcome.event, end)
     crash_point(CrashPoint.END_BEFORE_COMMIT)
 
@@ -217,8 +225,8 @@ def _write(
 def _apply(session: Session, hold: Hold, event: JobEvent, end: AttemptEnd) -> None:
     job = lock_held(session, hold)
     if event is JobEvent.LEAVE and job.request is Request.STOP:
-        # It left to pause and was to be stopped meanwhile: a result is still to be made.
+        # It left because of a pause, but a stop is requested now: the job still needs a result.
         event = JobEvent.DRAIN
     if isinstance(apply_event(session, job, event, end), Refused):
-        # It left on a request that was withdrawn meanwhile: it goes on from its checkpoint.
+        # The request was withdrawn meanwhile: the job continues from its checkpoint.
         apply_event(session, lock_held(session, hold), JobEvent.DRAIN, end)

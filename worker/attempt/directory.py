@@ -1,4 +1,4 @@
-"""Where an attempt lives on disk: private, locked while its supervisor lives, gone afterwards."""
+"""The directory of an attempt: private, locked while its supervisor lives, removed afterwards."""
 
 import fcntl
 import os
@@ -18,7 +18,7 @@ log = get_logger(__name__)
 
 @dataclass(frozen=True)
 class AttemptDirectory:
-    """The places in an attempt's directory."""
+    """The paths in an attempt's directory."""
 
     root: Path
 
@@ -29,37 +29,37 @@ class AttemptDirectory:
 
     @property
     def job_file(self) -> Path:
-        """What the trainer reads first."""
+        """The trainer's input."""
         return self.root / "job.json"
 
     @property
     def log_file(self) -> Path:
-        """What the trainer writes to stdout and stderr."""
+        """The trainer's stdout and stderr."""
         return self.root / "trainer.log"
 
     @property
     def spool(self) -> Path:
-        """What the trainer said and the database does not know yet."""
+        """The trainer's events that are not in the database yet."""
         return self.root / "events.spool"
 
     @property
     def run(self) -> Path:
-        """What training writes, and nothing else."""
+        """The files that training writes, and no others."""
         return self.root / "run"
 
     @property
     def dataset(self) -> Path:
-        """The data set as this trainer sees it."""
+        """The dataset as this trainer sees it."""
         return self.root / "dataset"
 
     @property
     def resume(self) -> Path:
-        """The folder of the last.pt that a resume starts from, and of the state.pt beside it."""
+        """The folder with the last.pt that a resume starts from, and with its state.pt."""
         return self.root / "resume"
 
     @property
     def model(self) -> Path:
-        """The folder of the weights to start from."""
+        """The folder with the weights to start from."""
         return self.root / "model"
 
 
@@ -81,7 +81,7 @@ def private_directory(folder: Path, name: str) -> Iterator[Path]:
     """
     private_folder(folder)
     root = folder / name
-    with _locked(folder):  # another slot would take it for dead between its making and its lock
+    with _locked(folder):  # until it is locked, another slot would take it for dead
         shutil.rmtree(root, ignore_errors=True)
         root.mkdir(mode=PRIVATE_FOLDER)
         descriptor = _lock(root)
@@ -93,9 +93,9 @@ def private_directory(folder: Path, name: str) -> Iterator[Path]:
 
 
 def clear_dead_attempts(folder: Path) -> list[str]:
-    """Kill what still lives of attempts whose supervisor is dead, and remove their directories.
+    """Kill the processes of attempts whose supervisor is dead, and remove their directories.
 
-    Returns their names. A directory whose supervisor lives is locked, and left alone.
+    Returns the names of these attempts. The directory of a living supervisor is locked and stays.
     """
     if not folder.is_dir():
         return []
@@ -111,7 +111,7 @@ def _clear_if_dead(root: Path) -> bool:
         descriptor = _lock(root)
     except (BlockingIOError, FileNotFoundError, NotADirectoryError):
         return False
-    is_left = root.is_dir()  # its owner removes it before it lets the lock go
+    is_left = root.is_dir()  # its owner removes it before it releases the lock
     if is_left:
         kill_processes(root.name)
         shutil.rmtree(root, ignore_errors=True)

@@ -1,8 +1,8 @@
-"""The lease of a held job: renewed, fenced off by others or by ourselves, and every write under it.
+"""The lease of a held job: its renewal, its loss, and every write under it.
 
-A write whose COMMIT was answered by silence is asked again, and the database tells by its mark
-whether it landed: each is done once. Durations are measured with the monotonic clock; only the
-database's clock judges the lease.
+If a COMMIT gets no answer, the write is retried. A random mark in the row tells whether the first
+try was committed, so each write happens once. Durations are measured with the monotonic clock; only
+the database's clock decides whether a lease is valid.
 """
 
 import threading
@@ -37,7 +37,7 @@ class LeaseLost(Exception):
 
 
 class _Once(Generic[Result]):
-    """Work with a mark of its own: done again after a lost answer only where it did not land."""
+    """Work with its own mark: after a lost answer it is done again only if not committed."""
 
     def __init__(self, hold: Hold, work: Callable[[Session], Result]) -> None:
         self._hold = hold
@@ -52,10 +52,10 @@ class _Once(Generic[Result]):
 
 
 class Lease:
-    """A worker's title to one attempt, shared by the threads that serve it.
+    """A worker's right to one attempt, shared by the threads that serve it.
 
-    It is lost for good once a write found it fenced, or once `self_fence_seconds` have passed
-    since the last renewal was *sent*: then the trainer dies and nothing more is written.
+    It is lost for good when a write finds it fenced, or when `self_fence_seconds` have passed since
+    the last successful renewal was *sent*. Then the trainer is killed and all writing stops.
     """
 
     def __init__(
@@ -66,7 +66,7 @@ class Lease:
         self._timing = timing
         self._renewed_at = claimed_at
         self._request: Request | None = None
-        self._turn = threading.Lock()  # the row holds the mark of one write
+        self._turn = threading.Lock()  # the row has room for the mark of one write
         self._fenced = threading.Event()
         self._ended = threading.Event()
         self._log = log.bind(work="job", job_id=hold.job_id, attempt=hold.attempt)
@@ -78,12 +78,12 @@ class Lease:
 
     @property
     def request(self) -> Request | None:
-        """What was last read as requested of the job."""
+        """The job's pending request, as last read."""
         return self._request
 
     @property
     def is_fenced(self) -> bool:
-        """Whether the job is another attempt's now, or ended."""
+        """Whether another attempt has claimed the job, or the job has ended."""
         return self._fenced.is_set()
 
     @property
@@ -93,15 +93,15 @@ class Lease:
 
     @property
     def silent_seconds(self) -> float:
-        """Seconds since the last renewal that succeeded was sent."""
+        """Seconds since the last successful renewal was sent."""
         return time.monotonic() - self._renewed_at
 
     @contextmanager
     def kept(self) -> Iterator["Lease"]:
-        """Renew and read requests in threads of their own until the block ends."""
+        """Renew the lease and read requests, each in its own thread, until the block ends."""
         threads = [
             threading.Thread(target=target, name=f"{name} {self.hold.job_id}", daemon=True)
-            for name, target in (("lease", self._renew_on), ("requests", self._read_on))
+            for name, target in (("lease", self._keep_renewing), ("requests", self._keep_reading))
         ]
         for thread in threads:
             thread.start()
@@ -113,39 +113,41 @@ class Lease:
                 thread.join(THREAD_END_SECONDS)
 
     def write(self, work: Callable[[Session], Result]) -> Result:
-        """Do `work`, which begins with a guarded update, in one transaction, once.
+        """Run `work`, which begins with a guarded update, in one transaction, once.
 
-        A database that is away is asked again until the lease is lost. `work` may be called more
-        than once, but what it wrote is committed once.
+        Retries while the database is unavailable, until the lease is lost. `work` may be called
+        more than once, but its writes are committed once.
 
         Raises:
             Fenced: the hold is not valid any more.
-            LeaseLost: the database stayed away for too long.
+            LeaseLost: the database was unavailable for too long.
         """
         with self._turn:
             return self.insist(partial(self.write_once, _Once(self.hold, work)))
 
     def read(self, work: Callable[[Session], Result]) -> Result:
-        """Do `work`, which only asks, in one transaction; asked again as in `write`.
+        """Run `work`, which only reads, in one transaction; retries as `write` does.
 
         Raises:
             Fenced: the hold is not valid any more.
-            LeaseLost: the database stayed away for too long.
+            LeaseLost: the database was unavailable for too long.
         """
         return self.insist(lambda: self._read_once(work))
 
     def insist(self, attempt: Callable[[], Result]) -> Result:
-        """Do what asks the database, again and again while that is away and the lease is not lost.
+        """Call `attempt`, which uses the database, until it succeeds or the lease is lost.
 
         Raises:
             Fenced: the hold is not valid any more.
-            LeaseLost: the database stayed away for too long.
+            LeaseLost: the database was unavailable for too long.
         """
         while not self.is_lost:
             try:
                 return attempt()
             except OUTAGE as error:
-                log.warning("database.away", job_id=self.hold.job_id, error=first_line(error))
+                log.warning(
+                    "attempt.database_unavailable", job_id=self.hold.job_id, error=first_line(error)
+                )
                 self._ended.wait(RETRY_SECONDS)
         if self.is_fenced:
             raise Fenced(self.hold)
@@ -156,11 +158,11 @@ class Lease:
             return work(unit.session)
 
     def write_once(self, work: Callable[[Session], Result]) -> Result:
-        """Do `work` in one transaction, whether or not the lease seems lost.
+        """Run `work` in one transaction, without a retry, even if the lease seems lost.
 
         Raises:
             Fenced: the hold is not valid any more.
-            sqlalchemy.exc.SQLAlchemyError: the database is away.
+            sqlalchemy.exc.SQLAlchemyError: the database is unavailable.
         """
         try:
             with self._database.write() as unit:
@@ -170,18 +172,18 @@ class Lease:
             raise
 
     def renew_with(self, work: Callable[[Session], Request | None]) -> None:
-        """Do `work`, which renews the lease and returns what is requested.
+        """Run `work`, which renews the lease and returns the job's pending request.
 
         Raises:
             Fenced: the hold is not valid any more.
-            sqlalchemy.exc.SQLAlchemyError: the database is away; nothing is tried again.
+            sqlalchemy.exc.SQLAlchemyError: the database is unavailable; there is no retry.
         """
         sent_at = time.monotonic()
         self._request = self.write_once(work)
-        if not self.is_lost:  # the trainer of a lease that was lost is being killed already
+        if not self.is_lost:  # a lost lease stays lost: its trainer is already being killed
             self._renewed_at = max(self._renewed_at, sent_at)
 
-    def _renew_on(self) -> None:
+    def _keep_renewing(self) -> None:
         due = time.monotonic()
         while not self._ended.wait(max(0.0, due - time.monotonic())) and not self.is_lost:
             try:
@@ -193,7 +195,7 @@ class Lease:
                 due = time.monotonic() + min(RETRY_SECONDS, self._timing.heartbeat_seconds)
                 self._log.warning("lease.not_renewed", error=first_line(error))
 
-    def _read_on(self) -> None:
+    def _keep_reading(self) -> None:
         while not self._ended.wait(self._timing.request_poll_seconds) and not self.is_lost:
             try:
                 with self._database.read() as unit:

@@ -1,4 +1,4 @@
-"""The trainer's output on its way to the database: in pieces while it runs, one artifact after."""
+"""Ship the trainer's output to the database in pieces, then store it as one artifact."""
 
 import os
 import threading
@@ -19,10 +19,10 @@ CUT_NOTICE = b"\n[the log is cut here: it has reached the limit of one attempt]\
 
 
 class LogShipper:
-    """Reads what a log file has grown by, a second after another, and stores it piece by piece.
+    """Reads the new bytes of a log file every second, and stores them piece by piece.
 
-    Bytes are kept as they are, valid UTF-8 or not. Beyond `limit_bytes` nothing is stored, and the
-    file is emptied whenever it has grown by as much again, so that it cannot fill the disk.
+    Bytes are kept unchanged, valid UTF-8 or not. Storing stops at `limit_bytes`. From then on the
+    file is emptied whenever it exceeds that size, so that it cannot fill the disk.
     """
 
     def __init__(self, lease: Lease, path: Path, *, limit_bytes: int) -> None:
@@ -35,7 +35,7 @@ class LogShipper:
 
     @contextmanager
     def shipping(self) -> Iterator[Self]:
-        """Ship in a thread of its own until the block ends; `ship_rest` is for its last bytes."""
+        """Ship in a separate thread until the block ends; call `ship_rest` for the last bytes."""
         thread = threading.Thread(target=self._run, name="log shipper", daemon=True)
         thread.start()
         try:
@@ -45,11 +45,11 @@ class LogShipper:
             thread.join()
 
     def ship_rest(self) -> None:
-        """Ship all that the file holds now; call it when `shipping` has ended.
+        """Ship all bytes that the file contains now; call it after `shipping` has ended.
 
         Raises:
             Fenced: the hold is not valid any more.
-            LeaseLost: the database stayed away for too long.
+            LeaseLost: the database was unavailable for too long.
         """
         with self._path.open("rb") as file:
             while self._ship_piece(file.fileno()):
@@ -84,9 +84,9 @@ class LogShipper:
 def store_logs(
     database: Database, store: ArtifactStore, hold: Hold, *, folder: Path
 ) -> dict[int, StoredObject]:
-    """Store the logs that are still in pieces, of this attempt and of those that died, by attempt.
+    """Store the logs of this and earlier attempts that are still in pieces; return them by attempt.
 
-    They are read from the database, so that it does not matter where the attempts ran.
+    They are read from the database, so it does not matter where the attempts ran.
     """
     with database.read() as unit:
         attempts = attempts_with_logs(unit.session, hold.job_id)

@@ -1,6 +1,6 @@
-"""What follows when a trainer runs out of memory: once more with half the batch, or the end.
+"""Decide what follows when a trainer runs out of memory: a retry with half the batch, or failure.
 
-The job's frozen `on_oom` decides. A failure's hint carries the spec with half the batch.
+The job's frozen `on_oom` decides. The hint of a failure contains the spec with half the batch.
 """
 
 import json
@@ -16,19 +16,19 @@ from worker.attempt.conclusion import Conclusion
 from worker.attempt.outcome import Outcome
 
 DEFAULT_BATCH: Final = int(TrainArguments().batch)
-NOTHING_TO_HALVE: Final = "Lower train.imgsz or take a smaller model: the batch is 1 already."
-POST_THIS: Final = "Lower train.batch, as this spec does, which can be submitted as it is: "
+NOTHING_TO_HALVE: Final = "Lower train.imgsz or use a smaller model: the batch is already 1."
+POST_THIS: Final = "Lower train.batch, as in this spec, which can be submitted unchanged: "
 
 
 def after_training(
     trained: Conclusion, attempt: ClaimedAttempt, *, batch_size: int | None
 ) -> Conclusion:
-    """Return what becomes of an attempt that ran out of memory; any other one is left as it is.
+    """Return the conclusion of an attempt that ran out of memory; return any other one unchanged.
 
     Args:
         trained: how the trainer ended.
-        attempt: whose spec says what to do, and whether the batch was halved before.
-        batch_size: images a batch as the trainer said it; None: it did not come so far.
+        attempt: the attempt; its spec tells what to do and whether the batch was halved before.
+        batch_size: images per batch as the trainer reported it; None: it ended before that.
     """
     if trained.outcome.reason is not EndReason.OUT_OF_MEMORY:
         return trained
@@ -40,10 +40,10 @@ def after_training(
 
 
 def _halved(attempt: ClaimedAttempt) -> HalvedBatch | None:
-    """Return the step to the batch of one new attempt, or None where there is none to be."""
+    """Return the halved batch of one more attempt; None if there is no such attempt."""
     batch = attempt.spec.train.batch
     was_halved = batch != _train_as_submitted(attempt).get("batch", DEFAULT_BATCH)
-    # -1 and shares leave the number to Ultralytics: there is nothing in the spec to halve.
+    # With -1 or a fraction Ultralytics chooses the number: the spec has no batch to halve.
     if attempt.spec.on_oom != "halve_batch" or was_halved or batch <= 1:
         return None
     return HalvedBatch(int(batch), int(batch) // 2)

@@ -1,4 +1,4 @@
-"""What follows from the end of an attempt: pure, and total over exit codes and signals."""
+"""Decide what the end of an attempt means: pure functions, total over exit codes and signals."""
 
 import signal
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from app.jobs.states import JobEvent, JobState, Request
 REASON_OF_EXIT: dict[int, EndReason] = {
     reason.exit_code: reason for reason in EndReason if reason.exit_code is not None
 }
-"""What an exit code says where nobody asked the trainer to leave."""
+"""The meaning of an exit code if the supervisor did not request the trainer to leave."""
 
 CRASH_SIGNALS = frozenset(
     {
@@ -22,12 +22,12 @@ CRASH_SIGNALS = frozenset(
         signal.SIGSYS,
     }
 )
-"""Signals that a process brings upon itself; every other one came from outside."""
+"""Signals that a process causes by itself; every other signal comes from outside."""
 
 
 @dataclass(frozen=True)
 class TrainerEnd:
-    """How a trainer process ended, and what had been said before.
+    """How a trainer process ended, and what it had reported before.
 
     `exit_code` is negative for the signal that killed it. `leave_requested` means that the
     supervisor itself sent the signal to leave, or to kill. `finished` means that its `final`
@@ -52,7 +52,7 @@ def decide_outcome(end: TrainerEnd, job_request: Request | None, *, drains: bool
 
     Args:
         end: how the process ended.
-        job_request: what was requested of the job when the process was asked to leave.
+        job_request: the request that was pending for the job when the process ended.
         drains: whether the worker is leaving.
     """
     if end.exit_code == EndReason.SUCCEEDED.exit_code and end.finished:
@@ -73,8 +73,8 @@ def outcome_of(reason: EndReason) -> Outcome:
 
 
 def left_on_request(job_request: Request | None, *, drains: bool) -> Outcome:
-    """Return what it means that an attempt ended because it was asked to."""
-    # A trainer that raises while it unwinds has left all the same: it did so because it was told.
+    """Return the outcome of an attempt that ended because it was requested to leave."""
+    # A trainer that raises while it leaves has left all the same: the request is the reason.
     if job_request is Request.CANCEL:
         return Outcome(JobEvent.LEAVE, EndReason.CANCELLED)
     if job_request is Request.PAUSE:

@@ -1,4 +1,4 @@
-"""All that a trainer needs, brought to the attempt's directory: data, weights, checkpoint."""
+"""Prepare an attempt: put dataset, weights, checkpoint and job.json into its directory."""
 
 import os
 from contextlib import ExitStack
@@ -34,22 +34,22 @@ ATTEMPTS_WITHOUT_STATE = 2
 
 
 def prepare(attempt: ClaimedAttempt, layers: ExitStack) -> JobFile:
-    """Bring everything to the attempt's directory and write its job.json.
+    """Fetch everything that the trainer needs into the attempt's directory, and write its job.json.
 
-    What has to stay while the trainer runs is entered into `layers`.
+    Resources that must stay while the trainer runs are entered into `layers`.
 
     Raises:
-        AttemptFailed: something that the job names cannot be had.
-        LeaveRequested, LeaseLost, Fenced: the attempt is not wanted any more.
+        AttemptFailed: something that the job names is missing or damaged.
+        LeaveRequested, LeaseLost, Fenced: the attempt must not continue.
     """
     attempt.check()
-    dataset = _bring_dataset(attempt, layers)
+    dataset = _fetch_dataset(attempt, layers)
     crash_point(CrashPoint.DATASET_BROUGHT)
     attempt.check()
-    model = _bring_model(attempt)
+    model = _fetch_model(attempt)
     attempt.check()
     joint = attempt.lease.read(lambda session: joint_of(session, attempt.job.id))
-    restored = _bring_checkpoint(attempt, joint)
+    restored = _fetch_checkpoint(attempt, joint)
     attempt.check()
     has_state = restored is not None and restored.has_state
     job_file = JobFile(
@@ -74,13 +74,13 @@ def prepare(attempt: ClaimedAttempt, layers: ExitStack) -> JobFile:
     return job_file
 
 
-def _bring_dataset(attempt: ClaimedAttempt, layers: ExitStack) -> Path:
+def _fetch_dataset(attempt: ClaimedAttempt, layers: ExitStack) -> Path:
     digest = _pack_digest(attempt)
     try:
         content = layers.enter_context(attempt.context.datasets.entry(digest, check=attempt.check))
     except (FileNotFoundError, StoredBytesCorrupt, PackCorruptError) as error:
         raise AttemptFailed(
-            EndReason.BAD_DATA, f"The stored data set {digest[:12]}… is missing or damaged."
+            EndReason.BAD_DATA, f"The stored dataset {digest[:12]}… is missing or damaged."
         ) from error
     materialise_view(content, attempt.directory.dataset)
     return attempt.directory.dataset
@@ -96,7 +96,7 @@ def _pack_digest(attempt: ClaimedAttempt) -> str:
         return version.pack_sha256
 
 
-def _bring_model(attempt: ClaimedAttempt) -> ModelSource:
+def _fetch_model(attempt: ClaimedAttempt) -> ModelSource:
     name, digest = attempt.job.model, attempt.job.model_sha256
     if digest is None:
         return ArchitectureSource(name=name)
@@ -110,15 +110,15 @@ def _bring_model(attempt: ClaimedAttempt) -> ModelSource:
     return WeightsSource(name=name, path=path)
 
 
-def _bring_checkpoint(attempt: ClaimedAttempt, joint: Joint | None) -> RestorableCheckpoint | None:
-    """Restore the best checkpoint that is whole, and forget what is newer than it.
+def _fetch_checkpoint(attempt: ClaimedAttempt, joint: Joint | None) -> RestorableCheckpoint | None:
+    """Restore the best complete checkpoint, and delete the records of later epochs.
 
     Raises:
-        AttemptFailed: none is whole, and the job does not begin at the first epoch.
-        StoreUnavailable: the store is not the one of this job, and nothing is forgotten for that.
+        AttemptFailed: no checkpoint is complete, and the job extends another one.
+        StoreUnavailable: the store is not the one of this job; then no record is deleted.
     """
-    # What a stopped job came to is its newest weights: no state is needed to keep them.
-    find = finalizable_checkpoints if _is_to_be_stopped(attempt) else restorable_checkpoints
+    # The result of a stopped job is its newest weights; keeping them needs no training state.
+    find = finalizable_checkpoints if _stop_is_pending(attempt) else restorable_checkpoints
     with attempt.context.database.read() as unit:
         candidates = find(unit.session, attempt.job.id)
     restored, damaged = restore_checkpoint(
@@ -128,10 +128,12 @@ def _bring_checkpoint(attempt: ClaimedAttempt, joint: Joint | None) -> Restorabl
         run_directory=attempt.directory.run,
     )
     if damaged and not attempt.context.store.exists(_pack_digest(attempt)):
-        # Another folder or bucket, or one that is not mounted; the data set was still cached here.
-        raise StoreUnavailable("The artifact store has neither checkpoint nor data set of the job.")
+        # The store is another folder or bucket, or is not mounted; the dataset was cached here.
+        raise StoreUnavailable("The artifact store has neither checkpoint nor dataset of the job.")
     if joint is not None and restored is None:
-        message = f"Nothing is whole from which epoch {joint.epoch + 1} or a later one could begin."
+        message = (
+            f"There is no complete checkpoint to start epoch {joint.epoch + 1} or a later one from."
+        )
         raise AttemptFailed(EndReason.STATE_LOST, message)
     attempt.lease.write(lambda session: _start_after(session, attempt, restored, damaged))
     return restored
@@ -153,35 +155,41 @@ def _start_after(
         value_of=attempt.deciding.value_of,
     )
     delete_checkpoints_after(session, hold.job_id, epoch=epoch)
-    forget_states(session, hold.job_id, [each.epoch for each in damaged if each.with_state])
-    for each in damaged:
-        log_damaged(session, hold, each)
+    damaged_states = [checkpoint.epoch for checkpoint in damaged if checkpoint.with_state]
+    forget_states(session, hold.job_id, damaged_states)
+    for checkpoint in damaged:
+        log_damaged(session, hold, checkpoint)
 
 
 def _only_finalizes(attempt: ClaimedAttempt, restored: RestorableCheckpoint | None) -> bool:
-    """Whether a stop was requested before there was a trainer to tell, and there is a result."""
-    if not _is_to_be_stopped(attempt):
+    """Return whether a stop is pending before the trainer starts, and there is a result to keep.
+
+    Raises:
+        AttemptFailed: the job was claimed with a pending stop, and no checkpoint is complete.
+    """
+    if not _stop_is_pending(attempt):
         return False
     if restored is None and attempt.job.request is Request.STOP:
-        raise AttemptFailed(EndReason.NOTHING_TO_KEEP, "No checkpoint of the job is whole.")
+        raise AttemptFailed(EndReason.NOTHING_TO_KEEP, "No checkpoint of the job is complete.")
     return restored is not None
 
 
-def _is_to_be_stopped(attempt: ClaimedAttempt) -> bool:
+def _stop_is_pending(attempt: ClaimedAttempt) -> bool:
     return Request.STOP in {attempt.job.request, attempt.lease.request}
 
 
 def _state_every(attempt: ClaimedAttempt) -> int | None:
-    """Epochs between training states: after every one where attempts live too short to write any.
+    """Return the epochs between training states; None leaves the choice to the trainer.
 
-    Such a job would begin again and again at the same state, or never resume exactly.
+    Return 1 if the last attempts ended too early to write a state. Otherwise such a job would start
+    at the same state again and again, or never resume exactly.
     """
-    asked = attempt.context.settings.state_every
-    if asked is not None:
-        return asked
+    configured = attempt.context.settings.state_every
+    if configured is not None:
+        return configured
     with attempt.context.database.read() as unit:
-        idle = attempts_since_state(unit.session, attempt.job)
-    return 1 if idle >= ATTEMPTS_WITHOUT_STATE else None
+        attempts = attempts_since_state(unit.session, attempt.job)
+    return 1 if attempts >= ATTEMPTS_WITHOUT_STATE else None
 
 
 def _threads(attempt: ClaimedAttempt) -> int:
@@ -190,11 +198,11 @@ def _threads(attempt: ClaimedAttempt) -> int:
 
 
 def default_threads(cores: int) -> int:
-    """CPU threads of a trainer, as Ultralytics 8.4.190 counts them (utils/__init__.py)."""
+    """Return the CPU threads of a trainer, as Ultralytics 8.4.190 does (utils/__init__.py)."""
     return min(MAX_DEFAULT_THREADS, max(1, cores - 1))
 
 
 def _memory_limit(attempt: ClaimedAttempt) -> int | None:
-    # CUDA reserves more address space than there is memory: a limit would keep it from starting.
+    # CUDA reserves more address space than there is memory: with a limit it could not start.
     on_cpu = not attempt.context.slot.gpus
     return attempt.context.settings.worker.memory_limit_bytes if on_cpu else None

@@ -1,8 +1,8 @@
-"""One process of an attempt: started in a session of its own, and none of that session outlives it.
+"""One process of an attempt: it runs in its own session, and no process of the session outlives it.
 
-A process is known as the attempt's by its session, or by the variable `TRAINYARD_ATTEMPT` that it
-inherited: a descendant that made a session of its own still carries that. One that also cleared
-its environment would get away, which nothing in a trainer does.
+The session and the inherited variable `TRAINYARD_ATTEMPT` identify the processes of an attempt: a
+descendant that starts its own session still has the variable. A descendant that also clears its
+environment would escape, but no part of a trainer does that.
 """
 
 import os
@@ -28,7 +28,7 @@ log = get_logger(__name__)
 
 @dataclass(frozen=True)
 class Command:
-    """What to start: `attempt` marks every descendant, `pass_fds` are inherited as they are."""
+    """A program to start: `attempt` marks every descendant, `pass_fds` are inherited unchanged."""
 
     argv: Sequence[str]
     environment: Mapping[str, str]
@@ -38,7 +38,7 @@ class Command:
 
 
 class AttemptProcess:
-    """A running command. Leaving the block kills its whole session and waits until all are dead."""
+    """A running command. Leaving the block kills its whole session and waits until it is dead."""
 
     def __init__(self, command: Command, output: IO[bytes]) -> None:
         self._attempt = command.attempt
@@ -65,7 +65,7 @@ class AttemptProcess:
     def wait(self, seconds: float) -> int | None:
         """Return the exit code, negative for a signal; None while it still runs after `seconds`.
 
-        The process stays a zombie until the block ends: its id names nobody else meanwhile.
+        The process stays a zombie until the block ends, so its id is not reused meanwhile.
         """
         deadline, pause = time.monotonic() + seconds, Event()
         while not self._has_ended():
@@ -75,15 +75,15 @@ class AttemptProcess:
         return self.exit_code
 
     def request_leave(self) -> None:
-        """Tell everyone in the session to leave now."""
+        """Request every process of the session to leave now, by SIGTERM."""
         signal_group(self._process, signal.SIGTERM)
 
     def request_finish(self) -> None:
-        """Tell the process, but not its children, to finish early."""
+        """Request the process, but not its children, to finish early, by SIGUSR1."""
         self._process.send_signal(signal.SIGUSR1)
 
     def kill(self) -> None:
-        """Kill whatever lives of the attempt, and return when it is dead."""
+        """Kill every process of the attempt, and return when all are dead."""
         kill_processes(self._attempt, session=self.pid)
         with suppress(subprocess.TimeoutExpired):  # a process stuck in the kernel
             self.exit_code = self._process.wait(DEATH_SECONDS)
@@ -99,13 +99,13 @@ class AttemptProcess:
 
 
 def kill_processes(attempt: str, *, session: int | None = None) -> bool:
-    """Kill every living process of an attempt; False if one is still there after five seconds."""
+    """Kill every living process of an attempt; return False if one survives five seconds."""
     deadline, pause = time.monotonic() + DEATH_SECONDS, Event()
     while living := list(living_processes(attempt, session=session)):
         for pid in living:
             _kill(pid)
         if time.monotonic() > deadline:
-            log.error("trainer.not_dead", attempt=attempt, pids=living)
+            log.error("trainer.still_alive", attempt=attempt, pids=living)
             return False
         pause.wait(POLL_SECONDS)
     return True

@@ -1,9 +1,9 @@
-"""What the trainer says, written to the database while it trains on.
+"""Write the trainer's events to the database while it trains.
 
-One thread reads the pipe into a spool on disk, so that the trainer never waits for the database;
-another writes, in the order of the events, and goes on where it was when the database comes back.
-An epoch appears in one transaction with a checkpoint of it or of a later epoch, once that one's
-bytes are durable: what the API shows can be resumed from.
+One thread reads the pipe into a spool on disk, so that the trainer never waits for the database.
+Another thread writes the events in order, and continues where it was when the database returns. An
+epoch is written in one transaction with its checkpoint or that of a later epoch, after the bytes of
+that checkpoint are durable: a job can be resumed from what the API shows.
 """
 
 import os
@@ -64,13 +64,13 @@ log = get_logger(__name__)
 
 
 class Relay:
-    """Relays one trainer process; `final` and `error` hold its last words.
+    """Relays one trainer process; `final` and `error` keep its event of that type.
 
     Args:
-        lease: the title under which everything is written.
-        store: where checkpoints go.
-        run_directory: what paths in events are relative to.
-        epochs: how many the job has.
+        lease: the lease under which everything is written.
+        store: receives the checkpoints.
+        run_directory: paths in events are relative to it.
+        epochs: the number of epochs of the job.
         deciding: the metric that decides which epoch is the best.
     """
 
@@ -101,10 +101,10 @@ class Relay:
 
     @contextmanager
     def relaying(self, descriptor: int, spool_file: Path) -> Iterator[Self]:
-        """Relay what comes from the pipe's end `descriptor`, which is closed when the block ends.
+        """Relay the events from the pipe's end `descriptor`, which is closed when the block ends.
 
-        The block ends only after every writer of the pipe is dead: then all that was said has been
-        written, or `failure` tells why not. What waits meanwhile lies in `spool_file`.
+        End the block only after every writer of the pipe is dead: then every event has been
+        written, or `failure` is the reason why not. Unwritten events wait in `spool_file`.
         """
         with EventSpool(spool_file) as spool:
             reader = threading.Thread(target=self._read_pipe, args=(descriptor, spool), daemon=True)
@@ -121,15 +121,15 @@ class Relay:
                 writer.join()
 
     def handle(self, event: TrainerEvent) -> None:
-        """Write what one event says; one that was handled before is passed over.
+        """Write one event; skip it if it was handled before.
 
         Raises:
             Fenced: the hold is not valid any more.
-            LeaseLost: the database stayed away for too long.
+            LeaseLost: the database was unavailable for too long.
         """
         if event.seq <= self._last_seq:
             return
-        self.has_started = True  # the trainer takes signals over before it says anything
+        self.has_started = True  # the trainer handles signals before it sends any event
         self._handlers[type(event)](self, event)
         self._last_seq = event.seq
 
@@ -138,18 +138,19 @@ class Relay:
             with os.fdopen(descriptor, "rb") as pipe:
                 while line := pipe.readline(MAX_LINE_BYTES):
                     self._spool_line(line, spool)
-        except OSError as error:  # no room for what waits: the supervisor raises it, as below
+        except OSError as error:  # the disk is full: the supervisor raises it, as below
             log.exception("relay.failed", job_id=self._lease.hold.job_id)
             self.failure = error
 
     def _spool_line(self, line: bytes, spool: EventSpool) -> None:
+        """Spool a valid line. It is parsed again when written: waiting events take no memory."""
         try:
             event = parse_event(line)
         except ValidationError:
-            log.exception("trainer.not_understood")
+            log.exception("trainer.invalid_event")
             return
         if isinstance(event, BatchEvent) and not spool.is_empty:
-            return  # out of date before it could be written
+            return  # outdated: earlier events wait to be written
         if isinstance(event, CheckpointEvent):
             self._waiting.add(event)
         spool.append(line)
@@ -162,7 +163,7 @@ class Relay:
                     self.handle(event)
         except (Fenced, LeaseLost):
             log.info("relay.ended", job_id=self._lease.hold.job_id)
-        except Exception as error:  # the supervisor raises it where the process is waited for
+        except Exception as error:  # the supervisor raises it while it waits for the process
             log.exception("relay.failed", job_id=self._lease.hold.job_id)
             self.failure = error
 
@@ -171,12 +172,12 @@ class Relay:
 
     def _on_resumed(self, event: ResumedEvent) -> None:
         hold = self._lease.hold
-        said = event.model_dump(include={"epoch", "reason", "message"}, exclude_none=True)
+        data = event.model_dump(include={"epoch", "reason", "message"}, exclude_none=True)
 
         def note(session: Session) -> None:
             note_resumed(session, hold, event.mode)
             level = Level.INFO if event.mode == "exact" else Level.WARNING
-            log_event(session, hold, f"resume.{event.mode}", level=level, data=said)
+            log_event(session, hold, f"resume.{event.mode}", level=level, data=data)
 
         self._lease.write(note)
 
@@ -189,7 +190,7 @@ class Relay:
         )
 
     def _on_batch(self, event: BatchEvent) -> None:
-        """Write the progress, at most once a second; what is lost in an outage is out of date."""
+        """Write the progress at most once a second; drop it in an outage, it is soon outdated."""
         now = time.monotonic()
         if now - self._progress_at < PROGRESS_SECONDS:
             return
@@ -211,17 +212,17 @@ class Relay:
             log.debug("progress.not_written", job_id=hold.job_id)
 
     def _on_epoch(self, event: EpochEvent) -> None:
-        self._epoch = event  # its checkpoint comes next, and both are written together
+        self._epoch = event  # written together with its checkpoint, which comes next
 
     def _on_checkpoint(self, event: CheckpointEvent) -> None:
-        left = self._waiting.take(event)
-        stored = store_checkpoint(self._store, left, self._run_directory)
+        remaining = self._waiting.take(event)
+        stored = store_checkpoint(self._store, remaining, self._run_directory)
         crash_point(CrashPoint.CHECKPOINT_STORED)
         epoch = self._epoch if self._epoch and self._epoch.epoch == event.epoch else None
         self._epoch = None
         self._unwritten.append((epoch, stored))
-        if LAST in event.files and LAST not in left.files:
-            return  # a later checkpoint waits: what can be resumed from appears with that one
+        if LAST in event.files and LAST not in remaining.files:
+            return  # superseded: the epoch is written with the later checkpoint that waits
         self._lease.write(self._recording(tuple(self._unwritten)))
         self._unwritten.clear()
         crash_point(CrashPoint.EPOCH_AFTER_COMMIT)
@@ -257,16 +258,16 @@ class Relay:
 
     def _value(self, event: EpochEvent) -> float | None:
         value = self._deciding.value_of(event.metrics)
-        # The validator of a trainer plugin may have columns of its own, and a fitness made of them.
+        # The validator of a trainer plugin may compute its fitness from its own columns.
         return event.fitness if value is None and self._deciding.name == FITNESS else value
 
     def _on_notice(self, event: NoticeEvent) -> None:
-        said = event.model_dump(include={"code", "message", "data"})
-        self._log("trainer.notice", Level.INFO, said)
+        data = event.model_dump(include={"code", "message", "data"})
+        self._log("trainer.notice", Level.INFO, data)
 
     def _on_warning(self, event: WarningEvent) -> None:
-        said: dict[str, JsonValue] = {"code": event.code, "message": event.message}
-        self._log("trainer.warning", Level.WARNING, said)
+        data: dict[str, JsonValue] = {"code": event.code, "message": event.message}
+        self._log("trainer.warning", Level.WARNING, data)
 
     def _on_error(self, event: ErrorEvent) -> None:
         self.error = event

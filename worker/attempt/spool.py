@@ -1,7 +1,7 @@
-"""What a trainer has said and nobody has written yet: on disk, in order, however long it takes.
+"""Events of a trainer that wait to be written: on disk, in order, for as long as it takes.
 
-A spool lies in its attempt's directory and ends with it: a worker that dies takes it along, and
-the next attempt makes those epochs anew from the last checkpoint that was stored.
+A spool is in its attempt's directory and is removed with it. If the worker dies, the spool is lost,
+and the next attempt trains those epochs again from the last stored checkpoint.
 """
 
 import os
@@ -16,9 +16,9 @@ RESTART_BYTES = 1024 * 1024
 
 
 class EventSpool:
-    """Lines between the thread that hears them and the one that writes them.
+    """Lines between the thread that reads the pipe and the thread that writes to the database.
 
-    Only their lengths are held in memory. The file begins anew when all was taken of a large one.
+    Only their lengths are held in memory. A large file is emptied when all its lines are taken.
     """
 
     def __init__(self, path: Path) -> None:
@@ -38,11 +38,11 @@ class EventSpool:
 
     @property
     def is_empty(self) -> bool:
-        """Whether all that was heard has been taken."""
+        """Whether every line has been taken."""
         return not self._lengths
 
     def append(self, line: bytes) -> None:
-        """Keep a line until it is taken; one that comes after the end is dropped.
+        """Keep a line until it is taken; drop a line that comes after the end.
 
         Raises:
             OSError: the disk is full.
@@ -54,16 +54,16 @@ class EventSpool:
                 os.truncate(self._descriptor, 0)
                 self._begin = self._end = 0
             left = memoryview(line)
-            at = self._end
+            offset = self._end
             while left:
-                written = os.pwrite(self._descriptor, left, at)
-                at, left = at + written, left[written:]
-            self._end = at
+                written = os.pwrite(self._descriptor, left, offset)
+                offset, left = offset + written, left[written:]
+            self._end = offset
             self._lengths.append(len(line))
             self._changed.notify_all()
 
     def end(self) -> None:
-        """Say that nothing more comes: `take` answers None once all was taken."""
+        """Accept no further line; `take` returns None when all lines are taken."""
         with self._changed:
             self._ended = True
             self._changed.notify_all()

@@ -1,4 +1,4 @@
-"""Waiting for a process of an attempt, and telling it what is asked of it meanwhile."""
+"""Wait for an attempt's process and pass stop, cancel and pause requests on to it."""
 
 import time
 from dataclasses import dataclass
@@ -16,31 +16,31 @@ log = get_logger(__name__)
 
 
 class Watched(Protocol):
-    """What is known of a process beside its being alive."""
+    """What the relay knows about a running process."""
 
     @property
     def has_started(self) -> bool:
-        """Whether it understands by now that it is to finish early."""
+        """Whether the process already handles the signal to finish early."""
 
     @property
     def failure(self) -> Exception | None:
-        """Why nobody listens to it any more."""
+        """The error that ended the relay of its events."""
 
 
 @dataclass(frozen=True)
 class Unwatched:
-    """A process that says nothing and cannot finish early."""
+    """A process that sends no events and cannot finish early."""
 
     has_started: bool = False
     failure: Exception | None = None
 
 
 class Steering:
-    """What one process was told so far. A process that was asked to leave is killed after a grace.
+    """Passes requests on to one process, and kills it if it does not leave within its grace period.
 
     Args:
-        attempt: whose lease, requests and end of the worker are watched.
-        watched: what is known of the process.
+        attempt: the attempt; its lease, its job's request and its worker are watched.
+        watched: what the relay knows about the process.
     """
 
     def __init__(self, attempt: ClaimedAttempt, watched: Watched) -> None:
@@ -51,7 +51,7 @@ class Steering:
 
     @property
     def leave_requested(self) -> bool:
-        """Whether the process was asked to leave, and so left as asked."""
+        """Whether the process was requested to leave, so that its end is no failure."""
         return self._leave_requested_at is not None
 
     def wait(self, process: AttemptProcess) -> int:
@@ -59,7 +59,7 @@ class Steering:
 
         Raises:
             LeaseLost: the lease is lost; the process is dead.
-            Exception: the `failure` of what is watched; the process is dead.
+            Exception: the `failure` of the watched process, which is dead.
         """
         while (exit_code := process.wait(TICK_SECONDS)) is None:
             self._steer(process)

@@ -1,7 +1,7 @@
-"""One attempt from claim to end: layers that each close what they opened.
+"""One attempt from claim to end, in layers that each release what they acquired.
 
-`run_attempt` holds the lease, the phases hold the directory, the log and the data set, and a
-process never outlives the block that started it.
+`run_attempt` holds the lease, the phases hold the directory, the log and the dataset, and a process
+never outlives the block that started it.
 """
 
 import os
@@ -49,7 +49,7 @@ log = get_logger(__name__)
 
 
 def run_attempt(context: WorkerContext, job: Job, *, claimed_at: float) -> None:
-    """Run a job that was just claimed to the end of this attempt, and write how it ended.
+    """Run a job that was just claimed until this attempt ends, and record the end.
 
     Call it from a thread that lives longer than the attempt: the kernel kills the trainer when
     the thread that started it ends.
@@ -71,7 +71,7 @@ def run_attempt(context: WorkerContext, job: Job, *, claimed_at: float) -> None:
         log.warning("attempt.fenced", job_id=job.id, attempt=job.attempt)
     except LeaseLost:
         report_lost_lease(context, lease)
-    except Exception as error:  # it has no directory, or no end of it could be written
+    except Exception as error:  # it got no directory, or its end could not be recorded
         log.exception("attempt.not_concluded", job_id=job.id, attempt=job.attempt)
         report_failure(context, lease, _conclusion_of_error(error))
 
@@ -86,7 +86,7 @@ def _run_to_conclusion(attempt: ClaimedAttempt) -> Conclusion:
         return Conclusion(left_on_request(attempt.lease.request, drains=drains))
     except AttemptFailed as error:
         return Conclusion(outcome_of(error.reason), message=error.message)
-    except Exception as error:  # the attempt's outermost line: whatever it was, the job goes on
+    except Exception as error:  # outermost handler: any error ends only this attempt
         log.exception("attempt.failed", job_id=attempt.job.id, attempt=attempt.job.attempt)
         return _conclusion_of_error(error)
 
@@ -94,8 +94,8 @@ def _run_to_conclusion(attempt: ClaimedAttempt) -> Conclusion:
 def _conclusion_of_error(error: Exception) -> Conclusion:
     if is_disk_full(error) or isinstance(error, InsufficientStorage):
         return Conclusion(outcome_of(EndReason.DISK_FULL), message=without_paths(str(error)))
-    said = without_paths(str(error))
-    message = f"The worker failed at this attempt: {type(error).__name__}: {said}"
+    detail = without_paths(str(error))
+    message = f"The worker failed at this attempt: {type(error).__name__}: {detail}"
     return Conclusion(Outcome(JobEvent.INTERRUPT, EndReason.WORKER_LOST), message=message)
 
 
@@ -150,13 +150,13 @@ def _train(attempt: ClaimedAttempt, job_file: JobFile, output: IO[bytes]) -> Con
 
 @contextmanager
 def _trainer(attempt: ClaimedAttempt, relay: Relay, output: IO[bytes]) -> Iterator[AttemptProcess]:
-    """Run the trainer and relay what it says; the block ends when all of it is dead and written."""
+    """Run the trainer and relay its events; on exit it is dead and its events are written."""
     reading, writing = os.pipe()
     with relay.relaying(reading, attempt.directory.spool):
         try:
             process = AttemptProcess(_trainer_command(attempt, writing), output)
         finally:
-            os.close(writing)  # the trainer's processes alone keep the pipe open
+            os.close(writing)  # only the trainer's processes keep the pipe open
         with process:
             crash_point(CrashPoint.TRAINER_SPAWNED)
             yield process
@@ -176,7 +176,7 @@ def _environment(attempt: ClaimedAttempt) -> dict[str, str]:
 
 
 def _finalize(attempt: ClaimedAttempt, trained: Conclusion, output: IO[bytes]) -> Conclusion:
-    """Prove that the weights work anywhere, and keep what training made."""
+    """Prove that stock Ultralytics can run the weights, and store the results of the training."""
     hold = attempt.lease.hold
     attempt.lease.write(lambda session: set_phase(session, hold, Phase.FINALIZING))
     crash_point(CrashPoint.FINALIZING_SET)
@@ -190,15 +190,15 @@ def _finalize(attempt: ClaimedAttempt, trained: Conclusion, output: IO[bytes]) -
 
 
 def _weights_to_prove(attempt: ClaimedAttempt, final: FinalEvent | None) -> list[Path]:
-    """Every best*.pt that will be handed out. A best.pt that is missing does not load."""
+    """Return every best*.pt to publish, and best.pt in any case: a missing one fails to load."""
     named = final.artifacts if final is not None else []
-    weights = {each.name: each.path for each in named if each.kind is ArtifactKind.WEIGHTS}
-    weights.pop(LAST, None)  # of the same making, and no one's choice
+    weights = {file.name: file.path for file in named if file.kind is ArtifactKind.WEIGHTS}
+    weights.pop(LAST, None)  # written in the same way, and chosen by no metric
     return [attempt.directory.run / path for path in ({BEST: BEST} | weights).values()]
 
 
 def _prove(attempt: ClaimedAttempt, weights: list[Path], output: IO[bytes]) -> Verdict | Conclusion:
-    """Run weights with stock Ultralytics in a process of its own; a conclusion where one fails."""
+    """Run weights with stock Ultralytics in a separate process; a conclusion if they fail."""
     folder = attempt.directory.root / "portability"
     folder.mkdir()
     verdict_file = attempt.directory.root / "verdict.json"

@@ -1,4 +1,4 @@
-"""Checkpoints that wait to be stored, and why they do not fill the disk while they do."""
+"""Checkpoints that wait to be stored, limited so that they do not fill the disk."""
 
 import threading
 from pathlib import Path
@@ -8,10 +8,10 @@ from worker.trainer.protocol import CheckpointEvent
 
 
 class WaitingCheckpoints:
-    """The files that a trainer has linked for us and that nobody has stored yet.
+    """The files that a trainer has handed over as links and that are not stored yet.
 
-    Those sets are kept that the store keeps of a job which is not ended: what is dropped would be
-    stored, and deleted at once.
+    It keeps the same sets as the store does for a job that has not ended: the store would delete
+    any other file at once.
     """
 
     def __init__(self, run_directory: Path) -> None:
@@ -20,7 +20,7 @@ class WaitingCheckpoints:
         self._lock = threading.Lock()
 
     def add(self, event: CheckpointEvent) -> None:
-        """Let a checkpoint wait, and drop files that it supersedes."""
+        """Add a checkpoint, and remove the files that it supersedes."""
         with self._lock:
             self._files[event.epoch] = {
                 str(name): path for name, path in event.files.items() if path is not None
@@ -28,7 +28,7 @@ class WaitingCheckpoints:
             self._drop_superseded()
 
     def take(self, event: CheckpointEvent) -> CheckpointEvent:
-        """Return the checkpoint with those files alone that are still there to be stored."""
+        """Remove a checkpoint and return it with only those files that were not superseded."""
         with self._lock:
             files = self._files.pop(event.epoch, None)
         if files is None:

@@ -42,6 +42,7 @@ CheckpointFile = Annotated[
     str,
     StringConstraints(pattern=rf"^({_FILES_OF_A_RESUME}|best_[a-z0-9_]{{1,40}}\.pt)$"),
 ]
+"""The name of a file in a checkpoint, not its path; results of a training are `Artifact`s."""
 
 
 def exit_code_of(reason: EndReason) -> int:
