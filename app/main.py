@@ -15,7 +15,7 @@ from app.accounts.issue_key import ensure_first_key
 from app.core.broker import broker_url
 from app.core.context import Context
 from app.core.database import Database
-from app.core.frontier import Frontier
+from app.core.edge import EdgeMiddleware
 from app.core.pages import CursorSeal
 from app.core.problems import Problem, install_problem_handlers
 from app.core.secrets import read_or_make_secret
@@ -81,7 +81,7 @@ class _FrontedApp(FastAPI):
     """FastAPI inside the frontier; a middleware added to it would stand inside its body limit."""
 
     def build_middleware_stack(self) -> ASGIApp:
-        return Frontier(super().build_middleware_stack(), self.state.allowed_hosts)
+        return EdgeMiddleware(super().build_middleware_stack(), self.state.allowed_hosts)
 
 
 def _routes(app: FastAPI) -> list[BaseRoute]:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from app.core.files import PRIVATE_FILE, PRIVATE_FOLDER, private_folder
 from app.core.logging import get_logger
-from app.core.storage import ArtifactStore, go_on
+from app.core.storage import ArtifactStore, never_cancelled
 
 LOCK_SECONDS = 0.1
 
@@ -36,7 +36,7 @@ class DatasetCache:
     limit_bytes: int
 
     @contextmanager
-    def entry(self, digest: str, *, check: Callable[[], None] = go_on) -> Iterator[Path]:
+    def entry(self, digest: str, *, check: Callable[[], None] = never_cancelled) -> Iterator[Path]:
         """Yield the folder of the dataset whose pack has this SHA-256; keep it during the block.
 
         `check` is called repeatedly while the pack is fetched, here or by another slot, and aborts

@@ -71,7 +71,7 @@ class AsideObject:
     due_at: datetime
 
 
-def go_on() -> None:
+def never_cancelled() -> None:
     """Check nothing: what is being done goes on."""
 
 
@@ -129,7 +129,7 @@ class ArtifactStore:
             raise StoredBytesCorrupt(message)
         return (bytes(piece) for piece in result.stream(min_chunk_size=CHUNK_BYTES))
 
-    def fetch(self, sha256: str, to: Path, *, check: Callable[[], None] = go_on) -> None:
+    def fetch(self, sha256: str, to: Path, *, check: Callable[[], None] = never_cancelled) -> None:
         """Copy an object to the file `to`, which appears whole and verified or not at all.
 
         `check` is called between pieces, and ends the copying by raising.

@@ -36,7 +36,7 @@ class BadHost(BadRequest):
     slug, title = "bad-host", "Unknown host"
 
 
-class Frontier:
+class EdgeMiddleware:
     """Pure ASGI middleware around everything."""
 
     def __init__(self, app: ASGIApp, allowed_hosts: Collection[str]) -> None:
