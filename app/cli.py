@@ -1,4 +1,7 @@
-"""The `trainyard` command. Each command imports what it needs, so that `--help` comes at once."""
+"""The `trainyard` command.
+
+Each command imports its modules when it runs, so that `--help` stays fast.
+"""
 
 import os
 import sys
@@ -17,25 +20,27 @@ LIST_PAGE = 200
 
 cli = typer.Typer(
     name="trainyard",
-    help="Trains Ultralytics YOLO models behind a REST API.",
+    help="Train Ultralytics YOLO models behind a REST API.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-models = typer.Typer(no_args_is_help=True, help="Base models: weights that training starts from.")
-keys = typer.Typer(no_args_is_help=True, help="API keys.")
+models = typer.Typer(no_args_is_help=True, help="Manage base models: weights that jobs start from.")
+keys = typer.Typer(no_args_is_help=True, help="Manage API keys.")
 cli.add_typer(models, name="models")
 cli.add_typer(keys, name="keys")
 
 Home = Annotated[Path | None, typer.Option(help="Directory of the instance [TRAINYARD_HOME].")]
 Host = Annotated[str | None, typer.Option(help="Address to listen on [TRAINYARD_HOST].")]
-Port = Annotated[int | None, typer.Option(help="Port to listen on; 0: a free one.")]
+Port = Annotated[int | None, typer.Option(help="Port to listen on; 0 selects a free port.")]
 BehindProxy = Annotated[
-    bool | None, typer.Option("--behind-proxy", help="A proxy that ends TLS stands in front.")
+    bool | None,
+    typer.Option("--behind-proxy", help="Declare that a TLS proxy is in front of the server."),
 ]
 InsecureHttp = Annotated[
-    bool | None, typer.Option("--insecure-http", help="Allow other machines, unencrypted.")
+    bool | None,
+    typer.Option("--insecure-http", help="Allow unencrypted HTTP from other machines."),
 ]
 
 
@@ -48,8 +53,8 @@ def run_all(
     behind_proxy: BehindProxy = None,
     insecure_http: InsecureHttp = None,
 ) -> None:
-    """Run everything on this machine: migrate, broker, server and one worker slot."""
-    with _told_plainly():
+    """Run everything on this machine: migration, broker, server and one worker slot."""
+    with _exit_on_expected_errors():
         from app.configuration import load_settings  # noqa: PLC0415
         from app.up import up  # noqa: PLC0415
 
@@ -73,8 +78,8 @@ def run_server(
     insecure_http: InsecureHttp = None,
     listener: Annotated[int | None, typer.Option(hidden=True)] = None,
 ) -> None:
-    """Run the HTTP server alone; the database must have been migrated."""
-    with _told_plainly():
+    """Run only the HTTP server. Migrate the database first."""
+    with _exit_on_expected_errors():
         import socket  # noqa: PLC0415
 
         from app.configuration import load_settings, refuse_open_bind  # noqa: PLC0415
@@ -89,9 +94,9 @@ def run_server(
             insecure_http=insecure_http,
         )
         refuse_open_bind(settings)
-        handed_in = listener is not None  # `trainyard up` keeps the port while we restart
+        inherited = listener is not None  # `trainyard up` keeps the port open while we restart
         opened = (
-            socket.socket(fileno=listener) if handed_in else listen(settings.host, settings.port)
+            socket.socket(fileno=listener) if inherited else listen(settings.host, settings.port)
         )
         raise typer.Exit(serve(settings, opened))
 
@@ -100,15 +105,19 @@ def run_server(
 def run_worker(
     *,
     home: Home = None,
-    slots: Annotated[str, typer.Option(help='"auto", "cpu", or GPUs such as "0;1".')] = "auto",
-    queues: Annotated[str | None, typer.Option(help="Queues to serve, by comma.")] = None,
+    slots: Annotated[
+        str, typer.Option(help='"auto", "cpu", or GPU indices such as "0;1".')
+    ] = "auto",
+    queues: Annotated[
+        str | None, typer.Option(help="Queues to serve, separated by commas.")
+    ] = None,
 ) -> None:
-    """Run training jobs: one Celery process for each slot."""
+    """Run training jobs, with one Celery process per slot."""
     from importlib.util import find_spec  # noqa: PLC0415
 
     if any(find_spec(name) is None for name in ("worker", "torch", "ultralytics")):
         raise _failure("the worker's packages are not installed: pip install 'trainyard[worker]'")
-    with _told_plainly():
+    with _exit_on_expected_errors():
         from app.configuration import load_settings  # noqa: PLC0415
 
         os.environ["TRAINYARD_HOME"] = str(load_settings(home=home).home)
@@ -118,8 +127,8 @@ def run_worker(
 
 @cli.command("migrate")
 def migrate(*, home: Home = None) -> None:
-    """Bring the database to the schema of this release."""
-    with _told_plainly():
+    """Migrate the database to the schema of this release."""
+    with _exit_on_expected_errors():
         from app.configuration import load_settings  # noqa: PLC0415
         from app.core.migrations import upgrade  # noqa: PLC0415
 
@@ -130,11 +139,13 @@ def migrate(*, home: Home = None) -> None:
 @cli.command("collect")
 def collect_garbage(
     *,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Tell only what would go.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only print what would be removed.")
+    ] = False,
     home: Home = None,
 ) -> None:
-    """Remove now what nothing needs any more, as servers do from time to time."""
-    with _told_plainly():
+    """Remove data that is no longer needed now. Servers do the same periodically."""
+    with _exit_on_expected_errors():
         from app.configuration import load_settings  # noqa: PLC0415
         from app.core.database import Database  # noqa: PLC0415
         from app.core.storage import ArtifactStore  # noqa: PLC0415
@@ -149,9 +160,9 @@ def collect_garbage(
 
 
 @cli.command("storage")
-def tell_storage(*, home: Home = None) -> None:
-    """Tell how many bytes of the store are used for what."""
-    with _told_plainly():
+def show_storage(*, home: Home = None) -> None:
+    """Show how many bytes of the store each use takes."""
+    with _exit_on_expected_errors():
         from app.configuration import load_settings  # noqa: PLC0415
         from app.core.database import Database  # noqa: PLC0415
         from app.ops.storage_use import stored_bytes  # noqa: PLC0415
@@ -167,22 +178,30 @@ def add_weights(
     *,
     file: Annotated[Path | None, typer.Argument(help="A .pt file.")] = None,
     official: Annotated[
-        str | None, typer.Option(help="Download by name, such as yolo26n.pt, now and never again.")
+        str | None,
+        typer.Option(
+            help="Name of official weights to download now, such as yolo26n.pt. "
+            "No other command downloads weights."
+        ),
     ] = None,
-    name: Annotated[str | None, typer.Option(help="As jobs name it; default: the file's.")] = None,
+    name: Annotated[
+        str | None, typer.Option(help="Name for use in jobs. Default: the file's name.")
+    ] = None,
     task: Annotated[
-        str | None, typer.Option(help="What it has to do; default: what a worker finds.")
+        str | None,
+        typer.Option(help="Required task of the weights. Default: the task that a worker finds."),
     ] = None,
     wait: Annotated[
-        float, typer.Option(help="Seconds to wait until a worker has looked at it.", min=0)
+        float, typer.Option(help="Seconds to wait for a worker to inspect the weights.", min=0)
     ] = 0,
     home: Home = None,
 ) -> None:
-    """Bring weights in, from a FILE or by --official NAME, for jobs to start from.
+    """Add weights for jobs to start from, from a FILE or by --official NAME.
 
-    They are ready once a worker has looked at them; refused ones end this with 1.
+    Jobs can use them after a worker has inspected them. With --wait, the exit status is 1 if the
+    worker refuses them or does not inspect them in time.
     """
-    with _told_plainly():
+    with _exit_on_expected_errors():
         from app.configuration import load_settings  # noqa: PLC0415
         from app.core.database import Database  # noqa: PLC0415
         from app.core.storage import ArtifactStore  # noqa: PLC0415
@@ -201,19 +220,19 @@ def add_weights(
             base_url = settings.models_base_url
             model = add_official(database, store, name=official, base_url=base_url)
         else:
-            raise _failure("give either a FILE or --official NAME")
+            raise _failure("pass either a FILE or --official NAME")
         model = wait_for_inspection(database, model, seconds=wait)
         typer.echo(_line_of(model))
         if model.state == "refused":
             raise _failure(model.message or "the weights were refused")
         if wait and model.state == "inspecting":
-            raise _failure("no worker has looked at the weights yet; is one running?")
+            raise _failure("no worker has inspected the weights yet; is one running?")
 
 
 @models.command("list")
 def list_weights(*, home: Home = None) -> None:
-    """List the weights that were brought in, and what they were found to be."""
-    with _told_plainly():
+    """List the added weights with their state, task and architecture."""
+    with _exit_on_expected_errors():
         from app.configuration import load_settings  # noqa: PLC0415
         from app.core.database import Database  # noqa: PLC0415
         from app.models.repository import models_after  # noqa: PLC0415
@@ -245,11 +264,11 @@ def _line_of(model: "Model") -> str:
 @keys.command("create")
 def create_key(
     *,
-    label: Annotated[str, typer.Option(help="What the key is for.")],
+    label: Annotated[str, typer.Option(help="Purpose of the key.")],
     home: Home = None,
 ) -> None:
-    """Make another API key and print it; it is shown this once."""
-    with _told_plainly():
+    """Create another API key and print it. It cannot be shown again."""
+    with _exit_on_expected_errors():
         from app.accounts.issue_key import issue_key  # noqa: PLC0415
         from app.configuration import load_settings  # noqa: PLC0415
         from app.core.database import Database  # noqa: PLC0415
@@ -259,13 +278,16 @@ def create_key(
 
 
 def main() -> None:
-    """The entry point of the installed command."""
+    """Run the command; the entry point of the installed script."""
     cli()
 
 
 @contextmanager
-def _told_plainly() -> Iterator[None]:
-    """End with one line on stderr for what a person can put right: 78 for settings, else 1."""
+def _exit_on_expected_errors() -> Iterator[None]:
+    """Exit with one line on stderr on errors that the user can fix.
+
+    The exit status is 78 for configuration errors, and 1 for others.
+    """
     from app.configuration import EXIT_BAD_CONFIGURATION, BadConfiguration  # noqa: PLC0415
     from app.core.errors import TrainyardError  # noqa: PLC0415
 

@@ -1,6 +1,6 @@
-"""Reading the settings at the start of a process, and refusing what must not run.
+"""Load the settings at the start of a process and refuse invalid ones.
 
-A refusal names the key and how to set it, never the value: it may be a secret.
+A message names the setting and its environment variable, never the value, which may be a secret.
 """
 
 import os
@@ -15,24 +15,25 @@ from pydantic_settings import SettingsError
 from app.settings import Settings, is_loopback
 
 EXIT_BAD_CONFIGURATION = 78
-"""`EX_CONFIG` of sysexits.h: a service manager need not try again."""
+"""`EX_CONFIG` of sysexits.h: a service manager need not restart the process."""
 
 OUR_OWN = "Value error, "
-"""What pydantic puts before the words of a check of ours."""
+"""Prefix that pydantic adds to the messages of our validators."""
 
 
 class BadConfiguration(Exception):
-    """What was configured cannot run; the text says which key, and what it should be."""
+    """The configuration is invalid; the message names each setting and what is wrong with it."""
 
 
 def load_settings(**overrides: object) -> Settings:
-    """Return the settings of environment and file, with `overrides` that are not None on top.
+    """Return the settings of environment and file; `overrides` that are not None take precedence.
 
     Raises:
-        BadConfiguration: a key is unknown or its value is wrong; every such key is named.
+        BadConfiguration: a key is unknown or its value is invalid. The message names every such
+            key.
     """
     _refuse_missing_file()
-    given: dict[str, Any] = {name: it for name, it in overrides.items() if it is not None}
+    given: dict[str, Any] = {name: value for name, value in overrides.items() if value is not None}
     try:
         return Settings(**given)
     except ValidationError as error:
@@ -43,16 +44,17 @@ def load_settings(**overrides: object) -> Settings:
 
 
 def refuse_open_bind(settings: Settings) -> None:
-    """Plain HTTP leaves this machine only if the operator says that this is meant.
+    """Refuse plain HTTP on addresses that other machines can reach, unless the operator allows it.
 
     Raises:
-        BadConfiguration: the address is not a loopback one and nothing allows it.
+        BadConfiguration: the address is not loopback, and neither `behind_proxy` nor
+            `insecure_http` is set.
     """
     if is_loopback(settings.host) or settings.behind_proxy or settings.insecure_http:
         return
     raise BadConfiguration(
         f"host: {settings.host} can be reached from other machines, and API keys would cross the "
-        "network unencrypted. Put a proxy that ends TLS in front and say --behind-proxy, or say "
+        "network unencrypted. Put a TLS proxy in front of the server and set --behind-proxy, set "
         "--insecure-http on a network that you trust, or listen on 127.0.0.1."
     )
 

@@ -1,6 +1,7 @@
-"""Settings of server and worker: `TRAINYARD_*` environment variables over one TOML file.
+"""Settings of server and worker: `TRAINYARD_*` environment variables override one TOML file.
 
-Everything is validated at start; a wrong value ends the process with exit code 78 and its name.
+Everything is validated at startup. An invalid value ends the process with exit status 78 and a
+message that contains the name of the setting.
 """
 
 import ipaddress
@@ -31,39 +32,44 @@ MIB = 1024 * 1024
 
 
 class Timing(BaseModel):
-    """Every interval that leases depend on, in seconds, in one value.
+    """Every interval that leases depend on, in seconds.
 
-    A lease is judged by the database's clock alone; a worker measures its own silence with the
-    monotonic clock and leaves `self_fence_seconds` after its last renewal, before others may claim.
+    Only the database's clock decides whether a lease has expired. A worker measures the time since
+    its last renewal with its monotonic clock, and kills its trainer after `self_fence_seconds`,
+    before another worker may claim the job.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    lease_seconds: Seconds = Field(90.0, description="How long a claim holds without a renewal.")
+    lease_seconds: Seconds = Field(90.0, description="How long a claim is valid without a renewal.")
     heartbeat_seconds: Seconds = Field(
-        10.0, description="Between two renewals of a lease, and two signs of life of a slot."
+        10.0, description="Interval between renewals of a lease, and between heartbeats of a slot."
     )
     self_fence_seconds: Seconds = Field(
-        75.0, description="Without a renewal for so long a worker kills its trainer."
+        75.0, description="A worker kills its trainer after this time without a renewed lease."
     )
     request_poll_seconds: Seconds = Field(
-        0.5, description="Between two looks of a supervisor at what is requested."
+        0.5, description="Interval at which a worker checks its job for pending requests."
     )
     reconcile_seconds: Seconds = Field(
-        2.0, description="Between two looks of a server at jobs that nobody looks after."
+        2.0, description="Interval at which a server checks for unclaimed and abandoned jobs."
     )
     doorbell_retry_seconds: Seconds = Field(
-        10.0, description="Until a job that nobody claimed is rung for again; doubles."
+        10.0,
+        description="Delay before a server rings again for an unclaimed job; doubles every time.",
     )
-    doorbell_retry_max_seconds: Seconds = Field(600.0, description="What that doubling ends at.")
+    doorbell_retry_max_seconds: Seconds = Field(
+        600.0, description="Upper limit of `doorbell_retry_seconds` after doubling."
+    )
     restart_backoff_seconds: Seconds = Field(
-        5.0, description="Until an interrupted job may be claimed again; doubles."
+        5.0,
+        description="Delay before an interrupted job may be claimed again; doubles every time.",
     )
     kill_grace_seconds: Seconds = Field(
-        1.0, description="Between asking a trainer to leave and killing it."
+        1.0, description="Time between SIGTERM and SIGKILL to a trainer."
     )
     worker_silent_seconds: Seconds = Field(
-        60.0, description="Without a sign of life for so long a slot counts as gone."
+        60.0, description="A slot counts as gone after this time without a heartbeat."
     )
 
     @model_validator(mode="after")
@@ -75,47 +81,54 @@ class Timing(BaseModel):
 
 
 class Limits(BaseModel):
-    """Upper bounds of what one request may bring."""
+    """Upper limits on the size of one request."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    json_body_bytes: int = Field(MIB, ge=1024, description="Largest JSON body.")
+    json_body_bytes: int = Field(MIB, ge=1024, description="Maximum size of a JSON body.")
     dataset_archive_bytes: int = Field(
-        64 * 1024 * MIB, ge=MIB, description="Largest archive of a data set."
+        64 * 1024 * MIB, ge=MIB, description="Maximum size of a dataset archive."
     )
 
 
 class GarbageSettings(BaseModel):
-    """When what nothing needs any more is removed."""
+    """When the server removes data that is no longer needed."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     grace_hours: float = Field(
-        24.0, ge=0, description="Until bytes that no row names are removed; longer than a backup."
+        24.0,
+        ge=0,
+        description="Delay before unreferenced bytes are removed. "
+        "Set it higher than the duration of a backup.",
     )
     period_seconds: Seconds = Field(
-        60.0, description="Between two looks of a server at what can be removed."
+        60.0, description="Interval at which a server checks for removable data."
     )
 
 
 class WorkerSettings(BaseModel):
-    """What a worker may use of its machine."""
+    """Limits on the resources of the machine that a worker uses."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     memory_limit_bytes: int | None = Field(
-        None, ge=MIB, description="Address space of a trainer on a CPU slot; default: no limit."
+        None,
+        ge=MIB,
+        description="Maximum address space of a trainer on a CPU slot. Default: no limit.",
     )
     dataset_cache_bytes: int = Field(
-        100 * 1024 * MIB, ge=0, description="Extracted data sets to keep on the worker's disk."
+        100 * 1024 * MIB,
+        ge=0,
+        description="Size of the cache of extracted datasets on the worker's disk.",
     )
     log_bytes: int = Field(
-        64 * MIB, ge=MIB, description="Log to keep of one attempt; what comes after is cut."
+        64 * MIB, ge=MIB, description="Maximum log of one attempt; later output is discarded."
     )
 
 
 class Settings(BaseSettings):
-    """What an operator can set; `home` holds everything that has no URL of its own."""
+    """Everything an operator can set. `home` contains all data without a URL of its own."""
 
     model_config = SettingsConfigDict(
         env_prefix="TRAINYARD_", env_nested_delimiter="__", extra="forbid", frozen=True
@@ -123,54 +136,62 @@ class Settings(BaseSettings):
 
     home: Path = Field(Path("~/.trainyard"), description="Directory of the instance.")
     database_url: str | None = Field(
-        None, repr=False, description="SQLAlchemy URL; default: SQLite in the home directory."
+        None, repr=False, description="SQLAlchemy URL. Default: SQLite in the home directory."
     )
     insecure_broker: bool = Field(
-        default=False, description="Allow a broker of another machine that asks for no password."
+        default=False, description="Allow a broker on another machine without a password."
     )
     broker_url: SecretStr | None = Field(
-        None, description="Redis URL of the doorbells; default: an embedded Valkey."
+        None, description="Redis URL of the broker. Default: an embedded Valkey."
     )
     store_url: str | None = Field(
         None,
         repr=False,
-        description="Where bytes are kept (s3://, gs://, az:// or file://); default: home.",
+        description="URL of the artifact store (s3://, gs://, az:// or file://). "
+        "Default: a folder in the home directory.",
     )
     secret_key: SecretStr | None = Field(
         None,
         min_length=32,
-        description="Seals page cursors; the same on every server of an instance. "
-        "Default: made once, in the home directory.",
+        description="Key that seals page cursors; the same on every server of an instance. "
+        "Default: generated once, in the home directory.",
     )
     host: str = Field("127.0.0.1", description="Address to listen on.")
-    port: int = Field(8080, ge=0, le=65_535, description="Port to listen on; 0: a free one.")
+    port: int = Field(
+        8080, ge=0, le=65_535, description="Port to listen on; 0 selects a free port."
+    )
     allowed_hosts: tuple[str, ...] = Field(
-        (), description="Host names that requests may name, besides the loopback ones."
+        (), description="Host names that requests may use, in addition to loopback names."
     )
     behind_proxy: bool = Field(
         default=False,
-        description="A TLS-ending proxy stands in front; allows another bind than loopback.",
+        description="Declare that a TLS proxy is in front of the server; "
+        "allows addresses other than loopback.",
     )
     insecure_http: bool = Field(
-        default=False, description="Allow plain HTTP on another address than loopback."
+        default=False, description="Allow plain HTTP on addresses other than loopback."
     )
     trash_days: float = Field(
-        7, ge=0, le=36_500, description="For so long a deleted job can be restored."
+        7, ge=0, le=36_500, description="Days for which a deleted job can be restored."
     )
     state_every: int | None = Field(
         None,
         ge=1,
-        description="Epochs between two training states; default: as often as costs little.",
+        description="Epochs between two training states. "
+        "Default: as often as the cost stays below 1 % of the training time.",
     )
     keep_state_days: float = Field(
-        14, ge=0, le=36_500, description="For so long an ended job keeps its training state."
+        14, ge=0, le=36_500, description="Days for which an ended job keeps its training state."
     )
     request_threads: int = Field(
-        40, ge=1, le=1000, description="Request handlers at a time, and database connections."
+        40,
+        ge=1,
+        le=1000,
+        description="Number of concurrent request handlers, and of database connections.",
     )
     models_base_url: str = Field(
         "https://github.com/ultralytics/assets/releases/download/v8.4.0",
-        description="Where `trainyard models add --official` downloads from.",
+        description="Base URL from which `trainyard models add --official` downloads.",
     )
     log_level: str = Field(
         "INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$", description="Lowest level that is logged."
@@ -182,11 +203,12 @@ class Settings(BaseSettings):
 
     @field_validator("broker_url")
     @classmethod
-    def _asks_for_a_password(cls, url: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
+    def _require_password(cls, url: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
         if url is not None and not info.data.get("insecure_broker") and _is_open(url):
             message = (
-                "names a broker of another machine without a password: whoever reaches it can "
-                "drop and forge bells. Give it one, or set insecure_broker on a network you trust"
+                "names a broker on another machine without a password: anyone who can connect to "
+                "it can drop and forge messages. Set a password in the URL, or set "
+                "insecure_broker on a network that you trust"
             )
             raise ValueError(message)
         return url
@@ -198,7 +220,7 @@ class Settings(BaseSettings):
 
     @property
     def effective_database_url(self) -> str:
-        """The database's SQLAlchemy URL; `postgresql://` means psycopg 3."""
+        """SQLAlchemy URL of the database; `postgresql://` selects the psycopg 3 driver."""
         if self.database_url is None:
             return f"sqlite:///{self.home / 'trainyard.db'}"
         for scheme in ("postgresql://", "postgres://"):
@@ -208,7 +230,7 @@ class Settings(BaseSettings):
 
     @property
     def effective_store_url(self) -> str:
-        """The artifact store's URL."""
+        """URL of the artifact store."""
         return self.store_url or (self.home / "store").as_uri()
 
     @classmethod
@@ -220,7 +242,10 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 -- pydantic-settings' signature
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Command line over environment over secret files over `TRAINYARD_CONFIG`'s TOML."""
+        """Return the sources, highest priority first.
+
+        Command line, environment, secret files, the TOML file that `TRAINYARD_CONFIG` names.
+        """
         return (
             init_settings,
             env_settings,
@@ -230,7 +255,7 @@ class Settings(BaseSettings):
 
 
 def is_loopback(host: str) -> bool:
-    """Whether only this machine reaches an address."""
+    """Return whether only this machine can reach an address."""
     if host == "localhost":
         return True
     try:
@@ -241,12 +266,12 @@ def is_loopback(host: str) -> bool:
 
 def _is_open(url: SecretStr) -> bool:
     try:
-        place = urlsplit(url.get_secret_value())
+        parts = urlsplit(url.get_secret_value())
     except ValueError:
-        message = "is no URL"
-        raise ValueError(message) from None  # its words would repeat the password
-    host = place.hostname
-    return host is not None and not place.password and not is_loopback(host)
+        message = "is not a URL"
+        raise ValueError(message) from None  # the original message would repeat the password
+    host = parts.hostname
+    return host is not None and not parts.password and not is_loopback(host)
 
 
 def _config_file() -> Path | None:
