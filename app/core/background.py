@@ -1,4 +1,4 @@
-"""A thread that does its work between `with` and its end, which waits for it."""
+"""A background thread as a context manager, which joins the thread when the block ends."""
 
 import threading
 from abc import ABC, abstractmethod
@@ -6,7 +6,10 @@ from typing import Self
 
 
 class Background(ABC):
-    """Base of what runs beside requests and jobs: `_run` returns soon once `_stopping` is set."""
+    """Base class of threads that run for the duration of a `with` block.
+
+    Subclasses implement `_run`, which must return soon after `_stopping` is set.
+    """
 
     def __init__(self, name: str) -> None:
         self._stopping = threading.Event()
@@ -21,9 +24,9 @@ class Background(ABC):
         self._thread.join()
 
     def _stop(self) -> None:
-        """Called once, as the block ends."""
+        """Ask the thread to stop. Called once, when the block ends."""
         self._stopping.set()
 
     @abstractmethod
     def _run(self) -> None:
-        """The thread's life."""
+        """Do the work of the thread until `_stopping` is set."""

@@ -1,7 +1,7 @@
-"""The broker that rings doorbells: by URL, or a Valkey of this home's own behind a unix socket.
+"""The broker that delivers doorbell messages: an external one, or an embedded Valkey server.
 
-The embedded server keeps nothing on disk and opens no port: the database is the truth, and a bell
-that is lost is rung again.
+The embedded server listens on a unix socket in the home, opens no port and stores nothing on disk.
+It may lose messages: the database is the source of truth, and a lost bell is rung again.
 """
 
 import hashlib
@@ -31,7 +31,7 @@ from app.settings import Settings
 
 INSTANCE_KEY = "trainyard:instance"
 SOCKET_PATH_BYTES = 107
-"""What fits into the kernel's `sun_path` of 108, with its closing zero."""
+"""Longest socket path: the kernel's `sun_path` has 108 bytes, including the final zero."""
 
 START_SECONDS = 10.0
 STOP_SECONDS = 5.0
@@ -42,29 +42,30 @@ log = get_logger(__name__)
 
 
 class BrokerOfAnotherInstance(Conflict):
-    """A server answers on this home's socket and belongs to another home."""
+    """The server that responds on this home's socket belongs to another home."""
 
     slug, title = "broker-of-another-instance", "The broker belongs to another instance"
 
 
 class BrokerDidNotStart(Unavailable):
-    """The embedded server is missing, or ended instead of answering."""
+    """The embedded server is not installed, or ended before it responded."""
 
     slug, title = "broker-did-not-start", "The embedded broker did not start"
 
 
 def broker_url(settings: Settings) -> str:
-    """The URL for Celery: the one that was set, or that of the home's embedded broker."""
+    """Return the URL for Celery: the configured one, or that of the home's embedded broker."""
     if settings.broker_url is not None:
         return settings.broker_url.get_secret_value()
     return f"redis+socket://{quote(str(socket_path(settings.home)))}?virtual_host=0"
 
 
 def socket_path(home: Path) -> Path:
-    """Where the embedded broker of `home` listens; a short path elsewhere if `home` is a long one.
+    """Return the path of the embedded broker's socket, under `/tmp` if `home` is too long.
 
-    The kernel takes no socket path over 107 bytes. The short one is named for the instance's
-    random id, which only the home's owner can read, so nobody else can lie in wait there.
+    The kernel accepts at most 107 bytes. The name of the short path is derived from the instance's
+    random id, which only the owner of the home can read, so that no other user can create a socket
+    there first.
     """
     path = home / "run" / "broker.sock"
     if len(os.fsencode(path)) <= SOCKET_PATH_BYTES:
@@ -74,12 +75,12 @@ def socket_path(home: Path) -> Path:
 
 
 def instance_id(home: Path) -> str:
-    """The random name of the instance in `home`, made at the first call and kept for ever."""
+    """Return the random id of the instance in `home`; the first call creates it."""
     return made_once(home / "instance-id", lambda: new_id("ins"))
 
 
 class EmbeddedBroker:
-    """The Valkey server of one home: started, or taken over from a process that died."""
+    """The Valkey server of one home: started here, or adopted from a process that died."""
 
     def __init__(self, home: Path) -> None:
         self.instance = instance_id(home)
@@ -100,11 +101,12 @@ class EmbeddedBroker:
         return self._process.pid if self._process else None
 
     def start(self) -> None:
-        """Adopt the server that answers on the socket, or start one; it answers on return.
+        """Adopt the server that responds on the socket, or start one and wait until it responds.
 
         Raises:
-            BrokerOfAnotherInstance: what answers belongs to another home.
-            BrokerDidNotStart: the binary is missing, or the server ended at once.
+            BrokerOfAnotherInstance: the server on the socket belongs to another home.
+            BrokerDidNotStart: the binary is missing, or the server ended or did not respond within
+                `START_SECONDS`.
         """
         for folder in (self.socket.parent, self.log_file.parent):
             _make_private(folder)
@@ -120,14 +122,14 @@ class EmbeddedBroker:
         log.info("broker.started", socket=str(self.socket), pid=self.pid)
 
     def is_alive(self) -> bool:
-        """Whether the server runs; an adopted one, which is nobody's child here, is asked."""
+        """Return whether the server runs. Pings an adopted one, which is not a child process."""
         if self._process is not None:
             return self._process.poll() is None
         return self._answers()
 
     def stop(self) -> None:
-        """End the server and remove its socket; does nothing when it has ended already."""
-        with suppress(RedisError):  # it closes the connection instead of answering
+        """Shut the server down and remove its socket; do nothing if it has already ended."""
+        with suppress(RedisError):  # it closes the connection instead of responding
             self._client.shutdown(nosave=True)
         self._client.close()
         if self._process is not None:
@@ -138,7 +140,7 @@ class EmbeddedBroker:
         self.socket.unlink(missing_ok=True)
 
     def kill(self) -> None:
-        """End the server at once, if this object started it."""
+        """Kill the server, if this object started it."""
         if self._process is not None:
             self._process.kill()
             self._process.wait()
@@ -149,20 +151,20 @@ class EmbeddedBroker:
         except (RedisConnectionError, FileNotFoundError):
             return False
         except RedisTimeoutError:
-            log.warning("broker.slow", socket=str(self.socket))  # somebody is there, and busy
+            log.warning("broker.slow", socket=str(self.socket))  # it runs, but is busy
         return True
 
     def _claim(self) -> None:
-        # A server that bears no name is one whose starter died before it could give it ours.
+        # If the key is missing, the process that started the server died before it could set it.
         try:
             self._client.set(INSTANCE_KEY, self.instance, nx=True)
             holder = self._client.get(INSTANCE_KEY)
         except RedisTimeoutError as error:
-            raise BrokerDidNotStart(f"The server on {self.socket} does not answer.") from error
+            raise BrokerDidNotStart(f"The server on {self.socket} does not respond.") from error
         if holder != self.instance:
             raise BrokerOfAnotherInstance(
-                f"The server on {self.socket} belongs to instance {holder!s}, this home is "
-                f"{self.instance}: stop that server, or give this home a folder of its own."
+                f"The server on {self.socket} belongs to instance {holder!s}, but this home is "
+                f"{self.instance}. Stop that server, or use another folder as the home."
             )
 
     def _wait_for_answer(self, process: subprocess.Popen[bytes]) -> None:
@@ -172,8 +174,8 @@ class EmbeddedBroker:
                 self.kill()
                 last_lines = self.log_file.read_text(errors="replace").strip().splitlines()[-2:]
                 raise BrokerDidNotStart(
-                    f"The embedded broker ended with {process.returncode}: "
-                    f"{' '.join(last_lines) or 'it said nothing'}"
+                    f"The embedded broker ended with status {process.returncode}: "
+                    f"{' '.join(last_lines) or 'no output'}"
                 )
             pause.wait(POLL_SECONDS)
 
@@ -206,7 +208,11 @@ def _binary() -> str:
 
 
 def _make_private(folder: Path) -> None:
-    """Make `folder` for this user alone; one that belongs to somebody else is not used."""
+    """Create `folder` for this user alone.
+
+    Raises:
+        BrokerDidNotStart: the folder exists and belongs to another user.
+    """
     private_folder(folder)
     if folder.stat().st_uid != os.getuid():
         raise BrokerDidNotStart(f"{folder} belongs to another user; remove it and start again.")

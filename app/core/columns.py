@@ -6,7 +6,7 @@ from sqlalchemy import Enum
 
 
 def checked_enum(kind: type[StrEnum], name: str) -> Enum:
-    """A text column holding the values of `kind`, with a CHECK named `ck_<table>_<name>`."""
+    """Return a text column type for the values of `kind`, with a CHECK `ck_<table>_<name>`."""
     return Enum(
         kind,
         name=name,

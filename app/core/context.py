@@ -1,4 +1,4 @@
-"""What every request handler may reach: one value, made at start and kept on the application."""
+"""The objects that request handlers use: one value, created at startup."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -16,9 +16,17 @@ from app.settings import Settings
 
 @dataclass(frozen=True)
 class Context:
-    """The server's database, store and settings, and its ways to wake others after a commit.
+    """The server's settings, database and store, and functions to wake other threads after commits.
 
-    `draining` is set once the process must end.
+    Attributes:
+        settings: of this process.
+        database: the source of truth.
+        store: the artifact store.
+        cursors: seals and opens page cursors.
+        ring: rings the doorbell for a job, see `Doorbell.ring`.
+        wake_verifier: wakes the thread that verifies uploaded archives.
+        shared_reads: shares the result of a read among concurrent requests.
+        draining: set when the server has started to shut down.
     """
 
     settings: Settings
@@ -32,7 +40,7 @@ class Context:
 
 
 async def get_context(request: Request) -> Context:
-    """Return the application's context; `async`, so that no thread is needed for it."""
+    """Return the application's context. It is `async` so that it does not occupy a thread."""
     context: Context = request.app.state.context
     return context
 

@@ -1,7 +1,7 @@
-"""Places in the code where a test can have this process killed, by name.
+"""Named places in the code where a test can kill this process.
 
-A point costs one comparison and does nothing, unless the environment holds both
-`TRAINYARD_TESTING=1` and `TRAINYARD_CRASH_AT=name`, or `name:n` for its n-th passing.
+A point costs one comparison and has no effect unless the environment contains both
+`TRAINYARD_TESTING=1` and `TRAINYARD_CRASH_AT=name`, or `name:n` to kill at the n-th pass.
 """
 
 import os
@@ -15,7 +15,7 @@ CRASH_AT_VARIABLE = "TRAINYARD_CRASH_AT"
 
 
 class CrashPoint(StrEnum):
-    """Every place where something durable has just happened, or is about to."""
+    """Every place directly before or after a durable change."""
 
     SUBMIT_BEFORE_COMMIT = "submit.before_commit"
     SUBMIT_AFTER_COMMIT = "submit.after_commit"
@@ -45,37 +45,37 @@ class CrashPoint(StrEnum):
 
 
 class _Armed:
-    """The one point that kills, and how often it is still passed alive."""
+    """The armed crash point, and the number of passes up to the kill."""
 
-    def __init__(self, point: CrashPoint, passings: int) -> None:
+    def __init__(self, point: CrashPoint, passes: int) -> None:
         self._point = point
-        self._left = passings
+        self._remaining = passes
 
     @classmethod
-    def by(cls, environment: Mapping[str, str]) -> Self | None:
-        """Return what the environment arms.
+    def from_environment(cls, environment: Mapping[str, str]) -> Self | None:
+        """Return the crash point that the environment arms, if any.
 
         Raises:
-            ValueError: it names no point.
+            ValueError: the environment names an unknown point.
         """
-        said = environment.get(CRASH_AT_VARIABLE)
-        if said is None or environment.get(TESTING_VARIABLE) != "1":
+        armed = environment.get(CRASH_AT_VARIABLE)
+        if armed is None or environment.get(TESTING_VARIABLE) != "1":
             return None
-        name, _, passings = said.partition(":")
-        return cls(CrashPoint(name), int(passings or 1))
+        name, _, passes = armed.partition(":")
+        return cls(CrashPoint(name), int(passes or 1))
 
     def passed(self, point: CrashPoint) -> None:
-        """Kill this process if it is the armed point's turn."""
+        """Count a pass of the armed point; kill this process at the last one."""
         if point is self._point:
-            self._left -= 1
-            if self._left == 0:
+            self._remaining -= 1
+            if self._remaining == 0:
                 os.kill(os.getpid(), signal.SIGKILL)
 
 
-_armed = _Armed.by(os.environ)
+_armed = _Armed.from_environment(os.environ)
 
 
 def crash_point(point: CrashPoint) -> None:
-    """Say that the code has come to `point`: where a test armed it, this process ends here."""
+    """Kill this process if a test has armed `point`."""
     if _armed is not None:
         _armed.passed(point)

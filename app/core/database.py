@@ -1,7 +1,6 @@
-"""Engine, units of work, column types and the database clock, for SQLite and PostgreSQL alike.
+"""Engine, units of work, column types and the database clock, for SQLite and PostgreSQL.
 
-A commit happens in one place only: when a unit of work made by `Database.write` ends without an
-exception. Nothing else in the code base commits.
+Only `Database.write` commits, when its block ends without an exception. No other code commits.
 """
 
 import json
@@ -52,11 +51,11 @@ SQLITE_BUSY_SECONDS = 10.0
 POOL_TIMEOUT_SECONDS = 5.0
 
 OUTAGE = (OperationalError, InterfaceError, InternalError, PoolTimeoutError)
-"""What a database that is away, restarts or fails over answers with."""
+"""Exceptions that are raised while the database is unreachable, restarting or failing over."""
 
 
 class Base(DeclarativeBase):
-    """Base of every table; the naming convention lets migrations drop what they name."""
+    """Base class of every table; migrations rely on its names for constraints and indexes."""
 
     metadata = MetaData(naming_convention=NAMING_CONVENTION)
 
@@ -76,7 +75,7 @@ class UtcDateTime(TypeDecorator[datetime]):
         if value is None:
             return None
         if value.tzinfo is None:
-            message = "times are stored with their time zone"
+            message = "a stored time must have a time zone"
             raise ValueError(message)
         if dialect.name == "sqlite":
             return value.astimezone(UTC).strftime(SQLITE_TIME_FORMAT)[:-3]
@@ -91,16 +90,16 @@ class UtcDateTime(TypeDecorator[datetime]):
 
 
 Json = JSON(none_as_null=True).with_variant(JSONB(none_as_null=True), "postgresql")
-"""A JSON document whose key order does not matter; `jsonb` on PostgreSQL."""
+"""A JSON document without a defined key order; `jsonb` on PostgreSQL."""
 
 OrderedJson = JSON(none_as_null=True)
-"""A JSON document whose key order is kept (`jsonb` would sort it), such as a row of results.csv."""
+"""A JSON document with a stable key order, such as a row of results.csv; `jsonb` sorts keys."""
 
 
 class database_now(FunctionElement[datetime]):  # noqa: N801 -- reads as the SQL function it is
-    """The database's clock at this statement, plus an offset: the only clock that leases know.
+    """The database's time when the statement runs, plus an offset. Leases use no other clock.
 
-    SQLite 3.40 answers NULL to `unixepoch('subsec')`; `strftime` with `%f` works on every version.
+    SQLite 3.40 returns NULL for `unixepoch('subsec')`; `strftime` with `%f` works on every version.
     """
 
     type = UtcDateTime()
@@ -135,18 +134,18 @@ def upsert(
     key: Sequence[str],
     update: Callable[[ExcludedRow], Mapping[str, object]] | None = None,
 ) -> Insert:
-    """Return the statement that inserts rows, or updates those whose key is already there.
+    """Return the statement that inserts rows, or updates the rows that already have their key.
 
     Args:
-        session: the database that will run the statement.
+        session: a session of the database that will run the statement.
         table: the mapped class of the rows.
-        rows: column values of one row, or of several with different keys.
+        rows: column values of one row, or of several rows with different keys.
         key: the columns of a unique constraint or of the primary key.
         update: called once with the columns of the row that could not be inserted (`excluded` in
-            SQL); returns the columns to change in the row that is there. Default: all that `rows`
-            names beside the key.
+            SQL); returns the columns to change in the existing row. Default: all columns of `rows`
+            except the key.
     """
-    # Both dialects write ON CONFLICT alike, through constructs of their own.
+    # Both dialects use the same ON CONFLICT, but SQLAlchemy has a separate construct for each.
     dialect = postgresql if session.get_bind().dialect.name == "postgresql" else sqlite
     inserted = dialect.insert(table).values(rows)
     new = inserted.excluded
@@ -158,33 +157,34 @@ def upsert(
 
 
 class UnitOfWork:
-    """One transaction: its session, and what is to happen once it is committed."""
+    """One transaction: its session, and callbacks that run after the commit."""
 
     def __init__(self, session: Session) -> None:
         self.session = session
         self._callbacks: list[Callable[[], None]] = []
 
     def after_commit(self, callback: Callable[[], None]) -> None:
-        """Run `callback` right after the commit; a rollback drops it.
+        """Run `callback` right after the commit; a rollback discards it.
 
-        It runs on the request's thread, so it only hands over (`queue.put`), and never waits.
+        It runs on the request's thread, so it must not block. Let it pass work to another thread
+        (`queue.put`).
         """
         self._callbacks.append(callback)
 
     def run_callbacks(self) -> None:
-        """Called by `Database.write` after its commit, in the order of registration."""
+        """Run the callbacks in the order of registration. Called by `Database.write`."""
         for callback in self._callbacks:
             callback()
 
 
 class Database:
-    """The engine of one database and the two kinds of unit of work on it.
+    """The engine of one database, with one kind of unit of work to read and one to write.
 
-    `read` sees one snapshot on both databases; `write` sees what was committed before each of its
-    statements on PostgreSQL, so that a lock that was waited for shows the row as it is now.
+    `read` sees one snapshot on both databases. On PostgreSQL, each statement of `write` sees what
+    was committed before that statement, so a row is current when a wait for its lock ends.
 
-    A database that is away or locked is given up in seconds, so that no thread waits for ever;
-    `patient` is for migrations, whose statements may take long.
+    If the database is unreachable or locked, statements fail within seconds, so that no thread
+    waits forever. `patient` is for migrations, whose statements may take long.
     """
 
     def __init__(self, url: str, *, pool_size: int = 40, patient: bool = False) -> None:
@@ -195,22 +195,22 @@ class Database:
             **({} if self.is_sqlite else {"isolation_level": "REPEATABLE READ"})
         )
         self._write_engine = self.engine.execution_options(sqlite_begin="BEGIN IMMEDIATE")
-        # SQLite has one writer at a time and lets the others poll with growing pauses; waiting
-        # in line here is both fair and several times faster.
+        # SQLite allows one writer at a time; the others poll with growing pauses. Waiting for a
+        # lock of this process is fair and several times faster.
         self._write_turn = _Turn() if self.is_sqlite else nullcontext()
 
     @contextmanager
     def read(self) -> Iterator[UnitOfWork]:
-        """A consistent snapshot for reading; whatever was changed in it is rolled back."""
+        """Open a consistent snapshot for reading; changes are rolled back."""
         with Session(self._read_engine, expire_on_commit=False, autoflush=False) as session:
             yield UnitOfWork(session)
 
     @contextmanager
     def write(self) -> Iterator[UnitOfWork]:
-        """A transaction that commits when the block ends, and rolls back when it raises.
+        """Open a transaction that commits when the block ends, and rolls back if it raises.
 
-        On SQLite it begins IMMEDIATE: a deferred transaction that reads and then writes fails with
-        "database is locked" at once, whatever the busy timeout.
+        On SQLite it begins IMMEDIATE: a deferred transaction that reads and then writes can fail
+        with "database is locked" immediately, regardless of the busy timeout.
         """
         with self._write_turn, Session(self._write_engine, expire_on_commit=False) as session:
             unit = UnitOfWork(session)
@@ -224,14 +224,14 @@ class Database:
 
 
 class _Turn:
-    """A lock that is not waited for longer than for the database itself."""
+    """A lock with the same timeout as the database's own lock."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
 
     def __enter__(self) -> None:
         if not self._lock.acquire(timeout=SQLITE_BUSY_SECONDS):
-            message = f"The database was not free within {SQLITE_BUSY_SECONDS:g} seconds."
+            message = f"The database was locked for more than {SQLITE_BUSY_SECONDS:g} seconds."
             raise PoolTimeoutError(message)
 
     def __exit__(self, *_: object) -> None:
@@ -247,7 +247,7 @@ def _create_engine(url: str, pool_size: int, *, patient: bool) -> Engine:
         "max_overflow": 0,
         "pool_timeout": POOL_TIMEOUT_SECONDS,
         "json_serializer": serialize,
-        "hide_parameters": True,  # a traceback in the log would show users' text and hashes
+        "hide_parameters": True,  # tracebacks in the log must not show users' text and hashes
     }
     if make_url(url).get_backend_name() != "sqlite":
         return _create_postgresql_engine(url, options, patient=patient)
@@ -264,24 +264,24 @@ def _create_postgresql_engine(url: str, options: dict[str, Any], *, patient: boo
     options["pool_pre_ping"] = True
     options["connect_args"] = postgres.DEAD_PEER_OPTIONS
     engine = create_engine(url, **options)
-    event.listen(engine, "handle_error", _leave_read_only)
+    event.listen(engine, "handle_error", _disconnect_from_standby)
     if not patient:
         postgres.bound_answers(engine)
         postgres.bound_idle_transactions(engine)
     return engine
 
 
-def _leave_read_only(context: ExceptionContext) -> None:
-    """Drop every connection when a write meets a standby, as after a failover.
+def _disconnect_from_standby(context: ExceptionContext) -> None:
+    """Drop every pooled connection when a write reaches a standby, as happens after a failover.
 
-    They would stay with it, and refuse every write, for as long as it answers.
+    Otherwise they would stay connected to the standby, which refuses every write.
     """
     if getattr(context.original_exception, "sqlstate", None) == READ_ONLY_SQL_TRANSACTION:
         context.is_disconnect = True
 
 
 def _prepare_sqlite_connection(connection: sqlite3.Connection, _: ConnectionPoolEntry) -> None:
-    # The driver's own BEGIN comes too late (at the first write); `_begin_sqlite` says it instead.
+    # The driver sends BEGIN too late, at the first write; `_begin_sqlite` sends it instead.
     connection.isolation_level = None
     for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
         connection.execute(f"PRAGMA {pragma}")

@@ -1,7 +1,7 @@
-"""The outermost layer of the server: request ids, the host allow-list, and the last resort.
+"""The outermost layer of the server: request ids, host allow-list, and unhandled exceptions.
 
-It makes sure that every answer carries `X-Request-Id`, that no foreign `Host` gets in (a browser
-can be led to loopback by DNS rebinding), and that nothing but problem+json says what went wrong.
+Every response has an `X-Request-Id`, and every error is problem+json. Requests for an unknown
+`Host` are refused, because DNS rebinding can direct a browser to loopback.
 """
 
 import ipaddress
@@ -31,13 +31,13 @@ FIRST_ERROR_STATUS = 400
 
 
 class BadHost(BadRequest):
-    """The `Host` header names something that this server does not answer for."""
+    """The `Host` header is not one of this server's names."""
 
     slug, title = "bad-host", "Unknown host"
 
 
 class EdgeMiddleware:
-    """Pure ASGI middleware around everything."""
+    """Pure ASGI middleware around the whole application."""
 
     def __init__(self, app: ASGIApp, allowed_hosts: Collection[str]) -> None:
         self._app = app
@@ -63,14 +63,14 @@ class EdgeMiddleware:
                 return
             if answer.started:
                 raise
-            error = TrainyardError("The server failed; its log has more under the request id.")
+            error = TrainyardError("The server failed; its log has details under the request id.")
             await problem_response(error)(scope, receive, answer.send)
 
     def _refusal_of(self, scope: Scope) -> TrainyardError | None:
         if not self._is_known_host(scope):
-            return BadHost("The Host header names no address of this server.")
+            return BadHost("The Host header is not one of this server's names.")
         if "\x00" in scope["path"]:
-            # PostgreSQL takes no NUL in a question, so no route should ask one with it.
+            # PostgreSQL refuses NUL in the parameters of a query.
             return NotFound("There is nothing at this path.")
         return None
 
@@ -89,7 +89,7 @@ class EdgeMiddleware:
 
 
 class _Answer:
-    """Adds our headers, and turns a bare error of the framework into problem+json."""
+    """Adds our headers, and replaces plain-text errors of the framework by problem+json."""
 
     def __init__(self, send: Send, request_id: str) -> None:
         self._send = send
@@ -118,7 +118,8 @@ class _Answer:
         return status >= FIRST_ERROR_STATUS and plain and MEDIA_TYPE not in headers.values()
 
     async def _replace(self, start: Message) -> None:
-        # The body limit and Starlette's last resort answer in text/plain, above every handler.
+        # The body limit and Starlette's ServerErrorMiddleware respond in text/plain, outside of
+        # every exception handler.
         self._replaced = self.is_complete = True
         kept = {"x-request-id": self._request_id, "connection": "close"}
         response = problem_response(error_of_status(start["status"]), {**dict(HEADERS), **kept})

@@ -1,6 +1,30 @@
-"""The tree of errors that a request or a command can end with, by what the caller can do.
+"""The errors that a request or a command can end with.
 
-A feature's own errors subclass one of the kinds here and carry a `slug`, the stable last part of
+The kinds (`+`), grouped by what the caller can do (`x`, which are not classes):
+
+* TrainyardError            itself: report it; the server failed, and its log has the details
+  x fix the request
+    + BadRequest            it cannot be parsed
+    + Invalid               it has invalid fields
+    + MethodNotAllowed      the path does not support this method
+    + NotAcceptable         the response has no media type that the caller accepts
+    + UnsupportedMediaType  the route does not accept the media type of the body
+    + TooLarge              the body is too large
+    + RangeNotSatisfiable   the requested bytes do not exist
+  x use another API key
+    + Unauthenticated       the key is missing or invalid
+    + Forbidden             the key is valid but does not allow this
+  x use another id or name
+    + NotFound              the resource does not exist, or the caller may not see it
+    + Gone                  the resource existed before but was removed
+  x read the resource again, then decide
+    + Conflict              its current state does not allow the request
+    + PreconditionFailed    its revision has changed since the caller read it
+  x send the same request later
+    + Unavailable           something that it requires is temporarily unavailable
+    + InsufficientStorage   there is not enough space; an operator must free some
+
+The errors of features subclass a kind. Each has a `slug`, the stable last part of
 `urn:trainyard:problem:<slug>`. Only `app.core.problems` knows HTTP status codes.
 """
 
@@ -13,10 +37,10 @@ from pydantic import JsonValue
 
 @dataclass(frozen=True)
 class FieldError:
-    """One refused field: where it is, a stable code, and a sentence that says what would be right.
+    """One invalid field: its location, a stable code, and a sentence that describes a valid value.
 
     `pointer` is a JSON pointer into the request body (RFC 6901), or `query/<name>`,
-    `header/<name>`, `path/<name>` for what stands outside of it. The refused value is never held.
+    `header/<name>` or `path/<name>` for values outside the body. The invalid value is never kept.
     """
 
     pointer: str
@@ -25,9 +49,9 @@ class FieldError:
 
 
 class TrainyardError(Exception):
-    """The server failed in a way that nobody foresaw; its log has the rest under the request id.
+    """The server failed unexpectedly; its log has the details under the request id.
 
-    Base of every error that is answered to a caller; `detail` is one sentence for a person.
+    Base class of every error that is returned to a caller. `detail` is one sentence for a person.
     """
 
     slug: ClassVar[str] = "internal"
@@ -47,90 +71,90 @@ class TrainyardError(Exception):
 
 
 class BadRequest(TrainyardError):
-    """The request cannot be read at all."""
+    """The request cannot be parsed."""
 
     slug, title = "bad-request", "Bad request"
 
 
 class Unauthenticated(TrainyardError):
-    """No credential, or none that is valid."""
+    """The API key is missing or invalid."""
 
     slug, title = "unauthenticated", "A valid API key is needed"
 
 
 class Forbidden(TrainyardError):
-    """The credential is valid and does not allow this."""
+    """The API key is valid but does not allow this."""
 
     slug, title = "forbidden", "Not allowed"
 
 
 class NotFound(TrainyardError):
-    """The thing does not exist, or not for this caller: the two are not told apart."""
+    """The resource does not exist, or the caller may not see it; the response is the same."""
 
     slug, title = "not-found", "Not found"
 
 
 class MethodNotAllowed(TrainyardError):
-    """The path exists, this method on it does not."""
+    """The path exists but does not support this method."""
 
     slug, title = "method-not-allowed", "Method not allowed"
 
 
 class NotAcceptable(TrainyardError):
-    """None of the media types that the caller accepts is offered."""
+    """The response is not available in any media type that the caller accepts."""
 
     slug, title = "not-acceptable", "Not acceptable"
 
 
 class Conflict(TrainyardError):
-    """The request is sound and the thing's present state forbids it."""
+    """The request is valid, but the current state of the resource does not allow it."""
 
     slug, title = "conflict", "Conflict"
 
 
 class Gone(TrainyardError):
-    """It was here, and is not any more."""
+    """The resource existed before but was removed."""
 
     slug, title = "gone", "Gone"
 
 
 class PreconditionFailed(TrainyardError):
-    """`If-Match` names another revision than the present one."""
+    """`If-Match` does not match the current revision."""
 
     slug, title = "precondition-failed", "Precondition failed"
 
 
 class TooLarge(TrainyardError):
-    """The body is larger than this route takes."""
+    """The body is larger than this route accepts."""
 
     slug, title = "body-too-large", "Body too large"
 
 
 class UnsupportedMediaType(TrainyardError):
-    """The body is of a media type that this route does not read."""
+    """The body has a media type that this route does not accept."""
 
     slug, title = "unsupported-media-type", "Unsupported media type"
 
 
 class RangeNotSatisfiable(TrainyardError):
-    """No byte of the asked range exists."""
+    """The requested range is outside the file."""
 
     slug, title = "range-not-satisfiable", "Range not satisfiable"
 
 
 class Invalid(TrainyardError):
-    """The request is readable and a field of it is wrong; `errors` says which."""
+    """The request was parsed but has invalid fields; `errors` lists them."""
 
     slug, title = "validation-error", "The request has invalid fields"
 
 
 class Unavailable(TrainyardError):
-    """Something that the answer needs is out of reach now; the same request may succeed later."""
+    """A required resource is temporarily unavailable; the same request may succeed later."""
 
     slug, title = "unavailable", "Temporarily unavailable"
 
 
 class InsufficientStorage(TrainyardError):
-    """There is no room to store what was sent."""
+    """There is not enough space to store the data."""
 
     slug, title = "insufficient-storage", "Insufficient storage"

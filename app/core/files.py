@@ -1,6 +1,6 @@
-"""Files and folders that other processes see whole or not at all. Standard library only.
+"""Files and folders that appear to other processes completely or not at all.
 
-The trainer imports this module as well, so it must not import anything else of the server.
+The trainer imports this module too, so it imports only the standard library.
 """
 
 import errno
@@ -16,12 +16,15 @@ from typing import IO, BinaryIO, Final
 PRIVATE_FOLDER: Final = 0o700
 PRIVATE_FILE: Final = 0o600
 USUAL_FILE: Final = 0o666
-"""What `open` gives a new file, less the umask."""
+"""The mode that `open` gives a new file; the umask applies."""
 DISK_FULL_ERRORS: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
 def private_folder(path: Path) -> None:
-    """Make a folder for its owner alone, if it does not exist; missing parents get usual modes."""
+    """Create a folder that only its owner can access, if it does not exist.
+
+    Missing parents get the default mode.
+    """
     path.mkdir(mode=PRIVATE_FOLDER, parents=True, exist_ok=True)
 
 
@@ -29,14 +32,14 @@ def private_folder(path: Path) -> None:
 def whole_file(path: Path, *, mode: int = USUAL_FILE, durable: bool = True) -> Iterator[BinaryIO]:
     """Open a new file that replaces `path` when the block ends.
 
-    Readers find the old file or the whole new one. If the block raises, the old file stays and the
-    new one is removed; a killed process leaves a file `.<name>.<random>.partial`.
+    Readers see the old file or the complete new one. If the block raises, the old file stays and
+    the new one is removed. A killed process leaves a file `.<name>.<random>.partial`.
 
     Args:
-        path: in a folder that exists.
-        mode: of the new file; the umask applies.
-        durable: the content is on the disk before it gets its name, so that a power cut cannot
-            leave an empty or partial file. The rename itself may be lost.
+        path: the file, in a folder that exists.
+        mode: mode of the new file; the umask applies.
+        durable: sync the content before the rename, so that a power cut cannot leave an empty or
+            partial file. The rename itself may be lost.
     """
     partial = _beside(path)
     try:
@@ -50,24 +53,24 @@ def whole_file(path: Path, *, mode: int = USUAL_FILE, durable: bool = True) -> I
 def write_whole(
     path: Path, content: bytes | str, *, mode: int = USUAL_FILE, durable: bool = True
 ) -> None:
-    """Replace a file by `content`, text as UTF-8; see `whole_file`."""
+    """Replace the content of a file, text as UTF-8; see `whole_file`."""
     with whole_file(path, mode=mode, durable=durable) as file:
         file.write(content.encode() if isinstance(content, str) else content)
 
 
 def link_whole(path: Path, source: Path) -> None:
-    """Make `path` a hard link to the bytes of `source`; a file that had this name is replaced."""
+    """Make `path` a hard link to `source`; replace an existing file of this name."""
     partial = _beside(path)
     try:
         partial.hardlink_to(source)
         partial.replace(path)
-    finally:  # renaming one link of a file to another one does nothing, and leaves both
+    finally:  # renaming a hard link to another link of the same file does nothing and keeps both
         partial.unlink(missing_ok=True)
 
 
 @contextmanager
 def whole_folder(path: Path) -> Iterator[Path]:
-    """Make a folder that gets the name `path` when the block ends; an error removes it.
+    """Create a folder that is renamed to `path` when the block ends; an error removes it.
 
     Raises:
         OSError: `path` is a file, or a folder that is not empty.
@@ -82,9 +85,10 @@ def whole_folder(path: Path) -> Iterator[Path]:
 
 
 def made_once(path: Path, make: Callable[[], str]) -> str:
-    """Return the line in a private file; the first caller makes it, and it never changes.
+    """Return the line in a private file that the first call creates and that never changes.
 
-    When several processes call this at once, one of them makes the file and all return its line.
+    If several processes call this at the same time, one of them creates the file and all return its
+    line.
     """
     with suppress(FileNotFoundError):
         return _line_in(path)
@@ -101,7 +105,7 @@ def made_once(path: Path, make: Callable[[], str]) -> str:
 
 
 def locked(path: Path) -> IO[str]:
-    """Open a file, make it if it is missing, and lock it until it is closed or the process ends.
+    """Open a file, create it if it is missing, and lock it until it is closed or the process ends.
 
     Raises:
         BlockingIOError: another process holds the lock.
@@ -114,12 +118,12 @@ def locked(path: Path) -> IO[str]:
 
 
 def is_disk_full(error: BaseException) -> bool:
-    """Whether the file system refused to write because the disk or the quota is full."""
+    """Return whether a write failed because the disk or the quota is full."""
     return isinstance(error, OSError) and error.errno in DISK_FULL_ERRORS
 
 
 def _beside(path: Path) -> Path:
-    # Random: process ids repeat in containers, and threads share one.
+    # Random, because process ids repeat across containers and threads share one.
     return path.with_name(f".{path.name}.{secrets.token_hex(4)}.partial")
 
 

@@ -1,4 +1,4 @@
-"""Prefixed ULIDs: sortable by creation, safe in URLs, and telling what they name."""
+"""Prefixed ULIDs: sortable by creation time, safe in URLs, with a prefix for the kind of thing."""
 
 import os
 from random import Random
@@ -7,8 +7,8 @@ from ulid import ULIDGenerator
 
 RANDOM_BYTES = 10
 
-# Unique, and no secret. The system's own source would release the interpreter's lock for each id,
-# and a busy server waits milliseconds to get it back.
+# Ids must be unique, not secret. Reading the system's random source would release the GIL for each
+# id, and a busy server waits milliseconds to get it back.
 _random = Random()  # noqa: S311
 os.register_at_fork(after_in_child=_random.seed)
 _ulids = ULIDGenerator(randomness=lambda _: _random.randbytes(RANDOM_BYTES))

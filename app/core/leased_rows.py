@@ -1,8 +1,8 @@
-"""Rows that wait for work which one process at a time may do: claims with a lease and an attempt.
+"""Rows that wait for work by one process at a time, with a lease and an attempt number.
 
-A dataset version that waits for its verification and a model that waits for its inspection are such
-rows. Only the database's clock judges a lease, and every write is guarded by the number of the
-attempt: a process that lost its row changes nothing. Jobs have a lease of their own
+Dataset versions that wait for verification and models that wait for inspection are such rows. Only
+the database's clock decides whether a lease has expired. Every write is guarded by the attempt
+number, so a process that lost its row changes nothing. Jobs have a separate lease
 (`app/jobs/locks.py`), which also fences off a trainer.
 """
 
@@ -25,11 +25,11 @@ from app.settings import Timing
 log = get_logger(__name__)
 
 MAX_CRASHES: Final = 3
-"""A row whose work crashed so often is finished as a failure."""
+"""After this number of crashes a row is finished as failed."""
 
 
 class LeasedRow:
-    """The columns that a mapped class of leased rows has; each class defines them by itself."""
+    """The columns that a mapped class of leased rows must define."""
 
     id: Mapped[str]
     attempt: Mapped[int]
@@ -42,25 +42,25 @@ Row_co = TypeVar("Row_co", bound=LeasedRow, covariant=True)
 
 @dataclass(frozen=True)
 class RowHold:
-    """The right to write to a row: valid while the row waits and no later claim was made."""
+    """The right to write to a row: valid until the row is finished or claimed again."""
 
     row_id: str
     attempt: int
 
     @classmethod
     def of(cls, claimed: LeasedRow) -> Self:
-        """Return the right that a claim gave."""
+        """Return the hold on a claimed row."""
         return cls(claimed.id, claimed.attempt)
 
 
 class LeasedRows(Generic[Row_co]):
-    """The rows of one table, and every statement that claims them or is guarded by a claim.
+    """The leased rows of one table: claims them, and guards writes with the claim.
 
     Args:
         table: the mapped class.
-        work: what is done to a row, as a noun, for logs and messages.
-        id_field: what logs call the row's id.
-        waiting: the condition of a row whose work is not done yet, claimed or not.
+        work: a noun for the work, such as "verification", for logs and messages.
+        id_field: the log field of the row's id.
+        waiting: the condition for rows whose work is not finished, claimed or not.
     """
 
     def __init__(
@@ -72,12 +72,12 @@ class LeasedRows(Generic[Row_co]):
         self._waiting = waiting
 
     def claimable(self) -> tuple[ColumnElement[bool], ...]:
-        """The condition of a row that waits and has no valid lease."""
+        """Return the condition for waiting rows without a valid lease."""
         lease = self._table.lease_expires_at
         return (self._waiting, or_(lease.is_(None), lease < database_now()))
 
     def held_by(self, hold: RowHold) -> tuple[ColumnElement[bool], ...]:
-        """The guard of every write under a hold."""
+        """Return the condition that guards every write under a hold."""
         return (
             self._table.id == hold.row_id,
             self._table.attempt == hold.attempt,
@@ -87,9 +87,10 @@ class LeasedRows(Generic[Row_co]):
     def claim(
         self, session: Session, *, lease: timedelta, rung_for: str | None = None
     ) -> Row_co | None:
-        """Claim the row that was rung for, or else the oldest: its attempt rises, its lease begins.
+        """Claim the row `rung_for` or else the oldest one: increment its attempt, start its lease.
 
-        A lease that ran out counts as a crash: a process that ends in order releases its row.
+        An expired lease counts as a crash, because a process that stops cleanly releases its row.
+        Returns None if no row can be claimed.
         """
         table = self._table
         order = [table.id] if rung_for is None else [table.id != rung_for, table.id]
@@ -100,13 +101,13 @@ class LeasedRows(Generic[Row_co]):
             .limit(1)
             .with_for_update(skip_locked=True)
         )
-        ran_out = case((table.lease_expires_at.is_(None), 0), else_=1)
+        expired = case((table.lease_expires_at.is_(None), 0), else_=1)
         statement = (
             update(table)
             .where(table.id == first.scalar_subquery(), *self.claimable())
             .values(
                 attempt=table.attempt + 1,
-                crashes=table.crashes + ran_out,
+                crashes=table.crashes + expired,
                 lease_expires_at=database_now(lease),
             )
             .returning(table)
@@ -114,26 +115,29 @@ class LeasedRows(Generic[Row_co]):
         return session.scalars(statement).first()
 
     def renew(self, session: Session, hold: RowHold, *, lease: timedelta) -> bool:
-        """Prolong the lease; False: the hold is not valid any more."""
+        """Renew the lease; return whether the hold is still valid."""
         values = {"lease_expires_at": database_now(lease)}
         return self._guarded_update(session, hold, values) is not None
 
     def release(self, session: Session, hold: RowHold) -> bool:
-        """Let others claim the row at once; its work was interrupted and is not at fault."""
+        """End the lease without counting a crash, so that others can claim the row immediately.
+
+        Returns whether the hold was still valid.
+        """
         return self._guarded_update(session, hold, {"lease_expires_at": None}) is not None
 
     def record_crash(
         self, session: Session, hold: RowHold, *, last: Mapping[str, object]
     ) -> int | None:
-        """Count a crash and let others claim the row at once, or finish it after `MAX_CRASHES`.
+        """Count a crash and end the lease, or finish the row after `MAX_CRASHES`.
 
         Args:
-            session: a transaction that wrote nothing before.
-            hold: what the writes are guarded by.
+            session: a transaction without earlier writes.
+            hold: guards the writes.
             last: the columns that finish the row.
 
         Returns:
-            The crashes of the row so far; None: the hold is not valid any more.
+            The number of crashes of the row; None if the hold is no longer valid.
         """
         values = {"lease_expires_at": None, "crashes": self._table.crashes + 1}
         crashes = self._guarded_update(session, hold, values)
@@ -148,23 +152,24 @@ class LeasedRows(Generic[Row_co]):
         values: Mapping[str, object],
         *further: ColumnElement[bool],
     ) -> bool:
-        """Write the result, so that the row waits no more, and end the lease.
+        """Write the result and end the lease; afterwards the row no longer waits.
 
         Args:
-            session: a transaction that wrote nothing before.
-            hold: what the write is guarded by.
-            values: columns of the row; they end the condition `waiting`.
-            further: conditions of the row beside the hold.
+            session: a transaction without earlier writes.
+            hold: guards the write.
+            values: columns of the result; with them `waiting` is no longer true.
+            further: conditions on the row in addition to the hold.
 
         Returns:
-            Whether it was written; False: the hold is not valid any more, or `further` not true.
+            Whether the result was written; False if the hold is no longer valid or `further` is not
+            true.
         """
         ended = {**values, "lease_expires_at": None}
         return self._guarded_update(session, hold, ended, *further) is not None
 
     def gave_up(self, reason: str) -> str:
-        """Return the message of a row that crashed `MAX_CRASHES` times, for its user."""
-        return f"The {self.work} broke off {MAX_CRASHES} times: {reason}."
+        """Return the message for the user about a row that crashed `MAX_CRASHES` times."""
+        return f"The {self.work} failed {MAX_CRASHES} times: {reason}."
 
     def _guarded_update(
         self,
@@ -173,7 +178,7 @@ class LeasedRows(Generic[Row_co]):
         values: Mapping[str, object],
         *further: ColumnElement[bool],
     ) -> int | None:
-        """Return the row's crashes after the update; None where the guard kept it from the row."""
+        """Return the row's crashes after the update; None if the guard did not match."""
         statement = (
             update(self._table)
             .where(*self.held_by(hold), *further)
@@ -185,14 +190,14 @@ class LeasedRows(Generic[Row_co]):
 
 
 class LeaseKeeper(Background):
-    """Renews the lease of a claimed row from a thread of its own, between `with` and its end.
+    """Renews the lease of a claimed row in a background thread for the duration of a `with` block.
 
     Args:
-        database: where the row is.
-        rows: the rows that the claimed one is one of.
-        hold: what the claim gave.
-        timing: how long a lease is, how often it is renewed, and how long the database may be
-            silent before the row counts as lost.
+        database: contains the row.
+        rows: the leased rows of the row's table.
+        hold: the hold on the claimed row.
+        timing: the duration of the lease, the interval of renewals, and the time without a renewal
+            after which the row counts as lost.
     """
 
     def __init__(
@@ -208,7 +213,7 @@ class LeaseKeeper(Background):
 
     @property
     def is_lost(self) -> bool:
-        """Whether another process may have claimed the row: nothing more is done for it."""
+        """Whether another process may have claimed the row; stop the work if so."""
         return self._lost.is_set()
 
     def _run(self) -> None:

@@ -1,4 +1,4 @@
-"""Structured logging: one line per event, its name and fields; JSON unless a person watches."""
+"""Structured logging: one line per event, with its name and fields; JSON unless on a terminal."""
 
 import logging
 import sys
@@ -7,23 +7,23 @@ import structlog
 
 
 def configure_logging(*, level: str = "INFO") -> None:
-    """Send structlog and the standard library's loggers to stderr as one line each."""
+    """Write events of structlog and of the standard library's loggers to stderr, one per line."""
     shared: list[structlog.types.Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
-    watched = sys.stderr.isatty()
-    # The pretty traceback would print local variables, and with them secrets.
+    is_terminal = sys.stderr.isatty()
+    # structlog's default traceback would print local variables, which may contain secrets.
     renderer = (
         structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
-        if watched
+        if is_terminal
         else structlog.processors.JSONRenderer()
     )
     final: list[structlog.types.Processor] = [
         structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-        *([] if watched else [structlog.processors.format_exc_info]),
+        *([] if is_terminal else [structlog.processors.format_exc_info]),
         renderer,
     ]
     handler = logging.StreamHandler(sys.stderr)
@@ -50,5 +50,5 @@ def get_logger(name: str) -> structlog.stdlib.BoundLogger:
 
 
 def first_line(error: BaseException) -> str:
-    """Return an exception's message for a log line; SQLAlchemy adds the statement below it."""
+    """Return the first line of an exception's message; SQLAlchemy adds the statement below it."""
     return str(error).partition("\n")[0]

@@ -1,4 +1,4 @@
-"""Which media types a caller takes: the `Accept` header (RFC 9110, 12.5.1)."""
+"""Content negotiation by the `Accept` header (RFC 9110, 12.5.1)."""
 
 import re
 from collections.abc import Collection, Sequence
@@ -11,10 +11,10 @@ WEIGHT = re.compile(r";\s*q\s*=\s*(?P<q>[0-9.]{1,6})\s*(;|\Z)", re.IGNORECASE)
 
 
 def accepts(header: str, offered: Collection[str]) -> bool:
-    """Whether a caller who sent this `Accept` header takes one of the offered media types.
+    """Return whether an `Accept` header accepts one of the offered media types.
 
-    No header means everything. The most specific range that names a type decides, and a range
-    that cannot be read is passed over.
+    An empty header accepts everything. The most specific range that matches a type decides.
+    Malformed ranges are ignored.
     """
     if not header.strip():
         return True
@@ -23,7 +23,7 @@ def accepts(header: str, offered: Collection[str]) -> bool:
 
 
 def preferred(header: str, offered: Sequence[str]) -> str:
-    """Return the offered media type that the caller likes best; of equal ones the first."""
+    """Return the offered media type with the highest weight; the first of equal ones."""
     ranges = _ranges(header)
     return max(offered, key=lambda media_type: _weight_of(media_type, ranges))
 

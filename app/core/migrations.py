@@ -1,7 +1,8 @@
-"""The schema's migrations: bringing a database to the newest revision, and telling whether it is.
+"""Migrate a database to the newest revision, and check which revision it has.
 
-Alembic owns the schema on both databases. Its scripts lie in `app/_alembic` in an installed wheel
-and in `alembic/` in a checkout; they are found from this file, never from the working directory.
+Alembic owns the schema on both databases. Its scripts are in `app/_alembic` in an installed wheel
+and in `alembic/` in a checkout; they are located relative to this file, never to the working
+directory.
 """
 
 import logging
@@ -27,54 +28,57 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
 ADVISORY_LOCK_KEY = 0x7472_6169_6E79_6172
-"""What migrating processes wait for on PostgreSQL: "trainyar" as a number."""
+"""Key of the lock that migrating processes take on PostgreSQL: "trainyar" as a number."""
 
 log = get_logger(__name__)
-# Alembic says at INFO how it sees the database, at every look; what counts is said here.
+# Alembic logs the kind of database at INFO on every check; this module logs each migration itself.
 logging.getLogger("alembic").setLevel(logging.WARNING)
 
 
 class SchemaIsNewer(Conflict):
-    """The database was migrated by a later release than this one."""
+    """A later release has migrated the database."""
 
     slug, title = "schema-is-newer", "The database is newer than this release"
 
 
 def head_revision() -> str:
-    """The revision that this release's code is written for."""
+    """Return the revision that this release requires."""
     return _scripts().get_current_head() or "base"
 
 
 def current_revision(database: Database) -> str | None:
-    """The revision that the database is at; None before the first migration."""
+    """Return the current revision of the database; None before the first migration."""
     with database.engine.connect() as connection:
         return MigrationContext.configure(connection).get_current_revision()
 
 
 def is_current(database: Database) -> bool:
-    """Whether this release's code fits the database as it is; what readiness asks."""
+    """Return whether the database has the revision that this release requires.
+
+    The readiness check calls this.
+    """
     return current_revision(database) == head_revision()
 
 
 def upgrade(url: str) -> str:
-    """Bring the database at `url` to the newest revision in one transaction; return that revision.
+    """Migrate the database at `url` to the newest revision in one transaction; return the revision.
 
-    Processes that migrate at the same time take turns, and the later ones find nothing to do.
+    Processes that migrate at the same time take turns; the later ones do nothing.
 
     Raises:
-        SchemaIsNewer: the database is at a revision that this release does not know.
+        SchemaIsNewer: the database has a revision that this release does not know.
     """
     with _migrating_connection(url) as connection:
-        at = _known_revision(connection)
+        previous = _known_revision(connection)
         command.upgrade(_config(connection), "head")
-    if at != head_revision():
-        log.info("database.migrated", from_revision=at, to_revision=head_revision())
+    if previous != head_revision():
+        log.info("database.migrated", from_revision=previous, to_revision=head_revision())
     return head_revision()
 
 
 @contextmanager
 def _migrating_connection(url: str) -> "Iterator[Connection]":
-    """A connection in a transaction that no other migrating process has at the same time."""
+    """Open a connection with a transaction that excludes other migrating processes."""
     if make_url(url).get_backend_name() == "sqlite":
         _make_parent_folder(url)
     database = Database(url, pool_size=1, patient=True)
@@ -82,8 +86,8 @@ def _migrating_connection(url: str) -> "Iterator[Connection]":
     try:
         with engine.connect() as connection:
             if database.is_sqlite:
-                # Rebuilding a table drops the old one, which would cascade into those that refer
-                # to it; inside a transaction the pragma does nothing.
+                # Rebuilding a table drops the old one, and the deletion would cascade to the tables
+                # that reference it. The pragma has no effect inside a transaction.
                 _pragma_foreign_keys_off(connection)
             with connection.begin():
                 if not database.is_sqlite:
@@ -104,14 +108,14 @@ def _pragma_foreign_keys_off(connection: "Connection") -> None:
 
 
 def _known_revision(connection: "Connection") -> str | None:
-    at = MigrationContext.configure(connection).get_current_revision()
+    current = MigrationContext.configure(connection).get_current_revision()
     known = {script.revision for script in _scripts().walk_revisions()}
-    if at is not None and at not in known:
+    if current is not None and current not in known:
         raise SchemaIsNewer(
-            f"The database is at revision {at!r}, which this release does not know "
+            f"The database is at revision {current!r}, which this release does not know "
             f"(its newest is {head_revision()!r}); run the release that migrated it or a later one."
         )
-    return at
+    return current
 
 
 def _config(connection: "Connection") -> Config:

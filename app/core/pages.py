@@ -1,4 +1,4 @@
-"""Cursor pages: a keyset position, sealed so that a client cannot make one up."""
+"""Pages of lists, with cursors: positions in the list, sealed so that clients cannot forge them."""
 
 import base64
 import hashlib
@@ -17,17 +17,19 @@ SEAL_BYTES = 12
 
 Row = TypeVar("Row")
 Item = TypeVar("Item")
-PageSize = Annotated[int, Query(ge=1, le=MAX_PAGE, description="Items in a page.")]
+PageSize = Annotated[
+    int, Query(ge=1, le=MAX_PAGE, description="Maximum number of items to return.")
+]
 
 
 class BadCursor(BadRequest):
-    """The cursor was not made by this server, or belongs to another list or order."""
+    """The cursor does not come from this server, or belongs to another list or order."""
 
     slug, title = "bad-cursor", "Unknown cursor"
 
 
 class Page(BaseModel, Generic[Item]):
-    """One page of a list; `next` is the cursor of the page after it."""
+    """One page of a list; `next` is the cursor of the next page."""
 
     data: list[Item]
     next: str | None
@@ -45,10 +47,10 @@ class Page(BaseModel, Generic[Item]):
         """Return the page of the first `limit` rows.
 
         Args:
-            rows: in order; up to `limit` + 1 of them, the last one showing that more follow.
-            limit: rows of a page.
-            seal: makes the cursor of the rows after a given one.
-            view: makes the answer's item of a row.
+            rows: up to `limit` + 1 rows in order; the additional one shows that there are more.
+            limit: the maximum number of rows in a page.
+            seal: returns the cursor for the rows after a given row.
+            view: converts a row to an item of the response.
         """
         shown, has_more = rows[:limit], len(rows) > limit
         return Page(
@@ -59,13 +61,13 @@ class Page(BaseModel, Generic[Item]):
 
 
 class CursorSeal:
-    """Makes and opens cursors: the position of the last row, under a keyed hash of the list."""
+    """Seals and opens cursors: the position of a row, with a keyed hash of position and list."""
 
     def __init__(self, secret: bytes) -> None:
         self._secret = secret
 
     def seal(self, kind: str, position: list[str | float | None]) -> str:
-        """Return the cursor for `position` in the list that `kind` names, its order included."""
+        """Return the cursor for `position`; `kind` identifies the list and its order."""
         body = json.dumps(position, separators=(",", ":"), allow_nan=False).encode()
         return base64.urlsafe_b64encode(self._mark(kind, body) + body).decode().rstrip("=")
 
@@ -73,15 +75,15 @@ class CursorSeal:
         """Return the position in a cursor.
 
         Raises:
-            BadCursor: it was made by no server of this instance, or for another list.
+            BadCursor: no server of this instance made the cursor, or it is for another list.
         """
         try:
             raw = base64.b64decode(cursor + "=" * (-len(cursor) % 4), b"-_", validate=True)
         except ValueError:
-            raise BadCursor("The cursor is not one of this server's.") from None
+            raise BadCursor("The cursor does not come from this server.") from None
         mark, body = raw[:SEAL_BYTES], raw[SEAL_BYTES:]
         if not hmac.compare_digest(mark, self._mark(kind, body)):
-            raise BadCursor("The cursor is not one of this server's, or is for another list.")
+            raise BadCursor("The cursor does not come from this server, or is for another list.")
         position: list[str | float | None] = json.loads(body)
         return position
 

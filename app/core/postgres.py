@@ -1,7 +1,7 @@
-"""Connections to PostgreSQL that end rather than hang, whatever becomes of server or network.
+"""PostgreSQL connections that fail instead of hanging when the server or network does not respond.
 
-libpq waits for an answer as long as the connection seems alive, and one to a frozen host or behind
-a proxy seems so for ever: a thread would hang with it, and in time every thread.
+libpq waits for a response as long as the connection seems alive. A connection to a frozen host or
+through a proxy seems alive forever: its thread would hang, and after some time every thread.
 """
 
 from typing import Any, TypeVar
@@ -17,7 +17,7 @@ ANSWER_SECONDS = 10.0
 CONNECT_SECONDS = 5
 IDLE_TRANSACTION_SECONDS = 30
 POLL_SECONDS = 0.1
-"""Between two looks of psycopg whether the process was told to end."""
+"""Interval at which psycopg checks for interrupts while it waits for the server."""
 
 DEAD_PEER_OPTIONS = {
     "connect_timeout": CONNECT_SECONDS,
@@ -26,11 +26,11 @@ DEAD_PEER_OPTIONS = {
     "keepalives_count": 3,
     "tcp_user_timeout": 25_000,
 }
-"""libpq's: a PostgreSQL behind a network that swallows everything is given up in 25 seconds."""
+"""libpq's options: a connection fails after 25 seconds if the network drops every packet."""
 
 
 class BoundedConnection(psycopg.Connection[Any]):
-    """A connection whose every wait for the server ends after `ANSWER_SECONDS`, and it with it."""
+    """A connection that closes if the server does not respond within `ANSWER_SECONDS`."""
 
     def wait(
         self,
@@ -38,22 +38,22 @@ class BoundedConnection(psycopg.Connection[Any]):
         interval: float = POLL_SECONDS,
         timeout: float | None = ANSWER_SECONDS,
     ) -> Result:
-        """Called by psycopg for each exchange with the server (3.3.9, connection.py:479).
+        """Wait for the server. Called by psycopg for each exchange (3.3.9, connection.py:479).
 
         Raises:
-            psycopg.OperationalError: no answer came; the connection is closed, since that answer
-                could still come and would be taken for one to the next question.
+            psycopg.OperationalError: the server did not respond in time. The connection is closed,
+                because a late response would be read as the response to the next query.
         """
         try:
             return super().wait(gen, interval=interval, timeout=timeout)
         except psycopg.errors._WaitTimeout as error:  # noqa: SLF001 -- it has no public name
             self.close()
-            message = f"The database did not answer within {timeout:g} seconds."
+            message = f"The database did not respond within {timeout:g} seconds."
             raise psycopg.OperationalError(message) from error
 
 
 def bound_answers(engine: Engine) -> None:
-    """Let every connection of `engine` give up a server that does not answer."""
+    """Make every connection of `engine` a `BoundedConnection`."""
 
     def connect(
         _dialect: Dialect, _entry: ConnectionPoolEntry, _args: list[Any], options: dict[str, Any]
@@ -64,13 +64,16 @@ def bound_answers(engine: Engine) -> None:
 
 
 def bound_idle_transactions(engine: Engine) -> None:
-    """Let the server end a transaction whose process is frozen or cut off, and free its rows."""
+    """Configure the server to end transactions of frozen or disconnected processes.
+
+    This releases their row locks.
+    """
 
     def prepare(connection: psycopg.Connection[Any], _entry: ConnectionPoolEntry) -> None:
-        # A statement rather than a start-up option, which poolers such as PgBouncer refuse.
-        was, connection.autocommit = connection.autocommit, True
+        # A statement, because poolers such as PgBouncer refuse it as a startup option.
+        previous, connection.autocommit = connection.autocommit, True
         setting = f"SET idle_in_transaction_session_timeout = '{IDLE_TRANSACTION_SECONDS}s'"
         connection.execute(setting)
-        connection.autocommit = was
+        connection.autocommit = previous
 
     event.listen(engine, "connect", prepare)

@@ -1,6 +1,7 @@
-"""Every error as RFC 9457 problem+json; the only place that knows HTTP status codes.
+"""Convert every error to RFC 9457 problem+json. No other module knows HTTP status codes.
 
-No answer repeats what was sent, and none carries the text of an exception that is not ours.
+A response never repeats the values of the request and never contains the message of a third-party
+exception.
 """
 
 import sqlite3
@@ -28,7 +29,7 @@ MEDIA_TYPE = "application/problem+json"
 URN = "urn:trainyard:problem:"
 RETRY_AFTER_SECONDS = 5
 MAX_FIELDS = 100
-"""Refused fields that an answer names; a body may have more faults than anyone reads."""
+"""Maximum number of invalid fields in a response; a body may have far more."""
 
 STATUS: Final[Mapping[type[TrainyardError], int]] = {
     errors.BadRequest: 400,
@@ -52,19 +53,19 @@ KIND_OF_STATUS: Final = {status: kind for kind, status in STATUS.items()}
 
 
 class DatabaseUnavailable(errors.Unavailable):
-    """The database cannot be reached, or did not answer in time."""
+    """The database cannot be reached, or did not respond in time."""
 
-    slug, title = "database-unavailable", "The database is out of reach"
+    slug, title = "database-unavailable", "The database is unavailable"
 
 
 class DatabaseFull(errors.InsufficientStorage):
-    """The database has no room for what was to be written; reading goes on."""
+    """The database has no space left for this write; reads still work."""
 
     slug, title = "database-full", "The database is full"
 
 
 class ProblemField(BaseModel):
-    """One refused field of a request."""
+    """One invalid field of a request."""
 
     pointer: str
     code: str
@@ -72,7 +73,7 @@ class ProblemField(BaseModel):
 
 
 class Problem(BaseModel):
-    """An error as RFC 9457 describes it; `type` is stable, `detail` is for a person."""
+    """An error as defined by RFC 9457. `type` is stable; `detail` is for a person."""
 
     model_config = ConfigDict(extra="allow")
 
@@ -85,7 +86,7 @@ class Problem(BaseModel):
 
 
 def responses_for(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """Return the OpenAPI entries of the problems that a route can answer with."""
+    """Return the OpenAPI entries of the problems that a route can return."""
     schema = {"$ref": "#/components/schemas/Problem"}
     return {
         status: {
@@ -97,12 +98,12 @@ def responses_for(*statuses: int) -> dict[int | str, dict[str, Any]]:
 
 
 def http_status_of(error: TrainyardError) -> int:
-    """Return the HTTP status of an error by its nearest kind."""
+    """Return the HTTP status of the nearest base class that has one."""
     return next(STATUS[kind] for kind in type(error).__mro__ if kind in STATUS)
 
 
 def problem_response(error: TrainyardError, headers: Mapping[str, str] | None = None) -> Response:
-    """Return the answer for an error."""
+    """Return the problem+json response for an error."""
     status = http_status_of(error)
     content: dict[str, JsonValue] = {
         "type": URN + error.slug,
@@ -113,22 +114,22 @@ def problem_response(error: TrainyardError, headers: Mapping[str, str] | None = 
     }
     if error.errors:
         content["errors"] = [
-            {"pointer": each.pointer, "code": each.code, "message": each.message}
-            for each in error.errors
+            {"pointer": field.pointer, "code": field.code, "message": field.message}
+            for field in error.errors
         ]
     content |= {name: value for name, value in error.extra.items() if name not in content}
     extra = dict(headers or {})
     if status == STATUS[errors.Unauthenticated]:
         extra["WWW-Authenticate"] = "Bearer"
     if status == STATUS[errors.TooLarge]:
-        extra["Connection"] = "close"  # what is left of the body may have no end
+        extra["Connection"] = "close"  # the unread rest of the body may be endless
     if status == STATUS[errors.Unavailable]:
         extra["Retry-After"] = str(RETRY_AFTER_SECONDS)
     return JSONResponse(content, status, media_type=MEDIA_TYPE, headers=extra)
 
 
 def install_problem_handlers(app: FastAPI) -> None:
-    """Answer every exception of a handler by its kind."""
+    """Register a handler for every expected exception type."""
     app.add_exception_handler(TrainyardError, _answer_ours)
     app.add_exception_handler(RequestValidationError, _answer_validation)
     app.add_exception_handler(HTTPException, _answer_framework)
@@ -145,12 +146,12 @@ def _answer_ours(_: Request, error: Exception) -> Response:
 def _answer_database(_: Request, error: Exception) -> Response:
     log.error("database.unavailable", error=type(error).__name__, cause=_driver_words(error))
     if _is_full(error):
-        return problem_response(DatabaseFull("The database has no room for this; make some."))
-    return problem_response(DatabaseUnavailable("The database is out of reach; try again shortly."))
+        return problem_response(DatabaseFull("The database has no space left; free some space."))
+    return problem_response(DatabaseUnavailable("The database is unavailable; try again shortly."))
 
 
 def _is_full(error: Exception) -> bool:
-    """SQLite tells by its error code, PostgreSQL by SQLSTATE 53100 (disk_full)."""
+    """Check SQLite's error code, and PostgreSQL's SQLSTATE for 53100 (disk_full)."""
     cause = error.orig if isinstance(error, DBAPIError) else None
     codes = {getattr(cause, "sqlite_errorcode", None), getattr(cause, "sqlstate", None)}
     return bool(codes & {sqlite3.SQLITE_FULL, "53100"})
@@ -161,7 +162,7 @@ def _driver_words(error: Exception) -> str:
 
 
 def _answer_framework(request: Request, error: Exception) -> Response:
-    """The framework's own refusals: unknown paths, wrong methods and the like."""
+    """Answer the framework's own errors, such as unknown paths and wrong methods."""
     assert isinstance(error, HTTPException)  # noqa: S101 -- narrows for the type checker
     headers = dict(error.headers or {})
     if error.status_code == STATUS[errors.MethodNotAllowed]:
@@ -170,24 +171,27 @@ def _answer_framework(request: Request, error: Exception) -> Response:
 
 
 def _methods_at(request: Request) -> set[str]:
-    """Every method of the path; the framework's own header names those of one route only.
+    """Return every method of the path. The framework's own header has those of one route only.
 
-    A path in so many words, as `/v1/jobs/validate`, is not that of an id that it could be, too.
+    A literal path such as `/v1/jobs/validate` wins over a path with a parameter that would match it
+    too.
     """
     routes: list[BaseRoute] = request.app.state.routes
     path = request.scope["path"]
-    here = [route for route in routes if isinstance(route, Route) and route.path_regex.match(path)]
-    parameters = min((len(route.param_convertors) for route in here), default=0)
+    matches = [
+        route for route in routes if isinstance(route, Route) and route.path_regex.match(path)
+    ]
+    parameters = min((len(route.param_convertors) for route in matches), default=0)
     return {
         method
-        for route in here
+        for route in matches
         if len(route.param_convertors) == parameters
         for method in route.methods or ()
     }
 
 
 def error_of_status(status: int) -> TrainyardError:
-    """Return our error for a status that the framework decided on."""
+    """Return our error for a status that the framework has chosen."""
     kind = KIND_OF_STATUS.get(status, errors.BadRequest if status < 500 else TrainyardError)  # noqa: PLR2004
     return kind(f"{kind.title}.")
 
@@ -195,20 +199,20 @@ def error_of_status(status: int) -> TrainyardError:
 def _answer_validation(_: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)  # noqa: S101 -- narrows for the type checker
     details: list[ErrorDetails] = list(error.errors())
-    if any(_is_wrong_media_type(each) for each in details):
+    if any(_is_wrong_media_type(detail) for detail in details):
         message = "Send the body as application/json."
         return problem_response(errors.UnsupportedMediaType(message))
-    fields = [_field_error(each["loc"], each) for each in details]
+    fields = [_field_error(detail["loc"], detail) for detail in details]
     return problem_response(_invalid(fields))
 
 
 def invalid_fields(details: list[ErrorDetails]) -> errors.Invalid:
-    """Return the refusal for pydantic's findings in a body; see `json_pointer`."""
-    return _invalid([_field_error(("body", *each["loc"]), each) for each in details])
+    """Return the error for pydantic's error details of a body."""
+    return _invalid([_field_error(("body", *detail["loc"]), detail) for detail in details])
 
 
 def _field_error(location: tuple[int | str, ...], detail: ErrorDetails) -> FieldError:
-    """Where, a code, a sentence; never the value."""
+    """Convert pydantic's error detail, without the invalid value."""
     return FieldError(json_pointer(location), detail["type"].replace("_", "-"), detail["msg"])
 
 
@@ -216,19 +220,20 @@ def _invalid(fields: list[FieldError]) -> errors.Invalid:
     if len(fields) == 1:
         summary = f"{fields[0].pointer or 'The body'}: {fields[0].message}"
     elif len(fields) > MAX_FIELDS:
-        summary = f"More than {MAX_FIELDS} fields are invalid; errors names the first."
+        summary = f"More than {MAX_FIELDS} fields are invalid; `errors` lists the first ones."
     else:
-        summary = f"{len(fields)} fields are invalid; errors says which."
+        summary = f"{len(fields)} fields are invalid; `errors` lists them."
     return errors.Invalid(summary, errors=fields[:MAX_FIELDS])
 
 
 def _is_wrong_media_type(detail: ErrorDetails) -> bool:
-    # A body that is not read as JSON reaches the model as bytes (FastAPI 0.165, routing.py:488).
+    # FastAPI passes a body that it does not parse as JSON to the model as bytes (FastAPI 0.165,
+    # routing.py:488).
     return tuple(detail["loc"]) == ("body",) and isinstance(detail.get("input"), bytes)
 
 
 def json_pointer(location: tuple[int | str, ...]) -> str:
-    """Return RFC 6901's pointer for a location in the body, or `query/name` and its like."""
+    """Return the RFC 6901 pointer of a location in the body, or `query/name` and the like."""
     place, *path = location or ("body",)
     escaped = [str(part).replace("~", "~0").replace("/", "~1") for part in path]
     if place == "body":

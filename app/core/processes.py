@@ -1,4 +1,4 @@
-"""Child processes that never outlive the one that started them."""
+"""Start child processes that never outlive their parent."""
 
 import ctypes
 import os
@@ -23,17 +23,18 @@ def spawn(
     pass_fds: Sequence[int] = (),
     cwd: Path | None = None,
 ) -> subprocess.Popen[bytes]:
-    """Start `argv` in a session of its own, to be killed by the kernel when this thread ends.
+    """Start `argv` in a new session; the kernel kills it when this thread ends.
 
-    A session of its own keeps the terminal's Ctrl-C from it: who started it decides in which order
-    things stop. The kernel watches the spawning *thread*, so call this from one that lives long.
+    In a new session it does not receive Ctrl-C from the terminal, so this process decides in which
+    order its children stop. The kernel watches the spawning *thread*, so call this from a
+    long-lived one.
 
     Args:
         argv: program and arguments.
-        env: its whole environment; this process's own if absent.
-        output: where stdout and stderr go; if absent, to ours.
-        pass_fds: file descriptors that it inherits under their numbers.
-        cwd: its working directory; this process's own if absent.
+        env: its whole environment. Default: that of this process.
+        output: receives stdout and stderr. Default: stdout and stderr of this process.
+        pass_fds: file descriptors that it inherits, with the same numbers.
+        cwd: its working directory. Default: that of this process.
     """
     return subprocess.Popen(
         argv,
@@ -49,13 +50,13 @@ def spawn(
 
 
 def adopt_orphans() -> None:
-    """Become the parent of every descendant whose own parent dies, so that none gets away."""
+    """Become the parent of every descendant whose own parent dies, so that none is lost."""
     if _libc is not None:
         _libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
 def child_processes() -> set[int]:
-    """Process ids of all present children of this process, dead ones that nobody waited for too."""
+    """Return the process ids of all children of this process, including zombies."""
     if sys.platform != "linux":
         return set()
     me = os.getpid()
@@ -64,7 +65,7 @@ def child_processes() -> set[int]:
 
 
 def signal_group(process: subprocess.Popen[bytes], signum: signal.Signals) -> None:
-    """Send `signum` to the session that `spawn` made, if any of it lives."""
+    """Send `signum` to the process group of a spawned process, if any of it is alive."""
     try:
         os.killpg(process.pid, signum)
     except ProcessLookupError:
@@ -78,7 +79,7 @@ def _dying_with(parent: int) -> Callable[[], None] | None:
 
     def die_with_parent() -> None:
         prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-        if getppid() != parent:  # it died before the kernel was told
+        if getppid() != parent:  # the parent died before the call of prctl
             leave(1)
 
     return die_with_parent
@@ -89,5 +90,5 @@ def _parent(pid: int) -> int | None:
         stat = Path(f"/proc/{pid}/stat").read_bytes()
     except (FileNotFoundError, ProcessLookupError):
         return None
-    # The command's name may hold spaces and parentheses; what follows it may not.
+    # The command's name may contain spaces and parentheses; the fields after it cannot.
     return int(stat.rpartition(b")")[2].split()[1])

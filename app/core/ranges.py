@@ -1,4 +1,4 @@
-"""Downloads: byte ranges, entity tags and safe headers for bytes that are read in pieces."""
+"""Download responses: byte ranges, entity tags and safe headers for streamed bytes."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -16,7 +16,15 @@ ONE_RANGE = re.compile(r"bytes=(?P<first>[0-9]{0,18})-(?P<last>[0-9]{0,18})\Z")
 
 @dataclass(frozen=True)
 class Download:
-    """What is sent: its size, its entity tag (None: it still grows), its name, how to read it."""
+    """A file to send.
+
+    Attributes:
+        size_bytes: size at the time of the request.
+        etag: entity tag; None if the file still grows.
+        media_type: value of `Content-Type`.
+        filename: name under which a browser saves the file.
+        read: returns an iterator over the bytes, given an offset and a length.
+    """
 
     size_bytes: int
     etag: str | None
@@ -27,21 +35,21 @@ class Download:
 
 @dataclass(frozen=True)
 class Span:
-    """A part of the bytes: `first` to `last`, both included."""
+    """A range of bytes from `first` to `last`, both inclusive."""
 
     first: int
     last: int
 
     @property
     def length(self) -> int:
-        """How many bytes that is."""
+        """Number of bytes."""
         return self.last - self.first + 1
 
 
 def download_response(request: Request, download: Download) -> Response:
-    """Answer GET or HEAD: 200 with everything, 206 with one range, 304, or 416.
+    """Answer GET or HEAD: 200 with the whole file, 206 with one range, 304, or 416.
 
-    More than one range, or a malformed one, is answered with everything (RFC 9110, 14.2).
+    Several ranges or a malformed range get the whole file (RFC 9110, 14.2).
     """
     headers = _headers(download)
     if download.etag and is_known(download.etag, request.headers.get("if-none-match")):
@@ -49,7 +57,7 @@ def download_response(request: Request, download: Download) -> Response:
     match = _range_of(request, download)
     span = _span(match, download.size_bytes) if match else None
     if match and span is None:
-        error = RangeNotSatisfiable(f"There are {download.size_bytes} bytes.")
+        error = RangeNotSatisfiable(f"The file has {download.size_bytes} bytes.")
         return problem_response(error, {"Content-Range": f"bytes */{download.size_bytes}"})
     status = 200 if span is None else 206
     sent = span or Span(0, download.size_bytes - 1)
@@ -63,11 +71,11 @@ def download_response(request: Request, download: Download) -> Response:
 
 
 def is_known(etag: str, if_none_match: str | None) -> bool:
-    """Whether `If-None-Match` names the tag, weak or strong (RFC 9110, 13.1.2)."""
+    """Return whether `If-None-Match` contains the tag, weak or strong (RFC 9110, 13.1.2)."""
     if if_none_match is None:
         return False
-    named = {each.strip().removeprefix("W/") for each in if_none_match.split(",")}
-    return "*" in named or etag.removeprefix("W/") in named
+    known = {tag.strip().removeprefix("W/") for tag in if_none_match.split(",")}
+    return "*" in known or etag.removeprefix("W/") in known
 
 
 def _headers(download: Download) -> dict[str, str]:

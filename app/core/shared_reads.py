@@ -1,4 +1,7 @@
-"""One read for all who ask the same at the same time, and for nobody who asked after it began."""
+"""Concurrent callers of the same read share one result.
+
+A caller never gets a result that is older than its call.
+"""
 
 import asyncio
 from collections.abc import Callable, Hashable
@@ -10,35 +13,35 @@ Answer = TypeVar("Answer")
 
 
 class SharedReads:
-    """Lets many clients that poll one thing cost hardly more than one.
+    """Shares reads, so that many clients that poll the same thing cost little more than one.
 
-    Who asks while the same read is under way waits for the next one, which all who came meanwhile
-    share: every answer is at least as new as the question, so nothing has to be invalidated.
-    For one event loop.
+    A caller that comes while the same read is running waits for the next read, which it shares with
+    all callers that came meanwhile. Every read starts after its callers came, so no result has to
+    be invalidated. Use an instance from one event loop only.
     """
 
     def __init__(self) -> None:
-        self._due: dict[Hashable, asyncio.Task[Any]] = {}
-        self._under_way: dict[Hashable, asyncio.Task[Any]] = {}
+        self._next: dict[Hashable, asyncio.Task[Any]] = {}
+        self._running: dict[Hashable, asyncio.Task[Any]] = {}
 
     async def answer(self, key: Hashable, read: Callable[[], Answer]) -> Answer:
-        """Return what `read` returns, or another caller's `read` of the same key, run on a thread.
+        """Run `read` on a thread, or join another caller's read of the same key; return its result.
 
         Raises:
-            Exception: what the shared read raised, to everyone who shared it.
+            Exception: the shared read raised it; every caller that shares the read gets it.
         """
-        task: asyncio.Task[Answer] | None = self._due.get(key)
+        task: asyncio.Task[Answer] | None = self._next.get(key)
         if task is None:
             task = asyncio.create_task(self._read(key, read))
-            self._due[key] = task
-        return await asyncio.shield(task)  # a caller that leaves takes it from nobody else
+            self._next[key] = task
+        return await asyncio.shield(task)  # a cancelled caller must not cancel it for the others
 
     async def _read(self, key: Hashable, read: Callable[[], Answer]) -> Answer:
-        earlier = self._under_way.get(key)
+        earlier = self._running.get(key)
         if earlier is not None:
             await asyncio.wait([earlier])
-        self._under_way[key] = self._due.pop(key)
+        self._running[key] = self._next.pop(key)
         try:
             return await run_in_threadpool(read)
         finally:
-            del self._under_way[key]
+            del self._running[key]

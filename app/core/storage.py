@@ -1,9 +1,9 @@
-"""The artifact store: bytes by their SHA-256, on a local disk or in S3, GCS or Azure.
+"""The artifact store: bytes under their SHA-256, on a local disk or in S3, GCS or Azure.
 
-What `put_file` has returned is durable; what `fetch` has returned is what was put, verified.
+An object is durable when `put_file` returns. `fetch` verifies the digest before it returns.
 
-An object that nothing names any more is first set aside, where every reader still finds it, and
-erased later: whoever found its bytes stored already, a moment before, has the time to name them.
+An unreferenced object is first moved aside, where readers still find it, and erased later. A writer
+that found the object in the store before the move has this time to commit a reference to it.
 """
 
 import errno
@@ -33,31 +33,31 @@ PUT_TRIES = 10
 READ_TRIES = 3
 LISTED_AT_ONCE = 500
 MAX_COPY_BYTES = 5 * 1024**3
-"""What S3 copies by itself; a larger object goes through this process, piece by piece."""
+"""Maximum size that S3 copies itself; larger objects are copied through this process in chunks."""
 STORED, ASIDE = "sha256", "aside"
 ASIDE_NAME = re.compile(r"(?P<sha256>[0-9a-f]{64})\.(?P<due>[0-9]+)\Z")
 UNFINISHED = re.compile(r".+#[0-9]+\Z")
-"""How obstore's local store names a file that it has not renamed into place yet."""
+"""Name of a file that obstore's local store has not renamed into place yet."""
 NO_ROOM = DISK_FULL_ERRORS | {errno.EFBIG}
 OS_ERROR = re.compile(r"\(os error (?P<errno>[0-9]+)\)")
-"""How obstore's local store spells the kernel's refusal; its exceptions carry no number."""
+"""The errno in a message of obstore's local store, whose exceptions have no errno attribute."""
 
 
 class StoreUnavailable(Unavailable):
-    """The store cannot be reached, or refuses."""
+    """The artifact store cannot be reached, or refuses the request."""
 
-    slug, title = "store-unavailable", "The artifact store is out of reach"
+    slug, title = "store-unavailable", "The artifact store is unavailable"
 
 
 class StoredBytesCorrupt(Unavailable):
-    """An object's bytes do not have the digest that names them."""
+    """The bytes of a stored object do not match its digest."""
 
     slug, title = "artifact-corrupt", "Stored bytes are damaged"
 
 
 @dataclass(frozen=True)
 class StoredObject:
-    """What was put: the SHA-256 (hex) that names it, and its size."""
+    """The SHA-256 (hex) and the size of a stored object."""
 
     sha256: str
     size_bytes: int
@@ -65,18 +65,18 @@ class StoredObject:
 
 @dataclass(frozen=True)
 class AsideObject:
-    """An object that was set aside, and from when on it may be erased."""
+    """An object that was moved aside and may be erased after `due_at`."""
 
     sha256: str
     due_at: datetime
 
 
 def never_cancelled() -> None:
-    """Check nothing: what is being done goes on."""
+    """Do nothing: the default `check`, for operations that cannot be cancelled."""
 
 
 class ArtifactStore:
-    """Put, open, fetch, exists, delete, and set aside what nothing names, by SHA-256."""
+    """Stores, reads, deletes and moves aside objects by their SHA-256."""
 
     def __init__(self, store: ObjectStore, *, local_root: Path | None) -> None:
         self._store = store
@@ -84,7 +84,7 @@ class ArtifactStore:
 
     @classmethod
     def from_settings(cls, settings: Settings) -> Self:
-        """Open the store that the settings name; a local one is made where it is missing."""
+        """Open the store of the settings; create the folder of a local one if it is missing."""
         url = urlsplit(settings.effective_store_url)
         if url.scheme == "file":
             root = Path(unquote(url.path))
@@ -93,51 +93,52 @@ class ArtifactStore:
         return cls(from_url(settings.effective_store_url), local_root=None)
 
     def put_file(self, path: Path) -> StoredObject:
-        """Store a file's bytes under their digest and return it once they are durable.
+        """Store a file's bytes under their digest; return when they are durable.
 
         Raises:
             InsufficientStorage: the store is full.
-            StoreUnavailable: it is out of reach.
+            StoreUnavailable: the store cannot be reached, or the object was moved aside
+                `PUT_TRIES` times before it was synced.
         """
         digest, size = sha256_of(path)
         for _ in range(PUT_TRIES):
-            with suppress(FileNotFoundError), _refusals_by_name():  # it was set aside meanwhile
-                # A power cut before the sync can leave the name without its bytes; and who else
-                # has just put the same may not have synced them yet.
+            with suppress(FileNotFoundError), _store_errors():  # it was moved aside meanwhile
+                # Sync existing objects too: a power cut before the sync can leave the name without
+                # the bytes, and another process that has just stored them may not have synced yet.
                 if self._size_of(_key(digest)) != size:
                     obstore.put(self._store, _key(digest), path)
                 self._sync(_key(digest))
                 return StoredObject(digest, size)
-        raise StoreUnavailable("The artifact store does not keep what is put; try again shortly.")
+        raise StoreUnavailable("The artifact store did not keep the file; try again shortly.")
 
     def open_range(self, sha256: str, start: int, length: int) -> Iterator[bytes]:
-        """Yield `length` bytes from offset `start` in pieces; open before the first is asked for.
+        """Open an object and return an iterator over `length` bytes from offset `start`.
 
-        Raises:
-            FileNotFoundError: no such object.
-            StoredBytesCorrupt: it has fewer bytes.
-            StoreUnavailable: the store is out of reach.
+        Raises, before the first piece is read:
+            FileNotFoundError: the object does not exist.
+            StoredBytesCorrupt: the object has fewer bytes.
+            StoreUnavailable: the store cannot be reached.
         """
         if length == 0:
             return iter(())
-        asked = (start, start + length)
-        options: obstore.GetOptions = {"range": asked}
-        with _refusals_by_name():
+        requested = (start, start + length)
+        options: obstore.GetOptions = {"range": requested}
+        with _store_errors():
             result = self._get(sha256, options)
-        if tuple(result.range) != asked:
-            message = f"The stored object {sha256[:12]}… is cut."
+        if tuple(result.range) != requested:
+            message = f"The stored object {sha256[:12]}… is truncated."
             raise StoredBytesCorrupt(message)
         return (bytes(piece) for piece in result.stream(min_chunk_size=CHUNK_BYTES))
 
     def fetch(self, sha256: str, to: Path, *, check: Callable[[], None] = never_cancelled) -> None:
-        """Copy an object to the file `to`, which appears whole and verified or not at all.
+        """Copy an object to the file `to`, which appears complete and verified or not at all.
 
-        `check` is called between pieces, and ends the copying by raising.
+        `check` is called before each piece; an exception from it cancels the copy.
 
         Raises:
-            FileNotFoundError: no such object.
-            StoredBytesCorrupt: its bytes have another digest.
-            StoreUnavailable: the store is out of reach.
+            FileNotFoundError: the object does not exist.
+            StoredBytesCorrupt: the bytes do not match the digest.
+            StoreUnavailable: the store cannot be reached.
         """
         digest = hashlib.sha256()
         with whole_file(to, durable=False) as file:
@@ -150,30 +151,30 @@ class ArtifactStore:
                 raise StoredBytesCorrupt(message)
 
     def exists(self, sha256: str) -> bool:
-        """Whether an object of this digest is stored; one that was set aside is not."""
-        with _refusals_by_name():
+        """Return whether the object is in place; an object that was moved aside is not."""
+        with _store_errors():
             return self._size_of(_key(sha256)) is not None
 
     def delete(self, sha256: str) -> None:
-        """Remove an object at once; one that is not there is no error."""
-        with suppress(FileNotFoundError), _refusals_by_name():
+        """Delete an object immediately; do nothing if it does not exist."""
+        with suppress(FileNotFoundError), _store_errors():
             obstore.delete(self._store, _key(sha256))
 
     def digests(self) -> Iterator[list[str]]:
-        """Yield the digest of every stored object, so many at once as one question can hold."""
+        """Yield the digests of all stored objects, in lists that one SQL query can contain."""
         for page in self._listed(STORED):
             yield [key.rpartition("/")[2] for key in page]
 
     def set_aside(self, sha256: str, *, due_at: datetime, within: timedelta) -> bool:
-        """Take an object out of the way; until `due_at` nobody erases it, and readers find it.
+        """Move an object aside: readers still find it, and it is not erased before `due_at`.
 
-        Returns False, and leaves the object where it is, if that took longer than `within`: its
-        time aside might be over before it had begun.
+        Return False and leave the object in place if the copy took longer than `within`, because
+        its time aside could be over before it began.
         """
         began, aside = time.monotonic(), _aside_key(AsideObject(sha256, due_at))
-        with suppress(FileNotFoundError), _refusals_by_name():
+        with suppress(FileNotFoundError), _store_errors():
             self._copy(_key(sha256), aside)
-            self._sync(aside)  # a power cut must not keep the deletion and lose the copy
+            self._sync(aside)  # otherwise a power cut could lose the copy but keep the deletion
             crash_point(CrashPoint.OBJECT_COPIED_ASIDE)
             if time.monotonic() - began > within.total_seconds():
                 return False
@@ -181,33 +182,34 @@ class ArtifactStore:
         return True
 
     def aside(self) -> Iterator[list[AsideObject]]:
-        """Yield every object that was set aside."""
+        """Yield every object that was moved aside."""
         for page in self._listed(ASIDE):
-            yield [each for key in page if (each := _aside_of(key)) is not None]
+            yield [aside for key in page if (aside := _aside_of(key)) is not None]
 
     def restore(self, sha256: str) -> bool:
-        """Put an object back that was set aside; False where no such was."""
-        with _refusals_by_name():
+        """Move an object back from aside; return whether it is in place afterwards."""
+        with _store_errors():
             if self._size_of(_key(sha256)) is not None:
                 return True
             keys = [key for page in self._listed(f"{ASIDE}/{sha256[:2]}") for key in page]
-            # The newest first: one before it may be a copy that broke off.
+            # The newest first: an older one may be an incomplete copy.
             for key in sorted((key for key in keys if sha256 in key), reverse=True):
-                with suppress(FileNotFoundError):  # it was erased between the two
+                with suppress(FileNotFoundError):  # it was erased after the listing
                     self._copy(key, _key(sha256))
                     self._sync(_key(sha256))
                     return True
         return False
 
     def erase(self, aside: AsideObject) -> None:
-        """Remove for good what was set aside; one that is gone already is no error."""
-        with suppress(FileNotFoundError), _refusals_by_name():
+        """Delete an object that was moved aside; do nothing if it does not exist."""
+        with suppress(FileNotFoundError), _store_errors():
             obstore.delete(self._store, _aside_key(aside))
 
     def unfinished(self, *, before: datetime) -> list[Path]:
-        """Return files of a local store that a killed process had begun to write before then.
+        """Return incomplete files of a local store whose last write was earlier than `before`.
 
-        S3 and its like keep such parts out of sight; a lifecycle rule of the bucket ends them.
+        Killed processes leave such files. S3 and similar stores do not list incomplete uploads; a
+        lifecycle rule of the bucket removes them.
         """
         if self.local_root is None:
             return []
@@ -224,14 +226,14 @@ class ArtifactStore:
         return obstore.get(self._store, _key(sha256), options=options)
 
     def _pieces(self, sha256: str) -> Iterator[bytes]:
-        with _refusals_by_name():
+        with _store_errors():
             result = self._get(sha256)
             yield from (bytes(piece) for piece in result.stream(min_chunk_size=CHUNK_BYTES))
 
     def _listed(self, prefix: str) -> Iterator[list[str]]:
-        with _refusals_by_name():
+        with _store_errors():
             for page in obstore.list(self._store, prefix, chunk_size=LISTED_AT_ONCE):
-                yield [each["path"] for each in page]
+                yield [listed["path"] for listed in page]
 
     def _size_of(self, key: str) -> int | None:
         try:
@@ -240,7 +242,7 @@ class ArtifactStore:
             return None
 
     def _copy(self, source: str, to: str) -> None:
-        """Copy an object: by a hard link on a local disk, by the store itself elsewhere."""
+        """Copy an object: as a hard link on a local disk, otherwise inside the store if it can."""
         size = obstore.head(self._store, source)["size"]
         if self.local_root is not None or size <= MAX_COPY_BYTES:
             obstore.copy(self._store, source, to)
@@ -255,21 +257,21 @@ class ArtifactStore:
             return
         path = self.local_root / key
         path.chmod(PRIVATE_FILE)
-        for each in (path, path.parent, path.parent.parent, self.local_root):
-            _fsync(each)
+        for synced in (path, path.parent, path.parent.parent, self.local_root):
+            _fsync(synced)
 
 
 @contextmanager
-def _refusals_by_name() -> Iterator[None]:
-    """Raise what obstore and the file system refuse as errors of ours; a missing object stays."""
+def _store_errors() -> Iterator[None]:
+    """Raise errors of obstore and the file system as our own, except FileNotFoundError."""
     try:
         yield
     except FileNotFoundError:
         raise
     except (BaseError, OSError) as error:
         if _errno_of(error) in NO_ROOM:
-            raise InsufficientStorage("The artifact store has no room for this file.") from error
-        raise StoreUnavailable("The artifact store is out of reach; try again shortly.") from error
+            raise InsufficientStorage("The artifact store has no space for this file.") from error
+        raise StoreUnavailable("The artifact store is unavailable; try again shortly.") from error
 
 
 def _errno_of(error: Exception) -> int | None:

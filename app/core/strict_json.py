@@ -1,6 +1,6 @@
-"""Reading JSON bodies strictly: UTF-8 only, no duplicate keys, bounded nesting and numbers.
+"""Strict parsing of JSON bodies: UTF-8 only, no duplicate keys, limited nesting and digits.
 
-NaN and infinities are read as such, so that validation refuses them by the field they stand in.
+NaN and infinities are parsed, so that validation can refuse them with the name of their field.
 """
 
 import json
@@ -16,23 +16,24 @@ from app.core.media_types import accepts
 
 
 class InvalidJson(BadRequest):
-    """The body is not JSON in UTF-8."""
+    """The body is not valid JSON in UTF-8."""
 
     slug, title = "invalid-json", "The body is not valid JSON"
 
 
 class DuplicateKey(BadRequest):
-    """An object of the body names a key twice."""
+    """An object in the body contains a key twice."""
 
-    slug, title = "duplicate-key", "The body names a key twice"
+    slug, title = "duplicate-key", "The body contains a key twice"
 
 
 def parse_json(body: bytes) -> Any:  # noqa: ANN401 -- any JSON document
     """Return the document in `body`.
 
     Raises:
-        InvalidJson: it is no UTF-8, no JSON, nested too deeply, or a number has too many digits.
-        DuplicateKey: an object has a key twice; which value was meant cannot be known.
+        InvalidJson: the body is not UTF-8, is not JSON, is nested too deeply, or contains a number
+            with too many digits.
+        DuplicateKey: an object contains a key twice, so the intended value is ambiguous.
     """
     try:
         return json.loads(body.decode("utf-8"), object_pairs_hook=_without_duplicates)
@@ -50,7 +51,7 @@ def parse_json(body: bytes) -> Any:  # noqa: ANN401 -- any JSON document
 def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     document = dict(pairs)
     if len(document) != len(pairs):
-        raise DuplicateKey("An object in the body names a key twice.")
+        raise DuplicateKey("An object in the body contains a key twice.")
     return document
 
 
@@ -62,9 +63,10 @@ class _StrictRequest(Request):
 
 
 class StrictRoute(APIRoute):
-    """A route whose JSON body is read by `parse_json`, and whose refusals come out as they are.
+    """A route that parses its JSON body with `parse_json` and raises its errors unchanged.
 
-    A route with a response model answers nobody who takes none of its media types.
+    A route with a response model raises `NotAcceptable` if the caller accepts none of its media
+    types.
     """
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
@@ -74,7 +76,7 @@ class StrictRoute(APIRoute):
         async def handle_strictly(request: Request) -> Response:
             strict = _StrictRequest(request.scope, request.receive)
             if offered and not accepts(", ".join(request.headers.getlist("accept")), offered):
-                raise NotAcceptable(f"This answers with {' or '.join(offered)}.")
+                raise NotAcceptable(f"This route returns {' or '.join(offered)}.")
             try:
                 return await handle(strict)
             except RequestValidationError as error:
@@ -82,7 +84,7 @@ class StrictRoute(APIRoute):
                     raise InvalidJson("Send a JSON document as the body.") from None
                 raise
             except Exception as error:
-                # FastAPI wraps what a body parser raises into an HTTPException of its own.
+                # FastAPI wraps exceptions of the body parser in its own HTTPException.
                 if isinstance(error.__cause__, BadRequest):
                     raise error.__cause__ from None
                 raise
@@ -98,4 +100,4 @@ class StrictRoute(APIRoute):
 
 
 def _lacks_body(error: RequestValidationError) -> bool:
-    return any(tuple(each["loc"]) == ("body",) for each in error.errors())
+    return any(tuple(detail["loc"]) == ("body",) for detail in error.errors())

@@ -1,7 +1,7 @@
-"""Keeping child processes alive: started in order, started again when they die, stopped at the end.
+"""Keep child processes alive: start them in order, restart those that die, stop all at the end.
 
-One thread, woken by signals; what it does next depends on the children's state and the clock alone.
-`trainyard up` keeps broker, server and worker; `python -m worker` keeps one process per slot.
+One thread does this, woken by signals. Its next step depends only on the state of the children and
+the clock. `trainyard up` runs broker, server and worker; `python -m worker` one process per slot.
 """
 
 import os
@@ -23,7 +23,7 @@ from app.core.processes import adopt_orphans, child_processes, signal_group, spa
 FIRST_PAUSE_SECONDS = 0.5
 LONGEST_PAUSE_SECONDS = 30.0
 STEADY_SECONDS = 60.0
-"""A child that lived this long is no longer one that cannot start."""
+"""A child that ran this long has started successfully; its next restart has the first pause."""
 
 TICK_SECONDS = 0.25
 STOP_SECONDS = 20.0
@@ -38,34 +38,34 @@ log = get_logger(__name__)
 
 
 class Child(Protocol):
-    """Something that runs beside us and can be started any number of times."""
+    """A program that runs beside this process and can be started any number of times."""
 
     name: str
 
     @property
     def pid(self) -> int | None:
-        """Process id, if it is a child process of ours."""
+        """Process id, if it is a child process of this process."""
 
     @property
     def exit_status(self) -> int | None:
-        """How the last run ended: status, or minus the signal; None while it runs or unknown."""
+        """Exit status of the last run, or minus its signal; None while it runs or if unknown."""
 
     def start(self) -> None:
         """Start it; it may still fail later."""
 
     def is_alive(self) -> bool:
-        """Whether it runs."""
+        """Return whether it runs."""
 
     def ask_to_stop(self) -> None:
-        """Ask it to end cleanly; returns at once."""
+        """Ask it to end cleanly; do not wait."""
 
     def kill(self) -> None:
-        """End it and all that it started, at once."""
+        """Kill it and every process that it started."""
 
 
 @dataclass
 class ProcessChild:
-    """A child that is one program with its arguments."""
+    """A child process: a program with arguments and environment."""
 
     name: str
     argv: Sequence[str]
@@ -84,39 +84,39 @@ class ProcessChild:
         return self._process.poll() if self._process else None
 
     def start(self) -> None:
-        """Start the program in a session of its own."""
+        """Start the program in a new session."""
         self._process = spawn(self.argv, env=self.env, pass_fds=self.pass_fds)
 
     def is_alive(self) -> bool:
-        """Whether the program runs."""
+        """Return whether the program runs."""
         return self._process is not None and self._process.poll() is None
 
     def ask_to_stop(self) -> None:
-        """SIGTERM to the program; what it started is its own to stop."""
+        """Send SIGTERM to the program, which has to stop the processes that it started."""
         if self._process is not None:
             self._process.terminate()
 
     def kill(self) -> None:
-        """SIGKILL to the program's session."""
+        """Send SIGKILL to the program's session and wait for the program to end."""
         if self._process is not None:
             signal_group(self._process, signal.SIGKILL)
             self._process.wait()
 
 
 class StopSignals:
-    """Counts the signals that ask to stop, and wakes whoever waits for one or for a child's end."""
+    """Counts stop signals; `wait` returns at a stop signal or when a child process ends."""
 
-    def __init__(self, asking: Sequence[signal.Signals] = STOP_SIGNALS) -> None:
-        self.asked = 0
-        self._asking = asking
+    def __init__(self, numbers: Sequence[signal.Signals] = STOP_SIGNALS) -> None:
+        self.count = 0
+        self._numbers = numbers
         self._reader, self._writer = socket.socketpair()
         for end in (self._reader, self._writer):
             end.settimeout(0)
 
     @contextmanager
     def installed(self) -> Iterator[None]:
-        """Take the signals over while the block runs."""
-        previous = {number: signal.signal(number, self._count) for number in self._asking}
+        """Handle the signals while the block runs."""
+        previous = {number: signal.signal(number, self._increment) for number in self._numbers}
         previous[signal.SIGCHLD] = signal.signal(signal.SIGCHLD, lambda *_: None)
         previous_fd = signal.set_wakeup_fd(self._writer.fileno(), warn_on_full_buffer=False)
         try:
@@ -129,7 +129,7 @@ class StopSignals:
             self._writer.close()
 
     def wait(self, timeout: float) -> bool:
-        """Wait for a signal, at most `timeout` seconds; return whether one came."""
+        """Wait for a signal for at most `timeout` seconds; return whether one was received."""
         select.select([self._reader], [], [], max(0.0, timeout))
         try:
             return bool(self._reader.recv(4096))
@@ -137,32 +137,32 @@ class StopSignals:
             return False
 
     def wait_while(self, busy: Callable[[], object], *, patience: int, seconds: float) -> None:
-        """Wait while `busy`, at most `seconds`, or until more signals came than `patience`."""
+        """Wait while `busy`, for at most `seconds`, or until `count` exceeds `patience`."""
         deadline = time.monotonic() + seconds
-        while busy() and time.monotonic() < deadline and self.asked <= patience:
+        while busy() and time.monotonic() < deadline and self.count <= patience:
             self.wait(min(TICK_SECONDS, deadline - time.monotonic()))
 
-    def _count(self, *_: object) -> None:
-        self.asked += 1
+    def _increment(self, *_: object) -> None:
+        self.count += 1
 
 
 def next_pause(previous: float | None, *, lived_seconds: float) -> float:
-    """Seconds to wait before a child that has died is started again."""
+    """Return the seconds to wait before a dead child is restarted."""
     if previous is None or lived_seconds >= STEADY_SECONDS:
         return FIRST_PAUSE_SECONDS
     return min(2 * previous, LONGEST_PAUSE_SECONDS)
 
 
 Stop = Callable[[Sequence[Child], StopSignals], None]
-"""Stops all children, given in the order in which they were started; on return all are dead."""
+"""Stops all children, which are in the order of their start; all are dead when it returns."""
 
 
 def stop_in_reverse(children: Sequence[Child], signals: StopSignals) -> None:
-    """Stop one child after the other, the last one first: later ones need earlier ones.
+    """Stop one child after another, the last one first, because later ones depend on earlier ones.
 
-    A further signal kills all that still run.
+    Another stop signal kills all children that still run.
     """
-    patience = max(1, signals.asked)
+    patience = max(1, signals.count)
     for child in reversed(children):
         if child.is_alive():
             child.ask_to_stop()
@@ -171,7 +171,10 @@ def stop_in_reverse(children: Sequence[Child], signals: StopSignals) -> None:
 
 
 def stop_together(children: Sequence[Child], signals: StopSignals) -> None:
-    """Ask all children at once; ask again at each further signal, for children that then hurry."""
+    """Ask all children to stop at the same time, and again at each further stop signal.
+
+    Children such as worker slots stop faster when they are asked again.
+    """
     for child in children:
         child.ask_to_stop()
     passed_on, deadline = 1, time.monotonic() + DRAIN_SECONDS
@@ -179,8 +182,8 @@ def stop_together(children: Sequence[Child], signals: StopSignals) -> None:
         time.monotonic() < deadline
     ):
         signals.wait(TICK_SECONDS)
-        if signals.asked > passed_on:
-            passed_on = signals.asked
+        if signals.count > passed_on:
+            passed_on = signals.count
             for child in living:
                 child.ask_to_stop()
     for child in children:
@@ -190,7 +193,7 @@ def stop_together(children: Sequence[Child], signals: StopSignals) -> None:
 def _kill(child: Child) -> None:
     if child.is_alive():
         log.warning("child.killed", name=child.name)
-    child.kill()  # also ends what a dead child left of its session
+    child.kill()  # also kills what is left of a dead child's session
 
 
 @dataclass
@@ -202,7 +205,7 @@ class _Watched:
 
 
 class Supervisor:
-    """Runs children until it is asked to stop."""
+    """Runs children until a stop signal is received."""
 
     def __init__(
         self, children: Sequence[Child], signals: StopSignals, *, stop: Stop = stop_in_reverse
@@ -212,22 +215,25 @@ class Supervisor:
         self._stop = stop
 
     def run(self, on_tick: Callable[[], None]) -> int:
-        """Start all, keep them alive until a signal asks to stop, stop all; return an exit status.
+        """Start all children, restart dead ones until a stop signal, then stop all.
 
         Args:
-            on_tick: called after every look at the children.
+            on_tick: called after every check of the children.
+
+        Returns:
+            The exit status of this process: 0, or 78 if a child ended with a configuration error.
 
         Raises:
-            TrainyardError: a child could not be started at all the first time.
+            TrainyardError: the first start of a child failed.
         """
         adopt_orphans()
         try:
             for watched in self._watched:
                 self._start(watched)
-            while not self._signals.asked:
+            while not self._signals.count:
                 if self._signals.wait(TICK_SECONDS):
                     self._reap_orphans()
-                if any(self._look_after(watched) for watched in self._watched):
+                if any(self._check(watched) for watched in self._watched):
                     return EXIT_BAD_CONFIGURATION
                 on_tick()
             return 0
@@ -238,16 +244,19 @@ class Supervisor:
         watched.started_at, watched.restart_at = time.monotonic(), None
         watched.child.start()
 
-    def _look_after(self, watched: _Watched) -> bool:
-        """Start a dead child again when its time has come; true if that would be of no use."""
+    def _check(self, watched: _Watched) -> bool:
+        """Restart a dead child when its pause is over; return whether a restart would be useless.
+
+        It would be if the child ended with a configuration error.
+        """
         child, now = watched.child, time.monotonic()
         if watched.restart_at is not None:
             if now >= watched.restart_at:
-                self._start_again(watched)
+                self._restart(watched)
         elif not child.is_alive():
             if child.exit_status == EXIT_BAD_CONFIGURATION:
                 return True
-            child.kill()  # what it left of its session
+            child.kill()  # kills what is left of its session
             watched.pause = next_pause(watched.pause, lived_seconds=now - watched.started_at)
             watched.restart_at = now + watched.pause
             log.warning(
@@ -258,7 +267,7 @@ class Supervisor:
             )
         return False
 
-    def _start_again(self, watched: _Watched) -> None:
+    def _restart(self, watched: _Watched) -> None:
         try:
             self._start(watched)
         except (TrainyardError, OSError) as error:
@@ -269,7 +278,7 @@ class Supervisor:
             log.info("child.restarted", name=watched.child.name, pid=watched.child.pid)
 
     def _stop_all(self) -> None:
-        patience = max(1, self._signals.asked)
+        patience = max(1, self._signals.count)
         self._stop([watched.child for watched in self._watched], self._signals)
         self._signals.wait_while(self._reap_orphans, patience=patience, seconds=ORPHAN_SECONDS)
         for pid in self._reap_orphans():
@@ -279,7 +288,7 @@ class Supervisor:
                 os.waitpid(pid, 0)
 
     def _reap_orphans(self) -> set[int]:
-        """Bury dead descendants that came to us, and return those that live."""
+        """Reap dead descendants that this process has adopted; return the living ones."""
         orphans = child_processes() - {watched.child.pid for watched in self._watched}
         living = set()
         for pid in orphans:

@@ -1,4 +1,4 @@
-"""What a model can learn: the tasks of Ultralytics, in the order in which the API lists them."""
+"""The tasks of Ultralytics, in the order in which the API lists them."""
 
 from typing import Final, Literal, get_args
 

@@ -155,7 +155,7 @@ class TestEmbeddedBroker:
         os.kill(running.pid, signal.SIGSTOP)
         try:
             alive = second.is_alive()
-            with pytest.raises(BrokerDidNotStart, match="does not answer"):
+            with pytest.raises(BrokerDidNotStart, match="does not respond"):
                 second.start()
         finally:
             os.kill(running.pid, signal.SIGCONT)

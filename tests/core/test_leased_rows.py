@@ -270,7 +270,7 @@ class TestCrashes:
     def test_the_message_names_the_work_the_number_and_the_reason(self) -> None:
         message = READING.gave_up("the reader was interrupted")
 
-        assert message == "The reading broke off 3 times: the reader was interrupted."
+        assert message == "The reading failed 3 times: the reader was interrupted."
 
 
 def fail_writes(letters: Database, monkeypatch: pytest.MonkeyPatch, *, times: int) -> None:
