@@ -144,7 +144,7 @@ def collect_garbage(
     ] = False,
     home: Home = None,
 ) -> None:
-    """Remove data that is no longer needed now. Servers do the same periodically."""
+    """Remove unneeded data now. Servers do the same periodically."""
     with _exit_on_expected_errors():
         from app.configuration import load_settings  # noqa: PLC0415
         from app.core.database import Database  # noqa: PLC0415

@@ -1,4 +1,4 @@
-"""The socket that the server listens on, made before anything else is started."""
+"""The server's listening socket, which is opened before any process is started."""
 
 import os
 import socket
@@ -6,22 +6,23 @@ import socket
 from app.core.errors import Unavailable
 
 NOTE = "server.json"
-"""Name of the file in the home that says where the server answers, while it does."""
+"""Name of the file in the home that contains the server's URL while the server is running."""
 BACKLOG = 2048
 ANY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 -- read, not bound
 
 
 class CannotListen(Unavailable):
-    """The address is taken, or not one of this machine."""
+    """The address is in use, or does not belong to this machine."""
 
-    slug, title = "cannot-listen", "The address cannot be listened on"
+    slug, title = "cannot-listen", "Cannot listen on the address"
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """Return a listening socket; from now on callers wait instead of being refused.
+    """Return a listening socket; from now on, connections wait instead of being refused.
 
     Raises:
-        CannotListen: the port is in use, needs other rights, or the address is not ours.
+        CannotListen: the port is in use or requires other privileges, or the address does not
+            belong to this machine.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
@@ -29,12 +30,12 @@ def listen(host: str, port: int) -> socket.socket:
     except OSError as error:
         raise CannotListen(
             f"Cannot listen on {host} port {port}: {os.strerror(error.errno or 0).lower()}; choose "
-            "another with --port (0: a free one)."
+            "another port with --port (0 selects a free port)."
         ) from error
 
 
 def url_of(listener: socket.socket) -> str:
-    """The base URL under which this machine reaches `listener`."""
+    """Return the base URL of `listener` for clients on this machine."""
     host, port = listener.getsockname()[:2]
     host = ANY_ADDRESS.get(host, host)
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"

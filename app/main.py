@@ -1,4 +1,4 @@
-"""The server application: routers, middleware, and what lives as long as it does."""
+"""The server application: routers, middleware, and the threads and connections of its lifespan."""
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager
@@ -49,12 +49,12 @@ NO_TELEMETRY: TelemetryConfig = {
     "logs": False,
     "operation_spans": False,
 }
-"""FastAPI's own telemetry is on by default and carries rejected input."""
+"""FastAPI's own telemetry is on by default and includes rejected input."""
 
 
 def create_app(settings: Settings) -> FastAPI:
-    """Return the application; nothing is opened or started before its lifespan begins."""
-    app = _FrontedApp(
+    """Return the application. It opens and starts nothing before its lifespan begins."""
+    app = _EdgeApp(
         title="Trainyard",
         version=VERSION,
         summary="Trains Ultralytics YOLO models.",
@@ -77,15 +77,18 @@ def create_app(settings: Settings) -> FastAPI:
     return app
 
 
-class _FrontedApp(FastAPI):
-    """FastAPI inside the frontier; a middleware added to it would stand inside its body limit."""
+class _EdgeApp(FastAPI):
+    """FastAPI inside `EdgeMiddleware`, which must also see responses of FastAPI's body limit.
+
+    A middleware added with `add_middleware` would run inside that limit.
+    """
 
     def build_middleware_stack(self) -> ASGIApp:
         return EdgeMiddleware(super().build_middleware_stack(), self.state.allowed_hosts)
 
 
 def _routes(app: FastAPI) -> list[BaseRoute]:
-    """Every route of the application; what it included it keeps to itself (FastAPI 0.165)."""
+    """Return every route; `app.routes` lacks those of included routers (FastAPI 0.165)."""
     return [*app.routes, *(route for router in ROUTERS for route in router.routes)]
 
 
@@ -100,7 +103,7 @@ def _lifespan(settings: Settings) -> Callable[[FastAPI], AbstractAsyncContextMan
 
 
 def _open(app: FastAPI, settings: Settings, stack: ExitStack) -> None:
-    """Open what the server needs, each closed in reverse when the stack ends."""
+    """Open what the server needs; the stack closes it in reverse order."""
     anyio.to_thread.current_default_thread_limiter().total_tokens = settings.request_threads
     database = Database(settings.effective_database_url, pool_size=settings.request_threads)
     stack.callback(database.dispose)
@@ -128,12 +131,12 @@ def _secret(settings: Settings) -> bytes:
 
 
 def _operation_id(route: APIRoute) -> str:
-    """Name an operation after its handler; HEAD beside GET has an id of its own."""
+    """Name an operation after its handler; the HEAD of a GET route gets a separate id."""
     return f"{route.name}_head" if route.methods == {"HEAD"} else route.name
 
 
 def _describe_problems(app: FastAPI) -> None:
-    """Put the schema of problems into the OpenAPI document, in place of FastAPI's own errors."""
+    """Replace FastAPI's own error schemas in the OpenAPI document by the schema of problems."""
     original = app.openapi
 
     def openapi() -> dict[str, object]:

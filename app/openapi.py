@@ -1,6 +1,6 @@
-"""The OpenAPI document on standard output, as pinned in docs/schema/openapi.json.
+"""Print the OpenAPI document, a copy of which is docs/schema/openapi.json.
 
-Regenerate it with `python -m app.openapi > docs/schema/openapi.json`.
+Regenerate the copy with `python -m app.openapi > docs/schema/openapi.json`.
 """
 
 import json
@@ -11,7 +11,7 @@ from app.settings import Settings
 
 
 def openapi_document() -> str:
-    """Return the document as text that compares line by line; nothing is opened or started."""
+    """Return the document as indented JSON, without opening or starting anything."""
     document = create_app(Settings()).openapi()
     return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
 

@@ -1,6 +1,6 @@
-"""How the application is served: uvicorn with our limits, and the note in the home.
+"""Serve the application with uvicorn and our limits.
 
-`server.json` stands in the home while requests are answered: `{"url": …, "pid": …}`.
+While the server accepts requests, `server.json` in the home contains `{"url": …, "pid": …}`.
 """
 
 import asyncio
@@ -25,7 +25,7 @@ EXIT_START_FAILED = 3
 DRAIN_SECONDS = 7.0
 GRACEFUL_SHUTDOWN_SECONDS = 1
 DRAIN_POLL_SECONDS = 0.05
-"""Together under the ten seconds that container engines wait before they kill."""
+"""In total less than the ten seconds after which container engines kill a process."""
 
 KEEP_ALIVE_SECONDS = 15
 MAX_HEAD_BYTES = 64 * 1024
@@ -60,9 +60,10 @@ def serve(settings: Settings, listener: socket.socket) -> int:
 
 
 class Server(uvicorn.Server):
-    """uvicorn's server, which leaves a note while it serves and ends with 0 when told to stop.
+    """uvicorn's server, with `server.json` while it runs and exit status 0 after a stop signal.
 
-    Told to stop, it says so in `state.context`, which readiness asks, and lets requests finish.
+    After a stop signal it sets `state.context.draining`, which makes the readiness check fail, and
+    lets running requests finish.
     """
 
     def __init__(self, config: uvicorn.Config, *, note: Path, url: str, state: State) -> None:
@@ -72,30 +73,31 @@ class Server(uvicorn.Server):
         self._state = state
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Called by uvicorn; on return requests are answered, so the note may say so."""
+        """Start to accept requests, then write `server.json`. Called by uvicorn."""
         await super().startup(sockets)
         if self.started:
             write_private(self._note, json.dumps({"url": self._url, "pid": os.getpid()}) + "\n")
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Called by uvicorn when it is to stop, before it closes anything.
+        """Drain, then shut down. Called by uvicorn after a stop signal, before it closes anything.
 
-        While requests run, new ones are still answered: whoever asks for readiness hears 503, not
-        a refused connection. What runs on after `DRAIN_SECONDS` is broken off.
+        While requests run, new ones are still accepted, so that the readiness check returns 503
+        instead of a refused connection. Requests that take longer than `DRAIN_SECONDS` are
+        aborted.
         """
         self._note.unlink(missing_ok=True)
         self._state.context.draining.set()
         clock = asyncio.get_running_loop().time
         deadline = clock() + DRAIN_SECONDS
         while self.server_state.tasks and not self.force_exit and clock() < deadline:  # noqa: ASYNC110
-            await asyncio.sleep(DRAIN_POLL_SECONDS)  # uvicorn says no more of its tasks
+            await asyncio.sleep(DRAIN_POLL_SECONDS)  # uvicorn does not signal the end of its tasks
         await super().shutdown(sockets)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """The signal handler: the first signal asks to stop, a second SIGINT stops waiting.
+        """Stop at the first signal; stop without waiting at a second SIGINT.
 
-        uvicorn's own would raise the signal again after the shutdown, and the process would end
-        with it; a service manager takes 0 for a clean stop.
+        uvicorn's own handler would raise the signal again after the shutdown, and the signal would
+        end the process. Service managers expect status 0 after a clean stop.
         """
         del frame
         if self.should_exit and sig == signal.SIGINT:
@@ -104,14 +106,17 @@ class Server(uvicorn.Server):
 
 
 class BoundedHttpProtocol(HttpToolsProtocol):
-    """uvicorn's protocol on httptools, which takes a request's head of any size, with a bound."""
+    """Limits the size of a request's head, which uvicorn's httptools protocol does not."""
 
     _arrived_bytes = 0
     _parsed_bytes = 0
     _in_head = True
 
     def data_received(self, data: bytes) -> None:
-        """Called by the event loop for each piece that arrived (at most 256 KiB)."""
+        """Respond with 400 to an unfinished head over the limit.
+
+        Called by the event loop for each piece of data (at most 256 KiB).
+        """
         self._arrived_bytes += len(data)
         super().data_received(data)
         too_large = self._in_head and self._arrived_bytes > MAX_HEAD_BYTES
@@ -119,18 +124,18 @@ class BoundedHttpProtocol(HttpToolsProtocol):
             self.send_400_response(HEAD_TOO_LARGE)
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Called by httptools for each header; what is raised here is answered with 400."""
+        """Refuse headers over the limit. Called by httptools; exceptions are answered with 400."""
         self._parsed_bytes += len(name) + len(value)
         if self._parsed_bytes > MAX_HEAD_BYTES:
             raise ValueError(HEAD_TOO_LARGE)
         super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
-        """Called by httptools once the head has been read."""
+        """Stop counting. Called by httptools when the head is complete."""
         self._in_head = False
         super().on_headers_complete()
 
     def on_message_complete(self) -> None:
-        """Called by httptools at the end of the body; the next request of the connection begins."""
+        """Reset the counts for the next request. Called by httptools at the end of the body."""
         self._in_head, self._arrived_bytes, self._parsed_bytes = True, 0, 0
         super().on_message_complete()

@@ -1,4 +1,4 @@
-"""Every table of the schema, imported for its metadata: what Alembic and tests start from."""
+"""Imports every table of the schema, so that `METADATA` is complete for Alembic and tests."""
 
 from app.accounts import tables as accounts
 from app.artifacts import tables as artifacts

@@ -1,4 +1,4 @@
-"""`trainyard up`: everything on this machine from one command, and nothing left behind after it."""
+"""`trainyard up`: run everything on this machine, and leave no process behind."""
 
 import json
 import os
@@ -24,7 +24,7 @@ NEEDED_BY_A_WORKER = ("worker", "torch", "ultralytics")
 
 
 class HomeInUse(Conflict):
-    """Another `trainyard up` runs on this home."""
+    """Another `trainyard up` is running on this home."""
 
     slug, title = "home-in-use", "The home is in use"
 
@@ -33,15 +33,15 @@ def up(settings: Settings) -> int:
     """Run broker, server and one worker slot until SIGINT or SIGTERM; return the exit status.
 
     Raises:
-        BadConfiguration: the address may be reached from elsewhere and nothing allows it.
-        TrainyardError: the home is in use, the port is taken, the database is newer than this
-            release, or the broker does not start.
+        BadConfiguration: other machines can reach the address, and no setting allows that.
+        TrainyardError: the home or the port is in use, the database is newer than this release, or
+            the broker does not start.
     """
     refuse_open_bind(settings)
     configure_logging(level=settings.log_level)
     signals = StopSignals()
     with ExitStack() as stack:
-        stack.enter_context(_home_held(settings.home))
+        stack.enter_context(_locked_home(settings.home))
         listener = stack.enter_context(listen(settings.host, settings.port))
         stack.enter_context(signals.installed())
         (settings.home / NOTE).unlink(missing_ok=True)
@@ -58,12 +58,12 @@ def up(settings: Settings) -> int:
 
 
 def can_train() -> bool:
-    """Whether what a worker needs is installed; looked up, not imported."""
+    """Return whether the worker's packages are installed, without importing them."""
     return all(find_spec(name) is not None for name in NEEDED_BY_A_WORKER)
 
 
 def slot_of_this_machine() -> str:
-    """The slot to run: GPU 0 where there is one that may be used, else the CPU."""
+    """Return the slot to run: GPU 0 if there is a usable GPU, else the CPU."""
     if os.environ.get("CUDA_VISIBLE_DEVICES") in {"", "-1"} or find_spec("pynvml") is None:
         return "cpu"
     nvml = import_module("pynvml")
@@ -76,7 +76,7 @@ def slot_of_this_machine() -> str:
 
 @dataclass
 class BrokerChild:
-    """The embedded broker among the children."""
+    """The embedded broker as a child of the supervisor."""
 
     broker: EmbeddedBroker
     name: str = "broker"
@@ -84,29 +84,29 @@ class BrokerChild:
 
     @property
     def pid(self) -> int | None:
-        """Process id of the server; None for an adopted one, which is nobody's child here."""
+        """Process id of the broker; None for an adopted one, which is not a child process."""
         return self.broker.pid
 
     def start(self) -> None:
-        """Adopt or start the server; it answers on return."""
+        """Adopt or start the broker and wait until it responds."""
         self.broker.start()
 
     def is_alive(self) -> bool:
-        """Whether the server runs."""
+        """Return whether the broker runs."""
         return self.broker.is_alive()
 
     def ask_to_stop(self) -> None:
-        """Shut the server down, which takes milliseconds."""
+        """Shut the broker down, which takes milliseconds."""
         self.broker.stop()
 
     def kill(self) -> None:
-        """End the server at once."""
+        """Kill the broker."""
         self.broker.kill()
 
 
 @dataclass
 class Announcement:
-    """Tells the person at the terminal, once, that the server answers and how to reach it."""
+    """Prints once to the terminal that the server is ready, and how to reach it."""
 
     home: Path
     server: ProcessChild
@@ -115,13 +115,13 @@ class Announcement:
     _made: bool = field(default=False, init=False)
 
     def make_when_ready(self) -> None:
-        """Called on every tick; the note in the home says whether this run's server is ready."""
-        if not self._made and self._noted_pid() == self.server.pid:
+        """Print when `server.json` contains the pid of this run's server. Called on every tick."""
+        if not self._made and self._ready_pid() == self.server.pid:
             self._made = True
             sys.stdout.write(self._text())
             sys.stdout.flush()
 
-    def _noted_pid(self) -> int | None:
+    def _ready_pid(self) -> int | None:
         try:
             pid: int = json.loads((self.home / NOTE).read_text())["pid"]
         except FileNotFoundError:
@@ -131,7 +131,7 @@ class Announcement:
     def _text(self) -> str:
         key = self.home / "api-key"
         slots = {
-            None: "none: training needs the worker's packages (pip install 'trainyard[worker]')",
+            None: "none; training requires the worker's packages: pip install 'trainyard[worker]'",
             "cpu": "one slot on the CPU",
         }
         return (
@@ -140,7 +140,7 @@ class Announcement:
             f"  worker   {slots.get(self.slot, f'one slot on GPU {self.slot}')}\n"
             f'  try      curl -H "Authorization: Bearer $(cat {key})" {self.url}/v1/jobs\n'
             f"  routes   {self.url}/openapi.json\n"
-            "Ctrl-C stops everything.\n"
+            "Press Ctrl-C to stop everything.\n"
         )
 
 
@@ -155,7 +155,7 @@ def _worker(settings: Settings, slot: str) -> ProcessChild:
 
 
 def _environment(settings: Settings) -> Mapping[str, str]:
-    """This process's environment, with what its command line said on top."""
+    """Return this process's environment, overridden by the options of its command line."""
     return {
         **os.environ,
         "TRAINYARD_HOME": str(settings.home),
@@ -166,8 +166,8 @@ def _environment(settings: Settings) -> Mapping[str, str]:
 
 
 @contextmanager
-def _home_held(home: Path) -> Iterator[None]:
-    """Hold the home for this process; the kernel lets go of it when the process ends, however."""
+def _locked_home(home: Path) -> Iterator[None]:
+    """Lock the home for this process; the kernel releases the lock when the process ends."""
     run = home / "run"
     for folder in (home, run):
         private_folder(folder)
@@ -175,7 +175,7 @@ def _home_held(home: Path) -> Iterator[None]:
         lock = locked(run / "up.lock")
     except BlockingIOError:
         raise HomeInUse(
-            f"Another `trainyard up` runs on {home}; stop it, or choose another --home."
+            f"Another `trainyard up` is running on {home}; stop it, or choose another --home."
         ) from None
     with lock:
         yield

@@ -1,4 +1,4 @@
-# The server: API, dispatcher and migrations, without torch. Build it from the repository's root:
+# The server: API, reconciler and migrations, without torch. Build from the repository's root:
 #   docker build -f docker/server.Dockerfile -t trainyard-server .
 FROM python:3.11.14-slim-trixie AS build
 

@@ -1,6 +1,6 @@
 # The worker: one Celery process per GPU slot, and the trainers that it starts. The base image has
 # no CUDA on purpose: torch's wheels bring their own, and the driver comes from the host (see
-# docs/decisions/0004-worker-image.md). Build it from the repository's root:
+# docs/decisions/0004-worker-image.md). Build from the repository's root:
 #   docker build -f docker/worker.Dockerfile -t trainyard-worker .
 FROM python:3.11.14-slim-trixie AS build
 
@@ -24,7 +24,7 @@ RUN groupadd --gid 10001 trainyard \
 COPY --from=build /opt/trainyard /opt/trainyard
 COPY --chmod=0555 docker/worker-health /usr/local/bin/worker-health
 
-# What the NVIDIA container runtime mounts from the host: the driver's libraries and nvidia-smi.
+# The NVIDIA container runtime mounts the driver libraries and nvidia-smi from the host.
 ENV NVIDIA_DRIVER_CAPABILITIES=compute,utility \
     PATH=/opt/trainyard/bin:$PATH \
     PYTHONDONTWRITEBYTECODE=1 \
