@@ -6,6 +6,7 @@ message that contains the name of the setting.
 
 import ipaddress
 import os
+from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Self
 from urllib.parse import urlsplit
@@ -78,6 +79,31 @@ class Timing(BaseModel):
             message = "needs lease_seconds > self_fence_seconds > 3 x heartbeat_seconds"
             raise ValueError(message)
         return self
+
+    @property
+    def lease(self) -> timedelta:
+        """`lease_seconds` as a duration."""
+        return timedelta(seconds=self.lease_seconds)
+
+    @property
+    def doorbell_retry(self) -> timedelta:
+        """`doorbell_retry_seconds` as a duration."""
+        return timedelta(seconds=self.doorbell_retry_seconds)
+
+    @property
+    def doorbell_retry_max(self) -> timedelta:
+        """`doorbell_retry_max_seconds` as a duration."""
+        return timedelta(seconds=self.doorbell_retry_max_seconds)
+
+    @property
+    def restart_backoff(self) -> timedelta:
+        """`restart_backoff_seconds` as a duration."""
+        return timedelta(seconds=self.restart_backoff_seconds)
+
+    @property
+    def worker_silence(self) -> timedelta:
+        """`worker_silent_seconds` as a duration."""
+        return timedelta(seconds=self.worker_silent_seconds)
 
 
 class Limits(BaseModel):

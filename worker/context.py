@@ -3,7 +3,6 @@
 import sys
 import threading
 from dataclasses import dataclass, field
-from datetime import timedelta
 from pathlib import Path
 
 from app.core.database import Database
@@ -44,11 +43,6 @@ class WorkerContext:
     def offer(self) -> SlotOffer:
         """The slot's offer: the jobs that it can run."""
         return SlotOffer(self.worker_id, self.queues, len(self.slot.gpus), self.plugins)
-
-    @property
-    def lease_length(self) -> timedelta:
-        """How long a claim is valid without a renewal, by the database's clock."""
-        return timedelta(seconds=self.settings.timing.lease_seconds)
 
     @property
     def attempts_folder(self) -> Path:

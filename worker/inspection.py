@@ -81,7 +81,9 @@ def inspect_models(context: WorkerContext, *, rung_for: str | None = None) -> No
 def _claim(context: WorkerContext, rung_for: str | None) -> Model | None:
     try:
         with context.database.write() as unit:
-            return INSPECTIONS.claim(unit.session, lease=context.lease_length, rung_for=rung_for)
+            return INSPECTIONS.claim(
+                unit.session, lease=context.settings.timing.lease, rung_for=rung_for
+            )
     except OUTAGE as error:
         log.warning("inspection.not_claimed", error=first_line(error))
         return None

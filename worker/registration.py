@@ -5,7 +5,6 @@ import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import timedelta
 
 from sqlalchemy import select
 from sqlalchemy.exc import SQLAlchemyError
@@ -54,7 +53,7 @@ def end_attempts_of_predecessors(session: Session, worker_id: str, *, timing: Ti
     end = AttemptEnd(
         EndReason.WORKER_LOST,
         message="The worker process died; it was started again.",
-        restart_backoff=timedelta(seconds=timing.restart_backoff_seconds),
+        restart_backoff=timing.restart_backoff,
     )
     ended = []
     for job_id in session.scalars(select(Job.id).where(*mine).order_by(Job.id)).all():

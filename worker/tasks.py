@@ -80,7 +80,7 @@ def _claim(context: WorkerContext, rung_for: str | None) -> tuple[Job, float] | 
 
 
 def _claim_once(context: WorkerContext, rung_for: str | None, *, in_doubt: bool) -> Job | None:
-    lease, job = context.lease_length, None
+    lease, job = context.settings.timing.lease, None
     with context.database.write() as unit:
         if in_doubt:
             job = unacknowledged_claim(unit.session, context.worker_id, lease=lease)

@@ -235,6 +235,6 @@ class LeaseKeeper(Background):
         self._lost.set()
 
     def _renew(self) -> bool:
-        lease = timedelta(seconds=self._timing.lease_seconds)
+        lease = self._timing.lease
         with self._database.write() as unit:
             return self._rows.renew(unit.session, self._hold, lease=lease)

@@ -13,7 +13,6 @@ import tempfile
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import timedelta
 from pathlib import Path
 from typing import IO, Any, Final
 
@@ -155,9 +154,8 @@ class Verifier(Background):
         with self._database.read() as unit:
             if not awaits_verification(unit.session):
                 return None
-        lease = timedelta(seconds=self._timing.lease_seconds)
         with self._database.write() as unit:
-            return VERIFICATIONS.claim(unit.session, lease=lease)
+            return VERIFICATIONS.claim(unit.session, lease=self._timing.lease)
 
     def _judge(self, version: DatasetVersion, directory: Path, lease: LeaseKeeper) -> Verdict:
         if version.crashes >= MAX_CRASHES:

@@ -1,6 +1,6 @@
 """`/v1/workers` and `/v1/trainers`: who is there, what each slot offers, and which plugins."""
 
-from datetime import datetime, timedelta
+from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Self
 
@@ -110,7 +110,7 @@ class TrainerView(BaseModel):
 @router.get("/workers")
 def list_workers(context: InContext, _: Reader) -> Page[WorkerView]:
     """List every slot that was ever seen. Workers belong to the instance, not to a project."""
-    silent = timedelta(seconds=context.settings.timing.worker_silent_seconds)
+    silent = context.settings.timing.worker_silence
     with context.database.read() as unit:
         rows = all_workers(unit.session)
         live = {row.id for row in live_workers(unit.session, silent=silent)}
@@ -121,7 +121,7 @@ def list_workers(context: InContext, _: Reader) -> Page[WorkerView]:
 @router.get("/trainers")
 def list_trainers(context: InContext, _: Reader) -> Page[TrainerView]:
     """List the trainer plugins that workers reported; operators install them beside workers."""
-    silent = timedelta(seconds=context.settings.timing.worker_silent_seconds)
+    silent = context.settings.timing.worker_silence
     with context.database.read() as unit:
         known = known_plugins(unit.session, silent=silent)
     return Page(data=[TrainerView.of(each) for each in known.values()], next=None, has_more=False)

@@ -3,7 +3,6 @@
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import timedelta
 
 from pydantic import JsonValue
 from sqlalchemy.orm import Session
@@ -181,13 +180,12 @@ def _stored_logs(attempt: ClaimedAttempt) -> Mapping[int, StoredObject]:
 
 
 def _end_of(conclusion: Conclusion, context: WorkerContext) -> AttemptEnd:
-    backoff = context.settings.timing.restart_backoff_seconds
     return AttemptEnd(
         conclusion.outcome.reason,
         exit_code=conclusion.exit_code,
         message=conclusion.message,
         hint=conclusion.hint,
-        restart_backoff=timedelta(seconds=backoff),
+        restart_backoff=context.settings.timing.restart_backoff,
         halved=conclusion.halved,
     )
 

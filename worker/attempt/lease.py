@@ -74,7 +74,7 @@ class Lease:
     @property
     def length(self) -> timedelta:
         """How long a renewal holds, by the database's clock."""
-        return timedelta(seconds=self._timing.lease_seconds)
+        return self._timing.lease
 
     @property
     def request(self) -> Request | None:

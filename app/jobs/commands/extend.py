@@ -33,7 +33,6 @@ from app.jobs.commands.submit import (
     JobDraft,
     Resolution,
     Submitted,
-    silence,
     write_job,
 )
 from app.jobs.errors import JobInTrash, JobNotEnded, NoTrainingState
@@ -294,7 +293,9 @@ def _resolution(
         sha256=parent.model_sha256,
         architecture=parent.architecture,
     )
-    capacity = read_capacity(session, project_ids, resolved, silent=silence(context))
+    capacity = read_capacity(
+        session, project_ids, resolved, silent=context.settings.timing.worker_silence
+    )
     joint = PlannedJoint(parent.id, taken.epoch, taken.last_epoch, taken.rates)
     plan = plan_of(spec, resolved, TrainingData.of(version), capacity, joint=joint)
     return Resolution(parent.project_id, dataset, version, model, resolved, plan)

@@ -106,7 +106,7 @@ def validate_job(context: Context, principal: Principal, spec: JobSpec) -> Resol
         Invalid, Conflict: as `submit_job`.
     """
     with context.database.read() as unit:
-        return resolve(unit.session, principal, spec, silent=silence(context))
+        return resolve(unit.session, principal, spec, silent=context.settings.timing.worker_silence)
 
 
 @again_after_lost_race
@@ -167,11 +167,6 @@ def resolve(
     capacity = read_capacity(session, principal.project_ids, resolved, silent=silent)
     plan = plan_of(spec, resolved, TrainingData.of(version), capacity)
     return Resolution(project_id, dataset, version, model, resolved, plan)
-
-
-def silence(context: Context) -> timedelta:
-    """Return how long a worker may say nothing and still be there."""
-    return timedelta(seconds=context.settings.timing.worker_silent_seconds)
 
 
 def _resolve_model(session: Session, principal: Principal, reference: str) -> ResolvedModel:

@@ -1,6 +1,5 @@
 """`/v1/jobs`: submit, list, read and change."""
 
-from datetime import timedelta
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Header, Query, Response
@@ -185,7 +184,7 @@ def change(
 @router.get("/queues")
 def list_queues(context: InContext, principal: Reader) -> Page[QueueView]:
     """List the queues that contain jobs or that a live worker serves."""
-    silent = timedelta(seconds=context.settings.timing.worker_silent_seconds)
+    silent = context.settings.timing.worker_silence
     with context.database.read() as unit:
         counts = queue_counts(unit.session, principal.project_ids)
         workers = live_workers(unit.session, silent=silent)

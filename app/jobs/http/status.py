@@ -1,7 +1,6 @@
 """A job's status: its row, why it waits, and the entity tag for polling."""
 
 from dataclasses import dataclass
-from datetime import timedelta
 
 from app.accounts.authentication import Principal
 from app.core.context import Context
@@ -57,7 +56,7 @@ def _view(unit: UnitOfWork, context: Context, principal: Principal, listed: List
 
 def _waiting_reason(unit: UnitOfWork, context: Context, listed: ListedJob) -> str:
     job = listed.job
-    silent = timedelta(seconds=context.settings.timing.worker_silent_seconds)
+    silent = context.settings.timing.worker_silence
     demand, live = Demand.of(job), live_workers(unit.session, silent=silent)
     if any(SlotOffer.of(worker).suits(demand) for worker in live):
         return "backing_off" if job.not_before_at else "waiting_for_worker"

@@ -114,11 +114,8 @@ def _bell_is_due(row: JobRow, now: datetime, timing: Timing) -> bool:
         return False
     if row.dispatched_at is None:
         return True
-    pause = min(
-        timing.doorbell_retry_seconds * 2 ** (row.dispatch_seq - 1),
-        timing.doorbell_retry_max_seconds,
-    )
-    return row.dispatched_at + timedelta(seconds=pause) < now
+    pause = min(timing.doorbell_retry * 2.0 ** (row.dispatch_seq - 1), timing.doorbell_retry_max)
+    return row.dispatched_at + pause < now
 
 
 class Reconciler(Background):
@@ -184,7 +181,7 @@ class Reconciler(Background):
         ]
         if isinstance(action, RequeueExpired):
             still.append(Job.lease_expires_at < database_now())
-        pause = timedelta(seconds=self._timing.restart_backoff_seconds)
+        pause = self._timing.restart_backoff
         with self._database.write() as unit:
             job = lock_job(unit.session, *still)
             if job is None:
@@ -231,8 +228,8 @@ class Reconciler(Background):
             .where(Attempt.job_id == Job.id, Attempt.ended_at.is_(None))
             .scalar_subquery()
         )
-        pause = timedelta(seconds=-self._timing.doorbell_retry_seconds)
-        rang_long_ago = or_(Job.dispatched_at.is_(None), Job.dispatched_at < database_now(pause))
+        before = database_now(-self._timing.doorbell_retry)
+        rang_long_ago = or_(Job.dispatched_at.is_(None), Job.dispatched_at < before)
         judged = select(Job, since).options(load_only(*JUDGED))
         running = judged.where(Job.state == JobState.RUNNING)
         waiting = judged.where(
@@ -245,7 +242,7 @@ class Reconciler(Background):
         return [_row(job, started_at) for job, started_at in found]
 
     def _idle_slots(self, session: Session) -> list[Worker]:
-        silent = timedelta(seconds=self._timing.worker_silent_seconds)
+        silent = self._timing.worker_silence
         busy = set(session.scalars(select(Job.worker_id).where(Job.state == JobState.RUNNING)))
         return [each for each in live_workers(session, silent=silent) if each.id not in busy]
 
