@@ -179,10 +179,7 @@ def add_weights(
     file: Annotated[Path | None, typer.Argument(help="A .pt file.")] = None,
     official: Annotated[
         str | None,
-        typer.Option(
-            help="Name of official weights to download now, such as yolo26n.pt. "
-            "No other command downloads weights."
-        ),
+        typer.Option(help="Name of official weights to download, such as yolo26n.pt."),
     ] = None,
     name: Annotated[
         str | None, typer.Option(help="Name for use in jobs. Default: the file's name.")
@@ -199,7 +196,7 @@ def add_weights(
     """Add weights for jobs to start from, from a FILE or by --official NAME.
 
     Jobs can use them after a worker has inspected them. With --wait, the exit status is 1 if the
-    worker refuses them or does not inspect them in time.
+    worker refuses them or does not inspect them in time. No other command downloads weights.
     """
     with _exit_on_expected_errors():
         from app.configuration import load_settings  # noqa: PLC0415
