@@ -1,4 +1,4 @@
-"""How a request about data sets can be refused."""
+"""Errors of requests about datasets."""
 
 from app.core.errors import (
     BadRequest,
@@ -11,28 +11,28 @@ from app.core.errors import (
 
 
 class DatasetNotFound(NotFound):
-    """No such data set or version, or none in the caller's projects."""
+    """The caller's projects have no such dataset or version."""
 
-    slug, title = "dataset-not-found", "No such data set"
+    slug, title = "dataset-not-found", "No such dataset"
 
     def __init__(self) -> None:
-        super().__init__("There is no data set or version of this id in your projects.")
+        super().__init__("There is no dataset or version with this id in your projects.")
 
 
 class UnknownDataset(Invalid):
-    """A spec names a data set that does not exist, or not for this caller."""
+    """A spec names a dataset that the caller's projects do not have."""
 
-    slug, title = "unknown-dataset", "Unknown data set"
+    slug, title = "unknown-dataset", "Unknown dataset"
 
     def __init__(self) -> None:
-        message = "There is no data set or version of this id in your projects."
+        message = "There is no dataset or version with this id in your projects."
         super().__init__(message, errors=[FieldError("/dataset", "unknown-dataset", message)])
 
 
 class DatasetNotReady(Conflict):
-    """The data set has no version that a job could train on now."""
+    """The dataset has no ready version, or the named version is not ready."""
 
-    slug, title = "dataset-not-ready", "The data set is not ready"
+    slug, title = "dataset-not-ready", "The dataset is not ready"
 
     def __init__(self, reference: str, state: str) -> None:
         advice = (
@@ -46,29 +46,31 @@ class DatasetNotReady(Conflict):
 
 
 class DatasetInUse(Conflict):
-    """Jobs were made with the data set, and they keep it."""
+    """The dataset cannot be deleted: jobs refer to its versions."""
 
-    slug, title = "dataset-in-use", "The data set is in use"
+    slug, title = "dataset-in-use", "The dataset is in use"
 
     def __init__(self) -> None:
-        super().__init__("Jobs use versions of this data set; it stays as long as they do.")
+        super().__init__(
+            "Jobs use versions of this dataset; it cannot be deleted while these jobs exist."
+        )
 
 
 class DatasetTaskMismatch(Conflict):
-    """All versions of a data set are labelled for one task."""
+    """The upload has another task than the dataset. All versions of a dataset have one task."""
 
-    slug, title = "dataset-task-mismatch", "The data set is of another task"
+    slug, title = "dataset-task-mismatch", "The dataset is for another task"
 
-    def __init__(self, name: str, present: str, asked: str) -> None:
+    def __init__(self, name: str, present: str, requested: str) -> None:
         super().__init__(
-            f"The data set {name} is labelled for {present}, not for {asked}; "
+            f"The dataset {name} is labelled for {present}, not for {requested}; "
             "upload this under another name.",
             extra={"task": present},
         )
 
 
 class EmptyArchive(BadRequest):
-    """A data set was posted without a body."""
+    """An upload has no body."""
 
     slug, title = "empty-archive", "No archive was sent"
 
@@ -77,10 +79,10 @@ class EmptyArchive(BadRequest):
 
 
 class NotAnArchive(UnsupportedMediaType):
-    """The body of an upload is declared as something else than a zip archive."""
+    """The Content-Type of an upload is not that of a zip archive."""
 
     def __init__(self) -> None:
         super().__init__(
             "Send the zip archive itself as the body, as application/zip; "
-            'resumable uploads ({"upload": …}) are not offered yet.'
+            'resumable uploads ({"upload": …}) are not supported yet.'
         )

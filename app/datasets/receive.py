@@ -1,4 +1,4 @@
-"""Receiving an upload: the body goes to a spool file as it comes; one that is cut leaves none."""
+"""Stream an upload into a spool file; an interrupted upload leaves no file behind."""
 
 import os
 from collections.abc import AsyncIterator
@@ -18,21 +18,21 @@ PIECE_BYTES: Final = 1024 * 1024
 
 
 class IncompleteUpload(BadRequest):
-    """The client left before the body was whole."""
+    """The client disconnected before it had sent the whole body."""
 
-    slug, title = "incomplete-upload", "The upload was cut"
+    slug, title = "incomplete-upload", "The upload is incomplete"
 
 
 @asynccontextmanager
 async def spooled(
     body: AsyncIterator[bytes], directory: Path, *, max_bytes: int
 ) -> AsyncIterator[Path]:
-    """Write `body` to a file of its own in `directory`, which is gone when the block ends.
+    """Write `body` to a new file in `directory`, and delete the file when the block ends.
 
     Raises:
-        EmptyArchive: there is no body.
-        TooLarge: it has more than `max_bytes`.
-        IncompleteUpload: the client left midway.
+        EmptyArchive: the body is empty.
+        TooLarge: the body has more than `max_bytes`.
+        IncompleteUpload: the client disconnected early.
         InsufficientStorage: the disk is full.
     """
     path = directory / f"{new_id('upload')}.zip"
@@ -41,10 +41,10 @@ async def spooled(
             await run_in_threadpool(private_folder, directory)
             await _write(body, path, max_bytes)
         except ClientDisconnect:
-            raise IncompleteUpload("The client left before the whole archive was sent.") from None
+            raise IncompleteUpload("The client disconnected during the upload.") from None
         except OSError as error:
             if is_disk_full(error):
-                raise InsufficientStorage("There is no room for this archive.") from error
+                raise InsufficientStorage("The disk has no room for this archive.") from error
             raise
         yield path
     finally:
@@ -52,14 +52,14 @@ async def spooled(
 
 
 async def _write(body: AsyncIterator[bytes], path: Path, max_bytes: int) -> None:
-    """Write a mebibyte at a time, in a thread: the event loop waits for no disk."""
+    """Write one mebibyte at a time in a thread, so that the event loop never waits for the disk."""
     received, waiting = 0, bytearray()
     file = _create(path)
     try:
         async for piece in body:
             received += len(piece)
             if received > max_bytes:
-                raise TooLarge(f"An archive may have {max_bytes} bytes at most.")
+                raise TooLarge(f"An archive may have at most {max_bytes} bytes.")
             waiting += piece
             if len(waiting) >= PIECE_BYTES:
                 await run_in_threadpool(file.write, bytes(waiting))

@@ -1,8 +1,8 @@
-"""Data sets and their versions: reading, adding, and what a verification writes.
+"""Queries and writes of datasets and their versions, for requests and for the verifier.
 
-Every query of a caller is scoped by the caller's projects: `visible_x` raises `DatasetNotFound`,
-`x_of` returns None. A verifier's writes are guarded by the version's attempt, as a worker's are by
-the job's.
+Queries for a caller are limited to the caller's projects: `visible_x` raises `DatasetNotFound`,
+`x_of` returns None. The verifier's writes are guarded by the version's attempt number, as a
+worker's are by the job's.
 """
 
 import re
@@ -22,12 +22,12 @@ from app.datasets.tables import Dataset, DatasetVersion, VersionState
 
 VERSION_PREFIX = "dsv_"
 REFERENCE = re.compile(r"(ds|dsv)_[0-9A-Z]{26}\Z")
-"""What is no reference is not asked for: PostgreSQL, for one, fails on text that holds a NUL."""
+"""Other text is never sent to the database: PostgreSQL, for example, refuses text with a NUL."""
 
 
 @dataclass(frozen=True)
 class DatasetFilter:
-    """What a list is narrowed to; None means everything. `state` is the newest version's."""
+    """The filters of a list; None matches everything. `state` is that of the newest version."""
 
     name: str | None = None
     state: VersionState | None = None
@@ -35,7 +35,7 @@ class DatasetFilter:
 
 @dataclass(frozen=True)
 class ListedDataset:
-    """A data set and one version of it: the newest, or the one that was asked for."""
+    """A dataset and one of its versions: the newest, or the requested one."""
 
     dataset: Dataset
     version: DatasetVersion
@@ -56,10 +56,10 @@ VERIFICATIONS: Final = LeasedRows(
     id_field="version_id",
     waiting=DatasetVersion.state == VersionState.VALIDATING,
 )
-"""Versions that wait for their verification, whatever project they belong to."""
+"""The versions that wait for verification, of all projects."""
 
 
-# Built once: every submit asks, and building a statement takes longer than running it.
+# Built once: every submit runs these, and building a statement takes longer than running it.
 _NEWEST = (
     select(Dataset, DatasetVersion)
     .where(
@@ -78,17 +78,17 @@ _READY_BY_VERSION, _READY_BY_DATASET = _BY_VERSION.where(_IS_READY), _BY_DATASET
 def resolve_version(
     session: Session, project_ids: Collection[str], reference: str
 ) -> tuple[Dataset, DatasetVersion]:
-    """Return what a job would train on: a data set's newest ready version, or a ready version.
+    """Return the version to train on: a dataset's newest ready version, or the named version.
 
     Raises:
-        UnknownDataset: the caller has no data set or version of this id.
-        DatasetNotReady: it is validating or invalid.
+        UnknownDataset: the caller's projects have no dataset or version with this id.
+        DatasetNotReady: there is no ready version, or the named version is not ready.
     """
-    named = {"project_ids": list(project_ids), "reference": reference}
+    parameters = {"project_ids": list(project_ids), "reference": reference}
     is_version = reference.startswith(VERSION_PREFIX)
     ready = _READY_BY_VERSION if is_version else _READY_BY_DATASET
     for statement in (ready, _BY_VERSION if is_version else _BY_DATASET):
-        row = session.execute(statement, named).first()
+        row = session.execute(statement, parameters).first()
         if row is not None and row.DatasetVersion.state is VersionState.READY:
             return row.Dataset, row.DatasetVersion
     if row is None:
@@ -97,14 +97,14 @@ def resolve_version(
 
 
 def training_labels(version: DatasetVersion) -> dict[str, int]:
-    """Return the labels of each class in the training split: objects, or masks that show it."""
+    """Count the labels of each class in the train split: objects, or masks that show the class."""
     report: Any = version.report or {}
     counts: dict[str, int] = report.get("class_counts", {}).get("train", {})
     return counts
 
 
 def class_names(session: Session, version_id: str) -> Sequence[str]:
-    """Return the classes of the version that a job was made with, in their order."""
+    """Return the class names of a version, in class order."""
     statement = select(DatasetVersion.classes).where(DatasetVersion.id == version_id)
     return session.scalars(statement).one() or ()
 
@@ -112,10 +112,10 @@ def class_names(session: Session, version_id: str) -> Sequence[str]:
 def visible_dataset(
     session: Session, project_ids: Collection[str], reference: str
 ) -> ListedDataset:
-    """Return a data set with its newest version (`ds_…`), or with the named one (`dsv_…`).
+    """Return a dataset with its newest version (`ds_…`), or with the named version (`dsv_…`).
 
     Raises:
-        DatasetNotFound: the caller has no data set or version of this id.
+        DatasetNotFound: the caller's projects have no dataset or version with this id.
     """
     if REFERENCE.match(reference) is None:
         raise DatasetNotFound
@@ -129,12 +129,12 @@ def visible_dataset(
 def dataset_page(
     session: Session,
     project_ids: Collection[str],
-    narrowed: DatasetFilter,
+    filters: DatasetFilter,
     *,
     after: str | None,
     limit: int,
 ) -> list[ListedDataset]:
-    """Return up to `limit` data sets older than the id `after`, newest first."""
+    """Return up to `limit` datasets older than the id `after`, newest first."""
     newest = (
         select(func.max(DatasetVersion.number))
         .where(DatasetVersion.dataset_id == Dataset.id)
@@ -146,10 +146,10 @@ def dataset_page(
         DatasetVersion.dataset_id == Dataset.id,
         DatasetVersion.number == newest,
     )
-    if narrowed.name is not None:
-        statement = statement.where(Dataset.name == narrowed.name)
-    if narrowed.state is not None:
-        statement = statement.where(DatasetVersion.state == narrowed.state)
+    if filters.name is not None:
+        statement = statement.where(Dataset.name == filters.name)
+    if filters.state is not None:
+        statement = statement.where(DatasetVersion.state == filters.state)
     if after is not None:
         statement = statement.where(Dataset.id < after)
     rows = session.execute(statement.order_by(Dataset.id.desc()).limit(limit))
@@ -159,7 +159,7 @@ def dataset_page(
 def lock_or_insert_dataset(
     session: Session, project_id: str, name: str, *, owner_id: str
 ) -> Dataset:
-    """Return the project's data set of that name, made where it is missing, its row locked."""
+    """Return the project's dataset of this name with its row locked; create it if missing."""
     row = {
         "id": new_id("ds"),
         "project_id": project_id,
@@ -167,8 +167,8 @@ def lock_or_insert_dataset(
         "name": name,
         "created_at": database_now(),
     }
-    # An update that changes nothing takes the lock in the same statement: between an insert that
-    # found the row and a select, another transaction could delete it.
+    # The update changes nothing, but takes the lock in the same statement. With an insert that
+    # ignores an existing row and a select, another transaction could delete the row in between.
     statement = upsert(
         session, Dataset, row, key=("project_id", "name"), update=lambda new: {"name": new.name}
     )
@@ -176,7 +176,7 @@ def lock_or_insert_dataset(
 
 
 def valid_versions(session: Session, dataset_id: str) -> Sequence[DatasetVersion]:
-    """Return a visible data set's versions that are ready or may become so, newest first."""
+    """Return the ready and validating versions of a visible dataset, newest first."""
     statement = select(DatasetVersion).where(
         DatasetVersion.dataset_id == dataset_id, DatasetVersion.state != VersionState.INVALID
     )
@@ -184,7 +184,7 @@ def valid_versions(session: Session, dataset_id: str) -> Sequence[DatasetVersion
 
 
 def insert_version(session: Session, dataset_id: str, new: NewVersion) -> DatasetVersion:
-    """Add the next version of a locked data set; its verification is due."""
+    """Insert the next version of a locked dataset; it waits for verification."""
     number = select(func.coalesce(func.max(DatasetVersion.number), 0) + 1).where(
         DatasetVersion.dataset_id == dataset_id
     )
@@ -207,11 +207,11 @@ def insert_version(session: Session, dataset_id: str, new: NewVersion) -> Datase
 
 
 def delete_dataset(session: Session, project_ids: Collection[str], dataset_id: str) -> None:
-    """Remove a data set with all its versions; their bytes are left to the garbage collection.
+    """Delete a dataset with all its versions; the garbage collector removes their bytes later.
 
     Raises:
-        DatasetNotFound: the caller has no data set of this id.
-        DatasetInUse: a job was made with it.
+        DatasetNotFound: the caller's projects have no dataset with this id.
+        DatasetInUse: a job refers to one of its versions.
     """
     if REFERENCE.match(dataset_id) is None:
         raise DatasetNotFound
@@ -224,35 +224,36 @@ def delete_dataset(session: Session, project_ids: Collection[str], dataset_id: s
         session.execute(delete(DatasetVersion).where(DatasetVersion.dataset_id == dataset_id))
         session.execute(delete(Dataset).where(Dataset.id == dataset_id))
     except IntegrityError:
-        # A delete can break foreign keys only, and only jobs refer to these rows from outside.
+        # A delete can only violate foreign keys, and of other tables only jobs refer to these rows.
         raise DatasetInUse from None
 
 
 def awaits_verification(session: Session) -> bool:
-    """Whether a verifier could claim a version now, of any project."""
+    """Return whether any version of any project can be claimed for verification now."""
     statement = select(DatasetVersion.id).where(*VERIFICATIONS.claimable())
     return session.scalars(statement.limit(1)).first() is not None
 
 
 def finish_verification(session: Session, hold: RowHold, values: Mapping[str, object]) -> bool:
-    """Write what the verification found and end it; False: the hold is not valid any more.
+    """Write the result of a verification and end it. Return False if the hold is no longer valid.
 
-    `values` are columns of the version: `state` (ready or invalid), `report` and what goes with it.
+    `values` are columns of the version: `state` (ready or invalid), `report` and those derived from
+    the report.
     """
     return VERIFICATIONS.finish(session, hold, _verified(values))
 
 
 def record_crash(session: Session, hold: RowHold, *, verdict: Mapping[str, object]) -> int | None:
-    """Give a version back at once, its verification broken off; the third time end it.
+    """Count a crash of a verification and make the version claimable at once; the third ends it.
 
-    `verdict` holds the columns for that, as in `finish_verification`. Returns the crashes so far;
-    None: the hold is not valid any more.
+    `verdict` has the columns that end it, as in `finish_verification`. Returns the number of
+    crashes so far, or None if the hold is no longer valid.
     """
     return VERIFICATIONS.record_crash(session, hold, last=_verified(verdict))
 
 
 def ready_task(session: Session, dataset_id: str) -> str | None:
-    """Return the task that the data set's ready versions are labelled for."""
+    """Return the task of the dataset's ready versions, or None if no version is ready."""
     statement = select(DatasetVersion.task).where(
         DatasetVersion.dataset_id == dataset_id, DatasetVersion.state == VersionState.READY
     )
@@ -260,7 +261,10 @@ def ready_task(session: Session, dataset_id: str) -> str | None:
 
 
 def lock_dataset_of(session: Session, hold: RowHold) -> Dataset | None:
-    """Return the data set of a held version, its row locked against other versions' ends."""
+    """Return the dataset of a held version with its row locked.
+
+    The lock keeps verifications of other versions of the dataset from ending at the same time.
+    """
     statement = (
         select(Dataset)
         .join(DatasetVersion, DatasetVersion.dataset_id == Dataset.id)

@@ -32,7 +32,7 @@ ARCHIVE_TYPES: Final = frozenset(
     {"", "application/zip", "application/x-zip-compressed", "application/octet-stream"}
 )
 LIMITED_HERE: Final = 2**63 - 1
-"""The upload route counts its own body against a setting; the framework's limit is for JSON."""
+"""The upload route limits its body by a setting; the framework's limit is meant for JSON."""
 ARCHIVE_BODY: Final[dict[str, Any]] = {
     "requestBody": {
         "required": True,
@@ -51,7 +51,7 @@ router = APIRouter(
 
 
 class UploadQuery(BaseModel):
-    """What an archive is uploaded as."""
+    """The dataset that an archive is uploaded to."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -59,22 +59,29 @@ class UploadQuery(BaseModel):
         min_length=1,
         max_length=200,
         pattern=NAME_PATTERN,
-        description="The data set; a name that exists gets a new version.",
+        description="Name of the dataset. An existing dataset gets a new version.",
     )
-    task: Task | None = Field(default=None, description="May be left out where the labels say it.")
-    project: str = Field(default="default", max_length=200, description="Who owns it.")
+    task: Task | None = Field(default=None, description="Optional if the files determine the task.")
+    project: str = Field(
+        default="default", max_length=200, description="Project that owns the dataset."
+    )
 
 
 class DatasetListQuery(BaseModel):
-    """How a list is narrowed and paged."""
+    """Filters and page of a list of datasets."""
 
     model_config = ConfigDict(extra="forbid")
 
     project: str | None = Field(default=None, max_length=200)
     name: str | None = Field(
-        default=None, max_length=200, pattern=NAME_PATTERN, description="The whole name."
+        default=None,
+        max_length=200,
+        pattern=NAME_PATTERN,
+        description="Only datasets with exactly this name.",
     )
-    state: VersionState | None = Field(default=None, description="Of the newest version.")
+    state: VersionState | None = Field(
+        default=None, description="Only datasets whose newest version has this state."
+    )
     cursor: str | None = Field(default=None, max_length=2000)
     limit: PageSize = 50
 
@@ -84,7 +91,7 @@ class DatasetListQuery(BaseModel):
     status_code=202,
     response_model=DatasetView,
     responses=responses_for(409, 413, 415, 507)
-    | {200: {"model": DatasetView, "description": "A version holds these very bytes already."}},
+    | {200: {"model": DatasetView, "description": "A valid version already has these bytes."}},
     openapi_extra=ARCHIVE_BODY,
     max_body_size=LIMITED_HERE,
 )
@@ -94,8 +101,8 @@ async def upload_dataset(
     context: InContext,
     principal: Writer,
     query: Annotated[UploadQuery, Query()],
-) -> Any:  # noqa: ANN401 -- a refused body also ends the connection
-    """Upload a zip archive as the body (`curl -T`). It is verified afterwards: read its state."""
+) -> Any:  # noqa: ANN401 -- a refused body also closes the connection
+    """Upload a zip archive as the body (`curl -T`). It is verified afterwards; poll its state."""
     media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if media_type not in ARCHIVE_TYPES:
         raise NotAnArchive
@@ -120,7 +127,7 @@ async def upload_dataset(
 def list_datasets(
     context: InContext, principal: Reader, query: Annotated[DatasetListQuery, Query()]
 ) -> Page[DatasetView]:
-    """List data sets with their newest version, the newest data set first."""
+    """List datasets with their newest version, newest dataset first."""
     after = context.cursors.open(PAGE_KIND, query.cursor) if query.cursor else None
     project_ids = principal.project_ids
     if query.project is not None:
@@ -144,7 +151,7 @@ def list_datasets(
 
 @router.get("/{reference}", responses=responses_for(404))
 def read_dataset(reference: str, context: InContext, principal: Reader) -> DatasetView:
-    """Read a data set with its newest version (`ds_…`), or with the named one (`dsv_…`)."""
+    """Read a dataset with its newest version (`ds_…`), or with one version (`dsv_…`)."""
     with context.database.read() as unit:
         listed = visible_dataset(unit.session, principal.project_ids, reference)
     return DatasetView.of(listed, principal.project_names)
@@ -156,10 +163,11 @@ def read_report(
     context: InContext,
     principal: Reader,
     version: Annotated[
-        str | None, Query(max_length=40, description="A version, dsv_…; default: the newest.")
+        str | None,
+        Query(max_length=40, description="Id of a version (dsv_…). Default: the newest."),
     ] = None,
 ) -> ReportView:
-    """Read what the verification found: file, line and code of every finding."""
+    """Read the report of a version's verification: code, file and line of each finding."""
     with context.database.read() as unit:
         listed = visible_dataset(unit.session, principal.project_ids, version or reference)
     if reference not in {listed.dataset.id, listed.version.id}:
@@ -169,7 +177,7 @@ def read_report(
 
 @router.delete("/{reference}", status_code=204, responses=responses_for(404, 409, 507))
 def delete(reference: str, context: InContext, principal: Writer) -> None:
-    """Delete a data set with all its versions, as long as no job was made with it."""
+    """Delete a dataset with all its versions. Refused while a job refers to it."""
     with context.database.write() as unit:
         delete_dataset(unit.session, principal.project_ids, reference)
 
@@ -177,7 +185,7 @@ def delete(reference: str, context: InContext, principal: Writer) -> None:
 def _check_announced_size(request: Request, limit: int) -> None:
     announced = request.headers.get("content-length", "")
     if announced.isdigit() and int(announced) > limit:
-        raise TooLarge(f"An archive may have {limit} bytes at most.")
+        raise TooLarge(f"An archive may have at most {limit} bytes.")
 
 
 def _answer(response: Response, submitted: SubmittedVersion, principal: Principal) -> DatasetView:

@@ -1,4 +1,4 @@
-"""Submitting a version: an uploaded archive becomes the next version of its data set, once."""
+"""Store an uploaded archive as the next version of its dataset, unless a valid version has it."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +16,7 @@ from app.datasets.repository import (
 
 @dataclass(frozen=True)
 class Submission:
-    """Where an uploaded archive belongs; without `task` its labels decide."""
+    """The destination of an uploaded archive; without `task`, the files determine the task."""
 
     project_id: str
     owner_id: str
@@ -26,17 +26,17 @@ class Submission:
 
 @dataclass(frozen=True)
 class SubmittedVersion:
-    """The version that holds an upload's bytes, and whether this upload made it."""
+    """The version with the bytes of an upload, and whether this upload created it."""
 
     listed: ListedDataset
     created: bool
 
 
 def submit_version(context: Context, submission: Submission, archive: Path) -> SubmittedVersion:
-    """Keep an archive and make its version, or return the valid version of the same bytes.
+    """Store an archive and insert its version, or return the valid version with the same bytes.
 
     Raises:
-        DatasetTaskMismatch: the data set is, or is becoming, one of another task.
+        DatasetTaskMismatch: a ready or validating version of the dataset has another task.
         InsufficientStorage: the artifact store is full.
     """
     stored = context.store.put_file(archive)
@@ -45,7 +45,7 @@ def submit_version(context: Context, submission: Submission, archive: Path) -> S
             unit.session, submission.project_id, submission.name, owner_id=submission.owner_id
         )
         versions = valid_versions(unit.session, dataset.id)
-        task = next((each.task or each.declared_task for each in versions), None)
+        task = next((version.task or version.declared_task for version in versions), None)
         if submission.task and task and submission.task != task:
             raise DatasetTaskMismatch(submission.name, task, submission.task)
         for version in versions:

@@ -1,4 +1,4 @@
-"""Data sets and their versions. A version never changes once it is ready."""
+"""Datasets and their versions. A ready version never changes."""
 
 from datetime import datetime
 from enum import StrEnum
@@ -13,7 +13,7 @@ from app.core.leased_rows import LeasedRow
 
 
 class VersionState(StrEnum):
-    """Where the verification of a version stands."""
+    """The state of a version's verification."""
 
     VALIDATING = "validating"
     READY = "ready"
@@ -34,7 +34,7 @@ class Dataset(Base):
 
 
 class DatasetVersion(LeasedRow, Base):
-    """One upload and what its verification made of it."""
+    """One upload and the result of its verification."""
 
     __tablename__ = "dataset_versions"
     __table_args__ = (
@@ -47,26 +47,32 @@ class DatasetVersion(LeasedRow, Base):
 
     id: Mapped[str] = mapped_column(String(40), primary_key=True)
     dataset_id: Mapped[str] = mapped_column(ForeignKey("datasets.id"))
-    number: Mapped[int] = mapped_column(doc="counts from 1 within the data set")
+    number: Mapped[int] = mapped_column(doc="counts from 1 within the dataset")
     state: Mapped[VersionState] = mapped_column(checked_enum(VersionState, "state"), index=True)
     declared_task: Mapped[str | None] = mapped_column(String(20), doc="as given with the upload")
     task: Mapped[str | None] = mapped_column(String(20), doc="known once ready")
-    archive_sha256: Mapped[str] = mapped_column(String(64), index=True, doc="the upload, hex")
+    archive_sha256: Mapped[str] = mapped_column(
+        String(64), index=True, doc="hex; the uploaded archive"
+    )
     archive_bytes: Mapped[int] = mapped_column(BigInteger)
-    manifest_digest: Mapped[str | None] = mapped_column(String(64), doc="of the verified members")
+    manifest_digest: Mapped[str | None] = mapped_column(
+        String(64), doc="hex; SHA-256 of the pack's manifest"
+    )
     pack_sha256: Mapped[str | None] = mapped_column(
-        String(64), index=True, doc="what workers fetch, hex"
+        String(64), index=True, doc="hex; the pack that workers fetch"
     )
     pack_bytes: Mapped[int | None] = mapped_column(BigInteger)
     classes: Mapped[list[str] | None] = mapped_column(OrderedJson)
     images: Mapped[dict[str, int] | None] = mapped_column(OrderedJson, doc="images per split")
     report: Mapped[dict[str, JsonValue] | None] = mapped_column(OrderedJson)
-    attempt: Mapped[int] = mapped_column(doc="verifications begun; the fencing token of the lease")
+    attempt: Mapped[int] = mapped_column(
+        doc="number of verifications started; the fencing token of the lease"
+    )
     crashes: Mapped[int] = mapped_column(
-        server_default="0", doc="verifications that broke off, with or without their server"
+        server_default="0", doc="number of verifications that failed, alone or with their server"
     )
     lease_expires_at: Mapped[datetime | None] = mapped_column(
-        UtcDateTime, doc="null: nobody verifies it now"
+        UtcDateTime, doc="null: no verifier has claimed it"
     )
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
     verified_at: Mapped[datetime | None] = mapped_column(UtcDateTime)

@@ -1,8 +1,9 @@
-"""Verifying uploads: durable work of a thread in every server process, beside the requests.
+"""The verifier: a thread in every server process that verifies uploaded dataset versions.
 
-A version is claimed with a lease, its archive is judged by a subprocess that dies with this
-thread, and the verdict is written under the claim's attempt. A server that is killed midway loses
-its lease, and another one, or its own next start, takes the version up again.
+It claims a version with a lease and starts the verification process
+(`python -m app.datasets.verification`) to check the archive; the process dies with this thread.
+Then it writes the verdict, guarded by the claim's attempt number. If the server is killed, the
+lease expires, and the same or another server claims the version again.
 """
 
 import os
@@ -56,23 +57,23 @@ LOG_TAIL_BYTES: Final = 4096
 
 
 class Interrupted(Exception):
-    """The server stops, or the lease is lost: there is no verdict."""
+    """The server is stopping or the lease is lost, so there is no verdict."""
 
 
 class Crashed(Exception):
-    """The subprocess ended without a verdict."""
+    """The verification process ended without a report."""
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What the subprocess found, and the stored pack of a valid version."""
+    """The report of the verification process and, if the version is valid, its stored pack."""
 
     report: Report
     pack: StoredObject | None
 
 
 class Verifier(Background):
-    """Verifies one version after the other, between `with` and its end."""
+    """Verifies versions one after another in its own thread while its `with` block runs."""
 
     def __init__(
         self,
@@ -95,7 +96,7 @@ class Verifier(Background):
         self._waking.set()
 
     def wake(self) -> None:
-        """Look for work now; called after the commit of an upload, returns at once."""
+        """Make the thread look for work now. Returns at once; called after an upload's commit."""
         self._waking.set()
 
     def _run(self) -> None:
@@ -106,25 +107,25 @@ class Verifier(Background):
             self._waking.wait(self._timing.reconcile_seconds)
 
     def _verify_waiting(self) -> bool:
-        """Verify until no version waits; return False where something prevents it now."""
+        """Verify until no version waits. Return False if an error interrupts this."""
         try:
             while not self._stopping.is_set() and self.verify_next():
                 pass
         except OUTAGE as error:
-            log.warning("verification.database_unavailable", **_words_of(error))
+            log.warning("verification.database_unavailable", **_error_fields(error))
         except (TrainyardError, OSError) as error:
-            log.warning("verification.storage_unavailable", **_words_of(error))
-        except Exception:  # the thread's outermost loop: without it no upload is verified
+            log.warning("verification.storage_unavailable", **_error_fields(error))
+        except Exception:  # outermost loop of the thread: without it, no upload is verified
             log.exception("verification.failed")
         else:
             return True
         return False
 
     def verify_next(self) -> bool:
-        """Verify the oldest version that waits; False when none does.
+        """Verify the oldest waiting version. Return False if no version waits.
 
         Raises:
-            Exception: the database, the store or the disk failed; the version waits on.
+            Exception: the database, the store or the disk failed; the version keeps waiting.
         """
         version = self._claim()
         if version is None:
@@ -138,7 +139,7 @@ class Verifier(Background):
                 tempfile.TemporaryDirectory(prefix="verify-", dir=self._spool) as directory,
                 LeaseKeeper(self._database, VERIFICATIONS, hold, self._timing) as lease,
             ):
-                verdict = self._judge(version, Path(directory), lease)
+                verdict = self._check_archive(version, Path(directory), lease)
                 crash_point(CrashPoint.VERIFICATION_JUDGED)
                 self._conclude(hold, verdict)
         except Interrupted:
@@ -157,11 +158,13 @@ class Verifier(Background):
         with self._database.write() as unit:
             return VERIFICATIONS.claim(unit.session, lease=self._timing.lease)
 
-    def _judge(self, version: DatasetVersion, directory: Path, lease: LeaseKeeper) -> Verdict:
+    def _check_archive(
+        self, version: DatasetVersion, directory: Path, lease: LeaseKeeper
+    ) -> Verdict:
         if version.crashes >= MAX_CRASHES:
             reason = "servers were killed while they verified it"
             log.warning("verification.broken_off", version_id=version.id, cause=reason)
-            return _given_up(reason)
+            return _failure(reason)
         archive, output = directory / "archive.zip", directory / "output"
         self._store.fetch(version.archive_sha256, archive)
         output.mkdir()
@@ -173,19 +176,23 @@ class Verifier(Background):
             argv = [*self._command, str(directory / "request.json")]
             process = spawn(argv, env=_environment(), output=log_file, cwd=directory)
             code = self._wait(process, lease)
-            said = _tail(log_file)
-        return self._verdict(code, said, output)
+            log_tail = _tail(log_file)
+        return self._verdict(code, log_tail, output)
 
-    def _verdict(self, code: int, said: str, output: Path) -> Verdict:
+    def _verdict(self, code: int, log_tail: str, output: Path) -> Verdict:
         report = _report_in(output)
         if report is None:
-            log.error("verification.crashed", exit_code=code, output=said)
-            raise Crashed(f"the verification process ended with {code}")
+            log.error("verification.crashed", exit_code=code, output=log_tail)
+            raise Crashed(f"the verification process exited with {code}")
         pack = self._store.put_file(output / PACK_NAME) if report.state == "ready" else None
         return Verdict(report, pack)
 
     def _wait(self, process: subprocess.Popen[bytes], lease: LeaseKeeper) -> int:
-        """Wait for the subprocess; whatever ends the wait, nothing of its session lives on."""
+        """Wait for the verification process, then kill whatever is left of its session.
+
+        Raises:
+            Interrupted: the lease was lost or the server is stopping.
+        """
         try:
             while (code := process.poll()) is None:
                 if lease.is_lost or self._stopping.wait(POLL_SECONDS):
@@ -206,7 +213,7 @@ class Verifier(Background):
 
     def _count_crash(self, hold: RowHold, error: Exception) -> None:
         log.warning("verification.broken_off", version_id=hold.row_id, cause=str(error))
-        verdict = columns_of(_given_up(str(error)), present_task=None)
+        verdict = columns_of(_failure(str(error)), present_task=None)
         with self._database.write() as unit:
             crashes = record_crash(unit.session, hold, verdict=verdict)
         if crashes is not None and crashes >= MAX_CRASHES:
@@ -219,22 +226,22 @@ class Verifier(Background):
             log.info("verification.released", version_id=hold.row_id)
 
 
-def _words_of(error: Exception) -> dict[str, str]:
+def _error_fields(error: Exception) -> dict[str, str]:
     return {"error": type(error).__name__, "cause": str(error)}
 
 
-def _given_up(reason: str) -> Verdict:
+def _failure(reason: str) -> Verdict:
     return Verdict(invalid_report(Code.VERIFICATION_CRASHED, VERIFICATIONS.gave_up(reason)), None)
 
 
 def columns_of(verdict: Verdict, *, present_task: str | None) -> dict[str, Any]:
     """Return the columns of a verified version.
 
-    A valid one of another task than the data set's ready versions is invalid all the same.
+    A valid version becomes invalid if its task is not that of the dataset's ready versions.
     """
     report, pack = verdict.report, verdict.pack
     if pack is not None and present_task not in {None, report.task}:
-        message = f"The labels are for {report.task}, the data set is one for {present_task}."
+        message = f"The labels are for {report.task}, the dataset is for {present_task}."
         report, pack = invalid_report(Code.TASK_MISMATCH, message), None
     return {
         "state": VersionState(report.state),
@@ -260,7 +267,7 @@ def _task(declared: str | None) -> Task | None:
 
 
 def _environment() -> dict[str, str]:
-    """A clean one: the subprocess needs to find our package, and nothing else."""
+    """Return a minimal environment: the verification process only has to find our package."""
     return {
         "PATH": os.environ.get("PATH", os.defpath),
         "LANG": "C.UTF-8",

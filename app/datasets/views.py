@@ -1,4 +1,4 @@
-"""The JSON of data sets, as answers show it."""
+"""The JSON representations of datasets in responses."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -12,9 +12,10 @@ from app.datasets.tables import VersionState
 
 
 class DatasetView(BaseModel):
-    """A data set and one of its versions: the newest, or the one that was asked for.
+    """A dataset and one of its versions: the newest, or the requested one.
 
-    `task` is the declared one until the labels are read; `classes` and `images` are known then.
+    `task` is the declared task until the version is verified; `classes` and `images` are null until
+    then.
     """
 
     id: str
@@ -33,7 +34,7 @@ class DatasetView(BaseModel):
 
     @classmethod
     def of(cls, listed: ListedDataset, project_names: Mapping[str, str]) -> Self:
-        """Return the view of one data set and version."""
+        """Return the view of one dataset and version."""
         dataset, version = listed.dataset, listed.version
         own = f"/v1/datasets/{dataset.id}"
         return cls(
@@ -58,7 +59,7 @@ class DatasetView(BaseModel):
 
 
 class ReportView(BaseModel):
-    """What the verification of a version found; `report` is null while it is still at work."""
+    """The verification report of a version; `report` is null until the version is verified."""
 
     id: str
     version: str

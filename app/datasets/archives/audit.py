@@ -1,6 +1,6 @@
-"""Reads zip archives from strangers: the whole directory is audited before a byte is inflated.
+"""Read untrusted zip archives: audit the whole directory before any byte is inflated.
 
-Names with Windows' separators are accepted, turned into `/` and then judged like any other.
+Names with Windows' separators are accepted: backslashes become `/` before the name is checked.
 """
 
 import os
@@ -40,13 +40,13 @@ UNREADABLE: Final = (
     struct.error,
     EOFError,
     NotImplementedError,
-    RuntimeError,  # zipfile's word for a member that needs a password
-    ValueError,  # names that are no UTF-8 included
+    RuntimeError,  # raised by zipfile for a member that needs a password
+    ValueError,  # includes names that are not UTF-8
 )
 
 
 class MemberCorruptError(Exception):
-    """A member cannot be read back as its directory entry says."""
+    """A member's content does not match its directory entry."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +58,7 @@ class Member:
 
     @property
     def size_bytes(self) -> int:
-        """How many bytes it has once inflated; never more come out."""
+        """The declared size after inflation; `Archive.read` never returns more."""
         return self.entry.file_size
 
 
@@ -70,10 +70,10 @@ class Archive:
     members: tuple[Member, ...]
 
     def read(self, member: Member) -> bytes:
-        """Inflate one member; at most its declared size comes out, and its CRC is checked.
+        """Inflate one member and check its CRC and its declared size.
 
         Raises:
-            MemberCorruptError: it is cut or damaged.
+            MemberCorruptError: the member is truncated or damaged.
         """
         try:
             with self.zip.open(member.entry) as stream:
@@ -82,14 +82,14 @@ class Archive:
             raise MemberCorruptError(f"it cannot be inflated: {error}") from error
         if len(content) != member.size_bytes:
             raise MemberCorruptError(
-                f"{member.size_bytes} bytes are declared, {len(content)} came out"
+                f"{member.size_bytes} bytes are declared, {len(content)} were inflated"
             )
         return content
 
 
 @contextmanager
 def open_archive(path: Path, limits: Limits, findings: Findings) -> Iterator[Archive | None]:
-    """Audit the archive at `path`; None, with the reasons in `findings`, if it is not safe."""
+    """Audit the archive at `path`. Yield None, with the reasons in `findings`, if it is unsafe."""
     with path.open("rb") as file:
         if not _has_one_plain_directory(file, limits, findings):
             yield None
@@ -106,16 +106,16 @@ def open_archive(path: Path, limits: Limits, findings: Findings) -> Iterator[Arc
 
 
 def _has_one_plain_directory(file: BinaryIO, limits: Limits, findings: Findings) -> bool:
-    """Look at both ends of the file, before zipfile reads the directory into memory."""
+    """Check both ends of the file before zipfile reads the directory into memory."""
     if file.read(4) not in {b"PK\x03\x04", b"PK\x05\x06"}:
         findings.add(
             Code.ARCHIVE_CORRUPT,
-            "This is no zip archive: it does not begin with a member. Send a plain .zip file.",
+            "This is not a zip archive: it does not begin with a member. Send a plain .zip file.",
         )
         return False
     end = _directory_end(file)
     if end is None:
-        findings.add(Code.ARCHIVE_CORRUPT, "The archive is cut: its directory is missing.")
+        findings.add(Code.ARCHIVE_CORRUPT, "The archive is truncated: its directory is missing.")
         return False
     disks, entries, directory_bytes = end
     if disks:
@@ -131,7 +131,7 @@ def _has_one_plain_directory(file: BinaryIO, limits: Limits, findings: Findings)
 
 
 def _directory_end(file: BinaryIO) -> tuple[int, int, int] | None:
-    """Return disk number, entries and directory bytes, as zipfile will find them."""
+    """Return the disk number, entries and directory bytes as zipfile will read them."""
     size = file.seek(0, os.SEEK_END)
     tail_at = max(0, size - MAX_COMMENT_BYTES - DIRECTORY_END.size)
     file.seek(tail_at)
@@ -186,7 +186,7 @@ def _audit(
 
 
 def normalised_name(name: str) -> str | None:
-    """Return the name with `/` between its parts and no `.` parts; None where it is not safe."""
+    """Return the name with `/` separators and without `.` parts, or None if it is not safe."""
     name = name.replace("\\", "/")
     if "\x00" in name or name.startswith("/") or DRIVE.match(name):
         return None
@@ -203,7 +203,7 @@ def _audit_entry(entry: zipfile.ZipInfo, limits: Limits, findings: Findings) -> 
     if entry.compress_type not in METHODS or entry.flag_bits & PATCH_FLAG:
         findings.add(
             Code.UNSUPPORTED_COMPRESSION,
-            f"Compression method {entry.compress_type} is not read; use stored or deflate.",
+            f"Compression method {entry.compress_type} is not supported; use stored or deflate.",
             file=name,
         )
     if _is_special(entry):
@@ -213,8 +213,8 @@ def _audit_entry(entry: zipfile.ZipInfo, limits: Limits, findings: Findings) -> 
     if _is_bomb(entry.file_size, entry.compress_size, limits.max_member_bytes, limits):
         findings.add(
             Code.ARCHIVE_BOMB,
-            f"{entry.file_size} bytes from {entry.compress_size}: a member may have"
-            f" {limits.max_member_bytes} bytes and inflate {limits.max_ratio}-fold.",
+            f"It inflates from {entry.compress_size} to {entry.file_size} bytes; a member may"
+            f" inflate {limits.max_ratio}-fold to at most {limits.max_member_bytes} bytes.",
             file=name,
         )
 
@@ -230,7 +230,10 @@ def _is_special(entry: zipfile.ZipInfo) -> bool:
 
 
 def _extra_fields(extra: bytes) -> Iterator[tuple[int, bytes]]:
-    """Yield the extra fields; PKWARE's Unix field names a link's target behind its fixed part."""
+    """Yield id and content of each extra field.
+
+    In PKWARE's Unix field the target of a link follows the fixed part.
+    """
     while len(extra) >= 4:  # noqa: PLR2004 -- a header and a length of two bytes each
         header, length = struct.unpack_from("<HH", extra)
         yield header, extra[4 : 4 + length]
@@ -243,7 +246,7 @@ def _is_bomb(size: int, compressed: int, max_bytes: int, limits: Limits) -> bool
 
 
 def _audit_names(members: list[Member], findings: Findings) -> None:
-    """Refuse names that some file system takes for one, and files that are folders as well."""
+    """Refuse names that some file systems treat as equal, and files that are also folders."""
     seen: dict[str, str] = {}
     for member in members:
         key = unicodedata.normalize("NFC", member.name).casefold()
@@ -251,7 +254,7 @@ def _audit_names(members: list[Member], findings: Findings) -> None:
         if other is not member.name:
             findings.add(
                 Code.DUPLICATE_NAME,
-                f"It would be the same file as {shown(other)}.",
+                f"Some file systems treat it as the same file as {shown(other)}.",
                 file=member.name,
             )
     folders = {folder for key in seen for folder in _parents(key)}
@@ -272,13 +275,13 @@ def _audit_total(members: list[Member], limits: Limits, findings: Findings) -> N
     if _is_bomb(size, compressed, limits.max_total_bytes, limits):
         findings.add(
             Code.ARCHIVE_BOMB,
-            f"The archive inflates from {compressed} to {size} bytes;"
-            f" {limits.max_total_bytes} bytes and {limits.max_ratio}-fold are allowed.",
+            f"The archive inflates from {compressed} to {size} bytes; it may inflate"
+            f" {limits.max_ratio}-fold to at most {limits.max_total_bytes} bytes.",
         )
 
 
 def _audit_extents(archive: zipfile.ZipFile, file: BinaryIO, findings: Findings) -> None:
-    """Members must begin at byte 0, follow each other without overlap, and match their headers."""
+    """Check that members begin at byte 0, do not overlap, and match their own headers."""
     entries = sorted(archive.infolist(), key=lambda entry: entry.header_offset)
     if entries and entries[0].header_offset != 0:
         findings.add(Code.ARCHIVE_CORRUPT, "There are bytes before the first member.")
@@ -303,5 +306,5 @@ def _audit_extents(archive: zipfile.ZipFile, file: BinaryIO, findings: Findings)
     for (_, end, name), (next_start, _, _) in pairwise(extents):
         if end > next_start:
             findings.add(
-                Code.ARCHIVE_BOMB, "The member's bytes overlap what follows it.", file=name
+                Code.ARCHIVE_BOMB, "The member overlaps the data that follows it.", file=name
             )

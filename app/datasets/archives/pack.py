@@ -1,6 +1,7 @@
-"""The pack: a canonical zip of exactly what a training directory may hold, and its ways out.
+"""The pack: a canonical zip of the files that a training may read. Write, extract and link it.
 
-The same files give the same bytes. Needs neither database nor web framework: workers use it.
+The same files give the same bytes. Workers import this module, so it uses neither the database nor
+the web framework.
 """
 
 import hashlib
@@ -31,7 +32,7 @@ PACK_LIMITS: Final = Limits(
 
 
 class PackCorruptError(Exception):
-    """The file is not a pack that a verification wrote."""
+    """The file is not a pack that the verifier wrote."""
 
 
 @dataclass(frozen=True)
@@ -45,13 +46,13 @@ class PackedFile:
 
 @dataclass(frozen=True)
 class Manifest:
-    """Every file of a pack by its content; its digest is what makes two data sets equal."""
+    """The files of a pack and their digests. Two datasets are equal if their manifests are."""
 
     task: Task
     files: tuple[PackedFile, ...]
 
     def to_json(self) -> bytes:
-        """Return the one spelling of this manifest."""
+        """Return the canonical JSON of this manifest."""
         files = [asdict(file) for file in sorted(self.files, key=lambda file: file.path)]
         content = {"format": 1, "task": self.task, "files": files}
         return json.dumps(content, sort_keys=True, separators=(",", ":")).encode() + b"\n"
@@ -62,7 +63,7 @@ class Manifest:
 
 
 class PackWriter:
-    """Writes a pack, member by member, in the order given."""
+    """Writes a pack, member by member, in the order of the calls."""
 
     def __init__(self, path: Path) -> None:
         self._zip = zipfile.ZipFile(path, "w", zipfile.ZIP_STORED)
@@ -80,7 +81,7 @@ class PackWriter:
         self._zip.close()
 
     def add(self, path: str, content: bytes) -> PackedFile:
-        """Store one file; a path that stands already keeps its first content."""
+        """Store one file. A path that was added before keeps its first content."""
         if path in self._files:
             return self._files[path]
         entry = zipfile.ZipInfo(path, EARLIEST_ZIP_TIME)
@@ -92,20 +93,20 @@ class PackWriter:
         return packed
 
     def sha256_of(self, path: str) -> str | None:
-        """Return the digest of a stored file, hex; None if it is not stored."""
+        """Return the SHA-256 (hex) of a stored file, or None if the path is not stored."""
         packed = self._files.get(path)
         return None if packed is None else packed.sha256
 
     def manifest(self, task: Task) -> Manifest:
-        """Return what was stored."""
+        """Return the manifest of the stored files."""
         return Manifest(task, tuple(self._files.values()))
 
 
 def extract_pack(pack: Path, to: Path) -> None:
-    """Unpack into the new directory `to`, all or nothing, files read-only.
+    """Extract all files, read-only, into the new directory `to`; on failure `to` does not exist.
 
     Raises:
-        PackCorruptError: the file is damaged or no pack.
+        PackCorruptError: the file is damaged or is not a pack.
         FileExistsError: `to` exists.
     """
     if to.exists():
@@ -139,14 +140,14 @@ def _write_members(archive: Archive, root: Path) -> None:
 
 
 def materialise_view(pack_root: Path, view: Path) -> Path:
-    """Give one job its own directories whose files are links into the extracted pack.
+    """Create a job's own directories, whose files are links into the extracted pack.
 
-    Ultralytics writes beside what it reads (`labels.cache`, `.npy` of `cache=disk`, restored
-    JPEGs: 8.4.190, data/dataset.py:303, data/base.py:343, data/utils.py:289); with directories of
-    its own every such file lands in the view, and the shared pack stays as it was verified.
+    Ultralytics writes files beside those it reads (`labels.cache`, `.npy` of `cache=disk`, restored
+    JPEGs: 8.4.190, data/dataset.py:303, data/base.py:343, data/utils.py:289). They go into the
+    job's own directories, so the shared pack stays as it was verified.
 
     Returns:
-        What Ultralytics takes as `data`: the data.yaml, or the view itself for classification.
+        The value for Ultralytics' `data`: the data.yaml, or `view` for classification.
     """
     view.mkdir(parents=True)
     root = pack_root.resolve()

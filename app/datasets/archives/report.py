@@ -1,4 +1,4 @@
-"""What goes into a verification and what comes out: the files between server and its process."""
+"""The request and the report of the verification process: the files that it reads and writes."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +16,7 @@ SPLITS: Final[tuple[Split, ...]] = get_args(Split)
 
 REPORT_NAME: Final = "report.json"
 PACK_NAME: Final = "pack.zip"
-"""What the process writes to the output folder of its request; a pack only for a ready version."""
+"""Files that the verification process writes; it keeps a pack only of a ready version."""
 
 MIB = 1024 * 1024
 GIB = 1024 * MIB
@@ -24,7 +24,7 @@ GIB = 1024 * MIB
 
 @dataclass(frozen=True)
 class Limits:
-    """What an archive and its files may be; more than that is a finding."""
+    """Limits of an archive and its files; exceeding one is a finding."""
 
     max_members: int = 500_000
     max_directory_bytes: int = 128 * MIB
@@ -40,7 +40,7 @@ class Limits:
 
 @dataclass(frozen=True)
 class ProcessLimits:
-    """What the process may use; it sets them for itself before it opens the archive."""
+    """Resource limits that the verification process sets for itself before it opens the archive."""
 
     cpu_seconds: int = 3600
     address_space_bytes: int = 4 * GIB
@@ -48,7 +48,7 @@ class ProcessLimits:
 
 
 class VerificationRequest(BaseModel):
-    """The file that the process is started with."""
+    """The content of the file that is passed to the verification process."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -60,7 +60,7 @@ class VerificationRequest(BaseModel):
 
 
 class SplitSummary(BaseModel):
-    """How much a split holds; `backgrounds` are images without an object."""
+    """Counts of one split; `backgrounds` are images without an object."""
 
     images: int = 0
     labels: int = 0
@@ -69,7 +69,7 @@ class SplitSummary(BaseModel):
 
 
 class IgnoredMembers(BaseModel):
-    """Members that were left out, by reason, with the first few names."""
+    """The members that were ignored for one reason, with the first few names as examples."""
 
     reason: IgnoreReason
     count: int
@@ -77,7 +77,10 @@ class IgnoredMembers(BaseModel):
 
 
 class Report(BaseModel):
-    """What the verification found; `class_counts` are objects, for masks images with the class."""
+    """The result of a verification.
+
+    `class_counts` counts the objects of each class; for masks, the images that show the class.
+    """
 
     task: Task | None = None
     state: Literal["ready", "invalid"]
@@ -85,21 +88,24 @@ class Report(BaseModel):
     splits: dict[Split, SplitSummary] = {}
     class_counts: dict[Split, dict[str, int]] = {}
     findings: list[Finding]
-    finding_totals: dict[str, int] = Field(description="by code, those not listed included")
+    finding_totals: dict[str, int] = Field(
+        description="Number of findings by code, including those that `findings` omits."
+    )
     ignored: list[IgnoredMembers] = []
-    channels: int = Field(default=3, description="of the images, as a model reads them")
+    channels: int = Field(default=3, description="Channels of the images as a model reads them.")
     keypoints: tuple[int, int] | None = Field(
-        None, description="of a pose set: how many, and values of each"
+        None, description="Of a pose dataset: number of keypoints, and values per keypoint."
     )
     adds_background: bool = Field(
-        default=False, description="Ultralytics adds a class for what no outline covers"
+        default=False,
+        description="true: Ultralytics adds a background class for pixels outside all polygons.",
     )
-    manifest_digest: str | None = Field(None, description="SHA-256 of manifest.json, hex")
+    manifest_digest: str | None = Field(None, description="SHA-256 of manifest.json, hex.")
     pack_bytes: int | None = None
 
 
 def invalid_report(code: Code, message: str) -> Report:
-    """Return the report of a verification that could not be carried out."""
+    """Return the report of a verification that could not be completed."""
     findings = Findings()
     findings.add(code, message)
     return Report(state="invalid", findings=findings.kept(), finding_totals=findings.totals())

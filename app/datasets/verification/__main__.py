@@ -1,8 +1,8 @@
-"""The process that verifies an uploaded data set: `python -m app.datasets.verification REQUEST`.
+"""The verification process: `python -m app.datasets.verification REQUEST`, run by the verifier.
 
-It limits itself, reads the archive named in the request, and leaves `report.json` in the output
-directory; if the set is ready also `pack.zip` and `manifest.json`. It touches nothing else.
-Exit code 0: the report says all; anything else: the verification itself failed.
+It sets its own resource limits, reads the archive named in the request and writes `report.json` to
+the output directory. If the version is ready, it also writes `pack.zip` and `manifest.json`. It
+writes no other files. With exit code 0 the report is complete; otherwise the verification failed.
 """
 
 import errno
@@ -35,7 +35,7 @@ class CpuTimeSpentError(Exception):
 
 
 def main(arguments: list[str]) -> int:
-    """Verify what the request file names and write the report."""
+    """Verify the archive of the request file and write the report; return the exit code."""
     if len(arguments) != 1:
         sys.stderr.write("usage: python -m app.datasets.verification REQUEST.json\n")
         return USAGE
@@ -50,7 +50,7 @@ def main(arguments: list[str]) -> int:
 
 
 def _limit_this_process(limits: ProcessLimits) -> None:
-    """Limit CPU time, memory and file size; memory on top of what the interpreter holds."""
+    """Limit CPU time, file size and memory; the memory in addition to what the interpreter uses."""
     signal.signal(signal.SIGXCPU, _on_cpu_time_spent)
     _lower(resource.RLIMIT_CPU, limits.cpu_seconds, limits.cpu_seconds + GRACE_SECONDS)
     _lower(resource.RLIMIT_FSIZE, limits.file_bytes, limits.file_bytes)
@@ -62,7 +62,7 @@ def _limit_this_process(limits: ProcessLimits) -> None:
 
 
 def _lower(kind: int, soft: int, hard: int) -> None:
-    """Set a limit, never above the hard limit that the process was given."""
+    """Set a limit, at most the hard limit that the process was started with."""
     _, given = resource.getrlimit(kind)
     if given != resource.RLIM_INFINITY:
         soft, hard = min(soft, given), min(hard, given)
@@ -78,13 +78,13 @@ def _verify_within_limits(request: VerificationRequest) -> Report:
     try:
         return verify(request)
     except MemoryError:
-        text = f"More than {limits.address_space_bytes} bytes of memory were needed."
+        text = f"The verification needs more than {limits.address_space_bytes} bytes of memory."
     except CpuTimeSpentError:
-        text = f"More than {limits.cpu_seconds} s of CPU time were needed."
+        text = f"The verification needs more than {limits.cpu_seconds} s of CPU time."
     except OSError as error:
         if error.errno != errno.EFBIG:
             raise
-        text = f"The data set is larger than {limits.file_bytes} bytes."
+        text = f"The dataset is larger than {limits.file_bytes} bytes."
     return invalid_report(Code.VERIFICATION_LIMIT, text)
 
 

@@ -1,7 +1,7 @@
-"""Reads the few keys of an uploaded data.yaml that training uses, and writes ours.
+"""Read the few keys of an uploaded data.yaml that training uses, and write the generated one.
 
-The user's file is never handed on: Ultralytics runs its `download` and follows its paths
-(8.4.190, data/utils.py:789-828). Aliases, tags, deep nesting and repeated keys are refused.
+Training never reads the uploaded file, because Ultralytics runs its `download` and follows its
+paths (8.4.190, data/utils.py:789-828). Aliases, tags, deep nesting and repeated keys are refused.
 """
 
 import math
@@ -32,15 +32,15 @@ MAX_KEYPOINTS: Final = 1000
 IGNORED_ID: Final = 255
 
 UNUSED_KEYS: Final = frozenset({"path", "roboflow", "task", "minival"})
-"""Keys that mean nothing here and are no mistake."""
+"""Keys that have no effect here and are not reported either."""
 
 
 class UnfitValueError(ValueError):
-    """A value is not of its kind; pydantic turns it into a validation error."""
+    """A value has the wrong type or range; pydantic converts this into a validation error."""
 
 
 class YamlRefusedError(Exception):
-    """The text is not YAML that we read; `line` counts from 1."""
+    """The text is not in the accepted subset of YAML; `line` counts from 1."""
 
     def __init__(self, message: str, line: int | None = None) -> None:
         super().__init__(message)
@@ -76,7 +76,7 @@ def _class_names(value: object) -> list[str]:
 
 
 def _integer(value: object) -> int:
-    """Return an integer that is written as one, `3.0` and `"3"` included."""
+    """Return `value` as an integer; `3.0` and `"3"` are accepted too."""
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         raise UnfitValueError("an integer is expected")
     number = float(value)
@@ -90,7 +90,7 @@ def _folders(value: object) -> object:
 
 
 def _label_mapping(value: object) -> dict[int, int]:
-    """Return raw mask ids to class ids; `ignore_label` and null are 255, as in Ultralytics."""
+    """Return class ids by raw mask id; `ignore_label` and null become 255, as in Ultralytics."""
     if not isinstance(value, dict):
         raise UnfitValueError("a mapping of mask ids to class ids is expected")
     mapping = {}
@@ -98,7 +98,7 @@ def _label_mapping(value: object) -> dict[int, int]:
         ignored = mapped is None or mapped == "ignore_label"
         mapping[_integer(raw)] = IGNORED_ID if ignored else _integer(mapped)
     if any(not 0 <= mapped <= IGNORED_ID for mapped in mapping.values()):
-        raise UnfitValueError("mapped ids are 0 to 255, 255 being ignored")
+        raise UnfitValueError("mapped ids are 0 to 255; 255 means ignored")
     return mapping
 
 
@@ -122,7 +122,7 @@ PositiveFloat = Annotated[StrictFloat, Field(gt=0, le=1e6, allow_inf_nan=False)]
 
 
 class DatasetFields(BaseModel):
-    """The keys of a data.yaml that are read, each typed and ranged."""
+    """The keys of a data.yaml that are read, with their types and ranges."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -162,14 +162,14 @@ class DatasetFields(BaseModel):
 
     @property
     def class_names(self) -> list[str] | None:
-        """The names; with nc alone those that Ultralytics makes up."""
+        """The class names; with nc alone, the names that Ultralytics generates."""
         if self.names is None and self.nc is not None:
             return [f"class_{number}" for number in range(self.nc)]
         return self.names
 
 
 def read_dataset_yaml(content: bytes, file: str, findings: Findings) -> DatasetFields | None:
-    """Read a data.yaml; None, with the reasons in `findings`, if it cannot be used."""
+    """Read a data.yaml. Return None, with the reasons in `findings`, if it cannot be used."""
     try:
         keys = load_plain_yaml(content)
     except YamlRefusedError as error:
@@ -178,14 +178,14 @@ def read_dataset_yaml(content: bytes, file: str, findings: Findings) -> DatasetF
     if keys.get("download") is not None:
         findings.add(
             Code.YAML_DOWNLOAD,
-            "Remove `download`: data sets hold all their files themselves.",
+            "Remove `download`: an archive must contain all files of its dataset.",
             file=file,
         )
     if "val" not in keys and "validation" in keys:
         keys["val"] = keys.pop("validation")
     known = DatasetFields.model_fields.keys() | UNUSED_KEYS | {"download"}
     for key in sorted(keys.keys() - known):
-        findings.add(Code.YAML_KEY_IGNORED, f"`{shown(key)}` is not read.", file=file)
+        findings.add(Code.YAML_KEY_IGNORED, f"`{shown(key)}` is ignored.", file=file)
     return _validated(keys, file, findings)
 
 
@@ -203,29 +203,30 @@ def _validated(keys: dict[str, Any], file: str, findings: Findings) -> DatasetFi
 
 @dataclass
 class _Nesting:
-    """Follows YAML events and refuses what only an attack or a mistake holds."""
+    """Checks YAML events and refuses what appears only in an attack or by mistake."""
 
     depth: int = 0
 
     def follow(self, event: yaml.Event) -> None:
         line = event.start_mark.line + 1 if event.start_mark else None
         if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
-            raise YamlRefusedError("Anchors and aliases (& and *) are not read.", line)
+            raise YamlRefusedError("Anchors and aliases (& and *) are not supported.", line)
         if getattr(event, "tag", None):
-            raise YamlRefusedError("Tags (!) are not read.", line)
+            raise YamlRefusedError("Tags (!) are not supported.", line)
         if isinstance(event, yaml.CollectionStartEvent):
             self.depth += 1
         elif isinstance(event, yaml.CollectionEndEvent):
             self.depth -= 1
         if self.depth > MAX_YAML_DEPTH:
-            raise YamlRefusedError(f"More than {MAX_YAML_DEPTH} levels are not read.", line)
+            raise YamlRefusedError(f"More than {MAX_YAML_DEPTH} levels are not supported.", line)
 
 
 def load_plain_yaml(content: bytes) -> dict[str, Any]:
-    """Return the mapping in `content`, whose keys are text and stand once.
+    """Return the mapping in `content`. Its keys are text and unique.
 
     Raises:
-        YamlRefusedError: it is too large, no mapping, no YAML, or uses what is not read.
+        YamlRefusedError: the text is too large, is not YAML or not a mapping, or uses a refused
+            feature.
     """
     if len(content) > MAX_YAML_BYTES:
         raise YamlRefusedError(f"It has more than {MAX_YAML_BYTES} bytes.")
@@ -239,11 +240,11 @@ def load_plain_yaml(content: bytes) -> dict[str, Any]:
         loaded = yaml.load(text, Loader=yaml.CSafeLoader)
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else None
-        raise YamlRefusedError(shown(f"It is no YAML: {error.problem}."), line) from error
+        raise YamlRefusedError(shown(f"It is not valid YAML: {error.problem}."), line) from error
     except (yaml.YAMLError, ValueError) as error:
         raise YamlRefusedError(shown(f"It cannot be read: {error}.")) from error
     if not isinstance(loaded, dict) or not all(isinstance(key, str) for key in loaded):
-        raise YamlRefusedError("A mapping of keys to values is expected.")
+        raise YamlRefusedError("A mapping with text as keys is expected.")
     return loaded
 
 
@@ -260,13 +261,13 @@ def _refuse_repeated_keys(nodes: Iterable[yaml.Node]) -> None:
                     raise YamlRefusedError("A key must be one word.", key.start_mark.line + 1)
                 if key.value in seen:
                     line = key.start_mark.line + 1
-                    raise YamlRefusedError(f"The key {shown(key.value)!r} stands twice.", line)
+                    raise YamlRefusedError(f"The key {shown(key.value)!r} appears twice.", line)
                 seen.add(key.value)
                 pending.append(value)
 
 
 def render_dataset_yaml(fields: dict[str, Any], names: list[str], splits: Iterable[str]) -> bytes:
-    """Write our data.yaml: folders of the pack, class names, and what else the task uses."""
+    """Return the generated data.yaml: the pack's folders, the class names, then `fields`."""
     content: dict[str, Any] = {split: f"images/{split}" for split in splits}
     content["names"] = dict(enumerate(names))
     content.update(fields)

@@ -1,7 +1,7 @@
-"""Judges one image file: header first, then every pixel, so that training meets no bad image.
+"""Check an image file, first its header and then every pixel, so that training can read it.
 
-The bytes stay as they are, EXIF rotation included; only a JPEG without an end marker is written
-anew, exactly as Ultralytics would do inside the data set (8.4.190, data/utils.py:280).
+The bytes stay unchanged, including an EXIF rotation. Only a JPEG without an end marker is
+re-encoded, exactly as Ultralytics would do inside the dataset (8.4.190, data/utils.py:280).
 """
 
 import struct
@@ -35,7 +35,7 @@ DECODING_ERRORS: Final = (
     Image.DecompressionBombError,
     Image.DecompressionBombWarning,
 )
-"""What Pillow's decoders throw on broken files: each names its own."""
+"""What Pillow's decoders raise for broken files; the types differ between decoders."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class CheckedImage:
 
 
 def check_image(content: bytes, channels: int, limits: Limits) -> CheckedImage | Remark:
-    """Judge one image file; the remark says why it is refused."""
+    """Check one image file. A remark instead of an image gives the reason why it is refused."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         warnings.simplefilter("error", Image.DecompressionBombWarning)
@@ -62,12 +62,12 @@ def check_image(content: bytes, channels: int, limits: Limits) -> CheckedImage |
             return _decode(content, channels)
         except (Image.DecompressionBombError, Image.DecompressionBombWarning):
             return Remark(
-                Code.IMAGE_TOO_LARGE, f"More than {limits.max_image_pixels} pixels are not read."
+                Code.IMAGE_TOO_LARGE, f"It has more than {limits.max_image_pixels} pixels."
             )
         except UnidentifiedImageError:
             return Remark(
                 Code.IMAGE_UNREADABLE,
-                f"It is none of {', '.join(IMAGE_FORMATS)}, whatever its name.",
+                f"Its content is not in one of the formats {', '.join(IMAGE_FORMATS)}.",
             )
         except DECODING_ERRORS as error:
             return Remark(Code.IMAGE_UNREADABLE, shown(f"It cannot be decoded: {error}."))
@@ -78,13 +78,13 @@ def _refuse_size(image: Image.Image, limits: Limits) -> Remark | None:
     if width * height > limits.max_image_pixels or max(width, height) > limits.max_image_side:
         return Remark(
             Code.IMAGE_TOO_LARGE,
-            f"It has {width} x {height} pixels; {limits.max_image_side} a side and"
-            f" {limits.max_image_pixels} in all are allowed.",
+            f"It has {width} x {height} pixels; at most {limits.max_image_side} per side and"
+            f" {limits.max_image_pixels} in total are allowed.",
         )
     if min(width, height) < MIN_SIDE:
         return Remark(
             Code.IMAGE_TOO_SMALL,
-            f"It has {width} x {height} pixels; Ultralytics drops images below {MIN_SIDE} a side.",
+            f"It has {width} x {height} pixels; Ultralytics needs {MIN_SIDE} or more per side.",
         )
     return None
 
@@ -94,7 +94,11 @@ def _frames(image: Image.Image) -> int:
 
 
 def _refuse_channels(image: Image.Image, channels: int) -> Remark | None:
-    """Gray and colour images turn into 1 or 3 channels; more must be there as pages or bands."""
+    """Refuse an image without the required channels.
+
+    Any gray or colour image can be read with 1 or 3 channels. Other numbers must equal the pages
+    times the bands of a TIFF.
+    """
     if channels in {1, 3}:
         return None
     held = _frames(image) * len(image.getbands())
@@ -102,12 +106,12 @@ def _refuse_channels(image: Image.Image, channels: int) -> Remark | None:
         return None
     return Remark(
         Code.IMAGE_CHANNELS,
-        f"data.yaml says {channels} channels, which needs a TIFF with as many; this has {held}.",
+        f"data.yaml requires a TIFF with {channels} channels; this image has {held}.",
     )
 
 
 def _decode(content: bytes, channels: int) -> CheckedImage:
-    """Load every pixel; a cut file raises here."""
+    """Load every pixel; a truncated file raises an error here."""
     with Image.open(BytesIO(content), formats=IMAGE_FORMATS) as image:
         frames = _frames(image)
         for frame in range(1 if channels in {1, 3} else frames):
@@ -123,14 +127,14 @@ def _decode(content: bytes, channels: int) -> CheckedImage:
             content = _restored_jpeg(content)
             remarks.append(
                 Remark(
-                    Code.JPEG_RESTORED, "It had no end marker; it was saved anew at quality 100."
+                    Code.JPEG_RESTORED, "It had no end marker; it was re-encoded at quality 100."
                 )
             )
     return CheckedImage(content, width, height, tuple(remarks))
 
 
 def _restored_jpeg(content: bytes) -> bytes:
-    """Save it as Ultralytics does: upright, quality 100, no chroma subsampling."""
+    """Re-encode a JPEG as Ultralytics does: upright, quality 100, no chroma subsampling."""
     restored = BytesIO()
     with Image.open(BytesIO(content), formats=("JPEG",)) as image:
         ImageOps.exif_transpose(image).save(restored, "JPEG", subsampling=0, quality=100)

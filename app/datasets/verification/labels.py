@@ -1,8 +1,8 @@
-"""The rules for label files, row by row, with the line of each fault.
+"""Check label files row by row and report each fault with its line.
 
-A file is good here exactly when Ultralytics would keep its image (8.4.190, data/utils.py:435);
-where it would train on nonsense, the rules are stricter: inf or a box of a pose outside the
-image, and rows that are not of the task (9 columns for obb, polygons of 3 points and more).
+A file is good exactly if Ultralytics would keep its image (8.4.190, data/utils.py:435). The rules
+are stricter where Ultralytics would train on invalid values: inf, a box of a pose outside the
+image, or rows of another task (obb needs 9 columns, polygons need 3 or more points).
 """
 
 import math
@@ -33,7 +33,7 @@ Row = npt.NDArray[np.float32]
 
 @dataclass(frozen=True)
 class LabelRules:
-    """What a row may be; `keypoints` is kpt_shape where the data.yaml names one."""
+    """The rules for rows; `keypoints` is the kpt_shape of the data.yaml, if it has one."""
 
     task: Task
     classes: int
@@ -41,7 +41,7 @@ class LabelRules:
 
     @property
     def pose_columns(self) -> int | None:
-        """How many columns a row with keypoints has."""
+        """The number of columns of a row with keypoints."""
         if self.keypoints is None:
             return None
         return BOX_COLUMNS + self.keypoints[0] * self.keypoints[1]
@@ -49,7 +49,7 @@ class LabelRules:
 
 @dataclass(frozen=True)
 class CheckedLabels:
-    """A label file as training reads it; `text` keeps the digits of every row."""
+    """A label file as training reads it; `text` keeps the digits of all values."""
 
     text: str
     class_counts: Counter[int]
@@ -64,7 +64,7 @@ class _Line:
 
 
 def check_labels(content: bytes, rules: LabelRules, limits: Limits) -> CheckedLabels:
-    """Judge one label file. The remarks are the first faults found, at most 20."""
+    """Check one label file. The remarks are at most 20, errors before warnings."""
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -139,14 +139,14 @@ def _judge_values(lines: Sequence[_Line], rules: LabelRules) -> CheckedLabels:
             remarks.extend([fault] if fault else [])
             continue
         counts[int(row[0])] += 1
-        remarks.extend(_doubts(row, line.number, seen, rules))
+        remarks.extend(_row_warnings(row, line.number, seen, rules))
     text = "".join(" ".join(line.tokens) + "\n" for line in lines)
     faults_first = sorted(remarks, key=lambda remark: remark.code.severity)
     return CheckedLabels(text, counts, tuple(faults_first[:MAX_REMARKS]), is_good)
 
 
 def _numbers(line: _Line) -> Row | Remark:
-    """Return the row as Ultralytics holds it, in float32."""
+    """Return the row in float32, as Ultralytics stores it."""
     try:
         values = [float(token) for token in line.tokens]
     except ValueError:
@@ -167,7 +167,7 @@ def _row_fault(row: Row, line: int, rules: LabelRules) -> Remark | None:
         return Remark(Code.LABEL_CLASS, text, line)
     box, points = _box_and_points(row, rules)
     if max(box.max(), points.max()) > np.float32(MAX_COORDINATE):
-        text = f"Coordinates are shares of the image, from 0 to 1; {row[1:].max():g} is above."
+        text = f"Coordinates are fractions of the image, from 0 to 1; {row[1:].max():g} is above 1."
         return Remark(Code.LABEL_OUT_OF_RANGE, text, line)
     values = row if rules.pose_columns == len(row) and rules.task == "pose" else box
     lowest = values.min()
@@ -183,7 +183,7 @@ def _is_box(row: Row, rules: LabelRules) -> bool:
 
 
 def _box_and_points(row: Row, rules: LabelRules) -> tuple[Row, Row]:
-    """Return x, y, width, height and the points whose upper bound counts."""
+    """Return the box (x, y, width, height) and the points that must not exceed the upper bound."""
     if not _is_box(row, rules):
         xy = row[1:].reshape(-1, 2)
         low, high = xy.min(axis=0), xy.max(axis=0)
@@ -195,16 +195,16 @@ def _box_and_points(row: Row, rules: LabelRules) -> tuple[Row, Row]:
     return box, box
 
 
-def _doubts(row: Row, line: int, seen: set[bytes], rules: LabelRules) -> list[Remark]:
-    doubts = []
+def _row_warnings(row: Row, line: int, seen: set[bytes], rules: LabelRules) -> list[Remark]:
+    warnings = []
     key = row.tobytes()
     if key in seen:
-        doubts.append(Remark(Code.LABEL_DUPLICATE, "The same row stands above.", line))
+        warnings.append(Remark(Code.LABEL_DUPLICATE, "An earlier row is the same.", line))
     seen.add(key)
     coordinates = row[1:]
     if not _is_box(row, rules) and (
         coordinates.max() > np.float32(MAX_COORDINATE)
         or coordinates.min() < np.float32(MIN_COORDINATE)
     ):
-        doubts.append(Remark(Code.LABEL_OUTSIDE, "The polygon reaches out of the image.", line))
-    return doubts
+        warnings.append(Remark(Code.LABEL_OUTSIDE, "The polygon extends beyond the image.", line))
+    return warnings

@@ -1,7 +1,7 @@
-"""The archive by its names alone: what is read, what is ignored, and where each file goes.
+"""Decide from the names alone which files are read or ignored, and their paths in the pack.
 
-Inside the pack every set has one shape: `images/<split>/…` beside `labels`, `masks` or `depth`,
-or `<split>/<class>/…` for classification.
+All packs have one layout: `images/<split>/…` beside `labels`, `masks` or `depth`, or
+`<split>/<class>/…` for classification.
 """
 
 from bisect import bisect_left
@@ -26,7 +26,7 @@ SPLIT_FOLDERS: Final[dict[Split, tuple[str, ...]]] = {
     "val": ("val", "validation", "valid"),
     "test": ("test",),
 }
-"""Names of a split's folder, in the order in which Ultralytics looks (8.4.190, utils.py:904)."""
+"""Folder names of each split, in the order that Ultralytics tries (8.4.190, utils.py:904)."""
 
 LAYOUT_FOLDERS: Final = frozenset(
     {"images", "labels", "masks", "depth", "train", "val", "validation", "valid", "test"}
@@ -38,9 +38,9 @@ MAX_PATH_BYTES: Final = 1000
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """An image and its target: where they are in the archive, where they go in the pack.
+    """An image and its target: their paths in the archive and in the pack.
 
-    For classification `target` is None and `label` the class; else `label` is None.
+    For classification, `target` is None and `label` is the class. Otherwise `label` is None.
     """
 
     image: str
@@ -52,7 +52,7 @@ class Sample:
 
 @dataclass(frozen=True)
 class Layout:
-    """Which samples each split has, in training order, and the class folders where they say."""
+    """The samples of each split in training order; for classification also the class folders."""
 
     samples: dict[Split, list[Sample]]
     class_folders: list[str] | None = None
@@ -65,7 +65,7 @@ def suffix(path: str) -> str:
 
 @dataclass
 class Tree:
-    """The files that are read, under their names below the one wrapping folder, if any."""
+    """The files that are read. Their names are relative to the folder around everything, if any."""
 
     files: dict[str, Member]
     ignored: dict[IgnoreReason, list[str]] = field(default_factory=lambda: defaultdict(list))
@@ -77,11 +77,11 @@ class Tree:
         }
 
     def has_folder(self, folder: str) -> bool:
-        """Whether a file that is read lies below `folder`; "" is the root."""
+        """Return whether `folder` contains, at any depth, a file that is read; "" is the root."""
         return (folder or ".") in self._folders
 
     def images_below(self, folder: str) -> Sequence[str]:
-        """Return the images below `folder`, sorted as Ultralytics sorts them."""
+        """Return the images below `folder` in the order in which Ultralytics sorts them."""
         if not folder:
             return self._images
         first = bisect_left(self._images, folder + "/")
@@ -94,12 +94,12 @@ class Tree:
         return sorted(name for name in inside if name not in {"", "."} and "/" not in name)
 
     def ignore_unused(self, used: Iterable[str | None]) -> None:
-        """Note every file that is in no split."""
+        """Record as ignored every file that belongs to no split."""
         rest = self.files.keys() - set(used)
         self.ignored["not-in-a-split"].extend(sorted(rest))
 
     def ignored_members(self) -> list[IgnoredMembers]:
-        """Return what was left out, by reason."""
+        """Return the ignored members by reason."""
         return [
             IgnoredMembers(reason=reason, count=len(names), examples=names[:MAX_EXAMPLES])
             for reason, names in sorted(self.ignored.items())
@@ -108,7 +108,7 @@ class Tree:
 
 
 def tree_of(members: Iterable[Member]) -> Tree:
-    """Sort the members into those that are read and those that are ignored."""
+    """Divide the members into those that are read and those that are ignored."""
     read: dict[str, Member] = {}
     ignored: dict[IgnoreReason, list[str]] = defaultdict(list)
     for member in members:
@@ -135,7 +135,7 @@ def _reason_to_ignore(name: str) -> IgnoreReason | None:
 
 
 def _wrapping_folder(names: Iterable[str]) -> str:
-    """Return the folders that hold everything, with a slash; texts above them do not count."""
+    """Return the folders around all files, with a final slash; .txt files outside do not count."""
     folders = [name.split("/")[:-1] for name in names if suffix(name) != ".txt"]
     root: list[str] = []
     while folders:
@@ -151,25 +151,28 @@ def _wrapping_folder(names: Iterable[str]) -> str:
 def place(
     split: Split, entries: Sequence[tuple[str, str]], findings: Findings
 ) -> list[tuple[str, str]]:
-    """Give each image of a split its path in the pack, below the split's folder.
+    """Choose the path in the pack, below the split's folder, of each image of a split.
 
-    `entries` are (path in the archive, wished path) in training order. Where the wished paths
-    would change that order, collide or be unsafe, numbers take their place.
+    `entries` are (path in the archive, preferred path) in training order. If the preferred paths
+    would change that order, collide or be unsafe, numbers replace all of them.
     """
-    wished = [path for _, path in entries]
-    stems = [path.rpartition(".")[0] for path in wished]
-    in_order = all(first < second for first, second in pairwise(wished))
-    if in_order and len(set(stems)) == len(stems) and all(map(_is_safe, wished)):
+    preferred = [path for _, path in entries]
+    stems = [path.rpartition(".")[0] for path in preferred]
+    in_order = all(first < second for first, second in pairwise(preferred))
+    if in_order and len(set(stems)) == len(stems) and all(map(_is_safe, preferred)):
         return list(entries)
     findings.add(
         Code.NAMES_REPLACED,
-        f"The {len(entries)} files of {split} are named by number, in the same order.",
+        f"The {len(entries)} files of {split} were renamed to numbers in the same order.",
     )
     return [(source, f"{number:07d}{suffix(source)}") for number, (source, _) in enumerate(entries)]
 
 
 def _is_safe(path: str) -> bool:
-    """Whether any file system keeps the name, with room for what Ultralytics puts beside it."""
+    """Return whether every file system can store the name.
+
+    The limits leave room for the suffixes of files that Ultralytics writes beside it.
+    """
     return (
         path.isprintable()
         and len(path.encode()) <= MAX_PATH_BYTES

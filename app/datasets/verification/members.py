@@ -1,4 +1,4 @@
-"""Reads members by the name they have in the tree; what cannot be read becomes a finding."""
+"""Read members by their path in the tree; an unreadable member becomes a finding."""
 
 from dataclasses import dataclass
 
@@ -10,7 +10,7 @@ from app.datasets.verification.layout import Tree
 
 @dataclass(frozen=True)
 class MemberReader:
-    """The contents of an audited archive."""
+    """Reads the members of an audited archive."""
 
     archive: Archive
     tree: Tree
@@ -18,7 +18,7 @@ class MemberReader:
     limits: Limits
 
     def read(self, path: str) -> bytes | None:
-        """Return the bytes of a file; None, with a finding, if it is damaged."""
+        """Return the bytes of a file, or add a finding and return None if it is damaged."""
         try:
             return self.archive.read(self.tree.files[path])
         except MemberCorruptError as error:
@@ -26,10 +26,10 @@ class MemberReader:
             return None
 
     def read_labels(self, path: str) -> bytes | None:
-        """Return the bytes of a label file; None, with a finding, if there are too many."""
+        """Return the bytes of a label file, or add a finding and return None if it is too large."""
         size = self.tree.files[path].size_bytes
         if size > self.limits.max_label_bytes:
-            text = f"It has {size} bytes; {self.limits.max_label_bytes} are allowed."
+            text = f"It has {size} bytes; at most {self.limits.max_label_bytes} are allowed."
             self.findings.add(Code.LABEL_TOO_LARGE, text, file=path)
             return None
         return self.read(path)

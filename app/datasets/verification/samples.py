@@ -1,4 +1,4 @@
-"""Checks one sample after the other, an image with its target, and stores what is good."""
+"""Check samples one after another, each an image with its target, and store the valid files."""
 
 from collections import Counter
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ from app.datasets.verification.statistics import Statistics
 
 @dataclass(frozen=True)
 class SampleRules:
-    """What the images and targets of a set must be; `masks` where the targets are masks."""
+    """The rules for images and targets of a dataset; `masks` is set if the targets are masks."""
 
     task: Task
     classes: int
@@ -34,7 +34,7 @@ class SampleRules:
 
 
 class SampleChecker:
-    """Checks samples and keeps count; the pack gets nothing that was not checked."""
+    """Checks and counts samples; only checked files go into the pack."""
 
     def __init__(
         self, rules: SampleRules, members: MemberReader, pack: PackWriter, statistics: Statistics
@@ -47,7 +47,7 @@ class SampleChecker:
         self._first_with: dict[str, tuple[Split, str]] = {}
 
     def check(self, split: Split, sample: Sample) -> None:
-        """Check one image and its target, and store both unless the set is invalid already."""
+        """Check one image and its target, and store both unless a finding is already an error."""
         image = self._check_image(sample)
         if image is not None:
             self._store(sample.image_path, image.content)
@@ -78,7 +78,7 @@ class SampleChecker:
             return
         other, name = self._first_with.setdefault(digest, (split, sample.image))
         if other != split:
-            text = f"The same bytes are {shown(name)} of {other}: scores will be too good."
+            text = f"{shown(name)} of {other} has the same bytes: scores will be too good."
             self._findings.add(Code.SPLIT_LEAK, text, file=sample.image)
 
     def _check_target(self, sample: Sample, image: CheckedImage | None) -> Counter[int]:
@@ -109,7 +109,7 @@ class SampleChecker:
         if sample.target is None or sample.target_path is None:
             self._findings.add(
                 Code.MASK_MISSING,
-                "Ultralytics drops an image without a PNG mask of its name.",
+                "Ultralytics drops an image without a PNG mask of the same name.",
                 file=sample.image,
             )
             return Counter()
@@ -127,7 +127,7 @@ class SampleChecker:
         if sample.target is None or sample.target_path is None:
             self._findings.add(
                 Code.DEPTH_MISSING,
-                "Ultralytics drops an image without a PNG or NPY depth map of its name.",
+                "Ultralytics drops an image without a PNG or NPY depth map of the same name.",
                 file=sample.image,
             )
             return

@@ -1,4 +1,4 @@
-"""Counts what a data set holds, split by split and class by class."""
+"""Count the images, targets and objects of a dataset by split and class."""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -27,11 +27,11 @@ class Statistics:
 
     @property
     def splits(self) -> dict[Split, SplitSummary]:
-        """What each split holds."""
+        """The counts of each split."""
         return self._summaries
 
     def by_name(self, names: list[str]) -> dict[Split, dict[str, int]]:
-        """Return the objects of each class, in class order; names that repeat are added up."""
+        """Return the number of objects by class name, in class order; repeated names are summed."""
         counts: dict[Split, dict[str, int]] = {}
         for split, of_split in self._classes.items():
             counts[split] = dict.fromkeys(names, 0)
@@ -40,7 +40,10 @@ class Statistics:
         return counts
 
     def judge(self, names: list[str], splits: Iterable[Split], findings: Findings) -> None:
-        """Train needs an object; a class without one in train or val is worth a warning."""
+        """Add an error if train has no object, and warnings for other splits and absent classes.
+
+        Absent classes are reported for train and val only.
+        """
         for split in splits:
             counts = self._classes.get(split, Counter())
             if not counts.total():

@@ -1,4 +1,4 @@
-"""Tells the task of a data set from its folders, its data.yaml and the columns of its labels."""
+"""Infer the task of a dataset from its folders, its data.yaml and the columns of its labels."""
 
 from collections.abc import Iterable
 from itertools import islice
@@ -18,12 +18,12 @@ PREFIX_BYTES: Final = 64 * 1024
 
 
 def guess_task(tree: Tree, fields: DatasetFields, members: MemberReader) -> Task | None:
-    """Return the task; None, with a finding that asks for it, where several would fit."""
+    """Return the task, or add a finding that requests it and return None if it is ambiguous."""
     task = _by_folders(tree, fields) or _by_columns(tree, members)
     if task is None:
         members.findings.add(
             Code.TASK_NEEDED,
-            f"The files do not say what they are for; send `task`: one of {', '.join(TASKS)}.",
+            f"The files do not determine the task; send `task`: one of {', '.join(TASKS)}.",
         )
     return task
 
@@ -48,7 +48,10 @@ def _has(tree: Tree, folder: str, suffixes: frozenset[str]) -> bool:
 
 
 def _by_columns(tree: Tree, members: MemberReader) -> Task | None:
-    """Five columns are boxes; polygons are segments, unless all have the nine of an obb."""
+    """Infer detect from five columns and segment from polygons.
+
+    If all rows have nine columns, they may be segments or oriented boxes.
+    """
     columns = set(_columns(_label_files(tree), members))
     if columns == {BOX_COLUMNS}:
         return "detect"

@@ -1,4 +1,7 @@
-"""Verifies a data set from its archive to its pack; every file is inflated once and checked."""
+"""Verify an uploaded archive and write its pack. Runs in the verification process.
+
+Every file is inflated and checked once.
+"""
 
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -38,7 +41,7 @@ NEEDED_SPLITS: Final[tuple[Split, ...]] = ("train", "val")
 
 @dataclass
 class Plan:
-    """What is to be verified, once the names and the data.yaml are understood."""
+    """The contents to verify, as determined from the file names and the data.yaml."""
 
     task: Task
     fields: DatasetFields
@@ -49,7 +52,7 @@ class Plan:
 
 @dataclass
 class Run:
-    """One verification at work."""
+    """The state of one running verification."""
 
     request: VerificationRequest
     findings: Findings = field(default_factory=Findings)
@@ -59,7 +62,7 @@ class Run:
 
 
 def verify(request: VerificationRequest) -> Report:
-    """Verify the archive of the request; a ready set's pack and manifest lie in its output."""
+    """Verify the archive of the request; if it is valid, write pack and manifest to its output."""
     run = Run(request)
     digest = None
     with open_archive(request.archive, request.limits, run.findings) as archive:
@@ -92,7 +95,10 @@ def _report(run: Run, digest: str | None) -> Report:
 
 
 def _read_by_models(plan: Plan) -> dict[str, Any]:
-    """What sizes a model's first and last layers; see Ultralytics 8.4.190, data/utils.py:1026."""
+    """Return what determines the sizes of a model's first and last layers.
+
+    See Ultralytics 8.4.190, data/utils.py:1026.
+    """
     is_outlined = plan.task == "semantic" and not plan.has_masks
     return {
         "channels": plan.fields.channels,
@@ -104,7 +110,7 @@ def _read_by_models(plan: Plan) -> dict[str, Any]:
 def _plan(run: Run, archive: Archive) -> Plan | None:
     tree, findings = run.tree, run.findings
     if not tree.files:
-        findings.add(Code.ARCHIVE_EMPTY, "There are no images, labels or depth maps in it.")
+        findings.add(Code.ARCHIVE_EMPTY, "The archive contains no images, labels or depth maps.")
         return None
     members = MemberReader(archive, tree, findings, run.request.limits)
     yaml = find_yaml(tree, findings)
@@ -166,8 +172,8 @@ def _judge_layout(run: Run, plan: Plan, yaml: str | None) -> None:
         )
     for split in NEEDED_SPLITS:
         if not samples.get(split):
-            advice = "move a part of the images there" if samples else "add images"
-            findings.add(Code.SPLIT_MISSING, f"There are no {split} images: {advice}.")
+            advice = "move some of the images there" if samples else "add images"
+            findings.add(Code.SPLIT_MISSING, f"There are no {split} images; {advice}.")
     if len(set(plan.names)) < len(plan.names):
         findings.add(Code.NAMES_REPEATED, "Two classes have the same name.", file=yaml)
     used = {path for split in samples.values() for s in split for path in (s.image, s.target)}
@@ -206,7 +212,10 @@ def _check_and_pack(run: Run, plan: Plan, archive: Archive) -> str | None:
 
 
 def _our_yaml(plan: Plan) -> bytes:
-    """Write what the task uses; a detect job on a pose set needs kpt_shape to read its boxes."""
+    """Return the generated data.yaml with the keys that the task uses.
+
+    A detect job on a pose dataset needs kpt_shape to read the boxes.
+    """
     fields = plan.fields
     content: dict[str, Any] = {"channels": fields.channels}
     if plan.task in KEYPOINT_TASKS and fields.kpt_shape:

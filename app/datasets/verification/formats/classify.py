@@ -1,4 +1,4 @@
-"""Classification sets: `train/<class>/image`, and the same below val, valid or validation, test."""
+"""Classification datasets: `train/<class>/image`, and the same in val (or valid, …) and test."""
 
 from app.datasets.archives.findings import Code, Findings, shown
 from app.datasets.archives.report import SPLITS, Split
@@ -13,14 +13,14 @@ from app.datasets.verification.layout import (
 
 
 def plan_classes(tree: Tree, findings: Findings) -> Layout | None:
-    """Read the classes from the folders of train; None if there are none."""
+    """Read the classes from the folders of train. If it has none, add a finding and return None."""
     folders = {split: _split_folder(tree, split) for split in SPLITS}
     train = folders["train"]
     classes = _classes_below(tree, train) if train else []
     if not classes or classes == ["images"]:
         findings.add(
             Code.LAYOUT_UNKNOWN,
-            "A classification set has its images in train/<class>/ and val/<class>/.",
+            "A classification dataset has its images in train/<class>/ and val/<class>/.",
         )
         return None
     _refuse_unsafe(classes, findings)
@@ -36,7 +36,7 @@ def _split_folder(tree: Tree, split: Split) -> str | None:
 
 
 def _classes_below(tree: Tree, folder: str) -> list[str]:
-    """Return the class folders that hold an image, in Ultralytics' order."""
+    """Return the class folders that contain an image, in Ultralytics' order."""
     return [name for name in tree.folders_in(folder) if tree.images_below(f"{folder}/{name}")]
 
 
@@ -45,7 +45,7 @@ def _refuse_unsafe(classes: list[str], findings: Findings) -> None:
         if not name.isprintable() or len(name.encode()) > MAX_PART_BYTES:
             findings.add(
                 Code.CLASS_NAME_INVALID,
-                f"Class folders have printable names of at most {MAX_PART_BYTES} bytes:"
+                f"Class folders need printable names of at most {MAX_PART_BYTES} bytes:"
                 f" {shown(name)}",
             )
 

@@ -1,6 +1,6 @@
 """Depth maps: 16-bit gray PNG, scaled by depth_scale, or a 2-D float NPY in meters.
 
-An NPY is read without pickle, and its header before its data.
+An NPY is read without pickle. Its header is checked before its data is loaded.
 """
 
 import math
@@ -17,13 +17,13 @@ from app.datasets.verification.images import DECODING_ERRORS
 
 PNG_MODES: Final = frozenset({"I", "I;16"})
 MAX_ASPECT_DIFFERENCE: Final = 0.02
-"""Largest |log| of the ratio of both aspect ratios (Ultralytics 8.4.190, data/utils.py:361)."""
+"""Maximum |log| of the ratio of the two aspect ratios (Ultralytics 8.4.190, data/utils.py:361)."""
 
 
 def check_depth(
     content: bytes, suffix: str, size: tuple[int, int], limits: Limits
 ) -> tuple[Remark, ...]:
-    """Judge one depth map against its image's (width, height)."""
+    """Check one depth map against `size`, the (width, height) of its image."""
     depth = _read_npy(content, limits) if suffix == ".npy" else _read_png(content, limits)
     if isinstance(depth, Remark):
         return (depth,)
@@ -31,7 +31,7 @@ def check_depth(
     if min(width, height) == 0 or abs(math.log((width / height) / (size[0] / size[1]))) > (
         MAX_ASPECT_DIFFERENCE
     ):
-        text = f"It is {width} x {height}, its image {size[0]} x {size[1]}: sides must agree."
+        text = f"It is {width} x {height}, its image {size[0]} x {size[1]}: aspect ratios differ."
         return (Remark(Code.DEPTH_SHAPE, text),)
     if not (np.isfinite(depth) & (depth > 0)).any():
         return (Remark(Code.DEPTH_EMPTY, "No pixel has a depth above 0."),)
@@ -56,7 +56,7 @@ def _read_png(content: bytes, limits: Limits) -> npt.NDArray[Any] | Remark:
             image.load()
             return np.asarray(image)
     except UnidentifiedImageError:
-        return Remark(Code.DEPTH_UNREADABLE, "It is no PNG.")
+        return Remark(Code.DEPTH_UNREADABLE, "It is not a PNG.")
     except DECODING_ERRORS as error:
         return Remark(Code.DEPTH_UNREADABLE, shown(f"It cannot be decoded: {error}."))
 
@@ -66,13 +66,13 @@ def _read_npy(content: bytes, limits: Limits) -> npt.NDArray[Any] | Remark:
         shape, kind = _npy_header(BytesIO(content))
         if len(shape) != 2 or kind.kind != "f":  # noqa: PLR2004 -- height and width
             return Remark(
-                Code.DEPTH_KIND, f"It holds {kind} of shape {shape}; 2-D floats are expected."
+                Code.DEPTH_KIND, f"It contains {kind} of shape {shape}; 2-D floats are expected."
             )
         if _is_too_large(shape[1], shape[0], limits):
             return Remark(Code.IMAGE_TOO_LARGE, f"It has {shape[1]} x {shape[0]} pixels.")
         loaded: npt.NDArray[Any] = np.load(BytesIO(content), allow_pickle=False)
     except (ValueError, OSError, EOFError, SyntaxError, TypeError, KeyError) as error:
-        return Remark(Code.DEPTH_UNREADABLE, shown(f"It is no plain NPY file: {error}."))
+        return Remark(Code.DEPTH_UNREADABLE, shown(f"It is not a plain NPY file: {error}."))
     return loaded
 
 
@@ -83,5 +83,5 @@ def _npy_header(stream: BytesIO) -> tuple[tuple[int, ...], np.dtype[Any]]:
     elif version == (2, 0):
         shape, _, kind = np.lib.format.read_array_header_2_0(stream)
     else:
-        raise ValueError(f"format version {version} is not read")
+        raise ValueError(f"format version {version} is not supported")
     return shape, kind

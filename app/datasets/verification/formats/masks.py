@@ -1,4 +1,4 @@
-"""Semantic masks: PNG files whose pixel values are class ids, 255 meaning "do not count"."""
+"""Semantic masks: PNG files whose pixel values are class ids; pixels of 255 are ignored."""
 
 from dataclasses import dataclass
 from io import BytesIO
@@ -21,14 +21,14 @@ Ids = npt.NDArray[np.int64]
 
 @dataclass(frozen=True)
 class MaskRules:
-    """Raw id to class, as Ultralytics maps it (8.4.190, data/dataset.py:969)."""
+    """The class of each raw id, as Ultralytics maps them (8.4.190, data/dataset.py:969)."""
 
     classes: int
     table: Table
 
     @classmethod
     def of(cls, classes: int, mapping: dict[int, int] | None) -> "MaskRules":
-        """Build the table from label_mapping; ids outside 0-255 never match a pixel."""
+        """Build the table from label_mapping. Ids outside 0-255 are left out: no pixel has them."""
         table = np.arange(RAW_IDS, dtype=np.uint8)
         for raw, mapped in (mapping or {}).items():
             if 0 <= raw < RAW_IDS:
@@ -37,19 +37,19 @@ class MaskRules:
 
     @property
     def last_id(self) -> int:
-        """The largest class id; a set of one class has background 0 and foreground 1."""
+        """The largest class id; with one class, 0 is the background and 1 the foreground."""
         return max(self.classes - 1, 1)
 
 
 @dataclass(frozen=True)
 class CheckedMask:
-    """The classes that a good mask holds."""
+    """The classes in a valid mask."""
 
     classes: frozenset[int]
 
 
 def check_mask(content: bytes, size: tuple[int, int], rules: MaskRules) -> CheckedMask | Remark:
-    """Judge one mask against its image's (width, height)."""
+    """Check one mask against `size`, the (width, height) of its image."""
     try:
         with Image.open(BytesIO(content), formats=("PNG",)) as mask:
             if mask.mode not in ID_MODES:
@@ -65,14 +65,14 @@ def check_mask(content: bytes, size: tuple[int, int], rules: MaskRules) -> Check
             mask.load()
             raw = np.unique(_ids(mask)).astype(np.int64)
     except UnidentifiedImageError:
-        return Remark(Code.MASK_UNREADABLE, "It is no PNG.")
+        return Remark(Code.MASK_UNREADABLE, "It is not a PNG.")
     except DECODING_ERRORS as error:
         return Remark(Code.MASK_UNREADABLE, shown(f"It cannot be decoded: {error}."))
     return _judge_ids(raw, rules)
 
 
 def _ids(mask: Image.Image) -> npt.NDArray[np.generic]:
-    """Read ids as Ultralytics does: a colour palette by index, a gray one by its levels."""
+    """Return the ids as Ultralytics reads them: indices of a colour palette, levels of gray."""
     if mask.mode == "P":
         palette = np.array(mask.getpalette()).reshape(-1, 3)
         is_gray = bool((palette == palette[:, :1]).all())

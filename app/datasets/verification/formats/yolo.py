@@ -1,8 +1,9 @@
-"""Sets of images with a target file each, found by the data.yaml or by the usual folder names.
+"""Datasets with a target file per image, found by the data.yaml or by the usual folder names.
 
-`images/train` beside `labels/train`, or Roboflow's `train/images` beside `train/labels`.
-A split path of the data.yaml is looked for below its `path`, then below the archive's root, then
-without its leading `../` (Roboflow writes `../train/images` for a folder of the same archive).
+The usual folders are `images/train` beside `labels/train`, or Roboflow's `train/images` beside
+`train/labels`. A split path in the data.yaml is looked up below its `path`, then below the
+archive's root, then without its leading `../` (Roboflow writes `../train/images` for a folder of
+the same archive).
 """
 
 import posixpath
@@ -29,7 +30,7 @@ PREFERRED_YAML: Final = ("data.yaml", "data.yml", "dataset.yaml", "dataset.yml")
 
 @dataclass(frozen=True)
 class Targets:
-    """What stands for the folder `images`, and the suffixes in the order in which one is taken."""
+    """The folder that replaces `images` in a target's path, and the suffixes to try, in order."""
 
     folder: str
     suffixes: tuple[str, ...]
@@ -41,12 +42,15 @@ DEPTH: Final = Targets("depth", (".png", ".npy"), "depth")
 
 
 def mask_targets(fields: DatasetFields) -> Targets:
-    """Return where masks are: `masks_dir` of the data.yaml, or `masks`."""
+    """Return the targets of masks: their folder is `masks_dir` of the data.yaml, or `masks`."""
     return Targets(posixpath.normpath(fields.masks_dir or "masks"), (".png",), "masks")
 
 
 def find_yaml(tree: Tree, findings: Findings) -> str | None:
-    """Return the data.yaml at the root: by its name, else the only YAML file there."""
+    """Return the data.yaml at the root: by its name, or the only YAML file there.
+
+    Adds a finding if several files could be meant.
+    """
     found = sorted(path for path in tree.files if "/" not in path and suffix(path) in YAML_SUFFIXES)
     for name in PREFERRED_YAML:
         if name in found:
@@ -54,7 +58,7 @@ def find_yaml(tree: Tree, findings: Findings) -> str | None:
     if len(found) > 1:
         findings.add(
             Code.YAML_AMBIGUOUS,
-            f"Name one of them data.yaml: {shown(', '.join(found[:5]))}.",
+            f"Rename one of them to data.yaml: {shown(', '.join(found[:5]))}.",
         )
     return found[0] if len(found) == 1 else None
 
@@ -62,7 +66,7 @@ def find_yaml(tree: Tree, findings: Findings) -> str | None:
 def plan_yolo(
     tree: Tree, fields: DatasetFields, targets: Targets, findings: Findings
 ) -> Layout | None:
-    """Pair every image of every split with its target; None if a split path is wrong."""
+    """Pair every image of every split with its target. Return None if a split path is wrong."""
     folders = {split: _split_folders(tree, fields, split, findings) for split in SPLITS}
     if findings.has_errors:
         return None
@@ -104,7 +108,7 @@ def _usual_folders(tree: Tree, split: Split) -> list[str]:
 
 @dataclass(frozen=True)
 class Wrong:
-    """Why a path of the data.yaml is not taken."""
+    """The reason why a path in the data.yaml is refused."""
 
     reason: str
     is_missing: bool = False
@@ -124,19 +128,19 @@ def _resolve(tree: Tree, value: str, root: str | None) -> str | Wrong:
         if tree.has_folder(folder):
             return folder
         if candidate in tree.files or suffix(candidate) == ".txt":
-            return Wrong("is a file; name a folder of images, lists of images are not read.")
+            return Wrong("is a file; name a folder of images. Lists of images are not read.")
     return Wrong("is not a folder of the archive.", is_missing=True)
 
 
 def refuse_absolute_root(fields: DatasetFields, file: str, findings: Findings) -> None:
-    """`path` is a hint at most: an absolute one is an error, any other is looked for and noted."""
+    """Add an error if `path` is absolute, and an info for any other `path`: it is only a hint."""
     if fields.path is None:
         return
     path = fields.path.replace("\\", "/")
     if path.startswith("/") or DRIVE.match(path) or "://" in path:
         findings.add(
             Code.YAML_PATH,
-            "path: remove it; an absolute path means nothing inside an archive.",
+            "Remove `path`: an absolute path has no meaning inside an archive.",
             file=file,
         )
     elif posixpath.normpath(path) != ".":
@@ -150,7 +154,7 @@ def refuse_absolute_root(fields: DatasetFields, file: str, findings: Findings) -
 def _images_of(
     tree: Tree, folders: list[str], targets: Targets, split: Split, findings: Findings
 ) -> list[tuple[str, str]]:
-    """Return (image, wished path) in training order; targets that are images do not count."""
+    """Return (image, preferred path) in training order, without targets that are image files."""
     several = len(folders) > 1
     found: dict[str, str] = {}
     for folder in folders:
@@ -160,14 +164,14 @@ def _images_of(
                 continue
             if path in found:
                 findings.add(
-                    Code.SPLIT_OVERLAP, f"Two folders of {split} hold the same image.", file=path
+                    Code.SPLIT_OVERLAP, f"Two folders of {split} contain this image.", file=path
                 )
             found[path] = _without_images_folders(path[len(below) :])
     return sorted(found.items())
 
 
 def _is_target(path: str, targets: Targets) -> bool:
-    """Whether an image lies in the folder of masks or depth maps, at any level."""
+    """Return whether an image file is a mask or depth map: inside their folder, at any level."""
     if targets.suffixes[0] == ".txt":
         return False
     return f"/{targets.folder}/" in f"/{path}"
@@ -179,14 +183,15 @@ def _without_images_folders(path: str) -> str:
 
 
 def target_stem(image: str, folder: str) -> str:
-    """Return the target's path without suffix: the last folder `images` becomes `folder`.
+    """Return the target's path without suffix: the last folder `images` is replaced by `folder`.
 
-    As Ultralytics pairs them (8.4.190, data/utils.py:123); without such a folder, beside the image.
+    Ultralytics pairs them in the same way (8.4.190, data/utils.py:123). Without such a folder, the
+    target is beside the image.
     """
     parts = list(PurePosixPath(image).parts)
-    for at in range(len(parts) - 2, -1, -1):
-        if parts[at] == "images":
-            parts[at] = folder
+    for index in range(len(parts) - 2, -1, -1):
+        if parts[index] == "images":
+            parts[index] = folder
             break
     return "/".join(parts).rpartition(".")[0]
 
