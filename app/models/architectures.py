@@ -1,4 +1,4 @@
-"""The architectures that Ultralytics 8.4.190 ships and this service offers, as data without torch.
+"""The architectures of Ultralytics 8.4.190 that this service offers, as data without torch.
 
 A contract test compares every row with the installed yaml files.
 """
@@ -46,7 +46,7 @@ TASK_SUFFIXES: Final[dict[Task, str]] = {
     "depth": "-depth",
 }
 
-# (backbone, all layers) of ultralytics/cfg/models; a scale changes widths and repeats only.
+# (backbone, all layers) of ultralytics/cfg/models; scales change only widths and repeats.
 _LAYERS: Final[dict[Family, dict[Task, tuple[int, int]]]] = {
     "yolo26": {
         "detect": (11, 24),
@@ -75,12 +75,12 @@ _LAYERS: Final[dict[Family, dict[Task, tuple[int, int]]]] = {
 
 
 def architecture(name: str) -> Architecture | None:
-    """Return the offered architecture of that yaml name (`yolo26n.yaml`), or None."""
+    """Return the offered architecture with this yaml name (`yolo26n.yaml`), or None."""
     return ARCHITECTURES.get(name)
 
 
 def architecture_of_pretrained(name: str) -> Architecture | None:
-    """Return the architecture of that official weights name (`yolo26n.pt`), or None."""
+    """Return the architecture of the official weights with this name (`yolo26n.pt`), or None."""
     return _BY_PRETRAINED_NAME.get(name)
 
 
@@ -92,7 +92,7 @@ def _all_architectures() -> Iterator[Architecture]:
                 yield Architecture(name, task, family, scale, backbone_layers, layers)
 
 
-ARCHITECTURES: Final = MappingProxyType({each.name: each for each in _all_architectures()})
+ARCHITECTURES: Final = MappingProxyType({row.name: row for row in _all_architectures()})
 _BY_PRETRAINED_NAME: Final = MappingProxyType(
-    {each.pretrained_name: each for each in ARCHITECTURES.values()}
+    {row.pretrained_name: row for row in ARCHITECTURES.values()}
 )

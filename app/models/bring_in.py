@@ -1,6 +1,7 @@
-"""Bringing weights in: a file of the operator's, or official ones, downloaded by command alone.
+"""Add weights to the instance: a file of the operator, or official weights by download.
 
-Nothing here reads what is inside: only a trainer process unpickles weights, by the safe loader.
+Only the operator's command downloads. This module never unpickles weights; only a trainer process
+does, with the safe loader.
 """
 
 import re
@@ -30,7 +31,7 @@ from app.models.repository import NewWeights, insert_model, model_of, replace_re
 from app.models.tables import Model, ModelSource, ModelState
 
 NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}\.pt\Z")
-"""What the `model` of a job spec can name."""
+"""Names that the `model` of a job spec can have."""
 ZIP_MAGIC: Final = b"PK\x03\x04"
 PIECE_BYTES: Final = 1024 * 1024
 MAX_BYTES: Final = 8 * 1024**3
@@ -46,23 +47,23 @@ def add_model(
     name: str | None = None,
     task: str | None = None,
 ) -> Model:
-    """Keep a weights file under a name, for the whole instance; the same again changes nothing.
+    """Store a weights file under a name for the whole instance. Idempotent for the same bytes.
 
-    It is inspecting until a worker has looked at it. A name whose weights were refused is free for
-    others, or for another look at the same.
+    The model is `inspecting` until a worker has inspected it. The name of refused weights can be
+    used again, for other weights or to inspect the same weights another time.
 
     Args:
-        database: where the name is written.
-        store: where the bytes are kept.
-        file: what `torch.save` wrote (its zip form); it is not opened further than its first bytes.
-        name: as jobs give it, ending in `.pt`; default: the file's name.
-        task: what the weights have to do, or they are refused; default: what the official weights
-            of that name do, and for another name whatever their inspection finds.
+        database: the database for the model's row.
+        store: the store for the bytes.
+        file: a file in the zip format of `torch.save`; only its first bytes are checked here.
+        name: the name for jobs, ending in `.pt`. Default: the file's name.
+        task: the task of the weights; with another task they are refused. Default: the task of the
+            official weights with this name; for other names, the task that the inspection finds.
 
     Raises:
-        BadModelName: the name is none that a job could give.
-        UnknownTask: there is no such task.
-        NotWeights: the file is missing, or no weights file.
+        BadModelName: a job could not use the name.
+        UnknownTask: the task does not exist.
+        NotWeights: the file is missing or is not a weights file.
         ModelNameTaken: other weights have the name.
     """
     name = _checked_name(name or file.name)
@@ -79,20 +80,20 @@ def add_official(
     base_url: str,
     digests: Mapping[str, str] = OFFICIAL_DIGESTS,
 ) -> Model:
-    """Download official weights, once: those that are here already are not asked for again.
+    """Download official weights and add them, unless the instance has them already.
 
     Args:
-        database: where the name is written.
-        store: where the bytes are kept.
-        name: such as `yolo26n.pt`.
-        base_url: the folder on a web server that holds the file.
-        digests: SHA-256 (hex) by name, as far as known.
+        database: the database for the model's row.
+        store: the store for the bytes.
+        name: the name of the weights, such as `yolo26n.pt`.
+        base_url: the folder on a web server that contains the file.
+        digests: the known SHA-256 digests (hex) by name.
 
     Raises:
-        BadModelName: there are no official weights of this name.
-        DownloadFailed: the server is out of reach, refuses, or the answer was cut.
-        WrongDigest: the bytes are not those that are known under the name.
-        NotWeights: what came is no weights file.
+        BadModelName: there are no official weights with this name.
+        DownloadFailed: the server is unreachable, refuses, or sends an incomplete response.
+        WrongDigest: the bytes do not match the known digest.
+        NotWeights: the response is not a weights file.
     """
     shipped = architecture_of_pretrained(name)
     if shipped is None:
@@ -111,7 +112,7 @@ def add_official(
 
 
 def wait_for_inspection(database: Database, model: Model, *, seconds: float) -> Model:
-    """Return the model once it is inspected, or as it is after so many seconds."""
+    """Wait up to `seconds` for the model's inspection and return the model as it is then."""
     deadline, pause = time.monotonic() + seconds, Event()
     while model.state is ModelState.INSPECTING and time.monotonic() < deadline:
         pause.wait(WAIT_PAUSE_SECONDS)
@@ -123,7 +124,7 @@ def wait_for_inspection(database: Database, model: Model, *, seconds: float) -> 
 def _checked_name(name: str) -> str:
     if NAME.match(name) is None:
         raise BadModelName(
-            "A model's name has letters, digits and ._- only and ends in .pt, as my-weights.pt."
+            "A model's name has only letters, digits and ._- and ends in .pt, like my-weights.pt."
         )
     return name
 
@@ -132,7 +133,7 @@ def _checked_task(name: str, task: str | None) -> str | None:
     shipped = architecture_of_pretrained(name)
     chosen = task or (shipped.task if shipped else None)
     if chosen is not None and chosen not in TASK_SUFFIXES:
-        raise UnknownTask(f"Say what {name} does: --task {' | '.join(TASK_SUFFIXES)}.")
+        raise UnknownTask(f"{chosen} is not a task. Use --task {' | '.join(TASK_SUFFIXES)}.")
     return chosen
 
 
@@ -143,7 +144,7 @@ def _check_weights(file: Path) -> None:
     except OSError as error:
         raise NotWeights(f"{file.name} cannot be read: {error.strerror}.") from error
     if begins != ZIP_MAGIC:
-        raise NotWeights(f"{file.name} is not what torch.save writes (a zip archive).")
+        raise NotWeights(f"{file.name} is not a zip archive as written by torch.save.")
 
 
 def _check_digest(name: str, file: Path, digests: Mapping[str, str]) -> None:
@@ -184,23 +185,23 @@ def _present(database: Database, name: str) -> Model | None:
 
 def _download(url: str, to: Path) -> None:
     if urlsplit(url).scheme not in {"http", "https"}:
-        raise DownloadFailed(f"{url} is no http(s) address; set TRAINYARD_MODELS_BASE_URL.")
+        raise DownloadFailed(f"{url} is not an http(s) address; set TRAINYARD_MODELS_BASE_URL.")
     request = Request(url, headers={"User-Agent": "trainyard"})  # noqa: S310 -- checked above
     try:
         with urlopen(request, timeout=SILENCE_SECONDS) as response:  # noqa: S310 -- checked above
             _save_whole(url, response, to)
     except (OSError, HTTPException) as error:
-        raise DownloadFailed(f"{url} could not be fetched: {error}.") from error
+        raise DownloadFailed(f"{url} could not be downloaded: {error}.") from error
 
 
 def _save_whole(url: str, response: HTTPResponse, to: Path) -> None:
     announced = response.headers.get("Content-Length", "")
     if not announced.isdigit() or int(announced) > MAX_BYTES:
-        raise DownloadFailed(f"{url} does not say its size, or is larger than any weights.")
+        raise DownloadFailed(f"{url} has no Content-Length, or one larger than any weights.")
     received = 0
     with to.open("wb") as file:
         while piece := response.read(PIECE_BYTES):
             received += len(piece)
             file.write(piece)
     if received != int(announced):
-        raise DownloadFailed(f"{url} was cut after {received} of {announced} bytes; try again.")
+        raise DownloadFailed(f"{url} ended after {received} of {announced} bytes; try again.")

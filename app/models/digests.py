@@ -1,7 +1,8 @@
-"""SHA-256 of official weights, by name, as far as a source that vouches for them gives it.
+"""SHA-256 digests of official weights by name, as far as a trusted source publishes them.
 
-The table is empty: upstream publishes no digests, and none is made up here. A download is held
-against its entry where there is one; where there is none its digest is shown for a person to check.
+The table is empty: upstream publishes no digests, and we do not invent any. A download with an
+entry must match it. A download without an entry is accepted, and its digest is shown so that a
+person can check it.
 """
 
 from collections.abc import Mapping

@@ -1,10 +1,10 @@
-"""How naming or adding a base model can be refused."""
+"""Errors of requests that name or add a base model."""
 
 from app.core.errors import Conflict, FieldError, Invalid, NotFound, Unavailable
 
 
 class UnknownModel(Invalid):
-    """A spec names a model that is not offered, or not to this caller."""
+    """A spec names a model that does not exist or is not visible to the caller."""
 
     slug, title = "unknown-model", "Unknown model"
 
@@ -13,7 +13,7 @@ class UnknownModel(Invalid):
 
 
 class ModelNotHere(Invalid):
-    """A spec names weights that nobody has brought in."""
+    """A spec names weights that were not added to this instance."""
 
     slug, title = "model-not-here", "The weights are not on this instance"
 
@@ -22,19 +22,19 @@ class ModelNotHere(Invalid):
 
 
 class ModelNotReady(Conflict):
-    """A spec names weights that no trainer process has looked at yet."""
+    """A spec names weights that no worker has inspected yet."""
 
     slug, title = "model-not-ready", "The weights are not ready"
 
     def __init__(self, name: str) -> None:
         super().__init__(
-            f"The weights {name} are inspecting: they are ready once a worker has looked at them, "
-            "which takes a live worker (GET /v1/workers) with a moment between two jobs."
+            f"The weights {name} are not inspected yet. A live worker (GET /v1/workers) inspects "
+            "them as soon as it runs no job."
         )
 
 
 class ModelRefused(Invalid):
-    """A spec names weights that an inspection refused."""
+    """A spec names weights that the inspection refused."""
 
     slug, title = "model-refused", "The weights were refused"
 
@@ -44,51 +44,51 @@ class ModelRefused(Invalid):
 
 
 class ModelNotFound(NotFound):
-    """There is no such architecture, and no such model in the caller's projects."""
+    """There is no such architecture, and the caller's projects have no such model."""
 
     slug, title = "model-not-found", "No such model"
 
     def __init__(self) -> None:
-        super().__init__("There is no model of this id or name in your projects.")
+        super().__init__("There is no model with this id or name in your projects.")
 
 
 class BadModelName(Invalid):
-    """Weights cannot be brought in under this name."""
+    """The name cannot be used for weights."""
 
     slug, title = "bad-model-name", "Not a name for weights"
 
 
 class UnknownTask(Invalid):
-    """Nothing tells what weights of this name do."""
+    """The given task of the weights does not exist."""
 
     slug, title = "unknown-task", "The task is not known"
 
 
 class NotWeights(Invalid):
-    """A file brought in as weights cannot be any."""
+    """The file to add is not a weights file."""
 
     slug, title = "not-weights", "Not a weights file"
 
 
 class ModelNameTaken(Conflict):
-    """Other weights have this name already."""
+    """Other weights already have this name."""
 
     slug, title = "model-name-taken", "The name is taken"
 
     def __init__(self, name: str) -> None:
-        super().__init__(f"Other weights are named {name} already; give another name.")
+        super().__init__(f"Other weights are already named {name}; choose another name.")
 
 
 class DownloadFailed(Unavailable):
-    """Official weights could not be fetched whole; nothing of them was kept."""
+    """The official weights could not be downloaded completely; nothing was stored."""
 
     slug, title = "download-failed", "The download failed"
 
 
 class WrongDigest(Invalid):
-    """Downloaded weights are not the ones that their name stands for; nothing was kept."""
+    """The downloaded weights do not match the published digest; they were discarded."""
 
-    slug, title = "wrong-digest", "The weights have another digest"
+    slug, title = "wrong-digest", "The digest of the weights does not match"
 
     def __init__(self, name: str, *, expected: str, received: str) -> None:
-        super().__init__(f"{name} should have SHA-256 {expected}, and has {received}.")
+        super().__init__(f"{name} should have SHA-256 {expected}, but has {received}.")

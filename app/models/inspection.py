@@ -1,7 +1,7 @@
-"""Who inspects weights now, and what was found: claims with a lease, by the database's clock.
+"""Inspections of weights: claims with a lease by the database's clock, and their results.
 
-Weights are of use to jobs once a trainer process has read them. Any slot may claim a model; what it
-writes is guarded by the number of its attempt, so that a late one changes nothing.
+Jobs can use weights only after a trainer process has read them. Any slot may claim a model. Its
+writes are guarded by the attempt number, so a slot that has lost its claim changes nothing.
 """
 
 from collections.abc import Mapping
@@ -22,12 +22,12 @@ INSPECTIONS: Final = LeasedRows(
     id_field="model_id",
     waiting=Model.state == ModelState.INSPECTING,
 )
-"""Models that wait for their inspection, whatever project they belong to."""
+"""The models that wait for inspection, of all projects."""
 
 
 @dataclass(frozen=True)
 class WaitingModel:
-    """A model that nobody inspects now; `attempt` counts the inspections that were begun."""
+    """A model that waits to be claimed; `attempt` counts the inspections started so far."""
 
     model_id: str
     attempt: int
@@ -35,7 +35,10 @@ class WaitingModel:
 
 @dataclass(frozen=True)
 class Findings:
-    """What a trainer process read from weights; `architecture` is the shipped yaml that it is."""
+    """The contents of weights as a trainer process read them.
+
+    `architecture` is the name of the shipped yaml with the same structure, or None.
+    """
 
     task: str
     architecture: str | None
@@ -43,24 +46,25 @@ class Findings:
 
 
 def models_awaiting_inspection(session: Session) -> list[WaitingModel]:
-    """Return the models that nobody inspects now, of whatever project, oldest first."""
+    """Return the models that can be claimed for inspection, of all projects, oldest first."""
     statement = select(Model.id, Model.attempt).where(*INSPECTIONS.claimable()).order_by(Model.id)
     return [WaitingModel(model_id, attempt) for model_id, attempt in session.execute(statement)]
 
 
 def record_crash(session: Session, hold: RowHold, *, reason: str) -> bool:
-    """Give a model back, its inspection broken off; the third time it is refused instead.
+    """Count a crash of an inspection and make the model claimable; refuse it the third time.
 
-    `reason` is a part of a sentence, for the operator. False: the hold is not valid any more.
+    `reason` is the end of a sentence, for the operator. Return False if the hold is no longer
+    valid.
     """
     last = _refused(INSPECTIONS.gave_up(reason))
     return INSPECTIONS.record_crash(session, hold, last=last) is not None
 
 
 def accept_model(session: Session, hold: RowHold, findings: Findings) -> bool:
-    """Write what was found: ready, or refused where the weights do another task than was said.
+    """Record the findings: the model is ready, or refused if its declared task is another one.
 
-    False: the hold is not valid any more.
+    Return False if the hold is no longer valid.
     """
     found = {
         "state": ModelState.READY,
@@ -68,16 +72,16 @@ def accept_model(session: Session, hold: RowHold, findings: Findings) -> bool:
         "architecture": _offered(findings.architecture),
         "classes": list(findings.classes),
     }
-    as_said = or_(Model.task.is_(None), Model.task == findings.task)
-    if INSPECTIONS.finish(session, hold, _inspected(found), as_said):
+    task_matches = or_(Model.task.is_(None), Model.task == findings.task)
+    if INSPECTIONS.finish(session, hold, _inspected(found), task_matches):
         return True
-    said = session.scalars(select(Model.task).where(*INSPECTIONS.held_by(hold))).first()
-    message = f"It was brought in for the task {said}, and is a model for {findings.task}."
+    declared = session.scalars(select(Model.task).where(*INSPECTIONS.held_by(hold))).first()
+    message = f"It was added for the task {declared}, but is a model for {findings.task}."
     return refuse_model(session, hold, message)
 
 
 def refuse_model(session: Session, hold: RowHold, message: str) -> bool:
-    """Write why no job may begin from the weights; False: the hold is not valid any more."""
+    """Refuse the weights with a message. Return False if the hold is no longer valid."""
     return INSPECTIONS.finish(session, hold, _refused(message))
 
 

@@ -1,4 +1,4 @@
-"""The layers of every offered architecture and what each of them learns, as data without torch.
+"""The layers of every offered architecture and their parameters, as data without torch.
 
 `layer_tables.json` is generated from the installed Ultralytics by
 `python -m tests.models.generate_layer_tables`; a contract test builds the models and compares.
@@ -19,16 +19,16 @@ Size = Literal[
 
 TABLES: Final = files("app.models") / "layer_tables.json"
 MOST_CLASS_WIDTH: Final = 100
-"""Classes above this number do not widen the class branch (Ultralytics 8.4.190, head.py:123)."""
+"""More classes do not widen the class branch further (Ultralytics 8.4.190, head.py:123)."""
 
 
 @dataclass(frozen=True, slots=True)
 class TensorKind:
-    """What the stock optimizer builder sees in a tensor (Ultralytics 8.4.190, trainer.py:1189).
+    """The properties by which Ultralytics groups a tensor (Ultralytics 8.4.190, trainer.py:1189).
 
-    `kind` is the group in every optimizer but MuSGD. There, `muon` tensors (of two or four
-    dimensions) have a group of their own, and the `raised` ones (class branch, mask classes) learn
-    at three times the rate. `fixed` tensors (`.dfl`) are in a group and never learn.
+    `kind` is the group in every optimizer except MuSGD. In MuSGD, `muon` tensors (of two or four
+    dimensions) have their own group, and `raised` tensors (class branch, mask classes) have three
+    times the learning rate. `fixed` tensors (`.dfl`) are in a group but are never trained.
     """
 
     kind: Kind
@@ -39,7 +39,7 @@ class TensorKind:
 
 @dataclass(frozen=True, slots=True)
 class TensorCount:
-    """How many tensors of one kind a layer has, and how many numbers are in them."""
+    """The number of tensors of one kind in a layer, and of their elements."""
 
     kind: TensorKind
     tensors: int
@@ -48,7 +48,7 @@ class TensorCount:
 
 @dataclass(frozen=True, slots=True)
 class LayerRow:
-    """One layer: its place from 0, its class without module path, and its tensors by kind."""
+    """One layer: its index from 0, its class without module path, and its tensors by kind."""
 
     index: int
     module: str
@@ -56,7 +56,7 @@ class LayerRow:
 
     @property
     def parameters(self) -> int:
-        """All numbers in the layer's parameters, as Ultralytics prints them."""
+        """The number of parameters of the layer, as Ultralytics prints it."""
         return sum(count.elements for count in self.counts)
 
 
@@ -68,15 +68,15 @@ def layer_table(
     keypoints: tuple[int, int] | None = None,
     channels: int = 3,
 ) -> tuple[LayerRow, ...]:
-    """Return the layers of an offered architecture, exact for any data set.
+    """Return the layers of an offered architecture, with exact sizes for any dataset.
 
     Args:
-        architecture: its yaml name, such as `yolo26n.yaml`.
-        classes: what the model is built for: 1 with `single_cls`; of a semantic model with the
-            background, where the data set adds one; without effect on depth.
-        keypoints: of a pose data set (number of keypoints, values of each: 2 or 3); None: the
-            architecture's own (17, 3). Without effect on other tasks.
-        channels: of the images.
+        architecture: the yaml name, such as `yolo26n.yaml`.
+        classes: the number of classes that the model is built for: 1 with `single_cls`; for a
+            semantic model including the background, if one is added; no effect on depth.
+        keypoints: for a pose dataset (number of keypoints, values per keypoint: 2 or 3); None means
+            the architecture's default (17, 3). No effect on other tasks.
+        channels: the number of channels of the images.
 
     Raises:
         KeyError: no such architecture is offered.
@@ -91,10 +91,10 @@ def layer_table(
 
 
 def sizes_of(classes: int, keypoints: tuple[int, int], channels: int) -> dict[Size, int]:
-    """Return the sizes of a data set that shapes are made of.
+    """Return the sizes of a dataset that determine tensor shapes.
 
-    The first convolution knows the channels, the head all else (Ultralytics 8.4.190, head.py:123,
-    622, 709-714).
+    The first convolution depends on the channels, the head on the others (Ultralytics 8.4.190,
+    head.py:123, 622, 709-714).
     """
     number, values = keypoints
     return {
@@ -115,7 +115,7 @@ def _counts(rows: Iterable[dict[str, Any]], sizes: dict[Size, int]) -> Iterator[
 
 
 def _term(term: Sequence[Any], sizes: dict[Size, int]) -> int:
-    """Return coefficient * max(least, size) * …: numbers in tensors whose shape is not fixed."""
+    """Return coefficient * max(least, size) * …: elements of tensors of variable shape."""
     coefficient, *factors = term
     return math.prod((max(least, sizes[size]) for least, size in factors), start=int(coefficient))
 

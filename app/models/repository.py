@@ -1,4 +1,4 @@
-"""Base models by name, id or architecture, for the caller's projects and the whole instance.
+"""Queries and writes of base models, which belong to a project or to the whole instance.
 
 `visible_x` raises `ModelNotFound`, `x_of` returns None.
 """
@@ -30,10 +30,11 @@ REFERENCE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}\Z")
 
 @dataclass(frozen=True)
 class ResolvedModel:
-    """What a spec's `model` stands for: an architecture to begin afresh, or weights to begin from.
+    """The model that a spec's `model` names: an architecture to train from scratch, or weights.
 
-    `sha256` names the weights in the artifact store; an architecture has none. `architecture` is
-    the shipped yaml that the weights were found to be, or None; `classes` are the weights' own.
+    `sha256` is the key of the weights in the artifact store, and None for an architecture.
+    `architecture` is the shipped yaml that the weights have the structure of, or None. `classes`
+    are the class names of the weights.
     """
 
     kind: Literal["architecture", "weights"]
@@ -46,9 +47,9 @@ class ResolvedModel:
 
 @dataclass(frozen=True)
 class NewWeights:
-    """Weights that are in the artifact store and get a name; `project_id` None: instance-wide.
+    """Weights in the artifact store that get a name. `project_id` is None for the whole instance.
 
-    `task` is what somebody says that they do; None: whatever their inspection finds.
+    `task` is the declared task; None accepts the task that the inspection finds.
     """
 
     name: str
@@ -60,42 +61,42 @@ class NewWeights:
 
 
 def resolve_model(session: Session, project_ids: Collection[str], reference: str) -> ResolvedModel:
-    """Return what `yolo26n.yaml`, `yolo26n.pt` or `mdl_…` stands for.
+    """Return the model that `yolo26n.yaml`, `yolo26n.pt` or `mdl_…` names.
 
     Raises:
-        UnknownModel: no such architecture, or no such model in the caller's projects.
-        ModelNotHere: nobody brought in weights of this name.
-        ModelNotReady: they have not been inspected yet.
-        ModelRefused: their inspection found that they cannot be used.
+        UnknownModel: there is no such architecture, or no visible model with this id.
+        ModelNotHere: there are no visible weights with this name.
+        ModelNotReady: the weights have not been inspected yet.
+        ModelRefused: the inspection refused the weights.
     """
     if reference.endswith(".yaml"):
         shipped = architecture(reference)
         if shipped is None:
             raise UnknownModel(
-                "There is no such architecture in this service; GET /v1/models lists them "
+                "This service has no such architecture; GET /v1/models lists them "
                 "(for example yolo26n.yaml)."
             )
         return ResolvedModel("architecture", shipped.name, shipped.task, None, shipped.name)
     found = model_of(session, project_ids, reference)
     if found is None and reference.startswith("mdl_"):
-        raise UnknownModel("There is no model of this id in your projects.")
+        raise UnknownModel("There is no model with this id in your projects.")
     if found is None:
-        raise ModelNotHere(_not_brought_in(reference))
+        raise ModelNotHere(_how_to_add(reference))
     return _ready(found)
 
 
 def model_of(session: Session, project_ids: Collection[str], reference: str) -> Model | None:
-    """Return the visible weights of that id or name."""
+    """Return the visible weights with this id or name, or None."""
     column = Model.id if reference.startswith("mdl_") else Model.name
     statement = select(Model).where(_visible(project_ids), column == reference)
     return session.scalars(statement).one_or_none()
 
 
 def visible_model(session: Session, project_ids: Collection[str], reference: str) -> Model:
-    """Return the visible weights of an id or a name that a caller sent.
+    """Return the visible weights with an id or a name that a caller sent.
 
     Raises:
-        ModelNotFound: there are none.
+        ModelNotFound: there are no such weights.
     """
     found = model_of(session, project_ids, reference) if REFERENCE.match(reference) else None
     if found is None:
@@ -106,7 +107,7 @@ def visible_model(session: Session, project_ids: Collection[str], reference: str
 def models_after(
     session: Session, project_ids: Collection[str], *, name: str, task: str | None, limit: int
 ) -> Sequence[Model]:
-    """Return up to `limit` visible models beyond `name`, in the order of their names' bytes."""
+    """Return up to `limit` visible models after `name`, in the byte order of their names."""
     by_bytes = collate(Model.name, "C" if _is_postgresql(session) else "BINARY")
     statement = select(Model).where(_visible(project_ids), by_bytes > name)
     if task is not None:
@@ -115,7 +116,7 @@ def models_after(
 
 
 def insert_model(session: Session, weights: NewWeights) -> Model:
-    """Give stored weights their name; they are to be inspected.
+    """Insert the row of stored weights; they wait for inspection.
 
     Raises:
         ModelNameTaken: another model has the name.
@@ -141,9 +142,10 @@ def insert_model(session: Session, weights: NewWeights) -> Model:
 
 
 def replace_refused(session: Session, model_id: str, weights: NewWeights) -> Model | None:
-    """Give a refused model's name to stored weights, which are to be inspected.
+    """Replace the weights of a refused model; they wait for inspection.
 
-    None: it is not refused any more. Its attempts count on, so that none of them is valid again.
+    Return None if the model is no longer refused. The attempt number is not reset, so that no
+    earlier hold becomes valid again.
     """
     statement = (
         update(Model)
@@ -183,14 +185,14 @@ def _is_postgresql(session: Session) -> bool:
     return session.get_bind().dialect.name == "postgresql"
 
 
-def _not_brought_in(reference: str) -> str:
-    """What to do; the name is repeated only where it is one of the official ones."""
+def _how_to_add(reference: str) -> str:
+    """Return a message with the command to use; it repeats the name only of official weights."""
     if architecture_of_pretrained(reference) is not None:
         return (
-            f"The weights {reference} are not on this instance; its operator brings them in with "
+            f"The weights {reference} are not on this instance; its operator can add them with "
             f"`trainyard models add --official {reference}`."
         )
     return (
-        "There are no weights of this name on this instance; its operator brings a file in with "
+        "There are no weights with this name on this instance; its operator can add a file with "
         "`trainyard models add FILE`."
     )

@@ -1,6 +1,6 @@
-"""`/v1/models`: what a job's `model` can name, besides another job.
+"""`/v1/models`: the models that a job's `model` can name, besides another job.
 
-Weights are brought in by the operator (`trainyard models add`); there is no upload by HTTP.
+Only the operator adds weights (`trainyard models add`); they cannot be uploaded by HTTP.
 """
 
 from datetime import datetime
@@ -32,12 +32,13 @@ PAGE_KIND: Final = "models:name"
 
 
 class ModelView(BaseModel):
-    """An architecture, trained from scratch, or weights to begin from.
+    """An architecture to train from scratch, or weights to start from.
 
-    The first `backbone_layers` of an architecture's `layers` are its backbone; the head is the
-    last one. Only weights have an id, classes, a source, bytes and dates. They are `inspecting`
-    until a worker has looked at them, then `ready`, or `refused` with a `message`. Their
-    `architecture` is the shipped one whose structure they have; null: another, or not known yet.
+    The first `backbone_layers` of an architecture's `layers` are its backbone; the last one is the
+    head. Only weights have an id, classes, a source, a size and dates. They are `inspecting` until
+    a worker has inspected them, then `ready`, or `refused` with a `message`. Their `architecture`
+    is the shipped architecture with the same structure; null if there is none or it is not known
+    yet.
     """
 
     id: str | None
@@ -58,7 +59,7 @@ class ModelView(BaseModel):
 
 
 class ModelListQuery(BaseModel):
-    """How the list is narrowed and paged."""
+    """Filters and page of the list of models."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -84,10 +85,10 @@ def list_models(
             limit=query.limit + 1,
         )
     offered = [_of_weights(row) for row in weights]
-    offered += [_of_architecture(each) for each in ARCHITECTURES.values()]
+    offered += [_of_architecture(shipped) for shipped in ARCHITECTURES.values()]
     found = sorted(
-        (each for each in offered if each.name > beyond and _matches(each, query)),
-        key=lambda each: each.name,
+        (view for view in offered if view.name > beyond and _matches(view, query)),
+        key=lambda view: view.name,
     )
     return Page.of(
         found,
@@ -99,7 +100,7 @@ def list_models(
 
 @router.get("/{reference}", responses=responses_for(404))
 def show_model(context: InContext, principal: Reader, reference: str) -> ModelView:
-    """Show one model by what a job's `model` says: its name, or the id of weights."""
+    """Read one model by its name, or weights by their id, as in a job's `model`."""
     shipped = architecture(reference)
     if shipped is not None:
         return _of_architecture(shipped)
@@ -132,18 +133,18 @@ def _of_weights(row: Model) -> ModelView:
     )
 
 
-def _of_architecture(each: Architecture) -> ModelView:
+def _of_architecture(shipped: Architecture) -> ModelView:
     return ModelView(
         id=None,
-        name=each.name,
+        name=shipped.name,
         kind="architecture",
         state=ModelState.READY,
-        task=each.task,
-        architecture=each.name,
+        task=shipped.task,
+        architecture=shipped.name,
         classes=None,
         message=None,
-        backbone_layers=each.backbone_layers,
-        layers=each.layers,
+        backbone_layers=shipped.backbone_layers,
+        layers=shipped.layers,
         source=None,
         sha256=None,
         size_bytes=None,

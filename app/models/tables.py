@@ -1,4 +1,4 @@
-"""Base models: weights that an operator brought in."""
+"""Base models: weights that an operator added."""
 
 from datetime import datetime
 from enum import StrEnum
@@ -12,14 +12,14 @@ from app.core.leased_rows import LeasedRow
 
 
 class ModelSource(StrEnum):
-    """Where weights came from."""
+    """The origin of weights: a file of the operator or an official download."""
 
     FILE = "file"
     OFFICIAL = "official"
 
 
 class ModelState(StrEnum):
-    """Where the inspection of weights stands."""
+    """The state of the inspection of weights."""
 
     INSPECTING = "inspecting"
     READY = "ready"
@@ -27,7 +27,7 @@ class ModelState(StrEnum):
 
 
 class Model(LeasedRow, Base):
-    """Weights by name, instance-wide (`project_id` null) or of one project."""
+    """Named weights of the whole instance (`project_id` null) or of one project."""
 
     __tablename__ = "models"
     __table_args__ = (
@@ -44,24 +44,26 @@ class Model(LeasedRow, Base):
         checked_enum(ModelState, "state"), server_default=ModelState.INSPECTING.value
     )
     task: Mapped[str | None] = mapped_column(
-        String(20), doc="as the operator or the official name says, until a trainer has looked"
+        String(20), doc="declared by the operator or the official name, until the inspection"
     )
     architecture: Mapped[str | None] = mapped_column(
-        String(100), doc="the shipped yaml that it is, `yolo26n.yaml`; null: another, or not known"
+        String(100), doc="shipped yaml of the same structure, `yolo26n.yaml`; null: none or unknown"
     )
     classes: Mapped[list[str] | None] = mapped_column(OrderedJson, doc="known once ready")
-    message: Mapped[str | None] = mapped_column(Text, doc="why it was refused")
+    message: Mapped[str | None] = mapped_column(Text, doc="reason for the refusal")
     source: Mapped[ModelSource] = mapped_column(checked_enum(ModelSource, "source"))
     sha256: Mapped[str] = mapped_column(
         String(64), index=True, doc="hex; also the key in the store"
     )
     size_bytes: Mapped[int] = mapped_column(BigInteger)
     attempt: Mapped[int] = mapped_column(
-        server_default="0", doc="inspections begun; the fencing token of the lease"
+        server_default="0", doc="number of inspections started; fencing token of the lease"
     )
-    crashes: Mapped[int] = mapped_column(server_default="0", doc="inspections that broke off")
+    crashes: Mapped[int] = mapped_column(
+        server_default="0", doc="number of inspections that failed"
+    )
     lease_expires_at: Mapped[datetime | None] = mapped_column(
-        UtcDateTime, doc="null: nobody inspects it now"
+        UtcDateTime, doc="null: no worker has claimed it"
     )
     inspected_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
