@@ -1,4 +1,4 @@
-"""Who is asking: bearer keys to principals, and the scope that a route needs."""
+"""Authentication: resolve bearer keys to principals and check the scope that a route needs."""
 
 import hmac
 import threading
@@ -24,7 +24,7 @@ bearer = HTTPBearer(auto_error=False, description="An API key of this instance."
 
 @dataclass(frozen=True)
 class Principal:
-    """The caller: whose key it is, its scopes, and the projects that it reaches, by name."""
+    """The caller: the user, the scopes of the key, and the user's projects as (name, id)."""
 
     user_id: str
     scopes: frozenset[str]
@@ -32,7 +32,7 @@ class Principal:
 
     @property
     def project_ids(self) -> frozenset[str]:
-        """The scope of every query that is made for this caller."""
+        """Ids of the caller's projects; every query for this caller is limited to them."""
         return frozenset(project_id for _, project_id in self.projects)
 
     @property
@@ -41,22 +41,22 @@ class Principal:
         return {project_id: name for name, project_id in self.projects}
 
     def project_id(self, name: str, *, pointer: str = "/project") -> str:
-        """Return the id of a project by name.
+        """Return the id of the project `name`; an error names `pointer` as the wrong field.
 
         Raises:
-            UnknownProject: the caller is in no project of that name.
+            UnknownProject: the caller has no project with this name.
         """
         for known, project_id in self.projects:
             if known == name:
                 return project_id
-        message = "No project of this name is open to you."
+        message = "You have no project with this name."
         raise UnknownProject(message, errors=[FieldError(pointer, "unknown-project", message)])
 
 
 class Authenticator:
-    """Turns bearer keys into principals, remembering each for `CACHE_SECONDS`.
+    """Resolves bearer keys to principals and caches each result for `CACHE_SECONDS`.
 
-    A key that was revoked or expired is therefore refused at most that long after.
+    A revoked or expired key may therefore still be accepted for up to that time.
     """
 
     def __init__(self, database: Database) -> None:
@@ -65,10 +65,11 @@ class Authenticator:
         self._lock = threading.Lock()
 
     async def principal_for(self, text: str) -> Principal:
-        """Return who holds the key.
+        """Return the principal of the key `text`.
 
         Raises:
-            Unauthenticated: malformed, unknown, revoked or expired: the answer is the same.
+            Unauthenticated: the key is malformed, unknown, revoked or expired. The response is the
+                same in all these cases.
         """
         key = parse_key(text)
         holder = self._remembered(key) if key else None
@@ -99,10 +100,10 @@ async def authenticate(
     request: Request,
     credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(bearer)],
 ) -> Principal:
-    """The dependency of every router under `/v1`: no credential, no answer.
+    """Return the caller of the request. Every router under `/v1` depends on this.
 
     Raises:
-        Unauthenticated: there is none, or none that is valid.
+        Unauthenticated: the request has no valid key.
     """
     if credentials is None:
         raise Unauthenticated("Send an API key as Authorization: Bearer <key>.")
@@ -111,7 +112,10 @@ async def authenticate(
 
 
 def needs(scope: str) -> Callable[[Principal], Coroutine[Any, Any, Principal]]:
-    """Return the dependency of a route that needs `scope`; it yields the caller."""
+    """Return a dependency that requires `scope` and returns the caller.
+
+    The dependency raises `InsufficientScope` if the key does not have the scope.
+    """
 
     async def with_scope(principal: Annotated[Principal, Depends(authenticate)]) -> Principal:
         if scope not in principal.scopes:

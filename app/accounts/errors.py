@@ -1,18 +1,20 @@
-"""How a credential or its reach can fall short."""
+"""Errors of credentials, their scopes and projects."""
 
 from app.core.errors import Forbidden, Invalid
 
 
 class InsufficientScope(Forbidden):
-    """The key is valid and lacks a scope."""
+    """The key is valid but does not have the required scope."""
 
     slug, title = "insufficient-scope", "The key lacks a scope"
 
     def __init__(self, scope: str) -> None:
-        super().__init__(f"This needs a key with the scope {scope}.", extra={"scope": scope})
+        super().__init__(
+            f"This request requires a key with the scope {scope}.", extra={"scope": scope}
+        )
 
 
 class UnknownProject(Invalid):
-    """No project of this name is open to the caller."""
+    """The caller has no project with this name."""
 
     slug, title = "unknown-project", "Unknown project"

@@ -1,4 +1,4 @@
-"""Making API keys: the first one at first start, further ones by the operator."""
+"""Create API keys: the first key at the first start, others on the operator's command."""
 
 from pathlib import Path
 
@@ -19,10 +19,11 @@ KEY_FILE = "api-key"
 
 
 def ensure_first_key(database: Database, home: Path) -> None:
-    """Make the first user, project and key where there is no user yet; one of several servers does.
+    """Create the first user, project and key if there is no user yet.
 
-    The key's text goes to `home/api-key` (mode 0600) before its hash is committed: a start that is
-    cut off in between leaves a file that the next start replaces, never a key that nobody knows.
+    If several servers start at once, only one of them does this. The key's text is written to
+    `home/api-key` (mode 0600) before its hash is committed. A start that is killed in between
+    leaves a file that the next start replaces, never a key whose text is lost.
     """
     with database.write() as unit:
         lock_accounts(unit.session)
@@ -35,15 +36,15 @@ def ensure_first_key(database: Database, home: Path) -> None:
 
 
 def issue_key(database: Database, *, label: str) -> str:
-    """Make another key for the first user; return its text, which is shown this once.
+    """Create another key for the first user and return its text, which cannot be shown again.
 
     Raises:
-        LookupError: the instance was never started, so it has no user.
+        LookupError: no server was started on this instance yet, so it has no user.
     """
     with database.write() as unit:
         user = first_user(unit.session)
         if user is None:
-            raise LookupError("start the server once before making keys")
+            raise LookupError("start the server once before you create keys")
         key = new_key(KeyKind.USER)
         insert_key(unit.session, user.id, key, label=label, scopes=ALL_SCOPES)
     return str(key)

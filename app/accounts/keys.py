@@ -1,7 +1,7 @@
-"""API keys: their text form, and the hash that is kept of them.
+"""API keys: their text form, and the hash that is stored.
 
-`trainyard_<kind>_<id>_<secret><crc32>`: the checksum tells a mistyped key from an unknown one
-without asking the database; a secret of 190 bits needs no slow hash.
+The form is `trainyard_<kind>_<id>_<secret><crc32>`. The checksum detects a mistyped key without a
+database query. A secret of 190 bits does not need a slow hash.
 """
 
 import hashlib
@@ -34,7 +34,7 @@ PATTERN = re.compile(
 
 @dataclass(frozen=True)
 class KeyText:
-    """A key as its owner holds it. Its representation never shows the secret."""
+    """A key as its owner has it. Its `repr` never shows the secret."""
 
     kind: KeyKind
     public_id: str
@@ -46,17 +46,17 @@ class KeyText:
 
     @property
     def secret_sha256(self) -> bytes:
-        """What is stored of the secret."""
+        """The hash of the secret, which is stored instead of it."""
         return hashlib.sha256(self.secret.encode()).digest()
 
 
 def new_key(kind: KeyKind) -> KeyText:
-    """Return a key that no one has."""
+    """Return a new random key."""
     return KeyText(kind, _random(ID_LENGTH), _random(SECRET_LENGTH))
 
 
 def parse_key(text: str) -> KeyText | None:
-    """Return the key in `text`, or None where it is no well-formed key."""
+    """Parse `text` as a key. Return None if its form or its checksum is wrong."""
     match = PATTERN.match(text)
     if match is None or _checksum(text[:-CHECKSUM_LENGTH]) != match["checksum"]:
         return None

@@ -1,4 +1,4 @@
-"""Reading and making accounts."""
+"""Queries and writes of users, projects and API keys."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,12 +13,12 @@ from app.core.database import database_now
 from app.core.ids import new_id
 
 ADVISORY_LOCK_KEY = 0x6163_636F_756E_7473
-"""What starting servers wait for on PostgreSQL: "accounts" as a number."""
+"""The lock that starting servers take on PostgreSQL: the bytes of "accounts" as a number."""
 
 
 @dataclass(frozen=True)
 class KeyHolder:
-    """Who holds a key, and what it reaches: scopes, and projects by name."""
+    """The user of a key, its scopes, and the user's projects as (name, id)."""
 
     key_id: str
     user_id: str
@@ -28,7 +28,7 @@ class KeyHolder:
 
 
 def holder_of(session: Session, public_id: str) -> KeyHolder | None:
-    """Return the holder of a key that is neither revoked nor expired."""
+    """Return the holder of a key, or None if the key is unknown, revoked or expired."""
     statement = select(ApiKey).where(
         ApiKey.public_id == public_id,
         ApiKey.revoked_at.is_(None),
@@ -53,18 +53,18 @@ def holder_of(session: Session, public_id: str) -> KeyHolder | None:
 
 
 def lock_accounts(session: Session) -> None:
-    """Let one transaction at a time make the first user; writers on SQLite take turns anyway."""
+    """Serialize transactions that create the first user; on SQLite, writers are serial anyway."""
     if session.get_bind().dialect.name == "postgresql":
         session.execute(select(func.pg_advisory_xact_lock(ADVISORY_LOCK_KEY)))
 
 
 def first_user(session: Session) -> User | None:
-    """Return the user that the first start made."""
+    """Return the user that the first start created, or None before it."""
     return session.scalars(select(User).order_by(User.id).limit(1)).one_or_none()
 
 
 def insert_user_with_project(session: Session, *, user: str, project: str) -> str:
-    """Make a user who owns a new project; return the user's id."""
+    """Insert an administrator who owns a new project; return the user's id."""
     user_id, project_id = new_id("usr"), new_id("prj")
     now = database_now()
     session.execute(insert(User).values(id=user_id, name=user, is_admin=True, created_at=now))
@@ -84,7 +84,7 @@ def insert_key(
     scopes: Sequence[str],
     lifetime: timedelta | None = None,
 ) -> str:
-    """Keep a key's hash; return its id."""
+    """Insert a key with the hash of its secret; return the id of the row."""
     key_id = new_id("key")
     session.execute(
         insert(ApiKey).values(

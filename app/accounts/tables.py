@@ -1,4 +1,4 @@
-"""Users, projects, who belongs to which, API keys and browser sessions."""
+"""Users, projects, memberships, API keys and browser sessions."""
 
 from datetime import datetime
 from enum import StrEnum
@@ -11,7 +11,7 @@ from app.core.database import Base, Json, UtcDateTime
 
 
 class KeyKind(StrEnum):
-    """What kind of caller a key was made for."""
+    """The kind of caller that a key is for."""
 
     USER = "user"
     WORKER = "worker"
@@ -19,7 +19,7 @@ class KeyKind(StrEnum):
 
 
 class MemberRole(StrEnum):
-    """What a member may do in a project."""
+    """The role of a member in a project."""
 
     OWNER = "owner"
     MEMBER = "member"
@@ -39,7 +39,7 @@ class User(Base):
 
 
 class Project(Base):
-    """What jobs, data sets and models belong to; the scope of every query."""
+    """The owner of jobs, datasets and models; every query is limited to the caller's projects."""
 
     __tablename__ = "projects"
 
@@ -49,7 +49,7 @@ class Project(Base):
 
 
 class Membership(Base):
-    """A user's part in a project."""
+    """A user's role in a project."""
 
     __tablename__ = "memberships"
 
@@ -63,7 +63,7 @@ class Membership(Base):
 
 
 class ApiKey(Base):
-    """A bearer credential; only the hash of its secret is kept."""
+    """A bearer credential; only the hash of its secret is stored."""
 
     __tablename__ = "api_keys"
 
@@ -76,12 +76,12 @@ class ApiKey(Base):
     scopes: Mapped[list[str]] = mapped_column(Json)
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
     expires_at: Mapped[datetime | None] = mapped_column(UtcDateTime, doc="null: never")
-    last_used_at: Mapped[datetime | None] = mapped_column(UtcDateTime, doc="by the minute")
+    last_used_at: Mapped[datetime | None] = mapped_column(UtcDateTime, doc="rounded to the minute")
     revoked_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
 
 
 class BrowserSession(Base):
-    """A signed-in browser; only the hash of its token is kept."""
+    """A signed-in browser; only the hash of its token is stored."""
 
     __tablename__ = "sessions"
 
