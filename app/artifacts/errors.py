@@ -1,21 +1,23 @@
-"""How a request for an artifact can be refused."""
+"""Errors of requests for artifacts."""
 
 from app.core.errors import Gone, NotFound
 
 
 class ArtifactNotFound(NotFound):
-    """The job hands out no file of this name."""
+    """The job has no artifact with this name."""
 
     slug, title = "artifact-not-found", "No such artifact"
 
     def __init__(self) -> None:
-        super().__init__("The job has no artifact of this name; list them at …/artifacts.")
+        super().__init__("The job has no artifact with this name; …/artifacts lists them.")
 
 
 class ArtifactBytesMissing(Gone):
-    """The row is there, and the artifact store has lost the bytes that it names."""
+    """The artifact's row exists, but its bytes are missing in the artifact store."""
 
-    slug, title = "artifact-bytes-missing", "The bytes of this file are gone"
+    slug, title = "artifact-bytes-missing", "The bytes of this file are missing"
 
     def __init__(self) -> None:
-        super().__init__("The artifact store has lost this file; its operator can look for it.")
+        super().__init__(
+            "The bytes of this file are missing in the artifact store; ask the operator."
+        )

@@ -1,4 +1,4 @@
-"""What artifacts are called, by server, worker and trainer alike: names of files, and kinds."""
+"""Names and kinds of artifacts, shared by server, worker and trainer."""
 
 from enum import StrEnum
 from typing import Final
@@ -10,7 +10,7 @@ STATE: Final = "state.pt"
 
 
 class ArtifactKind(StrEnum):
-    """What an artifact is for: a `checkpoint` is resumed from, all else is handed out."""
+    """The use of an artifact: jobs resume from a `checkpoint`; users download all other kinds."""
 
     CHECKPOINT = "checkpoint"
     WEIGHTS = "weights"

@@ -1,4 +1,4 @@
-"""Rows of a job's artifacts. Who may see the job is decided before these are asked."""
+"""Queries and writes of a job's artifacts. Callers check first that the user may see the job."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import timedelta
@@ -26,7 +26,10 @@ def insert_artifact(  # noqa: PLR0913 -- the columns of the row
     epoch: int | None,
     checks: Mapping[str, JsonValue] | None = None,
 ) -> None:
-    """Add the row of bytes that are stored already; one of the same name is replaced."""
+    """Insert the row of bytes that are already stored; replace a row with the same name.
+
+    A checkpoint only replaces a checkpoint with the same name and epoch.
+    """
     same: tuple[ColumnElement[bool], ...] = (Artifact.job_id == job_id, Artifact.name == name)
     if kind is ArtifactKind.CHECKPOINT:
         same = (*same, Artifact.kind == kind, Artifact.epoch == epoch)
@@ -50,7 +53,7 @@ def insert_artifact(  # noqa: PLR0913 -- the columns of the row
 
 
 def artifacts_of(session: Session, job_id: str) -> Sequence[Artifact]:
-    """Return what a job hands out, by name; checkpoints are not among them."""
+    """Return a job's artifacts for download, by name; checkpoints are left out."""
     statement = (
         select(Artifact)
         .where(Artifact.job_id == job_id, Artifact.kind != ArtifactKind.CHECKPOINT)
@@ -60,7 +63,7 @@ def artifacts_of(session: Session, job_id: str) -> Sequence[Artifact]:
 
 
 def artifact_named(session: Session, job_id: str, name: str) -> Artifact | None:
-    """Return one of the artifacts that a job hands out."""
+    """Return a job's artifact for download with this name, or None."""
     statement = select(Artifact).where(
         Artifact.job_id == job_id,
         Artifact.name == name,
@@ -70,7 +73,7 @@ def artifact_named(session: Session, job_id: str, name: str) -> Artifact | None:
 
 
 def checkpoints_of(session: Session, job_id: str) -> Sequence[Artifact]:
-    """Return a job's checkpoints, the newest epoch first."""
+    """Return a job's checkpoints, newest epoch first."""
     statement = (
         select(Artifact)
         .where(Artifact.job_id == job_id, Artifact.kind == ArtifactKind.CHECKPOINT)
@@ -80,7 +83,7 @@ def checkpoints_of(session: Session, job_id: str) -> Sequence[Artifact]:
 
 
 def has_checkpoint(session: Session, job_id: str) -> bool:
-    """Whether a job has anything that a resume could start from."""
+    """Return whether a job has a checkpoint to resume from."""
     statement = select(Artifact.id).where(
         Artifact.job_id == job_id,
         Artifact.kind == ArtifactKind.CHECKPOINT,
@@ -96,9 +99,9 @@ def has_artifacts(session: Session, artifact_ids: Collection[str]) -> bool:
 
 
 def copy_checkpoints(session: Session, checkpoints: Iterable[Artifact], job_id: str) -> None:
-    """Let another job have these checkpoints, too: the bytes are stored once.
+    """Insert rows of these checkpoints for another job; the bytes are not copied.
 
-    They come from none of its attempts: their `attempt` is 0.
+    Their `attempt` is 0, because no attempt of that job made them.
     """
     for row in checkpoints:
         stored = StoredObject(row.sha256, row.size_bytes)
@@ -108,7 +111,10 @@ def copy_checkpoints(session: Session, checkpoints: Iterable[Artifact], job_id: 
 
 
 def newest_state_set(session: Session, job_id: str) -> tuple[int, Mapping[str, Artifact]] | None:
-    """Return the epoch of a job's newest training state and the rows of its set, by name."""
+    """Return the epoch of a job's newest training state and the rows of its resume set, by name.
+
+    Sets without results.csv are skipped. Return None if there is no such set.
+    """
     rows = {(row.name, row.epoch): row for row in checkpoints_of(session, job_id)}
     files = files_of(rows.values())
     for epoch in epochs_of_sets(files, having=STATE):
@@ -119,14 +125,14 @@ def newest_state_set(session: Session, job_id: str) -> tuple[int, Mapping[str, A
 
 
 def files_of(checkpoints: Iterable[Artifact]) -> list[NamedFile]:
-    """Return name and epoch of checkpoints."""
+    """Return name and epoch of each checkpoint."""
     return [(row.name, row.epoch) for row in checkpoints if row.epoch is not None]
 
 
 def drop_superseded_checkpoints(
     session: Session, job_id: str, kept: KeptSets, *, grace: timedelta
 ) -> None:
-    """Forget the checkpoints that no set which is kept needs, and condemn their bytes."""
+    """Delete the checkpoints that no kept resume set needs, and condemn their bytes."""
     rows = checkpoints_of(session, job_id)
     outdated = superseded(files_of(rows), kept)
     dropped = [row for row in rows if (row.name, row.epoch) in outdated]
@@ -138,7 +144,7 @@ def drop_superseded_checkpoints(
 
 
 def delete_checkpoints_after(session: Session, job_id: str, *, epoch: int) -> None:
-    """Forget checkpoints of later epochs than `epoch`: a resume makes these epochs anew."""
+    """Delete checkpoints of epochs after `epoch`, which a resume trains again."""
     session.execute(
         delete(Artifact).where(
             Artifact.job_id == job_id,
@@ -149,7 +155,7 @@ def delete_checkpoints_after(session: Session, job_id: str, *, epoch: int) -> No
 
 
 def forget_states(session: Session, job_id: str, epochs: Collection[int]) -> None:
-    """Forget the training states of these epochs: what is left of their sets resumes plainly."""
+    """Delete the training states of these epochs; a resume from their sets is then plain."""
     session.execute(
         delete(Artifact).where(
             Artifact.job_id == job_id,
@@ -161,12 +167,13 @@ def forget_states(session: Session, job_id: str, epochs: Collection[int]) -> Non
 
 
 def condemn(session: Session, digests: Iterable[str], *, grace: timedelta) -> None:
-    """Leave stored objects to the collector, which takes those that nothing names after `grace`.
+    """Mark stored objects for the collector, which removes those still unreferenced after `grace`.
 
-    In the transaction that drops what named them: then a kill leaves neither bytes nor rows over.
+    Call it in the transaction that deletes the references. Then a kill cannot leave bytes without
+    a mark.
     """
     due_at = database_now(grace)
-    # In one order, so that two who condemn the same do not wait for each other in a ring.
+    # Sorted, so that two transactions that condemn the same objects cannot deadlock.
     rows = [{"sha256": digest, "due_at": due_at} for digest in sorted(set(digests))]
     if not rows:
         return

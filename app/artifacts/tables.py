@@ -1,4 +1,4 @@
-"""What jobs made, by the SHA-256 of its bytes in the store; and bytes that nothing may need."""
+"""Files of jobs, by the SHA-256 of their stored bytes, and objects marked for collection."""
 
 from datetime import datetime
 
@@ -14,7 +14,7 @@ _IS_TRAINING_STATE = and_(column("kind") == ArtifactKind.CHECKPOINT.value, colum
 
 
 class Artifact(Base):
-    """A file of a job. A row exists only once its bytes are stored and synced."""
+    """A file of a job. A row is inserted only after its bytes are stored and synced."""
 
     __tablename__ = "artifacts"
     __table_args__ = (
@@ -49,22 +49,26 @@ class Artifact(Base):
     job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"))
     attempt: Mapped[int]
     kind: Mapped[ArtifactKind] = mapped_column(checked_enum(ArtifactKind, "kind"))
-    name: Mapped[str] = mapped_column(String(200), doc="file name shown and downloaded")
-    epoch: Mapped[int | None] = mapped_column(doc="the epoch whose end made it, from 1")
+    name: Mapped[str] = mapped_column(String(200), doc="file name in lists and downloads")
+    epoch: Mapped[int | None] = mapped_column(doc="the epoch at whose end it was written, from 1")
     size_bytes: Mapped[int] = mapped_column(BigInteger)
     sha256: Mapped[str] = mapped_column(String(64), doc="hex; also the key in the store")
     checks: Mapped[dict[str, JsonValue] | None] = mapped_column(
-        OrderedJson, doc="what was proven of the file before it was handed out"
+        OrderedJson, doc="results of the checks before the file was published"
     )
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
 
 
 class CondemnedObject(Base):
-    """A stored object that nothing names, as far as is known: whoever collects looks again."""
+    """A stored object that is probably unreferenced; the collector checks again before it acts."""
 
     __tablename__ = "condemned_objects"
 
-    sha256: Mapped[str] = mapped_column(String(64), primary_key=True, doc="hex; its key")
+    sha256: Mapped[str] = mapped_column(
+        String(64), primary_key=True, doc="hex; also the key in the store"
+    )
     due_at: Mapped[datetime] = mapped_column(
-        UtcDateTime, index=True, doc="from when on it leaves the store, if still nothing names it"
+        UtcDateTime,
+        index=True,
+        doc="time from which it may be removed, if it is still unreferenced",
     )

@@ -1,4 +1,4 @@
-"""Writing and reading the event log of a job."""
+"""Writes and queries of the event log of a job."""
 
 from collections.abc import Mapping, Sequence
 from typing import cast
@@ -23,13 +23,13 @@ def append_event(
     level: Level = Level.INFO,
     data: Mapping[str, JsonValue] | None = None,
 ) -> None:
-    """Insert one event; `seq` was taken from `jobs.last_seq` in the same transaction."""
+    """Insert one event. Take `seq` from `jobs.last_seq` in the same transaction."""
     row = {"job_id": job_id, "seq": seq, "type": type_, "level": level, "data": dict(data or {})}
     session.connection().execute(_INSERT_EVENT, row)
 
 
 def events_after(session: Session, job_id: str, *, seq: int, limit: int) -> Sequence[EventRow]:
-    """Return a job's events with a greater number than `seq`, oldest first."""
+    """Return up to `limit` events of a job after `seq`, oldest first."""
     statement = (
         select(EventRow)
         .where(EventRow.job_id == job_id, EventRow.seq > seq)
@@ -40,7 +40,7 @@ def events_after(session: Session, job_id: str, *, seq: int, limit: int) -> Sequ
 
 
 def newest_event(session: Session, job_id: str, type_: str) -> EventRow | None:
-    """Return a job's newest event of that type."""
+    """Return a job's newest event of a type, or None."""
     statement = (
         select(EventRow)
         .where(EventRow.job_id == job_id, EventRow.type == type_)

@@ -1,4 +1,4 @@
-"""The event log: what happened to a job, numbered without gaps per job."""
+"""The event log of jobs; the events of a job are numbered without gaps."""
 
 from datetime import datetime
 from enum import StrEnum
@@ -12,7 +12,7 @@ from app.core.database import Base, OrderedJson, UtcDateTime
 
 
 class Level(StrEnum):
-    """How much an event asks of a person."""
+    """The severity of an event."""
 
     INFO = "info"
     WARNING = "warning"

@@ -1,4 +1,4 @@
-"""Resumable uploads: how much of a file has arrived."""
+"""Resumable uploads and their progress."""
 
 from datetime import datetime
 
@@ -9,7 +9,7 @@ from app.core.database import Base, UtcDateTime
 
 
 class Upload(Base):
-    """One file on its way in; complete when `offset_bytes` equals `size_bytes`."""
+    """The upload of one file; complete when `offset_bytes` equals `size_bytes`."""
 
     __tablename__ = "uploads"
 
