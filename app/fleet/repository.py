@@ -1,4 +1,4 @@
-"""Rows of the workers: who is there, what each slot offers, and when it was last heard of."""
+"""Queries and writes of workers: one row per slot, with its offer and its last heartbeat."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -18,26 +18,28 @@ Word = Annotated[str, Field(max_length=100)]
 
 
 class ReportedPlugin(BaseModel):
-    """A trainer plugin that is installed beside a slot, as its own process described it."""
+    """A trainer plugin that is installed for a slot, as the slot's process reported it."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    name: Word = Field(description="Of its entry point; what jobs say in trainer.name.")
-    version: Word = Field(description="Of the package that brings it.")
-    tasks: tuple[Word, ...] = Field(default=(), description="What it can train.")
+    name: Word = Field(description="Name of its entry point; jobs give it as trainer.name.")
+    version: Word = Field(description="Version of the package that provides it.")
+    tasks: tuple[Word, ...] = Field(default=(), description="Tasks that it can train.")
     options_schema: dict[str, JsonValue] = Field(
         default_factory=dict, description="JSON Schema of trainer.options."
     )
     error: Annotated[str, Field(max_length=500)] | None = Field(
-        default=None, description="Why it cannot be used; null: it can."
+        default=None, description="Reason why it cannot be used; null if it can."
     )
 
 
 @dataclass(frozen=True)
 class KnownPlugin:
-    """What all slots together say of a usable plugin: the newest report of a live one counts.
+    """A usable plugin, combined from the reports of all slots.
 
-    `versions` are in that order; `slots` counts the live slots that have it.
+    `tasks` and `options_schema` are those of the first report; reports of live slots come first,
+    newer before older ones. `versions` have the same order. `slots` is the number of live slots
+    that have the plugin.
     """
 
     name: str
@@ -49,7 +51,7 @@ class KnownPlugin:
 
 @dataclass(frozen=True)
 class Registration:
-    """What a slot says of itself as its process starts; see the columns of `workers`."""
+    """The description of a slot that its process reports at its start; see the table `workers`."""
 
     node: str
     slot: str
@@ -63,9 +65,9 @@ class Registration:
 
 
 def register_worker(session: Session, registration: Registration) -> str:
-    """Write the slot's row for a new incarnation and return the slot's id, which stays its own.
+    """Insert or update the slot's row for a new incarnation; return the slot's permanent id.
 
-    Two processes never register one slot: the caller holds the slot's lock on its machine.
+    Two processes never register the same slot: the caller holds the slot's lock on its machine.
     """
     values: dict[str, Any] = {
         "incarnation": registration.incarnation,
@@ -73,7 +75,7 @@ def register_worker(session: Session, registration: Registration) -> str:
         "queues": list(registration.queues),
         "gpus": registration.gpus,
         "devices": registration.devices,
-        "plugins": [each.model_dump(mode="json") for each in registration.plugins],
+        "plugins": [plugin.model_dump(mode="json") for plugin in registration.plugins],
         "plugin_names": list(usable_names(registration.plugins)),
         "version": registration.version,
         "started_at": database_now(),
@@ -96,12 +98,12 @@ def register_worker(session: Session, registration: Registration) -> str:
 
 
 def usable_names(plugins: Sequence[ReportedPlugin]) -> tuple[str, ...]:
-    """Return the names of those that jobs can be given to."""
-    return tuple(each.name for each in plugins if each.error is None)
+    """Return the names of the plugins that can run jobs."""
+    return tuple(plugin.name for plugin in plugins if plugin.error is None)
 
 
 def record_heartbeat(session: Session, worker_id: str, incarnation: str) -> bool:
-    """Say that the slot's process lives; False where another incarnation has taken the slot."""
+    """Record a heartbeat of the slot. Return False if a newer incarnation has taken the slot."""
     statement = (
         update(Worker)
         .where(Worker.id == worker_id, Worker.incarnation == incarnation)
@@ -112,7 +114,7 @@ def record_heartbeat(session: Session, worker_id: str, incarnation: str) -> bool
 
 
 def mark_stopped(session: Session, worker_id: str, incarnation: str) -> None:
-    """Say that the slot's process ends now; a later incarnation's row is left alone."""
+    """Record that the slot's process is ending, unless a newer incarnation has taken the slot."""
     session.execute(
         update(Worker)
         .where(Worker.id == worker_id, Worker.incarnation == incarnation)
@@ -121,21 +123,21 @@ def mark_stopped(session: Session, worker_id: str, incarnation: str) -> None:
 
 
 def all_workers(session: Session) -> Sequence[Worker]:
-    """Return every slot ever seen, by node and slot, with what it said of its plugins."""
-    every = select(Worker).options(undefer(Worker.plugins)).order_by(Worker.node, Worker.slot)
-    return session.scalars(every).all()
+    """Return every slot that ever registered, by node and slot, with its reported plugins."""
+    statement = select(Worker).options(undefer(Worker.plugins))
+    return session.scalars(statement.order_by(Worker.node, Worker.slot)).all()
 
 
 def live_workers(session: Session, *, silent: timedelta) -> Sequence[Worker]:
-    """Return the slots whose process has not stopped and was heard of within `silent`.
+    """Return the slots that have not stopped and whose last heartbeat is newer than `silent`.
 
-    Their `plugins` are not read, only `plugin_names`.
+    Their `plugins` are not loaded, only `plugin_names`.
     """
     return session.scalars(_live_workers(silent)).all()
 
 
 def known_plugins(session: Session, *, silent: timedelta) -> dict[str, KnownPlugin]:
-    """Return what any slot, there or gone, last said of its usable plugins, by name."""
+    """Return the usable plugins that any slot has reported, live or not, by name."""
     live = {row.id for row in live_workers(session, silent=silent)}
     newest_first = sorted(
         all_workers(session), key=lambda row: (row.id in live, row.started_at), reverse=True
@@ -159,7 +161,7 @@ def _known(reports: Sequence[tuple[ReportedPlugin, bool]]) -> KnownPlugin:
     )
 
 
-@cache  # every status of a waiting job asks this, and building it takes longer than running it
+@cache  # every status of a waiting job runs this, and building it takes longer than running it
 def _live_workers(silent: timedelta) -> Select[Worker]:
     return (
         select(Worker)

@@ -1,4 +1,4 @@
-"""`/v1/workers` and `/v1/trainers`: who is there, what each slot offers, and which plugins."""
+"""`/v1/workers` and `/v1/trainers`: the slots of all workers, and the trainer plugins."""
 
 from datetime import datetime
 from enum import StrEnum
@@ -32,7 +32,7 @@ Reader = Annotated[Principal, Depends(needs("workers:read"))]
 
 
 class Presence(StrEnum):
-    """Whether a slot is there: it says so, it said that it goes, or it fell silent."""
+    """The state of a slot: live, silent (without a recent heartbeat) or stopped (shut down)."""
 
     LIVE = "live"
     SILENT = "silent"
@@ -40,15 +40,15 @@ class Presence(StrEnum):
 
 
 class PluginView(BaseModel):
-    """A trainer plugin of one slot; `/v1/trainers` has what it can do."""
+    """A trainer plugin of one slot; `/v1/trainers` lists its tasks and options."""
 
     name: str
     version: str
-    error: str | None = Field(description="Why it cannot be used there; null: it can.")
+    error: str | None = Field(description="Reason why the slot cannot use it; null if it can.")
 
 
 class WorkerView(BaseModel):
-    """One slot: the GPUs (or the CPU) that one worker process works for."""
+    """One slot: the GPUs (or the CPU) that one worker process uses."""
 
     id: str
     node: str
@@ -76,7 +76,7 @@ class WorkerView(BaseModel):
             queues=row.queues,
             gpus=row.gpus,
             devices=row.devices,
-            plugins=[_plugin_view(ReportedPlugin.model_validate(each)) for each in row.plugins],
+            plugins=[_plugin_view(ReportedPlugin.model_validate(plugin)) for plugin in row.plugins],
             version=row.version,
             started_at=row.started_at,
             heartbeat_at=row.heartbeat_at,
@@ -85,15 +85,17 @@ class WorkerView(BaseModel):
 
 
 class TrainerView(BaseModel):
-    """A trainer plugin that a job can name, as the slots that have it say."""
+    """A trainer plugin that a job can name, as reported by the slots that have it."""
 
-    name: str = Field(description="What a job says in trainer.name.")
-    versions: list[str] = Field(description="Those installed somewhere; the first one counts.")
-    tasks: list[str] = Field(description="What it can train.")
-    options_schema: dict[str, JsonValue] = Field(
-        description="JSON Schema that trainer.options is held to."
+    name: str = Field(description="The value for trainer.name of a job.")
+    versions: list[str] = Field(
+        description="Installed versions. The first one defines tasks and options_schema."
     )
-    slots: int = Field(description="Live slots that have it; with none, a job waits.")
+    tasks: list[str] = Field(description="Tasks that it can train.")
+    options_schema: dict[str, JsonValue] = Field(
+        description="JSON Schema that trainer.options must satisfy."
+    )
+    slots: int = Field(description="Number of live slots that have it; if 0, jobs wait.")
 
     @classmethod
     def of(cls, known: KnownPlugin) -> Self:
@@ -109,7 +111,7 @@ class TrainerView(BaseModel):
 
 @router.get("/workers")
 def list_workers(context: InContext, _: Reader) -> Page[WorkerView]:
-    """List every slot that was ever seen. Workers belong to the instance, not to a project."""
+    """List every slot that ever registered. Workers belong to the instance, not to a project."""
     silent = context.settings.timing.worker_silence
     with context.database.read() as unit:
         rows = all_workers(unit.session)
@@ -120,11 +122,13 @@ def list_workers(context: InContext, _: Reader) -> Page[WorkerView]:
 
 @router.get("/trainers")
 def list_trainers(context: InContext, _: Reader) -> Page[TrainerView]:
-    """List the trainer plugins that workers reported; operators install them beside workers."""
+    """List the trainer plugins that workers have reported. The operator installs them there."""
     silent = context.settings.timing.worker_silence
     with context.database.read() as unit:
         known = known_plugins(unit.session, silent=silent)
-    return Page(data=[TrainerView.of(each) for each in known.values()], next=None, has_more=False)
+    return Page(
+        data=[TrainerView.of(plugin) for plugin in known.values()], next=None, has_more=False
+    )
 
 
 def _plugin_view(reported: ReportedPlugin) -> PluginView:

@@ -1,4 +1,4 @@
-"""Workers: one row per slot, kept across its restarts."""
+"""Workers: one row per slot, kept when the slot restarts."""
 
 from datetime import datetime
 
@@ -10,10 +10,10 @@ from app.core.database import Base, Json, UtcDateTime
 
 
 class Worker(Base):
-    """A slot: the GPUs (or the CPU) that one Celery process works for.
+    """A slot: the GPUs (or the CPU) that one Celery process uses.
 
-    The id stays with the slot; `incarnation` is new at each start of its process. A running job
-    that an earlier incarnation held is ended by the next one as it registers.
+    The id of a slot never changes; each start of its process has a new `incarnation`. When an
+    incarnation registers, it ends the running attempt of an earlier incarnation.
     """
 
     __tablename__ = "workers"
@@ -31,15 +31,17 @@ class Worker(Base):
     )
     plugins: Mapped[list[dict[str, JsonValue]]] = mapped_column(
         Json,
-        # Schemas are long, and every status of a waiting job looks at the slots.
+        # Schemas are long, and every status of a waiting job reads the slots.
         deferred=True,
         deferred_raiseload=True,
-        doc="what is known of each trainer plugin installed there: see `ReportedPlugin`",
+        doc="the trainer plugins that are installed there: see `ReportedPlugin`",
     )
     plugin_names: Mapped[list[str]] = mapped_column(
-        Json, server_default="[]", doc="those of `plugins` that can be used"
+        Json, server_default="[]", doc="names of the `plugins` that can be used"
     )
     version: Mapped[str] = mapped_column(String(40))
     started_at: Mapped[datetime] = mapped_column(UtcDateTime)
     heartbeat_at: Mapped[datetime] = mapped_column(UtcDateTime)
-    stopped_at: Mapped[datetime | None] = mapped_column(UtcDateTime, doc="null while it lives")
+    stopped_at: Mapped[datetime | None] = mapped_column(
+        UtcDateTime, doc="null while its process runs"
+    )
