@@ -154,7 +154,7 @@ def collect_garbage(
         settings = load_settings(home=home)
         database = Database(settings.effective_database_url, pool_size=1)
         collector = Collector(database, ArtifactStore.from_settings(settings), settings)
-        collected = collector.foresee() if dry_run else collector.collect()
+        collected = collector.dry_run() if dry_run else collector.collect()
         for name, count in collected:
             typer.echo(f"{name.replace('_', ' ')}: {count}")
 

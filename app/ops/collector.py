@@ -1,7 +1,7 @@
-"""The collector: removes what nothing needs any more, in every server process, and by command.
+"""The collector: removes unneeded rows, bytes and files, in every server process and by command.
 
-Safe in many copies: each step is bounded, looks again in the transaction that acts, and can be cut
-anywhere. Nothing waits for it.
+Any number of collectors can run at once: each step is bounded, checks again in the transaction that
+acts, and can be killed at any point. Requests never wait for it.
 """
 
 import math
@@ -26,7 +26,7 @@ from app.core.storage import ArtifactStore
 from app.jobs.tables import Job
 from app.ops.garbage import (
     AT_ONCE,
-    HOLD,
+    READER_GRACE,
     conclude_aside,
     condemn_orphans,
     due_aside,
@@ -51,12 +51,12 @@ Item = TypeVar("Item")
 JOBS_AT_ONCE: Final = 100
 SWEEPS_PER_GRACE: Final = 4
 SHORTEST_LEFTOVER: Final = timedelta(hours=1)
-"""Whatever the grace: what nothing was written to for so long is nobody's work any more."""
+"""The minimum age of leftovers, even if the grace is shorter: no process writes them any more."""
 
 
 @dataclass(frozen=True)
 class Collected:
-    """What was removed, or would be: counts."""
+    """The numbers of removed items, or of items that a dry run would remove."""
 
     trashed_jobs: int = 0
     training_states: int = 0
@@ -72,13 +72,13 @@ class Collected:
 
 
 class Collector(Background):
-    """Collects from a thread of its own, between `with` and its end; `collect` does it once.
+    """Collects in its own thread while its `with` block runs; `collect` collects once.
 
     Args:
-        database: whose rows say what is needed.
-        store: whose objects are removed.
-        settings: the graces, the period, and the home whose spool is cleared.
-        hold: how long an object is aside before it is erased.
+        database: its rows determine which objects are needed.
+        store: the store to remove objects from.
+        settings: the grace times, the period, and the home whose spool is cleaned.
+        hold: how long an object stays aside before it is erased.
     """
 
     def __init__(
@@ -87,7 +87,7 @@ class Collector(Background):
         store: ArtifactStore,
         settings: Settings,
         *,
-        hold: timedelta = HOLD,
+        hold: timedelta = READER_GRACE,
     ) -> None:
         super().__init__("collector")
         self._database = database
@@ -108,11 +108,11 @@ class Collector(Background):
                 log.warning("garbage.database_unavailable", error=type(error).__name__)
             except (TrainyardError, OSError) as error:
                 log.warning("garbage.storage_unavailable", error=type(error).__name__)
-            except Exception:  # the thread's outermost loop: without it disks fill up
+            except Exception:  # outermost loop of the thread: without it, disks fill up
                 log.exception("garbage.failed")
 
     def _collect_in_turn(self) -> None:
-        """Collect; the whole store is listed only now and then, since that takes long."""
+        """Collect; list the whole store, which is slow, only `SWEEPS_PER_GRACE` times per grace."""
         is_sweep = time.monotonic() >= self._sweep_at
         collected = self.collect() if is_sweep else self._collect_known()
         if is_sweep:
@@ -121,11 +121,11 @@ class Collector(Background):
             log.info("garbage.collected", **asdict(collected))
 
     def collect(self) -> Collected:
-        """Do all that is due now, the search of the whole store included.
+        """Remove everything that is due now, after a search of the whole store.
 
         Raises:
-            Unavailable: the store is out of reach.
-            sqlalchemy.exc.SQLAlchemyError: the database is.
+            Unavailable: the store is unreachable.
+            sqlalchemy.exc.SQLAlchemyError: the database is unreachable.
         """
         condemned = sum(
             condemn_orphans(self._database, page, grace=self._grace)
@@ -137,12 +137,12 @@ class Collector(Background):
         known = self._collect_known()
         return replace(known, orphans_condemned=condemned, leftover_files=len(leftovers))
 
-    def foresee(self) -> Collected:
-        """Return what `collect` would do now, and do nothing."""
+    def dry_run(self) -> Collected:
+        """Return what `collect` would remove now, without removing anything."""
         with self._database.read() as unit:
             jobs = select(func.count(Job.id)).where(Job.trashed_at < database_now(-self._trash))
             due = select(func.count()).where(CondemnedObject.due_at <= database_now())
-            foreseen = Collected(
+            counted = Collected(
                 trashed_jobs=unit.session.scalar(jobs) or 0,
                 training_states=count_outdated_states(unit.session, after=self._keep_state),
                 expired_rows=count_expired_rows(unit.session, grace=self._grace),
@@ -150,7 +150,7 @@ class Collector(Background):
                 leftover_files=len(self._leftovers()),
             )
         return replace(
-            foreseen,
+            counted,
             orphans_condemned=sum(
                 len(orphans(self._database, page)) for page in self._store.digests()
             ),
@@ -212,11 +212,11 @@ class Collector(Background):
             moved += newly
         return moved
 
-    def _until_stopped(self, each: Iterable[Item]) -> Iterator[Item]:
-        return takewhile(lambda _: not self._stopping.is_set(), each)
+    def _until_stopped(self, items: Iterable[Item]) -> Iterator[Item]:
+        return takewhile(lambda _: not self._stopping.is_set(), items)
 
     def _leftovers(self) -> list[Path]:
-        """Return what killed processes left behind on this machine: half files, cut uploads."""
+        """Return files that killed processes left on this machine: partial objects and uploads."""
         before = datetime.now(UTC) - max(self._grace, SHORTEST_LEFTOVER)
         spooled = self._spool.iterdir() if self._spool.is_dir() else iter(())
         cut = [path for path in spooled if _last_written(path) < before.timestamp()]
@@ -224,9 +224,9 @@ class Collector(Background):
 
 
 def _last_written(path: Path) -> float:
-    """Return when a file, or anything in a folder, was last written to."""
-    with suppress(FileNotFoundError):  # its owner removes it right now
-        return max(each.stat().st_mtime for each in (path, *path.rglob("*")))
+    """Return when a file, or anything in a folder, was last written; inf if it is gone."""
+    with suppress(FileNotFoundError):  # its owner is removing it
+        return max(entry.stat().st_mtime for entry in (path, *path.rglob("*")))
     return math.inf
 
 

@@ -1,13 +1,14 @@
-"""Garbage: stored objects that no row names, found, condemned, set aside and erased.
+"""Garbage collection of stored objects: find, condemn, move aside and erase unnamed ones.
 
     stored, named ──► stored, unnamed ──► condemned ──grace──► aside ──hold──► erased
                             ▲                                   │
                             └──── named again: put back ◄───────┘
 
-Whoever stores bytes names them in a row afterwards, and may find equal bytes stored already. So an
-object leaves its place only unnamed, and for the length of the hold it is still there for readers:
-who had just found it has named it by then, and it is put back. Every step can be cut anywhere, and
-be done by several at once. Nothing else in the code base removes bytes.
+An object is named if a row references its digest. A writer stores the bytes first and commits the
+row that references them afterwards; it may also reuse an object that already exists. So only an
+unnamed object is moved aside, and readers can still open it during the hold. If a writer commits a
+reference meanwhile, the object is moved back. Every step can be killed at any point, and several
+processes can run it at once. No other code removes bytes.
 """
 
 import time
@@ -36,22 +37,25 @@ REFERENCES: Final[tuple[InstrumentedAttribute[str] | InstrumentedAttribute[str |
     Model.sha256,
     Upload.sha256,
 )
-"""Every column that names bytes in the store; each has an index."""
+"""Every column that references bytes in the store; each has an index."""
 
-HOLD: Final = timedelta(minutes=30)
-"""Aside for so long: far longer than anyone takes from storing bytes to the row that names them."""
+READER_GRACE: Final = timedelta(minutes=30)
+"""The default hold: how long an object stays aside and readable before it is erased.
+
+Far longer than a writer takes from storing bytes to committing the row that names them.
+"""
 AT_ONCE: Final = 100
 RETRY: Final = timedelta(minutes=10)
 
 
 def named(session: Session, digests: Collection[str]) -> set[str]:
-    """Return those of `digests` that some row names."""
-    asked = [select(column).where(column.in_(digests)) for column in REFERENCES]
-    return {digest for digest in session.scalars(union(*asked)) if digest is not None}
+    """Return those of `digests` that any row references."""
+    selects = [select(column).where(column.in_(digests)) for column in REFERENCES]
+    return {digest for digest in session.scalars(union(*selects)) if digest is not None}
 
 
 def orphans(database: Database, digests: Collection[str]) -> list[str]:
-    """Return those of `digests` that no row names and that are not condemned yet."""
+    """Return those of `digests` that no row references and that are not condemned yet."""
     with database.read() as unit:
         unnamed = set(digests) - named(unit.session, digests)
         known = select(CondemnedObject.sha256).where(CondemnedObject.sha256.in_(unnamed))
@@ -59,7 +63,7 @@ def orphans(database: Database, digests: Collection[str]) -> list[str]:
 
 
 def condemn_orphans(database: Database, digests: Collection[str], *, grace: timedelta) -> int:
-    """Condemn those of `digests` that no row names; return how many are new."""
+    """Condemn the `orphans` among `digests`; return how many there were."""
     found = orphans(database, digests)
     if found:
         with database.write() as unit:
@@ -68,7 +72,7 @@ def condemn_orphans(database: Database, digests: Collection[str], *, grace: time
 
 
 def due_objects(session: Session, *, limit: int) -> Sequence[CondemnedObject]:
-    """Return condemned objects whose time has come, the longest due first."""
+    """Return up to `limit` condemned objects that are due, earliest due time first."""
     statement = select(CondemnedObject).where(CondemnedObject.due_at <= database_now())
     return session.scalars(statement.order_by(CondemnedObject.due_at).limit(limit)).all()
 
@@ -76,53 +80,55 @@ def due_objects(session: Session, *, limit: int) -> Sequence[CondemnedObject]:
 def set_due_objects_aside(
     database: Database, store: ArtifactStore, *, hold: timedelta
 ) -> tuple[int, int]:
-    """Set condemned objects aside that are due and still unnamed, so many in one go.
+    """Move aside up to `AT_ONCE` condemned objects that are due and still unnamed.
 
-    Returns how many were looked at, and how many of them are aside now.
+    Returns how many objects were checked, and how many of them were moved aside.
 
     Raises:
-        Unavailable: the store is out of reach; what it kept is tried again later.
-        InsufficientStorage: it has no room even to set something aside; the same.
+        Unavailable: the store is unreachable; the remaining objects are tried again later.
+        InsufficientStorage: the store has no room even to move an object aside; the remaining
+            objects are tried again later.
     """
     with database.read() as unit:
         began, now = time.monotonic(), _now(unit.session)
         due = due_objects(unit.session, limit=AT_ONCE)
-        kept = named(unit.session, [each.sha256 for each in due])
-    done = [each for each in due if each.sha256 in kept]
+        kept = named(unit.session, [mark.sha256 for mark in due])
+    done = [mark for mark in due if mark.sha256 in kept]
     moved = 0
     try:
-        for each in [each for each in due if each.sha256 not in kept]:
+        for mark in [mark for mark in due if mark.sha256 not in kept]:
             until = now + timedelta(seconds=time.monotonic() - began) + hold
-            if store.set_aside(each.sha256, due_at=until, within=hold / 2):
+            if store.set_aside(mark.sha256, due_at=until, within=hold / 2):
                 crash_point(CrashPoint.OBJECT_SET_ASIDE)
                 moved += 1
-                done.append(each)
+                done.append(mark)
     finally:
         _forget(database, done)
-        _postpone(database, [each for each in due if each not in done])
+        _postpone(database, [mark for mark in due if mark not in done])
     return len(due), moved
 
 
 def conclude_aside(
     database: Database, store: ArtifactStore, page: Sequence[AsideObject]
 ) -> tuple[int, int]:
-    """Put back what is named again, erase what is due and is not; return both counts.
+    """Put back objects that are named again, erase unnamed ones that are due, return both counts.
 
     Raises:
-        Unavailable: the store is out of reach; nothing is lost.
+        Unavailable: the store is unreachable; no object is lost.
     """
     with database.read() as unit:
         now = _now(unit.session)
-        kept = named(unit.session, [each.sha256 for each in page])
+        kept = named(unit.session, [aside.sha256 for aside in page])
     restored, erased = 0, 0
-    for each in page:
-        if each.sha256 in kept:
-            # Its copy stays till then: whoever set it aside may be about to take the object away.
-            if store.restore(each.sha256) and each.due_at <= now:
-                store.erase(each)
+    for aside in page:
+        if aside.sha256 in kept:
+            # Keep the copy until it is due: the collector that made it may not have deleted the
+            # original yet.
+            if store.restore(aside.sha256) and aside.due_at <= now:
+                store.erase(aside)
                 restored += 1
-        elif each.due_at <= now:
-            store.erase(each)
+        elif aside.due_at <= now:
+            store.erase(aside)
             crash_point(CrashPoint.ASIDE_ERASED)
             erased += 1
     return restored, erased
@@ -130,8 +136,8 @@ def conclude_aside(
 
 def due_aside(session: Session, page: Sequence[AsideObject]) -> int:
     """Return how many of a page are due and unnamed."""
-    now, kept = _now(session), named(session, [each.sha256 for each in page])
-    return sum(each.due_at <= now and each.sha256 not in kept for each in page)
+    now, kept = _now(session), named(session, [aside.sha256 for aside in page])
+    return sum(aside.due_at <= now and aside.sha256 not in kept for aside in page)
 
 
 def _now(session: Session) -> datetime:
@@ -139,23 +145,23 @@ def _now(session: Session) -> datetime:
 
 
 def _forget(database: Database, condemned: Sequence[CondemnedObject]) -> None:
-    """Drop the marks as they were read: one that was set anew meanwhile has another time."""
+    """Delete exactly the marks that were read. A mark set again since then has a newer time."""
     if not condemned:
         return
     with database.write() as unit:
-        for each in sorted(condemned, key=lambda one: one.sha256):
+        for mark in sorted(condemned, key=lambda mark: mark.sha256):
             unit.session.execute(
                 delete(CondemnedObject).where(
-                    CondemnedObject.sha256 == each.sha256, CondemnedObject.due_at == each.due_at
+                    CondemnedObject.sha256 == mark.sha256, CondemnedObject.due_at == mark.due_at
                 )
             )
 
 
 def _postpone(database: Database, condemned: Sequence[CondemnedObject]) -> None:
-    """Let those behind them have their turn, if the store refuses these alone."""
+    """Make these objects due later, so that others have a turn if the store refuses only these."""
     if not condemned:
         return
-    digests = [each.sha256 for each in condemned]
+    digests = [mark.sha256 for mark in condemned]
     with database.write() as unit:
         unit.session.execute(
             update(CondemnedObject)

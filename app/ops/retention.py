@@ -1,4 +1,4 @@
-"""Rows whose time is over: of jobs in the trash, training states, idempotency keys, credentials."""
+"""Delete outdated rows: trashed jobs, training states, idempotency keys and credentials."""
 
 from datetime import timedelta
 from typing import Final
@@ -17,21 +17,22 @@ from app.jobs.states import JobState
 from app.jobs.tables import IdempotencyKey, Job
 
 IDEMPOTENCY: Final = timedelta(hours=24)
-"""How long a submit that is sent again with its key gets the same job."""
+"""How long a repeated submit with the same idempotency key returns the same job."""
 AT_ONCE: Final = 500
 
 
 def trashed_jobs(session: Session, *, after: timedelta, limit: int) -> list[str]:
-    """Return jobs that have been in the trash for so long, the first deleted first."""
+    """Return up to `limit` jobs that have been in the trash longer than `after`, oldest first."""
     statement = select(Job.id).where(Job.trashed_at < database_now(-after))
     return list(session.scalars(statement.order_by(Job.trashed_at).limit(limit)))
 
 
 def purge_job(database: Database, job_id: str, *, after: timedelta, grace: timedelta) -> bool:
-    """Delete a trashed job for good; False where it was restored, or is gone.
+    """Delete a trashed job permanently. Return False if it was restored or is already deleted.
 
-    One transaction: its rows go, its bytes are condemned, and the jobs made from it lose nothing
-    but the pointer to it. They name the weights that they start from by themselves.
+    One transaction deletes its rows, condemns its bytes and clears the `parent_id` of the jobs made
+    from it. These jobs lose nothing else: they have their own references to the weights that they
+    start from.
     """
     ripe = select(Job.id).where(Job.id == job_id, Job.trashed_at < database_now(-after))
     with database.write() as unit:
@@ -47,13 +48,13 @@ def purge_job(database: Database, job_id: str, *, after: timedelta, grace: timed
 
 
 def jobs_with_outdated_states(session: Session, *, after: timedelta, limit: int) -> list[str]:
-    """Return jobs that ended so long ago and still keep their training state."""
+    """Return up to `limit` jobs that ended longer than `after` ago and have a training state."""
     statement = _outdated_states(after).distinct()
     return list(session.scalars(statement.order_by(Artifact.job_id).limit(limit)))
 
 
 def count_outdated_states(session: Session, *, after: timedelta) -> int:
-    """Return how many jobs have a training state that they would lose."""
+    """Return how many jobs ended longer than `after` ago and have a training state."""
     outdated = _outdated_states(after).distinct().subquery()
     return session.scalar(select(func.count()).select_from(outdated)) or 0
 
@@ -61,10 +62,11 @@ def count_outdated_states(session: Session, *, after: timedelta) -> int:
 def drop_outdated_state(
     database: Database, job_id: str, *, after: timedelta, grace: timedelta
 ) -> bool:
-    """Drop the training state of a job that ended so long ago; False where that went on meanwhile.
+    """Drop the training state of a job that ended longer than `after` ago.
 
-    One transaction: the rows of its resume set go, and their bytes are condemned. A job that did
-    not succeed keeps the weights that a retry goes on from, as long as it is there.
+    Return False if the job was deleted or retried meanwhile. One transaction deletes the rows of
+    its resume sets and condemns their bytes. A job that did not succeed keeps the checkpoints that
+    a retry needs, as long as the job exists.
     """
     ended = select(Job.state).where(Job.id == job_id, Job.ended_at < database_now(-after))
     with database.write() as unit:
@@ -90,9 +92,10 @@ def _outdated_states(after: timedelta) -> Select[str]:
 
 
 def delete_expired_rows(database: Database, *, grace: timedelta) -> int:
-    """Delete keys and sessions that nobody can use any more, so many in one go; return how many.
+    """Delete one batch of unusable keys and sessions; return how many.
 
-    API keys and sessions stay for `grace`, so that somebody can see why they are refused.
+    Expired or revoked API keys and sessions are kept for `grace`, so that an operator can see why
+    they are refused.
     """
     with database.write() as unit:
         session = unit.session
@@ -113,8 +116,8 @@ def delete_expired_rows(database: Database, *, grace: timedelta) -> int:
 
 def count_expired_rows(session: Session, *, grace: timedelta) -> int:
     """Return how many rows `delete_expired_rows` would delete in all."""
-    asked = (_idempotency_keys(None), _api_keys(grace), _sessions(grace))
-    counts = (session.scalar(select(func.count()).select_from(each.subquery())) for each in asked)
+    selects = (_idempotency_keys(None), _api_keys(grace), _sessions(grace))
+    counts = (session.scalar(select(func.count()).select_from(rows.subquery())) for rows in selects)
     return sum(count or 0 for count in counts)
 
 

@@ -1,4 +1,4 @@
-"""Operations: is the process alive, is it ready, which version is it. No credential needed."""
+"""`/livez`, `/readyz` and `/version`, without authentication."""
 
 import os
 import shutil
@@ -19,34 +19,34 @@ MIN_FREE_BYTES = 256 * 1024 * 1024
 
 
 class Readiness(StrEnum):
-    """What a part of the server says of itself."""
+    """Whether a part of the server is ready."""
 
     READY = "ready"
     NOT_READY = "not_ready"
 
 
 class Alive(BaseModel):
-    """The process answers."""
+    """The process is alive."""
 
     status: str
 
 
 class Ready(BaseModel):
-    """Whether requests can be served, and by part what stands in the way."""
+    """Whether requests can be served, and the readiness of each part of the server."""
 
     status: Readiness
     checks: dict[str, Readiness]
 
 
 class Version(BaseModel):
-    """What is installed."""
+    """The installed version."""
 
     version: str
 
 
 @router.get("/livez")
 async def livez() -> Alive:
-    """Say that the process is alive; asks nothing else."""
+    """Report that the process is alive, without checking anything else."""
     return Alive(status="alive")
 
 
@@ -55,9 +55,9 @@ async def livez() -> Alive:
     responses={503: {"model": Ready, "description": "Requests cannot be served now."}},
 )
 def readyz(context: InContext, response: Response) -> Ready:
-    """Say whether database, schema and store are usable, and the server is not about to end.
+    """Report whether database, schema and store are usable and the server is not shutting down.
 
-    The broker may be down: jobs only wait.
+    The broker is not checked: without it, jobs only wait.
     """
     checks = {
         "server": _verdict(not context.draining.is_set()),
@@ -73,7 +73,7 @@ def readyz(context: InContext, response: Response) -> Ready:
 
 @router.get("/version")
 async def version() -> Version:
-    """Say which version runs."""
+    """Report the running version."""
     return Version(version=VERSION)
 
 
@@ -91,7 +91,10 @@ def _database_answers(context: Context) -> bool:
 
 
 def _store_is_writable(context: Context) -> bool:
-    """Whether home and a local store have room; a remote store answers for itself when used."""
+    """Return whether home and a local store are writable and have free space.
+
+    A remote store is not checked here; its errors appear when it is used.
+    """
     folders = {context.settings.home, context.store.local_root or context.settings.home}
     return all(
         os.access(folder, os.W_OK) and shutil.disk_usage(folder).free > MIN_FREE_BYTES

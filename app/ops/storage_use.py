@@ -1,4 +1,4 @@
-"""How many bytes of the store are used for what."""
+"""The bytes in the store by use."""
 
 from collections.abc import Mapping
 
@@ -14,10 +14,10 @@ DATASETS, MODELS, STATES = "datasets", "models", "training_states"
 
 
 def stored_bytes(session: Session) -> Mapping[str, int]:
-    """Return bytes by what names them: data sets, models, training states, kinds of artifacts.
+    """Return stored bytes by use: datasets, models, training states, and each kind of artifact.
 
-    Equal bytes count once for each use, however many jobs name them. Reads every row that names
-    bytes: for an operator who asks, and for no request.
+    Equal bytes count once for each use, no matter how many jobs reference them. Reads every row
+    that references bytes, so use it for an operator's command and not for requests.
     """
     is_state = (Artifact.kind == ArtifactKind.CHECKPOINT) & (Artifact.name == STATE)
     use = case((is_state, STATES), else_=cast(Artifact.kind, String))

@@ -112,10 +112,10 @@ class TestOrphans:
             instance.put(number)
         instance.name(0)
 
-        foreseen = instance.collector().foresee()
+        planned = instance.collector().dry_run()
 
         assert instance.condemned() == set()
-        assert foreseen == instance.collect()
+        assert planned == instance.collect()
 
     def test_a_store_that_refuses_loses_nothing_and_is_asked_again_later(
         self, instance: Instance

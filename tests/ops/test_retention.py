@@ -160,9 +160,9 @@ class TestTrainingStates:
     ) -> None:
         job_id = an_ended_job(instance, a_home(instance.database), JobState.SUCCEEDED)
 
-        foreseen, collected = instance.collector().foresee(), instance.collect()
+        planned, collected = instance.collector().dry_run(), instance.collect()
 
-        assert (foreseen.training_states, collected.training_states) == (1, 1)
+        assert (planned.training_states, collected.training_states) == (1, 1)
         assert kept_by(instance, job_id) == []
         assert instance.condemned() == {digest_of(number) for number in range(1, 6)}
 
@@ -257,9 +257,9 @@ class TestExpiredRows:
                 unit.session.execute(insert(ApiKey).values(**_key(user_id, label), **columns))
             unit.session.execute(insert(BrowserSession).values(**_session(user_id)))
 
-        foreseen, collected = instance.collector().foresee(), instance.collect()
+        planned, collected = instance.collector().dry_run(), instance.collect()
 
-        assert (foreseen.expired_rows, collected.expired_rows) == (3, 3)
+        assert (planned.expired_rows, collected.expired_rows) == (3, 3)
         with instance.database.read() as unit:
             left = set(unit.session.scalars(select(ApiKey.label)))
         assert left == {"lately", "for ever"}
