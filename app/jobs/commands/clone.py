@@ -1,4 +1,4 @@
-"""A new job from the spec of another, as that was sent, with changes merged in (RFC 7396)."""
+"""Clone a job: a new job from its spec as submitted, with a merge patch (RFC 7396)."""
 
 import hashlib
 import json
@@ -27,12 +27,12 @@ def clone_job(
     *,
     idempotency_key: str | None,
 ) -> Submitted:
-    """Make a job whose parent is `job_id`, or return the one that the same key made before.
+    """Submit a clone of `job_id`, or return the job that an earlier request with the key created.
 
     Raises:
-        JobNotFound: there is no such job in the caller's projects.
-        JobInTrash: it is about to be deleted.
-        Invalid, Conflict: as `submit_job`; pointers are those of the merged spec.
+        JobNotFound: the job is not in the caller's projects.
+        JobInTrash: the job is in the trash.
+        Invalid, Conflict: as `submit_job`; pointers refer to the merged spec.
     """
     key_use = KeyUse(idempotency_key, _digest(job_id, changes))
     earlier = earlier_job(context, principal, key_use)
@@ -47,7 +47,7 @@ def clone_job(
 
 
 def merge_patch(document: object, patch: object) -> object:
-    """Return the document with the patch applied, as RFC 7396 section 2 has it."""
+    """Return the document with the patch applied (RFC 7396, section 2)."""
     if not isinstance(patch, Mapping):
         return patch
     merged = dict(document) if isinstance(document, Mapping) else {}
@@ -61,10 +61,10 @@ def merge_patch(document: object, patch: object) -> object:
 
 def _digest(job_id: str, changes: Mapping[str, Any]) -> str:
     try:
-        asked = json.dumps({"clone": job_id, "changes": changes}, sort_keys=True)
+        request = json.dumps({"clone": job_id, "changes": changes}, sort_keys=True)
     except RecursionError:
         raise InvalidJson("The body is nested too deeply.") from None
-    return hashlib.sha256(asked.encode()).hexdigest()
+    return hashlib.sha256(request.encode()).hexdigest()
 
 
 def _changed_spec(

@@ -1,4 +1,4 @@
-"""What a user asks of an existing job: an event of its life, or another name, tag or priority."""
+"""Actions of a user on an existing job: events, and changes of name, notes, tags or priority."""
 
 from datetime import timedelta
 from typing import Any
@@ -22,12 +22,12 @@ from app.jobs.states import JobEvent
 def apply_user_event(
     context: Context, principal: Principal, job_id: str, event: JobEvent
 ) -> ListedJob:
-    """Make the transition of a user's event and return the job as it is afterwards.
+    """Apply a user's event to a job and return the changed job.
 
     Raises:
-        JobNotFound: there is none in the caller's projects.
-        InvalidTransition, NothingToKeep: the job's state does not allow it.
-        GraceIsOver: it is to be restored, and was deleted too long ago.
+        JobNotFound: the job is not in the caller's projects.
+        InvalidTransition, NothingToKeep: the job's state does not allow the event.
+        GraceIsOver: the event is restore, and the job was deleted too long ago.
     """
     with context.database.write() as unit:
         job = lock_visible_job(unit.session, principal.project_ids, job_id)
@@ -50,12 +50,12 @@ def change_job(
     tags: dict[str, str] | None,
     revision: int | None,
 ) -> ListedJob:
-    """Change what a user may change; `revision` is what `If-Match` named.
+    """Change user-editable fields; `revision` comes from `If-Match`.
 
     Raises:
-        JobNotFound: there is none in the caller's projects.
-        JobInTrash: it is in the trash.
-        StaleRevision: the job was changed since that revision.
+        JobNotFound: the job is not in the caller's projects.
+        JobInTrash: the job is in the trash.
+        StaleRevision: the job was changed after that revision.
     """
     with context.database.write() as unit:
         job = lock_visible_job(unit.session, principal.project_ids, job_id)
@@ -65,7 +65,7 @@ def change_job(
             raise StaleRevision(job.revision)
         changed = sorted([*values, *([] if tags is None else ["tags"])])
         if changed:
-            seq = job.last_seq + 1  # before the update: it changes what `job` holds, too
+            seq = job.last_seq + 1  # before the update, which also changes `job`
             edit_job(unit.session, job, values | {"last_seq": seq}, tags)
             append_event(unit.session, job.id, seq, "job.changed", data={"fields": list(changed)})
             unit.session.expire_all()
@@ -73,7 +73,7 @@ def change_job(
 
 
 def _check_grace(unit: UnitOfWork, context: Context, principal: Principal, job_id: str) -> None:
-    """Refuse what the collector may be deleting; it, too, locks the row before it looks."""
+    """Refuse a job that the collector may be deleting; it locks the row before it checks too."""
     days = context.settings.trash_days
     grace = timedelta(days=days)
     if not is_in_grace(unit.session, principal.project_ids, job_id, grace=grace):

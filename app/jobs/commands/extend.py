@@ -1,7 +1,7 @@
-"""A new job that goes on from the training of one that has ended, for more epochs.
+"""Extend a job: a new job that trains an ended one for more epochs.
 
-All that it takes over is copied in the transaction that makes it: it needs nothing of its parent
-afterwards. It is planned before that transaction, which checks that the parent is unchanged.
+Everything that it takes over is copied in the transaction that creates it. Afterwards it does not
+need its parent. It is planned before that transaction, which checks that the parent is unchanged.
 """
 
 import hashlib
@@ -50,29 +50,31 @@ from app.models.repository import ResolvedModel
 
 CHOSEN_BY_AUTO: Final = frozenset({"AdamW", "MuSGD"})
 WARMUP_BIAS_LR_OF_AUTO: Final = 0.0
-"""What `auto` chooses from, and sets beside lr0 (Ultralytics 8.4.190, trainer.py:1184)."""
+"""The choices of `auto`, and a value it sets with lr0 (Ultralytics 8.4.190, trainer.py:1184)."""
 
 
 class Extension(SpecModel):
-    """What is asked of an extension; what is left out is as the parent's spec was sent."""
+    """The body of an extension. Everything else comes from the parent's spec as submitted."""
 
     epochs: int = Field(
-        ge=1, le=100_000, description="Of the whole training, the parent's epochs included."
+        ge=1, le=100_000, description="Epochs of the whole training, including those of the parent."
     )
-    name: Name | None = Field(default=None, description="Shown in lists; need not be unique.")
+    name: Name | None = Field(
+        default=None, description="Shown in lists. Does not have to be unique."
+    )
 
 
 @dataclass(frozen=True)
 class TakenOver:
-    """What an extension takes over of its parent's training.
+    """Everything that an extension takes over from its parent's training.
 
     Args:
-        epoch: of the training state, from 1.
-        last_epoch: that the parent finished.
+        epoch: epoch of the training state, from 1.
+        last_epoch: last epoch that the parent finished.
         files: checkpoints of that epoch, by name.
-        best: epoch and value of the best by then; both None where there was none.
-        curve: points of the deciding metric until then, for lists.
-        rates: as recorded at the end of `epoch`.
+        best: epoch and value of the best epoch up to there; both None without one.
+        curve: points of the deciding metric up to there, for lists.
+        rates: learning rates recorded at the end of `epoch`.
     """
 
     epoch: int
@@ -98,26 +100,26 @@ def extend_job(
     context: Context,
     principal: Principal,
     job_id: str,
-    asked: Extension,
+    extension: Extension,
     *,
     idempotency_key: str | None,
 ) -> Submitted:
-    """Make a job that goes on from `job_id`, or return the one that the same key made before.
+    """Extend `job_id`, or return the job that an earlier request with the key created.
 
     Raises:
-        JobNotFound: there is no such job in the caller's projects.
-        JobInTrash: it is about to be deleted.
-        JobNotEnded: it may still train.
-        NoTrainingState: there is nothing that another job could go on from.
-        Invalid: so many epochs lie behind already.
-        IdempotencyKeyReuse: the key came with another body before.
+        JobNotFound: the job is not in the caller's projects.
+        JobInTrash: the job is in the trash.
+        JobNotEnded: the job has not ended.
+        NoTrainingState: the job has no training state to continue from.
+        Invalid: the job has already finished that many epochs.
+        IdempotencyKeyReuse: an earlier request used the key with another body.
         ConcurrentRequests: the parent changed each time while the extension was planned.
     """
-    key_use = KeyUse(idempotency_key, _digest(job_id, asked))
+    key_use = KeyUse(idempotency_key, _digest(job_id, extension))
     earlier = earlier_job(context, principal, key_use)
     if earlier is not None:
         return Submitted(earlier, replayed=True)
-    planned = _plan(context, principal, job_id, asked, key_use)
+    planned = _plan(context, principal, job_id, extension, key_use)
     with context.database.write() as unit:
         _lock_unchanged_parent(unit.session, principal, planned)
         listed = write_job(unit, context, principal, planned.draft, planned.resolution)
@@ -129,27 +131,27 @@ def extend_job(
 
 
 def plan_extension(
-    context: Context, principal: Principal, job_id: str, asked: Extension
+    context: Context, principal: Principal, job_id: str, extension: Extension
 ) -> Resolution:
-    """Return what extending a job would make, with the same refusals; store nothing.
+    """Plan an extension with the checks of `extend_job`, without storing anything.
 
     Raises:
         NotFound, Invalid, Conflict: as `extend_job`.
     """
-    without_key = KeyUse(None, _digest(job_id, asked))
-    return _plan(context, principal, job_id, asked, without_key).resolution
+    without_key = KeyUse(None, _digest(job_id, extension))
+    return _plan(context, principal, job_id, extension, without_key).resolution
 
 
 def _plan(
-    context: Context, principal: Principal, job_id: str, asked: Extension, key_use: KeyUse
+    context: Context, principal: Principal, job_id: str, extension: Extension, key_use: KeyUse
 ) -> Planned:
     with context.database.read() as unit:
         parent = visible_job(unit.session, principal.project_ids, job_id)
         _check_ended(parent)
         deciding = deciding_metric(_resolved_of(parent))
-        taken = _taken_over(unit.session, parent, deciding, stride=curve_stride(asked.epochs))
-        _check_epochs(asked, taken)
-        spec = _spec(parent, asked)
+        taken = _taken_over(unit.session, parent, deciding, stride=curve_stride(extension.epochs))
+        _check_epochs(extension, taken)
+        spec = _spec(parent, extension)
         resolved = _resolved(unit.session, parent, spec)
         resolution = _resolution(unit.session, context, parent, taken, (spec, resolved))
     best_epoch, best_value = taken.best
@@ -170,11 +172,11 @@ def _plan(
 
 
 def _lock_unchanged_parent(session: Session, principal: Principal, planned: Planned) -> None:
-    """Lock the parent, so that it is neither retried nor loses its state before the commit.
+    """Lock the parent, so that it is not retried and keeps its state until the commit.
 
     Raises:
-        LostRace: it trained again since the extension was planned, or lost its training state.
-        JobNotFound, JobInTrash, JobNotEnded: as when it is planned.
+        LostRace: the parent trained again after the extension was planned, or lost its state.
+        JobNotFound, JobInTrash, JobNotEnded: as in `extend_job`.
     """
     parent = lock_visible_job(session, principal.project_ids, planned.parent.id)
     _check_ended(parent)
@@ -190,12 +192,10 @@ def _check_ended(parent: Job) -> None:
         raise JobNotEnded(parent.id, parent.state)
 
 
-def _check_epochs(asked: Extension, taken: TakenOver) -> None:
-    if asked.epochs > taken.last_epoch:
+def _check_epochs(extension: Extension, taken: TakenOver) -> None:
+    if extension.epochs > taken.last_epoch:
         return
-    message = (
-        f"The job has finished {taken.last_epoch} epochs: an extension has more of them in all."
-    )
+    message = f"The job has finished {taken.last_epoch} epochs; an extension needs a higher total."
     raise Invalid(message, errors=[FieldError("/epochs", "not_above_finished", message)])
 
 
@@ -229,7 +229,7 @@ def _best(
     files: Mapping[str, Artifact],
     values: Mapping[int, float | None],
 ) -> tuple[int | None, float | None]:
-    """The epoch that best.pt is of, and what made it the best."""
+    """Return the epoch of best.pt and its value of the deciding metric."""
     epoch = files[BEST].epoch if BEST in files else None
     joint = joint_of(session, parent.id)
     if epoch is None or epoch == parent.best_epoch:
@@ -239,12 +239,12 @@ def _best(
     return (epoch, values.get(epoch))
 
 
-def _spec(parent: Job, asked: Extension) -> JobSpec:
-    """The parent's spec as it was sent, with what is asked of the extension."""
+def _spec(parent: Job, extension: Extension) -> JobSpec:
+    """Return the parent's spec as submitted, changed by the extension."""
     document: dict[str, Any] = {
         **parent.spec,
-        "train": parent.spec.get("train", {}) | {"epochs": asked.epochs},
-        **asked.model_dump(include={"name"}, exclude_unset=True),
+        "train": parent.spec.get("train", {}) | {"epochs": extension.epochs},
+        **extension.model_dump(include={"name"}, exclude_unset=True),
     }
     try:
         return JobSpec.model_validate_json(json.dumps(document))
@@ -257,7 +257,7 @@ def _resolved_of(job: Job) -> ResolvedSpec:
 
 
 def _resolved(session: Session, parent: Job, spec: JobSpec) -> ResolvedSpec:
-    """The parent's spec as it ran, halved batch included, for more epochs."""
+    """Return the parent's resolved spec, including a halved batch, for more epochs."""
     resolved = _resolved_of(parent)
     changes = {"epochs": spec.train.epochs, **_chosen_optimizer(session, parent, resolved.train)}
     train = resolved.train.model_copy(update=changes)
@@ -265,7 +265,7 @@ def _resolved(session: Session, parent: Job, spec: JobSpec) -> ResolvedSpec:
 
 
 def _chosen_optimizer(session: Session, parent: Job, train: TrainArguments) -> dict[str, object]:
-    """State what `auto` chose for the parent: for more epochs it might choose another."""
+    """Return what `auto` chose for the parent; for more epochs it might choose differently."""
     started = newest_event(session, parent.id, "trainer.started")
     if train.optimizer != "auto" or started is None:
         return {}
@@ -282,7 +282,7 @@ def _resolution(
     taken: TakenOver,
     specs: tuple[JobSpec, ResolvedSpec],
 ) -> Resolution:
-    """Nothing is looked up anew but who could run it: what the parent was made of is frozen."""
+    """Resolve the extension. Only capacity is read again; the parent's references are frozen."""
     spec, resolved = specs
     project_ids = frozenset({parent.project_id})
     dataset, version = resolve_version(session, project_ids, parent.dataset_version_id)
@@ -301,8 +301,8 @@ def _resolution(
     return Resolution(parent.project_id, dataset, version, model, resolved, plan)
 
 
-def _digest(job_id: str, asked: Extension) -> str:
-    wish = asked.model_dump(mode="json", exclude_unset=True)
+def _digest(job_id: str, extension: Extension) -> str:
+    fields = extension.model_dump(mode="json", exclude_unset=True)
     return hashlib.sha256(
-        json.dumps({"extend": job_id, **wish}, sort_keys=True).encode()
+        json.dumps({"extend": job_id, **fields}, sort_keys=True).encode()
     ).hexdigest()

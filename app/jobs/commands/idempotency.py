@@ -1,6 +1,6 @@
-"""Idempotency keys, and use cases that start again when a concurrent request was faster.
+"""Idempotency keys, and the repetition of use cases that lost a race to a concurrent request.
 
-A request that is sent again with its key gets the job that it made the first time.
+A retried request with the same key gets the job of the first request.
 """
 
 from collections.abc import Callable
@@ -25,22 +25,22 @@ Made = TypeVar("Made")
 
 
 class LostRace(Exception):
-    """A concurrent request was faster; its transaction is rolled back and the use case repeated."""
+    """A concurrent request was faster. The transaction is rolled back and the use case repeated."""
 
 
 @dataclass(frozen=True)
 class KeyUse:
-    """An idempotency key as sent, None without one, and the digest of what was sent with it."""
+    """The idempotency key of a request, or None, and the digest of its body."""
 
     key: str | None
     digest: str
 
 
 def again_after_lost_race(use_case: Callable[P, Made]) -> Callable[P, Made]:
-    """Decorate a use case so that it is repeated after a `LostRace`, `RACES` times in all.
+    """Repeat a use case after a `LostRace`, up to `RACES` runs in total.
 
     Raises:
-        ConcurrentRequests: it lost every time.
+        ConcurrentRequests: every run lost its race.
     """
 
     @wraps(use_case)
@@ -56,10 +56,10 @@ def again_after_lost_race(use_case: Callable[P, Made]) -> Callable[P, Made]:
 
 
 def earlier_job(context: Context, principal: Principal, use: KeyUse) -> ListedJob | None:
-    """Return the job that an earlier request with this key made.
+    """Return the job that an earlier request with this key created, if any.
 
     Raises:
-        IdempotencyKeyReuse: that request had another body.
+        IdempotencyKeyReuse: the earlier request had another body.
     """
     if use.key is None:
         return None
@@ -73,10 +73,10 @@ def earlier_job(context: Context, principal: Principal, use: KeyUse) -> ListedJo
 
 
 def insert_idempotency_key(session: Session, owner_id: str, use: KeyUse, *, job_id: str) -> None:
-    """Record which job a request with a key made, in the transaction that makes it.
+    """Record the job of a request with a key, in the transaction that creates the job.
 
     Raises:
-        LostRace: another request with the key was committed first.
+        LostRace: another request with the key committed first.
     """
     if use.key is None:
         return

@@ -1,7 +1,7 @@
-"""The trainer plugin that a job names, and its options against the schema that workers reported.
+"""The trainer plugin of a job, and its options checked against the schema that workers reported.
 
-A plugin is never imported here: all that is known of it is data. That data came from a machine of
-the operator's; judging options by it still takes bounded time, whatever it holds.
+The server never imports a plugin; it knows only the reported data. The check takes bounded time for
+any schema and any options.
 """
 
 import json
@@ -32,18 +32,19 @@ from app.jobs.spec.job_spec import MAX_OPTIONS_CHARACTERS, TrainerChoice
 Keyword = Callable[[Any, Any, Any, Any], Iterator[ValidationError]]
 
 MAX_STEPS: Final = 20_000
-"""Keywords that are applied to one job's options: about a second's work, if all are references."""
+"""The maximum number of keywords applied to one job's options: about a second if all are
+references."""
 MAX_SCHEMA_CHARACTERS: Final = 65_536
 MAX_NAMED: Final = 20
-"""Plugins that a refusal names."""
+"""The maximum number of plugins that an error lists."""
 MAX_SHOWN: Final = 200
 REFERENCE: Final = re.compile(r'"\$ref": "((?:[^"\\]|\\.)*)"')
 DEFINITION: Final = re.compile(r"#/\$defs/[^/\\]+")
 NO_SUCH_OPTION: Final = "There is no such option."
 AT: Final = ("trainer", "options")
 
-# What pydantic writes. Not here: whatever reads other documents or runs Python's regular
-# expressions, and uniqueItems, which pydantic's sets do not insist on either.
+# The keywords that pydantic writes, except those that read other documents or run Python's regular
+# expressions, and uniqueItems, which pydantic's sets do not enforce either.
 KEYWORDS: Final = (
     *("$ref", "allOf", "anyOf", "oneOf", "const", "enum", "type"),
     *("exclusiveMaximum", "exclusiveMinimum", "maximum", "minimum", "multipleOf"),
@@ -53,49 +54,49 @@ KEYWORDS: Final = (
 
 
 class TooMuchToJudge(Exception):
-    """The schema makes so much of the options that nobody shall wait for the answer."""
+    """Checking the options against the schema would take too long."""
 
 
 def resolve_trainer(
-    session: Session, asked: TrainerChoice | None, task: Task, *, silent: timedelta
+    session: Session, choice: TrainerChoice | None, task: Task, *, silent: timedelta
 ) -> TrainerChoice | None:
-    """Return the plugin as it will be used, with the defaults of its options stated.
+    """Return the plugin with the defaults of its options filled in.
 
     Raises:
-        Invalid: no worker ever reported it, it is not for the task, or the options do not fit.
+        Invalid: no worker reported the plugin, it does not support the task, or options do not fit.
     """
-    if asked is None:
+    if choice is None:
         return None
     known = known_plugins(session, silent=silent)
-    plugin = known.get(asked.name)
+    plugin = known.get(choice.name)
     if plugin is None:
-        message = f"No worker has a trainer plugin of this name. {_those(known)}"
+        message = f"No worker has a trainer plugin with this name. {_available(known)}"
         raise _invalid("unknown-trainer", message)
     if task not in plugin.tasks:
-        message = f"This trainer plugin is for {', '.join(plugin.tasks)}, and the task is {task}."
+        message = f"This trainer plugin supports {', '.join(plugin.tasks)}; the task is {task}."
         raise _invalid("trainer-task", message)
-    return TrainerChoice(name=asked.name, options=_judged(asked.options, plugin))
+    return TrainerChoice(name=choice.name, options=_checked(choice.options, plugin))
 
 
-def _those(known: Mapping[str, KnownPlugin]) -> str:
+def _available(known: Mapping[str, KnownPlugin]) -> str:
     names = ", ".join(islice(known, MAX_NAMED))
-    return f"There are: {names}." if names else "None is installed; see docs/plugins.md."
+    return f"Available: {names}." if names else "None is installed; see docs/plugins.md."
 
 
 def _invalid(code: str, message: str) -> Invalid:
     return Invalid(message, errors=[FieldError("/trainer/name", code, message)])
 
 
-def _judged(options: dict[str, JsonValue], plugin: KnownPlugin) -> dict[str, JsonValue]:
+def _checked(options: dict[str, JsonValue], plugin: KnownPlugin) -> dict[str, JsonValue]:
     schema = plugin.options_schema
-    stated = _defaults(schema) | options
-    problems = misfits(stated, schema)
-    if len(json.dumps(stated)) > MAX_OPTIONS_CHARACTERS:
+    complete = _defaults(schema) | options
+    problems = misfits(complete, schema)
+    if len(json.dumps(complete)) > MAX_OPTIONS_CHARACTERS:
         message = f"With their defaults, options are at most {MAX_OPTIONS_CHARACTERS} characters."
         problems = [_problem((), "options_too_long", message)]
     if problems:
         raise invalid_fields(problems)
-    return stated
+    return complete
 
 
 def _defaults(schema: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
@@ -109,27 +110,29 @@ def _defaults(schema: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
 
 
 def misfits(options: Mapping[str, JsonValue], schema: Mapping[str, Any]) -> list[ErrorDetails]:
-    """Return what of the options does not fit the schema; no value is repeated."""
+    """Return a problem for each option that does not fit the schema, without its value."""
     _steps.set(count())
     try:
         _check_schema(schema)
-        judge = _Judge(dict(schema), registry=Registry())  # an empty one: nothing is fetched
+        judge = _Judge(dict(schema), registry=Registry())  # empty, so that no reference is fetched
         found = list(islice(judge.iter_errors(dict(options)), MAX_FIELDS))
     except (TooMuchToJudge, RecursionError, OverflowError):
-        message = "These options are too much to check against the plugin's schema."
+        message = "These options are too complex to check against the plugin's schema."
         return [_problem((), "options_too_complex", message)]
     except (SchemaError, Unresolvable):
-        return [_problem((), "bad_schema", "The plugin's schema is broken: tell its author.")]
+        return [
+            _problem((), "bad_schema", "The plugin's schema is invalid; report this to its author.")
+        ]
     return [problem for error in found for problem in _problems(error)][:MAX_FIELDS]
 
 
 def _check_schema(schema: Mapping[str, Any]) -> None:
     text = json.dumps(schema)
-    # A part that says "$schema" would be judged by another draft, with all of its keywords.
+    # A part with "$schema" would be checked by another draft, with all of its keywords.
     if len(text) > MAX_SCHEMA_CHARACTERS or '"$schema"' in text:
-        raise SchemaError("It is too long, or mixes drafts of JSON Schema.")
+        raise SchemaError("It is too long or mixes drafts of JSON Schema.")
     if not all(DEFINITION.fullmatch(target) for target in REFERENCE.findall(text)):
-        raise SchemaError("It refers to something else than its own definitions.")
+        raise SchemaError("It has a reference outside of its own definitions.")
     Draft202012Validator.check_schema(schema)
 
 
@@ -156,7 +159,7 @@ def _unknown_fields(
     instance: JsonValue,
     schema: Mapping[str, Any],
 ) -> Iterator[ValidationError]:
-    """`additionalProperties`; jsonschema's own would run the schema's patterns."""
+    """Check `additionalProperties`; jsonschema's version would run the schema's patterns."""
     if not isinstance(instance, dict) or "patternProperties" in schema:
         return
     for name in instance.keys() - schema.get("properties", {}).keys():
@@ -172,15 +175,15 @@ def _pattern(
     instance: JsonValue,
     __: Any,  # noqa: ANN401 -- any JSON
 ) -> Iterator[ValidationError]:
-    """`pattern`, by the engine that pydantic uses: its time grows with the text alone."""
+    """Check `pattern` with pydantic's engine, whose time is linear in the length of the text."""
     expression = _compiled(pattern) if isinstance(pattern, str) else None
     if isinstance(instance, str) and expression and not expression.isinstance_python(instance):
-        yield ValidationError("The text does not have the right form.")
+        yield ValidationError("The text does not match the pattern.")
 
 
 @lru_cache(maxsize=256)
 def _compiled(pattern: str) -> SchemaValidator | None:
-    with suppress(PatternError):  # Python's own syntax: the plugin judges it itself
+    with suppress(PatternError):  # Python's own syntax: the plugin checks it itself
         text = core_schema.str_schema(pattern=pattern, regex_engine="rust-regex")
         return SchemaValidator(text)
     return None
@@ -221,7 +224,7 @@ def _problems(error: ValidationError) -> Iterator[ErrorDetails]:
     match keyword:
         case "required":
             instance: Any = error.instance
-            for name in (each for each in value if each not in instance):
+            for name in (option for option in value if option not in instance):
                 yield _problem((*where, name), "missing", "This option is required.")
         case "anyOf" | "oneOf":
             yield from _problems_of_choice(error)
@@ -239,21 +242,21 @@ def _problems(error: ValidationError) -> Iterator[ErrorDetails]:
 def _problems_of_choice(error: ValidationError) -> Iterator[ErrorDetails]:
     where = tuple(error.absolute_path)
     context = error.context or []
-    if all(each.validator == "type" and not each.path for each in context):
-        types = " or ".join(str(each.validator_value) for each in context)
+    if all(cause.validator == "type" and not cause.path for cause in context):
+        types = " or ".join(str(cause.validator_value) for cause in context)
         yield _problem(where, "type", f"It must be of type {types}.")
         return
     nearest = best_match([error])
     if nearest is error:
-        yield _problem(where, "any_of", "It fits none of the forms allowed here.")
+        yield _problem(where, "any_of", "It matches none of the allowed forms.")
     else:
         yield from _problems(nearest)
 
 
 def _shown(value: JsonValue) -> str:
-    """A part of the schema, in words."""
+    """Return a part of the schema as text."""
     if isinstance(value, list):
-        return ", ".join(json.dumps(each) for each in value)[:MAX_SHOWN]
+        return ", ".join(json.dumps(item) for item in value)[:MAX_SHOWN]
     return str(value if isinstance(value, str) else json.dumps(value))[:MAX_SHOWN]
 
 

@@ -1,4 +1,4 @@
-"""Submitting a job: facts are checked and frozen; one transaction writes all of it."""
+"""Submit a job: check its references, freeze the resolved spec, write all in one transaction."""
 
 import hashlib
 import json
@@ -57,12 +57,12 @@ from app.models.repository import ResolvedModel, resolve_model
 
 SECONDS_PER_HOUR = 3600
 BOXES_FROM_OUTLINES = frozenset({"segment", "obb"})
-"""Tasks whose data sets a detect job may use: Ultralytics takes the boxes of the outlines."""
+"""Tasks whose datasets a detect job can use: Ultralytics derives boxes from the outlines."""
 
 
 @dataclass(frozen=True)
 class Submitted:
-    """A job, and whether it was made by an earlier request with the same key."""
+    """A job, and whether an earlier request with the same key created it."""
 
     listed: ListedJob
     replayed: bool
@@ -73,10 +73,10 @@ class JobDraft:
     """A job before it is written.
 
     Args:
-        spec: as submitted.
+        spec: the spec as submitted.
         key_use: the idempotency key of the request.
-        parent_id: the job that it was made from.
-        carried: columns that it begins with, from its parent.
+        parent_id: the job that it was cloned or extended from.
+        carried: initial values of columns, taken from the parent.
         event_data: data of its first event, job.submitted.
     """
 
@@ -89,7 +89,7 @@ class JobDraft:
 
 @dataclass(frozen=True)
 class Resolution:
-    """What a spec's references turned out to be."""
+    """The resolved references of a spec, the resolved spec and the plan."""
 
     project_id: str
     dataset: Dataset
@@ -100,7 +100,7 @@ class Resolution:
 
 
 def validate_job(context: Context, principal: Principal, spec: JobSpec) -> Resolution:
-    """Return what submitting the spec would make of it, with the same refusals; store nothing.
+    """Resolve and plan a spec with the checks of a submit, without storing anything.
 
     Raises:
         Invalid, Conflict: as `submit_job`.
@@ -113,13 +113,13 @@ def validate_job(context: Context, principal: Principal, spec: JobSpec) -> Resol
 def submit_job(
     context: Context, principal: Principal, spec: JobSpec, *, idempotency_key: str | None
 ) -> Submitted:
-    """Make a job, or return the one that the same key made before.
+    """Submit a job, or return the job that an earlier request with the key created.
 
     Raises:
-        IdempotencyKeyReuse: the key came with another body before.
-        ConcurrentRequests: others with the key were faster each time.
-        Invalid: a reference names nothing, or the parts do not fit each other.
-        Conflict: the data set is not ready, or the job named as a model has no weights.
+        IdempotencyKeyReuse: an earlier request used the key with another body.
+        ConcurrentRequests: other requests with the key were faster each time.
+        Invalid: a reference does not exist, or the parts of the spec do not fit together.
+        Conflict: the dataset is not ready, or the job that is named as the model has no weights.
     """
     draft = JobDraft(spec, KeyUse(idempotency_key, request_digest(spec)))
     earlier = earlier_job(context, principal, draft.key_use)
@@ -132,25 +132,25 @@ def submit_job(
 
 
 def request_digest(spec: JobSpec) -> str:
-    """Return the hash that tells whether two requests ask for the same: what was set, sorted."""
-    asked = json.dumps(spec.model_dump(mode="json", exclude_unset=True), sort_keys=True)
-    return hashlib.sha256(asked.encode()).hexdigest()
+    """Return a hash of the fields that were set, to compare two requests with one key."""
+    request = json.dumps(spec.model_dump(mode="json", exclude_unset=True), sort_keys=True)
+    return hashlib.sha256(request.encode()).hexdigest()
 
 
 def resolve(
     session: Session, principal: Principal, spec: JobSpec, *, silent: timedelta
 ) -> Resolution:
-    """Check a spec against what exists, state all that its user left open, and plan the job.
+    """Check the references of a spec, fill in every open value, and plan the job.
 
     Args:
-        session: to read with.
-        principal: who asks; they see their own projects alone.
-        spec: what is asked for.
-        silent: how long a worker may say nothing and still be there.
+        session: session to read with.
+        principal: the caller, who sees only their own projects.
+        spec: the submitted spec.
+        silent: a worker without a heartbeat for longer than this is not live.
 
     Raises:
-        Invalid: a reference names nothing, or model, data set and task do not fit.
-        Conflict: the data set has no ready version, or the job named as a model no weights.
+        Invalid: a reference does not exist, or model, dataset and task do not fit together.
+        Conflict: the dataset has no ready version, or the job named as the model has no weights.
     """
     project_id = principal.project_id(spec.project)
     dataset, version = resolve_version(session, principal.project_ids, spec.dataset)
@@ -159,8 +159,8 @@ def resolve(
     _check_fit(task, model, version)
     trainer = resolve_trainer(session, spec.trainer, task, silent=silent)
     try:
-        asked = spec.model_copy(update={"trainer": trainer})
-        resolved = resolve_spec(asked, _facts(version, model, asked, task))
+        chosen = spec.model_copy(update={"trainer": trainer})
+        resolved = resolve_spec(chosen, _facts(version, model, chosen, task))
     except ValidationError as error:
         raise invalid_fields(error.errors(include_input=False)) from None
     _check_split(resolved, version)
@@ -174,13 +174,15 @@ def _resolve_model(session: Session, principal: Principal, reference: str) -> Re
         return resolve_model(session, principal.project_ids, reference)
     job = job_of(session, principal.project_ids, reference)
     if job is None:
-        message = "There is no job of this id in your projects."
+        message = "There is no job with this id in your projects."
         raise Invalid(message, errors=[FieldError("/model", "unknown-model", message)])
     if job.trashed_at is not None:
         raise JobInTrash(job.id)
     best = artifact_named(session, job.id, BEST)
     if best is None:
-        message = f"Job {job.id} has no best.pt (it is {job.state}); wait for it, or name another."
+        message = (
+            f"Job {job.id} has no best.pt (it is {job.state}). Wait for it or choose another model."
+        )
         raise NoWeightsYet(message)
     return ResolvedModel(
         kind="weights",
@@ -202,16 +204,16 @@ def _check_fit(task: Task, model: ResolvedModel, version: DatasetVersion) -> Non
     boxes_suffice = task == "detect" and version.task in BOXES_FROM_OUTLINES
     if version.task != task and not boxes_suffice:
         raise TaskMismatch(
-            "/dataset", f"The data set is labelled for {version.task}, the job's task is {task}."
+            "/dataset", f"The dataset is labelled for {version.task}, the job's task is {task}."
         )
 
 
 def _check_split(spec: ResolvedSpec, version: DatasetVersion) -> None:
-    """Refuse to validate on a split that the data set does not have."""
+    """Refuse to validate on a split that the dataset does not have."""
     images, split = version.images, spec.train.split
     if images is None or images.get(split, 0):
         return
-    message = f"The data set has no images in its split {split}."
+    message = f"The dataset has no images in its split {split}."
     raise Invalid(message, errors=[FieldError("/train/split", "no-such-split", message)])
 
 
@@ -236,17 +238,17 @@ def write_job(
     draft: JobDraft,
     resolution: Resolution,
 ) -> ListedJob:
-    """Write a job with its plan, its first event and its idempotency key; ring after the commit.
+    """Write a job, its plan, its first event and its idempotency key; ring after the commit.
 
     Raises:
-        Invalid: the data set was deleted meanwhile.
-        LostRace: another request with the key was committed first.
+        Invalid: the dataset was deleted in the meantime.
+        LostRace: another request with the key committed first.
     """
     tags = resolution.spec.tags
     try:
         job = insert_job(unit.session, _columns(principal, draft, resolution), tags)
     except IntegrityError:
-        message = "The data set was deleted while the job was submitted."
+        message = "The dataset was deleted while the job was submitted."
         errors = [FieldError("/dataset", "unknown-dataset", message)]
         raise Invalid(message, errors=errors) from None
     insert_plan(unit.session, job.id, resolution.plan.model_dump(mode="json"))

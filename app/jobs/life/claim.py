@@ -1,4 +1,4 @@
-"""Which jobs a slot may run, and the claim that gives it one of them."""
+"""The jobs that a slot may run, and the claim of one of them."""
 
 from dataclasses import dataclass
 from datetime import timedelta
@@ -19,7 +19,7 @@ from app.jobs.tables import Attempt, Job
 
 @dataclass(frozen=True)
 class Demand:
-    """What a job needs of a slot; None: any number of GPUs, no trainer plugin."""
+    """What a job requires of a slot. None: any number of GPUs; no trainer plugin."""
 
     queue: str
     gpus: int | None
@@ -27,13 +27,13 @@ class Demand:
 
     @classmethod
     def of(cls, job: Job) -> Self:
-        """Return what a submitted job needs."""
+        """Return the requirements of a submitted job."""
         return cls(job.queue, job.gpus, job.trainer)
 
 
 @dataclass(frozen=True)
 class SlotOffer:
-    """What a slot can run: eligibility is judged by these alone."""
+    """What a slot can run. Eligibility depends on these fields only."""
 
     worker_id: str
     queues: tuple[str, ...]
@@ -42,13 +42,13 @@ class SlotOffer:
 
     @classmethod
     def of(cls, worker: Worker) -> Self:
-        """Return what a registered slot offers."""
+        """Return the offer of a registered slot."""
         return cls(worker.id, tuple(worker.queues), worker.gpus, tuple(worker.plugin_names))
 
     def suits(self, demand: Demand) -> bool:
-        """Whether the slot could run such a job: `eligible_for` without a job's state and back-off.
+        """Return whether the slot can run such a job: `eligible_for` without state and back-off.
 
-        It also leaves out the spec's version: only the slot knows which ones its release reads.
+        The spec's version is not checked: only the slot knows which versions its release reads.
         """
         return (
             demand.queue in self.queues
@@ -58,14 +58,15 @@ class SlotOffer:
 
 
 def eligible_for(offer: SlotOffer) -> ColumnElement[bool]:
-    """The predicate of a job that this slot may claim now."""
+    """Return the SQL condition for jobs that this slot may claim now."""
     return and_(
-        # One equality for each: SQLite does not see the partial index of waiting jobs behind IN.
+        # One equality per state: SQLite does not use the partial index of waiting jobs for IN.
         or_(*(Job.state == state for state in sources_of(JobEvent.CLAIM))),
         Job.queue.in_(offer.queues),
         or_(Job.gpus.is_(None), Job.gpus == offer.gpus),
         or_(Job.trainer.is_(None), Job.trainer.in_(offer.plugins)),
-        Job.spec_version <= SPEC_VERSION,  # a later release's job waits for a worker that reads it
+        Job.spec_version
+        <= SPEC_VERSION,  # a job of a later release waits for a worker that reads it
         or_(Job.not_before_at.is_(None), Job.not_before_at <= database_now()),
     )
 
@@ -73,9 +74,9 @@ def eligible_for(offer: SlotOffer) -> ColumnElement[bool]:
 def claim_job(
     session: Session, offer: SlotOffer, *, lease: timedelta, rung_for: str | None = None
 ) -> Job | None:
-    """Claim the job that was rung for, or else the best eligible one: priority, then age.
+    """Claim the job of the bell, or else the best eligible one, by priority and then by age.
 
-    Returns the job as claimed (its `attempt` is the fencing token), or None where nothing waits.
+    Returns the claimed job, whose `attempt` is the fencing token, or None if no job is eligible.
     """
     if rung_for is not None:
         job = _claim(session, offer, Job.id == rung_for, lease=lease)
@@ -121,7 +122,7 @@ def _claim(
             number=job.attempt,
             worker_id=offer.worker_id,
             started_at=database_now(),
-            resumed="none",  # until its trainer says how it went on
+            resumed="none",  # until its trainer reports how it resumed
         )
     )
     append_event(

@@ -1,7 +1,7 @@
-"""Ringing doorbells: a thread that tells workers that work waits. Losing a bell loses nothing.
+"""Doorbells: a thread that tells workers about waiting work. A lost bell only costs time.
 
-No request handler ever talks to the broker: it puts a bell into this thread's queue after its
-commit, and the answer leaves whether or not the broker is there.
+Request handlers never talk to the broker. After its commit a handler puts a bell into this thread's
+queue and responds, whether or not the broker is available.
 """
 
 import queue
@@ -26,7 +26,7 @@ MAX_WAITING_BELLS: Final = 10_000
 
 @dataclass(frozen=True)
 class Bell:
-    """What a worker is told: a job or a model, which ring it is, and the Celery queue for it."""
+    """A message to workers: a job or a model, the number of the ring, and the Celery queue."""
 
     task: str
     subject_id: str
@@ -40,12 +40,12 @@ def queue_of_jobs(name: str) -> str:
 
 
 def queue_of_slot(worker_id: str) -> str:
-    """Return the Celery queue that one slot alone listens to."""
+    """Return the Celery queue that only one slot listens to."""
     return f"slot.{worker_id}"
 
 
 def make_producer(broker_url: str) -> Celery:
-    """Return a Celery application that only sends, and gives up fast where no broker answers."""
+    """Return a Celery application that only sends and gives up fast without a broker."""
     producer = Celery("trainyard.doorbell", broker=broker_url, set_as_current=False)
     producer.conf.update(
         task_serializer="json",
@@ -64,7 +64,7 @@ def make_producer(broker_url: str) -> Celery:
 
 
 class Doorbell:
-    """Rings from a thread of its own, between `with` and its end."""
+    """Sends bells from its own thread while the `with` block runs."""
 
     def __init__(self, broker_url: str) -> None:
         self._producer = make_producer(broker_url)
@@ -85,15 +85,15 @@ class Doorbell:
         self._thread.join(timeout=2 * BROKER_TIMEOUT_SECONDS)
 
     def ring(self, job_id: str, dispatch_seq: int, queue_name: str) -> None:
-        """Tell the slots of a job queue that a job waits; returns at once."""
+        """Tell all slots of a job queue that a job waits. Does not block."""
         self._offer(Bell(RUN_JOB_TASK, job_id, dispatch_seq, queue_of_jobs(queue_name)))
 
     def ring_slot(self, job_id: str, dispatch_seq: int, worker_id: str) -> None:
-        """Tell one slot that a job waits that it may claim; returns at once."""
+        """Tell one slot about a waiting job that it can claim. Does not block."""
         self._offer(Bell(RUN_JOB_TASK, job_id, dispatch_seq, queue_of_slot(worker_id)))
 
     def ring_inspection(self, model_id: str, number: int, worker_id: str) -> None:
-        """Tell one slot that weights wait for their inspection; returns at once."""
+        """Tell one slot about weights that wait for inspection. Does not block."""
         self._offer(Bell(INSPECTION_TASK, model_id, number, queue_of_slot(worker_id)))
 
     def _offer(self, bell: Bell | None) -> None:

@@ -1,7 +1,7 @@
-"""Which idle slot is rung for which weights that wait for their inspection, and when again.
+"""Bells for weights that wait for inspection: which idle slot is rung, and when again.
 
-Servers keep this in memory: two of them, or one that starts again, ring once more than needed, and
-a slot that is rung too often finds nothing to claim.
+Each server keeps this in memory. Two servers, or a restarted one, ring more often than needed; a
+slot that is rung too often finds nothing to claim.
 """
 
 import time
@@ -16,7 +16,7 @@ from app.settings import Timing
 
 @dataclass(frozen=True)
 class InspectionBell:
-    """A bell for one slot; `number` counts those of one attempt."""
+    """A bell for one slot. `number` counts the bells of one attempt."""
 
     model_id: str
     number: int
@@ -24,9 +24,9 @@ class InspectionBell:
 
 
 class InspectionBells:
-    """Rings for each model with growing pauses, from one idle slot to the next.
+    """Rings for each model with growing pauses, a different idle slot each time.
 
-    A new attempt begins anew: a slot that gave a model back is followed by another at once.
+    A new attempt resets the pause: after a slot released a model, the next slot is rung at once.
     """
 
     def __init__(self, timing: Timing) -> None:
@@ -37,19 +37,20 @@ class InspectionBells:
     def due(
         self, session: Session, idle: Sequence[str], *, now: float | None = None
     ) -> list[InspectionBell]:
-        """Return the bells that are due, and count them as rung.
+        """Return the bells that are due, and record them as rung.
 
         Args:
-            session: to look for models with.
-            idle: ids of the live slots that run nothing; without any, nothing is due.
-            now: monotonic seconds; default: the present.
+            session: session to read waiting models with.
+            idle: ids of live slots without a job; without any, no bell is due.
+            now: monotonic seconds. Default: the current time.
         """
         if not idle:
             return []
-        at = time.monotonic() if now is None else now
+        current = time.monotonic() if now is None else now
         waiting = models_awaiting_inspection(session)
-        self._rung = {each: self._rung[each] for each in waiting if each in self._rung}
-        return [self._bell(each, idle, at) for each in waiting if self._is_due(each, at)]
+        self._rung = {model: self._rung[model] for model in waiting if model in self._rung}
+        due = [model for model in waiting if self._is_due(model, current)]
+        return [self._bell(model, idle, current) for model in due]
 
     def _is_due(self, model: WaitingModel, now: float) -> bool:
         if model not in self._rung:

@@ -1,7 +1,8 @@
-"""The reconciler: finds jobs that nobody looks after and does what is due. Safe in many copies.
+"""The reconciler: requeues jobs with expired leases, ends overdue jobs and rings again.
 
-What is due is decided by `due_actions`, a pure function over rows and the database's time; each
-action then locks its row and looks again, so a second reconciler finds nothing left to do.
+Any number of reconcilers can run at once. `due_actions`, a pure function of rows and database time,
+decides what is due. Each action then locks its row and checks again, so that a second reconciler
+finds nothing left to do.
 """
 
 import time
@@ -32,11 +33,11 @@ from app.settings import Timing
 log = get_logger(__name__)
 
 MAX_RINGS = 8
-"""Bells for one job: busy slots hear none, so more would only pile up. A slot that is idle is rung
-by itself as long as a job waits that it can claim."""
+"""The maximum number of bells per job. Busy slots do not read bells, so more would only pile up. An
+idle slot is rung separately while a job waits that it can claim."""
 
 MAX_WAITING = 500
-"""Waiting jobs that are looked at in one go; the running ones are no more than there are slots."""
+"""Waiting jobs that are read at once. There are at most as many running jobs as slots."""
 JUDGED = (
     Job.state,
     Job.attempt,
@@ -48,12 +49,12 @@ JUDGED = (
     Job.timeout_seconds,
     Job.ran_seconds,
 )
-"""Columns of a `JobRow`; specs are long, and thousands may wait."""
+"""Columns of a `JobRow`. Specs are long and thousands of jobs may wait, so they are not read."""
 
 
 @dataclass(frozen=True)
 class JobRow:
-    """What is judged of a job that waits or runs."""
+    """The columns of a waiting or running job that decide what is due."""
 
     job_id: str
     state: JobState
@@ -68,7 +69,7 @@ class JobRow:
 
 @dataclass(frozen=True)
 class RequeueExpired:
-    """The lease ran out: the worker is taken for lost."""
+    """The lease has expired: the worker is considered lost."""
 
     job_id: str
     attempt: int
@@ -76,7 +77,7 @@ class RequeueExpired:
 
 @dataclass(frozen=True)
 class EndOverdue:
-    """The running time is over the job's limit."""
+    """The job has exceeded its time limit."""
 
     job_id: str
     attempt: int
@@ -84,7 +85,7 @@ class EndOverdue:
 
 @dataclass(frozen=True)
 class RingAgain:
-    """The bell may be lost: nobody claimed the job since."""
+    """The bell may be lost: the job has not been claimed since."""
 
     job_id: str
     dispatch_seq: int
@@ -94,7 +95,7 @@ Action = RequeueExpired | EndOverdue | RingAgain
 
 
 def due_actions(rows: Sequence[JobRow], now: datetime, timing: Timing) -> list[Action]:
-    """Return what is due at the database's time `now`."""
+    """Return the actions that are due at the database time `now`."""
     actions: list[Action] = []
     for row in rows:
         if row.state is JobState.RUNNING:
@@ -119,7 +120,7 @@ def _bell_is_due(row: JobRow, now: datetime, timing: Timing) -> bool:
 
 
 class Reconciler(Background):
-    """Runs `reconcile_once` from a thread of its own, between `with` and its end."""
+    """Runs `reconcile_once` in its own thread while the `with` block runs."""
 
     def __init__(self, database: Database, doorbell: Doorbell, timing: Timing) -> None:
         super().__init__("reconciler")
@@ -134,34 +135,34 @@ class Reconciler(Background):
             try:
                 self.reconcile_once()
             except SQLAlchemyError as error:
-                # Workers could not renew either: nobody is judged before each had a whole lease.
+                # Workers could not renew either: first give every worker a whole lease to do so.
                 self._judges_from = time.monotonic() + self._timing.lease_seconds
                 if isinstance(error, OUTAGE):
                     log.warning("reconciler.database_unavailable", error=type(error).__name__)
                 else:
                     log.exception("reconciler.failed")
-            except Exception:  # the thread's outermost loop: without it no lost job comes back
+            except Exception:  # the thread's outermost loop: without it no lost job is requeued
                 log.exception("reconciler.failed")
 
     def reconcile_once(self) -> None:
-        """Look once, and do what is due."""
+        """Read once, and do everything that is due."""
         with self._database.read() as unit:
             now = unit.session.scalars(select(database_now())).one()
             rows = self._rows(unit.session)
             idle = self._idle_slots(unit.session)
             bells = [bell for worker in idle for bell in _bell_of_idle_slot(unit.session, worker)]
-            inspections = self._inspection_bells.due(unit.session, [each.id for each in idle])
+            inspections = self._inspection_bells.due(unit.session, [worker.id for worker in idle])
         actions = due_actions(rows, now, self._timing)
         if actions:
             crash_point(CrashPoint.RECONCILER_HAS_READ)
         for action in actions:
             if not isinstance(action, RingAgain):
                 self._do(action)
-        self._ring_again([each for each in actions if isinstance(each, RingAgain)])
+        self._ring_again([action for action in actions if isinstance(action, RingAgain)])
         for job_id, dispatch_seq, worker_id in bells:
             self._doorbell.ring_slot(job_id, dispatch_seq, worker_id)
-        for each in inspections:
-            self._doorbell.ring_inspection(each.model_id, each.number, each.worker_id)
+        for bell in inspections:
+            self._doorbell.ring_inspection(bell.model_id, bell.number, bell.worker_id)
 
     def _do(self, action: RequeueExpired | EndOverdue) -> None:
         match action:
@@ -189,7 +190,7 @@ class Reconciler(Background):
             end = AttemptEnd(reason, message=reason.hint, restart_backoff=pause)
             outcome = apply_event(unit.session, job, event, end)
             if isinstance(outcome, Refused) or outcome.job.state is JobState.RUNNING:
-                return  # it was asked to stop, now or before
+                return  # a stop is pending, requested now or before
             if outcome.rings:
                 seq, queue = job.dispatch_seq, job.queue
                 unit.after_commit(lambda: self._doorbell.ring(action.job_id, seq, queue))
@@ -202,14 +203,14 @@ class Reconciler(Background):
         )
 
     def _ring_again(self, actions: Sequence[RingAgain]) -> None:
-        """Ring for all in one transaction: each on its own would wait for the disk for each."""
+        """Ring for all jobs in one transaction, so that the disk syncs once."""
         if not actions:
             return
         judged = [(action.job_id, action.dispatch_seq) for action in actions]
         statement = (
             update(Job)
             .where(
-                Job.id.in_([job_id for job_id, _ in judged]),  # what an index finds
+                Job.id.in_([job_id for job_id, _ in judged]),  # uses the index
                 tuple_(Job.id, Job.dispatch_seq).in_(judged),
                 Job.state == JobState.QUEUED,
             )
@@ -244,11 +245,11 @@ class Reconciler(Background):
     def _idle_slots(self, session: Session) -> list[Worker]:
         silent = self._timing.worker_silence
         busy = set(session.scalars(select(Job.worker_id).where(Job.state == JobState.RUNNING)))
-        return [each for each in live_workers(session, silent=silent) if each.id not in busy]
+        return [row for row in live_workers(session, silent=silent) if row.id not in busy]
 
 
 def _bell_of_idle_slot(session: Session, worker: Worker) -> list[tuple[str, int, str]]:
-    """Return a bell for the best job that the slot could claim now, if there is one."""
+    """Return a bell for the best job that the slot can claim now, if there is one."""
     best = (
         select(Job.id, Job.dispatch_seq)
         .where(eligible_for(SlotOffer.of(worker)))

@@ -1,6 +1,6 @@
-"""What a worker writes while it holds a job. Every function begins with the guarded UPDATE.
+"""Everything that a worker writes while it holds a job, each time after the guarded UPDATE.
 
-A hold that is not valid any more raises `Fenced`, and nothing of that transaction lands.
+An invalid hold raises `Fenced`, and the transaction is rolled back.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -32,7 +32,7 @@ MAX_DEVICE_NAME = 200
 
 @dataclass(frozen=True)
 class ProgressReport:
-    """Where the running attempt is; see the columns of `job_progress`."""
+    """Progress of the running attempt; see the columns of `job_progress`."""
 
     epoch: int
     epochs: int
@@ -44,9 +44,9 @@ class ProgressReport:
 
 @dataclass(frozen=True)
 class EpochReport:
-    """One finished epoch, of `epochs` planned, and its value of the metric that decides the best.
+    """One finished epoch of `epochs` planned, and its value of the deciding metric.
 
-    A metric that is not finite is None. `classes` are its per-class metrics, where asked for.
+    A metric that is not finite is None. `classes` are its per-class metrics, if requested.
     """
 
     epoch: int
@@ -63,10 +63,10 @@ class EpochReport:
 
 
 def guarded_update(session: Session, hold: Hold, values: Mapping[str, Any]) -> Job:
-    """Change the held job's row and return it, holding its row lock.
+    """Change the held job's row and return it with its row lock held.
 
     Raises:
-        Fenced: the hold is not valid any more.
+        Fenced: the hold is no longer valid.
     """
     statement = (
         update(Job)
@@ -82,12 +82,12 @@ def guarded_update(session: Session, hold: Hold, values: Mapping[str, Any]) -> J
 
 
 def mark_write(session: Session, hold: Hold, mark: int) -> bool:
-    """Lock the held job's row and mark it with a write; say whether that is still to be done.
+    """Lock the held job's row and mark it with a write; return whether the write is still needed.
 
-    Where the mark stands already the write was committed, and the answer to its commit was lost.
+    If the row already has the mark, the write was committed and the answer to its COMMIT was lost.
 
     Raises:
-        Fenced: the hold is not valid any more.
+        Fenced: the hold is no longer valid.
     """
     statement = (
         update(Job)
@@ -103,9 +103,9 @@ def mark_write(session: Session, hold: Hold, mark: int) -> bool:
 
 
 def unacknowledged_claim(session: Session, worker_id: str, *, lease: timedelta) -> Job | None:
-    """Return the job that a slot claimed without receiving the answer, its lease renewed.
+    """Return the job that a slot claimed without receiving the answer, with its lease renewed.
 
-    Ask it only between two jobs, and after a claim whose commit was not answered.
+    Call it only between two jobs, after a claim whose COMMIT got no answer.
     """
     statement = (
         update(Job)
@@ -122,15 +122,15 @@ def unacknowledged_claim(session: Session, worker_id: str, *, lease: timedelta) 
 
 
 def renew_lease(session: Session, hold: Hold, *, lease: timedelta) -> Request | None:
-    """Extend the lease from the database's present time; return what is requested of the job."""
+    """Extend the lease from the current database time; return the job's pending request."""
     return guarded_update(session, hold, {"lease_expires_at": database_now(lease)}).request
 
 
 def pending_request(session: Session, hold: Hold) -> Request | None:
-    """Return what is requested of the held job: one read by primary key.
+    """Return the pending request of the held job, with one read by primary key.
 
     Raises:
-        Fenced: the hold is not valid any more.
+        Fenced: the hold is no longer valid.
     """
     job = session.get(Job, hold.job_id)
     if job is None or job.attempt != hold.attempt or job.lease_expires_at is None:
@@ -139,12 +139,12 @@ def pending_request(session: Session, hold: Hold) -> Request | None:
 
 
 def set_phase(session: Session, hold: Hold, phase: Phase) -> None:
-    """Say what the attempt is doing now."""
+    """Record the phase of the attempt."""
     guarded_update(session, hold, {"phase": phase})
 
 
 def freeze_threads(session: Session, hold: Hold, threads: int) -> int:
-    """Fix the job's CPU threads at its first attempt; return what a resume must repeat."""
+    """Set the job's CPU threads at its first attempt; return the value for every attempt."""
     job = guarded_update(session, hold, {"last_seq": Job.last_seq})
     if job.threads is None:
         job = guarded_update(session, hold, {"threads": threads})
@@ -154,7 +154,7 @@ def freeze_threads(session: Session, hold: Hold, threads: int) -> int:
 def note_started(
     session: Session, hold: Hold, *, device_name: str, data: Mapping[str, JsonValue]
 ) -> None:
-    """Say that the trainer is built, and keep what it trains on."""
+    """Record that the trainer has started, and its device."""
     guarded_update(session, hold, {"device_name": device_name[:MAX_DEVICE_NAME]})
     log_event(session, hold, "trainer.started", data=data)
 
@@ -175,7 +175,7 @@ def log_event(
 def record_progress(
     session: Session, hold: Hold, report: ProgressReport, *, lease: timedelta
 ) -> Request | None:
-    """Write the progress row and renew the lease in one transaction; return what is requested."""
+    """Write the progress row and renew the lease together; return the pending request."""
     request = renew_lease(session, hold, lease=lease)
     values: dict[str, Any] = {
         "job_id": hold.job_id,
@@ -192,7 +192,7 @@ def record_progress(
 
 
 def record_epoch(session: Session, hold: Hold, report: EpochReport) -> None:
-    """Write a finished epoch, once: a repeated report of the same attempt changes nothing."""
+    """Write a finished epoch. A repeated report of the same attempt changes nothing."""
     job = guarded_update(session, hold, {"restarts": 0})
     known = session.get(Epoch, (hold.job_id, report.epoch))
     if known is not None and known.attempt == hold.attempt:
@@ -228,7 +228,7 @@ def record_epoch(session: Session, hold: Hold, report: EpochReport) -> None:
 
 
 def _catch_up(session: Session, hold: Hold, epoch: int) -> None:
-    """Move the progress on to the end of an epoch that was too short to be reported within."""
+    """Advance the progress to the end of an epoch that was too short for a progress report."""
     session.execute(
         update(JobProgress)
         .where(JobProgress.job_id == hold.job_id, JobProgress.epoch < epoch)
@@ -237,7 +237,7 @@ def _catch_up(session: Session, hold: Hold, epoch: int) -> None:
 
 
 def curve_stride(epochs: int) -> int:
-    """Epochs between two points of the curve that lists show."""
+    """Return the number of epochs between two points of the curve in lists."""
     return max(1, -(-epochs // CURVE_POINTS))
 
 
@@ -255,11 +255,11 @@ def trim_epochs_after(
     best_epoch: int | None,
     value_of: Callable[[Mapping[str, float | None]], float | None],
 ) -> None:
-    """Drop what is newer than the checkpoint that a resume starts from.
+    """Delete the records of epochs after the checkpoint that a resume starts from.
 
-    `best_epoch` is that of the best.pt which goes with the checkpoint: the best of the job is again
-    the epoch whose weights that file holds, whatever made it the best; it may be the parent's that
-    the job goes on from. `value_of` tells the deciding metric's value from an epoch's metrics.
+    `best_epoch` is the epoch of the best.pt that belongs to the checkpoint. It becomes the job's
+    best epoch again; it may be an epoch of the parent. `value_of` returns the deciding metric's
+    value from an epoch's metrics.
     """
     job = guarded_update(session, hold, {"last_seq": Job.last_seq})
     for table in (Epoch, EpochClasses):
@@ -281,7 +281,7 @@ def _best_at(
     epoch: int | None,
     value_of: Callable[[Mapping[str, float | None]], float | None],
 ) -> tuple[float | None] | None:
-    """The value of that epoch, the job's own or the parent's; None where it is neither's."""
+    """Return the value of the epoch, trained by the job or its parent; None if by neither."""
     row = session.get(Epoch, (job_id, epoch)) if epoch is not None else None
     if row is not None:
         return (value_of(row.metrics),)
@@ -292,7 +292,7 @@ def _best_at(
 
 
 def note_resumed(session: Session, hold: Hold, resumed: str) -> None:
-    """Correct what the claim supposed of the attempt: none | exact | plain."""
+    """Record how the attempt resumed: none | exact | plain."""
     guarded_update(session, hold, {"last_seq": Job.last_seq})
     session.execute(
         update(Attempt)
@@ -302,9 +302,9 @@ def note_resumed(session: Session, hold: Hold, resumed: str) -> None:
 
 
 def append_log(session: Session, hold: Hold, *, offset: int, chunk: bytes) -> None:
-    """Keep a piece of the attempt's log; `offset` is the bytes before it in this attempt.
+    """Store a piece of the attempt's log; `offset` is the number of bytes before it.
 
-    Said twice, it stands once: whoever lost the answer to a commit says it again.
+    Idempotent: callers repeat it when they did not receive the answer to a commit.
     """
     guarded_update(session, hold, {"last_seq": Job.last_seq})
     key = {"job_id": hold.job_id, "attempt": hold.attempt, "offset": offset}
@@ -313,13 +313,13 @@ def append_log(session: Session, hold: Hold, *, offset: int, chunk: bytes) -> No
 
 
 def attempts_with_logs(session: Session, job_id: str) -> Sequence[int]:
-    """Return the attempts of a job whose logs are still pieces, not yet one artifact."""
+    """Return the attempts of a job whose logs are still stored in pieces."""
     statement = select(LogChunk.attempt).where(LogChunk.job_id == job_id).distinct()
     return sorted(session.scalars(statement))
 
 
 def log_pieces(session: Session, job_id: str, attempt: int) -> Iterator[bytes]:
-    """Yield an attempt's log in order, piece by piece."""
+    """Yield the pieces of an attempt's log in order."""
     statement = (
         select(LogChunk.bytes)
         .where(LogChunk.job_id == job_id, LogChunk.attempt == attempt)
@@ -330,9 +330,9 @@ def log_pieces(session: Session, job_id: str, attempt: int) -> Iterator[bytes]:
 
 
 def replace_log_pieces(session: Session, hold: Hold, logs: Mapping[int, StoredObject]) -> None:
-    """Hand out stored logs by attempt and drop their pieces.
+    """Record stored logs as artifacts by attempt, and delete their pieces.
 
-    The held attempt's is named `train.log`, those of earlier attempts `train.<attempt>.log`.
+    The log of the held attempt is `train.log`, those of earlier attempts `train.<attempt>.log`.
     """
     guarded_update(session, hold, {"last_seq": Job.last_seq})
     _rename_log_of_earlier_attempt(session, hold)

@@ -1,4 +1,4 @@
-"""The one place that changes a job's state, but for the claim: every event of the table.
+"""Apply the events of the transition table. Only this module and the claim change a job's state.
 
 The caller has locked the job's row (`app.jobs.locks`).
 """
@@ -31,12 +31,12 @@ USER_CHANGES: Mapping[JobEvent, Mapping[str, Any]] = {
     JobEvent.DELETE: {"trashed_at": database_now()},
     JobEvent.RESTORE: {"trashed_at": None},
 }
-"""What an event changes beside the state: a retry has all its restarts and its time again."""
+"""Columns that a user event changes besides the state. A retry resets restarts and running time."""
 
 
 @dataclass(frozen=True)
 class HalvedBatch:
-    """A batch size for which memory did not suffice, and that of the next attempt."""
+    """The batch size that ran out of memory, and the one of the next attempt."""
 
     before: int
     after: int
@@ -44,9 +44,9 @@ class HalvedBatch:
 
 @dataclass(frozen=True)
 class AttemptEnd:
-    """How an attempt ended: its reason, the process's exit code (negative: signal), the words.
+    """How an attempt ended: reason, exit code of the process (negative: signal), message and hint.
 
-    `halved` is the batch to go on with, if the job goes on.
+    `halved` is the batch size of the next attempt, if there is one.
     """
 
     reason: EndReason
@@ -59,26 +59,26 @@ class AttemptEnd:
 
 @dataclass(frozen=True)
 class Applied:
-    """A transition that was made: the job as it stands now."""
+    """A transition that was made, and the job after it."""
 
     job: Job
     transition: Transition
 
     @property
     def rings(self) -> bool:
-        """Whether a doorbell is due: the job waits for a slot and may be claimed now."""
+        """Whether to ring a doorbell: the job is queued and can be claimed now."""
         return self.job.state is JobState.QUEUED and not self.transition.changes_nothing
 
 
 @dataclass(frozen=True)
 class Refused:
-    """The table has no row for this event in the job's situation."""
+    """The table has no row for this event in the job's current state."""
 
     facts: JobFacts
 
 
 def facts_of(session: Session, job: Job) -> JobFacts:
-    """Return what the guards of the transition table are judged by."""
+    """Return the facts that the guards of the transition table check."""
     has_epoch = session.scalars(select(Epoch.epoch).where(Epoch.job_id == job.id).limit(1)).first()
     return JobFacts(
         state=job.state,
@@ -93,9 +93,9 @@ def facts_of(session: Session, job: Job) -> JobFacts:
 def apply_event(
     session: Session, job: Job, event: JobEvent, end: AttemptEnd | None = None
 ) -> Applied | Refused:
-    """Make the transition that the table has for `event`; `job` is locked by the caller.
+    """Make the transition that the table has for `event`; the caller has locked `job`.
 
-    `end` says how the running attempt ended, for events that end one.
+    `end` describes how the running attempt ended, for events that end one.
     """
     facts = facts_of(session, job)
     transition = transition_for(event, facts)
@@ -135,7 +135,7 @@ def apply_event(
 
 
 def _drop_superseded(session: Session, job: Job) -> None:
-    """Keep of the checkpoints what may still go on from the ended job."""
+    """Keep only the checkpoints that an extension or a retry of the ended job needs."""
     kept = KeptSets.of_ended(succeeded=job.state is JobState.SUCCEEDED)
     drop_superseded_checkpoints(session, job.id, kept, grace=timedelta())
 
@@ -147,7 +147,7 @@ def _after_running(
     if end is None or transition.target is not JobState.QUEUED:
         return values
     if event is JobEvent.INTERRUPT and end.reason.counted:
-        # Bounded: a job that is to be stopped is finalized again however often that breaks off.
+        # Bounded, because a stopped job is finalized again however often that fails.
         factor = BACKOFF_FACTOR ** min(job.restarts, BACKOFF_DOUBLINGS)
         pause = end.restart_backoff.total_seconds() * factor
         values["restarts"] = job.restarts + 1
@@ -180,7 +180,7 @@ def _on_arrival(job: Job, transition: Transition, end: AttemptEnd | None) -> dic
 def _close_attempt(
     session: Session, job: Job, transition: Transition, end: AttemptEnd | None
 ) -> float:
-    """Close the open attempt and return how long it ran, in seconds of the database's clock."""
+    """Close the open attempt and return its duration in seconds of the database's clock."""
     statement = (
         update(Attempt)
         .where(Attempt.job_id == job.id, Attempt.ended_at.is_(None))
