@@ -1,6 +1,6 @@
-"""Per-class metrics of epochs: columns packed into a row each, and read again by class name.
+"""Per-class metrics: the columns of an epoch are packed into one row, and read by class name.
 
-At 80 classes an epoch has 9 KB of JSON; packed it has a fifth of that.
+With 80 classes an epoch has 9 KB of JSON, and a fifth of that packed.
 """
 
 import csv
@@ -16,13 +16,13 @@ from app.datasets.repository import class_names
 from app.jobs.tables import EpochClasses, Job
 
 Columns = Mapping[str, Sequence[float | None]]
-"""Column name to one value for each class of the data set, in its order; null: none to measure."""
+"""One value per class of the dataset, in its order, by column name. null: not measurable."""
 
 ROWS_AT_ONCE = 50
 
 
 def packed(columns: Columns) -> bytes:
-    """Return columns as `epoch_classes` holds them."""
+    """Return columns in the format of `epoch_classes`."""
     return zlib.compress(json.dumps(columns, allow_nan=False, separators=(",", ":")).encode())
 
 
@@ -33,7 +33,7 @@ def unpacked(content: bytes) -> Columns:
 
 
 def epoch_classes(session: Session, job_id: str, epoch: int | None) -> EpochClasses | None:
-    """Return the row of an epoch, or of the newest one that has any."""
+    """Return the row of an epoch. None as epoch: of the newest epoch with per-class metrics."""
     statement = select(EpochClasses).where(EpochClasses.job_id == job_id)
     if epoch is not None:
         statement = statement.where(EpochClasses.epoch == epoch)
@@ -41,9 +41,9 @@ def epoch_classes(session: Session, job_id: str, epoch: int | None) -> EpochClas
 
 
 def write_class_table(session: Session, job: Job, file: TextIO) -> bool:
-    """Write the CSV of all epochs: epoch, class, and the columns; False where there are none.
+    """Write the CSV of all epochs: epoch, class and the columns. Return False if there are none.
 
-    Reads as it writes: the rows of a long training with many classes need not fit into memory.
+    Streams: the rows of a long training with many classes do not have to fit into memory.
     """
     writer = csv.writer(file, lineterminator="\n")
     header: list[str] = []

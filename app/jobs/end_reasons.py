@@ -1,8 +1,8 @@
-"""Why attempts end: one row for each reason, from which all else is derived.
+"""Why attempts end: one row per reason.
 
-The outcome of an attempt, the exit codes and hints of trainers, and the documentation. A new reason
-is a row here and a migration, since the database checks the values. Standard library only: the
-trainer imports it.
+The outcome of an attempt, the exit codes and hints of trainers and the documentation are derived
+from these rows. A new reason needs a row here and a migration, because the database checks the
+values. Imports the standard library only, because the trainer imports it.
 """
 
 from enum import StrEnum
@@ -12,7 +12,7 @@ from app.jobs.states import JobState
 
 
 class ErrorKind(StrEnum):
-    """Who can do something about an end reason."""
+    """Who can act on an end reason."""
 
     NONE = "none"
     USER = "user"
@@ -37,7 +37,7 @@ def _retried(value: str, hint: str, *, counted: bool, exit_code: int | None = No
 
 
 class EndReason(StrEnum):
-    """Why an attempt ended; owns the state, the retry, the count and the hint that follow."""
+    """Why an attempt ended, with the state, retry, count and hint that follow from it."""
 
     state: JobState
     kind: ErrorKind

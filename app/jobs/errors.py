@@ -1,4 +1,4 @@
-"""How a request about jobs can be refused."""
+"""The errors of requests about jobs."""
 
 from dataclasses import replace
 
@@ -17,53 +17,53 @@ from app.jobs.states import JobEvent, JobState
 
 
 class JobNotFound(NotFound):
-    """No such job, or none in the caller's projects."""
+    """The job does not exist in the caller's projects."""
 
     slug, title = "job-not-found", "No such job"
 
     def __init__(self) -> None:
-        super().__init__("There is no job of this id in your projects.")
+        super().__init__("There is no job with this id in your projects.")
 
 
 class PlanNotFound(NotFound):
-    """The job is older than plans are."""
+    """The job was submitted before plans were stored."""
 
-    slug, title = "plan-not-found", "No plan of this job"
+    slug, title = "plan-not-found", "The job has no plan"
 
     def __init__(self) -> None:
-        super().__init__("This job was submitted before plans were kept.")
+        super().__init__("This job was submitted before plans were stored.")
 
 
 class ClassMetricsNotFound(NotFound):
-    """The job has no per-class metrics, or none of that epoch."""
+    """The job has no per-class metrics, or none for that epoch."""
 
     slug, title = "class-metrics-not-found", "No such per-class metrics"
 
     def __init__(self, epoch: int | None) -> None:
-        of = "" if epoch is None else f" of epoch {epoch}"
+        of_epoch = "" if epoch is None else f" of epoch {epoch}"
         super().__init__(
-            f"The job has no per-class metrics{of}: they come with each epoch, for jobs with "
-            "customize.metrics.per_class."
+            f"The job has no per-class metrics{of_epoch}. Jobs with "
+            "customize.metrics.per_class record them in each epoch."
         )
 
 
 class InvalidTransition(Conflict):
-    """The job's present state does not allow what was asked."""
+    """The job's current state does not allow the requested action."""
 
     slug, title = "invalid-transition", "The job's state does not allow this"
 
     def __init__(self, event: JobEvent, facts: JobFacts) -> None:
-        asked = f" with {facts.request} requested" if facts.request else ""
+        pending = f" with {facts.request} requested" if facts.request else ""
         where = " and in the trash" if facts.in_trash else ""
         now = ", ".join(allowed_events(facts)) or "nothing"
         super().__init__(
-            f"A job that is {facts.state}{asked}{where} cannot {event}; allowed now: {now}.",
+            f"A job that is {facts.state}{pending}{where} cannot {event}; allowed now: {now}.",
             extra=_situation(facts),
         )
 
 
 class NothingToKeep(Conflict):
-    """A job that does not run was to be stopped with its result, and has no checkpoint yet."""
+    """A waiting job cannot be stopped with its result, because it has no checkpoint yet."""
 
     slug, title = "nothing-to-keep", "There is no result to keep"
 
@@ -77,16 +77,16 @@ class NothingToKeep(Conflict):
 
 
 class GraceIsOver(Conflict):
-    """The job was in the trash for too long: its files may be gone."""
+    """The job has been in the trash for too long; its files may be deleted."""
 
-    slug, title = "grace-is-over", "The job cannot be restored any more"
+    slug, title = "grace-is-over", "The job can no longer be restored"
 
     def __init__(self, days: float) -> None:
-        super().__init__(f"Jobs can be restored for {days:g} days; this one was deleted before.")
+        super().__init__(f"Jobs can be restored for {days:g} days; this one was deleted earlier.")
 
 
 class JobInTrash(Conflict):
-    """What was asked needs the job outside of the trash."""
+    """The requested action is not allowed for a job in the trash."""
 
     slug, title = "job-in-trash", "The job is in the trash"
 
@@ -95,27 +95,27 @@ class JobInTrash(Conflict):
 
 
 class JobNotEnded(Conflict):
-    """Only a job that has ended can be gone on from."""
+    """Only an ended job can be extended."""
 
     slug, title = "job-not-ended", "The job has not ended"
 
     def __init__(self, job_id: str, state: JobState) -> None:
         super().__init__(
-            f"Job {job_id} is {state}; stop or cancel it, or wait for its end, then extend it.",
+            f"Job {job_id} is {state}. Stop it, cancel it or wait for its end, then extend it.",
             extra={"state": state},
         )
 
 
 class NoTrainingState(Conflict):
-    """The job has no training state that another could go on from."""
+    """The job has no training state from which another job could continue."""
 
-    slug, title = "no-training-state", "There is no training state to go on from"
+    slug, title = "no-training-state", "There is no training state to continue from"
 
     def __init__(self, job_id: str, *, has_best: bool) -> None:
         instead = (
             f'Submit a job with "model": "{job_id}" to start from its best.pt'
             if has_best
-            else "Clone it to train it anew"
+            else "Clone it to train it again"
         )
         super().__init__(
             f"Job {job_id} has no training state: none was written, or it is older than "
@@ -125,7 +125,7 @@ class NoTrainingState(Conflict):
 
 
 def refusal_of(event: JobEvent, facts: JobFacts) -> Conflict:
-    """Return the error of an event that the table has no row for, as the job stands."""
+    """Return the error for an event that the table has no row for in the job's current state."""
     would_do = transition_for(event, replace(facts, has_checkpoint=True))
     return InvalidTransition(event, facts) if would_do is None else NothingToKeep(facts)
 
@@ -141,46 +141,46 @@ def _situation(facts: JobFacts) -> dict[str, JsonValue]:
 
 
 class IdempotencyKeyReuse(Invalid):
-    """The same key came with another body before."""
+    """An earlier request used the same key with another body."""
 
     slug, title = "idempotency-key-reuse", "The idempotency key was used for another request"
 
     def __init__(self) -> None:
-        message = "This Idempotency-Key came with another body before; use a new one."
+        message = "An earlier request used this Idempotency-Key with another body; use a new key."
         super().__init__(
             message, errors=[FieldError("header/Idempotency-Key", "idempotency-key-reuse", message)]
         )
 
 
 class ConcurrentRequests(Unavailable):
-    """Concurrent requests changed what this one depends on, several times; nothing was stored."""
+    """Concurrent requests repeatedly changed what this request depends on. Nothing was stored."""
 
     slug, title = "concurrent-requests", "Concurrent requests were faster"
 
     def __init__(self) -> None:
         super().__init__(
             "Other requests with the same Idempotency-Key, or for the same job, were faster each "
-            "time; nothing was stored. Send this request again."
+            "time. Nothing was stored. Send this request again."
         )
 
 
 class TaskMismatch(Invalid):
-    """The model, the data set and the asked task do not go together."""
+    """The model, the dataset and the task do not fit together."""
 
-    slug, title = "task-mismatch", "Model, data set and task do not fit"
+    slug, title = "task-mismatch", "Model, dataset and task do not fit together"
 
     def __init__(self, pointer: str, message: str) -> None:
         super().__init__(message, errors=[FieldError(pointer, "task-mismatch", message)])
 
 
 class NoWeightsYet(Conflict):
-    """The job named as a model has no `best.pt`."""
+    """The job that is named as the model has no `best.pt`."""
 
     slug, title = "no-weights-yet", "That job has no best.pt"
 
 
 class StaleRevision(PreconditionFailed):
-    """`If-Match` names another revision than the job has."""
+    """The job's revision is not the one in `If-Match`."""
 
     def __init__(self, revision: int) -> None:
         super().__init__(

@@ -1,7 +1,7 @@
-"""The life of a job as data: one frozen row per transition, and which of them applies.
+"""The transition table of a job: one frozen row per transition, and the row that applies.
 
-Guarded updates, the 409 answers and the documentation are all derived from `TRANSITIONS`; what is
-not in it is refused. Nothing here touches a database.
+Guarded updates, 409 responses and the documentation are derived from `TRANSITIONS`. Events without
+a row are refused. This module does not use the database.
 """
 
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from app.jobs.states import REQUEST_STRENGTH, USER_EVENTS, JobEvent, JobState, R
 
 
 class Guard(StrEnum):
-    """The condition, beside the state, under which a row applies. Rows are tried in order."""
+    """The condition, besides the state, under which a row applies. Rows are tried in order."""
 
     ALWAYS = "always"
     CANCEL_REQUESTED = "cancel is requested"
@@ -30,7 +30,7 @@ class Guard(StrEnum):
 
 
 class RequestEffect(StrEnum):
-    """What a transition does to the request."""
+    """The effect of a transition on the pending request."""
 
     KEEP = "keep"
     CLEAR = "clear"
@@ -43,8 +43,8 @@ class RequestEffect(StrEnum):
 class Transition:
     """One arrow: `event` in `source` under `guard` leads to `target` and is logged as `logged_as`.
 
-    `logged_as` is None where nothing changes. `forced_reason` names the end reason where the
-    transition itself decides it.
+    `logged_as` is None if nothing changes. `forced_reason` is the end reason if the transition
+    itself determines it.
     """
 
     event: JobEvent
@@ -57,7 +57,7 @@ class Transition:
 
     @property
     def changes_nothing(self) -> bool:
-        """Whether the event is answered without any change."""
+        """Whether the event is accepted without any change."""
         return self.logged_as is None
 
 
@@ -77,7 +77,7 @@ _E, _S, _G, _R = JobEvent, JobState, Guard, RequestEffect
 
 
 def _requeue_by_request(event: JobEvent) -> tuple[Transition, ...]:
-    """A retryable end obeys what was requested before anything else."""
+    """The rows of a retryable end: a pending request comes first."""
     return (
         _row(event, _S.RUNNING, _G.CANCEL_REQUESTED, _S.CANCELLED, _R.CLEAR, "job.cancelled",
              EndReason.CANCELLED),
@@ -90,7 +90,7 @@ def _requeue_by_request(event: JobEvent) -> tuple[Transition, ...]:
 
 
 def _into_the_trash_and_back(ended: JobState) -> tuple[Transition, ...]:
-    """A job in the trash keeps its state, and knows no event but these two."""
+    """The rows of the trash. A job in it keeps its state and accepts only these two events."""
     return (
         _row(_E.DELETE, ended, _G.NOT_IN_TRASH, ended, _R.KEEP, "job.trashed"),
         _row(_E.DELETE, ended, _G.IN_TRASH, ended, _R.KEEP, None),
@@ -156,7 +156,7 @@ TRANSITIONS: tuple[Transition, ...] = (
 
 @dataclass(frozen=True)
 class JobFacts:
-    """What guards are judged by."""
+    """The facts that guards check."""
 
     state: JobState
     request: Request | None = None
@@ -167,7 +167,7 @@ class JobFacts:
 
 
 def holds(guard: Guard, facts: JobFacts) -> bool:
-    """Whether `guard` is true of `facts`."""
+    """Return whether `guard` is true for `facts`."""
     strength = REQUEST_STRENGTH[facts.request]
     return {
         Guard.ALWAYS: True,
@@ -188,7 +188,7 @@ def holds(guard: Guard, facts: JobFacts) -> bool:
 
 
 def transition_for(event: JobEvent, facts: JobFacts) -> Transition | None:
-    """Return the row that applies, or None where the event is refused in this situation."""
+    """Return the row that applies, or None if the event is refused."""
     for row in TRANSITIONS:
         if row.event is event and row.source is facts.state and holds(row.guard, facts):
             return row
@@ -196,7 +196,7 @@ def transition_for(event: JobEvent, facts: JobFacts) -> Transition | None:
 
 
 def request_after(transition: Transition, request: Request | None) -> Request | None:
-    """Return the request that stands after `transition`."""
+    """Return the pending request after `transition`."""
     match transition.request:
         case RequestEffect.KEEP:
             return request
@@ -212,5 +212,5 @@ def sources_of(event: JobEvent) -> frozenset[JobState]:
 
 
 def allowed_events(facts: JobFacts) -> tuple[JobEvent, ...]:
-    """Return what a user may ask of a job now, in the order of the documentation."""
+    """Return the user events that are allowed now, in the order of the documentation."""
     return tuple(event for event in USER_EVENTS if transition_for(event, facts) is not None)

@@ -1,7 +1,7 @@
-"""Jobs that go on from others: where each does, and the whole curve over all of them.
+"""Extended jobs: the joint of each, and the whole curve over a job and its ancestors.
 
-A job's epochs up to its joint are those of its parent. Who may see the job is decided before these
-are asked; its ancestors are in the same project.
+A job's epochs up to its joint are those of its parent. Callers check access to the job first; its
+ancestors are in the same project.
 """
 
 from collections.abc import Collection, Sequence
@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session, aliased
 from app.jobs.tables import Epoch, Job, Joint
 
 MAX_GENERATIONS: Final = 200
-"""Jobs that a curve is put together from; what lies further back is left out."""
+"""The maximum number of jobs in a curve. Earlier ancestors are left out."""
 
 
 @dataclass(frozen=True)
@@ -22,9 +22,9 @@ class Generation:
     """The part of a curve that one job trained.
 
     Args:
-        job_id: None where it is deleted for good, or too many generations back.
-        first_epoch: from 1.
-        last_epoch: that the next generation goes on from; None for the youngest.
+        job_id: None if the job was deleted, or is too many generations back.
+        first_epoch: counted from 1.
+        last_epoch: the epoch that the next generation continues from; None for the youngest.
     """
 
     job_id: str | None
@@ -33,14 +33,14 @@ class Generation:
 
 
 def joint_of(session: Session, job_id: str) -> Joint | None:
-    """Return where a job goes on from another; None where it does not."""
+    """Return the epoch where a job continues its parent's training; None if it is no extension."""
     return session.get(Joint, job_id)
 
 
 def generations_of(session: Session, job_id: str) -> list[Generation]:
-    """Return whose epochs make up the curve of a job, the oldest first and itself last.
+    """Return the jobs whose epochs form this job's curve, oldest first, the job itself last.
 
-    One that was gone on from before it had trained an epoch of its own is none of them.
+    Ancestors without an epoch of their own are left out.
     """
     line = _line(job_id)
     rows = session.execute(select(line).order_by(line.c.back)).all()
@@ -55,7 +55,7 @@ def generations_of(session: Session, job_id: str) -> list[Generation]:
 
 
 def last_epoch_of(session: Session, job_id: str) -> int:
-    """Return the last epoch that a job has finished, or taken over; 0 where there is none."""
+    """Return the last epoch that a job has finished or taken over from its parent; 0 if none."""
     last = session.scalar(select(func.max(Epoch.epoch)).where(Epoch.job_id == job_id))
     if last is not None:
         return last
@@ -66,9 +66,9 @@ def last_epoch_of(session: Session, job_id: str) -> int:
 def epochs_of_line(
     session: Session, job_id: str, *, after: int = 0, among: Collection[int] | None = None
 ) -> Sequence[Epoch]:
-    """Return the epochs beyond `after` that a job and its ancestors trained, in order.
+    """Return the epochs after `after` that a job and its ancestors trained, in order.
 
-    `among` leaves out all but those of these numbers.
+    `among` selects epochs by number.
     """
     line = _line(job_id)
     statement = (
@@ -85,7 +85,7 @@ def epochs_of_line(
 
 
 def _line(job_id: str) -> CTE:
-    """The job and its ancestors as far as each goes on from the one before: one row each."""
+    """Select the job and its ancestors, one row each, as long as each continues its parent."""
     youngest: Any = (
         select(
             Job.id.label("job_id"),

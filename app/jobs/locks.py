@@ -1,7 +1,7 @@
-"""A worker's hold on a job, and the row locks that begin every transaction on one.
+"""A worker's hold on a job, and the row locks that begin every transaction on a job.
 
-A lock is an UPDATE: a SELECT is no guard, since on PostgreSQL a stale attempt's insert would land
-after it.
+A lock is an UPDATE. A SELECT does not guard: on PostgreSQL a stale attempt could still insert after
+it.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,18 +17,18 @@ from app.jobs.tables import Job
 
 @dataclass(frozen=True)
 class Hold:
-    """A worker's title to a job: valid while the job runs and no later claim was made."""
+    """A worker's right to write to a job: valid while the job runs and is not claimed again."""
 
     job_id: str
     attempt: int
 
 
 class Fenced(Exception):
-    """The hold is not valid any more: another attempt was claimed, or the job ended."""
+    """The hold is no longer valid: another attempt was claimed, or the job ended."""
 
 
 def lock_job(session: Session, *where: ColumnElement[bool]) -> Job | None:
-    """Take the row lock of one job and return it as it stands; None where no row matches."""
+    """Lock the row of one job and return its current state; None if no row matches."""
     statement = (
         update(Job)
         .where(*where)
@@ -40,10 +40,10 @@ def lock_job(session: Session, *where: ColumnElement[bool]) -> Job | None:
 
 
 def lock_held(session: Session, hold: Hold) -> Job:
-    """Take the row lock of a held job.
+    """Lock the row of a held job.
 
     Raises:
-        Fenced: the hold is not valid any more; the caller writes nothing more for it.
+        Fenced: the hold is no longer valid; the caller must not write for this job again.
     """
     job = lock_job(session, *held_by(hold))
     if job is None:
@@ -52,12 +52,12 @@ def lock_held(session: Session, hold: Hold) -> Job:
 
 
 def held_by(hold: Hold) -> Sequence[ColumnElement[bool]]:
-    """The guard that begins every transaction of a worker."""
+    """Return the condition of the guarded UPDATE that begins every transaction of a worker."""
     return (Job.id == hold.job_id, Job.attempt == hold.attempt, Job.state == JobState.RUNNING)
 
 
 def set_columns(session: Session, job: Job, values: Mapping[str, Any]) -> None:
-    """Update columns of a row that the caller has locked; `job` shows them afterwards."""
+    """Update columns of a row that the caller has locked, and refresh `job`."""
     statement = (
         update(Job)
         .where(Job.id == job.id)

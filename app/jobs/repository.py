@@ -41,7 +41,7 @@ MAX_POSITION = 1000
 
 @dataclass(frozen=True)
 class JobFilter:
-    """What a list is narrowed to; None and empty mean everything outside of the trash."""
+    """The filters of a list. None and empty select every job outside of the trash."""
 
     states: tuple[JobState, ...] = ()
     dataset: str | None = None
@@ -60,12 +60,12 @@ class JobOrder:
     descending: bool = True
 
     def columns(self) -> list[Any]:
-        """The columns of the order; the last one is unique."""
+        """Return the columns of the order; the last one is unique."""
         first: dict[str, list[Any]] = {"created": [], "ended": [Job.ended_at], "name": [Job.name]}
         return [*first[self.key], Job.id]
 
     def position(self, job: Job) -> list[str | float | None]:
-        """Where a job stands in this order, as JSON."""
+        """Return a job's position in this order, as JSON."""
         if self.key == "name":
             return [job.name, job.id]
         if self.key == "ended" and job.ended_at is not None:
@@ -73,7 +73,7 @@ class JobOrder:
         return [job.id]
 
     def values(self, position: Sequence[str | float | None]) -> list[Any]:
-        """A position from JSON, as the columns' values."""
+        """Return the columns' values of a position in JSON."""
         values: list[Any] = list(position)
         if self.key == "ended":
             values[0] = datetime.fromisoformat(str(values[0]))
@@ -82,15 +82,15 @@ class JobOrder:
 
 @dataclass(frozen=True)
 class ListedJob:
-    """A job with what a list or a status shows beside it."""
+    """A job with its progress and tags, as in a list or a status."""
 
     job: Job
     progress: JobProgress | None
     tags: Mapping[str, str]
 
 
-# Built once: building these statements takes longer than running them, and every submit and every
-# poll runs them.
+# Built once: building these statements takes longer than running them, and every submit and poll
+# runs them.
 _JOBS = cast("Table", Job.__table__)
 _INSERT_JOB = (
     insert(_JOBS)
@@ -114,7 +114,7 @@ _TAGS = (
 _JOBS_AHEAD = select(func.count()).select_from(
     select(Job.id)
     .where(
-        # As a literal: with a parameter SQLite reads the rows beside the partial index.
+        # A literal: with a parameter SQLite does not use the partial index.
         Job.state == literal(JobState.QUEUED, Job.state.type, literal_execute=True),
         Job.queue == bindparam("queue"),
         (Job.priority > bindparam("priority"))
@@ -126,7 +126,7 @@ _JOBS_AHEAD = select(func.count()).select_from(
 
 
 def insert_job(session: Session, values: Mapping[str, Any], tags: Mapping[str, str]) -> Job:
-    """Add a queued job whose doorbell is due."""
+    """Insert a queued job. The caller rings the doorbell after the commit."""
     columns = {
         "state": JobState.QUEUED,
         "attempt": 0,
@@ -144,7 +144,7 @@ def insert_job(session: Session, values: Mapping[str, Any], tags: Mapping[str, s
 
 
 def insert_plan(session: Session, job_id: str, plan: Mapping[str, Any]) -> None:
-    """Keep what was foreseen of a job."""
+    """Store the plan of a job."""
     session.connection().execute(_INSERT_PLAN, {"job_id": job_id, "plan": dict(plan)})
 
 
@@ -154,7 +154,7 @@ def visible_job_and_plan(
     """Return one job of the caller's projects with its plan; jobs older than plans have none.
 
     Raises:
-        JobNotFound: the caller has no job of this id.
+        JobNotFound: the caller has no job with this id.
     """
     statement = (
         select(Job, JobPlan)
@@ -171,7 +171,7 @@ def visible_job(session: Session, project_ids: Collection[str], job_id: str) -> 
     """Return one job of the caller's projects, also one in the trash.
 
     Raises:
-        JobNotFound: the caller has no job of this id.
+        JobNotFound: the caller has no job with this id.
     """
     job = job_of(session, project_ids, job_id)
     if job is None:
@@ -188,7 +188,7 @@ def visible_listed_job(session: Session, project_ids: Collection[str], job_id: s
     """Return one job of the caller's projects with its progress and tags.
 
     Raises:
-        JobNotFound: the caller has no job of this id.
+        JobNotFound: the caller has no job with this id.
     """
     listed = listed_job_of(session, project_ids, job_id)
     if listed is None:
@@ -198,8 +198,8 @@ def visible_listed_job(session: Session, project_ids: Collection[str], job_id: s
 
 def listed_job_of(session: Session, project_ids: Collection[str], job_id: str) -> ListedJob | None:
     """Return one job of the caller's projects with its progress and tags."""
-    asked = {"project_ids": list(project_ids), "job_id": job_id}
-    row = session.execute(_STATUS, asked).first()
+    parameters = {"project_ids": list(project_ids), "job_id": job_id}
+    row = session.execute(_STATUS, parameters).first()
     if row is None:
         return None
     tags = dict(session.execute(_TAGS, {"job_id": job_id}).all())
@@ -207,10 +207,10 @@ def listed_job_of(session: Session, project_ids: Collection[str], job_id: str) -
 
 
 def lock_visible_job(session: Session, project_ids: Collection[str], job_id: str) -> Job:
-    """Return one job of the caller's projects, its row locked.
+    """Return one job of the caller's projects with its row locked.
 
     Raises:
-        JobNotFound: the caller has no job of this id.
+        JobNotFound: the caller has no job with this id.
     """
     job = lock_job(session, *_visible(project_ids), Job.id == job_id)
     if job is None:
@@ -221,7 +221,7 @@ def lock_visible_job(session: Session, project_ids: Collection[str], job_id: str
 def is_in_grace(
     session: Session, project_ids: Collection[str], job_id: str, *, grace: timedelta
 ) -> bool:
-    """Whether a job went to the trash no longer ago than `grace`, by the database's clock."""
+    """Return whether a job was trashed within `grace`, by the database's clock."""
     statement = select(Job.id).where(
         *_visible(project_ids), Job.id == job_id, Job.trashed_at >= database_now(-grace)
     )
@@ -231,15 +231,15 @@ def is_in_grace(
 def job_page(
     session: Session,
     project_ids: Collection[str],
-    narrowed: JobFilter,
+    filters: JobFilter,
     *,
     order: JobOrder,
     after: Sequence[str | float | None] | None,
     limit: int,
 ) -> list[ListedJob]:
-    """Return up to `limit` jobs beyond the position `after`, in order."""
+    """Return up to `limit` jobs after the position `after`, in order."""
     columns = order.columns()
-    statement = select(Job).where(*_visible(project_ids), *_narrow(narrowed))
+    statement = select(Job).where(*_visible(project_ids), *_conditions(filters))
     if order.key == "ended":
         statement = statement.where(Job.ended_at.is_not(None))
     if after is not None:
@@ -252,7 +252,7 @@ def job_page(
 
 
 def queue_position(session: Session, job: Job) -> int:
-    """Return how many jobs of the queue go first, plus one; counting ends at `MAX_POSITION`."""
+    """Return a job's position in its queue, from 1; counting stops at `MAX_POSITION`."""
     place = {"queue": job.queue, "priority": job.priority, "job_id": job.id}
     return session.scalars(_JOBS_AHEAD, place).one() + 1
 
@@ -260,7 +260,7 @@ def queue_position(session: Session, job: Job) -> int:
 def queue_counts(
     session: Session, project_ids: Collection[str]
 ) -> Sequence[tuple[str, JobState, int]]:
-    """Return queue, state and count of the jobs that wait or run."""
+    """Return queue, state and number of the waiting and running jobs."""
     statement = (
         select(Job.queue, Job.state, func.count())
         .where(*_visible(project_ids), Job.state.in_([JobState.QUEUED, JobState.RUNNING]))
@@ -273,7 +273,7 @@ def queue_counts(
 def edit_job(
     session: Session, job: Job, values: Mapping[str, Any], tags: Mapping[str, str] | None
 ) -> None:
-    """Change what a user may change of a locked job, and raise its revision."""
+    """Change user-editable fields of a locked job, and increment its revision."""
     session.execute(update(Job).where(Job.id == job.id).values(revision=Job.revision + 1, **values))
     if tags is not None:
         session.execute(delete(JobTag).where(JobTag.job_id == job.id))
@@ -281,7 +281,7 @@ def edit_job(
 
 
 def epochs_after(session: Session, job_id: str, *, epoch: int) -> Sequence[Epoch]:
-    """Return a visible job's finished epochs beyond `epoch`, in order."""
+    """Return a visible job's finished epochs after `epoch`, in order."""
     statement = select(Epoch).where(Epoch.job_id == job_id, Epoch.epoch > epoch)
     return session.scalars(statement.order_by(Epoch.epoch)).all()
 
@@ -294,7 +294,7 @@ def attempts_of(session: Session, job_id: str) -> Sequence[Attempt]:
 
 
 def log_size(session: Session, job_id: str, attempt: int) -> int:
-    """Return the bytes that were shipped so far of a running attempt's log."""
+    """Return the current size in bytes of a running attempt's stored log."""
     statement = (
         select(LogChunk.offset + func.length(LogChunk.bytes))
         .where(LogChunk.job_id == job_id, LogChunk.attempt == attempt)
@@ -327,24 +327,24 @@ def _visible(project_ids: Collection[str]) -> tuple[ColumnElement[bool], ...]:
     return (Job.project_id.in_(project_ids),)
 
 
-def _narrow(narrowed: JobFilter) -> list[ColumnElement[bool]]:
-    trashed = Job.trashed_at.is_not(None) if narrowed.in_trash else Job.trashed_at.is_(None)
+def _conditions(filters: JobFilter) -> list[ColumnElement[bool]]:
+    trashed = Job.trashed_at.is_not(None) if filters.in_trash else Job.trashed_at.is_(None)
     clauses: list[ColumnElement[bool]] = [trashed]
-    if narrowed.states:
-        clauses.append(Job.state.in_(narrowed.states))
-    if narrowed.dataset is not None:
-        is_version = narrowed.dataset.startswith("dsv_")
+    if filters.states:
+        clauses.append(Job.state.in_(filters.states))
+    if filters.dataset is not None:
+        is_version = filters.dataset.startswith("dsv_")
         column = Job.dataset_version_id if is_version else Job.dataset_id
-        clauses.append(column == narrowed.dataset)
-    if narrowed.model is not None:
-        clauses.append(Job.model == narrowed.model)
-    if narrowed.task is not None:
-        clauses.append(Job.task == narrowed.task)
-    if narrowed.name_prefix is not None:
-        # LIKE would not tell a from A on SQLite, and does on PostgreSQL.
-        prefix = narrowed.name_prefix
+        clauses.append(column == filters.dataset)
+    if filters.model is not None:
+        clauses.append(Job.model == filters.model)
+    if filters.task is not None:
+        clauses.append(Job.task == filters.task)
+    if filters.name_prefix is not None:
+        # LIKE ignores case on SQLite but not on PostgreSQL.
+        prefix = filters.name_prefix
         clauses.append(func.substr(Job.name, 1, len(prefix)) == prefix)
-    for key, value in narrowed.tags:
+    for key, value in filters.tags:
         tagged = select(JobTag.job_id).where(JobTag.key == key, JobTag.value == value)
         clauses.append(Job.id.in_(tagged))
     return clauses

@@ -1,10 +1,10 @@
-"""What a job can be and what can happen to it: states, phases, requests and events, as data."""
+"""The states, phases, requests and events of a job."""
 
 from enum import StrEnum
 
 
 class JobState(StrEnum):
-    """Where a job stands."""
+    """The state of a job."""
 
     QUEUED = "queued"
     RUNNING = "running"
@@ -15,7 +15,7 @@ class JobState(StrEnum):
 
     @property
     def is_ended(self) -> bool:
-        """Whether only `retry` leaves this state."""
+        """Whether the job has ended; only `retry` leaves such a state."""
         return self in ENDED
 
 
@@ -23,7 +23,7 @@ ENDED = frozenset({JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED})
 
 
 class Phase(StrEnum):
-    """What a running job is doing."""
+    """The phase of a running job."""
 
     PREPARING = "preparing"
     TRAINING = "training"
@@ -32,7 +32,7 @@ class Phase(StrEnum):
 
 
 class Request(StrEnum):
-    """What was asked of a running job; a stronger one replaces a weaker."""
+    """A pending request to a running job. A stronger request replaces a weaker one."""
 
     PAUSE = "pause"
     STOP = "stop"
@@ -43,7 +43,7 @@ REQUEST_STRENGTH = {None: 0, Request.PAUSE: 1, Request.STOP: 2, Request.CANCEL: 
 
 
 class JobEvent(StrEnum):
-    """Everything that can happen to a job."""
+    """An event in the life of a job."""
 
     CLAIM = "claim"
     LEAVE = "leave"

@@ -1,4 +1,4 @@
-"""Jobs and what is known of them. Lists read `jobs` and `job_progress`, never `epochs`."""
+"""Jobs and their records. Lists read `jobs` and `job_progress`, never `epochs`."""
 
 from datetime import datetime
 from typing import Any
@@ -22,7 +22,7 @@ from app.jobs.states import JobState, Phase, Request
 
 
 class Job(Base):
-    """A training job: the spec as submitted, its frozen resolution, and where it stands."""
+    """A training job: the spec as submitted, its frozen resolution, and its current state."""
 
     __tablename__ = "jobs"
     __table_args__ = (
@@ -64,21 +64,21 @@ class Job(Base):
     project_id: Mapped[str] = mapped_column(ForeignKey("projects.id"))
     owner_id: Mapped[str] = mapped_column(ForeignKey("users.id"))
     parent_id: Mapped[str | None] = mapped_column(
-        ForeignKey("jobs.id"), index=True, doc="null too once the parent is deleted for good"
+        ForeignKey("jobs.id"), index=True, doc="also null after the parent was deleted"
     )
-    name: Mapped[str] = mapped_column(String(200), doc="empty: none was given")
+    name: Mapped[str] = mapped_column(String(200), doc="empty: no name")
     notes: Mapped[str] = mapped_column(Text)
     state: Mapped[JobState] = mapped_column(checked_enum(JobState, "state"))
     phase: Mapped[Phase | None] = mapped_column(checked_enum(Phase, "phase"))
     request: Mapped[Request | None] = mapped_column(checked_enum(Request, "request"))
     queue: Mapped[str] = mapped_column(String(64))
     gpus: Mapped[int | None] = mapped_column(doc="null: any slot; 0: a CPU slot; n: n GPUs")
-    priority: Mapped[int] = mapped_column(doc="higher first")
+    priority: Mapped[int] = mapped_column(doc="higher runs first")
     not_before_at: Mapped[datetime | None] = mapped_column(UtcDateTime, doc="back-off")
     attempt: Mapped[int] = mapped_column(doc="claims so far; the fencing token of a worker")
     restarts: Mapped[int] = mapped_column(doc="counted retryable ends since the last new epoch")
     max_restarts: Mapped[int]
-    timeout_seconds: Mapped[float | None] = mapped_column(doc="of running time; null: none")
+    timeout_seconds: Mapped[float | None] = mapped_column(doc="limit of running time; null: none")
     ran_seconds: Mapped[float] = mapped_column(doc="running time of ended attempts")
     worker_id: Mapped[str | None] = mapped_column(String(40), doc="the slot of the last claim")
     lease_expires_at: Mapped[datetime | None] = mapped_column(UtcDateTime, doc="by database clock")
@@ -86,9 +86,11 @@ class Job(Base):
     dispatched_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     last_seq: Mapped[int] = mapped_column(doc="seq of the newest event")
     last_write: Mapped[int | None] = mapped_column(
-        BigInteger, doc="mark of the attempt's newest write: said again, it is not done again"
+        BigInteger, doc="mark of the attempt's newest write; a repeated write is recognized by it"
     )
-    revision: Mapped[int] = mapped_column(doc="rises with user edits; what If-Match compares")
+    revision: Mapped[int] = mapped_column(
+        doc="increases with each user edit; compared with If-Match"
+    )
     dataset_id: Mapped[str] = mapped_column(ForeignKey("datasets.id"))
     dataset_version_id: Mapped[str] = mapped_column(ForeignKey("dataset_versions.id"), index=True)
     model: Mapped[str] = mapped_column(String(200), doc="as given in the spec")
@@ -97,14 +99,14 @@ class Job(Base):
     )
     task: Mapped[str] = mapped_column(String(20))
     architecture: Mapped[str | None] = mapped_column(
-        String(100), doc="the shipped yaml of the model, `yolo26n.yaml`; null: another"
+        String(100), doc="the shipped yaml of the model, for example yolo26n.yaml; null: another"
     )
-    imgsz: Mapped[int | None] = mapped_column(doc="image side in pixels, as asked")
+    imgsz: Mapped[int | None] = mapped_column(doc="image side in pixels, as in the spec")
     trainer: Mapped[str | None] = mapped_column(
         String(100), doc="the trainer plugin that a slot must have; null: none"
     )
     device_name: Mapped[str | None] = mapped_column(
-        String(200), doc="what the last attempt trained on: cpu, or the GPU's product name"
+        String(200), doc="device of the last attempt: cpu, or the GPU's product name"
     )
     spec: Mapped[dict[str, Any]] = mapped_column(OrderedJson, doc="as submitted")
     resolved_spec: Mapped[dict[str, Any]] = mapped_column(OrderedJson, doc="frozen at submit")
@@ -120,24 +122,26 @@ class Job(Base):
     error_message: Mapped[str | None] = mapped_column(Text)
     error_hint: Mapped[str | None] = mapped_column(Text)
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
-    started_at: Mapped[datetime | None] = mapped_column(UtcDateTime, doc="of the first attempt")
+    started_at: Mapped[datetime | None] = mapped_column(
+        UtcDateTime, doc="start of the first attempt"
+    )
     ended_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     trashed_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
 
 
 class Joint(Base):
-    """Where a job goes on from the training of another, and the best by then."""
+    """The parent epoch that this job continues from, and the parent's best epoch up to there."""
 
     __tablename__ = "joints"
 
     job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
-    epoch: Mapped[int] = mapped_column(doc="the last epoch that is the parent's, from 1")
-    best_epoch: Mapped[int | None] = mapped_column(doc="of the best.pt taken over")
-    best_value: Mapped[float | None] = mapped_column(doc="null: not finite, or not known any more")
+    epoch: Mapped[int] = mapped_column(doc="the last epoch that the parent trained, from 1")
+    best_epoch: Mapped[int | None] = mapped_column(doc="epoch of the best.pt that was taken over")
+    best_value: Mapped[float | None] = mapped_column(doc="null: not finite, or no longer known")
 
 
 class JobPlan(Base):
-    """What was foreseen of a job when it was submitted."""
+    """The plan that was made when the job was submitted."""
 
     __tablename__ = "job_plans"
 
@@ -146,7 +150,7 @@ class JobPlan(Base):
 
 
 class JobTag(Base):
-    """A key and value that a user put on a job."""
+    """A tag of a job: a key and a value."""
 
     __tablename__ = "job_tags"
     __table_args__ = (Index("ix_job_tags_key_value", "key", "value", "job_id"),)
@@ -157,14 +161,14 @@ class JobTag(Base):
 
 
 class JobProgress(Base):
-    """Where the running attempt is, written at most once a second."""
+    """Progress of the running attempt, written at most once a second."""
 
     __tablename__ = "job_progress"
 
     job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
-    epoch: Mapped[int] = mapped_column(doc="the epoch under way, from 1")
+    epoch: Mapped[int] = mapped_column(doc="the current epoch, from 1")
     epochs: Mapped[int]
-    batch: Mapped[int] = mapped_column(doc="batches done of this epoch")
+    batch: Mapped[int] = mapped_column(doc="finished batches of this epoch")
     batches: Mapped[int]
     losses: Mapped[dict[str, float | None]] = mapped_column(OrderedJson, doc="running means")
     eta_seconds: Mapped[float | None]
@@ -191,13 +195,15 @@ class Attempt(Base):
     started_at: Mapped[datetime] = mapped_column(UtcDateTime)
     ended_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     end_reason: Mapped[EndReason | None] = mapped_column(checked_enum(EndReason, "end_reason"))
-    exit_code: Mapped[int | None] = mapped_column(doc="negative: the signal that killed it")
+    exit_code: Mapped[int | None] = mapped_column(
+        doc="negative: number of the signal that killed it"
+    )
     message: Mapped[str | None] = mapped_column(Text)
     resumed: Mapped[str] = mapped_column(String(10), doc="none | exact | plain")
 
 
 class Epoch(Base):
-    """One finished epoch; its row is written once, by the attempt that finished it."""
+    """One finished epoch. The attempt that finished it writes the row once."""
 
     __tablename__ = "epochs"
 
@@ -205,7 +211,7 @@ class Epoch(Base):
     epoch: Mapped[int] = mapped_column(primary_key=True, autoincrement=False, doc="from 1")
     attempt: Mapped[int]
     metrics: Mapped[dict[str, float | None]] = mapped_column(
-        OrderedJson, doc="the columns of results.csv but epoch and time; null: not finite"
+        OrderedJson, doc="the columns of results.csv except epoch and time; null: not finite"
     )
     lr: Mapped[dict[str, float | None]] = mapped_column(
         OrderedJson, doc="named rates: lr/<part>/<group>"
@@ -223,25 +229,28 @@ class EpochClasses(Base):
     job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
     epoch: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     columns: Mapped[bytes] = mapped_column(
-        LargeBinary, doc="zlib over JSON: column name to one value per class of the data set"
+        LargeBinary, doc="zlib over JSON: column name to one value per class of the dataset"
     )
 
 
 class LogChunk(Base):
-    """A piece of a running attempt's log; all become `train.log` when it ends."""
+    """A piece of a running attempt's log. At its end all pieces become `train.log`."""
 
     __tablename__ = "log_chunks"
 
     job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
     attempt: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     offset: Mapped[int] = mapped_column(
-        BigInteger, primary_key=True, autoincrement=False, doc="bytes before it in the attempt"
+        BigInteger,
+        primary_key=True,
+        autoincrement=False,
+        doc="number of bytes before it in the attempt",
     )
     bytes: Mapped[bytes] = mapped_column(LargeBinary)
 
 
 class IdempotencyKey(Base):
-    """A submit that was answered: the same key and body get the same job again."""
+    """A key of a finished submit. The same key and body return the same job."""
 
     __tablename__ = "idempotency_keys"
 
