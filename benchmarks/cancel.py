@@ -35,7 +35,7 @@ LONG_EPOCHS = 1000
 
 @dataclass(frozen=True)
 class Situation:
-    """When to cancel: in this phase of the job, of a job with so many epochs."""
+    """When to cancel: in this phase of the job, of a job with this number of epochs."""
 
     name: str
     phase: str
@@ -69,7 +69,7 @@ def main() -> None:
 
 
 def several(server: RunningServer, dataset: str, situation: Situation, *, runs: int) -> list[float]:
-    """Cancel so many jobs in a situation; return the seconds until each was dead, ascending."""
+    """Cancel `runs` jobs in a situation; return the seconds until each was dead, ascending."""
     rng = random.Random(situation.name)
     taken: list[float] = []
     missed = 0

@@ -64,7 +64,7 @@ class Client(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Called by the loop."""
-        self._transport = cast("asyncio.Transport", transport)  # uvloop's own class is none
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's own class is not one
 
     def ask(self) -> None:
         """Send the request."""

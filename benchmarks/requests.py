@@ -121,7 +121,7 @@ def spec(dataset: str, queue: str) -> dict[str, Any]:
 
 
 def a_running_job(server: RunningServer, dataset: str) -> str:
-    """Make a job that runs as far as its rows tell, with progress, and that nobody trains."""
+    """Insert a job that is running by its rows, with progress, without a trainer."""
     job = server.submit(spec(dataset, "held"))
     worker = server.get("/v1/workers")["data"][0]["id"]
     database = Database(f"sqlite:///{server.home / 'trainyard.db'}", pool_size=1)

@@ -57,7 +57,7 @@ class RunningServer:
         return job
 
     def upload(self, archive: Path, *, name: str) -> str:
-        """Upload a zip for detection and wait for its verdict; return the data set's id."""
+        """Upload a zip for detection and wait for its verdict; return the dataset's id."""
         answer = self.client.post(
             "/v1/datasets",
             params={"name": name, "task": "detect"},
@@ -68,7 +68,7 @@ class RunningServer:
         path = f"/v1/datasets/{dataset}"
         wait_until(lambda: self.get(path)["state"] != "validating", within=VERIFY_SECONDS)
         if self.get(path)["state"] != "ready":
-            raise Failed(f"the data set is refused: {self.get(path + '/report')}")
+            raise Failed(f"the dataset is refused: {self.get(path + '/report')}")
         return dataset
 
     def wait_for_end(self, job: str, *, every: float = 0.5) -> dict[str, Any]:

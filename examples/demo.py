@@ -112,7 +112,7 @@ def demonstrate(folder: Path, *, epochs: int, must_detect: bool) -> None:
 
 
 def draw_shapes(archive: Path) -> None:
-    """Make the data set with the script beside this one."""
+    """Make the dataset with the script beside this one."""
     script = Path(__file__).with_name("shapes.py")
     amount = {"--train": TRAIN_IMAGES, "--val": VAL_IMAGES, "--size": IMAGE_SIZE}
     options = [str(word) for pair in amount.items() for word in pair]
@@ -143,17 +143,17 @@ def running_trainyard(home: Path, *, log: Path) -> Iterator[Client]:
 
 
 def upload(client: Client, archive: Path) -> str:
-    """Upload the zip and wait for its verification; return the data set's id."""
+    """Upload the zip and wait for its verification; return the dataset's id."""
     path = "/v1/datasets?name=shapes&task=detect"
     dataset: str = client.post(path, archive.read_bytes(), "application/zip")["id"]
     state = wait_until(
         lambda: verdict(client.get(f"/v1/datasets/{dataset}")),
         within=VERIFY_SECONDS,
-        what="the verification of the data set",
+        what="the verification of the dataset",
     )
     if state != "ready":
-        raise DemoFailed(f"the data set is {state}: {client.get(f'/v1/datasets/{dataset}/report')}")
-    print(f"Data set {dataset} is ready")
+        raise DemoFailed(f"the dataset is {state}: {client.get(f'/v1/datasets/{dataset}/report')}")
+    print(f"Dataset {dataset} is ready")
     return dataset
 
 

@@ -1,4 +1,4 @@
-"""Make a small detection data set of drawn shapes, as a YOLO zip.
+"""Make a small detection dataset of drawn shapes, as a YOLO zip.
 
 Three classes in unequal numbers (circles are common, triangles rare) on noisy grounds; the same
 seed gives the same bytes: `python examples/shapes.py OUT.zip --train 60 --val 20 --size 160`.
@@ -106,7 +106,7 @@ def _add(archive: zipfile.ZipFile, name: str, content: bytes) -> None:
 
 def main() -> None:
     """Read the command line and write the zip."""
-    parser = argparse.ArgumentParser(description="Make a YOLO data set of drawn shapes.")
+    parser = argparse.ArgumentParser(description="Make a YOLO dataset of drawn shapes.")
     parser.add_argument("out", type=Path)
     parser.add_argument("--train", type=int, default=60, help="training images")
     parser.add_argument("--val", type=int, default=20, help="validation images")

@@ -17,17 +17,17 @@ def eventually(
     within: float,
     message: str | Callable[[], str] = "the condition stayed false",
 ) -> Value:
-    """Ask `condition` until its answer is truthy, and return that answer.
+    """Call `condition` until it returns a truthy value, and return that value.
 
     Args:
-        condition: asked again with pauses that grow from 5 ms to 100 ms; an exception ends the
-            wait at once.
+        condition: called with pauses that grow from 5 ms to 100 ms; an exception ends the wait
+            at once.
         within: deadline in seconds, on the monotonic clock.
-        message: what was waited for; a function is called only when the wait has failed, and can
-            so show the last thing seen.
+        message: the expectation; a function is called only after the wait has failed, so that it
+            can show the last state.
 
     Raises:
-        AssertionError: the deadline has passed; the last answer stands in its text.
+        AssertionError: the deadline has passed; the text contains the last value.
     """
     deadline = time.monotonic() + within
     pause = FIRST_PAUSE_SECONDS

@@ -1,4 +1,4 @@
-"""Jobs that go on from another: where they do, and how one ends whose training state is lost.
+"""Extended jobs: where each continues its parent, and the end reason of a lost training state.
 
 Revision ID: 0007_joints
 Revises: 0006_training_states

@@ -1,4 +1,4 @@
-"""A server in this process on an empty database, with a key and a ready data set."""
+"""A server in this process on an empty database, with a key and a ready dataset."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -88,7 +88,7 @@ def _serving(settings: Settings) -> Iterator[Api]:
 
 
 def a_ready_dataset(database: Database) -> Home:
-    """Add a ready data set to the first user's project."""
+    """Add a ready dataset to the first user's project."""
     with database.write() as unit:
         membership = unit.session.scalars(select(Membership)).one()
         dataset_id, version_id = a_dataset(unit.session, membership.project_id, membership.user_id)

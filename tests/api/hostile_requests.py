@@ -1,6 +1,6 @@
 """Requests that no client of good will sends, by row id, with the refusal that each deserves.
 
-`DATASET` and `JOB` in a path or body stand for the ids of a ready data set and of a queued job.
+`DATASET` and `JOB` in a path or body stand for the ids of a ready dataset and of a queued job.
 """
 
 import json

@@ -6,7 +6,7 @@ from sqlalchemy import func, select
 from app.core.database import Base, Database
 
 CANARY = "c4n4ry"
-"""Stands in what hostile requests send, and must stand in no answer to them."""
+"""Part of what hostile requests send; no answer may contain it."""
 MEDIA_TYPE = "application/problem+json"
 
 

@@ -30,7 +30,7 @@ LOG = bytes(range(256)) * 4
 
 @dataclass(frozen=True)
 class Target:
-    """A server with one queued job, which hands out one artifact."""
+    """A server with one queued job, which has one artifact to download."""
 
     api: Api
     job_id: str

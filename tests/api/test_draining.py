@@ -54,7 +54,7 @@ def half_an_upload(server: ServerProcess, home: Path) -> Iterator[socket.socket]
 
 
 def status_of(url: str) -> int | None:
-    """The status of an answer; None where nobody answers."""
+    """The status of an answer; None without an answer."""
     try:
         with urlopen(Request(url), timeout=10) as answer:
             status: int = answer.status

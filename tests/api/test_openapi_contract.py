@@ -60,7 +60,7 @@ class TestConformance:
 
 
 def existing_ids(base: str, key: str, database_url: str) -> tuple[str, str]:
-    """Make a data set and a job, so that not every request ends with 404."""
+    """Make a dataset and a job, so that not every request ends with 404."""
     database = Database(database_url)
     dataset = a_ready_dataset(database).dataset_id
     database.dispose()

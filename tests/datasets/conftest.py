@@ -1,4 +1,4 @@
-"""One Ultralytics to ask for all tests of data sets, and a verification of some files."""
+"""One Ultralytics to ask for all tests of datasets, and a verification of some files."""
 
 from collections.abc import Iterator
 from pathlib import Path

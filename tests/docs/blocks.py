@@ -21,7 +21,7 @@ BLOCK: Final = re.compile(
 
 @dataclass(frozen=True)
 class Block:
-    """A fenced block: its document, language, text, and what is said of it."""
+    """A fenced block: its document, language, text and marks."""
 
     document: str
     line: int

@@ -28,7 +28,7 @@ PLACES = (
     ("freeze.", Freeze),
     ("layer_lrs[].", LayerLr),
 )
-"""Where each model stands in `customize`; class weights have a model for each mode."""
+"""The place of each model in `customize`; class weights have a model for each mode."""
 
 
 def chosen_metrics() -> str:

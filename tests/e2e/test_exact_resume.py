@@ -56,7 +56,7 @@ def test_a_job_whose_worker_is_killed_three_times_ends_as_its_twin(
     events = fresh_yard.get(f"/v1/jobs/{job_id}/events", limit=200)["data"]
     assert [each["data"] for each in events if each["type"] == "resume.plain"] == []
     assert len(attempts) == 1 + KILLS
-    # One that is killed before its trainer has begun has gone on from nothing.
+    # An attempt that is killed before its trainer started has resumed nothing.
     assert {each["resumed"] for each in attempts[1:-1]} <= {"none", "exact"}
     assert attempts[-1]["resumed"] == "exact"
     assert_equal_jobs(fresh_yard, plain, (job_id, twin), tmp_path)

@@ -43,7 +43,7 @@ RESULT: Final = 'printf "\\n%s %s\\n" "$DATASET" "$JOB"'
 
 @dataclass(frozen=True)
 class FirstJob:
-    """What the README's reader has in the end: a data set, a job, and a folder of files."""
+    """What the README's reader has in the end: a dataset, a job, and a folder of files."""
 
     yard: Yard
     dataset: str

@@ -54,7 +54,7 @@ class Yard:
     client: httpx.Client
 
     def upload(self, archive: Path, *, name: str, task: str | None = None) -> str:
-        """Upload a zip and wait until it is ready; return the data set's id."""
+        """Upload a zip and wait until it is ready; return the dataset's id."""
         query = {"name": name} | ({"task": task} if task else {})
         answer = self.client.post(
             "/v1/datasets",

@@ -1,4 +1,4 @@
-"""A site per module and database, and the data set that its jobs are about."""
+"""A site per module and database, and the dataset that its jobs are about."""
 
 from collections.abc import Iterator
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What holds after every fault, asked of the database, the store, /proc and the API.
+"""The invariants after every fault, checked in the database, the store, /proc and the API.
 
 Each function returns sentences about what is wrong: an empty list is what tests assert.
 """
@@ -170,7 +170,7 @@ def _events_are_gapless(session: Session) -> Iterable[str]:
 
 
 def _left_behind(site: Site) -> list[str]:
-    """Processes of attempts, directories of attempts where a worker lives, locks on data sets."""
+    """Processes of attempts, directories of attempts where a worker lives, locks on datasets."""
     found = _alive_below(site)
     for host in site.workers:
         if host.program.is_alive:

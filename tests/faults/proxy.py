@@ -1,8 +1,8 @@
 """A proxy that breaks a connection as networks do, in front of PostgreSQL, Valkey or the server.
 
-It listens on a port of the loopback, or on a unix socket, and carries bytes to another such place
-until it is told otherwise: `cut`, `stall`, `cut_after`, `delay`, `lose_commit_answers`; `heal` ends
-every fault. What it is told holds at once, for open connections as for new ones.
+It listens on a loopback port or a unix socket and forwards bytes to another one, until a fault is
+set: `cut`, `stall`, `cut_after`, `delay`, `lose_commit_answers`. `heal` ends every fault. Faults
+apply at once, to open connections as to new ones.
 """
 
 import asyncio

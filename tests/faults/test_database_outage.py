@@ -1,4 +1,4 @@
-"""A training outlives an outage of its database, and what was said meanwhile is there afterwards.
+"""A training survives an outage of its database, and all its reports are stored afterwards.
 
 The trainer is the fake one, an epoch a second; supervisor, relay, spool and databases are real.
 """

@@ -1,4 +1,4 @@
-"""What a broker may hold that nobody of ours put there, and a broker that takes nothing more."""
+"""Messages in the broker that Trainyard did not send, and a broker that accepts no more."""
 
 import base64
 import json

@@ -1,4 +1,4 @@
-"""The fault proxy itself: what it is told holds at once, and nothing of it stays."""
+"""The fault proxy itself: a fault applies at once, and leaves no trace after `heal`."""
 
 import socket
 import threading

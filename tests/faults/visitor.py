@@ -83,7 +83,7 @@ class Visitor:
         return document
 
     def upload(self, archive: Path, name: str = "shapes") -> str:
-        """Upload a data set and wait until it is ready; return its id."""
+        """Upload a dataset and wait until it is ready; return its id."""
         headers = {"Content-Type": "application/zip"}
         answer = self.insist(
             "POST",

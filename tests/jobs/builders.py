@@ -24,7 +24,7 @@ SPEC = {"dataset": "ds_" + "0" * 26, "model": "yolo26n.yaml", "train": {"epochs"
 
 @dataclass(frozen=True)
 class Home:
-    """A user with a project and a ready data set in it."""
+    """A user with a project and a ready dataset in it."""
 
     user_id: str
     project_id: str
@@ -33,7 +33,7 @@ class Home:
 
 
 def a_home(database: Database, *, name: str = "default", task: str = "detect") -> Home:
-    """Make a user, a project and a ready data set."""
+    """Make a user, a project and a ready dataset."""
     with database.write() as unit:
         user_id = insert_user_with_project(unit.session, user=f"user of {name}", project=name)
         project_id = unit.session.scalars(

@@ -111,7 +111,7 @@ def _layers(name: str) -> Iterator[dict[str, Any]]:
 
 
 def _points(name: str) -> Iterator[Point]:
-    """Yield the smallest data set first, then others that differ from it in one size each."""
+    """Yield the smallest dataset first, then others that differ from it in one size each."""
     least_classes, least_keypoints, least_channels = SMALLEST
     yield SMALLEST
     yield from ((classes, least_keypoints, least_channels) for classes in CLASSES)

@@ -101,7 +101,7 @@ class TestQuestions:
 
 class TestForeignKeys:
     def test_every_foreign_key_to_a_job_has_an_index(self) -> None:
-        """The database itself asks for it when a job is deleted, so a partial index is none."""
+        """The database itself asks for it when a job is deleted, so no partial index."""
         jobs = METADATA.tables[Job.__tablename__]
         unindexed = [
             f"{table.name}.{column.name}"

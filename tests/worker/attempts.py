@@ -1,4 +1,4 @@
-"""A slot with its home, a data set and jobs, whose trainer is the fake one."""
+"""A slot with its home, a dataset and jobs, whose trainer is the fake one."""
 
 import sys
 import threading
@@ -87,7 +87,7 @@ def a_spec(
 def a_yard(
     database: Database, folder: Path, *, timing: Timing = PATIENT, state_every: int | None = None
 ) -> Yard:
-    """Make a slot in `folder`; its data set is one file, which the fake trainer does not read.
+    """Make a slot in `folder`; its dataset is one file, which the fake trainer does not read.
 
     That writes training states only where `state_every` says how often.
     """

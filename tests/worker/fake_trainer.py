@@ -282,7 +282,7 @@ ACTS: dict[str, Callable[[FakeTrainer], None]] = {
 
 def main() -> None:
     scenario, *made, job_file = sys.argv[1:]
-    signal.signal(signal.SIGUSR1, signal.SIG_IGN)  # taken over before a word is said, as promised
+    signal.signal(signal.SIGUSR1, signal.SIG_IGN)  # taken over before the first event, as promised
     trainer = FakeTrainer(json.loads(Path(job_file).read_text()))
     sys.stdout.buffer.write(b"line of the log \xff\n")
     sys.stdout.flush()

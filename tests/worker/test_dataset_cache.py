@@ -1,4 +1,4 @@
-"""Data sets on disk: fetched once, verified, never evicted while somebody trains on them."""
+"""Datasets on disk: fetched once, verified, never evicted while somebody trains on them."""
 
 import fcntl
 from pathlib import Path
@@ -101,7 +101,7 @@ class TestDatasetCache:
         damage(tmp_path, digest)
 
         with pytest.raises(StoredBytesCorrupt), a_cache(store, tmp_path).entry(digest):
-            pytest.fail("a damaged data set was handed out")
+            pytest.fail("a damaged dataset was handed out")
 
         assert [each.name for each in (tmp_path / "datasets").iterdir()] == [f"{digest}.lock"]
 

@@ -24,7 +24,7 @@ from worker.attempt.process import living_processes
 pytestmark = pytest.mark.integration
 
 CONTAINER_GRACE_SECONDS = 10.0
-"""What container engines give a container from SIGTERM to SIGKILL, unless they are told."""
+"""What container engines give a container from SIGTERM to SIGKILL, unless configured otherwise."""
 
 FAKE_INSTEAD = """
 import os, sys
@@ -121,7 +121,7 @@ class TestTheLastCheckpoint:
 
         with working(yard):
             eventually(lambda: any(living_processes(f"{job_id}-1")), within=20)
-            with database.write():  # nobody else can write, and the trainer trains on
+            with database.write():  # no other attempt can write, and the trainer continues
                 run = yard.context.attempts_folder / f"{job_id}-1" / "run"
                 eventually((run / "results.csv").exists, within=20)
                 yard.context.leaving.set()

@@ -22,13 +22,13 @@ class TrainerError(Exception):
 
 
 class BadData(TrainerError):
-    """The data set cannot be trained on."""
+    """The dataset cannot be trained on."""
 
     reason = EndReason.BAD_DATA
 
 
 class BadSpec(TrainerError):
-    """The arguments do not fit together, or not with this data set."""
+    """The arguments do not fit together, or not with this dataset."""
 
     reason = EndReason.BAD_SPEC
 

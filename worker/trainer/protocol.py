@@ -190,7 +190,7 @@ class EpochEvent(Event):
     lr: Metrics = Field(default={}, description="Named rates: lr/<part>/<group>.")
     classes: dict[str, list[float | None]] | None = Field(
         default=None,
-        description="Column to one value for each class of the data set, in its order; "
+        description="Column to one value for each class of the dataset, in its order; "
         "null: the class has no ground truth.",
     )
     fitness: float | None

@@ -36,7 +36,7 @@ class Grayscale:
         super().__init__(*arguments, **options)
 
     def begin_epoch(self, seed: int) -> None:
-        """Count anew, with a generator of its own: the job's other random numbers stay as they are.
+        """Reset the count, with its own generator: the job's other random numbers stay as they are.
 
         The seed makes a resumed job draw what it would have drawn.
         """

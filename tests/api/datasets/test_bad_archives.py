@@ -46,7 +46,7 @@ class TestFaultyArchives:
             found = [(error["code"], error["file"], error["line"]) for error in errors]
             assert (faulty.code, faulty.file, faulty.line) in found
         archive = hashlib.sha256(content).hexdigest()
-        eventually(  # the folder of the verification goes after its end is told
+        eventually(  # the folder of the verification is removed after its end was recorded
             lambda: {path.name for path in stored_files(api) - before} <= {archive}, within=30
         )
         assert spooled(api) == []

@@ -1,4 +1,4 @@
-"""The data sets API as its users meet it: reading, deleting, and jobs on data sets."""
+"""The datasets API as its users meet it: reading, deleting, and jobs on datasets."""
 
 from typing import Any
 

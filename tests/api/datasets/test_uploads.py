@@ -1,4 +1,4 @@
-"""Uploading data sets as users do, with the real verification behind it."""
+"""Uploading datasets as users do, with the real verification behind it."""
 
 import io
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Metrics over a job and all that it goes on from."""
+"""Metrics over a job and all of its ancestors."""
 
 import pytest
 
@@ -18,7 +18,7 @@ def api(shared_api: Api) -> Api:
 class TestMetricsOfALineage:
     @pytest.fixture
     def line(self, api: Api) -> list[str]:
-        """Three jobs, each of which goes on from a state before its parent's last epoch."""
+        """Three jobs, each of which continues from a state before its parent's last epoch."""
         first = trained(api, states=(3,))
         second = extended(api, first, 6)
         train(api.database, second, (0.44, 0.5, 0.6), states=(5,), first=4)

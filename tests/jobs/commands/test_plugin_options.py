@@ -1,4 +1,4 @@
-"""Options of a trainer plugin against its schema: what is told, and how long it may take."""
+"""Options of a trainer plugin against its schema: the reported problems, and the time limit."""
 
 import time
 from typing import Annotated, Any, Literal

@@ -1,4 +1,4 @@
-"""What the reconciler does for jobs that nobody looks after."""
+"""What the reconciler does for jobs without a worker."""
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -119,7 +119,7 @@ class Bells(Doorbell):
 
 
 class BellsThatJamOnce(Bells):
-    """Fails at the first ring, with an error that nobody foresaw."""
+    """Fails at the first ring, with an unexpected error."""
 
     has_jammed = False
 

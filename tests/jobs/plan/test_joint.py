@@ -1,4 +1,4 @@
-"""What a plan says of a job that goes on from another's training."""
+"""The plan of a job that continues another job's training."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Whatever stands in `customize`: it is accepted, or refused at fields that the JSON has."""
+"""Any content of `customize` is accepted, or refused at fields that the JSON has."""
 
 import json
 from collections.abc import Iterator

@@ -61,7 +61,7 @@ class TestLogShipper:
     def test_a_piece_whose_answer_was_lost_is_kept_once(
         self, database: Database, hold: Hold, log_file: Path
     ) -> None:
-        """The database went away in the commit: what landed is said again."""
+        """The database went away in the commit: a committed write is repeated."""
         log_file.write_bytes(b"whole line\n")
         shipper(database, hold, log_file).ship_rest()
 

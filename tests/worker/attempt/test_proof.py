@@ -1,4 +1,4 @@
-"""Weights are proven before they are handed out: real files, of a fake training."""
+"""Weights are checked before they are published: real files, of a fake training."""
 
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""What is asked of a job, at every moment of an attempt: the fake trainer stays in each of them."""
+"""Requests to a job at every moment of an attempt; the fake trainer stays in each of them."""
 
 import fcntl
 import os
@@ -56,7 +56,7 @@ def yard(database: Database, tmp_path: Path) -> Yard:
 def yard_on_sqlite(
     sqlite_url: str, open_database: Callable[[str], Database], tmp_path: Path
 ) -> Yard:
-    """For what no database has a say in: when a process is told what."""
+    """For behaviour that does not depend on a database: when a process receives which request."""
     return a_yard(open_database(sqlite_url), tmp_path)
 
 
@@ -75,7 +75,7 @@ def at(yard: Yard, moment: str) -> Iterator[str]:
 
 
 def withhold_data_set(yard: Yard) -> IO[bytes]:
-    """Take the lock on the data set, so that no attempt gets it until the file is closed."""
+    """Take the lock on the dataset, so that no attempt gets it until the file is closed."""
     with yard.context.database.read() as unit:
         version = unit.session.get(DatasetVersion, yard.home.version_id)
     assert version is not None

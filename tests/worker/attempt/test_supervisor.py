@@ -308,7 +308,7 @@ class TestFence:
 
         with working(yard):
             eventually(lambda: epochs_of(database, job_id), within=20)
-            with database.write():  # nobody else can write
+            with database.write():  # no other attempt can write
                 eventually(lambda: list(living_processes(f"{job_id}-1")) == [], within=6)
             yard.context.leaving.set()
             eventually(lambda: job_row(database, job_id).state is JobState.QUEUED, within=10)

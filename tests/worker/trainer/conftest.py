@@ -25,7 +25,7 @@ os.environ.update(
 
 @pytest.fixture(scope="session")
 def drawn(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Task], Path]:
-    """Return a function that gives the folder of a task's drawn data set."""
+    """Return a function that gives the folder of a task's drawn dataset."""
     folders: dict[Task, Path] = {}
 
     def folder_of(task: Task) -> Path:

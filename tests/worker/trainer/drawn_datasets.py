@@ -1,4 +1,4 @@
-"""Small data sets of drawn shapes, one folder for each task, as Trainyard materialises them."""
+"""Small datasets of drawn shapes, one folder for each task, as Trainyard materialises them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -45,7 +45,7 @@ def draw_dataset(
     oks_sigmas: float | None = None,
     seed: int = 0,
 ) -> Path:
-    """Write a data set for the task below `root` and return its folder.
+    """Write a dataset for the task below `root` and return its folder.
 
     Args:
         root: where the folder is made.

@@ -66,7 +66,7 @@ def a_job(
         task: of the job.
         train: adds to its train arguments; None takes one away.
         customize: as in the spec.
-        facts: adds to what is known of data set and model, as `class_counts`.
+        facts: adds to what is known of dataset and model, as `class_counts`.
         changes: other fields of the job file.
     """
     arguments = TINY | dict(train)

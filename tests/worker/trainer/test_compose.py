@@ -35,7 +35,7 @@ def declared_hooks() -> set[str]:
 
 class Silence:
     def emit(self, event: Event) -> None:
-        """Nobody listens."""
+        """Discards all events."""
 
 
 class TestComposeTrainer:

@@ -16,7 +16,7 @@ Ends = tuple[BinaryIO, BinaryIO]
 
 @pytest.fixture
 def pipe_ends() -> Iterator[Ends]:
-    """Reading and writing end, as files: closing one twice closes nobody else's number."""
+    """Reading and writing end, as files: closing one twice does not close another file's number."""
     reading, writing = os.pipe()
     with os.fdopen(reading, "rb") as reader, os.fdopen(writing, "wb", 0) as writer:
         yield reader, writer

@@ -1,4 +1,4 @@
-"""What `app.jobs` foretells of the optimizer, against the ones that Ultralytics builds and runs."""
+"""The planned optimizers of `app.jobs`, compared with those that Ultralytics builds and runs."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -176,7 +176,7 @@ class TestRun:
 
 
 def assert_foretold(run: Training) -> None:
-    """Assert that what the run recorded is what was told of it before."""
+    """Assert that the run recorded what was planned."""
     plan = plan_of(run)
     assert plan.schedule is not None
     assert plan.schedule.epochs_shown == (1, 2, 3)
@@ -193,7 +193,7 @@ def assert_foretold(run: Training) -> None:
 
 
 def plan_of(run: Training, **changes: object) -> Optimization:
-    """Return what is foretold of a run's job, or of one that differs from it."""
+    """Return the plan of a run's job, or of one that differs from it."""
     layers = layer_table("yolo26n.yaml", classes=len(CLASSES))
     images = len(run.trainer.train_loader.dataset)
     spec = run.job.spec.model_copy(update=changes)

@@ -123,7 +123,7 @@ def weights_by_index(
     (nn/autobackend.py: check_class_names), but keeps their order: then the order counts.
 
     Args:
-        by_name: of every class of the data set, in its order.
+        by_name: of every class of the dataset, in its order.
         names: as Ultralytics has them, with a background that it may have added for polygons.
         background: its index; its weight is 1.0 (semantic, data/utils.py:1049).
 
@@ -136,7 +136,7 @@ def weights_by_index(
         in_order = dict(zip(sorted(own), by_name.values(), strict=True))
         return [in_order.get(index, 1.0) for index in range(len(names))]
     if missing:
-        raise BadSpec(f'class_weights: the data set has the class "{missing[0]}" without a weight.')
+        raise BadSpec(f'class_weights: the dataset has the class "{missing[0]}" without a weight.')
     return [by_name[names[index]] if index in own else 1.0 for index in range(len(names))]
 
 

@@ -50,7 +50,7 @@ class ClassMetrics(Composed):
         return mean_f1(self.validator, F1_METRICS[self.run.job.task], classes=self.__classes())
 
     def __classes(self) -> int:
-        """Return the number of classes of the data set.
+        """Return the number of classes of the dataset.
 
         Polygons make Ultralytics add a background class at the end (data/utils.py:1026); with a
         single class the index that it notes is 0, and none is added.
@@ -66,7 +66,7 @@ def mean_f1(validator: Unseen, names: Sequence[str], *, classes: int) -> dict[st
     Args:
         validator: of any task with classes, after it has validated.
         names: `metrics/F1(B)` and so on, or `metrics/F1`.
-        classes: how many the data set has.
+        classes: how many the dataset has.
     """
     columns = class_columns(validator, classes=classes)
     return {name: _mean(columns[name.replace("metrics/F1", "f1")]) for name in names}
@@ -82,7 +82,7 @@ def class_columns(validator: Unseen, *, classes: int) -> Columns:
 
     Args:
         validator: of any task with classes, after it has validated.
-        classes: how many the data set has; what Ultralytics adds beyond them is left out.
+        classes: how many the dataset has; what Ultralytics adds beyond them is left out.
     """
     if hasattr(validator.metrics, "box"):
         return _of_boxes(validator.metrics, classes)

@@ -12,8 +12,8 @@ from typing import Any
 from worker.trainer.state.generators import Plain, python_state, python_tuple
 
 
-def augmentation_state(dataset: Any) -> list[Plain]:  # noqa: ANN401 -- any data set of Ultralytics
-    """Return the state of each transform of albumentations in a data set, in their order."""
+def augmentation_state(dataset: Any) -> list[Plain]:  # noqa: ANN401 -- any dataset of Ultralytics
+    """Return the state of each transform of albumentations in a dataset, in their order."""
     return [
         {
             "seed": json.dumps(each.seed),
@@ -25,7 +25,7 @@ def augmentation_state(dataset: Any) -> list[Plain]:  # noqa: ANN401 -- any data
 
 
 def set_augmentation_state(dataset: Any, states: list[Mapping[str, Any]]) -> None:  # noqa: ANN401 -- as above
-    """Let the transforms of a data set go on from a state of `augmentation_state`."""
+    """Let the transforms of a dataset go on from a state of `augmentation_state`."""
     transforms = _drawing(getattr(dataset, "transforms", None))
     for each, state in zip(transforms, states, strict=True):
         each.seed = json.loads(state["seed"])

@@ -93,7 +93,7 @@ class TellingCollate:
     batches: int
     made: int = 0
 
-    def __call__(self, samples: list[Any]) -> Any:  # noqa: ANN401 -- whatever the data set makes
+    def __call__(self, samples: list[Any]) -> Any:  # noqa: ANN401 -- whatever the dataset makes
         batch = self.collate(samples)
         worker = get_worker_info()
         if worker is None or not isinstance(batch, dict):
@@ -235,7 +235,7 @@ class NotedLoader(NotedOrder):
             _set_dataset_state(self._loader.dataset, own)
 
 
-def _worker_state(dataset: Any) -> Plain:  # noqa: ANN401 -- any data set of Ultralytics
+def _worker_state(dataset: Any) -> Plain:  # noqa: ANN401 -- any dataset of Ultralytics
     return {"random": random_state(), **_dataset_state(dataset)}
 
 

@@ -1,4 +1,4 @@
-"""A data set and a model that match from the start: metrics are above 0 from the first epoch on.
+"""A dataset and a model that match from the start: metrics are above 0 from the first epoch on.
 
 Each image is a chessboard of 4 by 4 cells of 16 pixels, three of them filled. The model's box head
 says, at each anchor of stride 16, "this cell"; which class it is, it has to learn.
@@ -23,12 +23,12 @@ _LOGIT_OF_A_GUESS, _LOGIT_OF_NEVER = -1.0, -12.0
 
 
 def draw_cells(root: Path, *, seed: int = 0, classes_in_val: int = len(CLASSES)) -> Path:
-    """Write the data set below `root` and return its folder.
+    """Write the dataset below `root` and return its folder.
 
     Args:
         root: where the folder is made.
         seed: of what is drawn where.
-        classes_in_val: so many first classes have ground truth in the validation set.
+        classes_in_val: number of first classes with ground truth in the validation set.
     """
     random = np.random.default_rng(seed)
     folder = root / "cells"

@@ -69,8 +69,8 @@ def train_here(
 
     Args:
         job: its `resume_from` is honoured.
-        watching: classes put outside of the composed one, to look at what goes on.
-        interrupts: what has been asked of the process; None: nothing.
+        watching: classes put outside of the composed one, to observe it.
+        interrupts: requests to the process; None: none.
     """
     heard = Heard()
     with _as_in_a_process_of_its_own(job.threads):
@@ -126,8 +126,8 @@ def _arguments_by_hand(job: JobFile, place: Path) -> dict[str, object]:
 def next_attempt(earlier: Training, directory: Path, *, epoch: int) -> JobFile:
     """Return the job's next attempt as if the earlier one had been killed after `epoch`.
 
-    Its run directory is filled as the supervisor does. Where the earlier attempt wrote a training
-    state at the end of that epoch, it goes on from there.
+    Its run directory is filled as the supervisor does it. If the earlier attempt wrote a training
+    state at the end of that epoch, the next one continues from it.
     """
     run_directory = directory / "run"
     (run_directory / "weights").mkdir(parents=True)

@@ -22,7 +22,7 @@ from worker.trainer.run import TrainingRun
 
 class Silence:
     def emit(self, event: Event) -> None:
-        """Nobody listens."""
+        """Discards all events."""
 
 
 class Validations:

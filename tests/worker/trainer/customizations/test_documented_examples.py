@@ -17,7 +17,7 @@ pytestmark = pytest.mark.integration
 
 SHOWN = [block for block in blocks_of(ROOT / "docs" / "customizing.md") if block.shows == "JobSpec"]
 CLASSES = ("circle", "square", "triangle")
-"""Of the data set of `make demo`."""
+"""Of the dataset of `make demo`."""
 
 
 @pytest.fixture(scope="module")

@@ -36,7 +36,7 @@ TINY_AND_WARM: Final[dict[str, object]] = {
     "warmup_epochs": 1.0,
     "plots": False,
 }
-"""The warm-up is foretold too, so it is not switched off."""
+"""The plan includes the warm-up, so it is not switched off."""
 FREEZE: Final = {"layers": "backbone", "epochs": 2}
 FACTORS: Final = [{"layers": "backbone", "factor": 0.1}, {"layers": [0, 22, 23], "factor": 2.5}]
 INVERSE: Final = {"mode": "inverse_frequency"}
@@ -198,7 +198,7 @@ def labels_of(folder: Path) -> dict[str, int]:
 
 
 def data_of(job: JobFile) -> TrainingData:
-    """Return what the verification of the drawn data set would say."""
+    """Return what the verification of the drawn dataset would say."""
     labels = {split: labels_of(job.dataset_path / "labels" / split) for split in ("train", "val")}
     return TrainingData(CLASSES, {"train": TRAIN_IMAGES, "val": VAL_IMAGES}, labels)
 
@@ -211,7 +211,7 @@ class Case:
     customize: Mapping[str, object]
 
     def job(self, folder: Path, directory: Path) -> JobFile:
-        """Return the job on a drawn data set."""
+        """Return the job on a drawn dataset."""
         asked = JobSpec.model_validate(
             {
                 "dataset": DATASET_VERSION,

@@ -1,4 +1,4 @@
-"""After a cancel nobody of a real trainer's family lives: loader workers, children, runaways."""
+"""After a cancel no process of a real trainer lives: loader workers, children, runaways."""
 
 import os
 import sys

@@ -145,7 +145,7 @@ def session_of(pid: int) -> int | None:
 
 
 def multiply(dataset: Path, *, copies: int) -> None:
-    """Give the first training image and its label so many further names."""
+    """Link the first training image and its label under the given number of further names."""
     for file in [
         next(dataset.glob("images/train/*.png")),
         next(dataset.glob("labels/train/*.txt")),

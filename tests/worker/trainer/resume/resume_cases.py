@@ -42,11 +42,11 @@ class OnceNotFinite(Composed):
 
 @dataclass(frozen=True)
 class Case:
-    """A job of four epochs, unless said otherwise, in which accumulating crosses epochs.
+    """A job of four epochs by default, in which accumulating crosses epochs.
 
     Args:
         watching: classes outside of the trainer, which change what it does.
-        kills: epochs after which each attempt ends; an attempt goes on from the one before.
+        kills: epochs after which each attempt ends; an attempt continues from the one before.
     """
 
     task: Task = "detect"
@@ -128,6 +128,6 @@ def job_of(case: Case, dataset: Path, directory: Path) -> JobFile:
 
 
 def trained(job: JobFile, case: Case) -> Training:
-    """Train a job of a case, its own or one that goes on from it."""
+    """Train a job of a case: its own, or one that continues it."""
     workers = (TwoLoaderWorkers,) if case.workers else ()
     return train_here(job, watching=(Traced, *workers, *case.watching))

@@ -43,14 +43,14 @@ class TestEveryCase:
 
 
 def told(training: Training) -> list[dict[str, object]]:
-    """What was said of each epoch, without how long it took."""
+    """The report of each epoch, without its duration."""
     return [event.model_dump(exclude={"seq", "at", "seconds"}) for event in training.of("epoch")]
 
 
 def a_small_job(
     dataset: Path, directory: Path, *, epochs: int, every: int | None = None
 ) -> JobFile:
-    """A job of short epochs; a state is due every so many, or as often as it costs little."""
+    """A job of short epochs; a state is due every N epochs, or as often as it costs little."""
     model = ArchitectureSource(name="yolov8n.yaml")
     train = {"epochs": epochs, "imgsz": 32}
     return a_job(dataset, directory, train=train, model=model, state_every=every)

@@ -1,4 +1,4 @@
-"""Trainings that go on from a state in the middle of another one, with another number of epochs."""
+"""Trainings that continue from a state in the middle of another one, for other total epochs."""
 
 from collections.abc import Callable
 from pathlib import Path

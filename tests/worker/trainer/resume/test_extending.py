@@ -1,4 +1,4 @@
-"""A job that goes on from another one's state with more epochs."""
+"""A job that continues from another job's state with more epochs."""
 
 from collections.abc import Callable
 from pathlib import Path

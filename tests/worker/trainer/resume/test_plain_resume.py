@@ -172,7 +172,7 @@ def resumed(earlier: TrainerProcess, directory: Path, *, epoch: int) -> JobFile:
 
 
 def weights_in(file: Path, part: str) -> dict[str, torch.Tensor]:
-    """The tensors of a checkpoint's part, in the precision of weights that are handed out."""
+    """The tensors of a checkpoint's part, in the precision of published weights."""
     model = torch.load(file, weights_only=False)[part]
     return dict(model.half().state_dict())
 

@@ -46,7 +46,7 @@ class Drawing(Dataset[dict[str, Any]]):
 
 @dataclass
 class Run:
-    """A loader that has gone through some epochs; before `reset_at` Ultralytics starts it anew."""
+    """A loader that has run for some epochs; before `reset_at` Ultralytics restarts it."""
 
     loader: Any
     noted: NotedLoader

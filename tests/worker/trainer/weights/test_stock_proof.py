@@ -1,4 +1,4 @@
-"""The proof of weights: what passes, what does not, and what is said of either."""
+"""The proof of weights: what passes, what fails, and the report of each."""
 
 import json
 import os
@@ -30,7 +30,7 @@ CLASSES_OF_YAML: dict[Task, int] = {
 
 
 def untrained(file: Path, task: Task = "detect") -> Path:
-    """Write a model as Ultralytics makes it, in half precision as it is handed out."""
+    """Write a model as Ultralytics makes it, in half precision, as published."""
     YOLO(ARCHITECTURES[task]).save(file)
     return file
 
@@ -49,7 +49,7 @@ def fill(model: Any, value: float) -> None:  # noqa: ANN401
 
 
 def overflow(model: Any) -> None:  # noqa: ANN401
-    """Each weight is a number, and what they make of an image is none."""
+    """Each weight is a finite number, but the output for an image is not."""
     with torch.no_grad():
         for weight in model.parameters():
             weight.fill_(60_000.0)

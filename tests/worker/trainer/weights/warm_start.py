@@ -19,7 +19,7 @@ from worker.trainer.upstream import TaskTrainer
 
 class Silence:
     def emit(self, event: Event) -> None:
-        """Nobody listens."""
+        """Discards all events."""
 
 
 class FirstStepReached(Exception):
