@@ -1,4 +1,4 @@
-"""A broker that is away, restarts empty, or repeats, delays and reorders messages: it costs time only.
+"""A broker that is away, restarts empty, or repeats, delays and reorders messages costs time only.
 
 The embedded one, which keeps nothing: what is killed has lost every message.
 """
