@@ -1,0 +1,108 @@
+"""The glossary names real things, and a class with a new word needs an entry."""
+
+from collections import Counter
+from typing import Final
+
+import pytest
+
+from tests.docs.glossary import (
+    GLOSSARY,
+    Entry,
+    entries,
+    head_noun,
+    json_names,
+    named_things,
+)
+from tests.docs.test_docs_name_real_things import resolves
+
+pytestmark = pytest.mark.unit
+
+TEXT: Final = GLOSSARY.read_text()
+ENTRIES: Final = entries(TEXT)
+
+TRAINING: Final = """
+    architecture batch best callback class collate count data dataset entropy epoch freeze freezing
+    image label layer lr mask model optimization optimizer pass patience rate run
+    schedule score statistic target weight
+"""
+PROGRAMMING: Final = """
+    answer argument authenticator background base broker chunk code command connection context
+    database digest directory download error failure field filter key kind level limit option order
+    page path pipe process protocol query reader route row server session setting signal source span
+    store text time upload user worker writer
+"""
+EVERYDAY: Final = """
+    announcement bound capacity change check checker choice consequence effect end fact group holder
+    membership period progress project readiness reporting resource resuming role rule severity
+    shipper start submission summary tag timing warning
+"""
+HAPPENINGS: Final = """
+    again alive applied collected damaged emit expired now on overdue planned ready refused
+    submitted unwatched watched wrong
+"""
+PLAIN: Final = frozenset(f"{TRAINING} {PROGRAMMING} {EVERYDAY} {HAPPENINGS}".split())
+"""Last words of class names that are used as in English, Python, HTTP or machine learning.
+
+Add a word here only if it has its usual meaning; a coined word needs a row of the glossary.
+"""
+
+
+def unexplained(names: frozenset[str]) -> list[str]:
+    """Return the class names whose head noun is neither plain English nor in the glossary."""
+    nouns = {entry.noun for entry in ENTRIES} | PLAIN
+    owners = {entry.symbol for entry in ENTRIES}
+    return sorted(name for name in names if head_noun(name) not in nouns and name not in owners)
+
+
+@pytest.mark.parametrize("entry", ENTRIES, ids=lambda entry: entry.word.replace(" ", "-"))
+class TestEntries:
+    def test_has_a_home_that_exists(self, entry: Entry) -> None:
+        assert resolves(entry.home)
+
+    def test_has_names_that_the_json_or_a_table_has(self, entry: Entry) -> None:
+        assert set(entry.names) <= json_names()
+
+    def test_is_explained_in_one_sentence(self, entry: Entry) -> None:
+        assert entry.meaning.endswith(".")
+        assert ". " not in entry.meaning
+
+
+class TestGlossary:
+    def test_every_row_is_read(self) -> None:
+        rows = [line for line in TEXT.splitlines() if line.startswith("| ")]
+        headers = [row for row in rows if row.startswith("| word |")]
+
+        assert len(ENTRIES) == len(rows) - len(headers)
+
+    def test_every_word_has_one_row(self) -> None:
+        counts = Counter(entry.word for entry in ENTRIES)
+
+        assert [word for word, count in counts.items() if count > 1] == []
+
+
+class TestClassNames:
+    def test_a_class_with_a_coined_noun_has_an_entry(self) -> None:
+        assert unexplained(named_things("app", "worker")) == []
+
+    def test_every_plain_noun_is_used(self) -> None:
+        used = {head_noun(name) for name in named_things("app", "worker")}
+
+        assert PLAIN - used == set()
+
+    def test_no_plain_noun_is_in_the_glossary_too(self) -> None:
+        assert PLAIN & {entry.noun for entry in ENTRIES} == set()
+
+
+class TestTheChecks:
+    def test_see_a_coined_noun(self) -> None:
+        assert unexplained(frozenset({"TrainingGizmo", "ListedJob"})) == ["TrainingGizmo"]
+
+    def test_see_an_error_by_its_bases(self) -> None:
+        assert not named_things("app", "worker") & {"JobNotFound", "Fenced"}
+
+    @pytest.mark.parametrize(
+        ("name", "noun"),
+        [("JobsView", "view"), ("WaitingCheckpoints", "checkpoint"), ("EpochClasses", "class")],
+    )
+    def test_know_the_head_noun(self, name: str, noun: str) -> None:
+        assert head_noun(name) == noun
