@@ -35,7 +35,8 @@ class Passage:
 def documents() -> list[Path]:
     """Every Markdown document."""
     top = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")]
-    return [*top, *sorted((ROOT / "docs").rglob("*.md")), *sorted(ROOT.glob("examples/**/*.md"))]
+    below = (ROOT / folder for folder in ("docs", "examples", "app", "worker"))
+    return [*top, *sorted(path for folder in below for path in folder.rglob("*.md"))]
 
 
 def document_passages(name: str, text: str) -> Iterator[Passage]:

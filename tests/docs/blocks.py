@@ -36,7 +36,15 @@ class Block:
 
 def documents() -> list[Path]:
     """Everything that people read to use or change Trainyard; decisions are records, not guides."""
-    return [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+    guides = [*sorted((ROOT / "docs").glob("*.md")), *sorted((ROOT / "docs/how-to").glob("*.md"))]
+    return [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *guides, *room_readmes()]
+
+
+def room_readmes() -> list[Path]:
+    """The README of each larger room of the code."""
+    return sorted(
+        path for folder in ("app", "worker") for path in ROOT.glob(f"{folder}/*/README.md")
+    )
 
 
 def blocks() -> list[Block]:

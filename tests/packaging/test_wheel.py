@@ -59,6 +59,11 @@ class TestContents:
 
         assert {"app/models/layer_tables.py", "app/models/layer_tables.json"} <= set(names)
 
+    def test_texts_for_those_who_change_the_code_stay_out(self, wheel: Path) -> None:
+        names = zipfile.ZipFile(wheel).namelist()
+
+        assert [name for name in names if name.endswith(".md")] == []
+
     def test_only_our_packages_are_installed_beside_others(self, wheel: Path) -> None:
         top = {name.partition("/")[0] for name in zipfile.ZipFile(wheel).namelist()}
 
