@@ -4,7 +4,6 @@ Decision records say what was so when they were made; of theirs only the links a
 them are held to the present.
 """
 
-import ast
 import re
 from functools import cache
 from pathlib import Path
@@ -14,13 +13,12 @@ import pytest
 
 from tests.architecture.sources import ROOT, python_files
 from tests.docs.blocks import BLOCK, documents
+from tests.docs.real_names import CODE, FOLDERS, resolves
 
 pytestmark = pytest.mark.unit
 
 RECORDS: Final = sorted((ROOT / "docs/decisions").glob("*.md"))
-CODE: Final = re.compile(r"`([^`\n]+)`")
 LINK: Final = re.compile(r"(?<!!)\[[^]]*\]\((?P<target>[^)#\s]*)(?:#(?P<anchor>[^)\s]+))?\)")
-FOLDERS: Final = ("app", "worker", "tests", "docs", "alembic", "docker", "examples", "benchmarks")
 PATH: Final = re.compile(rf"(?:{'|'.join(FOLDERS)})/[\w./*-]*|\.ci/\w+|[\w-]+\.(?:md|toml)")
 DOTTED: Final = re.compile(r"(?:app|worker|tests)(?:\.\w+)+")
 WORD: Final = re.compile(r"[A-Za-z]+(?:_[A-Za-z]+)+|(?:[A-Z][a-z]+){2,}")
@@ -44,25 +42,6 @@ def named(path: Path, what: re.Pattern[str]) -> set[str]:
 
 def exists(path: str) -> bool:
     return path in ELSEWHERE or any(ROOT.glob(path.rstrip("/")))
-
-
-def resolves(name: str) -> bool:
-    """Whether a dotted name is a module or package, or a symbol at the top of one."""
-    folder = ROOT.joinpath(*name.split("."))
-    if folder.is_dir() or folder.with_suffix(".py").is_file():
-        return True
-    module = folder.parent.with_suffix(".py")
-    return module.is_file() and folder.name in symbols_of(module)
-
-
-def symbols_of(module: Path) -> set[str]:
-    names: set[str] = set()
-    for node in ast.parse(module.read_text()).body:
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
-            names.add(node.name)
-        targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
-        names |= {target.id for target in targets if isinstance(target, ast.Name)}
-    return names
 
 
 @cache

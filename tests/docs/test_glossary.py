@@ -13,7 +13,7 @@ from tests.docs.glossary import (
     json_names,
     named_things,
 )
-from tests.docs.test_docs_name_real_things import resolves
+from tests.docs.real_names import resolves
 
 pytestmark = pytest.mark.unit
 
@@ -56,19 +56,19 @@ def unexplained(names: frozenset[str]) -> list[str]:
 
 @pytest.mark.parametrize("entry", ENTRIES, ids=lambda entry: entry.word.replace(" ", "-"))
 class TestEntries:
-    def test_has_a_home_that_exists(self, entry: Entry) -> None:
+    def test_a_word_has_a_home_that_exists(self, entry: Entry) -> None:
         assert resolves(entry.home)
 
-    def test_has_names_that_the_json_or_a_table_has(self, entry: Entry) -> None:
+    def test_a_word_has_names_that_the_json_or_a_table_has(self, entry: Entry) -> None:
         assert set(entry.names) <= json_names()
 
-    def test_is_explained_in_one_sentence(self, entry: Entry) -> None:
+    def test_a_word_is_explained_in_one_sentence(self, entry: Entry) -> None:
         assert entry.meaning.endswith(".")
         assert ". " not in entry.meaning
 
 
 class TestGlossary:
-    def test_every_row_is_read(self) -> None:
+    def test_every_row_of_the_glossary_is_read(self) -> None:
         rows = [line for line in TEXT.splitlines() if line.startswith("| ")]
         headers = [row for row in rows if row.startswith("| word |")]
 
@@ -94,15 +94,15 @@ class TestClassNames:
 
 
 class TestTheChecks:
-    def test_see_a_coined_noun(self) -> None:
+    def test_the_check_of_class_names_finds_a_coined_noun(self) -> None:
         assert unexplained(frozenset({"TrainingGizmo", "ListedJob"})) == ["TrainingGizmo"]
 
-    def test_see_an_error_by_its_bases(self) -> None:
+    def test_the_check_of_class_names_knows_an_error_by_its_bases(self) -> None:
         assert not named_things("app", "worker") & {"JobNotFound", "Fenced"}
 
     @pytest.mark.parametrize(
         ("name", "noun"),
         [("JobsView", "view"), ("WaitingCheckpoints", "checkpoint"), ("EpochClasses", "class")],
     )
-    def test_know_the_head_noun(self, name: str, noun: str) -> None:
+    def test_the_check_of_class_names_knows_the_head_noun(self, name: str, noun: str) -> None:
         assert head_noun(name) == noun

@@ -8,7 +8,7 @@ import pytest
 
 from tests.architecture.sources import ROOT
 from tests.docs.blocks import room_readmes
-from tests.docs.test_docs_name_real_things import CODE, FOLDERS
+from tests.docs.real_names import CODE, FOLDERS
 
 pytestmark = pytest.mark.unit
 
@@ -26,22 +26,22 @@ def missing_below(room: Path, text: str) -> list[str]:
 
 
 class TestRoomReadmes:
-    def test_every_larger_room_has_one(self) -> None:
+    def test_every_larger_room_has_a_readme(self) -> None:
         assert [readme.parent for readme in room_readmes()] == [ROOT / room for room in ROOMS]
 
     @pytest.mark.parametrize("room", ROOMS)
-    def test_fits_on_a_screen(self, room: str) -> None:
+    def test_a_readme_fits_on_a_screen(self, room: str) -> None:
         assert len((ROOT / room / "README.md").read_text().splitlines()) <= MAX_LINES
 
     @pytest.mark.parametrize("room", ROOMS)
-    def test_has_every_part(self, room: str) -> None:
+    def test_a_readme_has_every_part(self, room: str) -> None:
         text = (ROOT / room / "README.md").read_text()
 
         assert [part for part in PARTS if f"**{part}**" not in text] == []
 
     @pytest.mark.parametrize("room", ROOMS)
-    def test_names_files_that_the_room_has(self, room: str) -> None:
+    def test_a_readme_names_files_that_its_room_has(self, room: str) -> None:
         assert missing_below(ROOT / room, (ROOT / room / "README.md").read_text()) == []
 
-    def test_the_check_sees_a_file_that_is_missing(self) -> None:
+    def test_the_check_of_readmes_finds_a_missing_file(self) -> None:
         assert missing_below(ROOT / "app/jobs", "`no_such.py`, `life/claim.py`") == ["no_such.py"]

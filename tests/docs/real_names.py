@@ -1,0 +1,31 @@
+"""Names of the code in documents: how they are marked, and whether they exist."""
+
+import ast
+import re
+from pathlib import Path
+from typing import Final
+
+from tests.architecture.sources import ROOT
+
+CODE: Final = re.compile(r"`([^`\n]+)`")
+FOLDERS: Final = ("app", "worker", "tests", "docs", "alembic", "docker", "examples", "benchmarks")
+
+
+def resolves(name: str) -> bool:
+    """Whether a dotted name is a module or package, or a symbol at the top of one."""
+    folder = ROOT.joinpath(*name.split("."))
+    if folder.is_dir() or folder.with_suffix(".py").is_file():
+        return True
+    module = folder.parent.with_suffix(".py")
+    return module.is_file() and folder.name in symbols_of(module)
+
+
+def symbols_of(module: Path) -> set[str]:
+    """The names of functions, classes and constants at the top of a module."""
+    names: set[str] = set()
+    for node in ast.parse(module.read_text()).body:
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            names.add(node.name)
+        targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
+        names |= {target.id for target in targets if isinstance(target, ast.Name)}
+    return names
