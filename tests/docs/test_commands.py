@@ -30,6 +30,8 @@ from app.jobs.spec.job_spec import JobSpec
 from app.settings import Settings
 from tests.architecture.sources import ROOT
 from tests.docs.blocks import Block, blocks
+from tests.docs.real_names import resolves
+from tests.docs.worked_changes import MODULE
 
 pytestmark = pytest.mark.unit
 
@@ -85,15 +87,20 @@ class TestBlocks:
 
     @pytest.mark.parametrize("block", ALL, ids=str)
     def test_each_block_has_a_language_that_is_checked(self, block: Block) -> None:
-        assert block.language in SHELL | READERS.keys() | {"mermaid"}
+        assert block.language in SHELL | READERS.keys() | {"mermaid", "diff"}
 
     @pytest.mark.parametrize("block", SCRIPTS, ids=str)
     def test_scripts_are_read_by_bash(self, block: Block) -> None:
         assert bash_reads(block.text)
 
     @pytest.mark.parametrize("block", [it for it in SCRIPTS if it.needs is None], ids=str)
-    def test_scripts_without_a_mark_call_make_alone(self, block: Block) -> None:
-        assert [line for line in block.text.splitlines() if not TARGET.match(line)] == []
+    def test_scripts_without_a_mark_call_make_or_a_module_of_ours(self, block: Block) -> None:
+        others = [line for line in block.text.splitlines() if not TARGET.match(line)]
+
+        modules = [MODULE.fullmatch(line) for line in others]
+
+        assert [line for line, found in zip(others, modules, strict=True) if found is None] == []
+        assert [found[1] for found in modules if found and not resolves(found[1])] == []
 
     @pytest.mark.parametrize("block", [it for it in ALL if it.language in READERS], ids=str)
     def test_documents_say_what_they_show_and_show_it(self, block: Block) -> None:
