@@ -1,4 +1,4 @@
-"""One trainer class for one job: our mixins over the task's own Ultralytics trainer."""
+"""Composes a job's trainer class: our mixins over the task's own Ultralytics trainer."""
 
 from collections.abc import Callable
 from typing import Final, cast
@@ -17,7 +17,7 @@ from worker.trainer.customizations.metrics import ClassMetrics
 from worker.trainer.mixins.checkpoints import Checkpoints
 from worker.trainer.mixins.exact_resume import ExactResuming
 from worker.trainer.mixins.finalizing import Finalizing
-from worker.trainer.mixins.loader_notes import Noting
+from worker.trainer.mixins.loader_notes import LoaderNotes
 from worker.trainer.mixins.named_failures import NamedFailures
 from worker.trainer.mixins.plain_resume import Resuming
 from worker.trainer.mixins.plugin_callbacks import PluginCallbacks
@@ -32,7 +32,7 @@ from worker.trainer.plugins.interface import (
 )
 from worker.trainer.protocol import JobFile
 from worker.trainer.run import Composed, TrainingRun
-from worker.trainer.state.file import Heading
+from worker.trainer.state.file import StateHeader
 
 TASK_TRAINERS: Final[dict[Task, type]] = {
     "detect": yolo.detect.DetectionTrainer,
@@ -56,7 +56,7 @@ AROUND: Final[tuple[type[Composed], ...]] = (
     TrainingStates,
     StopOnRequest,
     Reporting,
-    Noting,
+    LoaderNotes,
 )
 
 # Outermost first: KeepBest and BestModel choose a checkpoint, so they see what ClassMetrics adds.
@@ -80,8 +80,9 @@ def compose_trainer(run: TrainingRun) -> type[Composed]:
     all integrations (8.4.190, callbacks/base.py:197).
 
     Raises:
-        BadSpec: the plugin does not take the options.
-        PluginUnusable: it is not here, or its classes do not go with the task's trainer.
+        BadSpec: The plugin rejects the options.
+        PluginUnusable: The plugin is not installed, or its classes cannot be combined with the
+            task's trainer.
     """
     task = run.job.task
     plugin = plugin_of(run.job.spec.trainer, task)
@@ -99,10 +100,10 @@ def compose_trainer(run: TrainingRun) -> type[Composed]:
 
 
 def bases_of(plugin: ChosenPlugin | None, task: Task) -> tuple[type, ...]:
-    """Return what stands below our own classes: the task's trainer, or what the plugin makes of it.
+    """Return the classes below our own: the task's trainer, or the plugin's classes over it.
 
     Raises:
-        PluginUnusable: the plugin's trainer is not derived from the task's own, or defines
+        PluginUnusable: The plugin's trainer is not derived from the task's own, or defines
             reserved names.
     """
     stock = TASK_TRAINERS[task]
@@ -124,39 +125,41 @@ def bases_of(plugin: ChosenPlugin | None, task: Task) -> tuple[type, ...]:
 
 
 def customizations_of(spec: ResolvedSpec) -> tuple[type[Composed], ...]:
-    """Return the mixins that the spec asks for, outermost first."""
-    return tuple(mixin for mixin, is_asked_for in CUSTOMIZATIONS if is_asked_for(spec))
+    """Return the mixins that the spec needs, outermost first."""
+    return tuple(mixin for mixin, is_needed in CUSTOMIZATIONS if is_needed(spec))
 
 
-def overrides(job: JobFile, going_on: Heading | None = None) -> dict[str, object]:
+def overrides(job_file: JobFile, resumed_from: StateHeader | None = None) -> dict[str, object]:
     """Return the arguments of the job's trainer.
 
-    On a plain resume all but these few come out of the checkpoint (trainer.py:1045). The batch is
-    said again: it may have been halved since. What -1 or a share came to stands in the checkpoint.
-    An exact resume starts as the job did, with what Ultralytics chose then.
+    On a plain resume all arguments except these few come from the checkpoint (trainer.py:1045). A
+    fixed batch size is passed again, since it may have been halved meanwhile; for -1 or a fraction
+    the checkpoint has the size that Ultralytics chose. An exact resume starts like the job's first
+    attempt, with the values that Ultralytics chose then.
 
     Args:
-        job: to be trained.
-        going_on: the heading of the state that it goes on from exactly.
+        job_file: The job to train.
+        resumed_from: The header of the state of an exact resume.
     """
-    asked = job.spec.train.to_ultralytics()
+    arguments = job_file.spec.train.to_ultralytics()
+    dataset, model = job_file.dataset_path, job_file.model
     places: dict[str, object] = {
-        "data": str(job.dataset_path if job.task == "classify" else job.dataset_path / "data.yaml"),
-        "device": job.device,
-        "save_dir": str(job.run_directory),
+        "data": str(dataset if job_file.task == "classify" else dataset / "data.yaml"),
+        "device": job_file.device,
+        "save_dir": str(job_file.run_directory),
     }
-    if job.resume_from is not None and going_on is None:
-        again = {name: asked[name] for name in ("workers",) if name in asked}
-        if job.spec.train.batch >= 1:
-            again["batch"] = job.spec.train.batch
-        return {**places, **again, "resume": str(job.resume_from)}
+    if job_file.resume_from is not None and resumed_from is None:
+        again = {name: arguments[name] for name in ("workers",) if name in arguments}
+        if job_file.spec.train.batch >= 1:
+            again["batch"] = job_file.spec.train.batch
+        return {**places, **again, "resume": str(job_file.resume_from)}
     return {
-        **asked,
+        **arguments,
         **places,
-        "task": job.task,
-        "model": job.model.name if job.model.kind == "architecture" else str(job.model.path),
+        "task": job_file.task,
+        "model": model.name if model.kind == "architecture" else str(model.path),
         "save": True,
         "val": True,
         "exist_ok": True,
-        **({} if going_on is None else {"batch": going_on.batch, **going_on.arguments}),
+        **({} if resumed_from is None else {"batch": resumed_from.batch, **resumed_from.arguments}),
     }

@@ -124,23 +124,23 @@ def metrics_of(epoch: int) -> Mapping[str, float]:
     }
 
 
-def train(job: JobFile, pipe: EventPipe, interrupts: Interrupts) -> None:
+def train(job_file: JobFile, pipe: EventPipe, interrupts: Interrupts) -> None:
     """Go through the epochs that are left, and finalize.
 
     Raises:
         Cancelled: on SIGTERM.
         BadWeights: the checkpoint to resume from is not a right one.
     """
-    training = _Training(job, pipe, interrupts)
-    state = State.read(job.resume_from) if job.resume_from is not None else State()
+    training = _Training(job_file, pipe, interrupts)
+    state = State.read(job_file.resume_from) if job_file.resume_from is not None else State()
     training.start(state)
-    while _goes_on(state, job, interrupts):
+    while _continues(state, job_file, interrupts):
         state = training.epoch_after(state)
     training.finalize(state)
 
 
-def _goes_on(state: State, job: JobFile, interrupts: Interrupts) -> bool:
-    is_done = interrupts.stop_requested or state.epoch >= job.spec.train.epochs
+def _continues(state: State, job_file: JobFile, interrupts: Interrupts) -> bool:
+    is_done = interrupts.stop_requested or state.epoch >= job_file.spec.train.epochs
     return state.epoch == 0 or not is_done
 
 
@@ -150,25 +150,25 @@ def belonging_to(run_directory: Path) -> dict[str, str]:
     return {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
 
 
-def _resumed(job: JobFile, state: State) -> ResumedEvent:
+def _resumed(job_file: JobFile, state: State) -> ResumedEvent:
     """Tell how the job goes on; what a state belongs to must be there, to the byte."""
-    if job.state_from is None:
+    if job_file.state_from is None:
         message = "There is no training state of this epoch."
         return ResumedEvent(mode="plain", epoch=state.epoch, reason="no_state", message=message)
-    if json.loads(job.state_from.read_bytes()) != _training_state(job, state):
+    if json.loads(job_file.state_from.read_bytes()) != _training_state(job_file, state):
         raise BadWeights(f"{STATE} is not of epoch {state.epoch}, or of other files.")
     return ResumedEvent(mode="exact", epoch=state.epoch, reason=None, message=None)
 
 
-def _training_state(job: JobFile, state: State) -> dict[str, object]:
-    return {**vars(state), "files": belonging_to(job.run_directory)}
+def _training_state(job_file: JobFile, state: State) -> dict[str, object]:
+    return {**vars(state), "files": belonging_to(job_file.run_directory)}
 
 
 class _Training:
-    def __init__(self, job: JobFile, pipe: EventPipe, interrupts: Interrupts) -> None:
-        self._job, self._pipe, self._interrupts = job, pipe, interrupts
-        self._run = job.run_directory
-        choice = job.spec.trainer
+    def __init__(self, job_file: JobFile, pipe: EventPipe, interrupts: Interrupts) -> None:
+        self._job, self._pipe, self._interrupts = job_file, pipe, interrupts
+        self._run = job_file.run_directory
+        choice = job_file.spec.trainer
         self._options = NullOptions.model_validate(choice.options if choice else {})
         for folder in ("weights", "outbox", "final"):
             (self._run / folder).mkdir(exist_ok=True)

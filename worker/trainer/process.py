@@ -42,10 +42,10 @@ def run_job(job_path: Path, interrupts: Interrupts) -> int:
 def _attempt(job_path: Path, pipe: EventPipe, interrupts: Interrupts) -> int:
     try:
         pipe.emit(PhaseEvent(phase=Phase.PREPARING))
-        job = _read(job_path)
-        limit_memory(job.memory_limit_bytes)
-        interrupts.stop_requested |= job.only_finalize
-        _train(job, pipe, interrupts)
+        job_file = _read(job_path)
+        limit_memory(job_file.memory_limit_bytes)
+        interrupts.stop_requested |= job_file.only_finalize
+        _train(job_file, pipe, interrupts)
     except Exception as error:  # noqa: BLE001 - the outermost place: logged, named and told
         interrupts.raise_if_leaving()
         with suppress(OSError):  # the log lies on the disk that may be full
@@ -65,11 +65,11 @@ def _read(job_path: Path) -> JobFile:
         raise BadSpec(f"The job file is not valid at {place}: {first['msg']}") from error
 
 
-def _train(job: JobFile, pipe: EventPipe, interrupts: Interrupts) -> None:
-    if is_null_trainer(job.spec):
-        null_trainer.train(job, pipe, interrupts)
+def _train(job_file: JobFile, pipe: EventPipe, interrupts: Interrupts) -> None:
+    if is_null_trainer(job_file.spec):
+        null_trainer.train(job_file, pipe, interrupts)
         return
     # Late: memory is limited and failures are told by now, also those of importing torch.
     from worker.trainer.training import train  # noqa: PLC0415
 
-    train(job, pipe, interrupts)
+    train(job_file, pipe, interrupts)

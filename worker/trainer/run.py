@@ -1,4 +1,4 @@
-"""What a composed trainer knows of its job, shared by all mixins."""
+"""The state of a run that all mixins of a composed trainer share."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,21 +10,22 @@ from worker.trainer.interrupts import Interrupts
 from worker.trainer.plugins import TrainerPlugin
 from worker.trainer.protocol import Event, JobFile
 from worker.trainer.state.file import ExactResume
-from worker.trainer.state.loader import NotedLoader, NotedOrder
+from worker.trainer.state.loader import RecordedLoader, RecordedOrder
 from worker.trainer.state.not_exact import NotExact
 
 
 class Emits(Protocol):
-    """Takes events; see `worker.trainer.events.EventPipe`."""
+    """Sends events; see `worker.trainer.events.EventPipe`."""
 
     def emit(self, event: Event) -> None: ...
 
 
 @dataclass(frozen=True)
 class TrainingRun:
-    """A job file, the pipe its events go to, and what has been asked of the process.
+    """A job file, the pipe for its events, and the requests that the process received by signal.
 
-    On a resume `exact` is what the training goes on from, or `not_exact` why it cannot.
+    On a resume `exact` is the training state to continue from, or `not_exact` is the reason why the
+    resume is plain.
     """
 
     job: JobFile
@@ -35,22 +36,24 @@ class TrainingRun:
 
 
 class Composed(TrainerHooks):
-    """Base of the mixins: the run, and what they tell each other.
+    """Base of the mixins: the run, and the attributes through which they share results.
 
-    `rate_names`: of the optimizer's groups, in order.
+    `rate_names`: the names of the optimizer's groups, in order.
     `class_columns`: the metrics of each class in the last validation, as in `EpochEvent.classes`.
     `kept_files`: further checkpoints by file name, and whether they are of this epoch.
-    `noted_train`, `noted_val`: the loaders, if they are Ultralytics' own. `last_step`: the batch of
-    the last optimizer step, counted over all epochs from 0; -1: none. `has_new_state`: state.pt is
-    of this epoch. `plugin_class`: of the job.
+    `recorded_train_loader`, `recorded_val_loader`: the loaders, if they are Ultralytics' own.
+    `last_step`: the batch of the last optimizer step, counted over all epochs from 0; -1 before the
+    first step.
+    `has_new_state`: whether state.pt is of this epoch.
+    `plugin_class`: the plugin of the job.
     """
 
     run: ClassVar[TrainingRun]
     rate_names: tuple[str, ...] = ()
     class_columns: Mapping[str, list[float | None]] | None = None
     kept_files: Mapping[str, bool] = MappingProxyType({})
-    noted_train: NotedLoader | None = None
-    noted_val: NotedOrder | None = None
+    recorded_train_loader: RecordedLoader | None = None
+    recorded_val_loader: RecordedOrder | None = None
     last_step: int = -1
     has_new_state: bool = False
     plugin_class: ClassVar[type[TrainerPlugin] | None] = None

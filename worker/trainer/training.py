@@ -1,4 +1,4 @@
-"""Builds the trainer of a job and lets it train."""
+"""Builds the trainer of a job and runs the training; a resume is exact where possible."""
 
 import gc
 from collections.abc import Callable
@@ -12,31 +12,32 @@ from worker.trainer.plugins.interface import failures_named
 from worker.trainer.protocol import JobFile
 from worker.trainer.run import Composed, Emits, TrainingRun
 from worker.trainer.state.not_exact import NotExact
-from worker.trainer.upstream import pin_threads, settle
+from worker.trainer.upstream import configure_ultralytics, pin_threads
 
 Composing = Callable[[TrainingRun], type[Composed]]
 
 
-def train(job: JobFile, pipe: Emits, interrupts: Interrupts) -> None:
+def train(job_file: JobFile, pipe: Emits, interrupts: Interrupts) -> None:
     """Train the job to its end.
 
     Raises:
-        TrainerError: what is wrong has a name. All else is a bug, or memory.
+        TrainerError: A failure with a known reason. Any other exception is a bug, or memory ran
+            out.
     """
-    settle(threads=job.threads)
-    with failures_named(job.spec.trainer):
-        train_run(TrainingRun(job, pipe, interrupts))
+    configure_ultralytics(threads=job_file.threads)
+    with failures_named(job_file.spec.trainer):
+        train_run(TrainingRun(job_file, pipe, interrupts))
 
 
 def train_run(run: TrainingRun, composing: Composing = compose_trainer) -> Composed:
-    """Train to the end, and return the trainer; exactly where the run left off, if that can be.
+    """Train to the end and return the trainer. A resume is exact if possible, otherwise plain.
 
-    What cannot be equal may show only when the loaders are there. Then all is built once more, to
-    go on plainly.
+    Some differences show only when the loaders exist. Then the trainer is built a second time, for
+    a plain resume.
 
     Args:
-        run: of the job.
-        composing: makes the class of its trainer.
+        run: The run of the job.
+        composing: Returns the class of its trainer.
     """
     if run.job.resume_from is None:
         return _trained(run, composing)
@@ -47,7 +48,7 @@ def train_run(run: TrainingRun, composing: Composing = compose_trainer) -> Compo
     try:
         return _trained(replace(run, exact=exact), composing)
     except NotExact as why:
-        # Without a traceback, which would hold the first trainer and all its memory.
+        # A copy without the traceback, which would keep the first trainer and all its memory.
         not_exact = NotExact(why.reason, str(why))
     exact.parts.clear()
     gc.collect()
@@ -56,8 +57,8 @@ def train_run(run: TrainingRun, composing: Composing = compose_trainer) -> Compo
 
 
 def _trained(run: TrainingRun, composing: Composing) -> Composed:
-    going_on = None if run.exact is None else run.exact.heading
-    trainer = composing(run)(overrides=overrides(run.job, going_on))
+    resumed_from = None if run.exact is None else run.exact.header
+    trainer = composing(run)(overrides=overrides(run.job, resumed_from))
     pin_threads(run.job.threads)
     trainer.train()
     return trainer

@@ -16,7 +16,7 @@ from ultralytics.utils import torch_utils
 from ultralytics.utils.git import GitRepo
 
 
-def settle(*, threads: int) -> None:
+def configure_ultralytics(*, threads: int) -> None:
     """Make Ultralytics fit for a service: before a trainer is built, once a process.
 
     It keeps to `threads` (`select_device` sets its own number again and again, torch_utils.py:364),
@@ -54,7 +54,7 @@ def strip(path: Path) -> None:
     torch_utils.strip_optimizer(path)
 
 
-def calibrate_depth(path: Path, loader: "Loader", device: torch.device, data: "Unseen") -> None:
+def calibrate_depth(path: Path, loader: "Loader", device: torch.device, data: "Untyped") -> None:
     """Fit the scale of stripped depth weights, in place, as Ultralytics does it with best.pt.
 
     Args:
@@ -68,7 +68,7 @@ def calibrate_depth(path: Path, loader: "Loader", device: torch.device, data: "U
 
 
 # Handed through to Ultralytics as it comes.
-Unseen: TypeAlias = Any
+Untyped: TypeAlias = Any
 
 if TYPE_CHECKING:
     from collections.abc import Sized
@@ -113,7 +113,7 @@ if TYPE_CHECKING:
         tloss: dict[str, Any] | None
         train_loader: Loader
         nan_recovery_attempts: int
-        validator: Unseen
+        validator: Untyped
         wdir: Path
 
         def __init__(self, *, overrides: dict[str, object]) -> None: ...
@@ -122,16 +122,16 @@ if TYPE_CHECKING:
         def _handle_nan_recovery(self, epoch: int) -> bool: ...
         def _model_train(self) -> None: ...
         def build_optimizer(
-            self, model: Unseen, *arguments: Unseen, **options: Unseen
-        ) -> Unseen: ...
+            self, model: Untyped, *arguments: Untyped, **options: Untyped
+        ) -> Untyped: ...
         def check_resume(self, overrides: dict[str, object]) -> None: ...
         def final_eval(self) -> None: ...
-        def get_class_counts(self) -> Unseen: ...  # not of classify
-        def get_dataloader(self, *arguments: Unseen, **options: Unseen) -> Loader: ...
+        def get_class_counts(self) -> Untyped: ...  # not of classify
+        def get_dataloader(self, *arguments: Untyped, **options: Untyped) -> Loader: ...
         def get_dataset(self) -> dict[str, Any]: ...
         def get_model(
-            self, cfg: Unseen = None, weights: Unseen = None, **options: Unseen
-        ) -> Unseen: ...
+            self, cfg: Untyped = None, weights: Untyped = None, **options: Untyped
+        ) -> Untyped: ...
         def optimizer_step(self) -> None: ...
         def preprocess_batch(self, batch: dict[str, Any]) -> dict[str, Any]: ...
         def plot_metrics(self) -> None: ...

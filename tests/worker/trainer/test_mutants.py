@@ -18,7 +18,7 @@ from worker.trainer.interrupts import Interrupts
 from worker.trainer.mixins.checkpoints import Checkpoints
 from worker.trainer.mixins.exact_resume import ExactResuming
 from worker.trainer.mixins.finalizing import Finalizing
-from worker.trainer.mixins.loader_notes import Noting
+from worker.trainer.mixins.loader_notes import LoaderNotes
 from worker.trainer.mixins.named_failures import NamedFailures
 from worker.trainer.mixins.plain_resume import Resuming
 from worker.trainer.mixins.reporting import Reporting
@@ -102,7 +102,7 @@ WHAT_FOR: Final[dict[type[Composed], Callable[[Training, Path], bool]]] = {
     TrainingStates: leaves_a_state,
     StopOnRequest: ends_when_asked,
     Reporting: tells_its_epochs,
-    Noting: leaves_a_state,
+    LoaderNotes: leaves_a_state,
     NamedFailures: names_what_is_wrong_with_data,
 }
 

@@ -3,7 +3,7 @@
 from worker.trainer.customizations.layers import ModelLayers
 from worker.trainer.mixins.rates import split_by_layer
 from worker.trainer.run import Composed
-from worker.trainer.upstream import Unseen
+from worker.trainer.upstream import Untyped
 
 
 class LayerRates(Composed):
@@ -20,7 +20,7 @@ class LayerRates(Composed):
     which these are follows from spec and model alone, so that a resume finds the same groups.
     """
 
-    def build_optimizer(self, model: Unseen, *arguments: Unseen, **options: Unseen) -> Unseen:
+    def build_optimizer(self, model: Untyped, *arguments: Untyped, **options: Untyped) -> Untyped:
         """Split each group by layer, and multiply the rate of each part."""
         optimizer = super().build_optimizer(model, *arguments, **options)
         layers = ModelLayers.of(model)

@@ -7,7 +7,7 @@ from ultralytics.utils.torch_utils import unwrap_model
 
 from app.jobs.spec.customize import Layers, layer_indices
 from worker.trainer.errors import BadSpec
-from worker.trainer.upstream import Unseen
+from worker.trainer.upstream import Untyped
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class ModelLayers:
     backbone: int
 
     @classmethod
-    def of(cls, model: Unseen) -> Self:
+    def of(cls, model: Untyped) -> Self:
         """Read them from an Ultralytics model, wrapped or not (Ultralytics 8.4.190, tasks.py)."""
         bare: Any = unwrap_model(model)
         return cls(total=len(bare.model), backbone=len(bare.yaml["backbone"]))

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from app.jobs.spec.metric_table import F1_METRICS
 from worker.trainer.run import Composed
-from worker.trainer.upstream import Unseen
+from worker.trainer.upstream import Untyped
 
 Column: TypeAlias = list[float | None]
 Columns: TypeAlias = dict[str, Column]
@@ -58,7 +58,7 @@ class ClassMetrics(Composed):
         return int(self.data.get("bg_class_idx") or len(self.data["names"]))
 
 
-def mean_f1(validator: Unseen, names: Sequence[str], *, classes: int) -> dict[str, float]:
+def mean_f1(validator: Untyped, names: Sequence[str], *, classes: int) -> dict[str, float]:
     """Return the mean F1 over the classes with ground truth, by metric name; 0 where none has any.
 
     A class that the model misses altogether counts as 0.
@@ -72,7 +72,7 @@ def mean_f1(validator: Unseen, names: Sequence[str], *, classes: int) -> dict[st
     return {name: _mean(columns[name.replace("metrics/F1", "f1")]) for name in names}
 
 
-def class_columns(validator: Unseen, *, classes: int) -> Columns:
+def class_columns(validator: Untyped, *, classes: int) -> Columns:
     """Return each metric as one value for each class; None: the class has no ground truth.
 
     Boxes, masks and key points: precision, recall and F1 = 2PR / (P + R) at an IoU (or OKS) of 0.5
@@ -90,7 +90,7 @@ def class_columns(validator: Unseen, *, classes: int) -> Columns:
     return _of_confusion(matrix, classes, has_iou=hasattr(validator.metrics, "per_class_iou"))
 
 
-def _of_boxes(metrics: Unseen, classes: int) -> Columns:
+def _of_boxes(metrics: Untyped, classes: int) -> Columns:
     return {
         f"{column}({part})": _by_class(
             getattr(getattr(metrics, attribute), values), metrics.ap_class_index, classes

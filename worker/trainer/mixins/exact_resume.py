@@ -9,49 +9,49 @@ from ultralytics.utils.torch_utils import unwrap_model
 from app.artifacts.names import RESULTS
 from worker.trainer.atomic_path import AtomicPath
 from worker.trainer.mixins.plain_resume import NothingMoreToTrain, has_trained_its_last_epoch
-from worker.trainer.plugins.interface import brings_its_state, plugin_of
+from worker.trainer.plugins.interface import plugin_of, saves_its_state
 from worker.trainer.protocol import JobFile, ResumedEvent
 from worker.trainer.run import Composed
-from worker.trainer.state.file import Digests, ExactResume, Heading, best_files, read_state
+from worker.trainer.state.file import Digests, ExactResume, StateHeader, best_files, read_state
 from worker.trainer.state.not_exact import OWN_LOADER, NotExact
 from worker.trainer.state.parts import AT_FIRST_EPOCH, AT_SETUP, put_parts
 from worker.trainer.state.sameness import compare_environment
 
 
-def exact_resume_of(job: JobFile) -> ExactResume:
+def exact_resume_of(job_file: JobFile) -> ExactResume:
     """Read the state that a job goes on from, and hold it to the job and to this machine.
 
     Raises:
         NotExact: from there the training would give other numbers.
     """
-    if job.spec.train.time is not None:
+    if job_file.spec.train.time is not None:
         raise NotExact("time_budget", "The job trains for a time, which counts anew.")
-    plugin = plugin_of(job.spec.trainer, job.task)
-    if plugin is not None and plugin.plugin.keeps_state and not brings_its_state(plugin.plugin):
+    plugin = plugin_of(job_file.spec.trainer, job_file.task)
+    if plugin is not None and plugin.plugin.keeps_state and not saves_its_state(plugin.plugin):
         message = f"The trainer plugin {plugin.name} keeps state that it does not save."
         raise NotExact("unsaved_plugin_state", message)
-    if job.state_from is None:
+    if job_file.state_from is None:
         raise NotExact("no_state", "There is no training state of this epoch.")
-    heading, parts = read_state(job.state_from)
-    compare_environment(heading.environment, job)
-    _compare_batch(heading, job)
-    results = job.run_directory / RESULTS
-    _compare_files(heading, [results, *best_files(job.run_directory)])
-    return ExactResume(heading, parts, results.read_bytes())
+    header, parts = read_state(job_file.state_from)
+    compare_environment(header.environment, job_file)
+    _compare_batch(header, job_file)
+    results = job_file.run_directory / RESULTS
+    _compare_files(header, [results, *best_files(job_file.run_directory)])
+    return ExactResume(header, parts, results.read_bytes())
 
 
-def _compare_batch(heading: Heading, job: JobFile) -> None:
-    asked = job.spec.train.batch
-    if asked >= 1 and asked != heading.batch:
-        message = f"A batch had {heading.batch} images, and now it has {int(asked)}."
+def _compare_batch(header: StateHeader, job_file: JobFile) -> None:
+    asked = job_file.spec.train.batch
+    if asked >= 1 and asked != header.batch:
+        message = f"A batch had {header.batch} images, and now it has {int(asked)}."
         raise NotExact("other_batch", message)
 
 
-def _compare_files(heading: Heading, files: list[Path]) -> None:
+def _compare_files(header: StateHeader, files: list[Path]) -> None:
     found = Digests().of(file for file in files if file.exists())
-    if found != heading.files:
-        names = sorted(found.keys() | heading.files.keys())
-        differing = [name for name in names if found.get(name) != heading.files.get(name)]
+    if found != header.files:
+        names = sorted(found.keys() | header.files.keys())
+        differing = [name for name in names if found.get(name) != header.files.get(name)]
         message = f"Not as they were when the state was written: {', '.join(differing)}."
         raise NotExact("other_files", message)
 
@@ -72,14 +72,14 @@ class ExactResuming(Composed):
         if resume is None:
             super().resume_training(ckpt)
             return
-        self.__compare(resume.heading)
+        self.__compare(resume.header)
         self.__lay_out(resume)
         super().resume_training(ckpt)
         decay = [group["weight_decay"] for group in self.optimizer.param_groups]
         self.__put(resume)
-        if self.run.job.joint == resume.heading.epoch:
-            self.__begin_another_total(resume.heading.epoch, decay)
-        done = resume.heading.epoch
+        if self.run.job.joint == resume.header.epoch:
+            self.__begin_another_total(resume.header.epoch, decay)
+        done = resume.header.epoch
         self.start_epoch = done
         self.run.pipe.emit(ResumedEvent(mode="exact", epoch=done, reason=None, message=None))
         if self.run.interrupts.stop_requested or self.__has_trained_its_last_epoch(done):
@@ -97,18 +97,18 @@ class ExactResuming(Composed):
             resume.parts.clear()  # it is as large as the model is, several times
         super().hook_before_epoch()
 
-    def __compare(self, heading: Heading) -> None:
+    def __compare(self, header: StateHeader) -> None:
         """Hold the loaders, which exist only by now, to those of the state."""
-        loader = self.noted_train
-        if loader is None or self.noted_val is None:
+        loader = self.recorded_train_loader
+        if loader is None or self.recorded_val_loader is None:
             raise NotExact("unknown_loader", OWN_LOADER)
-        if loader.workers != heading.loader_workers:
+        if loader.workers != header.loader_workers:
             raise NotExact(
                 "other_workers",
-                f"{heading.loader_workers} processes loaded images, and now {loader.workers} do.",
+                f"{header.loader_workers} processes loaded images, and now {loader.workers} do.",
             )
-        if loader.batches != heading.batches:
-            message = f"An epoch had {heading.batches} batches, and now it has {loader.batches}."
+        if loader.batches != header.batches:
+            message = f"An epoch had {header.batches} batches, and now it has {loader.batches}."
             raise NotExact("other_batches", message)
 
     def __lay_out(self, resume: ExactResume) -> None:

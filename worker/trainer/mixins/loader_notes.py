@@ -3,11 +3,11 @@
 from typing import Any
 
 from worker.trainer.run import Composed
-from worker.trainer.state.loader import NotedLoader, NotedOrder
-from worker.trainer.upstream import Loader, Unseen
+from worker.trainer.state.loader import RecordedLoader, RecordedOrder
+from worker.trainer.upstream import Loader, Untyped
 
 
-class Noting(Composed):
+class LoaderNotes(Composed):
     """Notes where the loaders stand and when the optimizer made its last step.
 
     Overrides `get_dataloader` (after super), `preprocess_batch` (before super), `hook_before_epoch`
@@ -37,21 +37,21 @@ class Noting(Composed):
     def accumulate(self, batches: int) -> None:
         self.__accumulate = batches
 
-    def get_dataloader(self, *arguments: Unseen, **options: Unseen) -> Loader:
+    def get_dataloader(self, *arguments: Untyped, **options: Untyped) -> Loader:
         """Keep the loader if it is Ultralytics' own, for its state."""
         loader = super().get_dataloader(*arguments, **options)
-        if not NotedOrder.is_known(loader):
+        if not RecordedOrder.is_known(loader):
             return loader
         if options.get("mode", "train") == "train":
-            self.noted_train = NotedLoader(loader)
+            self.recorded_train_loader = RecordedLoader(loader)
         else:
-            self.noted_val = NotedOrder(loader)
+            self.recorded_val_loader = RecordedOrder(loader)
         return loader
 
     def preprocess_batch(self, batch: dict[str, Any]) -> dict[str, Any]:
         """Take the state of the loader's worker off the batch."""
-        if self.noted_train is not None:
-            self.noted_train.take(batch)
+        if self.recorded_train_loader is not None:
+            self.recorded_train_loader.take(batch)
         return super().preprocess_batch(batch)
 
     def hook_before_epoch(self) -> None:

@@ -15,9 +15,9 @@ from worker.trainer.errors import (
 )
 from worker.trainer.protocol import WarningEvent
 from worker.trainer.run import Composed
-from worker.trainer.upstream import Loader, Unseen
+from worker.trainer.upstream import Loader, Untyped
 
-HALVED_OFTEN_ENOUGH: Final = 3  # Ultralytics 8.4.190, trainer.py:577
+MAX_OOM_RETRIES: Final = 3  # Ultralytics 8.4.190, trainer.py:577
 
 
 class NamedFailures(Composed):
@@ -32,14 +32,14 @@ class NamedFailures(Composed):
         # Called before the batches of every epoch. Ultralytics would halve the batch in silence in
         # the first one; what follows from running out of memory is for the job's on_oom to say. An
         # epoch that ends by itself sets the count back to 0, and nothing else reads it.
-        self._oom_retries = HALVED_OFTEN_ENOUGH
+        self._oom_retries = MAX_OOM_RETRIES
 
     def get_dataset(self) -> dict[str, Any]:
         """Raise `BadData` for what is wrong with the dataset."""
         with _named(BadData):
             return super().get_dataset()
 
-    def get_dataloader(self, *arguments: Unseen, **options: Unseen) -> Loader:
+    def get_dataloader(self, *arguments: Untyped, **options: Untyped) -> Loader:
         """Raise `BadData` for what the loader cannot read."""
         with _named(BadData):
             return super().get_dataloader(*arguments, **options)
@@ -69,7 +69,9 @@ class NamedFailures(Composed):
         with _named(BadWeights):
             return super().setup_model()
 
-    def get_model(self, cfg: Unseen = None, weights: Unseen = None, **options: Unseen) -> Unseen:
+    def get_model(
+        self, cfg: Untyped = None, weights: Untyped = None, **options: Untyped
+    ) -> Untyped:
         """Raise `BadWeights` for weights of another task."""
         if weights is not None and weights.task != self.run.job.task:
             raise BadWeights(

@@ -1,4 +1,4 @@
-"""Going on from a checkpoint: with the next epoch, or with finalizing where none is left."""
+"""Resume plainly: continue from a checkpoint with the next epoch, or finalize after the last."""
 
 import csv
 import shutil
@@ -17,16 +17,16 @@ class NothingMoreToTrain(Exception):
 
 
 class Resuming(Composed):
-    """Ultralytics' plain resume, made to hold where a run had trained its last epoch already.
+    """Ultralytics' plain resume, extended to runs that have already trained their last epoch.
 
     Overrides `check_resume` (after super), `resume_training` (before super) and `_do_train` (around
-    super). Drops rows of results.csv that are newer than the checkpoint: it is written before
-    last.pt (trainer.py:664). A checkpoint of the job that this one extends was written for another
-    number of epochs.
+    super). Drops rows of results.csv that are newer than the checkpoint, since results.csv is
+    written before last.pt (trainer.py:664). A checkpoint of the job that this job extends was
+    written for another number of epochs.
     """
 
     def check_resume(self, overrides: dict[str, object]) -> None:
-        """Take the number of epochs from the job when it extends another one."""
+        """Use the job's own number of epochs when it extends another job."""
         super().check_resume(overrides)
         if self.resume and self.run.job.joint is not None:  # the checkpoint may be of another job
             self.args.epochs = self.run.job.spec.train.epochs
@@ -35,13 +35,13 @@ class Resuming(Composed):
         """Report a plain resume, trim results.csv, and skip the loop if no epoch is left."""
         if ckpt is not None and self.resume:
             done = ckpt["epoch"] + 1
-            self.__tell(done)
+            self.__report(done)
             trim_results(self.csv, last_epoch=done)
             if self.run.job.joint == done:
-                ckpt["stopper"]["best_epoch"] = done  # patience counts anew
+                ckpt["stopper"]["best_epoch"] = done  # resets patience
             stopping = self.run.interrupts.stop_requested
             if stopping or has_trained_its_last_epoch(ckpt, self.epochs, self.stopper.patience):
-                self.__stand_at(ckpt)
+                self.__restore_progress(ckpt)
                 raise NothingMoreToTrain
         super().resume_training(ckpt)
 
@@ -52,22 +52,23 @@ class Resuming(Composed):
         except NothingMoreToTrain:
             self.__finalize()
 
-    def __tell(self, done: int) -> None:
+    def __report(self, done: int) -> None:
         why = self.run.not_exact or NotExact("no_state", "There is no training state.")
-        if why.reason == "no_state" and (self.noted_train is None or self.noted_val is None):
-            why = NotExact("unknown_loader", OWN_LOADER)  # for which none could be written
+        loaders = (self.recorded_train_loader, self.recorded_val_loader)
+        if why.reason == "no_state" and None in loaders:
+            why = NotExact("unknown_loader", OWN_LOADER)  # no state can be written for it
         event = ResumedEvent(mode="plain", epoch=done, reason=why.reason, message=str(why))
         self.run.pipe.emit(event)
 
-    def __stand_at(self, ckpt: Mapping[str, Any]) -> None:
-        if self.run.job.resume_from is not None:  # nothing will be saved that takes its place
+    def __restore_progress(self, ckpt: Mapping[str, Any]) -> None:
+        if self.run.job.resume_from is not None:  # no epoch follows that would write last.pt
             shutil.copyfile(self.run.job.resume_from, self.last)
         self.epoch = ckpt["epoch"]
         self.best_fitness = ckpt["best_fitness"]
         vars(self.stopper).update(ckpt["stopper"])
 
     def __finalize(self) -> None:
-        """Do what follows the last epoch (trainer.py:701)."""
+        """Run the steps that Ultralytics runs after the last epoch (trainer.py:701)."""
         self.final_eval()
         if self.args.plots:
             self.plot_metrics()
@@ -77,19 +78,19 @@ class Resuming(Composed):
 
 
 def has_trained_its_last_epoch(ckpt: Mapping[str, Any], epochs: int, patience: float) -> bool:
-    """Tell whether the run that wrote the checkpoint would have trained on.
+    """Return whether the run that wrote the checkpoint had trained its last epoch.
 
     Args:
-        ckpt: as written by Ultralytics 8.4.190, trainer.py:800; `epoch` counts from 0.
-        epochs: of the whole training.
-        patience: of early stopping (torch_utils.py:1142), infinite where there is none.
+        ckpt: A checkpoint as written by Ultralytics 8.4.190, trainer.py:800; `epoch` counts from 0.
+        epochs: The number of epochs of the whole training.
+        patience: The patience of early stopping (torch_utils.py:1142); infinite without it.
     """
     done = ckpt["epoch"] + 1
     return bool(done >= epochs or done - ckpt["stopper"]["best_epoch"] >= patience)
 
 
 def trim_results(file: Path, *, last_epoch: int) -> None:
-    """Drop the rows of results.csv after `last_epoch`, and repeated ones."""
+    """Drop the rows of results.csv after `last_epoch`; of repeated rows keep the last one."""
     if not file.exists():
         return
     header, *rows = file.read_text(encoding="utf-8").splitlines(keepends=True)

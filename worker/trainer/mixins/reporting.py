@@ -17,7 +17,7 @@ from worker.trainer.protocol import (
     WarningEvent,
 )
 from worker.trainer.run import Composed
-from worker.trainer.upstream import Unseen, device_name, threads_in_use
+from worker.trainer.upstream import Untyped, device_name, threads_in_use
 
 SECONDS_BETWEEN_BATCH_EVENTS: Final = 1.0
 
@@ -96,7 +96,7 @@ class Reporting(Composed):
             )
         )
 
-    def build_optimizer(self, model: Unseen, *arguments: Unseen, **options: Unseen) -> Unseen:
+    def build_optimizer(self, model: Untyped, *arguments: Untyped, **options: Untyped) -> Untyped:
         """Name the optimizer's groups, unless `LayerRates` has named them."""
         optimizer = super().build_optimizer(model, *arguments, **options)
         self.rate_names = self.rate_names or names_of(optimizer.param_groups)

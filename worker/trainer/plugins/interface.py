@@ -98,7 +98,7 @@ class TrainerPlugin:
         return None
 
 
-def brings_its_state(plugin: type[TrainerPlugin]) -> bool:
+def saves_its_state(plugin: type[TrainerPlugin]) -> bool:
     """Tell whether the plugin has both methods, to save state and to load it."""
     return all(
         getattr(plugin, name).__func__ is not getattr(TrainerPlugin, name).__func__

@@ -18,7 +18,7 @@ from worker.trainer.state.not_exact import NotExact
 FORMAT: Final = 1
 
 
-class Heading(BaseModel):
+class StateHeader(BaseModel):
     """What is known of a state before its parts are put into a trainer.
 
     `epochs` is the total that its schedule was planned for, `batch` what each batch held,
@@ -44,29 +44,29 @@ class ExactResume:
     """A training state that fits job and machine, as far as can be told before a trainer is built.
 
     Args:
-        heading: of the state.
+        header: of the state.
         parts: of the state.
         results: results.csv, which Ultralytics removes on a start that is no resume of its own
             (8.4.190, trainer.py:218).
     """
 
-    heading: Heading
+    header: StateHeader
     parts: Plain
     results: bytes
 
 
-def write_state(file: Path, heading: Heading, parts: Mapping[str, Any]) -> int:
+def write_state(file: Path, header: StateHeader, parts: Mapping[str, Any]) -> int:
     """Replace the file at once, durably; readers never see a part of it. Return its bytes.
 
     Raises:
         OSError, RuntimeError: it cannot be written; the old one stands, and nothing else.
     """
     with whole_file(file) as opened:
-        torch.save({"heading": heading.model_dump(), "parts": dict(parts)}, opened)
+        torch.save({"heading": header.model_dump(), "parts": dict(parts)}, opened)
         return opened.tell()
 
 
-def read_state(file: Path) -> tuple[Heading, Plain]:
+def read_state(file: Path) -> tuple[StateHeader, Plain]:
     """Return heading and parts of a state; no code that the file may hold is run.
 
     Raises:
@@ -77,7 +77,7 @@ def read_state(file: Path) -> tuple[Heading, Plain]:
         found = content["heading"]["format"]
         if found != FORMAT:
             raise NotExact("other_format", f"The training state has form {found}, not {FORMAT}.")
-        return Heading.model_validate(content["heading"]), dict(content["parts"])
+        return StateHeader.model_validate(content["heading"]), dict(content["parts"])
     except (OSError, RuntimeError, EOFError, pickle.UnpicklingError, ValidationError) as error:
         raise NotExact("unreadable_state", f"The training state cannot be read: {error}") from error
     except (KeyError, TypeError, ValueError) as error:

@@ -1,8 +1,8 @@
-"""Where a data loader stands between two epochs: its order, its workers, what they have loaded.
+"""The position of a data loader between two epochs: image order, worker states, loaded images.
 
 Ultralytics' loaders (8.4.190, data/build.py) never end: an epoch takes as many batches as a pass
-over the data has, while workers have drawn the order of later passes already and made their first
-batches. Those are made again after a resume, from the state of before.
+over the data has, while the order of later passes is already drawn and workers have made their
+first batches. After a resume these batches are made again, from the state before them.
 """
 
 import io
@@ -21,28 +21,28 @@ from worker.trainer.state.augmentation import augmentation_state, set_augmentati
 from worker.trainer.state.generators import Plain, random_state, set_random_state
 
 TAG: Final = "trainyard_worker"
-"""Key of a batch under which a worker's state travels; taken out before anyone sees it."""
+"""The key of a worker's state in a batch; removed before the trainer uses the batch."""
 
-_NOTES: Final = 8  # prefetching four batches for each worker, no pass begins further ahead
+_NOTES: Final = 8  # with four prefetched batches per worker no pass begins further ahead
 
 
-class NotedPasses:
-    """In place of `_RepeatSampler` (build.py:110): the same batches, with notes of the generator.
+class RecordedPasses:
+    """Replaces `_RepeatSampler` (build.py:110): yields the same batches, and records the generator.
 
     Args:
-        sampler: of the batches of one pass.
-        generator: that orders them.
+        sampler: The sampler of the batches of one pass.
+        generator: The generator that orders them.
     """
 
     def __init__(self, sampler: Any, generator: torch.Generator) -> None:  # noqa: ANN401 -- torch's
-        self.sampler = sampler  # by this name the loader asks for its length
+        self.sampler = sampler  # the loader reads this name for its length
         self._generator = generator
         self._notes: dict[int, torch.Tensor] = {}
         self._start: Mapping[str, Any] | None = None
         self.on_begin: Callable[[], None] = lambda: None
 
     def __iter__(self) -> Iterator[list[int]]:
-        # Runs with the first `next`: the iterator has drawn its seed from the generator by then.
+        # Runs at the first `next`, after the iterator has drawn its seed from the generator.
         start, self._start = self._start, None
         self._notes.clear()
         self.on_begin()
@@ -59,18 +59,18 @@ class NotedPasses:
             number += 1
 
     def position(self, passes: int) -> Plain:
-        """Return where pass number `passes` of the running iterator starts.
+        """Return the generator state at the start of pass number `passes` of the current iterator.
 
-        Without prefetching it has not begun yet. Whether torch has drawn what it draws at the end
-        of a pass depends on the length of the last batch: then the pass before is gone through
-        `again`, without a batch of it being made.
+        Without prefetching that pass has not begun yet, and it depends on the length of the last
+        batch whether torch has already made the draws at the end of the previous pass. Then return
+        the start of the previous pass with `again`: it is repeated without making its batches.
         """
         if passes in self._notes:
             return {"note": self._notes[passes], "again": False}
         return {"note": self._notes[passes - 1], "again": True}
 
     def start_at(self, position: Mapping[str, Any]) -> None:
-        """Let the next iterator begin where another one stood."""
+        """Start the next iterator at a position of `position`."""
         self._start = position
 
     def _note(self, number: int) -> None:
@@ -79,13 +79,13 @@ class NotedPasses:
 
 
 @dataclass
-class TellingCollate:
-    """Makes batches, and tells with a worker's last one of each epoch what state it is in then.
+class StateCollate:
+    """Makes batches, and adds the worker's state to its last batch of each epoch.
 
     Args:
-        collate: the loader's own.
-        dataset: of the loader.
-        batches: in an epoch.
+        collate: The loader's own collate function.
+        dataset: The loader's dataset.
+        batches: The number of batches of an epoch.
     """
 
     collate: Callable[[list[Any]], Any]
@@ -93,26 +93,28 @@ class TellingCollate:
     batches: int
     made: int = 0
 
-    def __call__(self, samples: list[Any]) -> Any:  # noqa: ANN401 -- whatever the dataset makes
+    def __call__(self, samples: list[Any]) -> Any:  # noqa: ANN401 -- any batch of the dataset
         batch = self.collate(samples)
         worker = get_worker_info()
         if worker is None or not isinstance(batch, dict):
             return batch
-        number = worker.id + self.made * worker.num_workers  # batches go round (torch, in_order)
+        # Workers make batches in turn (torch, in_order).
+        number = worker.id + self.made * worker.num_workers
         self.made += 1
         if number % self.batches >= self.batches - worker.num_workers:
-            # Few and small: a worker whose trainer is gone would wait for a full pipe's reader.
+            # Few and small: a worker whose trainer is gone would block on a full pipe.
             batch[TAG] = _packed(_worker_state(self.dataset))
         return batch
 
 
 @dataclass
 class WorkerStart:
-    """Starts a worker: seeded by Ultralytics, or where another one stood; it dies with its trainer.
+    """Starts a worker that dies with its trainer: seeded by Ultralytics, or with a saved state.
 
     Args:
-        seed: the loader's own.
-        dataset: of the loader.
+        seed: The loader's own function that seeds a worker.
+        dataset: The loader's dataset.
+        states: Saved states by number of the worker; a worker without one is only seeded.
     """
 
     seed: Callable[[int], None]
@@ -127,28 +129,28 @@ class WorkerStart:
             _set_dataset_state(self.dataset, self.states[worker])
 
 
-class NotedOrder:
-    """A loader of Ultralytics whose order of images can be told and taken up.
+class RecordedOrder:
+    """Records and restores the image order of an Ultralytics loader.
 
-    To be made before the loader's first batch.
+    Create it before the loader's first batch.
 
     Args:
-        loader: makes the same batches as before.
+        loader: The loader; it makes the same batches as without this class.
     """
 
     def __init__(self, loader: Any) -> None:  # noqa: ANN401 -- see is_known
         self._loader = loader
-        self._passes = NotedPasses(loader.batch_sampler.sampler, loader.generator)
+        self._passes = RecordedPasses(loader.batch_sampler.sampler, loader.generator)
         self._start = WorkerStart(loader.worker_init_fn, loader.dataset)
-        # As Ultralytics itself sets it: torch forbids the usual way.
+        # Set as Ultralytics sets it: torch forbids plain assignment.
         object.__setattr__(loader, "batch_sampler", self._passes)
         loader.worker_init_fn = self._start
 
     @staticmethod
     def is_known(loader: Any) -> bool:  # noqa: ANN401 -- anything
-        """Tell whether Ultralytics has made it (build.py:405), and no plugin.
+        """Return whether the loader is Ultralytics' own (build.py:405) and not a plugin's.
 
-        A plugin may choose images in a way of its own, by generators that nobody knows.
+        A plugin may choose images in its own way, with generators that are unknown here.
         """
         if type(loader) is not InfiniteDataLoader:
             return False
@@ -159,76 +161,83 @@ class NotedOrder:
         return is_usual and loader.generator is not None
 
     def order(self) -> Plain:
-        """Return where the order of images stands at the end of an epoch."""
+        """Return the position in the order of images at the end of an epoch."""
         passes = self._yielded // len(self._loader)
         return {"generator": self._loader.generator.get_state(), **self._passes.position(passes)}
 
-    def start_order_at(self, order: Mapping[str, Any], *, anew: bool = False) -> None:
-        """Go on with the order of another loader.
+    def start_order_at(self, order: Mapping[str, Any], *, restarting: bool = False) -> None:
+        """Continue the order of another loader.
 
         Args:
-            order: as `order` told it.
-            anew: Ultralytics is about to start the loader anew, as it would have done without a
-                resume: with what its generator draws next, and not with the batches that are left.
+            order: The other loader's `order`.
+            restarting: Whether Ultralytics is about to restart the loader, as it would have done
+                without the interruption. Then the order continues with the next draw of its
+                generator and not with the remaining batches.
         """
-        if anew:
+        if restarting:
             self._loader.generator.set_state(order["generator"])
         else:
             self._passes.start_at(order)
 
     @property
     def _yielded(self) -> int:
-        """Batches that the running iterator has given out; torch counts them anyway."""
+        """The number of batches that the current iterator has yielded, as torch counts them."""
         return int(self._loader.iterator._num_yielded)  # noqa: SLF001 -- see above
 
 
-class NotedLoader(NotedOrder):
-    """One whose makers of batches, its workers or the trainer itself, can be told, too."""
+class RecordedLoader(RecordedOrder):
+    """Also records and restores the random state of the processes that build the batches.
+
+    These are the loader's workers, or the trainer process when there are none.
+    """
 
     def __init__(self, loader: Any) -> None:  # noqa: ANN401 -- as above
         super().__init__(loader)
-        self._told: dict[int, bytes] = {}
+        self._worker_states: dict[int, bytes] = {}
         self._own: Plain | None = None
         self._passes.on_begin = self._begin
-        loader.collate_fn = TellingCollate(loader.collate_fn, loader.dataset, len(loader))
+        loader.collate_fn = StateCollate(loader.collate_fn, loader.dataset, len(loader))
 
     @property
     def workers(self) -> int:
-        """How many processes make batches; 0: the trainer itself does."""
+        """The number of worker processes; 0 means that the trainer makes the batches."""
         return int(self._loader.num_workers)
 
     @property
     def batches(self) -> int:
-        """In an epoch."""
+        """The number of batches of an epoch."""
         return len(self._loader)
 
     @property
-    def is_told(self) -> bool:
-        """Whether each worker has told its state; a plugin's batches may have no place for it."""
-        return len(self._told) == self.workers
+    def has_all_states(self) -> bool:
+        """Whether each worker has sent its state; batches of a plugin may have no place for it."""
+        return len(self._worker_states) == self.workers
 
     def take(self, batch: dict[str, Any]) -> None:
-        """Take out of a batch what a worker told with it."""
+        """Remove the worker's state from a batch and store it."""
         if TAG in batch:
-            self._told[(self._yielded - 1) % self.workers] = batch.pop(TAG)
+            self._worker_states[(self._yielded - 1) % self.workers] = batch.pop(TAG)
 
-    def makers(self) -> list[Plain]:
-        """Return the state of those who make batches, in the order in which they are asked next."""
+    def worker_states(self) -> list[Plain]:
+        """Return the states of the workers, in the order in which they make the next batches.
+
+        Without workers, return the state of the trainer's own dataset.
+        """
         if not self.workers:
             return [_dataset_state(self._loader.dataset)]
         turns = ((self._yielded + turn) % self.workers for turn in range(self.workers))
-        return [_unpacked(self._told[worker]) for worker in turns]
+        return [_unpacked(self._worker_states[worker]) for worker in turns]
 
-    def start_makers_at(self, makers: list[Plain], *, anew: bool) -> None:
-        """Go on with the state of another loader's makers; `anew` as for the order."""
+    def start_workers_at(self, states: list[Plain], *, restarting: bool) -> None:
+        """Continue from another loader's `worker_states`; `restarting` as in `start_order_at`."""
         if not self.workers:
-            # Not yet: closing the mosaic, which comes before the first batch, makes new transforms.
-            self._own = makers[0] | ({"augmentation": None} if anew else {})
-        elif not anew:
-            self._start.states = dict(enumerate(makers))
+            # Applied later: closing the mosaic, before the first batch, makes new transforms.
+            self._own = states[0] | ({"augmentation": None} if restarting else {})
+        elif not restarting:
+            self._start.states = dict(enumerate(states))
 
     def _begin(self) -> None:
-        """Take up what was told to go on with; the workers, if any, have started by now."""
+        """Restore the trainer's own dataset; workers, if any, have already started."""
         self._start.states = {}
         own, self._own = self._own, None
         if own is not None:
@@ -246,7 +255,7 @@ def _dataset_state(dataset: Any) -> Plain:  # noqa: ANN401 -- as above
 
 def _set_dataset_state(dataset: Any, state: Mapping[str, Any]) -> None:  # noqa: ANN401 -- as above
     for image in state["buffer"].long().tolist():
-        dataset.load_image(image)  # which puts it into the buffer (data/base.py:318)
+        dataset.load_image(image)  # also adds it to the buffer (data/base.py:318)
     if state["augmentation"] is not None:
         set_augmentation_state(dataset, state["augmentation"])
 

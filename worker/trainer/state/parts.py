@@ -1,7 +1,7 @@
-"""What a training state is made of: each part is read from a trainer and put into another one.
+"""The parts of a training state: each is read from one trainer and restored in another.
 
-Every part is needed: `tests/worker/trainer/state/test_parts.py` shows for each a training that
-goes on differently without it. What no training needs is not kept.
+Every part is needed: `tests/worker/trainer/state/test_parts.py` has for each part a training that
+continues differently without it. A state contains nothing else.
 """
 
 from collections.abc import Callable, Mapping
@@ -11,9 +11,9 @@ from typing import Any, Final
 import torch
 from ultralytics.utils.torch_utils import unwrap_model
 
-from worker.trainer.plugins.interface import brings_its_state
+from worker.trainer.plugins.interface import saves_its_state
 from worker.trainer.state.generators import Plain, random_state, set_random_state
-from worker.trainer.upstream import Unseen
+from worker.trainer.upstream import Untyped
 
 
 @dataclass(frozen=True)
@@ -21,163 +21,167 @@ class Part:
     """A part of the state.
 
     Args:
-        name: its key.
-        read: returns it as plain data, at the end of an epoch.
-        put: sets it in a trainer that was built for the same job.
+        name: The key of the part in the file.
+        read: Returns the part as plain data, at the end of an epoch.
+        put: Restores the part in a trainer that was built for the same job.
     """
 
     name: str
-    read: Callable[[Unseen], Any]
-    put: Callable[[Unseen, Any], None]
+    read: Callable[[Untyped], Any]
+    put: Callable[[Untyped, Any], None]
 
 
-def parts_of(trainer: Unseen) -> Plain:
+def parts_of(trainer: Untyped) -> Plain:
     """Return all parts of a trainer's state at the end of an epoch."""
     return {part.name: part.read(trainer) for part in (*AT_SETUP, *AT_FIRST_EPOCH)}
 
 
-def put_parts(parts: tuple[Part, ...], trainer: Unseen, state: Mapping[str, Any]) -> None:
-    """Put parts of a state into a trainer."""
+def put_parts(parts: tuple[Part, ...], trainer: Untyped, state: Mapping[str, Any]) -> None:
+    """Restore parts of a state in a trainer."""
     for part in parts:
         part.put(trainer, state[part.name])
 
 
-def _read_model(trainer: Unseen) -> Plain:
+def _read_model(trainer: Untyped) -> Plain:
     return dict(unwrap_model(trainer.model).state_dict())
 
 
-def _put_model(trainer: Unseen, saved: Plain) -> None:
+def _put_model(trainer: Untyped, saved: Plain) -> None:
     unwrap_model(trainer.model).load_state_dict(saved)
 
 
-def _read_ema(trainer: Unseen) -> Plain:
+def _read_ema(trainer: Untyped) -> Plain:
     return {"weights": dict(trainer.ema.ema.state_dict()), "updates": trainer.ema.updates}
 
 
-def _put_ema(trainer: Unseen, saved: Plain) -> None:
+def _put_ema(trainer: Untyped, saved: Plain) -> None:
     trainer.ema.ema.load_state_dict(saved["weights"])
     trainer.ema.updates = saved["updates"]
 
 
-def _read_optimizer(trainer: Unseen) -> Plain:
+def _read_optimizer(trainer: Untyped) -> Plain:
     return dict(trainer.optimizer.state_dict())
 
 
-def _put_optimizer(trainer: Unseen, saved: Plain) -> None:
+def _put_optimizer(trainer: Untyped, saved: Plain) -> None:
     for old, group in zip(saved["param_groups"], trainer.optimizer.param_groups, strict=True):
-        old["fused"] = group.get("fused")  # as Ultralytics does it (trainer.py:1076)
+        old["fused"] = group.get("fused")  # as Ultralytics does (trainer.py:1076)
     trainer.optimizer.load_state_dict(saved)
 
 
-def _read_scaler(trainer: Unseen) -> Plain:
+def _read_scaler(trainer: Untyped) -> Plain:
     return dict(trainer.scaler.state_dict())
 
 
-def _put_scaler(trainer: Unseen, saved: Plain) -> None:
+def _put_scaler(trainer: Untyped, saved: Plain) -> None:
     if saved:  # without mixed precision there is nothing to scale
         trainer.scaler.load_state_dict(saved)
 
 
-def _read_criterion(trainer: Unseen) -> Plain:
-    """The numbers that an end-to-end loss changes from epoch to epoch (loss.py:1343)."""
+def _read_criterion(trainer: Untyped) -> Plain:
+    """Return the numbers that an end-to-end loss changes from epoch to epoch (loss.py:1343)."""
     numbers = vars(unwrap_model(trainer.model).criterion)
     return {name: value for name, value in numbers.items() if type(value) in {int, float}}
 
 
-def _put_criterion(trainer: Unseen, saved: Plain) -> None:
-    model: Unseen = unwrap_model(trainer.model)
+def _put_criterion(trainer: Untyped, saved: Plain) -> None:
+    model: Untyped = unwrap_model(trainer.model)
     model.criterion = getattr(model, "criterion", None) or model.init_criterion()
     vars(model.criterion).update(saved)
 
 
-def _read_best(trainer: Unseen) -> float | None:
+def _read_best(trainer: Untyped) -> float | None:
     return None if trainer.best_fitness is None else float(trainer.best_fitness)
 
 
-def _put_best(trainer: Unseen, saved: float | None) -> None:
+def _put_best(trainer: Untyped, saved: float | None) -> None:
     trainer.best_fitness = saved
 
 
-def _read_stopper(trainer: Unseen) -> Plain:
+def _read_stopper(trainer: Untyped) -> Plain:
     stopper = trainer.stopper
     return {"best_fitness": float(stopper.best_fitness), "best_epoch": stopper.best_epoch}
 
 
-def _put_stopper(trainer: Unseen, saved: Plain) -> None:
+def _put_stopper(trainer: Untyped, saved: Plain) -> None:
     vars(trainer.stopper).update(saved)
 
 
-def _read_gradients(trainer: Unseen) -> Plain:
+def _read_gradients(trainer: Untyped) -> Plain:
     named = unwrap_model(trainer.model).named_parameters()
     return {name: tensor.grad for name, tensor in named if tensor.grad is not None}
 
 
-def _put_gradients(trainer: Unseen, saved: Plain) -> None:
+def _put_gradients(trainer: Untyped, saved: Plain) -> None:
     tensors = dict(unwrap_model(trainer.model).named_parameters())
     for name, gradient in saved.items():
         tensors[name].grad = gradient.to(tensors[name].device)
 
 
-def _read_last_step(trainer: Unseen) -> int:
+def _read_last_step(trainer: Untyped) -> int:
     return int(trainer.last_step)
 
 
-def _put_last_step(trainer: Unseen, saved: int) -> None:
+def _put_last_step(trainer: Untyped, saved: int) -> None:
     trainer.last_step = saved
 
 
-def _read_random(trainer: Unseen) -> Plain:
+def _read_random(trainer: Untyped) -> Plain:
     return random_state(trainer.device)
 
 
-def _put_random(trainer: Unseen, saved: Plain) -> None:
+def _put_random(trainer: Untyped, saved: Plain) -> None:
     set_random_state(saved, trainer.device)
 
 
-def _read_train_order(trainer: Unseen) -> Plain:
-    order: Plain = trainer.noted_train.order()
+def _read_train_order(trainer: Untyped) -> Plain:
+    order: Plain = trainer.recorded_train_loader.order()
     return order
 
 
-def _put_train_order(trainer: Unseen, saved: Plain) -> None:
-    trainer.noted_train.start_order_at(saved, anew=_mosaic_is_about_to_close(trainer))
+def _put_train_order(trainer: Untyped, saved: Plain) -> None:
+    trainer.recorded_train_loader.start_order_at(
+        saved, restarting=_mosaic_is_about_to_close(trainer)
+    )
 
 
-def _read_makers(trainer: Unseen) -> list[Plain]:
-    makers: list[Plain] = trainer.noted_train.makers()
-    return makers
+def _read_worker_states(trainer: Untyped) -> list[Plain]:
+    states: list[Plain] = trainer.recorded_train_loader.worker_states()
+    return states
 
 
-def _put_makers(trainer: Unseen, saved: list[Plain]) -> None:
-    trainer.noted_train.start_makers_at(saved, anew=_mosaic_is_about_to_close(trainer))
+def _put_worker_states(trainer: Untyped, saved: list[Plain]) -> None:
+    trainer.recorded_train_loader.start_workers_at(
+        saved, restarting=_mosaic_is_about_to_close(trainer)
+    )
 
 
-def _read_val_order(trainer: Unseen) -> Plain:
-    order: Plain = trainer.noted_val.order()
+def _read_val_order(trainer: Untyped) -> Plain:
+    order: Plain = trainer.recorded_val_loader.order()
     return order
 
 
-def _put_val_order(trainer: Unseen, saved: Plain) -> None:
-    trainer.noted_val.start_order_at(saved)
+def _put_val_order(trainer: Untyped, saved: Plain) -> None:
+    trainer.recorded_val_loader.start_order_at(saved)
 
 
-def _mosaic_is_about_to_close(trainer: Unseen) -> bool:
-    """Whether this is the epoch in which the loader starts anew without mosaic (trainer.py:508).
+def _mosaic_is_about_to_close(trainer: Untyped) -> bool:
+    """Return whether the loader restarts without mosaic in this epoch (trainer.py:508).
 
-    Later ones do so too after a resume, though the run that was interrupted did not.
+    After a resume Ultralytics also restarts it in a later epoch, where the interrupted run did not.
     """
     closing = trainer.args.close_mosaic
     return bool(closing) and trainer.epoch == max(trainer.epochs - closing, 0)
 
 
-def _read_plugin(trainer: Unseen) -> Any:  # noqa: ANN401 -- plain data
+def _read_plugin(trainer: Untyped) -> Any:  # noqa: ANN401 -- plain data
     plugin = trainer.plugin_class
-    return plain(plugin.save_state(trainer)) if plugin and brings_its_state(plugin) else None
+    return plain(plugin.save_state(trainer)) if plugin and saves_its_state(plugin) else None
 
 
-def _put_plugin(trainer: Unseen, saved: Any) -> None:  # noqa: ANN401 -- as above
+def _put_plugin(trainer: Untyped, saved: Any) -> None:  # noqa: ANN401 -- as above
     plugin = trainer.plugin_class
-    if plugin and brings_its_state(plugin):
+    if plugin and saves_its_state(plugin):
         plugin.load_state(trainer, saved)
 
 
@@ -185,14 +189,14 @@ def plain(value: Any) -> Any:  # noqa: ANN401 -- anything
     """Return the value if it is plain data.
 
     Raises:
-        TypeError: it holds what `torch.load(weights_only=True)` does not read.
+        TypeError: The value contains something that `torch.load(weights_only=True)` does not read.
     """
     parts = [*value, *value.values()] if isinstance(value, dict) else value
     if isinstance(value, dict | list | tuple):
         for part in parts:
             plain(part)
     elif value is not None and type(value) not in {bool, int, float, str, torch.Tensor}:
-        raise TypeError(f"A state is plain data, and {type(value).__name__} is none.")
+        raise TypeError(f"A state is plain data, and {type(value).__name__} is not.")
     return value
 
 
@@ -205,7 +209,7 @@ AT_SETUP: Final = (
     Part("best_fitness", _read_best, _put_best),
     Part("stopper", _read_stopper, _put_stopper),
 )
-"""Put where Ultralytics resumes: trainer, loaders and optimizer are built."""
+"""Restored where Ultralytics resumes, when trainer, loaders and optimizer are built."""
 
 AT_FIRST_EPOCH: Final = (
     Part("plugin", _read_plugin, _put_plugin),
@@ -213,7 +217,7 @@ AT_FIRST_EPOCH: Final = (
     Part("last_step", _read_last_step, _put_last_step),
     Part("random", _read_random, _put_random),
     Part("train_order", _read_train_order, _put_train_order),
-    Part("makers", _read_makers, _put_makers),
+    Part("makers", _read_worker_states, _put_worker_states),
     Part("val_order", _read_val_order, _put_val_order),
 )
-"""Put as the first epoch begins: Ultralytics has cleared gradients and drawn random numbers."""
+"""Restored when the first epoch begins, after Ultralytics cleared gradients and drew randomly."""

@@ -1,7 +1,7 @@
-"""What must be equal for a training to give the same numbers again, and what is different.
+"""Compares the facts that must be equal for a training to give the same numbers again.
 
-Two machines of one kind and one installation agree. What differs is named, so that the operator
-sees why a job was resumed plainly.
+Two machines of the same kind with the same installation agree. An error names the difference, so
+that the operator sees why a job was resumed plainly.
 """
 
 import os
@@ -21,7 +21,7 @@ from worker.trainer.state.not_exact import NotExact, Reason
 Environment: TypeAlias = dict[str, str | int | None]
 
 _LIBRARIES: Final = ("ultralytics", "torch", "torchvision", "numpy", "cv2", "PIL")
-"""Modules, which are asked themselves: packages of some have several names."""
+"""Modules with a `__version__`; package names are not used, since some modules have several."""
 _ALBUMENTATIONS: Final = ("albumentations", "albumentationsx")
 _REASONS: Final[dict[str, Reason]] = {
     "albumentations": "other_albumentations",
@@ -30,29 +30,34 @@ _REASONS: Final[dict[str, Reason]] = {
     "cpu": "other_cpu",
     "device": "other_device",
 }
-"""Of facts that have a reason of their own; all others are versions."""
+"""The reasons of facts that have their own; all other facts are versions."""
 
 
-def environment_of(job: JobFile) -> Environment:
-    """Return the facts of this process that a training's numbers depend on, by name."""
+def environment_of(job_file: JobFile) -> Environment:
+    """Return the facts of this process that a training's numbers depend on, by name.
+
+    These are versions of Python and libraries, threads, CPU and device.
+    """
     return {
         "python": ".".join(platform.python_version_tuple()[:2]),
         **{library: str(import_module(library).__version__) for library in _LIBRARIES},
         "albumentations": next(filter(None, map(_version, _ALBUMENTATIONS)), None),
-        "plugin": None if job.spec.trainer is None else plugin_version(job.spec.trainer.name),
-        "threads": job.threads,
+        "plugin": None
+        if job_file.spec.trainer is None
+        else plugin_version(job_file.spec.trainer.name),
+        "threads": job_file.threads,
         "cpu": _cpu(),
-        "device": _device(job.device),
+        "device": _device(job_file.device),
     }
 
 
-def compare_environment(saved: Mapping[str, object], job: JobFile) -> None:
-    """Hold the facts of this process to those of another one.
+def compare_environment(saved: Mapping[str, object], job_file: JobFile) -> None:
+    """Compare the facts of this process with the saved ones.
 
     Raises:
-        NotExact: a training would give other numbers here.
+        NotExact: A training would give different numbers here.
     """
-    here = environment_of(job)
+    here = environment_of(job_file)
     for name in sorted(here.keys() | saved.keys()):
         if here.get(name) != saved.get(name):
             raise NotExact(
@@ -60,9 +65,10 @@ def compare_environment(saved: Mapping[str, object], job: JobFile) -> None:
                 f"The training had {name} {saved.get(name)}, and here it is {here.get(name)}.",
             )
     cores = len(os.sched_getaffinity(0))
-    if job.device == "cpu" and cores < job.threads:
+    if job_file.device == "cpu" and cores < job_file.threads:
         raise NotExact(
-            "fewer_cores", f"The job computes with {job.threads} threads, here are {cores} cores."
+            "fewer_cores",
+            f"The job computes with {job_file.threads} threads, and here are only {cores} cores.",
         )
 
 
@@ -74,11 +80,11 @@ def _version(package: str) -> str | None:
 
 
 def _cpu() -> str:
-    """Architecture, maker and instruction set: what torch's libraries choose their kernels by."""
-    return f"{platform.machine()} {_maker()} {torch.backends.cpu.get_cpu_capability()}"
+    """Return architecture, vendor and instruction set: torch's libraries choose kernels by them."""
+    return f"{platform.machine()} {_vendor()} {torch.backends.cpu.get_cpu_capability()}"
 
 
-def _maker() -> str:
+def _vendor() -> str:
     file = Path("/proc/cpuinfo")
     lines = file.read_text(encoding="utf-8").splitlines() if file.exists() else []
     named = (line.partition(":")[2].strip() for line in lines if line.startswith("vendor_id"))

@@ -7,7 +7,7 @@ import torch
 from ultralytics.models.yolo.detect import DetectionTrainer
 from ultralytics.nn.tasks import DetectionModel
 
-from worker.trainer.upstream import Unseen
+from worker.trainer.upstream import Untyped
 
 IN_ORDER = (4.0, 0.5, 1.0)
 
@@ -15,7 +15,7 @@ IN_ORDER = (4.0, 0.5, 1.0)
 class WeightedModel(DetectionModel):
     """As guides show it: a model class whose loss has weights."""
 
-    def init_criterion(self) -> Unseen:
+    def init_criterion(self) -> Untyped:
         criterion: Any = super().init_criterion()  # type: ignore[no-untyped-call] # Ultralytics is untyped
         branches: list[Any] = [getattr(criterion, name, None) for name in ("one2many", "one2one")]
         for branch in branches if all(branches) else [criterion]:
@@ -30,7 +30,12 @@ class WeightedModel(DetectionModel):
 class WeightedByHand(DetectionTrainer):
     class_loss_weights: ClassVar[Sequence[float]] = IN_ORDER
 
-    def get_model(self, cfg: Unseen = None, weights: Unseen = None, verbose: bool = True) -> Unseen:  # noqa: FBT001, FBT002 # as upstream has it
+    def get_model(
+        self,
+        cfg: Untyped = None,
+        weights: Untyped = None,
+        verbose: bool = True,  # noqa: FBT001, FBT002 # as upstream has it
+    ) -> Untyped:
         model = WeightedModel(  # type: ignore[no-untyped-call] # Ultralytics is untyped
             cfg, nc=self.data["nc"], ch=self.data["channels"], verbose=verbose
         )

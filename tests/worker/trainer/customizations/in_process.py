@@ -19,7 +19,7 @@ from worker.trainer.interrupts import Interrupts
 from worker.trainer.protocol import Event, JobFile, TrainerEvent, event_line, parse_event
 from worker.trainer.run import TrainingRun
 from worker.trainer.training import train_run
-from worker.trainer.upstream import pin_threads, settle
+from worker.trainer.upstream import configure_ultralytics, pin_threads
 
 
 @dataclass
@@ -172,7 +172,7 @@ def differing_tensors(first: Path, second: Path) -> list[str]:
 @contextmanager
 def _as_in_a_process_of_its_own(threads: int) -> Iterator[None]:
     """Warnings of Ultralytics and torch go to a trainer's log; in tests they would be errors."""
-    settle(threads=threads)
+    configure_ultralytics(threads=threads)
     pin_threads(threads)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

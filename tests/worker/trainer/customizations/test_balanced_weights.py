@@ -24,7 +24,7 @@ from tests.worker.trainer.customizations.proving import verdict_of
 from tests.worker.trainer.jobs import a_job
 from worker.trainer.compose import TASK_TRAINERS
 from worker.trainer.protocol import ArchitectureSource, JobFile
-from worker.trainer.upstream import Unseen
+from worker.trainer.upstream import Untyped
 
 POWER = 0.5
 BALANCED = {"class_weights": {"mode": "balanced", "power": POWER}}
@@ -50,7 +50,7 @@ def a_balanced_job(task: Task, drawn: Callable[[Task], Path], directory: Path) -
     return job
 
 
-def weights_in_loss(model: Unseen) -> list[torch.Tensor]:
+def weights_in_loss(model: Untyped) -> list[torch.Tensor]:
     """Return what a criterion that the model makes multiplies classes by, in each branch."""
     return [
         each.ce.weight if hasattr(each, "ce") else each.class_weights.flatten()

@@ -37,7 +37,7 @@ from tests.worker.trainer.jobs import ARCHITECTURES, a_job
 from worker.trainer.customizations.class_weights import weigh
 from worker.trainer.errors import BadSpec
 from worker.trainer.protocol import ArchitectureSource, JobFile
-from worker.trainer.upstream import TaskTrainer, Unseen
+from worker.trainer.upstream import TaskTrainer, Untyped
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -59,7 +59,7 @@ def a_weighted_job(
     *,
     class_weights: Mapping[str, object] | None = EXPLICIT,
     architecture: str | None = None,
-    **options: Unseen,
+    **options: Untyped,
 ) -> JobFile:
     customize = None if class_weights is None else {"class_weights": class_weights}
     if architecture is not None:
@@ -67,7 +67,7 @@ def a_weighted_job(
     return a_job(dataset, directory, customize=customize, **options)
 
 
-def a_batch(trainer: Unseen) -> dict[str, Any]:
+def a_batch(trainer: Untyped) -> dict[str, Any]:
     return dict(trainer.preprocess_batch(next(iter(trainer.train_loader))))
 
 

@@ -25,7 +25,7 @@ from tests.worker.trainer.jobs import a_job
 from worker.trainer.errors import BadSpec
 from worker.trainer.mixins.rates import labels_of
 from worker.trainer.protocol import ArchitectureSource, JobFile
-from worker.trainer.upstream import Unseen
+from worker.trainer.upstream import Untyped
 
 MODEL = "yolov8n.yaml"  # its layers 0 to 9 are the backbone, 22 is the head
 FACTORS = [{"layers": "backbone", "factor": 0.1}, {"layers": [0, 22], "factor": 0.5}]
@@ -109,7 +109,7 @@ class StepsByHand(Steps, RatesByHand):
     """A trainer written by hand, recorded."""
 
 
-def groups_of(trainer: Unseen) -> dict[tuple[str, ...], Options]:
+def groups_of(trainer: Untyped) -> dict[tuple[str, ...], Options]:
     names = {id(parameter): name for name, parameter in trainer.model.named_parameters()}
     return {
         tuple(names[id(each)] for each in group["params"]): options_of(group)
@@ -358,7 +358,7 @@ def lasting(groups: Mapping[tuple[str, ...], Options]) -> list[tuple[tuple[str, 
     ]
 
 
-def by_tensor(trainer: Unseen) -> dict[str, Options]:
+def by_tensor(trainer: Untyped) -> dict[str, Options]:
     return {name: options for names, options in groups_of(trainer).items() for name in names}
 
 

@@ -19,13 +19,13 @@ from tests.worker.trainer.customizations.in_process import Training, train_here
 from tests.worker.trainer.drawn_datasets import CLASSES, draw_dataset
 from tests.worker.trainer.jobs import a_job
 from worker.trainer.customizations.metrics import class_columns, mean_f1
-from worker.trainer.upstream import Unseen
+from worker.trainer.upstream import Untyped
 
 NAMES = dict(enumerate(("disc", "square", "triangle", "star")))
 FEW = {"epochs": 1, "imgsz": 32}
 
 
-def counted(metrics: DetMetrics, *, truths: int, seen: int = 40, missed: int = 2) -> Unseen:
+def counted(metrics: DetMetrics, *, truths: int, seen: int = 40, missed: int = 2) -> Untyped:
     """Return a validator whose real metrics have counted drawn detections.
 
     Class 3 has no ground truth, and class `missed` no correct detection.
@@ -48,7 +48,7 @@ def counted(metrics: DetMetrics, *, truths: int, seen: int = 40, missed: int = 2
     return SimpleNamespace(metrics=metrics)
 
 
-def confused(matrix: list[list[int]], metrics: object) -> Unseen:
+def confused(matrix: list[list[int]], metrics: object) -> Untyped:
     """Return a validator with this confusion matrix: rows are predictions, columns truths."""
     confusion = ConfusionMatrix(names=NAMES, task="classify")
     confusion.matrix = np.array(matrix)
@@ -89,7 +89,9 @@ class TestClassColumnsOfBoxes:
             pytest.param(SimpleNamespace(metrics=DetMetrics(NAMES)), id="nothing-validated"),
         ],
     )
-    def test_class_columns_are_null_where_nothing_has_ground_truth(self, validator: Unseen) -> None:
+    def test_class_columns_are_null_where_nothing_has_ground_truth(
+        self, validator: Untyped
+    ) -> None:
         columns = class_columns(validator, classes=4)
 
         assert all(column == [None] * 4 for column in columns.values())
@@ -149,7 +151,7 @@ class TestClassColumnsOfConfusion:
         assert columns["iou"] == pytest.approx(validator.metrics.per_class_iou.tolist())
 
 
-def segmented(*, names: int, seed: int) -> Unseen:
+def segmented(*, names: int, seed: int) -> Untyped:
     torch.manual_seed(seed)
     metrics: Any = SemanticMetrics({index: NAMES[index] for index in range(names)})
     shape, kinds = (2, 8, 8), max(names, 2)
@@ -253,7 +255,7 @@ class TestClassMetrics:
         assert final.metrics["metrics/F1"] != pytest.approx(float(f1.mean()))
 
 
-def f1_by_hand(task: Task, validator: Unseen) -> dict[str, float]:
+def f1_by_hand(task: Task, validator: Untyped) -> dict[str, float]:
     """Return the mean F1 from what each task's validator offers."""
     if task == "classify":
         guessed, true = torch.cat(validator.pred)[:, 0], torch.cat(validator.targets)

@@ -8,11 +8,11 @@ import torch
 from torch.nn import functional
 
 from app.core.tasks import Task
-from worker.trainer.upstream import Unseen
+from worker.trainer.upstream import Untyped
 
 
 def losses_of_branches(
-    criterion: Unseen, predictions: Unseen, batch: Mapping[str, Any]
+    criterion: Untyped, predictions: Untyped, batch: Mapping[str, Any]
 ) -> Iterator[tuple[Mapping[str, torch.Tensor], torch.Tensor, torch.Tensor, float]]:
     """Yield for each branch its loss items, logits and target scores, and the gain of cls.
 
@@ -26,7 +26,10 @@ def losses_of_branches(
         enlarged: list[torch.Tensor] = []
 
         def enlarge(
-            _module: Unseen, _inputs: Unseen, assigned: Unseen, kept: list[torch.Tensor] = enlarged
+            _module: Untyped,
+            _inputs: Untyped,
+            assigned: Untyped,
+            kept: list[torch.Tensor] = enlarged,
         ) -> tuple[torch.Tensor, ...]:
             kept.append(assigned[2] / assigned[2].max())
             return (*assigned[:2], kept[0], *assigned[3:])
@@ -46,7 +49,7 @@ def cls_loss_by_hand(
     return float(gain * terms.sum() / t.sum().clamp(min=1))
 
 
-def assert_weighs_boxes(model: Unseen, batch: Mapping[str, Any], weights: Sequence[float]) -> None:
+def assert_weighs_boxes(model: Untyped, batch: Mapping[str, Any], weights: Sequence[float]) -> None:
     """Assert that the class loss of each branch is the weighted one, and nothing else is."""
     predictions = model.train()(batch["img"])
     ours = list(losses_of_branches(model.criterion, predictions, batch))
@@ -70,7 +73,9 @@ def cross_entropy_by_hand(
     return float(-(w * true).sum() / w.sum())
 
 
-def assert_weighs_images(model: Unseen, batch: Mapping[str, Any], weights: Sequence[float]) -> None:
+def assert_weighs_images(
+    model: Untyped, batch: Mapping[str, Any], weights: Sequence[float]
+) -> None:
     logits = model.train()(batch["img"]).detach()
     loss, items = model.criterion(logits, batch)
     by_hand = cross_entropy_by_hand(logits, batch["cls"], weights)
@@ -78,7 +83,9 @@ def assert_weighs_images(model: Unseen, batch: Mapping[str, Any], weights: Seque
     assert float(loss) != pytest.approx(float(model.init_criterion()(logits, batch)[0]), rel=1e-3)
 
 
-def assert_weighs_pixels(model: Unseen, batch: Mapping[str, Any], weights: Sequence[float]) -> None:
+def assert_weighs_pixels(
+    model: Untyped, batch: Mapping[str, Any], weights: Sequence[float]
+) -> None:
     predictions = model.train()(batch["img"])
     items = model.criterion(predictions, batch)[1]
     plain = model.init_criterion()(predictions, batch)[1]

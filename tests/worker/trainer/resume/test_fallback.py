@@ -82,7 +82,7 @@ class TestExactResumeOf:
     ) -> None:
         job = next_attempt(earlier, tmp_path, epoch=1)
 
-        assert exact_resume_of(job).heading.epoch == 1
+        assert exact_resume_of(job).header.epoch == 1
 
 
 class TestPlainResume:

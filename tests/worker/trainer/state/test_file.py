@@ -3,11 +3,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from worker.trainer.state.file import FORMAT, Digests, Heading, read_state, write_state
+from worker.trainer.state.file import FORMAT, Digests, StateHeader, read_state, write_state
 from worker.trainer.state.not_exact import NotExact
 from worker.trainer.state.parts import plain
 
-HEADING = Heading(
+HEADER = StateHeader(
     format=FORMAT,
     epoch=3,
     epochs=9,
@@ -29,10 +29,10 @@ class TestStateFile:
         weight = torch.rand(3)
         parts = {"model": {"weight": weight}, "best_fitness": None, "list": [1, 2.5, "x"]}
 
-        size = write_state(tmp_path / "state.pt", HEADING, parts)
-        heading, found = read_state(tmp_path / "state.pt")
+        size = write_state(tmp_path / "state.pt", HEADER, parts)
+        header, found = read_state(tmp_path / "state.pt")
 
-        assert heading == HEADING
+        assert header == HEADER
         assert torch.equal(found.pop("model")["weight"], weight)
         assert found == {"best_fitness": None, "list": [1, 2.5, "x"]}
         assert size == (tmp_path / "state.pt").stat().st_size
@@ -40,7 +40,7 @@ class TestStateFile:
 
     @pytest.mark.parametrize("kept", [0, 10, 400])
     def test_a_truncated_state_file_is_unreadable(self, kept: int, tmp_path: Path) -> None:
-        write_state(tmp_path / "state.pt", HEADING, {"model": torch.rand(100)})
+        write_state(tmp_path / "state.pt", HEADER, {"model": torch.rand(100)})
         whole = (tmp_path / "state.pt").read_bytes()
         (tmp_path / "state.pt").write_bytes(whole[:kept])
 

@@ -12,7 +12,7 @@ from torch.utils.data import Dataset, RandomSampler, WeightedRandomSampler
 from ultralytics.data.build import InfiniteDataLoader, build_dataloader
 
 from worker.trainer.state.generators import random_state, set_random_state
-from worker.trainer.state.loader import NotedLoader
+from worker.trainer.state.loader import RecordedLoader
 
 BATCH, EPOCHS = 4, 6
 Batch = list[list[float]]
@@ -49,7 +49,7 @@ class Run:
     """A loader that has run for some epochs; before `reset_at` Ultralytics restarts it."""
 
     loader: Any
-    noted: NotedLoader
+    recorded: RecordedLoader
     reset_at: int | None
 
     def epoch(self, number: int) -> list[Batch]:
@@ -57,20 +57,20 @@ class Run:
             self.loader.reset()
         batches = []
         for batch in self.loader:
-            self.noted.take(batch)
+            self.recorded.take(batch)
             batches.append(batch["drawn"])
             assert batch.keys() == {"drawn"}
         return batches
 
     def state(self) -> tuple[Any, ...]:
-        return random_state(), self.noted.order(), self.noted.makers()
+        return random_state(), self.recorded.order(), self.recorded.worker_states()
 
     def go_on(self, state: tuple[Any, ...], *, epoch: int) -> None:
-        drawn, order, makers = state
+        drawn, order, worker_states = state
         anew = epoch == self.reset_at
         set_random_state(drawn)
-        self.noted.start_order_at(order, anew=anew)
-        self.noted.start_makers_at(makers, anew=anew)
+        self.recorded.start_order_at(order, restarting=anew)
+        self.recorded.start_workers_at(worker_states, restarting=anew)
         if self.reset_at is not None and epoch > self.reset_at:
             self.reset_at = epoch  # as Ultralytics does it in the first epoch after a resume
 
@@ -80,10 +80,10 @@ def a_run(length: int, workers: int, reset_at: int | None) -> Run:
     random.seed(0)
     np.random.seed(0)  # noqa: NPY002 -- what Ultralytics draws from
     loader: Any = build_dataloader(Drawing(length), BATCH, workers, device="cpu")
-    return Run(loader, NotedLoader(loader), reset_at)
+    return Run(loader, RecordedLoader(loader), reset_at)
 
 
-class TestNotedLoader:
+class TestRecordedLoader:
     @pytest.mark.parametrize("workers", [0, 2])
     @pytest.mark.parametrize("length", [8, 13])  # a short last batch, and none
     @pytest.mark.parametrize("reset_at", [None, 3])
@@ -127,7 +127,7 @@ class TestIsKnown:
     def test_a_loader_that_ultralytics_makes_is_known(self, *, shuffle: bool) -> None:
         loader = build_dataloader(Drawing(8), batch=BATCH, workers=0, shuffle=shuffle)
 
-        assert NotedLoader.is_known(loader)
+        assert RecordedLoader.is_known(loader)
 
     @pytest.mark.parametrize(
         "options",
@@ -154,4 +154,4 @@ class TestIsKnown:
     ) -> None:
         loader = InfiniteDataLoader(Drawing(8), batch_size=BATCH, **options)
 
-        assert not NotedLoader.is_known(loader)
+        assert not RecordedLoader.is_known(loader)
