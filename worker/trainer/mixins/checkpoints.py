@@ -1,7 +1,7 @@
-"""Checkpoints that are whole at every moment, say nothing of this machine, and are handed over.
+"""Atomic checkpoints without paths of this machine, linked into the outbox for the supervisor.
 
-Ultralytics truncates and then writes (8.4.190, trainer.py:832): a kill in between would leave half
-a file.
+Ultralytics truncates the file and then writes it (8.4.190, trainer.py:832): a kill in between would
+leave half a file.
 """
 
 import os
@@ -23,8 +23,8 @@ class Checkpoints(Composed):
     """Writes checkpoints atomically, without paths, and links them into the outbox.
 
     Overrides `__init__` (after super), `save_model` (around super) and `hook_after_epoch` (after
-    super, so that the epoch's own event precedes). Adds nothing to a checkpoint; the same on a
-    resume.
+    super, so that the epoch's own event comes first). Adds nothing to a checkpoint. Works the same
+    way on a resume.
     """
 
     def __init__(self, *, overrides: dict[str, object]) -> None:
@@ -33,7 +33,7 @@ class Checkpoints(Composed):
         self.last, self.best = self.wdir / LAST, self.wdir / BEST
 
     def save_model(self) -> bool:
-        """Write last.pt and best.pt atomically, without names of places on this machine."""
+        """Write last.pt and best.pt atomically, without paths of this machine."""
         # The model and its EMA share `args` with the trainer (detect/train.py:143, trainer.py:649).
         with _replaced(self.args, portable_values(vars(self.args), self.run.job.model.name)):
             return super().save_model()
@@ -69,7 +69,7 @@ class Checkpoints(Composed):
 
     def __copy(self, file: Path, epoch: int) -> str:
         target = self.__in_outbox(file.name, epoch)
-        shutil.copyfile(file, target)  # a link would go on growing
+        shutil.copyfile(file, target)  # a linked file would keep growing
         return str(target.relative_to(self.save_dir))
 
     def __in_outbox(self, name: str, epoch: int) -> Path:
@@ -81,9 +81,9 @@ class Checkpoints(Composed):
 
 
 def portable_values(args: Mapping[str, Any], model_name: str) -> dict[str, Any]:
-    """Return replacements for those training arguments that name places on this machine.
+    """Return replacements for the training arguments that contain paths of this machine.
 
-    What remains can still be resumed from: a resume states model, data and save_dir anew.
+    The checkpoint can still be resumed: a resume passes model, data and save_dir again.
     """
     return {
         "data": Path(str(args["data"])).name,

@@ -1,4 +1,4 @@
-"""Going on from a training state, as if the training had never been interrupted."""
+"""Resume exactly: continue from a training state as if there had been no interruption."""
 
 import shutil
 from pathlib import Path
@@ -19,13 +19,13 @@ from worker.trainer.state.sameness import compare_environment
 
 
 def exact_resume_of(job_file: JobFile) -> ExactResume:
-    """Read the state that a job goes on from, and hold it to the job and to this machine.
+    """Read the training state that a job resumes from, and compare it with job and machine.
 
     Raises:
-        NotExact: from there the training would give other numbers.
+        NotExact: Continuing from this state would give different numbers.
     """
     if job_file.spec.train.time is not None:
-        raise NotExact("time_budget", "The job trains for a time, which counts anew.")
+        raise NotExact("time_budget", "The job has a time budget, which starts again on a resume.")
     plugin = plugin_of(job_file.spec.trainer, job_file.task)
     if plugin is not None and plugin.plugin.keeps_state and not saves_its_state(plugin.plugin):
         message = f"The trainer plugin {plugin.name} keeps state that it does not save."
@@ -41,9 +41,9 @@ def exact_resume_of(job_file: JobFile) -> ExactResume:
 
 
 def _compare_batch(header: StateHeader, job_file: JobFile) -> None:
-    asked = job_file.spec.train.batch
-    if asked >= 1 and asked != header.batch:
-        message = f"A batch had {header.batch} images, and now it has {int(asked)}."
+    batch = job_file.spec.train.batch
+    if batch >= 1 and batch != header.batch:
+        message = f"A batch had {header.batch} images, and now it has {int(batch)}."
         raise NotExact("other_batch", message)
 
 
@@ -52,33 +52,33 @@ def _compare_files(header: StateHeader, files: list[Path]) -> None:
     if found != header.files:
         names = sorted(found.keys() | header.files.keys())
         differing = [name for name in names if found.get(name) != header.files.get(name)]
-        message = f"Not as they were when the state was written: {', '.join(differing)}."
+        message = f"These files changed after the state was written: {', '.join(differing)}."
         raise NotExact("other_files", message)
 
 
 class ExactResuming(Composed):
-    """Puts a training state into a trainer that starts as for the first time.
+    """Restores a training state in a trainer that is built as for a first start.
 
     Overrides `resume_training` (around super) and `hook_before_epoch` (before super). The trainer
-    has the arguments of its first start, and not those of last.pt, so that data, optimizer and
-    class weights come about as they did. Ultralytics' setup clears gradients (8.4.190,
-    trainer.py:494) and draws random numbers: both are put in as the first epoch begins, before any
-    callback of it.
+    gets the arguments of the first start, not those of last.pt, so data, optimizer and class
+    weights are set up the same way again. Ultralytics' setup clears gradients (8.4.190,
+    trainer.py:494) and draws random numbers, so both are restored when the first epoch begins,
+    before any of its callbacks.
     """
 
     def resume_training(self, ckpt: dict[str, Any] | None) -> None:
-        """Put the training state in, and report the resume; without a state, resume plainly."""
+        """Restore the training state and report the resume; without a state, resume plainly."""
         resume = self.run.exact
         if resume is None:
             super().resume_training(ckpt)
             return
         self.__compare(resume.header)
-        self.__lay_out(resume)
+        self.__restore_files(resume)
         super().resume_training(ckpt)
         decay = [group["weight_decay"] for group in self.optimizer.param_groups]
-        self.__put(resume)
+        self.__restore_parts(resume)
         if self.run.job.joint == resume.header.epoch:
-            self.__begin_another_total(resume.header.epoch, decay)
+            self.__extend_schedules(resume.header.epoch, decay)
         done = resume.header.epoch
         self.start_epoch = done
         self.run.pipe.emit(ResumedEvent(mode="exact", epoch=done, reason=None, message=None))
@@ -87,18 +87,18 @@ class ExactResuming(Composed):
             raise NothingMoreToTrain
 
     def hook_before_epoch(self) -> None:
-        """Put in, once, the parts of the state that Ultralytics' setup would have changed."""
+        """Restore, once, the parts of the state that Ultralytics' setup would have changed."""
         resume = self.run.exact
         if resume is not None and self.start_epoch > 0:
-            # The loop has its own copy. From now on the epoch is one like any other, which may be
-            # repeated when its loss is not finite (trainer.py:1100).
+            # The loop has its own copy of `start_epoch`. At 0 the resumed epoch is like any other,
+            # which Ultralytics may repeat when its loss is not finite (trainer.py:1100).
             self.start_epoch = 0
             put_parts(AT_FIRST_EPOCH, self, resume.parts)
-            resume.parts.clear()  # it is as large as the model is, several times
+            resume.parts.clear()  # frees several times the size of the model
         super().hook_before_epoch()
 
     def __compare(self, header: StateHeader) -> None:
-        """Hold the loaders, which exist only by now, to those of the state."""
+        """Compare the loaders, which did not exist before, with those of the state."""
         loader = self.recorded_train_loader
         if loader is None or self.recorded_val_loader is None:
             raise NotExact("unknown_loader", OWN_LOADER)
@@ -111,30 +111,31 @@ class ExactResuming(Composed):
             message = f"An epoch had {header.batches} batches, and now it has {loader.batches}."
             raise NotExact("other_batches", message)
 
-    def __lay_out(self, resume: ExactResume) -> None:
+    def __restore_files(self, resume: ExactResume) -> None:
         AtomicPath(self.csv).write_bytes(resume.results)
-        if self.run.job.resume_from is not None:  # NaN recovery goes back to it
+        if self.run.job.resume_from is not None:  # NaN recovery loads last.pt
             shutil.copyfile(self.run.job.resume_from, self.last)
 
-    def __put(self, resume: ExactResume) -> None:
+    def __restore_parts(self, resume: ExactResume) -> None:
         try:
             put_parts(AT_SETUP, self, resume.parts)
         except (KeyError, RuntimeError, TypeError, ValueError) as error:
-            raise NotExact("does_not_fit", f"The state is not of this model: {error}") from error
+            raise NotExact("does_not_fit", f"The state does not fit the model: {error}") from error
 
-    def __begin_another_total(self, joint: int, decay: list[float]) -> None:
-        """Let schedules of the number of epochs be those of the new one, and patience count anew.
+    def __extend_schedules(self, joint: int, decay: list[float]) -> None:
+        """Rebuild the schedules for the new number of epochs and reset patience.
 
-        The loop asks the learning rates of `epochs` itself, and closes the mosaic by it.
+        The loop derives learning rates and `close_mosaic` from `epochs` itself.
         """
         self.stopper.best_epoch = joint
         for group, value in zip(self.optimizer.param_groups, decay, strict=True):
-            group["weight_decay"] = value  # by the batches of a step, which few epochs limit
+            # Depends on the batches of an optimizer step, which a small number of epochs limits.
+            group["weight_decay"] = value
         criterion: Any = unwrap_model(self.model).criterion
         if hasattr(criterion, "update"):
             criterion.updates -= 1
             criterion.update()
 
     def __has_trained_its_last_epoch(self, done: int) -> bool:
-        stood = {"epoch": done - 1, "stopper": vars(self.stopper)}
-        return has_trained_its_last_epoch(stood, self.epochs, self.stopper.patience)
+        progress = {"epoch": done - 1, "stopper": vars(self.stopper)}
+        return has_trained_its_last_epoch(progress, self.epochs, self.stopper.patience)

@@ -1,6 +1,6 @@
-"""After the last epoch: strip, evaluate best.pt, and list what is to be kept.
+"""After the last epoch: strip the weights, evaluate best.pt, and list the artifacts.
 
-Works on copies in `final/`, so that it can be killed anywhere and done again.
+Works on copies in `final/`, so a kill at any point is harmless: finalizing can run again.
 """
 
 import shutil
@@ -27,7 +27,8 @@ class Finalizing(Composed):
     """Ultralytics' final evaluation on copies of the checkpoints, and the final event.
 
     Overrides `final_eval` (before super) and `hook_after_training` (after super). `strip_optimizer`
-    rewrites in place: the files in weights/ and outbox/, which share their bytes, stay resumable.
+    rewrites in place; the files in weights/ and outbox/ share their bytes, and the copies keep them
+    resumable.
     """
 
     __epochs: Mapping[str, int] = MappingProxyType({})
@@ -36,7 +37,7 @@ class Finalizing(Composed):
         """Begin the final phase, on copies of last.pt and best.pt for Ultralytics to strip."""
         self.run.pipe.emit(PhaseEvent(phase=Phase.FINALIZING))
         self.finalizing = True
-        # Stripped copies do not know it any more.
+        # Read them now: stripping removes the epoch.
         self.__epochs = {file.name: epoch_of_checkpoint(file) for file in _weights_in(self.wdir)}
         folder = _empty_folder(Path(self.save_dir) / FINAL)
         self.last, self.best = _copied(self.last, folder), _copied(self.best, folder)
@@ -65,11 +66,11 @@ class Finalizing(Composed):
 
 
 def artifacts_in(run_directory: Path, epochs: Mapping[str, int]) -> list[Artifact]:
-    """Return what a finished run leaves, weights first.
+    """Return the artifacts of a finished run, weights first.
 
     Args:
-        run_directory: of the job.
-        epochs: of the weights, by file name.
+        run_directory: The job's run directory.
+        epochs: The epoch of each weights file, by file name.
     """
     return [
         *[
@@ -89,7 +90,7 @@ def artifacts_in(run_directory: Path, epochs: Mapping[str, int]) -> list[Artifac
 
 
 def wait_for_plots() -> None:
-    """Wait for the threads in which Ultralytics draws: its only ones that are no daemons."""
+    """Wait for Ultralytics' plotting threads, its only threads that are not daemons."""
     for thread in threading.enumerate():
         if thread is not threading.main_thread() and not thread.daemon:
             thread.join()

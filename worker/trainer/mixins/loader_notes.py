@@ -1,4 +1,4 @@
-"""What a training state needs to know, and Ultralytics keeps to itself while it trains."""
+"""Records the positions of loaders and optimizer that Ultralytics does not expose."""
 
 from typing import Any
 
@@ -8,17 +8,18 @@ from worker.trainer.upstream import Loader, Untyped
 
 
 class LoaderNotes(Composed):
-    """Notes where the loaders stand and when the optimizer made its last step.
+    """Records the position of the loaders and the batch of the last optimizer step.
 
     Overrides `get_dataloader` (after super), `preprocess_batch` (before super), `hook_before_epoch`
     and `hook_before_batch` (both before super), `optimizer_step` and `_handle_nan_recovery` (both
-    after super). Draws no random number and changes no batch, so that a training gives what it
-    gives without.
+    after super). Draws no random number and changes no batch, so a training gives the same numbers
+    with and without it.
 
-    The batch of the last step is a local of Ultralytics' loop (8.4.190, trainer.py:476), which sets
-    it to -1 as it starts. After a resume `accumulate`, which it is compared with, is therefore
-    higher by what the step lies back from there, until the first step: `ni - (-1) >= a + last + 1`
-    is `ni - last >= a`. NaN recovery sets it to -1, too.
+    Ultralytics keeps the batch of the last optimizer step in a local variable of its loop that
+    starts at -1 (8.4.190, trainer.py:476), and compares the distance from there with `accumulate`.
+    After a resume we therefore raise `accumulate` by the distance from -1 to the real last step,
+    until the next step: `ni - (-1) >= a + last + 1` is `ni - last >= a`. NaN recovery sets the
+    variable to -1, too.
     """
 
     def __init__(self, *, overrides: dict[str, object]) -> None:
@@ -30,7 +31,7 @@ class LoaderNotes(Composed):
 
     @property
     def accumulate(self) -> int:
-        """Batches from one optimizer step to the next, as the loop has to see it."""
+        """Batches from one optimizer step to the next, in the form that the loop needs."""
         return self.__accumulate + (0 if self.__has_stepped else self.last_step + 1)
 
     @accumulate.setter
@@ -38,7 +39,7 @@ class LoaderNotes(Composed):
         self.__accumulate = batches
 
     def get_dataloader(self, *arguments: Untyped, **options: Untyped) -> Loader:
-        """Keep the loader if it is Ultralytics' own, for its state."""
+        """Record the loader's state, if the loader is Ultralytics' own."""
         loader = super().get_dataloader(*arguments, **options)
         if not RecordedOrder.is_known(loader):
             return loader
@@ -49,7 +50,7 @@ class LoaderNotes(Composed):
         return loader
 
     def preprocess_batch(self, batch: dict[str, Any]) -> dict[str, Any]:
-        """Take the state of the loader's worker off the batch."""
+        """Remove the state of the loader's worker from the batch and store it."""
         if self.recorded_train_loader is not None:
             self.recorded_train_loader.take(batch)
         return super().preprocess_batch(batch)
@@ -65,13 +66,13 @@ class LoaderNotes(Composed):
         super().hook_before_batch()
 
     def optimizer_step(self) -> None:
-        """Note at which batch the optimizer made its last step."""
+        """Record the batch of the optimizer's last step."""
         super().optimizer_step()
         self.last_step = self.__batch + len(self.train_loader) * self.epoch
         self.__has_stepped = True
 
     def _handle_nan_recovery(self, epoch: int) -> bool:
-        """Forget the last step when the epoch is repeated, as Ultralytics does."""
+        """Reset the last step when the epoch is repeated, as Ultralytics does."""
         repeats = super()._handle_nan_recovery(epoch)
         if repeats:
             self.last_step = -1

@@ -1,4 +1,4 @@
-"""How long the rest of a training will take, from how long its parts took so far."""
+"""Estimates the remaining time of a training from the durations measured so far."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -8,7 +8,7 @@ _WEIGHT_OF_NEWEST: Final = 0.1
 
 @dataclass
 class Pace:
-    """Running means of seconds per batch and per validation (exponential, the newest at 0.1)."""
+    """Exponential moving averages of seconds per batch and per validation (newest: weight 0.1)."""
 
     batch_seconds: float | None = None
     validation_seconds: float | None = None
@@ -20,7 +20,7 @@ class Pace:
         self.validation_seconds = _moved(self.validation_seconds, seconds)
 
     def eta_seconds(self, *, batches_left: int, validations_left: int) -> float | None:
-        """Return the seconds to the end; None before the first batch."""
+        """Return the remaining seconds, or None before the first batch."""
         if self.batch_seconds is None:
             return None
         validation = self.validation_seconds or 0.0

@@ -1,4 +1,4 @@
-"""The callbacks of a trainer plugin."""
+"""Calls the callbacks of a trainer plugin."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
@@ -9,8 +9,8 @@ from worker.trainer.run import Composed
 class PluginCallbacks(Composed):
     """Calls a plugin's functions by event.
 
-    Overrides `hook_after_callbacks` (after super): all hooks after an event see what the plugin did
-    at it. Adds nothing to a checkpoint.
+    Overrides `hook_after_callbacks` (after super), so all hooks after an event see the plugin's
+    changes. Adds nothing to a checkpoint.
     """
 
     plugin_callbacks: ClassVar[Mapping[str, Callable[[Any], None]]]

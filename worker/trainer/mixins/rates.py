@@ -1,4 +1,4 @@
-"""Optimizer groups by name, and split by layer so that each part has a rate of its own."""
+"""Names the optimizer's groups, and splits them by layer so that each part has its own rate."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -16,7 +16,7 @@ def names_of(groups: Sequence[Group]) -> tuple[str, ...]:
 
 
 def labels_of(groups: Sequence[Group]) -> tuple[str, ...]:
-    """Return what the stock builder calls its groups; of another builder's, their places: pg0."""
+    """Return the stock builder's labels; groups of another builder get their index: pg0."""
     try:
         labels = group_labels(groups)
     except KeyError:
@@ -36,12 +36,12 @@ def split_by_layer(
     """Yield the rate name and the options of each part of each group; empty parts are left out.
 
     Args:
-        groups: as the stock builder made them.
-        names: of the model's tensors by their `id`; what is not among them is in no layer.
-        layer_lrs: as in the spec.
-        backbone_layers: of the model.
+        groups: The groups of the stock builder.
+        names: Names of the model's tensors by `id`; a tensor without a name belongs to no layer.
+        layer_lrs: The factors from the spec.
+        backbone_layers: The number of backbone layers of the model.
     """
-    factors = {part_name(each.layers): each.factor for each in layer_lrs} | {REST: 1.0}
+    factors = {part_name(layer_lr.layers): layer_lr.factor for layer_lr in layer_lrs} | {REST: 1.0}
     layers = {tensor: layer_of(name) for tensor, name in names.items()}
     parts = {layer: part_of(layer, layer_lrs, backbone_layers)[0] for layer in layers.values()}
     for label, group in zip(labels_of(groups), groups, strict=True):

@@ -1,4 +1,4 @@
-"""What a training tells while it runs: phases, progress, epochs and numbers that are no numbers."""
+"""Reports phases, progress, epochs and non-finite metrics while a training runs."""
 
 import time
 from collections.abc import Mapping
@@ -23,12 +23,13 @@ SECONDS_BETWEEN_BATCH_EVENTS: Final = 1.0
 
 
 class Reporting(Composed):
-    """Emits what happens.
+    """Emits the events of a running training.
 
     Overrides four hooks, `save_metrics`, `optimizer_step` and `build_optimizer` (all after super),
     and `validate` (around super).
-    Reads losses only when it sends them, since reading them waits for the GPU. An epoch that
-    Ultralytics repeats (memory, NaN) is counted anew; its event comes once, when it stands.
+    Reads losses only when it sends them, since reading them waits for the GPU. When Ultralytics
+    repeats an epoch (memory, NaN), its counters restart, and its event is sent once, when the epoch
+    is final.
     """
 
     def __init__(self, *, overrides: dict[str, object]) -> None:
@@ -76,7 +77,7 @@ class Reporting(Composed):
             self.__report_batch(now - self.__epoch_began)
 
     def hook_after_epoch(self) -> None:
-        """Report the epoch: metrics, rates, fitness, seconds, and what is not finite."""
+        """Report the epoch: metrics, rates, fitness, seconds, and metrics that are not finite."""
         super().hook_after_epoch()
         epoch = self.epoch + 1
         if lost := not_finite(self.__row):
@@ -97,7 +98,7 @@ class Reporting(Composed):
         )
 
     def build_optimizer(self, model: Untyped, *arguments: Untyped, **options: Untyped) -> Untyped:
-        """Name the optimizer's groups, unless `LayerRates` has named them."""
+        """Name the optimizer's groups, unless `LayerRates` has already named them."""
         optimizer = super().build_optimizer(model, *arguments, **options)
         self.rate_names = self.rate_names or names_of(optimizer.param_groups)
         return optimizer
@@ -111,10 +112,10 @@ class Reporting(Composed):
         """Report the phases, and time the validation."""
         self.__enter(Phase.VALIDATING)
         began = time.monotonic()
-        answer = super().validate()
+        result = super().validate()
         self.__pace.validation_took(time.monotonic() - began)
         self.__enter(Phase.TRAINING)
-        return answer
+        return result
 
     def save_metrics(self, metrics: dict[str, Any]) -> None:
         """Keep the epoch's row as results.csv rounds it."""

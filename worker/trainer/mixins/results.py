@@ -1,4 +1,4 @@
-"""Rows of results.csv as Ultralytics writes them: six digits of each number."""
+"""Rows of results.csv as Ultralytics writes them: each number with six significant digits."""
 
 import csv
 from collections.abc import Mapping
@@ -9,12 +9,12 @@ Row = Mapping[str, float]
 
 
 def as_written(metrics: Mapping[str, Any]) -> dict[str, float]:
-    """Return the values as results.csv rounds them (trainer.py:994), so that both always agree."""
+    """Round the values like results.csv (trainer.py:994), so that both always agree."""
     return {name: float(f"{float(value):.6g}") for name, value in metrics.items()}
 
 
 def rows_of(file: Path) -> list[Row]:
-    """Return the rows of results.csv, none where there is no file."""
+    """Return the rows of results.csv; an empty list if there is no file."""
     if not file.exists():
         return []
     with file.open(encoding="utf-8", newline="") as lines:

@@ -1,20 +1,20 @@
-"""Leaving and finishing early: at once, or after the running epoch as after the last one."""
+"""Ends a training early: at once on SIGTERM, after the current epoch on SIGUSR1."""
 
 from worker.trainer.run import Composed
 
 
 class StopOnRequest(Composed):
-    """Turns SIGUSR1 into the end of the training after this epoch, and SIGTERM into its end anyhow.
+    """Ends the training after the current epoch on SIGUSR1, and ensures that SIGTERM ends it.
 
     Overrides `hook_before_callbacks` (before super) and `hook_after_epoch` (after super). `stop` is
-    not set before the end of an epoch: the batch loop would break off, and a part of an epoch would
-    count as one (trainer.py:634). What SIGTERM raised can be swallowed, where Python ignores
-    exceptions: in a destructor, or after a fork for the loader's workers. So it is raised again at
-    the next event, but for `teardown`, which it leads to.
+    not set before the end of an epoch: the batch loop would break off, and a partial epoch would
+    count as a whole one (trainer.py:634). The exception that SIGTERM raises can get lost where
+    Python ignores exceptions: in a destructor, or after a fork for the loader's workers. So it is
+    raised again at the next event, except at `teardown`, which the exception itself leads to.
     """
 
     def hook_before_callbacks(self, event: str) -> None:
-        """Raise again what SIGTERM raised, if it was swallowed."""
+        """Raise SIGTERM's exception again, if it got lost."""
         if event != "teardown":
             self.run.interrupts.raise_if_leaving()
         super().hook_before_callbacks(event)
