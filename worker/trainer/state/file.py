@@ -1,4 +1,4 @@
-"""The file of a training state: plain data, replaced at once, naming the files it belongs to."""
+"""The file of a training state: plain data, replaced atomically, with the digests of its run."""
 
 import hashlib
 import pickle
@@ -19,11 +19,12 @@ FORMAT: Final = 1
 
 
 class StateHeader(BaseModel):
-    """What is known of a state before its parts are put into a trainer.
+    """The part of a training state that is checked before its parts are restored in a trainer.
 
-    `epochs` is the total that its schedule was planned for, `batch` what each batch held,
-    `arguments` what Ultralytics chose where the spec left it open. `files`: SHA-256 of results.csv
-    and of each best file at the end of `epoch`, by name.
+    `epochs` is the total that its schedule was planned for, `batch` the images of a batch,
+    `batches` the batches of an epoch, `arguments` what Ultralytics chose where the spec left it
+    open. `files` has the SHA-256 of results.csv and of each best file at the end of `epoch`, by
+    name.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -41,13 +42,13 @@ class StateHeader(BaseModel):
 
 @dataclass(frozen=True)
 class ExactResume:
-    """A training state that fits job and machine, as far as can be told before a trainer is built.
+    """A training state that fits job and machine, as far as is known before a trainer is built.
 
     Args:
-        header: of the state.
-        parts: of the state.
-        results: results.csv, which Ultralytics removes on a start that is no resume of its own
-            (8.4.190, trainer.py:218).
+        header: The header of the state.
+        parts: The parts of the state.
+        results: The bytes of results.csv, which Ultralytics removes on a start that is not its own
+            resume (8.4.190, trainer.py:218).
     """
 
     header: StateHeader
@@ -56,10 +57,11 @@ class ExactResume:
 
 
 def write_state(file: Path, header: StateHeader, parts: Mapping[str, Any]) -> int:
-    """Replace the file at once, durably; readers never see a part of it. Return its bytes.
+    """Replace the file atomically and durably, and return its size in bytes.
 
     Raises:
-        OSError, RuntimeError: it cannot be written; the old one stands, and nothing else.
+        OSError, RuntimeError: The file cannot be written; the old file, if any, is unchanged and
+            nothing else remains.
     """
     with whole_file(file) as opened:
         torch.save({"heading": header.model_dump(), "parts": dict(parts)}, opened)
@@ -67,16 +69,16 @@ def write_state(file: Path, header: StateHeader, parts: Mapping[str, Any]) -> in
 
 
 def read_state(file: Path) -> tuple[StateHeader, Plain]:
-    """Return heading and parts of a state; no code that the file may hold is run.
+    """Return header and parts of a state, without running code that the file may contain.
 
     Raises:
-        NotExact: it cannot be read, or another version wrote it in another form.
+        NotExact: The file cannot be read, or another version wrote it in another format.
     """
     try:
         content = torch.load(file, map_location="cpu", weights_only=True)
         found = content["heading"]["format"]
         if found != FORMAT:
-            raise NotExact("other_format", f"The training state has form {found}, not {FORMAT}.")
+            raise NotExact("other_format", f"The training state has format {found}, not {FORMAT}.")
         return StateHeader.model_validate(content["heading"]), dict(content["parts"])
     except (OSError, RuntimeError, EOFError, pickle.UnpicklingError, ValidationError) as error:
         raise NotExact("unreadable_state", f"The training state cannot be read: {error}") from error
@@ -85,14 +87,14 @@ def read_state(file: Path) -> tuple[StateHeader, Plain]:
 
 
 def best_files(run_directory: Path) -> list[Path]:
-    """Return best.pt and each best_<name>.pt that a run has by now."""
+    """Return the existing best.pt and best_<name>.pt files of a run."""
     weights = run_directory / "weights"
     named = [weights / BEST, *sorted(weights.glob("best_*.pt"))]
     return [file for file in named if file.exists()]
 
 
 class Digests:
-    """SHA-256 of files, each read once as long as it is the same one."""
+    """SHA-256 digests of files; a file is read again only if inode, time or size changed."""
 
     def __init__(self) -> None:
         self._known: dict[tuple[int, int, int], str] = {}

@@ -1,4 +1,4 @@
-"""Random generators of a process as plain data, and back."""
+"""Converts the random generators of a process to plain data and back."""
 
 import random
 from collections.abc import Mapping
@@ -9,11 +9,11 @@ import torch
 
 CPU: Final = torch.device("cpu")
 Plain: TypeAlias = dict[str, Any]
-"""Tensors, numbers, strings and containers of them: what `torch.load(weights_only=True)` reads."""
+"""Tensors, numbers, strings and containers of them, as `torch.load(weights_only=True)` reads."""
 
 
 def random_state(device: torch.device = CPU) -> Plain:
-    """Return the state of Python's, NumPy's and torch's generators, and of a GPU's own."""
+    """Return the state of Python's, NumPy's and torch's generators, and of the GPU's own."""
     key = np.random.get_state(legacy=False)  # noqa: NPY002 -- the one that Ultralytics draws from
     return {
         "python": python_state(random.getstate()),
@@ -24,7 +24,7 @@ def random_state(device: torch.device = CPU) -> Plain:
 
 
 def set_random_state(state: Mapping[str, Any], device: torch.device = CPU) -> None:
-    """Let the generators go on from a state of `random_state`, on the same kind of device."""
+    """Restore the generators from a state of `random_state`, on the same kind of device."""
     random.setstate(python_tuple(state["python"]))
     numpy = state["numpy"]
     key = {"key": numpy["key"].numpy().view(np.uint32), "pos": numpy["pos"]}
@@ -36,18 +36,18 @@ def set_random_state(state: Mapping[str, Any], device: torch.device = CPU) -> No
 
 
 def python_state(state: tuple[Any, ...]) -> Plain:
-    """Return what `random.Random.getstate` gives as plain data, 5 kB instead of 600 objects."""
+    """Convert the result of `random.Random.getstate` to plain data, 5 kB instead of 600 objects."""
     version, key, gauss = state
     return {"version": version, "key": torch.tensor(key), "gauss": gauss}
 
 
 def python_tuple(state: Mapping[str, Any]) -> tuple[Any, ...]:
-    """Return what `random.Random.setstate` takes."""
+    """Convert the plain data back to the argument of `random.Random.setstate`."""
     return state["version"], tuple(state["key"].tolist()), state["gauss"]
 
 
 def _numpy_state(state: Mapping[str, Any]) -> Plain:
-    # torch has no arithmetic on uint32, but holds the same bytes as int32.
+    # torch has no arithmetic on uint32, but stores the same bytes as int32.
     key = torch.from_numpy(state["state"]["key"].view(np.int32).copy())
     rest = {"has_gauss": int(state["has_gauss"]), "gauss": float(state["gauss"])}
     return {"key": key, "pos": int(state["state"]["pos"]), **rest}

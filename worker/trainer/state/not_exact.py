@@ -1,4 +1,4 @@
-"""Why a resume is plain and not exact, where it is."""
+"""The reasons why a resume is plain and not exact."""
 
 from typing import Final, Literal, TypeAlias
 
@@ -24,15 +24,15 @@ Reason: TypeAlias = Literal[
 ]
 
 
-OWN_LOADER: Final = "A trainer plugin brings a data loader of its own."
+OWN_LOADER: Final = "A trainer plugin uses its own data loader."
 
 
 class NotExact(Exception):
-    """The training cannot go on as it would have; it can go on plainly. The text is for a person.
+    """The training cannot be resumed exactly, only plainly.
 
     Args:
-        reason: which of the things that must be equal is not.
-        message: one sentence of what was found.
+        reason: The condition that is not met.
+        message: One sentence for the user that describes the difference.
     """
 
     def __init__(self, reason: Reason, message: str) -> None:

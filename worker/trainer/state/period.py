@@ -1,4 +1,4 @@
-"""How often a training state is written: as often as it costs little."""
+"""Decides when a training state is written, so that all states cost at most 1% of the training."""
 
 import time
 from collections.abc import Callable
@@ -6,16 +6,16 @@ from dataclasses import dataclass, field
 from typing import Final
 
 SHARE: Final = 0.01
-"""Of the training time, for writing, hashing and storing states together."""
+"""The share of the training time for writing, hashing and storing states together."""
 
 STORING_BYTES_PER_SECOND: Final = 100e6
-"""Supposed of the supervisor, which hashes a state and puts it into the store, until it told how
-long that took: a slow disk, or 1 Gbit/s. It costs the training at most a part of this, since it
-happens in another process."""
+"""The assumed speed of the supervisor, which hashes a state and puts it into the store, until it
+reports how long that took: a slow disk, or 1 Gbit/s. The training pays at most a part of this time,
+since it is spent in another process."""
 
 WRITING_BYTES_PER_SECOND: Final = 100e6
-"""Supposed of this disk until a first state was written; 0.1 to 0.5 s were measured for 30 to 400
-MB (docs/benchmarks.md)."""
+"""The assumed speed of this disk until a first state is written; 0.1 to 0.5 s were measured for 30
+to 400 MB (docs/benchmarks.md)."""
 
 
 @dataclass
@@ -23,12 +23,12 @@ class StatePeriod:
     """Decides at each epoch's end whether a state is due.
 
     Args:
-        every: epochs from one state to the next, counted from the job's first; None: as soon as
-            what all states of this process cost, with the next one, is below `SHARE` of the time
-            that it has trained.
-        has_state: there is one to go on from. Where there is none the first epoch's end is due,
-            whatever that costs: a kill would have to begin anew, or go on plainly.
-        clock: seconds.
+        every: Epochs from one state to the next, counted from the job's first epoch. None: a state
+            is due when the cost of all states of this process, including the next one, is below
+            `SHARE` of the time that it has trained.
+        has_state: Whether the job resumed from a state. If not, the first epoch's end is due
+            at any cost: without a state, an attempt after a kill starts over or resumes plainly.
+        clock: Returns seconds.
     """
 
     every: int | None
@@ -44,11 +44,11 @@ class StatePeriod:
         self.began = self.clock()
 
     def is_due(self, *, epoch: int, expected_bytes: int) -> bool:
-        """Tell whether a state shall be written.
+        """Return whether a state is due.
 
         Args:
-            epoch: that has ended, from 1.
-            expected_bytes: of the state, as long as none was written.
+            epoch: The epoch that has ended, from 1.
+            expected_bytes: The estimated size of a state; used until the first one is written.
         """
         if self.every is not None:
             return epoch % self.every == 0
@@ -63,14 +63,14 @@ class StatePeriod:
         return self.spent_seconds + expected < SHARE * (self.clock() - self.began)
 
     def cost(self, *, seconds: float, size: int) -> None:
-        """Note what a state has cost: seconds of the training, and the bytes to be stored."""
+        """Record the cost of a state: seconds of the training, and its size in bytes."""
         self.supposed_seconds = size / STORING_BYTES_PER_SECOND
         self.next_seconds = seconds + self.supposed_seconds
         self.spent_seconds += self.next_seconds
         self.is_being_stored = True
 
     def stored(self, *, seconds: float) -> None:
-        """Note how long it took to store the last state, in place of what was supposed."""
+        """Replace the assumed storing time of the last state by the measured one."""
         more = seconds - self.supposed_seconds
         self.spent_seconds += more
         self.next_seconds = (self.next_seconds or 0.0) + more
