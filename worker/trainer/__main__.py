@@ -1,4 +1,4 @@
-"""The trainer process: `python -m worker.trainer job.json`. See protocol.py for what it says."""
+"""The trainer process: `python -m worker.trainer job.json`. protocol.py describes its events."""
 
 import importlib
 import multiprocessing
@@ -9,7 +9,7 @@ from pathlib import Path
 
 from worker.trainer.interrupts import Cancelled, Interrupts, SupervisorGone, die_with_parent
 
-# Exit codes of end reasons, as plain numbers: they are needed before that module is imported.
+# Exit codes of end reasons, as plain numbers, since they are needed before that module is imported.
 _CANCELLED = 10
 _SUPERVISOR_GONE = 16
 
@@ -21,7 +21,7 @@ def main(arguments: list[str]) -> int:
         interrupts.install()
         if not die_with_parent():
             return _SUPERVISOR_GONE
-        # Late: a signal that comes while modules are imported must find its handler in place.
+        # Imported late, so that the handlers are already installed while modules are imported.
         process = importlib.import_module("worker.trainer.process")
         return int(process.run_job(Path(arguments[0]), interrupts))
     except Cancelled:
@@ -31,12 +31,12 @@ def main(arguments: list[str]) -> int:
 
 
 def _leave(code: int) -> None:
-    """End children and process at once; a normal end would wait for threads that draw plots."""
+    """End children and process at once; a normal exit would wait for threads that draw plots."""
     for child in multiprocessing.active_children():
         child.kill()
         child.join()
     for stream in (sys.stdout, sys.stderr):
-        with suppress(OSError):  # a full disk takes no more of the log, and says so by now
+        with suppress(OSError):  # the disk of the log may be full, which is already reported
             stream.flush()
     os._exit(code)
 

@@ -1,4 +1,4 @@
-"""A path that Ultralytics writes a checkpoint to without ever showing half a file."""
+"""A path through which Ultralytics writes checkpoints atomically."""
 
 from pathlib import PosixPath
 from typing import Any
@@ -7,7 +7,7 @@ from app.core.files import whole_file
 
 
 class AtomicPath(PosixPath):
-    """A path whose `write_bytes` replaces the file at once, durably; readers never see a part."""
+    """A path whose `write_bytes` replaces the file atomically and durably."""
 
     def write_bytes(self, data: Any) -> int:  # noqa: ANN401 - any buffer, as Path.write_bytes takes
         with whole_file(self) as file:

@@ -1,6 +1,7 @@
 """The clean environment of a trainer process, and the Ultralytics configuration that it reads.
 
-Nothing is inherited but a short list; nothing in it lets Ultralytics reach the network.
+Only the variables of a short list are inherited, and the configuration keeps Ultralytics off the
+network.
 """
 
 import importlib.util
@@ -32,15 +33,16 @@ _OFFLINE: Final = {
 def trainer_environment(
     job_directory: Path, *, gpu: str | None, base: Mapping[str, str]
 ) -> dict[str, str]:
-    """Return the environment of a job's trainer process, and write what it points to.
+    """Return the environment of a job's trainer process, and write the configuration it refers to.
 
     Args:
-        job_directory: the attempt's own folder, private to it; becomes HOME, and holds `config/`.
-        gpu: what CUDA_VISIBLE_DEVICES shall name; None hides all GPUs.
-        base: the environment of the worker; all but a short list is left behind.
+        job_directory: The attempt's own, private folder; becomes HOME and contains `config/`.
+        gpu: The value of CUDA_VISIBLE_DEVICES; None hides all GPUs.
+        base: The environment of the worker; only the variables of `INHERITED` and the absolute
+            parts of PYTHONPATH are copied.
 
     Raises:
-        FileNotFoundError: matplotlib, whose font stands in for Ultralytics', is not installed.
+        FileNotFoundError: matplotlib, whose font replaces Ultralytics' fonts, is not installed.
     """
     config = job_directory / "config"
     modules = absolute_parts(base.get("PYTHONPATH", ""))
@@ -61,14 +63,14 @@ def trainer_environment(
 def absolute_parts(path: str) -> str:
     """Return a search path without its relative parts.
 
-    The worker finds trainer plugins on its PYTHONPATH, and so must the trainer; a relative part
-    would name the folder that a training writes to.
+    The trainer must find the same trainer plugins on its PYTHONPATH as the worker, but a relative
+    part would mean the folder that a training writes to.
     """
     return os.pathsep.join(part for part in path.split(os.pathsep) if Path(part).is_absolute())
 
 
 def ultralytics_settings(config: Path) -> dict[str, object]:
-    """Return a complete settings.json: with a key missing Ultralytics would write its defaults."""
+    """Return a complete settings.json; if a key is missing, Ultralytics writes its defaults."""
     return {
         "settings_version": SETTINGS_VERSION,
         "datasets_dir": str(config / "datasets"),
@@ -88,13 +90,13 @@ def _write_config(config: Path) -> None:
     config.mkdir(parents=True, exist_ok=True)
     settings = json.dumps(ultralytics_settings(config), indent=2)
     (config / "settings.json").write_text(settings, encoding="utf-8")
-    font = _a_font()
+    font = _font()
     for name in FONTS:
         (config / name).unlink(missing_ok=True)
         (config / name).symlink_to(font)
 
 
-def _a_font() -> Path:
+def _font() -> Path:
     found = importlib.util.find_spec("matplotlib")
     if found is None or found.origin is None:
         raise FileNotFoundError("matplotlib, which Ultralytics draws with, is not installed.")
@@ -102,7 +104,7 @@ def _a_font() -> Path:
 
 
 def _matplotlib_cache(job_directory: Path, base: Mapping[str, str]) -> Path:
-    """Return a folder that outlives the job: listing the machine's fonts takes two seconds."""
+    """Return a folder that outlives the job, since listing the system fonts takes two seconds."""
     cache = base.get("XDG_CACHE_HOME") or (base["HOME"] + "/.cache" if base.get("HOME") else "")
     return Path(cache) / "trainyard" / "matplotlib" if cache else job_directory / "matplotlib"
 

@@ -1,6 +1,6 @@
-"""Why a training fails: errors that name an end reason, and which reason other exceptions have.
+"""Why a training fails: errors with an end reason, and the end reasons of other exceptions.
 
-Free of torch, since importing torch is one of the things that can fail.
+Does not import torch, since that import can fail, too.
 """
 
 import errno
@@ -14,21 +14,21 @@ from app.jobs.end_reasons import EndReason
 
 
 class TrainerError(Exception):
-    """Base of failures that have a name; its text is for the person who reads the job."""
+    """Base of failures with a known end reason; its text is for the user of the job."""
 
     reason: ClassVar[EndReason] = EndReason.TRAINER_BUG
     hint: ClassVar[str] = ""
-    """What to do, where a subclass knows more than its reason's own hint says."""
+    """The next step for the user, if a subclass knows more than the hint of its reason."""
 
 
 class BadData(TrainerError):
-    """The dataset cannot be trained on."""
+    """The dataset cannot be used for training."""
 
     reason = EndReason.BAD_DATA
 
 
 class BadSpec(TrainerError):
-    """The arguments do not fit together, or not with this dataset."""
+    """The arguments do not fit together, or do not fit this dataset."""
 
     reason = EndReason.BAD_SPEC
 
@@ -53,7 +53,7 @@ class Diverged(TrainerError):
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """Why the process leaves, and what it reports."""
+    """Why the process exits, and the message and hint that it reports."""
 
     reason: EndReason
     message: str
@@ -72,10 +72,10 @@ _OUT_OF_MEMORY_TEXTS: Final = (
     "cannot allocate memory",
     "defaultcpuallocator",
     "insufficient memory",  # OpenCV
-    "failed to map segment",  # the loader of shared libraries
+    "failed to map segment",  # the dynamic linker
     "can't start new thread",  # no room for its stack
 )
-_GPU_LOST_TYPE: Final = "AcceleratorError"  # of torch; its `error_code` is a cudaError_t
+_GPU_LOST_TYPE: Final = "AcceleratorError"  # torch's; its `error_code` is a cudaError_t
 _GPU_LOST_CODES: Final = frozenset({46, 100, 101, 214, 220, 226, 702, 714, 719, 802})
 _GPU_LOST_TEXTS: Final = (
     "unspecified launch failure",
@@ -101,57 +101,58 @@ _MAX_MESSAGE: Final = 500
 
 
 def diagnose(error: BaseException) -> Diagnosis:
-    """Name an exception. What is not known by type or text is a bug of ours."""
+    """Return the diagnosis of an exception; an unknown type and text is a trainer bug."""
     if is_disk_full(error):
         return _diagnosis(EndReason.DISK_FULL, "The worker's disk is full.")
     if is_out_of_memory(error):
         return _diagnosis(EndReason.OUT_OF_MEMORY, f"Memory ran out: {_first_line(error)}")
     if is_gpu_lost(error):
         return _diagnosis(EndReason.GPU_LOST, f"The GPU was lost: {_first_line(error)}")
-    named = next((each for each in _chain(error) if isinstance(each, TrainerError)), None)
+    named = next((cause for cause in _chain(error) if isinstance(cause, TrainerError)), None)
     if named is not None:
         return _diagnosis(named.reason, _first_line(named), hint=named.hint)
     return _diagnosis(EndReason.TRAINER_BUG, f"{type(error).__name__}: {_first_line(error)}")
 
 
 def is_disk_full(error: BaseException) -> bool:
-    """Tell whether the exception, or one that led to it, says that there is no room to write."""
-    return any(files.is_disk_full(each) for each in _chain(error))
+    """Return whether the exception, or one that led to it, reports a full disk."""
+    return any(files.is_disk_full(cause) for cause in _chain(error))
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Tell by type and by text, of the exception and of those it was raised from."""
-    return any(_says_out_of_memory(each) for each in _chain(error))
+    """Return whether memory ran out, by type and text of the exception and of its causes."""
+    return any(_is_about_memory(cause) for cause in _chain(error))
 
 
 def is_gpu_lost(error: BaseException) -> bool:
-    """Tell by type and by text whether the GPU failed, rather than what it was told to do.
+    """Return whether the GPU itself failed, by type and text of the exception and of its causes.
 
-    An illegal address or a failed assertion in a kernel is a bug or bad data: it would come again.
+    An illegal address or a failed assertion in a kernel does not count: it is a bug or bad data,
+    and would happen again.
     """
-    return any(_says_gpu_is_lost(each) for each in _chain(error))
+    return any(_is_about_lost_gpu(cause) for cause in _chain(error))
 
 
 def without_paths(text: str) -> str:
-    """Return the text with the folders of absolute paths left out, and names kept."""
+    """Remove the folders of absolute paths from the text, and keep the file names."""
     return _PATH.sub("", text)
 
 
-def _says_out_of_memory(error: BaseException) -> bool:
+def _is_about_memory(error: BaseException) -> bool:
     if any(kind.__name__ in _OUT_OF_MEMORY_TYPES for kind in type(error).__mro__):
         return True
     if isinstance(error, OSError) and error.errno == errno.ENOMEM:
         return True
-    said = str(error).lower()
-    return any(text in said for text in _OUT_OF_MEMORY_TEXTS)
+    message = str(error).lower()
+    return any(text in message for text in _OUT_OF_MEMORY_TEXTS)
 
 
-def _says_gpu_is_lost(error: BaseException) -> bool:
+def _is_about_lost_gpu(error: BaseException) -> bool:
     is_of_torch = any(kind.__name__ == _GPU_LOST_TYPE for kind in type(error).__mro__)
     if is_of_torch and getattr(error, "error_code", None) in _GPU_LOST_CODES:
         return True
-    said = str(error).lower()
-    return any(text in said for text in _GPU_LOST_TEXTS)
+    message = str(error).lower()
+    return any(text in message for text in _GPU_LOST_TEXTS)
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:
@@ -165,7 +166,7 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
 
 def _first_line(error: BaseException) -> str:
     line = next(iter(str(error).strip().splitlines()), "")
-    # Neither JSON nor PostgreSQL takes halves of characters or zero bytes.
+    # Neither JSON nor PostgreSQL can store lone surrogates or zero bytes.
     text = line.replace("\0", "").encode(errors="replace").decode()
     return without_paths(text)[:_MAX_MESSAGE]
 

@@ -1,4 +1,4 @@
-"""The trainer's end of the event pipe: numbers and stamps events, and never holds up training."""
+"""The trainer's end of the event pipe: numbers and stamps events, and never delays training."""
 
 import math
 import os
@@ -14,10 +14,10 @@ _STANDARD_OUTPUT: Final = 1
 
 
 class EventPipe:
-    """Writes events to a file descriptor from a thread of its own, in the order of `emit`.
+    """Writes events to a file descriptor from its own thread, in the order of `emit`.
 
     A slow reader costs memory (a line a second), never training time. `on_broken` is called once,
-    from that thread, when nobody can read the pipe any more.
+    from that thread, when the pipe no longer has a reader.
     """
 
     def __init__(self, fd: int, on_broken: Callable[[], None]) -> None:
@@ -29,13 +29,16 @@ class EventPipe:
         self._thread.start()
 
     def emit(self, event: Event) -> None:
-        """Queue an event. To be called from the main thread only, which gives the numbers."""
+        """Queue an event. Call it only from the main thread, which numbers the events."""
         self._seq += 1
         stamped = event.model_copy(update={"seq": self._seq, "at": round(time.time(), 3)})
         self._lines.put(event_line(stamped))
 
     def close(self, *, within: float | None) -> None:
-        """Wait until all is written, or broken, or `within` seconds are over (None: for ever)."""
+        """Wait until all events are written, the pipe breaks, or `within` seconds have passed.
+
+        None waits without a limit.
+        """
         self._lines.put(None)
         self._thread.join(within)
 
@@ -48,12 +51,12 @@ class EventPipe:
 
 
 def events_fd(environment: Mapping[str, str]) -> int:
-    """Return the descriptor that the supervisor named; standard output for a start by hand."""
+    """Return the supervisor's file descriptor, or standard output when started by hand."""
     return int(environment.get(EVENTS_FD_VARIABLE, _STANDARD_OUTPUT))
 
 
 def finite(values: Mapping[str, float | None]) -> Metrics:
-    """Return the values with null for all that JSON and databases cannot hold."""
+    """Replace NaN and infinity by null, since JSON and databases cannot store them."""
     return {
         name: value if value is not None and math.isfinite(value) else None
         for name, value in values.items()

@@ -1,7 +1,7 @@
 """The named hooks through which our classes act in Ultralytics' training loop.
 
-The loop of Ultralytics 8.4.190, `engine/trainer.py`, on one device. A number is a line of that
-file; an event is a call of `run_callbacks`, and the hooks that it calls stand beside it:
+This is the loop of Ultralytics 8.4.190, `engine/trainer.py`, on one device. A number is a line of
+that file; an event is a call of `run_callbacks`, followed by the hooks that it calls:
 
     __init__                                    # 133
         check_resume                            # 142
@@ -55,7 +55,7 @@ Each event calls, in this order:
     the event's hook of `AFTER`
 
 docs/training-loop.md lists the classes that act at each point. `worker.trainer.plugins.interface`
-reserves the names of hooks, so that no plugin takes one by accident.
+reserves the names of hooks, so that no plugin uses one by accident.
 """
 
 from collections.abc import Mapping
@@ -80,10 +80,10 @@ AFTER: Final[Mapping[str, str]] = {
 
 
 class TrainerHooks(TaskTrainer):
-    """Calls the hooks; it is the only one of our classes that overrides `run_callbacks`.
+    """Calls the hooks. No other class of ours overrides `run_callbacks`.
 
-    A class that overrides a hook calls `super()`, before its own code in a hook after something and
-    after its own code in a hook before something. `finalizing`: the final evaluation has begun.
+    A class that overrides a `hook_after_...` calls `super()` first; one that overrides a
+    `hook_before_...` calls `super()` last. `finalizing`: whether the final evaluation has begun.
     """
 
     finalizing: bool = False
@@ -94,12 +94,12 @@ class TrainerHooks(TaskTrainer):
             getattr(self, BEFORE[event])()
         super().run_callbacks(event)
         self.hook_after_callbacks(event)
-        # The final evaluation runs `on_fit_epoch_end` once more (trainer.py:1021): it is no epoch.
+        # The final evaluation runs `on_fit_epoch_end` again (trainer.py:1021), without an epoch.
         if event in AFTER and (event == "on_train_end" or not self.finalizing):
             getattr(self, AFTER[event])()
 
     def hook_before_callbacks(self, event: str) -> None:
-        """Act before everything else at any event, also at those of a plugin."""
+        """Act before everything else at any event, also at the events of a plugin."""
 
     def hook_after_callbacks(self, event: str) -> None:
         """Act at any event after Ultralytics' callbacks and before the event's own hook."""
@@ -108,19 +108,19 @@ class TrainerHooks(TaskTrainer):
         """Act when model, loaders and optimizer are complete; the first epoch is next."""
 
     def hook_before_epoch(self) -> None:
-        """Act at the start of an epoch, also of a repeated one, before all callbacks of it."""
+        """Act at the start of an epoch, also of a repeated one, before all of its callbacks."""
 
     def hook_after_epoch_start(self) -> None:
-        """Act at the start of an epoch, after all callbacks of it."""
+        """Act at the start of an epoch, after all of its callbacks."""
 
     def hook_before_batch(self) -> None:
         """Act before a batch is processed."""
 
     def hook_after_batch(self) -> None:
-        """Act after a batch, with the optimizer's step if it was due."""
+        """Act after a batch, and after the optimizer's step if one was due."""
 
     def hook_after_epoch(self) -> None:
-        """Act when an epoch is in results.csv and last.pt, and is not repeated."""
+        """Act when an epoch is in results.csv and last.pt and will not be repeated."""
 
     def hook_after_training(self) -> None:
-        """Act after the final evaluation, the end of a training that succeeds."""
+        """Act after the final evaluation, at the end of a successful training."""

@@ -1,6 +1,6 @@
-"""How others end this process: SIGTERM leaves at once, SIGUSR1 finishes early, a lost parent kills.
+"""Signals that end the process: SIGTERM at once, SIGUSR1 after the epoch, SIGKILL with the parent.
 
-Standard library only: it is set up before anything heavy is imported.
+Standard library only, since the handlers are installed before anything heavy is imported.
 """
 
 import ctypes
@@ -15,46 +15,46 @@ _PR_SET_PDEATHSIG: Final = 1
 
 
 class Cancelled(BaseException):
-    """SIGTERM: leave now; the last checkpoint can be resumed.
+    """The process received SIGTERM: it exits now, and the last checkpoint can be resumed.
 
-    No Exception: Ultralytics wraps those in several places (trainer.py:865, 1032) or swallows them
-    (depth/train.py, final_eval).
+    Not an `Exception`, since Ultralytics wraps those in several places (trainer.py:865, 1032) or
+    swallows them (depth/train.py, final_eval).
     """
 
 
 class SupervisorGone(BaseException):
-    """Nobody reads the events any more."""
+    """The event pipe has no reader any more, so the process exits."""
 
 
 @dataclass
 class Interrupts:
-    """What has been asked of this process since it started."""
+    """The requests that this process received by signal since it started."""
 
     stop_requested: bool = False
     supervisor_gone: bool = False
     leaving: bool = False
 
     def install(self) -> None:
-        """Take over SIGTERM, SIGINT and SIGUSR1. To be called from the main thread."""
+        """Install handlers for SIGTERM, SIGINT and SIGUSR1. Call it from the main thread."""
         signal.signal(signal.SIGTERM, self._leave)
         signal.signal(signal.SIGINT, self._leave)
         signal.signal(signal.SIGUSR1, self._finish_early)
 
     def leave_because_supervisor_is_gone(self) -> None:
-        """Raise `SupervisorGone` in the main thread. May be called from any thread."""
+        """Raise `SupervisorGone` in the main thread. Any thread can call it."""
         self.supervisor_gone = True
         os.kill(os.getpid(), signal.SIGTERM)
 
     def raise_if_leaving(self) -> None:
-        """Raise anew what a signal raised: clean-up code may have replaced it by its own error."""
+        """Raise a signal's exception again, since clean-up code may have replaced it."""
         if self.leaving:
             raise SupervisorGone if self.supervisor_gone else Cancelled
 
     def _leave(self, _signum: int, _frame: FrameType | None) -> None:
-        # A second one would break the clean-up that the first one began.
+        # A second signal would interrupt the clean-up after the first one.
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         signal.signal(signal.SIGINT, signal.SIG_IGN)
-        # A signal to the group ends the loader's workers, too, and torch would raise about them.
+        # A signal to the process group also ends the loader's workers, and torch would raise.
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         self.leaving = True
         self.raise_if_leaving()
@@ -64,9 +64,9 @@ class Interrupts:
 
 
 def die_with_parent() -> bool:
-    """Have the kernel kill this process when its parent dies; false: the parent is dead already.
+    """Have the kernel kill this process when its parent dies. Return whether the parent is alive.
 
-    The supervisor asks for the same before exec; this holds for any other parent, too.
+    The supervisor requests the same before exec; this call also covers any other parent.
     """
     parent = os.getppid()
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0)
@@ -74,6 +74,6 @@ def die_with_parent() -> bool:
 
 
 def limit_memory(limit_bytes: int | None) -> None:
-    """Let allocations beyond the address space of `limit_bytes` fail."""
+    """Limit the address space to `limit_bytes`, so that larger allocations fail; None: no limit."""
     if limit_bytes is not None:
         resource.setrlimit(resource.RLIMIT_AS, (limit_bytes, limit_bytes))

@@ -1,10 +1,10 @@
-"""A trainer that trains nothing, for tests of everything around training.
+"""A trainer that does not train, for tests of everything around training.
 
-Whatever else there is of a job is real: its file, pipe, signals, checkpoints, resume and end. Its
-"weights" are a few lines of JSON, each chained to the epoch before, so that a resume from a wrong
-epoch cannot pass for a right one; its training state knows the bytes of the files of its time. No
-job can ask for it where `TRAINYARD_TESTING` is not 1: then no slot offers it. Free of torch, and so
-there in a fraction of a second.
+All other parts of a job are real: its file, pipe, signals, checkpoints, resume and end. The
+"weights" are a few lines of JSON, chained to the epoch before, so that a resume from a wrong epoch
+is detected; the training state has the digests of the files of its epoch. Unless
+`TRAINYARD_TESTING` is 1, no slot offers it and no job can use it. It does not import torch, and so
+starts in a fraction of a second.
 """
 
 import csv
@@ -47,29 +47,29 @@ from worker.trainer.protocol import (
 from worker.trainer.weights.portability import PortabilityCheck, Verdict
 
 NAME: Final = "null"
-"""What jobs say in `trainer.name`; no plugin may bear it."""
+"""The `trainer.name` of its jobs; no plugin can have this name."""
 STEPS: Final = 4
 SLICE_SECONDS: Final = 0.1
 CYCLE: Final = 11
 STATE_EVERY: Final = 3
-"""Epochs between two training states, where the job file leaves that open."""
+"""Epochs between two training states, if the job file does not set them."""
 
 
 class NullOptions(PluginOptions):
-    """How long an epoch pretends to take, and how many bytes its checkpoint has at least."""
+    """The pretended duration of an epoch, and the minimum size of its checkpoint."""
 
     seconds_per_epoch: float = Field(default=0.1, ge=0, le=60)
     checkpoint_bytes: int = Field(default=1000, ge=0, le=64 * 1024 * 1024)
 
 
 def is_null_trainer(spec: JobSpec) -> bool:
-    """Whether a job asks for the null trainer."""
+    """Return whether a job uses the null trainer."""
     return spec.trainer is not None and spec.trainer.name == NAME
 
 
 @dataclass(frozen=True)
 class State:
-    """What a checkpoint of the null trainer holds."""
+    """The content of a checkpoint of the null trainer."""
 
     epoch: int = 0
     best_epoch: int | None = None
@@ -92,17 +92,17 @@ class State:
         """Read a checkpoint.
 
         Raises:
-            BadWeights: it is cut, or does not come from the epochs that it counts.
+            BadWeights: The file is truncated, or its chain does not match its number of epochs.
         """
         try:
             state = cls(**json.loads(file.read_bytes()))
         except (TypeError, ValueError) as error:
-            raise BadWeights(f"{file.name} is no checkpoint of the null trainer.") from error
+            raise BadWeights(f"{file.name} is not a checkpoint of the null trainer.") from error
         expected = cls()
         while expected.epoch < state.epoch:
             expected = expected.after_an_epoch()
         if state != expected:
-            raise BadWeights(f"{file.name} is not what {state.epoch} epochs leave.")
+            raise BadWeights(f"{file.name} is not the result of {state.epoch} epochs.")
         return state
 
 
@@ -112,7 +112,7 @@ def fitness_of(epoch: int) -> float:
 
 
 def metrics_of(epoch: int) -> Mapping[str, float]:
-    """Return made-up metrics, which depend on nothing but the epoch."""
+    """Return made-up metrics that depend only on the epoch."""
     return {
         "train/box_loss": round(1 / epoch, 5),
         "metrics/precision(B)": 0.5,
@@ -125,11 +125,11 @@ def metrics_of(epoch: int) -> Mapping[str, float]:
 
 
 def train(job_file: JobFile, pipe: EventPipe, interrupts: Interrupts) -> None:
-    """Go through the epochs that are left, and finalize.
+    """Run the remaining epochs and finalize.
 
     Raises:
-        Cancelled: on SIGTERM.
-        BadWeights: the checkpoint to resume from is not a right one.
+        Cancelled: The process received SIGTERM.
+        BadWeights: The checkpoint to resume from is not valid.
     """
     training = _Training(job_file, pipe, interrupts)
     state = State.read(job_file.resume_from) if job_file.resume_from is not None else State()
@@ -145,13 +145,13 @@ def _continues(state: State, job_file: JobFile, interrupts: Interrupts) -> bool:
 
 
 def belonging_to(run_directory: Path) -> dict[str, str]:
-    """Return the SHA-256 of the files that a training state belongs to, by name."""
+    """Return the SHA-256 digests of the files that a training state belongs to, by name."""
     files = (run_directory / RESULTS, run_directory / "weights" / BEST)
     return {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
 
 
 def _resumed(job_file: JobFile, state: State) -> ResumedEvent:
-    """Tell how the job goes on; what a state belongs to must be there, to the byte."""
+    """Return the event of a resume; the files of a training state must match byte for byte."""
     if job_file.state_from is None:
         message = "There is no training state of this epoch."
         return ResumedEvent(mode="plain", epoch=state.epoch, reason="no_state", message=message)
@@ -166,7 +166,7 @@ def _training_state(job_file: JobFile, state: State) -> dict[str, object]:
 
 class _Training:
     def __init__(self, job_file: JobFile, pipe: EventPipe, interrupts: Interrupts) -> None:
-        self._job, self._pipe, self._interrupts = job_file, pipe, interrupts
+        self._job_file, self._pipe, self._interrupts = job_file, pipe, interrupts
         self._run = job_file.run_directory
         choice = job_file.spec.trainer
         self._options = NullOptions.model_validate(choice.options if choice else {})
@@ -174,18 +174,18 @@ class _Training:
             (self._run / folder).mkdir(exist_ok=True)
 
     def start(self, state: State) -> None:
-        if self._job.resume_from is not None:
-            shutil.copyfile(self._job.resume_from, self._run / "weights" / LAST)
-            self._pipe.emit(_resumed(self._job, state))
+        if self._job_file.resume_from is not None:
+            shutil.copyfile(self._job_file.resume_from, self._run / "weights" / LAST)
+            self._pipe.emit(_resumed(self._job_file, state))
         self._write_results(upto=state.epoch)
         self._pipe.emit(PhaseEvent(phase=Phase.TRAINING))
         self._pipe.emit(
             StartedEvent(
                 batches_per_epoch=STEPS,
-                epochs=self._job.spec.train.epochs,
+                epochs=self._job_file.spec.train.epochs,
                 first_epoch=state.epoch + 1,
-                batch_size=max(1, int(self._job.spec.train.batch)),
-                threads=self._job.threads,
+                batch_size=max(1, int(self._job_file.spec.train.batch)),
+                threads=self._job_file.threads,
                 device_name="none",
                 optimizer="none",
                 lr0=None,
@@ -204,7 +204,7 @@ class _Training:
                 batches=STEPS,
                 losses={"box_loss": 1 / state.epoch},
                 epoch_seconds=0,
-                eta_seconds=seconds * (self._job.spec.train.epochs - before.epoch),
+                eta_seconds=seconds * (self._job_file.spec.train.epochs - before.epoch),
             )
         )
         _pause(seconds)
@@ -215,9 +215,9 @@ class _Training:
             write_whole(self._run / "weights" / BEST, content)
         has_state = self._writes_state(state)
         if has_state:
-            content = json.dumps(_training_state(self._job, state)).encode()
+            content = json.dumps(_training_state(self._job_file, state)).encode()
             write_whole(self._run / "weights" / STATE, content)
-        self._tell(state, has_state=has_state)
+        self._report_epoch(state, has_state=has_state)
         return state
 
     def finalize(self, state: State) -> None:
@@ -238,17 +238,17 @@ class _Training:
         )
 
     def _kept(self, name: str, epoch: int | None) -> Artifact:
-        made, final = self._run / "weights" / name, self._run / "final" / name
-        if State.read(made).epoch != epoch:
+        checkpoint, final = self._run / "weights" / name, self._run / "final" / name
+        if State.read(checkpoint).epoch != epoch:
             raise BadWeights(f"{name} is not of epoch {epoch}.")
-        shutil.copyfile(made, final)
+        shutil.copyfile(checkpoint, final)
         return Artifact(name=name, path=f"final/{name}", kind=ArtifactKind.WEIGHTS, epoch=epoch)
 
     def _writes_state(self, state: State) -> bool:
-        is_last = self._interrupts.stop_requested or state.epoch == self._job.spec.train.epochs
-        return is_last or state.epoch % (self._job.state_every or STATE_EVERY) == 0
+        is_last = self._interrupts.stop_requested or state.epoch == self._job_file.spec.train.epochs
+        return is_last or state.epoch % (self._job_file.state_every or STATE_EVERY) == 0
 
-    def _tell(self, state: State, *, has_state: bool) -> None:
+    def _report_epoch(self, state: State, *, has_state: bool) -> None:
         epoch, best = state.epoch, state.best_epoch or state.epoch
         self._pipe.emit(
             EpochEvent(
@@ -280,7 +280,7 @@ class _Training:
         return str(target.relative_to(self._run))
 
     def _write_results(self, *, upto: int, adding: int | None = None) -> None:
-        """Write the rows that are there up to an epoch, and that of another one."""
+        """Write the existing rows up to an epoch, and the row of epoch `adding`."""
         file = self._run / RESULTS
         kept = file.read_text(encoding="utf-8").splitlines()[1:] if file.exists() else []
         lines = io.StringIO()
@@ -293,7 +293,7 @@ class _Training:
 
 
 def _pause(seconds: float) -> None:
-    """Wait in slices: a signal that comes just before one begins is only seen when it ends."""
+    """Wait in slices, since a signal just before a slice begins is handled only when it ends."""
     end = time.monotonic() + seconds
     while (left := end - time.monotonic()) > 0:
         Pause().wait(min(left, SLICE_SECONDS))
@@ -302,9 +302,9 @@ def _pause(seconds: float) -> None:
 def null_check(
     weights: Sequence[Path], environment: dict[str, str], verdict_file: Path
 ) -> PortabilityCheck:
-    """Return the process that proves "weights" of the null trainer: see `portability_check`.
+    """Return the process that checks "weights" of the null trainer: see `portability_check`.
 
-    It proves that they are whole and chained; nothing is claimed of them as weights.
+    It checks only that they are complete and correctly chained.
     """
     program = [sys.executable, "-m", "worker.trainer.null_trainer"]
     arguments = map(str, [verdict_file, *weights])
@@ -312,7 +312,7 @@ def null_check(
 
 
 def main(arguments: list[str]) -> int:
-    """Prove the files named after the first argument, write the verdict there."""
+    """Check the files after the first argument, and write the verdict to the first one."""
     verdict, *files = arguments
     failure = None
     try:

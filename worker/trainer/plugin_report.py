@@ -1,7 +1,7 @@
 """`python -m worker.trainer.plugin_report FILE`: describe the installed plugins, as JSON.
 
-A process of its own, in the environment of a trainer: importing a plugin runs its code, and most
-import torch. The worker asks it as a slot starts, if there is any plugin to ask about.
+It runs as a separate process in the environment of a trainer: importing a plugin runs its code, and
+most plugins import torch. The worker starts it when a slot starts, if any plugin is installed.
 """
 
 import json
@@ -24,7 +24,7 @@ MAX_ERROR_CHARACTERS: Final = 500
 
 
 def main(arguments: list[str]) -> None:
-    """Write a list of descriptions to the file that is named."""
+    """Write the descriptions of all plugins to the file."""
     points = sorted(entry_points(group=GROUP), key=lambda point: point.name)
     times = Counter(point.name for point in points)
     unique = {point.name: point for point in points}
@@ -33,35 +33,35 @@ def main(arguments: list[str]) -> None:
 
 
 def describe(point: EntryPoint, *, packages: int = 1) -> dict[str, Any]:
-    """Return name, version, tasks and JSON Schema of the options; or the error that keeps it out.
+    """Return a plugin's name, version, tasks and options schema, or the error that excludes it.
 
     Args:
-        point: the plugin's entry point.
-        packages: how many installed packages bring an entry point of this name.
+        point: The plugin's entry point.
+        packages: The number of installed packages with an entry point of this name.
     """
     known = {"name": point.name[:100], "version": point.dist.version if point.dist else "unknown"}
     try:
         if packages > 1:
-            raise TypeError(f"{packages} packages bring it; leave one installed.")  # noqa: TRY301
+            raise TypeError(f"{packages} packages provide it; keep only one installed.")  # noqa: TRY301
         _check_name(point.name)
         plugin = load(point)
         schema = plugin.Options.model_json_schema(mode="validation")
         if len(json.dumps(schema, allow_nan=False)) > MAX_SCHEMA_CHARACTERS:
             raise ValueError("The JSON Schema of its options is too long.")  # noqa: TRY301
-    except (Exception, SystemExit) as error:  # noqa: BLE001 -- others' code: logged and told
+    except (Exception, SystemExit) as error:  # noqa: BLE001 -- a plugin's code: logged and reported
         traceback.print_exc()
-        said = without_paths(f"{type(error).__name__}: {error}").replace("\0", "")
-        return known | {"error": said[:MAX_ERROR_CHARACTERS]}
+        message = without_paths(f"{type(error).__name__}: {error}").replace("\0", "")
+        return known | {"error": message[:MAX_ERROR_CHARACTERS]}
     return known | {"tasks": sorted(plugin.tasks), "options_schema": schema}
 
 
 def _check_name(name: str) -> None:
     if name == null_trainer.NAME:
-        raise ValueError(f"The name {name} is taken by Trainyard itself.")
+        raise ValueError(f"The name {name} is reserved for Trainyard itself.")
     try:
         TypeAdapter(TrainerChoice).validate_python({"name": name})
     except ValidationError:
-        message = "Its name is not what a job can say: letters, digits, - and _, at most 63."
+        message = "Its name is not valid in a job: use only letters, digits, - and _, at most 63."
         raise ValueError(message) from None
 
 

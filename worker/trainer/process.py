@@ -22,11 +22,11 @@ _SECONDS_FOR_LAST_WORDS: Final = 1.0
 
 
 def run_job(job_path: Path, interrupts: Interrupts) -> int:
-    """Train as the job file says; tell the event pipe all that happens.
+    """Train the job of a job file, report events to the pipe, and return the exit code.
 
     Raises:
-        Cancelled: on SIGTERM.
-        SupervisorGone: nobody reads the pipe.
+        Cancelled: The process received SIGTERM.
+        SupervisorGone: The pipe has no reader.
     """
     on_broken = interrupts.leave_because_supervisor_is_gone
     pipe = EventPipe(events_fd(os.environ), on_broken)
@@ -46,9 +46,9 @@ def _attempt(job_path: Path, pipe: EventPipe, interrupts: Interrupts) -> int:
         limit_memory(job_file.memory_limit_bytes)
         interrupts.stop_requested |= job_file.only_finalize
         _train(job_file, pipe, interrupts)
-    except Exception as error:  # noqa: BLE001 - the outermost place: logged, named and told
+    except Exception as error:  # noqa: BLE001 - outermost: logged, diagnosed and reported
         interrupts.raise_if_leaving()
-        with suppress(OSError):  # the log lies on the disk that may be full
+        with suppress(OSError):  # the log is on the disk that may be full
             traceback.print_exc(file=sys.stderr)
         found = diagnose(error)
         pipe.emit(ErrorEvent(code=found.reason, message=found.message, hint=found.hint))
@@ -69,7 +69,7 @@ def _train(job_file: JobFile, pipe: EventPipe, interrupts: Interrupts) -> None:
     if is_null_trainer(job_file.spec):
         null_trainer.train(job_file, pipe, interrupts)
         return
-    # Late: memory is limited and failures are told by now, also those of importing torch.
+    # Imported late: memory is already limited, and failures to import torch are reported, too.
     from worker.trainer.training import train  # noqa: PLC0415
 
     train(job_file, pipe, interrupts)

@@ -1,6 +1,6 @@
-"""What supervisor and trainer process say to each other: job.json in, JSON lines out, exit codes.
+"""The protocol of supervisor and trainer process: job.json in, JSON lines out, exit codes.
 
-Imports neither torch nor Ultralytics: both sides of the pipe read it.
+Imports neither torch nor Ultralytics, since both sides of the pipe import it.
 """
 
 import json
@@ -28,13 +28,14 @@ PROTOCOL: Final = 1
 EVENTS_FD_VARIABLE: Final = "TRAINYARD_EVENTS_FD"
 
 STORING_SECONDS_FILE: Final = "storing_seconds"
-"""In the run directory: how many seconds the supervisor took to store the newest training state.
-It appears once that is done, and the trainer removes it as it reads it."""
+"""A file in the run directory with the seconds that the supervisor took to store the newest
+training state. The supervisor writes it afterwards, and the trainer removes it after reading."""
 
 TrainedKind = Literal[
     ArtifactKind.WEIGHTS, ArtifactKind.TABLE, ArtifactKind.CONFIG, ArtifactKind.PLOT
 ]
-"""What a trainer reports at its end; the supervisor stores checkpoints and logs by itself."""
+"""The artifacts that a trainer reports at its end; the supervisor itself stores checkpoints and
+logs."""
 ResumeMode = Literal["exact", "plain"]
 Metrics = dict[str, float | None]
 _FILES_OF_A_RESUME: Final = "|".join(map(re.escape, (LAST, BEST, STATE, RESULTS)))
@@ -42,19 +43,19 @@ CheckpointFile = Annotated[
     str,
     StringConstraints(pattern=rf"^({_FILES_OF_A_RESUME}|best_[a-z0-9_]{{1,40}}\.pt)$"),
 ]
-"""The name of a file in a checkpoint, not its path; results of a training are `Artifact`s."""
+"""The name, not the path, of a file of a checkpoint; results of a training are `Artifact`s."""
 
 
 def exit_code_of(reason: EndReason) -> int:
-    """Return the exit code with which a process of the trainer reports an end reason.
+    """Return the exit code with which a trainer process reports an end reason.
 
-    A death by signal shows as a negative code instead.
+    A process that a signal killed has a negative code instead.
 
     Raises:
-        ValueError: no exit code means this reason.
+        ValueError: The reason has no exit code.
     """
     if reason.exit_code is None:
-        raise ValueError(f"no process leaves because of {reason}")
+        raise ValueError(f"no process exits because of {reason}")
     return reason.exit_code
 
 
@@ -64,7 +65,7 @@ def _has_exit_code(reason: EndReason) -> EndReason:
 
 
 class ProtocolModel(BaseModel):
-    """Base of all that crosses the pipe: frozen, closed, and without NaN or infinity."""
+    """Base of all protocol messages: frozen, without extra fields, and without NaN or infinity."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
@@ -78,7 +79,7 @@ class ArchitectureSource(ProtocolModel):
 
 
 class WeightsSource(ProtocolModel):
-    """Start from weights; `name` is what people call them, `path` the local .pt file."""
+    """Start from weights; `name` is their name for users, `path` the local .pt file."""
 
     kind: Literal["weights"] = "weights"
     name: str
@@ -89,12 +90,13 @@ ModelSource = Annotated[ArchitectureSource | WeightsSource, Field(discriminator=
 
 
 class JobFile(ProtocolModel):
-    """The one input of a trainer process. All paths are absolute.
+    """The only input of a trainer process. All paths are absolute.
 
-    `run_directory` holds nothing but what training writes. On a resume (`resume_from`, a last.pt
-    outside of it) it already holds results.csv, weights/best.pt and each weights/best_<name>.pt of
-    that time. `state_from` is the training state (state.pt, outside of it too) of the same epoch:
-    the resume is exact where it fits, and plain where it does not or is missing.
+    `run_directory` contains only files that the training writes. On a resume (`resume_from`, a
+    last.pt outside of it) it already contains results.csv, weights/best.pt and each
+    weights/best_<name>.pt of the checkpoint's epoch. `state_from` is the training state (state.pt,
+    also outside of it) of the same epoch: the resume is exact if the state fits, and plain if it
+    does not fit or is missing.
     """
 
     protocol: Literal[1] = PROTOCOL
@@ -102,7 +104,7 @@ class JobFile(ProtocolModel):
     attempt: int = Field(ge=1)
     spec: ResolvedSpec
     task: Task
-    dataset_path: Path = Field(description="Folder with data.yaml; for classify the images' root.")
+    dataset_path: Path = Field(description="Folder with data.yaml; for classify the image root.")
     model: ModelSource
     run_directory: Path
     device: str = Field(description='"cpu", or the index of a visible GPU: "0".')
@@ -112,17 +114,17 @@ class JobFile(ProtocolModel):
     state_every: int | None = Field(
         default=None,
         ge=1,
-        description="Epochs from one training state to the next; null: as often as costs little.",
+        description="Epochs from one training state to the next; null: as often as is cheap.",
     )
     joint: int | None = Field(
         default=None,
         ge=1,
-        description="The last epoch of another job, which this one goes on from; null: none. "
-        "Where the resume is from this very epoch, the schedule of the new total begins there, "
-        "mosaic is open again and patience counts anew.",
+        description="The epoch of another job that this job continues from; null if it continues "
+        "no job. If the resume is from exactly this epoch, the schedule of the new total starts "
+        "there, mosaic is enabled again and patience is reset.",
     )
     only_finalize: bool = Field(
-        default=False, description="The job was stopped: keep what `resume_from` came to."
+        default=False, description="The job was stopped: finalize `resume_from` without training."
     )
     memory_limit_bytes: int | None = Field(
         default=None, gt=0, description="Address space (RLIMIT_AS); for CPU slots only."
@@ -144,17 +146,17 @@ class PhaseEvent(Event):
 
 
 class ResumedEvent(Event):
-    """How a resume went on. Sent once in a resume, before the first batch and before finalizing."""
+    """A resume is exact or plain. Sent once per resume, before the first batch or finalizing."""
 
     type: Literal["resumed"] = "resumed"
     mode: ResumeMode
-    epoch: int = Field(description="The last one that was done before, from 1.")
-    reason: str | None = Field(description="A code of why it is not exact; null where it is.")
-    message: str | None = Field(description="The same, for a person.")
+    epoch: int = Field(description="The last completed epoch, from 1.")
+    reason: str | None = Field(description="Code of the reason for a plain resume; null if exact.")
+    message: str | None = Field(description="The reason as a sentence; null if exact.")
 
 
 class StartedEvent(Event):
-    """The trainer is built; the first batch comes next."""
+    """The trainer is built; the first batch is next."""
 
     type: Literal["started"] = "started"
     batches_per_epoch: int
@@ -182,15 +184,15 @@ class BatchEvent(Event):
 
 
 class EpochEvent(Event):
-    """An epoch stands in results.csv and last.pt. Sent exactly once for each epoch of a run."""
+    """An epoch is in results.csv and last.pt. Sent exactly once for each epoch of a run."""
 
     type: Literal["epoch"] = "epoch"
     epoch: int
-    metrics: Metrics = Field(description="Columns of results.csv but epoch and time.")
+    metrics: Metrics = Field(description="Columns of results.csv except epoch and time.")
     lr: Metrics = Field(default={}, description="Named rates: lr/<part>/<group>.")
     classes: dict[str, list[float | None]] | None = Field(
         default=None,
-        description="Column to one value for each class of the dataset, in its order; "
+        description="Per column one value for each class, in the dataset's order; "
         "null: the class has no ground truth.",
     )
     fitness: float | None
@@ -203,8 +205,8 @@ class CheckpointEvent(Event):
     """Files for the supervisor to upload and unlink, relative to run_directory.
 
     `best.pt` and each best_<name>.pt of `keep_best` are null when they have not changed in this
-    epoch. `results.csv` is a copy that ends with this epoch. `state.pt` is there in epochs at whose
-    end the training state was written.
+    epoch. `results.csv` is a copy that ends with this epoch. `state.pt` is present if the training
+    state was written at the end of this epoch.
     """
 
     type: Literal["checkpoint"] = "checkpoint"
@@ -213,7 +215,7 @@ class CheckpointEvent(Event):
 
 
 class NoticeEvent(Event):
-    """Something that the job asked for has happened, or could not."""
+    """Something that the job requested has happened, or could not happen."""
 
     type: Literal["notice"] = "notice"
     code: str
@@ -222,7 +224,7 @@ class NoticeEvent(Event):
 
 
 class WarningEvent(Event):
-    """Something that a person may want to know and that stops nothing."""
+    """A problem that the user may want to know about and that does not stop the job."""
 
     type: Literal["warning"] = "warning"
     code: str
@@ -230,7 +232,7 @@ class WarningEvent(Event):
 
 
 class ErrorEvent(Event):
-    """Why the process leaves with an exit code other than 0; the last event."""
+    """The reason for an exit code other than 0; the last event."""
 
     type: Literal["error"] = "error"
     code: Annotated[EndReason, AfterValidator(_has_exit_code)]
@@ -244,11 +246,11 @@ class Artifact(ProtocolModel):
     name: str
     path: str
     kind: TrainedKind
-    epoch: int | None = Field(default=None, description="At whose end weights were written.")
+    epoch: int | None = Field(default=None, description="The epoch that the weights are from.")
 
 
 class FinalEvent(Event):
-    """Everything is written, scrubbed and ready to be kept; the process leaves with 0."""
+    """All artifacts are written, stripped and ready to store; the process exits with 0."""
 
     type: Literal["final"] = "final"
     epochs_done: int
@@ -276,14 +278,14 @@ _EVENTS: Final[TypeAdapter[TrainerEvent]] = TypeAdapter(TrainerEvent)
 
 
 def parse_event(line: str | bytes) -> TrainerEvent:
-    """Read one line of the pipe.
+    """Parse one line of the pipe.
 
     Raises:
-        pydantic.ValidationError: it is not an event of this protocol.
+        pydantic.ValidationError: The line is not an event of this protocol.
     """
     return _EVENTS.validate_json(line)
 
 
 def event_line(event: Event) -> bytes:
-    """Write an event as one line of ASCII JSON, its newline included."""
+    """Return an event as one line of ASCII JSON, including the newline."""
     return json.dumps(event.model_dump(mode="json"), allow_nan=False).encode() + b"\n"

@@ -1,6 +1,6 @@
-"""The parts of Ultralytics' trainers (8.4.190) that ours rely on, typed.
+"""The typed parts of Ultralytics' trainers (8.4.190) that our classes rely on.
 
-`TaskTrainer` exists for the type checker; a test holds it to the installed package.
+`TaskTrainer` exists for the type checker; a test compares it with the installed package.
 """
 
 import os
@@ -17,11 +17,11 @@ from ultralytics.utils.git import GitRepo
 
 
 def configure_ultralytics(*, threads: int) -> None:
-    """Make Ultralytics fit for a service: before a trainer is built, once a process.
+    """Configure Ultralytics for headless use. Call once per process, before building a trainer.
 
-    It keeps to `threads` (`select_device` sets its own number again and again, torch_utils.py:364),
-    draws no progress bars into the log, and writes nothing of the git repository that happens to
-    lie around it into checkpoints (trainer.py:816).
+    Ultralytics uses `threads` CPU threads (`select_device` repeatedly sets its own number,
+    torch_utils.py:364), prints no progress bars into the log, and does not write the surrounding
+    git repository, if any, into checkpoints (trainer.py:816).
     """
     torch_utils.NUM_THREADS = threads  # type: ignore[attr-defined] # a name that it imports
     ultralytics.utils.VERBOSE = False
@@ -29,12 +29,12 @@ def configure_ultralytics(*, threads: int) -> None:
 
 
 def pin_threads(threads: int) -> None:
-    """Compute with so many CPU threads; to be called when the trainer is built."""
+    """Set the number of CPU threads that torch uses. Call it when the trainer is built."""
     torch.set_num_threads(threads)
 
 
 def threads_in_use() -> int:
-    """Return the number of CPU threads that torch computes with."""
+    """Return the number of CPU threads that torch uses."""
     return torch.get_num_threads()
 
 
@@ -50,24 +50,24 @@ def epoch_of_checkpoint(path: Path) -> int:
 
 
 def strip(path: Path) -> None:
-    """Turn a checkpoint of training, in place, into weights for use: the EMA in half precision."""
+    """Reduce a training checkpoint, in place, to weights for inference: the EMA as float16."""
     torch_utils.strip_optimizer(path)
 
 
 def calibrate_depth(path: Path, loader: "Loader", device: torch.device, data: "Untyped") -> None:
-    """Fit the scale of stripped depth weights, in place, as Ultralytics does it with best.pt.
+    """Calibrate the scale of stripped depth weights, in place, as Ultralytics does with best.pt.
 
     Args:
-        path: of the weights.
-        loader: of the validation images.
-        device: to compute on.
-        data: the trainer's, for the farthest depth (depth/train.py:168).
+        path: The weights file.
+        loader: The loader of the validation images.
+        device: The device to compute on.
+        data: The trainer's `data`, for the maximum depth (depth/train.py:168).
     """
     farthest = data.get("max_depth") or 100.0
     calibrate_checkpoint(path, loader, device, dataset_hash=data.get("hash"), max_depth=farthest)
 
 
-# Handed through to Ultralytics as it comes.
+# Values passed through to Ultralytics, which has no types for them.
 Untyped: TypeAlias = Any
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ if TYPE_CHECKING:
     Stopper = torch_utils.EarlyStopping
 
     class TaskTrainer:
-        """What `engine/trainer.py: BaseTrainer` offers to our mixins."""
+        """The part of `engine/trainer.py: BaseTrainer` that our mixins use."""
 
         _oom_retries: int
         args: SimpleNamespace
@@ -126,7 +126,7 @@ if TYPE_CHECKING:
         ) -> Untyped: ...
         def check_resume(self, overrides: dict[str, object]) -> None: ...
         def final_eval(self) -> None: ...
-        def get_class_counts(self) -> Untyped: ...  # not of classify
+        def get_class_counts(self) -> Untyped: ...  # not for classify
         def get_dataloader(self, *arguments: Untyped, **options: Untyped) -> Loader: ...
         def get_dataset(self) -> dict[str, Any]: ...
         def get_model(
