@@ -1,1 +1,1 @@
-"""Customizations of the training: one file, one small class each; compose.py knows their order."""
+"""Customizations of the training: one small class per file; compose.py has their order."""

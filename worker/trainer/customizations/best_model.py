@@ -1,4 +1,4 @@
-"""The metric that chooses best.pt, in place of Ultralytics' own fitness."""
+"""Chooses best.pt by a metric instead of Ultralytics' own fitness."""
 
 import math
 from collections.abc import Mapping
@@ -14,17 +14,17 @@ from worker.trainer.run import Composed
 
 
 def has_chosen_metric(customize: Customize) -> bool:
-    """Tell whether another metric than Ultralytics' fitness was chosen."""
+    """Return whether the job chooses best.pt by another metric than Ultralytics' fitness."""
     return customize.best_model is not None and customize.best_model.metric != FITNESS
 
 
 class BestModel(Composed):
-    """Makes the chosen metric the fitness: best.pt, last.pt, early stopping and resume ask that.
+    """Makes the chosen metric the fitness, which best.pt, last.pt, early stopping and resume use.
 
-    Overrides `validate` (after super, which has compared Ultralytics' own fitness by then) and
-    `resume_training` (before super, which restores what early stopping remembers; called when each
-    training is set up). A metric that is better when lower counts with its sign turned. Among
-    equals the later epoch is the best, as with Ultralytics' own fitness (trainer.py:833).
+    Overrides `validate` (after super, which has already compared Ultralytics' own fitness) and
+    `resume_training` (before super, which restores the state of early stopping; called in the setup
+    of every training). A metric that is better when lower is negated. Among equal epochs the later
+    one is the best, as with Ultralytics' own fitness (trainer.py:833).
     """
 
     def validate(self) -> tuple[dict[str, float] | None, float | None]:
@@ -39,13 +39,13 @@ class BestModel(Composed):
         return metrics, fitness
 
     def resume_training(self, ckpt: dict[str, Any] | None) -> None:
-        """Set early stopping up for any metric, before its state is restored."""
+        """Set up early stopping for any metric, before its state is restored."""
         self.stopper = Patience(patience=self.args.patience, zero_is_a_start=self.__sign > 0)
         super().resume_training(ckpt)
 
     def __fitness_in(self, metrics: Mapping[str, float]) -> float | None:
-        """Return the fitness; None for NaN, which is no reason to repeat the epoch."""
-        value = metric_in(metrics, self.__choice.metric, asked_by="best_model")
+        """Return the fitness; None for NaN, so that Ultralytics does not repeat the epoch."""
+        value = metric_in(metrics, self.__choice.metric, used_by="best_model")
         return self.__sign * value + 0.0 if math.isfinite(value) else None  # 0.0: never minus zero
 
     @property
@@ -58,15 +58,15 @@ class BestModel(Composed):
 
 
 class Patience(EarlyStopping):
-    """Early stopping that keeps to the best epoch whatever values a metric takes.
+    """Early stopping that tracks the best epoch correctly for any range of metric values.
 
-    Ultralytics' (torch_utils.py:1142) takes any value for an improvement on 0, also a lower one,
-    and does not count an epoch without a value. Here an epoch improves on those before where its
-    value is higher, and, at the start of a training, where it is 0 again.
+    Ultralytics' own (torch_utils.py:1142) treats any value as an improvement on 0, also a lower
+    one, and does not count an epoch without a value. Here an epoch is an improvement if its value
+    is higher than all before or, at the start of a training, if it is 0 again.
 
     Args:
-        patience: epochs without improvement after which the training ends; 0: never.
-        zero_is_a_start: whether 0 means that nothing has been learned yet.
+        patience: Epochs without improvement after which the training ends; 0 disables it.
+        zero_is_a_start: Whether 0 means that the model has not learned anything yet.
     """
 
     def __init__(self, patience: int, *, zero_is_a_start: bool) -> None:
@@ -86,13 +86,13 @@ class Patience(EarlyStopping):
         return is_first or still_zero or fitness > self.best_fitness
 
 
-def metric_in(metrics: Mapping[str, float], name: str, *, asked_by: str) -> float:
+def metric_in(metrics: Mapping[str, float], name: str, *, used_by: str) -> float:
     """Return a metric by its name.
 
     Raises:
-        BadSpec: this training has no such metric.
+        BadSpec: This training has no such metric.
     """
     if name not in metrics:
         known = ", ".join(sorted(metrics))
-        raise BadSpec(f"{asked_by} asks for {name}, and the metrics of this training are {known}.")
+        raise BadSpec(f"{used_by} uses {name}, but the metrics of this training are {known}.")
     return float(metrics[name])

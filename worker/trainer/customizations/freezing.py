@@ -1,4 +1,4 @@
-"""Layers that do not learn, in the first epochs or for good."""
+"""Freezes layers for the first epochs or for the whole training."""
 
 from collections.abc import Iterable
 from typing import Any, Final
@@ -10,20 +10,20 @@ from worker.trainer.protocol import NoticeEvent
 from worker.trainer.run import Composed
 
 NEVER_LEARNS: Final = ".dfl"
-"""Part of the names of tensors that Ultralytics itself freezes (8.4.190, trainer.py:390)."""
+"""A part of the names of tensors that Ultralytics always freezes (8.4.190, trainer.py:390)."""
 
 
 class Freezing(Composed):
-    """Freezes the layers of `customize.freeze` in epochs 1 to N, then lets them learn.
+    """Freezes the layers of `customize.freeze` in epochs 1 to N, then unfreezes them.
 
-    Overrides `setup_model` (after super), which is called just before Ultralytics freezes what
-    `args.freeze` lists (trainer.py:381), on a resume too; and `hook_before_epoch` (before super).
-    At the start of an epoch there is time: Ultralytics puts the BatchNorm of frozen layers into
-    evaluation mode afterwards (trainer.py:503), so that its running statistics stand still and
-    move in step with the weights. Frozen tensors are in the optimizer all along.
+    Overrides `setup_model` (after super), which is called just before Ultralytics freezes the
+    layers in `args.freeze` (trainer.py:381), also on a resume; and `hook_before_epoch` (before
+    super). The start of an epoch is early enough: Ultralytics puts the BatchNorm of frozen layers
+    into evaluation mode afterwards (trainer.py:503), so its running statistics freeze and unfreeze
+    together with the weights. Frozen tensors are always in the optimizer.
 
-    `epoch >= N` and not `==`: a resume may begin later. Repeated epochs (memory, NaN) change
-    nothing more.
+    The condition is `epoch >= N` and not `==`, since a resume may begin later. Repeated epochs
+    (memory, NaN) have no further effect.
     """
 
     __epochs_to_wait: int | None = None
@@ -37,24 +37,24 @@ class Freezing(Composed):
         return checkpoint
 
     def hook_before_epoch(self) -> None:
-        """Let the layers learn when their epochs are over, and report it."""
+        """Unfreeze the layers when their epochs are over, and report it."""
         waited = self.__epochs_to_wait
         if waited is not None and self.epoch >= waited:
             self.__epochs_to_wait = None
             numbers = self.__unfreeze()
-            if self.epoch == waited:  # later, an earlier attempt has done and told it
-                self.__tell(numbers)
+            if self.epoch == waited:  # in a later epoch, an earlier attempt has reported it
+                self.__report(numbers)
         super().hook_before_epoch()
 
     def __layers_to_freeze(self, freeze: Freeze) -> list[int]:
         frozen = ModelLayers.of(self.model).indices(freeze.layers, field="customize.freeze.layers")
         still = (*_names(frozen), NEVER_LEARNS)
         if all(_is_one_of(name, still) for name, _ in self.model.named_parameters()):
-            raise BadSpec("customize.freeze.layers names every layer that learns: none is left.")
+            raise BadSpec("customize.freeze.layers freezes every layer, so the model cannot learn.")
         return list(frozen)
 
     def __unfreeze(self) -> int:
-        """Let the layers learn and return how many numbers do so from now on."""
+        """Unfreeze the layers and return the number of their parameters."""
         ours = _names(self.args.freeze)
         still = tuple(name for name in self.freeze_layer_names if name not in ours)
         self.freeze_layer_names = list(still)
@@ -65,7 +65,7 @@ class Freezing(Composed):
                 numbers += tensor.numel()
         return numbers
 
-    def __tell(self, numbers: int) -> None:
+    def __report(self, numbers: int) -> None:
         epoch, layers = self.epoch + 1, list(self.args.freeze)
         self.run.pipe.emit(
             NoticeEvent(
@@ -77,7 +77,7 @@ class Freezing(Composed):
 
 
 def _names(layers: Iterable[int]) -> tuple[str, ...]:
-    """Return what the names of the layers' tensors contain (trainer.py:391)."""
+    """Return the parts that identify the tensor names of the layers (trainer.py:391)."""
     return tuple(f"model.{index}." for index in layers)
 
 

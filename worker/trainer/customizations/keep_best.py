@@ -1,4 +1,4 @@
-"""Further checkpoints, best_<name>.pt: the best epoch by a metric among those within bounds."""
+"""Keeps further checkpoints, best_<name>.pt: the best epoch by a metric within given bounds."""
 
 import math
 import shutil
@@ -8,7 +8,7 @@ from typing import Any
 
 from app.core.files import link_whole
 from app.jobs.spec.customize import Bounds
-from app.jobs.spec.customize import KeepBest as Asked
+from app.jobs.spec.customize import KeepBest as Choice
 from worker.trainer.customizations.best_model import metric_in
 from worker.trainer.mixins.results import Row, as_written, rows_of
 from worker.trainer.protocol import NoticeEvent
@@ -17,12 +17,13 @@ from worker.trainer.upstream import calibrate_depth, strip
 
 
 class KeepBest(Composed):
-    """Keeps last.pt under another name whenever its epoch is the best of those that count.
+    """Keeps last.pt under another name whenever its epoch is the best within the bounds.
 
-    Overrides `save_metrics` (after super: the row as results.csv rounds it decides), `save_model`
-    (after super: last.pt is written), `resume_training` (after super: the rows up to the checkpoint
-    tell what was best, results.csv is trimmed by then) and `final_eval` (after super: copies are
-    stripped beside those of best.pt). A kept file shares its bytes with the last.pt of its epoch.
+    Overrides `save_metrics` (after super; the values as results.csv rounds them decide),
+    `save_model` (after super, when last.pt is written), `resume_training` (after super, when
+    results.csv is already trimmed; the best score is read from the rows up to the checkpoint) and
+    `final_eval` (after super; copies are stripped next to those of best.pt). A kept file shares its
+    bytes with the last.pt of its epoch.
     """
 
     def __init__(self, *, overrides: dict[str, object]) -> None:
@@ -38,36 +39,36 @@ class KeepBest(Composed):
     def save_model(self) -> bool:
         """Link last.pt as `best_<name>.pt` if its epoch is the best so far."""
         saved = super().save_model()
-        self.kept_files = {each.file_name: self.__keep(each) for each in self.__asked}
+        self.kept_files = {choice.file_name: self.__keep(choice) for choice in self.__choices}
         return saved
 
     def resume_training(self, ckpt: dict[str, Any] | None) -> None:
-        """Read from results.csv which score is the best so far."""
+        """Read the best score so far from results.csv."""
         super().resume_training(ckpt)
         if self.run.job.resume_from is None:
             return
         rows = rows_of(self.csv)
-        for each in self.__asked:
-            best = best_of(rows, each)
-            if best is not None and (self.wdir / each.file_name).exists():
-                self.__best[each.name] = best
+        for choice in self.__choices:
+            best = best_of(rows, choice)
+            if best is not None and (self.wdir / choice.file_name).exists():
+                self.__best[choice.name] = best
 
     def final_eval(self) -> None:
         """Copy and strip the kept checkpoints, or report that no epoch met the conditions."""
         super().final_eval()
-        for each in self.__asked:
-            file = self.wdir / each.file_name
+        for choice in self.__choices:
+            file = self.wdir / choice.file_name
             if file.exists():
                 self.__finish(file)
             else:
-                self.__say_unmet(each)
+                self.__report_unmet(choice)
 
-    def __keep(self, asked: Asked) -> bool:
-        value = score(self.__row, asked)
-        if value is None or value < self.__best.get(asked.name, -math.inf):
+    def __keep(self, choice: Choice) -> bool:
+        value = score(self.__row, choice)
+        if value is None or value < self.__best.get(choice.name, -math.inf):
             return False
-        self.__best[asked.name] = value
-        link_whole(self.wdir / asked.file_name, self.last)
+        self.__best[choice.name] = value
+        link_whole(self.wdir / choice.file_name, self.last)
         return True
 
     def __finish(self, file: Path) -> None:
@@ -77,45 +78,47 @@ class KeepBest(Composed):
         if self.run.job.task == "depth":
             calibrate_depth(copy, self.test_loader, self.device, self.data)
 
-    def __say_unmet(self, asked: Asked) -> None:
-        message = f"No epoch met the conditions of {asked.name} in keep_best; there is no file."
-        data = asked.model_dump(mode="json")
+    def __report_unmet(self, choice: Choice) -> None:
+        message = f"No epoch met the conditions of {choice.name} in keep_best; there is no file."
+        data = choice.model_dump(mode="json")
         self.run.pipe.emit(NoticeEvent(code="keep_best_unmet", message=message, data=data))
 
     @property
-    def __asked(self) -> tuple[Asked, ...]:
+    def __choices(self) -> tuple[Choice, ...]:
         return self.run.job.spec.customize.keep_best
 
 
-def score(row: Row, asked: Asked) -> float | None:
-    """Return what an epoch is worth, the higher the better; None: it does not count.
+def score(row: Row, choice: Choice) -> float | None:
+    """Return the score of an epoch, the higher the better; None if it is outside the bounds.
+
+    A metric that is not finite also gives None.
 
     Args:
-        row: of results.csv.
-        asked: metric, direction and bounds.
+        row: A row of results.csv.
+        choice: The metric, its direction and the bounds.
 
     Raises:
-        BadSpec: a metric is not in the row.
+        BadSpec: A metric is not in the row.
     """
-    by = f"{asked.name} in keep_best"
+    user = f"{choice.name} in keep_best"
     within = all(
-        _is_within(metric_in(row, metric, asked_by=by), bounds)
-        for metric, bounds in asked.where.items()
+        _is_within(metric_in(row, metric, used_by=user), bounds)
+        for metric, bounds in choice.where.items()
     )
-    value = metric_in(row, asked.metric, asked_by=by)
+    value = metric_in(row, choice.metric, used_by=user)
     if not within or not math.isfinite(value):
         return None
-    return -value if asked.direction == "lower" else value
+    return -value if choice.direction == "lower" else value
 
 
-def best_of(rows: Iterable[Row], asked: Asked) -> float | None:
-    """Return the highest score of the rows; None where none counts."""
-    scores = (score(row, asked) for row in rows)
+def best_of(rows: Iterable[Row], choice: Choice) -> float | None:
+    """Return the highest score of the rows, or None if no row has a score."""
+    scores = (score(row, choice) for row in rows)
     return max((value for value in scores if value is not None), default=None)
 
 
 def _is_within(value: float, bounds: Bounds) -> bool:
-    """Tell whether the value lies within the bounds, ends included; NaN never does."""
+    """Return whether the value is within the bounds, inclusive; NaN never is."""
     low = -math.inf if bounds.min is None else bounds.min
     high = math.inf if bounds.max is None else bounds.max
     return low <= value <= high

@@ -1,4 +1,4 @@
-"""Learning rates by layer: the stock optimizer's groups, split by part."""
+"""Learning rates by layer: splits the stock optimizer's groups by part."""
 
 from worker.trainer.customizations.layers import ModelLayers
 from worker.trainer.mixins.rates import split_by_layer
@@ -11,13 +11,13 @@ class LayerRates(Composed):
 
     Overrides `build_optimizer` (after super), which is called once, before the scheduler takes each
     group's rate as its `initial_lr` (Ultralytics 8.4.190, trainer.py:324). The schedule and the
-    warm-up work on those, so the ratios hold at every step, but for one: the warm-up of biases
-    begins at `warmup_bias_lr` in every part, as it does in MuSGD's own groups at three times the
-    rate (trainer.py:532). The factor says where it ends.
+    warm-up use `initial_lr`, so the ratios hold at every step, with one exception: the warm-up of
+    biases begins at `warmup_bias_lr` in every part, as it does in MuSGD's own groups at three times
+    the rate (trainer.py:532), and ends at the rate with the factor.
 
-    All other options of a group, as weight decay, `use_muon` and what marks biases, go with its
-    parts. Frozen tensors are in the groups as all others. Parts without a tensor are left out;
-    which these are follows from spec and model alone, so that a resume finds the same groups.
+    The parts inherit all other options of a group, such as weight decay, `use_muon` and the mark of
+    biases. Frozen tensors are in the groups like all others. Parts without a tensor are left out;
+    spec and model alone determine which parts these are, so a resume has the same groups.
     """
 
     def build_optimizer(self, model: Untyped, *arguments: Untyped, **options: Untyped) -> Untyped:
@@ -25,8 +25,8 @@ class LayerRates(Composed):
         optimizer = super().build_optimizer(model, *arguments, **options)
         layers = ModelLayers.of(model)
         layer_lrs = self.run.job.spec.customize.layer_lrs
-        for place, each in enumerate(layer_lrs):
-            layers.indices(each.layers, field=f"customize.layer_lrs[{place}].layers")
+        for place, layer_lr in enumerate(layer_lrs):
+            layers.indices(layer_lr.layers, field=f"customize.layer_lrs[{place}].layers")
         names = {id(tensor): name for name, tensor in model.named_parameters()}
         split = tuple(
             split_by_layer(

@@ -1,4 +1,4 @@
-"""The layers of the model that is really trained: how many, and which of them a selector means."""
+"""The number of layers of the trained model, and the layers that a selector refers to."""
 
 from dataclasses import dataclass
 from typing import Any, Self
@@ -12,10 +12,10 @@ from worker.trainer.upstream import Untyped
 
 @dataclass(frozen=True)
 class ModelLayers:
-    """Places in `model.model`, from 0; the first `backbone` of them are the yaml's backbone.
+    """The layers of `model.model`, from 0; the first `backbone` of them are the yaml's backbone.
 
-    The server has the same numbers of the architectures that it offers; of other weights nobody has
-    them before the model is loaded.
+    The server knows the same numbers for the architectures that it offers. For other weights they
+    are known only when the model is loaded.
     """
 
     total: int
@@ -23,24 +23,24 @@ class ModelLayers:
 
     @classmethod
     def of(cls, model: Untyped) -> Self:
-        """Read them from an Ultralytics model, wrapped or not (Ultralytics 8.4.190, tasks.py)."""
+        """Read the numbers from a model, wrapped or not (Ultralytics 8.4.190, tasks.py)."""
         bare: Any = unwrap_model(model)
         return cls(total=len(bare.model), backbone=len(bare.yaml["backbone"]))
 
     def indices(self, layers: Layers, *, field: str) -> tuple[int, ...]:
-        """Return the layers that a selector means, ascending.
+        """Return the layers that a selector refers to, ascending.
 
         Args:
-            layers: as in the spec.
-            field: of the spec, for the message.
+            layers: The selector from the spec.
+            field: The field of the spec, for the message.
 
         Raises:
-            BadSpec: the model has no such layer.
+            BadSpec: The model has no such layer.
         """
-        meant = layer_indices(layers, self.backbone)
-        if meant[-1] >= self.total:
+        indices = layer_indices(layers, self.backbone)
+        if indices[-1] >= self.total:
             raise BadSpec(
-                f"{field} names layer {meant[-1]}, and the model has the layers 0 to "
-                f"{self.total - 1}, the first {self.backbone} of them its backbone."
+                f"{field} names layer {indices[-1]}, but the model has the layers 0 to "
+                f"{self.total - 1}, of which the first {self.backbone} are its backbone."
             )
-        return meant
+        return indices

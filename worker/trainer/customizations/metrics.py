@@ -1,4 +1,4 @@
-"""F1 as a metric like any other, and the metrics of each class, every epoch."""
+"""Adds F1 to the metrics of every epoch, and reports the metrics of each class."""
 
 import math
 from collections.abc import Sequence
@@ -15,18 +15,18 @@ Column: TypeAlias = list[float | None]
 Columns: TypeAlias = dict[str, Column]
 
 DIGITS: Final = 5
-"""Of every metric of an epoch, as Ultralytics rounds its own (validator.py:303)."""
+"""Decimal digits of an epoch's metrics, as Ultralytics rounds its own (validator.py:303)."""
 
 _PARTS: Final = {"B": "box", "M": "seg", "P": "pose"}
 _OF_BOXES: Final = {"precision": "p", "recall": "r", "f1": "f1", "ap50": "ap50", "ap50_95": "ap"}
 
 
 class ClassMetrics(Composed):
-    """Adds F1 to the metrics, and gives the columns by class to the epoch's event.
+    """Adds F1 to the metrics, and the columns by class to the epoch's event.
 
-    Overrides `validate` and `final_eval`, both after super: the trainer asks its validator in both,
-    and it still holds what it counted. The keys are the same in every epoch, since results.csv gets
-    its header once (trainer.py:993). Nothing is kept, so a resume needs nothing.
+    Overrides `validate` and `final_eval`, both after super: the trainer runs its validator in both,
+    and the validator still holds its counts. The keys are the same in every epoch, since
+    results.csv gets its header once (trainer.py:993). Keeps no state, so a resume needs none.
     """
 
     def validate(self) -> tuple[dict[str, float] | None, float | None]:
@@ -52,37 +52,37 @@ class ClassMetrics(Composed):
     def __classes(self) -> int:
         """Return the number of classes of the dataset.
 
-        Polygons make Ultralytics add a background class at the end (data/utils.py:1026); with a
-        single class the index that it notes is 0, and none is added.
+        For polygons, Ultralytics adds a background class at the end (data/utils.py:1026). With a
+        single class it sets the background's index to 0 and adds no class.
         """
         return int(self.data.get("bg_class_idx") or len(self.data["names"]))
 
 
 def mean_f1(validator: Untyped, names: Sequence[str], *, classes: int) -> dict[str, float]:
-    """Return the mean F1 over the classes with ground truth, by metric name; 0 where none has any.
+    """Return the mean F1 over the classes with ground truth, by metric name; 0 without any.
 
-    A class that the model misses altogether counts as 0.
+    A class that the model misses completely counts as 0.
 
     Args:
-        validator: of any task with classes, after it has validated.
+        validator: The validator of any task with classes, after it has validated.
         names: `metrics/F1(B)` and so on, or `metrics/F1`.
-        classes: how many the dataset has.
+        classes: The number of classes of the dataset.
     """
     columns = class_columns(validator, classes=classes)
     return {name: _mean(columns[name.replace("metrics/F1", "f1")]) for name in names}
 
 
 def class_columns(validator: Untyped, *, classes: int) -> Columns:
-    """Return each metric as one value for each class; None: the class has no ground truth.
+    """Return one value per class for each metric; None if the class has no ground truth.
 
     Boxes, masks and key points: precision, recall and F1 = 2PR / (P + R) at an IoU (or OKS) of 0.5
     and at the one confidence, common to all classes, where the smoothed mean F1 is highest
     (metrics.py: ap_per_class). Classify: precision, recall and F1 of the most likely class, from
-    the confusion matrix. Semantic: the same of pixels, where F1 = 2 IoU / (1 + IoU).
+    the confusion matrix. Semantic: the same for pixels, where F1 = 2 IoU / (1 + IoU).
 
     Args:
-        validator: of any task with classes, after it has validated.
-        classes: how many the dataset has; what Ultralytics adds beyond them is left out.
+        validator: The validator of any task with classes, after it has validated.
+        classes: The number of classes of the dataset; classes that Ultralytics adds are left out.
     """
     if hasattr(validator.metrics, "box"):
         return _of_boxes(validator.metrics, classes)
@@ -107,7 +107,7 @@ def _by_class(values: Sequence[float], indices: Sequence[int], classes: int) -> 
 
 
 def _of_confusion(matrix: NDArray[np.float64], classes: int, *, has_iou: bool) -> Columns:
-    """Return the columns of a confusion matrix: a row for each prediction, a column for each truth.
+    """Return the columns from a confusion matrix with predictions as rows and truths as columns.
 
     Ultralytics counts a single semantic class as the second of two, after an implied background.
     """
@@ -119,7 +119,7 @@ def _of_confusion(matrix: NDArray[np.float64], classes: int, *, has_iou: bool) -
     }
     if has_iou:
         shares["iou"] = _share(hits, predicted + true - hits)
-    first = 1 if classes == 1 and len(matrix) == 2 else 0  # noqa: PLR2004 - two, as said above
+    first = 1 if classes == 1 and len(matrix) == 2 else 0  # noqa: PLR2004 - see the docstring
     indices = range(first, first + classes)
     return {
         name: [float(share[index]) if true[index] > 0 else None for index in indices]

@@ -75,7 +75,7 @@ class TestFitness:
 class TestMetricIn:
     def test_the_error_of_a_missing_metric_names_it_and_those_that_exist(self) -> None:
         with pytest.raises(BadSpec, match=r"best_model .* metrics/mine.* metrics/a, metrics/b"):
-            metric_in({"metrics/b": 1, "metrics/a": 2}, "metrics/mine", asked_by="best_model")
+            metric_in({"metrics/b": 1, "metrics/a": 2}, "metrics/mine", used_by="best_model")
 
 
 def last_epoch(stopper: EarlyStopping, fitness: list[float | None]) -> int | None:

@@ -196,9 +196,9 @@ class TestRefusals:
         [
             (
                 [0, 23],
-                "customize.freeze.layers names layer 23, and the model has the layers 0 to 22",
+                "customize.freeze.layers names layer 23, but the model has the layers 0 to 22",
             ),
-            (23, "customize.freeze.layers names every layer that learns"),
+            (23, "customize.freeze.layers freezes every layer"),
         ],
         ids=["no such layer", "every layer"],
     )
