@@ -1,7 +1,7 @@
-"""`python -m worker.trainer.weights FILE REPORT MEMORY_BYTES`: say what weights are, as JSON.
+"""`python -m worker.trainer.weights FILE REPORT MEMORY_BYTES`: inspect weights, report as JSON.
 
-A process of its own, in the environment of a trainer: reading weights is reading a stranger's
-pickle. Torch is imported only once memory is limited.
+It runs as a separate process in the environment of a trainer, since reading weights means reading
+an untrusted pickle. Torch is imported only after memory is limited.
 """
 
 import importlib

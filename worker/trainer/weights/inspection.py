@@ -1,4 +1,4 @@
-"""What the inspection of a model file found. Free of torch: the worker reads it."""
+"""The result of inspecting a model file. Does not import torch, since the worker reads it."""
 
 from pathlib import Path
 from typing import Final
@@ -14,7 +14,7 @@ MAX_REPORT_BYTES: Final = 16 * 1024 * 1024
 
 
 class WeightsReport(ProtocolModel):
-    """What a model file holds; `architecture` is the shipped yaml that it equals layer by layer."""
+    """The content of a model file; `architecture` is the shipped yaml with exactly its layers."""
 
     task: Task
     architecture: str | None = Field(max_length=100)
@@ -23,14 +23,14 @@ class WeightsReport(ProtocolModel):
 
 
 class Inspection(ProtocolModel):
-    """Either what was found, or one sentence that says why the file is of no use."""
+    """Either the report of a file, or one sentence with the reason why no job can use the file."""
 
     found: WeightsReport | None = None
     refusal: str | None = Field(default=None, max_length=1000)
 
 
 def read_inspection(report: Path) -> Inspection | None:
-    """Return what the process wrote; None: it ended before it could."""
+    """Return the result that the process wrote, or None if it ended before it wrote one."""
     try:
         with report.open("rb") as file:
             return Inspection.model_validate_json(file.read(MAX_REPORT_BYTES))

@@ -1,6 +1,7 @@
-"""Proof that weights work anywhere: stock Ultralytics runs them, safely loaded, without Trainyard.
+"""Proves that weights work anywhere: stock Ultralytics loads them safely and runs them.
 
-Torch-free itself: it says which process shall try, and reads what that process found.
+The proof runs in a process where Trainyard cannot be imported. This module does not import torch:
+it describes the process and reads its verdict.
 """
 
 import sys
@@ -14,7 +15,7 @@ from pydantic import Field, ValidationError
 from app.jobs.end_reasons import EndReason
 from worker.trainer.protocol import ProtocolModel, exit_code_of
 
-# An editable install of Trainyard lies in site-packages, which -I keeps: hence the finder.
+# -I keeps site-packages, which may have an editable install of Trainyard: the finder hides it.
 _PROGRAM: Final = """
 import runpy, sys
 
@@ -31,7 +32,7 @@ _PROOF: Final = Path(__file__).with_name("stock_proof.py")
 
 
 class WeightsChecks(ProtocolModel):
-    """What was proven of a file, by one forward pass of an image of `imgsz` pixels."""
+    """The facts proven about a file, by one forward pass of an image of `imgsz` pixels."""
 
     loads: bool
     forward: bool
@@ -44,7 +45,7 @@ class WeightsChecks(ProtocolModel):
 
 
 class Verdict(ProtocolModel):
-    """Checks of the files that passed, by file name, and why the first other one did not."""
+    """The checks of the files that passed, by file name, and why the first other file failed."""
 
     checks: dict[str, WeightsChecks] = Field(default={})
     failure: str | None = None
@@ -52,14 +53,14 @@ class Verdict(ProtocolModel):
 
 @dataclass(frozen=True)
 class PortabilityCheck:
-    """A process that leaves with 0 when all weights pass. To be run in an empty directory."""
+    """A process that exits with 0 when all weights pass. Run it in an empty directory."""
 
     argv: list[str]
     env: dict[str, str]
     verdict_file: Path
 
     def verdict(self) -> Verdict:
-        """Return what the process found; it has ended."""
+        """Return the verdict of the process, after it has ended; empty if it wrote none."""
         try:
             return Verdict.model_validate_json(self.verdict_file.read_bytes())
         except (FileNotFoundError, ValidationError):
@@ -69,12 +70,13 @@ class PortabilityCheck:
 def portability_check(
     weights: Sequence[Path], environment: dict[str, str], verdict_file: Path
 ) -> PortabilityCheck:
-    """Return the process that proves weights, all in one: it takes seconds to start.
+    """Return one process that proves all weights, since a process takes seconds to start.
 
     Args:
-        weights: absolute paths of finished weights, of different names.
-        environment: as made by `trainer_environment` (safe load, offline, its own config).
-        verdict_file: where the process writes what it found; absolute.
+        weights: Absolute paths of finished weights, with different names.
+        environment: The environment from `trainer_environment` (safe load, offline, its own
+            config).
+        verdict_file: The file to which the process writes its verdict; absolute.
     """
     program = [sys.executable, "-I", "-c", _PROGRAM, str(_PROOF)]
     arguments = [str(exit_code_of(EndReason.NOT_PORTABLE)), verdict_file, *weights]

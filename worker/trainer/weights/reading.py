@@ -1,4 +1,4 @@
-"""What a model file is: read by Ultralytics' safe loader, compared with what Ultralytics ships."""
+"""Reads a model file with Ultralytics' safe loader and compares it with the shipped models."""
 
 import re
 import traceback
@@ -23,25 +23,26 @@ HEADS: Final[dict[Task, type[nn.Module]]] = {
     "obb": modules.OBB,
     "classify": modules.Classify,
     "depth": Depth,
-    "detect": modules.Detect,  # last: most of the others are kinds of it
+    "detect": modules.Detect,  # last, since most of the others are subclasses of it
 }
 NO_HEADS: Final = (modules.WorldDetect, modules.YOLOEDetect, modules.v10Detect)
-"""Kinds of Detect whose models are trained in other ways."""
+"""Subclasses of Detect whose models are trained in other ways."""
 SHIPPED_NAME: Final = re.compile(r"yolo[a-z0-9]{1,10}(-[a-z0-9]{1,8})?\.yaml\Z")
 FOREIGN: Final = re.compile(r"GLOBAL ([A-Za-z0-9_.]{1,200})")
 
 
 class Refusal(Exception):
-    """The file is of no use to a job, for the reason that is its text."""
+    """No job can use the file; the text is the reason."""
 
 
 def inspect(file: Path) -> Inspection:
-    """Return what the file holds, or why no job can begin from it.
+    """Return the content of the file, or the reason why no job can start from it.
 
-    Nothing of the file is executed: only Ultralytics' and torch's own classes are put together.
+    No code from the file is executed: only Ultralytics' and torch's own classes are instantiated.
 
     Raises:
-        MemoryError: and others that say the same; of this machine, not of the file.
+        MemoryError: Memory ran out, a problem of this machine and not of the file. Other exceptions
+            with the same meaning are raised, too.
     """
     try:
         model = _load(file)
@@ -52,8 +53,8 @@ def inspect(file: Path) -> Inspection:
         if is_out_of_memory(error):
             raise
         traceback.print_exc()
-        said = without_paths(f"{type(error).__name__}: {error}")[:300].replace("\0", "")
-        return Inspection(refusal=f"It is no model that Ultralytics can use ({said}).")
+        message = without_paths(f"{type(error).__name__}: {error}")[:300].replace("\0", "")
+        return Inspection(refusal=f"Ultralytics cannot use the model ({message}).")
 
 
 def _load(file: Path) -> Any:  # noqa: ANN401 -- a model of Ultralytics, which is not typed
@@ -68,7 +69,7 @@ def _load(file: Path) -> Any:  # noqa: ANN401 -- a model of Ultralytics, which i
         raise Refusal(_why_unreadable(error)) from error
     model = (checkpoint.get("ema") or checkpoint.get("model")) if checkpoint else None
     if not isinstance(model, nn.Module) or not isinstance(getattr(model, "model", None), nn.Module):
-        raise Refusal("It holds no Ultralytics model (only .pt files that Ultralytics wrote do).")
+        raise Refusal("It contains no Ultralytics model (only .pt files from Ultralytics do).")
     return model
 
 
@@ -77,26 +78,26 @@ def _why_unreadable(error: Exception) -> str:
     foreign = FOREIGN.search(str(cause)) if cause else None
     if foreign is not None:
         return (
-            f"It holds {foreign[1]}, which is not a class of Ultralytics or torch; such files run "
-            "code of their own and are not loaded."
+            f"It contains {foreign[1]}, which is not a class of Ultralytics or torch; such files "
+            "run their own code and are not loaded."
         )
     if "TorchScript" in str(error):
-        return "It is a TorchScript archive; bring in the .pt file that it was exported from."
+        return "It is a TorchScript archive; add the .pt file that it was exported from."
     if isinstance(error, TypeError):
-        return "It cannot be read: the file is cut, damaged, or of another kind."
+        return "It cannot be read: the file is truncated, damaged, or of another kind."
     name = without_paths(f"{type(error).__name__}: {error}").splitlines()[0][:300]
     return f"It cannot be read ({name})."
 
 
 def _describe(model: Any) -> WeightsReport:  # noqa: ANN401
     weights = list(model.parameters())
-    if not weights or not all(torch.isfinite(each).all() for each in weights):
-        raise Refusal("It has no weights, or some that are not finite numbers.")
+    if not weights or not all(torch.isfinite(tensor).all() for tensor in weights):
+        raise Refusal("It has no weights, or some of them are not finite numbers.")
     return WeightsReport(
         task=_task_of(model),
         architecture=_architecture_of(model),
         classes=_classes_of(model),
-        parameters=sum(each.numel() for each in weights),
+        parameters=sum(tensor.numel() for tensor in weights),
     )
 
 
@@ -107,7 +108,7 @@ def _task_of(model: Any) -> Task:  # noqa: ANN401
             if isinstance(head, kind):
                 return task
     tasks = ", ".join(TASKS)
-    raise Refusal(f"Its last layer is {type(head).__name__}, which is for none of {tasks}.")
+    raise Refusal(f"Its last layer is {type(head).__name__}, which does not fit any of {tasks}.")
 
 
 def _classes_of(model: Any) -> tuple[str, ...]:  # noqa: ANN401
@@ -122,13 +123,13 @@ def _classes_of(model: Any) -> tuple[str, ...]:  # noqa: ANN401
 
 
 def _class_name(name: object) -> str:
-    """Return what fits into any database."""
+    """Return the name without characters that a database cannot store, and truncated."""
     text = str(name).replace("\0", "").encode(errors="replace").decode()
     return text[:MAX_CLASS_NAME]
 
 
 def _architecture_of(model: Any) -> str | None:  # noqa: ANN401
-    """Return the shipped yaml that the model names and equals; None: another."""
+    """Return the shipped yaml that the model names, or None if its layers differ from it."""
     config = model.yaml if isinstance(getattr(model, "yaml", None), dict) else {}
     name = str(config.get("yaml_file", "")).replace("\\", "/").rpartition("/")[2]
     if SHIPPED_NAME.match(name) is None:
@@ -143,7 +144,7 @@ def _architecture_of(model: Any) -> str | None:  # noqa: ANN401
 
 
 def _shipped(name: str, model: Any, config: dict[str, Any]) -> nn.Sequential:  # noqa: ANN401
-    """Build what the yaml says for the model's classes, channels and keypoints, without storage."""
+    """Build the yaml's layers for the model's classes, channels and keypoints, without storage."""
     yaml = yaml_model_load(name)  # type: ignore[no-untyped-call]
     yaml["nc"] = config.get("nc", len(model.names))
     if "kpt_shape" in yaml:
@@ -154,10 +155,10 @@ def _shipped(name: str, model: Any, config: dict[str, Any]) -> nn.Sequential:  #
 
 
 def _structure(layers: Any) -> Iterator[tuple[object, ...]]:  # noqa: ANN401
-    """Yield all that makes two models compute alike, but for their weights.
+    """Yield the facts by which two models compute the same, except for their weights.
 
-    From where each layer takes its input (`f`), every module's class, the geometry of every
-    convolution, and names and shapes of all tensors.
+    These are the inputs of each layer (`f`), every module's class, the geometry of every
+    convolution, and the names and shapes of all tensors.
     """
     for layer in layers:
         yield (layer.i, layer.f)

@@ -1,7 +1,7 @@
-"""The proof that weights work anywhere. Run as a file, where Trainyard cannot be imported.
+"""Proves that weights work anywhere. Runs as a script, where Trainyard cannot be imported.
 
-`stock_proof.py EXIT_CODE VERDICT FILE…`: loads each file and runs it once, writes what was found to
-VERDICT as JSON, and leaves with EXIT_CODE if a file does not pass.
+`stock_proof.py EXIT_CODE VERDICT FILE…`: loads each file and runs it once, writes the result to
+VERDICT as JSON, and exits with EXIT_CODE if a file does not pass.
 """
 
 import json
@@ -21,34 +21,34 @@ MOST_CHARACTERS = 300
 
 
 class NotSound(Exception):
-    """The file loads, and is no model that anyone could use."""
+    """The file loads, but the model is not usable."""
 
 
 def main(arguments: list[str]) -> int:
-    """Prove all files, up to the first that fails; return the exit code."""
+    """Prove all files, up to the first failure; return the exit code."""
     failed, verdict, *files = arguments
     checks: dict[str, dict[str, object]] = {}
     failure = None
     for file in map(Path, files):
         try:
             checks[file.name] = prove(file)
-        except MemoryError:  # of this machine, not of the file
+        except MemoryError:  # a problem of this machine, not of the file
             raise
-        except Exception as error:  # noqa: BLE001 -- whatever it is, the file does not work
+        except Exception as error:  # noqa: BLE001 -- any exception means that the file does not work
             traceback.print_exc()
             failure = f"{file.name}: {type(error).__name__}: {first_line(error)}"
             break
-    said = {"checks": checks, "failure": failure}
-    Path(verdict).write_text(json.dumps(said), encoding="utf-8")
+    result = {"checks": checks, "failure": failure}
+    Path(verdict).write_text(json.dumps(result), encoding="utf-8")
     return 0 if failure is None else int(failed)
 
 
 def prove(file: Path) -> dict[str, object]:
-    """Return what was found of a model that loads and gives finite numbers.
+    """Return the checks of a model that loads and gives finite numbers.
 
     Raises:
-        NotSound: a weight or an output is not finite, or there is no output for the one image.
-        Exception: whatever loading it or running it raises.
+        NotSound: A weight or an output is not finite, or there is no output for the one image.
+        Exception: Any exception from loading or running the model.
     """
     model = YOLO(str(file))
     network: Any = model.model
@@ -75,20 +75,20 @@ def prove(file: Path) -> dict[str, object]:
 
 
 def first_line(error: Exception) -> str:
-    """Return what fits into a sentence and into any database."""
+    """Return the first line of the error, truncated, without characters that databases reject."""
     line = next(iter(str(error).strip().splitlines()), "")
     return line.replace("\0", "").encode(errors="replace").decode()[:MOST_CHARACTERS]
 
 
 def tensors_in(output: object) -> Iterator[torch.Tensor]:
-    """Yield every tensor of a model's answer, which nests tuples, lists and dicts."""
+    """Yield every tensor of a model's output, which nests tuples, lists and dicts."""
     if isinstance(output, torch.Tensor):
         yield output
     elif isinstance(output, dict):
         yield from tensors_in(list(output.values()))
     elif isinstance(output, list | tuple):
-        for each in output:
-            yield from tensors_in(each)
+        for part in output:
+            yield from tensors_in(part)
 
 
 if __name__ == "__main__":

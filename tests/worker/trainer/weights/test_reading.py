@@ -142,7 +142,7 @@ class TestInspect:
         whole = save(a_detector(), tmp_path / "whole.pt").read_bytes()
         (tmp_path / "weights.pt").write_bytes(whole[: len(whole) // 2])
 
-        assert "cut" in refusal(tmp_path / "weights.pt")
+        assert "truncated" in refusal(tmp_path / "weights.pt")
 
     def test_an_archive_of_something_else_is_refused(self, tmp_path: Path) -> None:
         with zipfile.ZipFile(tmp_path / "weights.pt", "w") as archive:
