@@ -78,7 +78,7 @@ class TestInstalledPlugins:
         [
             ("import a_module_that_is_not_there", "ModuleNotFoundError"),
             ("raise SystemExit(3)", "SystemExit"),
-            ("Plugin = 3", "no subclass"),
+            ("Plugin = 3", "not a subclass"),
             (GOOD + "    callbacks = {'on_monday': print}", "on_monday"),
             (GOOD + "    tasks = frozenset({'detection'})", "detection"),
             (GOOD + "Options.model_config['extra'] = 'allow'", "forbid"),

@@ -1,4 +1,4 @@
-"""What a package of trainer plugins imports; the rest of this folder is Trainyard's own."""
+"""The public names for packages of trainer plugins; the rest of this folder is internal."""
 
 from worker.trainer.plugins.interface import GROUP, TRAINER_EVENTS, PluginOptions, TrainerPlugin
 

@@ -1,6 +1,7 @@
-"""Trainer plugins: what an operator's package subclasses, and how a job's plugin is found.
+"""Trainer plugins: the base classes for an operator's package, and the loading of a job's plugin.
 
-Free of torch: a plugin is described without training anything. docs/plugins.md is the guide.
+Does not import torch, since plugins are also described without a training. docs/plugins.md is the
+guide.
 """
 
 import traceback
@@ -17,7 +18,7 @@ from app.jobs.spec.job_spec import TrainerChoice
 from worker.trainer.errors import BadSpec, TrainerError
 
 GROUP: Final = "trainyard.trainers"
-"""The group of entry points that plugins are found in; an entry point's name is the plugin's."""
+"""The group of the entry points of plugins; an entry point's name is the plugin's name."""
 
 TRAINER_EVENTS: Final = frozenset(
     {
@@ -37,69 +38,70 @@ TRAINER_EVENTS: Final = frozenset(
 """Events that a trainer of Ultralytics 8.4.190 runs (engine/trainer.py)."""
 
 RESERVED_PREFIXES: Final = ("hook_before_", "hook_after_")
-"""What the names of Trainyard's own hooks begin with (`worker.trainer.hooks`)."""
+"""The prefixes of the names of Trainyard's own hooks (`worker.trainer.hooks`)."""
 
 
 class PluginOptions(BaseModel):
-    """Base of a plugin's options; a plugin without a model of its own has none.
+    """Base of a plugin's options; a plugin without its own model has no options.
 
-    Their JSON Schema is what the API shows and what `trainer.options` is held to at submit.
+    The API shows their JSON Schema, and validates `trainer.options` against it at submit.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class TrainerPlugin:
-    """A change of the trainer that jobs can ask for by name; never instantiated.
+    """A change of the trainer that jobs select by name; never instantiated.
 
     The composed trainer has the validated options of its job as `plugin_options`. A plugin must not
-    keep state on the class: what a resume needs goes into attributes that the epoch determines.
+    keep state on the class: a resume needs attributes that the epoch alone determines, or the
+    methods `save_state` and `load_state`.
     """
 
     Options: ClassVar[type[BaseModel]] = PluginOptions
-    """Model of `trainer.options`; it forbids extra fields."""
+    """The model of `trainer.options`; it forbids extra fields."""
 
     tasks: ClassVar[frozenset[str]] = frozenset(TASKS)
-    """Tasks that jobs may use it for."""
+    """The tasks for which jobs can use the plugin."""
 
     mixins: ClassVar[tuple[type, ...]] = ()
-    """Classes right over the task's trainer, outermost first. Each overrides what it needs
-    (get_model, get_validator, get_dataloader, preprocess_batch, label_loss_items, validate…) and
-    calls super()."""
+    """Classes directly over the task's trainer, outermost first. Each overrides the methods that it
+    needs (get_model, get_validator, get_dataloader, preprocess_batch, label_loss_items, validate…)
+    and calls super()."""
 
     callbacks: ClassVar[Mapping[str, Callable[[Any], None]]] = {}
     """Functions by event of `TRAINER_EVENTS`; each is called with the trainer, after Ultralytics'
-    own and before Trainyard reports the event."""
+    own callbacks and before Trainyard reports the event."""
 
     keeps_state: ClassVar[bool] = False
-    """Whether it holds anything, from one epoch to the next, that the epoch does not determine.
-    Jobs of a plugin that says so and does not bring both `save_state` and `load_state` are resumed
-    plainly."""
+    """Whether the plugin keeps state between epochs that the epoch does not determine. If true and
+    the plugin does not define both `save_state` and `load_state`, its jobs are resumed plainly."""
 
     @classmethod
     def save_state(cls, trainer: Any) -> Any:  # noqa: ANN401, ARG003 -- for subclasses
-        """Return what `load_state` needs, as plain data.
+        """Return the state for `load_state`, as plain data.
 
-        Called when an epoch has ended and all callbacks were called. Tensors, numbers, strings,
-        None and lists, tuples and dicts of them: what `torch.load(weights_only=True)` reads.
+        Called at the end of an epoch, after all callbacks. Plain data are tensors, numbers, strings
+        and None, and lists, tuples and dicts of them: `torch.load(weights_only=True)` must be able
+        to read the state.
         """
         return None
 
     @classmethod
     def load_state(cls, trainer: Any, state: Any) -> None:  # noqa: ANN401 -- for subclasses
-        """Set in a new trainer what `save_state` returned.
+        """Restore the result of `save_state` in a new trainer.
 
-        Called as the first epoch of a resumed job begins, before any callback of it.
+        Called when the first epoch of a resumed job begins, before any of its callbacks.
         """
 
     @classmethod
     def trainer_for(cls, task: Task) -> type | None:  # noqa: ARG003 -- for subclasses
-        """Return a whole trainer class, derived from Ultralytics' for the task; None: that one."""
+        """Return a trainer class derived from Ultralytics' for the task; None uses Ultralytics'."""
         return None
 
 
 def saves_its_state(plugin: type[TrainerPlugin]) -> bool:
-    """Tell whether the plugin has both methods, to save state and to load it."""
+    """Return whether the plugin defines both `save_state` and `load_state`."""
     return all(
         getattr(plugin, name).__func__ is not getattr(TrainerPlugin, name).__func__
         for name in ("save_state", "load_state")
@@ -107,16 +109,16 @@ def saves_its_state(plugin: type[TrainerPlugin]) -> bool:
 
 
 class PluginFailed(TrainerError):
-    """Something went wrong in a job that uses a plugin, and nothing better is known of it."""
+    """A job that uses a plugin failed, and no more specific error is known."""
 
     hint = (
-        "Show the author of the trainer plugin this job's log; "
-        "without `trainer` the job runs as Trainyard alone would run it."
+        "Show this job's log to the author of the trainer plugin; "
+        "without `trainer` the job runs without the plugin."
     )
 
 
 class PluginUnusable(BadSpec):
-    """The job's plugin is not installed here, or is not what a plugin has to be."""
+    """The job's plugin is not installed here, or is not a valid plugin."""
 
     hint = "Ask the operator which trainer plugins are installed, and show them this message."
 
@@ -131,24 +133,24 @@ class ChosenPlugin:
 
 
 def plugin_of(choice: TrainerChoice | None, task: Task) -> ChosenPlugin | None:
-    """Load what the job names; None where it names nothing.
+    """Load the plugin that the job names; return None if the job names no plugin.
 
     Raises:
-        BadSpec: it does not take the options.
-        PluginUnusable: it is not installed here, is not what a plugin has to be, or is not for the
+        BadSpec: The plugin rejects the options.
+        PluginUnusable: The plugin is not installed here, is not valid, or does not support the
             task.
     """
     if choice is None:
         return None
     found = entry_points(group=GROUP, name=choice.name)
     if len(found) != 1:
-        count = "Two packages bring" if found else "No package here brings"
+        count = "Two installed packages provide" if found else "No installed package provides"
         raise PluginUnusable(f"{count} the trainer plugin {choice.name}.")
     (point,) = found
     try:
         plugin = load(point)
     except Exception as error:
-        message = f"The trainer plugin {choice.name} cannot be used: {_words(error)}"
+        message = f"The trainer plugin {choice.name} cannot be used: {_described(error)}"
         raise PluginUnusable(message) from error
     if task not in plugin.tasks:
         raise PluginUnusable(f"The trainer plugin {choice.name} is not for {task}.")
@@ -156,16 +158,16 @@ def plugin_of(choice: TrainerChoice | None, task: Task) -> ChosenPlugin | None:
 
 
 def load(point: EntryPoint) -> type[TrainerPlugin]:
-    """Import a plugin and look whether it is one.
+    """Import a plugin and check that it is valid.
 
     Raises:
-        TypeError: the entry point's value is no subclass of `TrainerPlugin`, or one that asks for
-            what does not exist or defines reserved names.
-        Exception: whatever its import raises.
+        TypeError: The entry point's value is not a subclass of `TrainerPlugin`, uses unknown events
+            or tasks, allows extra options, or defines reserved names.
+        Exception: Any exception from the import.
     """
     plugin = point.load()
     if not (isinstance(plugin, type) and issubclass(plugin, TrainerPlugin)):
-        raise TypeError(f"{point.value} is no subclass of worker.trainer.plugins.TrainerPlugin.")
+        raise TypeError(f"{point.value} is not a subclass of worker.trainer.plugins.TrainerPlugin.")
     if plugin.Options.model_config.get("extra") != "forbid":
         raise TypeError(f"{point.value}.Options does not forbid extra fields.")
     if unknown := sorted(plugin.callbacks.keys() - TRAINER_EVENTS):
@@ -178,7 +180,7 @@ def load(point: EntryPoint) -> type[TrainerPlugin]:
 
 
 def reserved_names(kinds: Iterable[type]) -> list[str]:
-    """Return what the classes of a plugin define although Trainyard's hooks would hide it."""
+    """Return the reserved names that a plugin's classes define and Trainyard's hooks would hide."""
     bases = {base for kind in kinds for base in kind.__mro__}
     own = [base for base in bases if not base.__module__.startswith("worker.trainer.")]
     names = {name for base in own for name in vars(base)}
@@ -196,13 +198,13 @@ def _options(choice: TrainerChoice, plugin: type[TrainerPlugin]) -> BaseModel:
 
 @contextmanager
 def failures_named(choice: TrainerChoice | None) -> Iterator[None]:
-    """Name the plugin in what goes wrong inside the block, if the job has one.
+    """Name the job's plugin, if any, in the failures of the block.
 
-    What the plugin raised is its own, whatever Ultralytics was about to do meanwhile; errors that
-    already have a name, and come from elsewhere, keep it.
+    An exception that the plugin raised counts as its own, even if Ultralytics wrapped it. A
+    `TrainerError` from elsewhere is raised unchanged.
 
     Raises:
-        PluginFailed: instead of what was raised.
+        PluginFailed: In place of the original exception.
     """
     try:
         yield
@@ -214,17 +216,17 @@ def failures_named(choice: TrainerChoice | None) -> Iterator[None]:
         if isinstance(cause, TrainerError) or (isinstance(error, TrainerError) and not is_its_own):
             raise
         start = "The trainer plugin" if is_its_own else "With the trainer plugin"
-        raise PluginFailed(f"{start} {choice.name}: {_words(cause)}") from error
+        raise PluginFailed(f"{start} {choice.name}: {_described(cause)}") from error
 
 
 def plugin_version(name: str) -> str | None:
-    """Return name and version of the package that brings a plugin; None where none does."""
+    """Return name and version of the package that provides a plugin; None if there is none."""
     found = [point.dist for point in entry_points(group=GROUP, name=name)]
     return next((f"{dist.name} {dist.version}" for dist in found if dist is not None), None)
 
 
 def packages_of(name: str) -> set[str]:
-    """Return the top-level packages that a plugin's code is in."""
+    """Return the top-level packages that contain the plugin's code."""
     return {point.module.partition(".")[0] for point in entry_points(group=GROUP, name=name)}
 
 
@@ -235,14 +237,14 @@ def _first_cause(error: BaseException) -> BaseException:
 
 
 def _was_raised_in(error: BaseException, packages: set[str]) -> bool:
-    """Whether the plugin's code is nearer to the failure than Ultralytics' is."""
+    """Return whether the plugin's code is closer to the failure than Ultralytics' code."""
     modules = [
         str(frame.f_globals.get("__name__", "")).partition(".")[0]
         for frame, _ in traceback.walk_tb(error.__traceback__)
     ]
-    near = (each for each in reversed(modules) if each in packages | {"ultralytics"})
-    return next(near, None) in packages
+    closest = (module for module in reversed(modules) if module in packages | {"ultralytics"})
+    return next(closest, None) in packages
 
 
-def _words(error: BaseException) -> str:
+def _described(error: BaseException) -> str:
     return f"{type(error).__name__}: {error}"

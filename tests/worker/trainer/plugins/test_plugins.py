@@ -279,14 +279,14 @@ class Plugin(TrainerPlugin):
 
 class TestUnusable:
     def test_a_plugin_that_is_not_installed_here_is_unusable(self) -> None:
-        with pytest.raises(PluginUnusable, match="No package"):
+        with pytest.raises(PluginUnusable, match="No installed package"):
             plugin_of(TrainerChoice(name="nowhere"), "detect")
 
     @pytest.mark.parametrize(
         ("code", "said"),
         [
             ("import nothing_of_the_kind", "nothing_of_the_kind"),
-            ("class Plugin: pass", "no subclass"),
+            ("class Plugin: pass", "not a subclass"),
             (MIXIN.format(method="") + "    tasks = frozenset({'pose'})", "not for detect"),
             (MIXIN.format(method="") + "    mixins = (Mixin, Mixin)", "cannot be combined"),
             (
