@@ -32,9 +32,9 @@ PROGRAMMING: Final = """
     store text time upload user worker writer
 """
 EVERYDAY: Final = """
-    announcement bound capacity change check checker choice consequence effect end fact group holder
+    announcement bound capacity change check checker choice effect end fact group holder
     membership period progress project readiness reporting resource resuming role rule severity
-    shipper start submission summary tag timing warning
+    shipper start submission summary tag timing use warning
 """
 HAPPENINGS: Final = """
     again alive applied collected damaged emit expired now on overdue planned ready refused
