@@ -8,7 +8,7 @@ import pytest
 import structlog
 from PIL import Image
 
-pytest_plugins = ["tests.databases"]
+pytest_plugins = ["tests.databases", "tests.worlds.rows"]
 
 PILLOWS_OPEN = Image.open
 """Importing Ultralytics replaces it in this process (8.4.190, utils/patches.py:83)."""

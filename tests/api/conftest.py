@@ -16,7 +16,7 @@ from app.core.context import Context
 from app.core.database import Database
 from app.main import create_app
 from app.settings import Settings
-from tests.jobs.builders import Home, a_dataset
+from tests.worlds.rows import Rows, a_dataset
 
 NO_BROKER = "redis://127.0.0.1:1/0"
 
@@ -27,7 +27,7 @@ class Api:
 
     app: FastAPI
     client: TestClient
-    home: Home
+    rows: Rows
     key: str
 
     @property
@@ -42,7 +42,7 @@ class Api:
     def spec(self, **changes: Any) -> dict[str, Any]:  # noqa: ANN401
         """Return the JSON of a valid job."""
         return {
-            "dataset": self.home.dataset_id,
+            "dataset": self.rows.dataset_id,
             "model": "yolo26n.yaml",
             "train": {"epochs": 2, "imgsz": 64},
             **changes,
@@ -87,9 +87,9 @@ def _serving(settings: Settings) -> Iterator[Api]:
         yield Api(app, client, a_ready_dataset(app.state.context.database), key)
 
 
-def a_ready_dataset(database: Database) -> Home:
+def a_ready_dataset(database: Database) -> Rows:
     """Add a ready dataset to the first user's project."""
     with database.write() as unit:
         membership = unit.session.scalars(select(Membership)).one()
         dataset_id, version_id = a_dataset(unit.session, membership.project_id, membership.user_id)
-    return Home(membership.user_id, membership.project_id, dataset_id, version_id)
+    return Rows(membership.user_id, membership.project_id, dataset_id, version_id)

@@ -36,7 +36,7 @@ class Target:
     job_id: str
 
     def send(self, hostile: Hostile) -> Response:
-        ids = {"DATASET": self.api.home.dataset_id, "JOB": self.job_id}
+        ids = {"DATASET": self.api.rows.dataset_id, "JOB": self.job_id}
         path, content = hostile.path, hostile.content
         for name, value in ids.items():
             path = path.replace(name, value)

@@ -26,8 +26,8 @@ from app.main import create_app
 from app.settings import Settings
 from tests.api.conftest import a_ready_dataset
 from tests.datasets.builders import a_detect_zip
-from tests.jobs.builders import SPEC, Home, a_checkpoint, a_dataset, a_job
 from tests.jobs.trained import train
+from tests.worlds.rows import SPEC, Rows, a_checkpoint, a_dataset, a_job
 
 WRITING = {"POST", "PUT", "PATCH", "DELETE"}
 STORING_NOTHING = {
@@ -62,60 +62,60 @@ class Call:
     query: str = ""
 
 
-def a_spec(home: Home) -> bytes:
-    return json.dumps({"dataset": home.dataset_id, "model": "yolo26n.yaml"}).encode()
+def a_spec(rows: Rows) -> bytes:
+    return json.dumps({"dataset": rows.dataset_id, "model": "yolo26n.yaml"}).encode()
 
 
-def unused_dataset(context: Context, home: Home) -> str:
+def unused_dataset(context: Context, rows: Rows) -> str:
     with context.database.write() as unit:
-        return a_dataset(unit.session, home.project_id, home.user_id, name="unused")[0]
+        return a_dataset(unit.session, rows.project_id, rows.user_id, name="unused")[0]
 
 
-def asked(what: str, **columns: object) -> Callable[[Context, Home, Path], Call]:
+def asked(what: str, **columns: object) -> Callable[[Context, Rows, Path], Call]:
     """Return what asks it of a job with these columns."""
-    return lambda context, home, _p: Call(
-        "POST", f"/v1/jobs/{a_job(context.database, home, **columns)}/{what}"
+    return lambda context, rows, _p: Call(
+        "POST", f"/v1/jobs/{a_job(context.database, rows, **columns)}/{what}"
     )
 
 
-def a_job_with_a_checkpoint(context: Context, home: Home) -> str:
-    job_id = a_job(context.database, home)
+def a_job_with_a_checkpoint(context: Context, rows: Rows) -> str:
+    job_id = a_job(context.database, rows)
     a_checkpoint(context.database, job_id)
     return job_id
 
 
-def a_trained_job(context: Context, home: Home) -> str:
-    resolved = {"dataset": home.version_id, "task": "detect", "on_oom": "fail"}
-    job_id = a_job(context.database, home, resolved_spec=SPEC | resolved)
+def a_trained_job(context: Context, rows: Rows) -> str:
+    resolved = {"dataset": rows.version_id, "task": "detect", "on_oom": "fail"}
+    job_id = a_job(context.database, rows, resolved_spec=SPEC | resolved)
     train(context.database, job_id, (0.1, 0.2), states=(2,))
     return job_id
 
 
-CALLS: dict[tuple[str, str], Callable[[Context, Home, Path], Call]] = {
-    ("POST", "/v1/jobs"): lambda _c, home, _p: Call("POST", "/v1/jobs", a_spec(home)),
-    ("PATCH", "/v1/jobs/{job_id}"): lambda context, home, _p: Call(
-        "PATCH", f"/v1/jobs/{a_job(context.database, home)}", b'{"name": "new"}'
+CALLS: dict[tuple[str, str], Callable[[Context, Rows, Path], Call]] = {
+    ("POST", "/v1/jobs"): lambda _c, rows, _p: Call("POST", "/v1/jobs", a_spec(rows)),
+    ("PATCH", "/v1/jobs/{job_id}"): lambda context, rows, _p: Call(
+        "PATCH", f"/v1/jobs/{a_job(context.database, rows)}", b'{"name": "new"}'
     ),
     ("POST", "/v1/jobs/{job_id}/cancel"): asked("cancel"),
     ("POST", "/v1/jobs/{job_id}/pause"): asked("pause"),
     ("POST", "/v1/jobs/{job_id}/resume"): asked("resume", state=JobState.PAUSED),
-    ("POST", "/v1/jobs/{job_id}/stop"): lambda context, home, _p: Call(
-        "POST", f"/v1/jobs/{a_job_with_a_checkpoint(context, home)}/stop"
+    ("POST", "/v1/jobs/{job_id}/stop"): lambda context, rows, _p: Call(
+        "POST", f"/v1/jobs/{a_job_with_a_checkpoint(context, rows)}/stop"
     ),
     ("POST", "/v1/jobs/{job_id}/retry"): asked("retry", state=JobState.FAILED),
-    ("DELETE", "/v1/jobs/{job_id}"): lambda context, home, _p: Call(
-        "DELETE", f"/v1/jobs/{a_job(context.database, home, state=JobState.FAILED)}"
+    ("DELETE", "/v1/jobs/{job_id}"): lambda context, rows, _p: Call(
+        "DELETE", f"/v1/jobs/{a_job(context.database, rows, state=JobState.FAILED)}"
     ),
     ("POST", "/v1/jobs/{job_id}/restore"): asked(
         "restore", state=JobState.FAILED, trashed_at=database_now()
     ),
-    ("POST", "/v1/jobs/{job_id}/clone"): lambda context, home, _p: Call(
+    ("POST", "/v1/jobs/{job_id}/clone"): lambda context, rows, _p: Call(
         "POST",
-        f"/v1/jobs/{a_job(context.database, home)}/clone",
-        json.dumps({"dataset": home.dataset_id}).encode(),
+        f"/v1/jobs/{a_job(context.database, rows)}/clone",
+        json.dumps({"dataset": rows.dataset_id}).encode(),
     ),
-    ("POST", "/v1/jobs/{job_id}/extend"): lambda context, home, _p: Call(
-        "POST", f"/v1/jobs/{a_trained_job(context, home)}/extend", b'{"epochs": 6}'
+    ("POST", "/v1/jobs/{job_id}/extend"): lambda context, rows, _p: Call(
+        "POST", f"/v1/jobs/{a_trained_job(context, rows)}/extend", b'{"epochs": 6}'
     ),
     ("POST", "/v1/datasets"): lambda _c, _h, path: Call(
         "POST",
@@ -124,8 +124,8 @@ CALLS: dict[tuple[str, str], Callable[[Context, Home, Path], Call]] = {
         "application/zip",
         "name=new",
     ),
-    ("DELETE", "/v1/datasets/{reference}"): lambda context, home, _p: Call(
-        "DELETE", f"/v1/datasets/{unused_dataset(context, home)}"
+    ("DELETE", "/v1/datasets/{reference}"): lambda context, rows, _p: Call(
+        "DELETE", f"/v1/datasets/{unused_dataset(context, rows)}"
     ),
 }
 
@@ -194,8 +194,8 @@ def answer(settings: Settings, route: tuple[str, str], tmp_path: Path, *, record
         app = create_app(settings)
         async with app.router.lifespan_context(app):
             context: Context = app.state.context
-            home = a_ready_dataset(context.database)
-            call = CALLS[route](context, home, tmp_path)
+            rows = a_ready_dataset(context.database)
+            call = CALLS[route](context, rows, tmp_path)
             if record:
                 watch(app, driven)
             key = (settings.home / "api-key").read_text().strip()

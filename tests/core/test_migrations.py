@@ -18,8 +18,8 @@ from app.jobs.end_reasons import EndReason
 from app.jobs.states import JobState
 from app.jobs.tables import Job
 from app.tables import METADATA
-from tests.jobs.builders import a_home, a_job
 from tests.jobs.trained import train
+from tests.worlds.rows import a_job, some_rows
 
 pytestmark = pytest.mark.integration
 
@@ -100,7 +100,7 @@ def rows_of(url: str) -> dict[str, list[str]]:
 def a_trained_job(url: str) -> None:
     """Makes a job with epochs, attempt, events and checkpoints."""
     database = Database(url, pool_size=2)
-    train(database, a_job(database, a_home(database)), (0.1, 0.2), states=(2,))
+    train(database, a_job(database, some_rows(database)), (0.1, 0.2), states=(2,))
     database.dispose()
 
 

@@ -10,14 +10,8 @@ import pytest
 
 from app.core.errors import InsufficientStorage
 from app.core.storage import ArtifactStore, StoredBytesCorrupt, StoreUnavailable
-from app.settings import Settings
 
 CONTENT = bytes(range(256)) * 10_000
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> ArtifactStore:
-    return ArtifactStore.from_settings(Settings(home=tmp_path / "home"))
 
 
 @pytest.fixture

@@ -1,18 +1,16 @@
 """Uploads as rows and stored bytes, and stand-ins for the verification process."""
 
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 
 from sqlalchemy import select
 
-from app.accounts.repository import insert_user_with_project
-from app.accounts.tables import Membership
 from app.core.database import Database
 from app.core.ids import new_id
 from app.core.storage import ArtifactStore
 from app.datasets.repository import NewVersion, insert_version, lock_or_insert_dataset
 from app.datasets.tables import DatasetVersion
+from tests.worlds.rows import Owner
 
 READY = """
 report = {
@@ -36,21 +34,6 @@ HANG = """
 (request.parent.parent / "pid").write_text(str(os.getpid()))
 signal.pause()
 """
-
-
-@dataclass(frozen=True)
-class Owner:
-    """A user and the project that their uploads go to."""
-
-    user_id: str
-    project_id: str
-
-
-def an_owner(database: Database, name: str = "default") -> Owner:
-    with database.write() as unit:
-        user_id = insert_user_with_project(unit.session, user=f"user of {name}", project=name)
-        membership = select(Membership.project_id).where(Membership.user_id == user_id)
-        return Owner(user_id, unit.session.scalars(membership).one())
 
 
 def an_upload(

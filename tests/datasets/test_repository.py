@@ -20,8 +20,8 @@ from app.datasets.repository import (
     visible_dataset,
 )
 from app.datasets.tables import Dataset, DatasetVersion, VersionState
-from tests.datasets.stored_uploads import Owner, an_owner, an_upload, version_row
-from tests.jobs.builders import a_home, a_job
+from tests.datasets.stored_uploads import an_upload, version_row
+from tests.worlds.rows import Owner, a_job, an_owner, some_rows
 
 pytestmark = pytest.mark.integration
 
@@ -182,13 +182,13 @@ class TestDelete:
                 assert unit.session.scalar(select(func.count()).select_from(table)) == 0
 
     def test_a_dataset_that_a_job_was_made_with_stays(self, database: Database) -> None:
-        home = a_home(database)
-        a_job(database, home)
+        rows = some_rows(database)
+        a_job(database, rows)
 
         with pytest.raises(DatasetInUse), database.write() as unit:
-            delete_dataset(unit.session, {home.project_id}, home.dataset_id)
+            delete_dataset(unit.session, {rows.project_id}, rows.dataset_id)
 
-        assert version_row(database, home.version_id).state is VersionState.READY
+        assert version_row(database, rows.version_id).state is VersionState.READY
 
     def test_a_dataset_of_another_project_is_not_found_for_deletion(
         self, database: Database, owner: Owner

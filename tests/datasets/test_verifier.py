@@ -21,14 +21,13 @@ from tests.datasets.stored_uploads import (
     HANG,
     INVALID,
     READY,
-    Owner,
     a_process,
     a_stored_upload,
-    an_owner,
     an_upload,
     version_row,
 )
 from tests.waiting import eventually
+from tests.worlds.rows import Owner, an_owner
 
 pytestmark = [pytest.mark.integration, pytest.mark.mostly_sqlite]
 

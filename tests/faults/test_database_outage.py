@@ -17,10 +17,10 @@ from app.jobs.repository import attempts_of
 from app.jobs.states import JobState
 from tests.faults.first_attempt import FirstAttempt
 from tests.faults.proxy import FaultProxy, postgres_proxy
-from tests.jobs.builders import job_row
 from tests.waiting import eventually
 from tests.worker.attempts import Yard, a_yard
 from tests.worker.claims import PATIENT, QUICK
+from tests.worlds.rows import job_row
 from worker.attempt.process import living_processes
 from worker.tasks import work_on
 

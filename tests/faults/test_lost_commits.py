@@ -12,9 +12,9 @@ from app.jobs.states import JobState
 from app.jobs.tables import Attempt
 from tests.faults.first_attempt import FirstAttempt
 from tests.faults.proxy import postgres_proxy
-from tests.jobs.builders import job_row
 from tests.worker.attempts import a_yard
 from tests.worker.claims import PATIENT
+from tests.worlds.rows import job_row
 from worker.tasks import work_on
 
 pytestmark = pytest.mark.faults

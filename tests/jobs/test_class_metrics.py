@@ -2,7 +2,6 @@
 
 import io
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -10,16 +9,9 @@ from app.core.database import Database
 from app.jobs.class_metrics import ROWS_AT_ONCE, Columns, packed, unpacked, write_class_table
 from app.jobs.life.recording import EpochReport, record_epoch
 from app.jobs.locks import Hold
-from tests.jobs.builders import a_home, a_job, job_row
-from tests.worker.claims import claim
+from tests.worlds.rows import job_row
 
 NUMBERS = st.floats(allow_nan=False, allow_infinity=False) | st.none()
-
-
-@pytest.fixture
-def hold(database: Database) -> Hold:
-    a_job(database, a_home(database))
-    return claim(database)
 
 
 def finish(database: Database, hold: Hold, epochs: dict[int, Columns]) -> None:

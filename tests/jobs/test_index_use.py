@@ -13,7 +13,7 @@ from app.jobs.life.claim import SlotOffer, claim_job
 from app.jobs.plan.estimate import alike_jobs
 from app.jobs.repository import JobFilter, JobOrder, job_page, queue_position
 from app.jobs.states import JobState
-from tests.jobs.builders import Home, a_home, a_job, job_row
+from tests.worlds.rows import Rows, a_job, job_row, some_rows
 
 OFFER = SlotOffer("wrk_1", ("default",), gpus=0)
 
@@ -26,8 +26,8 @@ def sqlite(sqlite_url: str) -> Iterator[Database]:
 
 
 @pytest.fixture
-def home(sqlite: Database) -> Home:
-    return a_home(sqlite)
+def rows(sqlite: Database) -> Rows:
+    return some_rows(sqlite)
 
 
 def plans_of(database: Database, ask: Callable[[Session], object]) -> list[str]:
@@ -50,15 +50,15 @@ def plans_of(database: Database, ask: Callable[[Session], object]) -> list[str]:
         ]
 
 
-def page(home: Home, order: JobOrder, *states: JobState) -> Callable[[Session], object]:
+def page(rows: Rows, order: JobOrder, *states: JobState) -> Callable[[Session], object]:
     return lambda session: job_page(
-        session, [home.project_id], JobFilter(states=states), order=order, after=None, limit=50
+        session, [rows.project_id], JobFilter(states=states), order=order, after=None, limit=50
     )
 
 
 class TestClaim:
-    def test_a_claim_reads_only_waiting_jobs(self, sqlite: Database, home: Home) -> None:
-        a_job(sqlite, home)
+    def test_a_claim_reads_only_waiting_jobs(self, sqlite: Database, rows: Rows) -> None:
+        a_job(sqlite, rows)
 
         plans = plans_of(
             sqlite, lambda session: claim_job(session, OFFER, lease=timedelta(seconds=90))
@@ -80,15 +80,15 @@ class TestLists:
         ids=["created", "name", "ended", "state"],
     )
     def test_a_page_is_read_in_the_order_of_an_index(
-        self, sqlite: Database, home: Home, order: JobOrder, states: tuple[JobState, ...]
+        self, sqlite: Database, rows: Rows, order: JobOrder, states: tuple[JobState, ...]
     ) -> None:
-        plans = plans_of(sqlite, page(home, order, *states))
+        plans = plans_of(sqlite, page(rows, order, *states))
 
         assert len(plans) == 1, "a second step would be a sort"
         assert plans[0].startswith("SEARCH jobs USING INDEX ix_jobs_project_id")
 
-    def test_a_position_is_counted_among_waiting_jobs(self, sqlite: Database, home: Home) -> None:
-        job = job_row(sqlite, a_job(sqlite, home))
+    def test_a_position_is_counted_among_waiting_jobs(self, sqlite: Database, rows: Rows) -> None:
+        job = job_row(sqlite, a_job(sqlite, rows))
 
         plans = plans_of(sqlite, lambda session: queue_position(session, job))
 
@@ -97,13 +97,13 @@ class TestLists:
 
 class TestAlike:
     def test_past_jobs_of_a_model_are_found_by_what_they_have_in_common(
-        self, sqlite: Database, home: Home
+        self, sqlite: Database, rows: Rows
     ) -> None:
         plans = plans_of(
             sqlite,
             lambda session: alike_jobs(
                 session,
-                [home.project_id],
+                [rows.project_id],
                 architecture="yolo26n.yaml",
                 imgsz=640,
                 devices=["cpu"],

@@ -22,18 +22,12 @@ from app.models.errors import (
 from app.models.inspection import accept_model
 from app.models.repository import model_of
 from app.models.tables import Model, ModelSource, ModelState
-from app.settings import Settings
 from tests.models.builders import FINDINGS, a_model, a_ready_model, a_refused_model, hold_of
 
 pytestmark = pytest.mark.integration
 
 WEIGHTS = b"PK\x03\x04" + b"weights" * 1000
 DIGEST = hashlib.sha256(WEIGHTS).hexdigest()
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> ArtifactStore:
-    return ArtifactStore.from_settings(Settings(home=tmp_path / "home"))
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from app.models.repository import NewWeights, insert_model
 from app.models.tables import Model, ModelSource
 from app.ops.collector import Collected, Collector
 from app.settings import GarbageSettings, Settings
-from tests.jobs.builders import Home, a_job
+from tests.worlds.rows import Rows, a_job
 
 LONG_AGO = timedelta(days=-2)
 A_WEEK_AND_MORE = timedelta(days=-8)
@@ -121,8 +121,8 @@ def insert_artifact(instance: Instance, job_id: str, sha256: str) -> None:
         )
 
 
-def a_trashed_job(instance: Instance, home: Home, *, since: timedelta) -> str:
-    return a_job(instance.database, home, state=JobState.SUCCEEDED, trashed_at=database_now(since))
+def a_trashed_job(instance: Instance, rows: Rows, *, since: timedelta) -> str:
+    return a_job(instance.database, rows, state=JobState.SUCCEEDED, trashed_at=database_now(since))
 
 
 def jobs_in(instance: Instance) -> set[str]:

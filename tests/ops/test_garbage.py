@@ -15,8 +15,8 @@ from app.core.errors import Unavailable
 from app.models.tables import Model
 from app.ops.garbage import REFERENCES, named
 from app.tables import METADATA
-from tests.jobs.builders import a_home, a_job
 from tests.ops.stored_bytes import Instance, digest_of, insert_artifact
+from tests.worlds.rows import a_job, some_rows
 
 NAME_NO_OBJECT = {
     "condemned_objects.sha256",  # what the collector itself keeps
@@ -41,8 +41,8 @@ class TestReferences:
     def test_an_object_is_named_by_jobs_artifacts_datasets_and_models(
         self, instance: Instance
     ) -> None:
-        home = a_home(instance.database)  # names "ab" * 32 as archive and pack
-        job_id = a_job(instance.database, home, model_sha256=digest_of(1))
+        rows = some_rows(instance.database)  # names "ab" * 32 as archive and pack
+        job_id = a_job(instance.database, rows, model_sha256=digest_of(1))
         insert_artifact(instance, job_id, digest_of(2))
         instance.name(3)
         asked = ["ab" * 32, *map(digest_of, range(1, 5))]

@@ -19,7 +19,7 @@ from app.ops.retention import (
     trashed_jobs,
 )
 from app.tables import METADATA
-from tests.jobs.builders import a_home, a_job
+from tests.worlds.rows import a_job, some_rows
 
 DAY = timedelta(days=1)
 
@@ -90,8 +90,8 @@ class TestQuestions:
         assert set(found) <= {"SCAN api_keys", "SCAN sessions"}, "few, for every person"
 
     def test_the_purge_of_a_job_uses_indexes(self, sqlite: Database) -> None:
-        home = a_home(sqlite)
-        old = a_job(sqlite, home, state=JobState.FAILED, trashed_at=database_now(-2 * DAY))
+        rows = some_rows(sqlite)
+        old = a_job(sqlite, rows, state=JobState.FAILED, trashed_at=database_now(-2 * DAY))
 
         assert scans(sqlite, lambda: purge_job(sqlite, old, after=DAY, grace=DAY)) == []
 

@@ -21,7 +21,6 @@ from app.jobs.states import JobState
 from app.models.repository import NewWeights, insert_model
 from app.models.tables import ModelSource
 from app.ops.garbage import conclude_aside, condemn_orphans, set_due_objects_aside
-from tests.jobs.builders import a_checkpoint, a_home, a_job
 from tests.ops.stored_bytes import (
     A_WEEK_AND_MORE,
     Instance,
@@ -33,6 +32,7 @@ from tests.ops.stored_bytes import (
     jobs_in,
 )
 from tests.waiting import eventually
+from tests.worlds.rows import a_checkpoint, a_job, some_rows
 
 pytestmark = pytest.mark.integration
 
@@ -127,7 +127,7 @@ class TestAKilledCollector:
     ) -> None:
         instance = an_instance(database, tmp_path / "home")
         aside_already(instance, 1, 2, 3)
-        old = a_trashed_job(instance, a_home(database), since=A_WEEK_AND_MORE)
+        old = a_trashed_job(instance, some_rows(database), since=A_WEEK_AND_MORE)
         insert_artifact(instance, old, instance.put(9))
         ended = a_job_with_an_outdated_state(instance, 8)
         for number in (4, 5, 6, 7):
@@ -151,9 +151,9 @@ class TestAKilledCollector:
 
 
 def a_job_with_an_outdated_state(instance: Instance, number: int) -> str:
-    home = a_home(instance.database, name="other")
+    rows = some_rows(instance.database, name="other")
     a_month_ago = database_now(timedelta(days=-30))
-    ended = a_job(instance.database, home, state=JobState.SUCCEEDED, ended_at=a_month_ago)
+    ended = a_job(instance.database, rows, state=JobState.SUCCEEDED, ended_at=a_month_ago)
     instance.put(number)
     for name in ("last.pt", "state.pt"):
         a_checkpoint(instance.database, ended, name=name, sha256=digest_of(number))

@@ -21,7 +21,6 @@ from app.jobs.errors import GraceIsOver, JobNotFound
 from app.jobs.states import JobEvent, JobState
 from app.jobs.tables import IdempotencyKey, Job
 from app.ops.retention import drop_outdated_state, purge_job
-from tests.jobs.builders import Home, a_checkpoint, a_home, a_job, job_row
 from tests.ops.stored_bytes import (
     A_WEEK_AND_MORE,
     LONG_AGO,
@@ -32,6 +31,7 @@ from tests.ops.stored_bytes import (
     jobs_in,
 )
 from tests.waiting import eventually
+from tests.worlds.rows import Rows, a_checkpoint, a_job, job_row, some_rows
 
 WEEK, DAY = timedelta(days=7), timedelta(days=1)
 A_FORTNIGHT_AND_MORE = timedelta(days=-15)
@@ -41,9 +41,9 @@ class TestTrashedJobs:
     def test_a_trashed_job_goes_after_a_week_with_its_rows_and_then_its_bytes(
         self, instance: Instance
     ) -> None:
-        home = a_home(instance.database)
-        old = a_trashed_job(instance, home, since=A_WEEK_AND_MORE)
-        young = a_trashed_job(instance, home, since=LONG_AGO)
+        rows = some_rows(instance.database)
+        old = a_trashed_job(instance, rows, since=A_WEEK_AND_MORE)
+        young = a_trashed_job(instance, rows, since=LONG_AGO)
         insert_artifact(instance, old, instance.put(1))
 
         collected = instance.collect()
@@ -56,10 +56,10 @@ class TestTrashedJobs:
             assert unit.session.scalar(left) == 0
 
     def test_bytes_that_another_job_begins_from_stay(self, instance: Instance) -> None:
-        home = a_home(instance.database)
-        old = a_trashed_job(instance, home, since=A_WEEK_AND_MORE)
+        rows = some_rows(instance.database)
+        old = a_trashed_job(instance, rows, since=A_WEEK_AND_MORE)
         insert_artifact(instance, old, instance.put(1))
-        a_job(instance.database, home, model_sha256=digest_of(1))
+        a_job(instance.database, rows, model_sha256=digest_of(1))
 
         instance.collect()
         instance.let_the_grace_pass()
@@ -68,9 +68,9 @@ class TestTrashedJobs:
         assert instance.stored() == {digest_of(1)}
 
     def test_a_child_of_a_purged_job_remains_without_a_parent(self, instance: Instance) -> None:
-        home = a_home(instance.database)
-        old = a_trashed_job(instance, home, since=A_WEEK_AND_MORE)
-        child = a_job(instance.database, home, parent_id=old)
+        rows = some_rows(instance.database)
+        old = a_trashed_job(instance, rows, since=A_WEEK_AND_MORE)
+        child = a_job(instance.database, rows, parent_id=old)
 
         instance.collect()
 
@@ -78,7 +78,7 @@ class TestTrashedJobs:
         assert job_row(instance.database, child).parent_id is None
 
     def test_a_trashed_job_that_was_restored_meanwhile_stays(self, instance: Instance) -> None:
-        old = a_trashed_job(instance, a_home(instance.database), since=A_WEEK_AND_MORE)
+        old = a_trashed_job(instance, some_rows(instance.database), since=A_WEEK_AND_MORE)
         with instance.database.write() as unit:
             unit.session.execute(update(Job).where(Job.id == old).values(trashed_at=None))
 
@@ -89,12 +89,12 @@ class TestTrashedJobs:
     def test_a_job_restored_as_its_grace_ends_is_there_or_gone_and_never_both(
         self, instance: Instance
     ) -> None:
-        home, seen = a_home(instance.database), Counter[str]()
+        rows, seen = some_rows(instance.database), Counter[str]()
         left = timedelta(milliseconds=20)  # of its time; found by trying, so that both happen
-        owner = Principal(home.user_id, frozenset(), (("default", home.project_id),))
+        owner = Principal(rows.user_id, frozenset(), (("default", rows.project_id),))
         with ThreadPoolExecutor(2) as pool:
             for _ in range(40):
-                job_id = a_trashed_job(instance, home, since=left - WEEK)
+                job_id = a_trashed_job(instance, rows, since=left - WEEK)
                 purging = pool.submit(purged, instance, job_id)
                 restored = pool.submit(restored_by, owner, instance, job_id)
 
@@ -138,10 +138,10 @@ def restored_by(owner: Principal, instance: Instance, job_id: str) -> bool:
 
 
 def an_ended_job(
-    instance: Instance, home: Home, state: JobState, *, since: timedelta = A_FORTNIGHT_AND_MORE
+    instance: Instance, rows: Rows, state: JobState, *, since: timedelta = A_FORTNIGHT_AND_MORE
 ) -> str:
     """One with two epochs, the second with a training state; what it made are objects 1 to 5."""
-    job_id = a_job(instance.database, home, state=state, ended_at=database_now(since))
+    job_id = a_job(instance.database, rows, state=state, ended_at=database_now(since))
     made = [("last.pt", 1), ("results.csv", 1), ("last.pt", 2), ("results.csv", 2), ("state.pt", 2)]
     for number, (name, epoch) in enumerate(made, 1):
         digest = instance.put(number)
@@ -158,7 +158,7 @@ class TestTrainingStates:
     def test_a_job_that_succeeded_loses_everything_that_only_a_resume_needs(
         self, instance: Instance
     ) -> None:
-        job_id = an_ended_job(instance, a_home(instance.database), JobState.SUCCEEDED)
+        job_id = an_ended_job(instance, some_rows(instance.database), JobState.SUCCEEDED)
 
         planned, collected = instance.collector().dry_run(), instance.collect()
 
@@ -170,7 +170,7 @@ class TestTrainingStates:
     def test_a_job_that_failed_keeps_the_weights_that_a_retry_continues_from(
         self, instance: Instance, state: JobState
     ) -> None:
-        job_id = an_ended_job(instance, a_home(instance.database), state)
+        job_id = an_ended_job(instance, some_rows(instance.database), state)
 
         assert [instance.collect().training_states for _ in range(2)] == [1, 0]
 
@@ -189,7 +189,7 @@ class TestTrainingStates:
     def test_jobs_that_ended_lately_or_wait_keep_their_training_states(
         self, instance: Instance, state: JobState, since: timedelta | None
     ) -> None:
-        job_id = an_ended_job(instance, a_home(instance.database), JobState.FAILED)
+        job_id = an_ended_job(instance, some_rows(instance.database), JobState.FAILED)
         values = {"state": state, "ended_at": database_now(since) if since else None}
         with instance.database.write() as unit:
             unit.session.execute(update(Job).where(Job.id == job_id).values(**values))
@@ -199,7 +199,7 @@ class TestTrainingStates:
         assert len(kept_by(instance, job_id)) == 5
 
     def test_a_job_that_is_retried_meanwhile_keeps_its_state(self, instance: Instance) -> None:
-        job_id = an_ended_job(instance, a_home(instance.database), JobState.FAILED)
+        job_id = an_ended_job(instance, some_rows(instance.database), JobState.FAILED)
         with instance.database.write() as unit:
             unit.session.execute(
                 update(Job).where(Job.id == job_id).values(state=JobState.QUEUED, ended_at=None)
@@ -212,9 +212,9 @@ class TestTrainingStates:
     def test_a_state_that_another_job_was_extended_from_stays_in_the_store(
         self, instance: Instance
     ) -> None:
-        home = a_home(instance.database)
-        an_ended_job(instance, home, JobState.SUCCEEDED)
-        child = a_job(instance.database, home)
+        rows = some_rows(instance.database)
+        an_ended_job(instance, rows, JobState.SUCCEEDED)
+        child = a_job(instance.database, rows)
         a_checkpoint(instance.database, child, name="state.pt", epoch=2, sha256=digest_of(5))
 
         for _ in range(2):
@@ -227,12 +227,12 @@ class TestTrainingStates:
 
 class TestExpiredRows:
     def test_idempotency_keys_go_after_a_day(self, instance: Instance) -> None:
-        home = a_home(instance.database)
-        job_id = a_job(instance.database, home)
+        rows = some_rows(instance.database)
+        job_id = a_job(instance.database, rows)
         with instance.database.write() as unit:
             for key in ("old", "new"):
                 use = KeyUse(key, "0" * 64)
-                insert_idempotency_key(unit.session, home.user_id, use, job_id=job_id)
+                insert_idempotency_key(unit.session, rows.user_id, use, job_id=job_id)
             unit.session.execute(
                 update(IdempotencyKey)
                 .where(IdempotencyKey.key == "old")
@@ -245,7 +245,7 @@ class TestExpiredRows:
             assert unit.session.scalars(select(IdempotencyKey.key)).all() == ["new"]
 
     def test_credentials_go_a_grace_after_they_could_be_used(self, instance: Instance) -> None:
-        user_id = a_home(instance.database).user_id
+        user_id = some_rows(instance.database).user_id
         times: dict[str, dict[str, object]] = {
             "expired": {"expires_at": database_now(LONG_AGO)},
             "revoked": {"revoked_at": database_now(LONG_AGO)},

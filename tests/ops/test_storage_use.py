@@ -4,9 +4,9 @@ from app.artifacts.names import ArtifactKind
 from app.artifacts.repository import insert_artifact
 from app.core.storage import StoredObject
 from app.ops.storage_use import stored_bytes
-from tests.jobs.builders import a_home, a_job
 from tests.models.builders import a_model
 from tests.ops.stored_bytes import Instance
+from tests.worlds.rows import a_job, some_rows
 
 
 def use_of(instance: Instance) -> dict[str, int]:
@@ -25,7 +25,7 @@ def an_artifact(
 
 class TestStoredBytes:
     def test_stored_bytes_are_counted_by_use(self, instance: Instance) -> None:
-        job_id = a_job(instance.database, a_home(instance.database))
+        job_id = a_job(instance.database, some_rows(instance.database))
         before = use_of(instance)
 
         an_artifact(instance, job_id, "state.pt", size=400, kind=ArtifactKind.CHECKPOINT)
@@ -42,9 +42,9 @@ class TestStoredBytes:
         }
 
     def test_bytes_of_a_state_that_two_jobs_reference_count_once(self, instance: Instance) -> None:
-        home = a_home(instance.database)
+        rows = some_rows(instance.database)
 
-        for job_id in (a_job(instance.database, home), a_job(instance.database, home)):
+        for job_id in (a_job(instance.database, rows), a_job(instance.database, rows)):
             an_artifact(instance, job_id, "state.pt", size=400, kind=ArtifactKind.CHECKPOINT)
 
         assert use_of(instance)["training_states"] == 400

@@ -23,8 +23,8 @@ from app.jobs.spec.job_spec import JobSpec, SpecFacts, resolve_spec
 from app.jobs.states import JobEvent
 from app.jobs.tables import Attempt, Epoch, Job
 from app.settings import Settings, Timing
-from tests.jobs.builders import Home, a_home, a_job, job_row
-from tests.worker.claims import PATIENT, WORKER_ID
+from tests.worker.claims import PATIENT
+from tests.worlds.rows import WORKER_ID, Rows, a_job, job_row, some_rows
 from worker.attempt.process import living_processes
 from worker.context import TRAINER_ARGV, WorkerContext
 from worker.dataset_cache import DatasetCache
@@ -39,7 +39,7 @@ class Yard:
     """One slot, and the home of its jobs."""
 
     context: WorkerContext
-    home: Home
+    rows: Rows
 
     def with_trainer(self, scenario: str, *made: Path) -> "Yard":
         """The same slot, whose trainer acts out a scenario of `fake_trainer.py`.
@@ -57,11 +57,11 @@ class Yard:
         **columns: object,
     ) -> str:
         """Add a job of three epochs; `fields` are others of its spec."""
-        spec = a_spec(self.home, customize, fields)
-        facts = SpecFacts(dataset_version=self.home.version_id, task="detect")
+        spec = a_spec(self.rows, customize, fields)
+        facts = SpecFacts(dataset_version=self.rows.version_id, task="detect")
         return a_job(
             self.context.database,
-            self.home,
+            self.rows,
             spec=spec.model_dump(mode="json", exclude_unset=True),
             resolved_spec=resolve_spec(spec, facts).model_dump(mode="json"),
             **columns,
@@ -69,13 +69,13 @@ class Yard:
 
 
 def a_spec(
-    home: Home,
+    rows: Rows,
     customize: Mapping[str, object] | None,
     fields: Mapping[str, object] = MappingProxyType({}),
 ) -> JobSpec:
     return JobSpec.model_validate(
         {
-            "dataset": home.dataset_id,
+            "dataset": rows.dataset_id,
             "model": "yolo26n.yaml",
             "train": {"epochs": 3},
             "customize": customize,
@@ -93,7 +93,7 @@ def a_yard(
     """
     settings = Settings(home=folder / "home", timing=timing, state_every=state_every)
     store = ArtifactStore.from_settings(settings)
-    home = a_home(database)
+    rows = some_rows(database)
     with PackWriter(folder / "pack.zip") as pack:
         pack.add("data.yaml", b"names: [circle]\n")
         pack.add("images/train/0.txt", b"no image")
@@ -101,7 +101,7 @@ def a_yard(
     with database.write() as unit:
         unit.session.execute(
             update(DatasetVersion)
-            .where(DatasetVersion.id == home.version_id)
+            .where(DatasetVersion.id == rows.version_id)
             .values(pack_sha256=stored.sha256, pack_bytes=stored.size_bytes)
         )
     context = WorkerContext(
@@ -115,7 +115,7 @@ def a_yard(
         leaving=threading.Event(),
         trainer_argv=TRAINER_ARGV,
     )
-    return Yard(context, home)
+    return Yard(context, rows)
 
 
 @contextmanager

@@ -1,16 +1,12 @@
 """A job that a test holds, and the lease that it is held by."""
 
 import time
-from datetime import timedelta
 
 from app.core.database import Database
-from app.jobs.life.claim import SlotOffer, claim_job
 from app.jobs.locks import Hold
 from app.settings import Timing
 from worker.attempt.lease import Lease
 
-WORKER_ID = "wrk_test"
-OFFER = SlotOffer(WORKER_ID, ("default",), gpus=0)
 QUICK = Timing(
     lease_seconds=3,
     heartbeat_seconds=0.3,
@@ -24,14 +20,6 @@ PATIENT = QUICK.model_copy(
     update={"lease_seconds": 30, "heartbeat_seconds": 2, "self_fence_seconds": 25}
 )
 """As quick in all but leases: on a busy machine a write can take seconds."""
-
-
-def claim(database: Database, *, offer: SlotOffer = OFFER, lease_seconds: float = 30) -> Hold:
-    """Claim the best job that waits."""
-    with database.write() as unit:
-        job = claim_job(unit.session, offer, lease=timedelta(seconds=lease_seconds))
-    assert job is not None
-    return Hold(job.id, job.attempt)
 
 
 def a_lease(database: Database, hold: Hold, *, timing: Timing = QUICK) -> Lease:

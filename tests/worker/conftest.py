@@ -9,24 +9,11 @@ from app.core.database import Database
 from app.core.storage import ArtifactStore
 from app.jobs.locks import Hold
 from app.jobs.spec.deciding_metric import FITNESS_OF
-from app.settings import Settings
-from tests.jobs.builders import a_home, a_job
-from tests.worker.claims import a_lease, claim
+from tests.worker.claims import a_lease
 from worker.attempt.relay import Relay
 from worker.trainer.protocol import CheckpointEvent, EpochEvent
 
 MAP = "metrics/mAP50-95(B)"
-
-
-@pytest.fixture
-def hold(database: Database) -> Hold:
-    a_job(database, a_home(database))
-    return claim(database)
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> ArtifactStore:
-    return ArtifactStore.from_settings(Settings(home=tmp_path / "home"))
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import pytest
 
 from app.core.database import Database
 from app.jobs.repository import attempts_of
-from tests.jobs.builders import a_home, a_job
+from tests.worlds.rows import a_job, some_rows
 
 ROOT = Path(__file__).parents[2]
 PROCESSES = 8
@@ -50,8 +50,8 @@ class TestClaiming:
     def test_one_of_eight_processes_that_hear_every_bell_starts_each_of_200_jobs(
         self, database: Database, database_url: str
     ) -> None:
-        home = a_home(database)
-        jobs = [a_job(database, home) for _ in range(JOBS)]
+        rows = some_rows(database)
+        jobs = [a_job(database, rows) for _ in range(JOBS)]
 
         finished = subprocess.run(
             [sys.executable, "-c", CLAIM_EVERYTHING, database_url, str(PROCESSES), *jobs],

@@ -7,15 +7,9 @@ import pytest
 
 from app.core.storage import ArtifactStore, StoredBytesCorrupt
 from app.datasets.archives.pack import PackWriter, extract_pack
-from app.settings import Settings
 from worker.dataset_cache import DatasetCache
 
 FILE_BYTES = 1000
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> ArtifactStore:
-    return ArtifactStore.from_settings(Settings(home=tmp_path / "home"))
 
 
 def a_cache(store: ArtifactStore, folder: Path, *, limit_bytes: int = 2**30) -> DatasetCache:

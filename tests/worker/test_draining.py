@@ -16,9 +16,9 @@ from app.core.database import Database
 from app.jobs.end_reasons import EndReason
 from app.jobs.states import JobState
 from tests.architecture.sources import ROOT
-from tests.jobs.builders import job_row
 from tests.waiting import eventually
 from tests.worker.attempts import FAKE_TRAINER, Yard, a_yard, attempts, epochs_of, working
+from tests.worlds.rows import job_row
 from worker.attempt.process import living_processes
 
 pytestmark = pytest.mark.integration

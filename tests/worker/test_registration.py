@@ -11,9 +11,9 @@ from app.jobs.life.recording import set_phase
 from app.jobs.locks import Fenced, Hold
 from app.jobs.repository import attempts_of
 from app.jobs.states import JobState, Phase
-from tests.jobs.builders import a_home, a_job, job_row
 from tests.waiting import eventually
-from tests.worker.claims import QUICK, a_lease, claim
+from tests.worker.claims import QUICK, a_lease
+from tests.worlds.rows import a_job, claim, job_row, some_rows
 from worker.registration import heartbeats, register_slot
 
 
@@ -53,7 +53,7 @@ class TestRegisterSlot:
 
     def test_the_attempt_of_a_dead_predecessor_ends_at_once(self, database: Database) -> None:
         worker_id = register(database)
-        job_id = a_job(database, a_home(database))
+        job_id = a_job(database, some_rows(database))
         hold = claim_as(database, worker_id)
 
         register(database, "inc_2")
@@ -68,7 +68,7 @@ class TestRegisterSlot:
 
     def test_the_attempts_of_other_slots_go_on(self, database: Database) -> None:
         other = register(database, slot="0")
-        job_id = a_job(database, a_home(database))
+        job_id = a_job(database, some_rows(database))
         claim_as(database, other)
 
         register(database, "inc_2")

@@ -74,7 +74,7 @@ class TestRead:
                 break
             query["cursor"] = page["next"]
 
-        assert seen == sorted([*made, api.home.dataset_id], reverse=True)
+        assert seen == sorted([*made, api.rows.dataset_id], reverse=True)
 
     @pytest.mark.parametrize(
         ("query", "status"),
@@ -108,7 +108,7 @@ class TestDelete:
     def test_a_dataset_that_is_used_stays(self, api: Api) -> None:
         api.submit()
 
-        answer = api.client.delete(f"/v1/datasets/{api.home.dataset_id}")
+        answer = api.client.delete(f"/v1/datasets/{api.rows.dataset_id}")
 
         assert answer.status_code == 409
         assert answer.json()["type"] == "urn:trainyard:problem:dataset-in-use"

@@ -13,8 +13,8 @@ from tests.api.conftest import Api
 from tests.api.interleaving import KEY_LOOKUP, PLANNING, interleaved
 from tests.api.jobs.extending import checkpoints, delete_for_good, extend, trained
 from tests.api.refusals import assert_refused
-from tests.jobs.builders import job_row
 from tests.jobs.trained import FAILED, FINISHED, digest, train
+from tests.worlds.rows import job_row
 
 pytestmark = pytest.mark.integration
 

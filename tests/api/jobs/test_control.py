@@ -15,8 +15,8 @@ from app.jobs.states import USER_EVENTS, JobEvent, JobState, Request
 from app.jobs.tables import Attempt, Job
 from tests.api.conftest import Api
 from tests.api.refusals import assert_refused
-from tests.jobs.builders import NO_JOB, a_checkpoint, a_home, a_job
 from tests.jobs.transition_table import ALL_FACTS, REFUSED, expected, name_of
+from tests.worlds.rows import NO_JOB, a_checkpoint, a_job, some_rows
 
 pytestmark = pytest.mark.integration
 
@@ -39,7 +39,7 @@ def a_job_in(api: Api, facts: JobFacts) -> str:
         columns["ended_at"] = database_now()
     if facts.in_trash:
         columns["trashed_at"] = database_now()
-    job_id = a_job(api.database, api.home, **columns)
+    job_id = a_job(api.database, api.rows, **columns)
     if facts.state is JobState.RUNNING:
         started = {"worker_id": "wrk_1", "started_at": database_now(), "resumed": "none"}
         with api.database.write() as unit:
@@ -91,7 +91,7 @@ class TestEveryStateAndEvent:
 class TestScope:
     @pytest.mark.parametrize("event", USER_EVENTS)
     def test_the_jobs_of_others_are_not_found(self, api: Api, event: JobEvent) -> None:
-        foreign = a_job(api.database, a_home(api.database, name="foreign"))
+        foreign = a_job(api.database, some_rows(api.database, name="foreign"))
 
         answer = ask(api, event, foreign)
 
@@ -109,7 +109,7 @@ class TestScope:
         assert events_of(api, job_id) == []
 
     def test_the_jobs_of_others_are_not_cloned(self, api: Api) -> None:
-        foreign = a_job(api.database, a_home(api.database, name="foreign"))
+        foreign = a_job(api.database, some_rows(api.database, name="foreign"))
 
         assert_refused(clone(api, foreign), status=404, slug="job-not-found")
 
@@ -205,7 +205,7 @@ class TestClone:
     def test_a_job_in_any_state_has_a_spec_to_start_from(self, api: Api, state: JobState) -> None:
         parent = a_job_in(api, JobFacts(state))
 
-        assert clone(api, parent, dataset=api.home.dataset_id).status_code == 201
+        assert clone(api, parent, dataset=api.rows.dataset_id).status_code == 201
 
     @pytest.mark.parametrize(
         ("changes", "slug", "pointer"),
@@ -255,7 +255,7 @@ class TestClone:
 
     def test_a_replay_outlives_the_parent(self, api: Api) -> None:
         parent, headers = a_job_in(api, JobFacts(JobState.FAILED)), {"Idempotency-Key": "a"}
-        path, changes = f"/v1/jobs/{parent}/clone", {"dataset": api.home.dataset_id}
+        path, changes = f"/v1/jobs/{parent}/clone", {"dataset": api.rows.dataset_id}
         first = api.client.post(path, json=changes, headers=headers).json()
         ask(api, JobEvent.DELETE, parent)
 

@@ -20,8 +20,8 @@ from tests.api.jobs.extending import (
     trained,
 )
 from tests.api.refusals import assert_refused, rows_by_table
-from tests.jobs.builders import NO_JOB, a_home, a_job, job_row
 from tests.jobs.trained import FAILED, RATE, digest, train
+from tests.worlds.rows import NO_JOB, a_job, job_row, some_rows
 
 pytestmark = pytest.mark.integration
 
@@ -236,7 +236,7 @@ class TestRefusals:
         assert_refused(extend(api, parent), status=409, slug="job-in-trash")
 
     def test_the_jobs_of_others_are_not_found(self, api: Api) -> None:
-        foreign = a_job(api.database, a_home(api.database, name="foreign"))
+        foreign = a_job(api.database, some_rows(api.database, name="foreign"))
 
         for job_id in (foreign, NO_JOB):
             assert_refused(extend(api, job_id), status=404, slug="job-not-found")

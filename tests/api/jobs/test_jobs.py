@@ -13,7 +13,7 @@ from app.jobs.tables import Job
 from tests.api.asked import sql_on
 from tests.api.conftest import Api
 from tests.api.refusals import assert_refused
-from tests.jobs.builders import a_dataset, a_home, a_job
+from tests.worlds.rows import a_dataset, a_job, some_rows
 
 
 def set_job(api: Api, job_id: str, **values: object) -> None:
@@ -38,7 +38,7 @@ class TestSubmit:
         status = api.submit(**sent)
 
         assert status["spec"] == sent
-        assert status["resolved"]["dataset"] == api.home.version_id
+        assert status["resolved"]["dataset"] == api.rows.version_id
         assert status["resolved"]["task"] == "detect"
         assert status["resolved"]["train"]["epochs"] == 2
         assert len(status["resolved"]["train"]) > len(sent["train"])
@@ -84,7 +84,7 @@ class TestSubmit:
     def test_a_detect_job_may_use_outlines(self, api: Api) -> None:
         with api.database.write() as unit:
             outlines, _ = a_dataset(
-                unit.session, api.home.project_id, api.home.user_id, name="o", task="segment"
+                unit.session, api.rows.project_id, api.rows.user_id, name="o", task="segment"
             )
 
         assert api.submit(dataset=outlines)["task"] == "detect"
@@ -196,7 +196,7 @@ class TestList:
         assert {job["name"] for job in page["data"]} == expected
 
     def test_jobs_of_other_projects_are_invisible(self, api: Api) -> None:
-        foreign = a_job(api.database, a_home(api.database, name="foreign"))
+        foreign = a_job(api.database, some_rows(api.database, name="foreign"))
 
         assert api.client.get("/v1/jobs").json()["data"] == []
         assert api.client.get(f"/v1/jobs/{foreign}").status_code == 404

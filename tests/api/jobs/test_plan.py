@@ -15,7 +15,7 @@ from tests.api.asked import sql_on
 from tests.api.conftest import Api
 from tests.api.hostile_requests import ROWS
 from tests.api.refusals import assert_refused, rows_by_table
-from tests.jobs.builders import Home, a_home, a_job
+from tests.worlds.rows import Rows, a_job, some_rows
 
 pytestmark = pytest.mark.integration
 
@@ -67,7 +67,7 @@ def a_slot(api: Api, *, gpu: str | None = None, queues: tuple[str, ...] = ("defa
         return register_worker(unit.session, registration)
 
 
-def a_past_job(api: Api, home: Home, *, seconds: float, **columns: object) -> str:
+def a_past_job(api: Api, rows: Rows, *, seconds: float, **columns: object) -> str:
     """Add a job of two epochs, of that duration each, that succeeded on a CPU."""
     values: dict[str, object] = {
         "state": JobState.SUCCEEDED,
@@ -75,7 +75,7 @@ def a_past_job(api: Api, home: Home, *, seconds: float, **columns: object) -> st
         "imgsz": 64,
         "device_name": "cpu",
     }
-    job_id = a_job(api.database, home, **values | columns)
+    job_id = a_job(api.database, rows, **values | columns)
     with api.database.write() as unit:
         for epoch in (1, 2):
             row: dict[str, object] = {"metrics": {}, "lr": {}, "attempt": 1}
@@ -122,7 +122,7 @@ class TestValidate:
     @pytest.mark.parametrize("row", SUBMITS)
     def test_validating_refuses_what_submitting_refuses(self, shared_api: Api, row: str) -> None:
         hostile = SUBMITS[row]
-        content = hostile.content.replace(b"DATASET", shared_api.home.dataset_id.encode())
+        content = hostile.content.replace(b"DATASET", shared_api.rows.dataset_id.encode())
 
         submitted, planned = (
             shared_api.client.post(path, content=content, headers=dict(hostile.headers))
@@ -158,7 +158,7 @@ class TestValidate:
 
 class TestStoredPlan:
     def test_a_job_of_others_is_not_found(self, api: Api) -> None:
-        foreign = a_job(api.database, a_home(api.database, name="foreign"))
+        foreign = a_job(api.database, some_rows(api.database, name="foreign"))
 
         answer = api.client.get(f"/v1/jobs/{foreign}/plan")
 
@@ -198,7 +198,7 @@ class TestSlots:
 class TestEstimate:
     def test_past_jobs_of_the_same_model_size_and_device_tell_the_time(self, api: Api) -> None:
         a_slot(api)
-        past = [a_past_job(api, api.home, seconds=seconds) for seconds in (3.0, 6.0, 12.0)]
+        past = [a_past_job(api, api.rows, seconds=seconds) for seconds in (3.0, 6.0, 12.0)]
 
         estimate = validated(api, train={"epochs": 7, "imgsz": 64})["estimate"]
 
@@ -209,7 +209,7 @@ class TestEstimate:
 
     def test_only_the_newest_past_jobs_count_for_an_estimate(self, api: Api) -> None:
         a_slot(api)
-        past = [a_past_job(api, api.home, seconds=1.0) for _ in range(7)]
+        past = [a_past_job(api, api.rows, seconds=1.0) for _ in range(7)]
 
         assert validated(api)["estimate"]["jobs"] == past[:1:-1]
 
@@ -219,8 +219,8 @@ class TestEstimate:
         slot = a_slot(api, gpu="NVIDIA H200")
         with api.database.write() as unit:
             mark_stopped(unit.session, slot, "first")
-        a_past_job(api, api.home, seconds=1.0)
-        on_gpu = a_past_job(api, api.home, seconds=1.0, device_name="NVIDIA H200")
+        a_past_job(api, api.rows, seconds=1.0)
+        on_gpu = a_past_job(api, api.rows, seconds=1.0, device_name="NVIDIA H200")
 
         assert validated(api)["estimate"]["jobs"] == [on_gpu]
 
@@ -240,7 +240,7 @@ class TestEstimate:
         self, api: Api, columns: dict[str, object]
     ) -> None:
         a_slot(api)
-        a_past_job(api, api.home, seconds=1.0, **columns)
+        a_past_job(api, api.rows, seconds=1.0, **columns)
 
         estimate = validated(api)["estimate"]
 
@@ -249,7 +249,7 @@ class TestEstimate:
 
     def test_jobs_of_other_projects_stay_out_of_sight(self, api: Api) -> None:
         a_slot(api)
-        a_past_job(api, a_home(api.database, name="foreign"), seconds=1.0)
+        a_past_job(api, some_rows(api.database, name="foreign"), seconds=1.0)
 
         assert validated(api)["estimate"]["jobs"] == []
 
@@ -262,7 +262,7 @@ class TestCost:
 
         for past in (1, 8):
             for _ in range(past):
-                a_past_job(api, api.home, seconds=1.0)
+                a_past_job(api, api.rows, seconds=1.0)
             with sql_on(api.database) as asked:
                 validated(api)
             counts.append((asked.reads, asked.writes))

@@ -10,7 +10,7 @@ from app.core.storage import StoredObject
 from app.jobs.http.record_routes import _log
 from tests.api.conftest import Api
 from tests.api.jobs.running_job import Running, claimed
-from tests.jobs.builders import a_home, a_job, job_row
+from tests.worlds.rows import a_job, job_row, some_rows
 
 CONTENT = bytes(range(256)) * 4
 RECORDS = (
@@ -257,7 +257,7 @@ class TestFiles:
 class TestForeignJobs:
     @pytest.mark.parametrize("record", RECORDS)
     def test_records_of_foreign_jobs_are_not_found(self, api: Api, record: str) -> None:
-        foreign = a_job(api.database, a_home(api.database, name="foreign"))
+        foreign = a_job(api.database, some_rows(api.database, name="foreign"))
 
         answer = api.client.get(f"/v1/jobs/{foreign}/{record}")
 

@@ -9,20 +9,15 @@ from app.jobs.end_reasons import EndReason
 from app.jobs.life.transitions import Applied
 from app.jobs.repository import attempts_of
 from app.jobs.states import JobEvent, JobState
-from tests.jobs.builders import Home, a_home, a_job, job_row
 from tests.jobs.driving import claim, end, request
-
-
-@pytest.fixture
-def home(database: Database) -> Home:
-    return a_home(database)
+from tests.worlds.rows import Rows, a_job, job_row
 
 
 class TestRetry:
     def test_a_failed_job_has_all_its_restarts_and_its_time_again(
-        self, database: Database, home: Home
+        self, database: Database, rows: Rows
     ) -> None:
-        job_id = a_job(database, home, state=JobState.FAILED, restarts=5, ran_seconds=3600.0)
+        job_id = a_job(database, rows, state=JobState.FAILED, restarts=5, ran_seconds=3600.0)
 
         applied = request(database, job_id, JobEvent.RETRY)
 
@@ -32,9 +27,9 @@ class TestRetry:
         assert (job.state, job.restarts, job.ran_seconds) == (JobState.QUEUED, 0, 0.0)
 
     def test_a_retried_job_keeps_of_its_failure_only_the_attempts(
-        self, database: Database, home: Home
+        self, database: Database, rows: Rows
     ) -> None:
-        job_id = a_job(database, home)
+        job_id = a_job(database, rows)
         end(database, claim(database), JobEvent.FAIL, EndReason.DIVERGED)
 
         request(database, job_id, JobEvent.RETRY)
@@ -47,9 +42,9 @@ class TestRetry:
 
     @pytest.mark.parametrize("back", [JobEvent.RETRY, JobEvent.RESUME])
     def test_a_back_off_does_not_outlive_what_a_user_asked_meanwhile(
-        self, database: Database, home: Home, back: JobEvent
+        self, database: Database, rows: Rows, back: JobEvent
     ) -> None:
-        job_id = a_job(database, home, not_before_at=database_now(timedelta(hours=1)))
+        job_id = a_job(database, rows, not_before_at=database_now(timedelta(hours=1)))
         request(database, job_id, {JobEvent.RETRY: JobEvent.CANCEL}.get(back, JobEvent.PAUSE))
 
         request(database, job_id, back)
@@ -59,9 +54,9 @@ class TestRetry:
 
 class TestTrash:
     def test_an_ended_job_goes_there_and_comes_back_as_it_was(
-        self, database: Database, home: Home
+        self, database: Database, rows: Rows
     ) -> None:
-        job_id = a_job(database, home, state=JobState.SUCCEEDED, ended_at=database_now())
+        job_id = a_job(database, rows, state=JobState.SUCCEEDED, ended_at=database_now())
         before = job_row(database, job_id).ended_at
 
         request(database, job_id, JobEvent.DELETE)
@@ -73,9 +68,9 @@ class TestTrash:
         assert (job.state, job.trashed_at, job.ended_at) == (JobState.SUCCEEDED, None, before)
 
     def test_deleting_a_job_twice_does_not_restart_its_grace(
-        self, database: Database, home: Home
+        self, database: Database, rows: Rows
     ) -> None:
-        job_id = a_job(database, home, state=JobState.FAILED)
+        job_id = a_job(database, rows, state=JobState.FAILED)
         request(database, job_id, JobEvent.DELETE)
         trashed_at = job_row(database, job_id).trashed_at
 

@@ -21,10 +21,10 @@ from app.jobs.locks import Fenced, Hold, lock_held
 from app.jobs.states import USER_EVENTS, JobEvent, JobState, Request
 from app.settings import Timing
 from tests.databases import POOL_SIZE
-from tests.jobs.builders import Home, a_checkpoint, a_home, a_job
 from tests.jobs.driving import request
 from tests.jobs.invariants import Seen, sound_job
 from tests.jobs.transition_table import REFUSED, expected
+from tests.worlds.rows import Rows, a_checkpoint, a_job, some_rows
 
 pytestmark = pytest.mark.integration
 
@@ -55,7 +55,7 @@ class Yard:
 
     worker: Database
     server: Database
-    home: Home
+    rows: Rows
     reconciler: Reconciler
     pool: ThreadPoolExecutor
 
@@ -105,7 +105,7 @@ def yard(module_database_url: str) -> Iterator[Yard]:
     worker, server = (Database(module_database_url, pool_size=POOL_SIZE) for _ in range(2))
     reconciler = Reconciler(server, Doorbell("redis://127.0.0.1:1/0"), TIMING)
     with ThreadPoolExecutor(3) as pool:
-        yield Yard(worker, server, a_home(server), reconciler, pool)
+        yield Yard(worker, server, some_rows(server), reconciler, pool)
     worker.dispose()
     server.dispose()
 
@@ -118,7 +118,7 @@ def a_racer(yard: Yard, facts: JobFacts, *, lease: timedelta = LEASE) -> Racer:
         columns |= {"state": facts.state}
     if facts.state.is_ended:
         columns |= {"ended_at": database_now()}
-    job_id = a_job(yard.server, yard.home, **columns)
+    job_id = a_job(yard.server, yard.rows, **columns)
     if facts.state is JobState.RUNNING:
         with yard.worker.write() as unit:
             assert claim_job(unit.session, slot, lease=lease)

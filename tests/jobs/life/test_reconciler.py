@@ -26,8 +26,8 @@ from app.jobs.life.reconciler import (
 from app.jobs.states import JobState, Request
 from app.jobs.tables import Epoch, Job
 from app.settings import Timing
-from tests.jobs.builders import Home, a_home, a_job, job_row
 from tests.waiting import eventually
+from tests.worlds.rows import Rows, a_job, job_row
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 SECOND = timedelta(seconds=1)
@@ -131,11 +131,6 @@ class BellsThatJamOnce(Bells):
 
 
 @pytest.fixture
-def home(database: Database) -> Home:
-    return a_home(database)
-
-
-@pytest.fixture
 def bells() -> Bells:
     return Bells()
 
@@ -162,9 +157,9 @@ def claimed(database: Database, worker_id: str, *, lease: timedelta) -> None:
 
 class TestExpiredLease:
     def test_the_job_waits_again_and_its_bell_is_rung(
-        self, database: Database, home: Home, reconciler: Reconciler, bells: Bells
+        self, database: Database, rows: Rows, reconciler: Reconciler, bells: Bells
     ) -> None:
-        job_id = a_job(database, home)
+        job_id = a_job(database, rows)
         claimed(database, "wrk_dead", lease=PAST)
 
         reconciler.reconcile_once()
@@ -174,9 +169,9 @@ class TestExpiredLease:
         assert bells.all() == [(job_id, "default")]
 
     def test_a_lease_that_was_renewed_meanwhile_is_left_alone(
-        self, database: Database, home: Home, reconciler: Reconciler
+        self, database: Database, rows: Rows, reconciler: Reconciler
     ) -> None:
-        job_id = a_job(database, home)
+        job_id = a_job(database, rows)
         claimed(database, "wrk_slow", lease=timedelta(seconds=60))
 
         reconciler._do(RequeueExpired(job_id, 1))
@@ -184,9 +179,9 @@ class TestExpiredLease:
         assert job_row(database, job_id).state is JobState.RUNNING
 
     def test_two_reconcilers_requeue_once(
-        self, database: Database, home: Home, reconciler: Reconciler, bells: Bells
+        self, database: Database, rows: Rows, reconciler: Reconciler, bells: Bells
     ) -> None:
-        job_id = a_job(database, home)
+        job_id = a_job(database, rows)
         claimed(database, "wrk_dead", lease=PAST)
         other = Reconciler(database, bells, TIMING)
 
@@ -198,9 +193,9 @@ class TestExpiredLease:
 
 class TestOverdue:
     def test_an_overdue_job_without_an_epoch_fails(
-        self, database: Database, home: Home, reconciler: Reconciler
+        self, database: Database, rows: Rows, reconciler: Reconciler
     ) -> None:
-        job_id = a_job(database, home, timeout_seconds=-1.0)
+        job_id = a_job(database, rows, timeout_seconds=-1.0)
         claimed(database, "wrk", lease=timedelta(seconds=60))
 
         reconciler.reconcile_once()
@@ -209,9 +204,9 @@ class TestOverdue:
         assert (job.state, job.end_reason) == (JobState.FAILED, EndReason.TIMEOUT)
 
     def test_an_overdue_job_with_an_epoch_is_stopped_and_keeps_its_result(
-        self, database: Database, home: Home, reconciler: Reconciler
+        self, database: Database, rows: Rows, reconciler: Reconciler
     ) -> None:
-        job_id = a_job(database, home, timeout_seconds=-1.0)
+        job_id = a_job(database, rows, timeout_seconds=-1.0)
         claimed(database, "wrk", lease=timedelta(seconds=60))
         with database.write() as unit:
             unit.session.add(
@@ -235,9 +230,9 @@ class TestOverdue:
 
 class TestLoop:
     def test_a_fault_of_ours_ends_one_look_and_not_the_thread(
-        self, database: Database, home: Home
+        self, database: Database, rows: Rows
     ) -> None:
-        job_id, worker_id = a_job(database, home), a_worker(database)
+        job_id, worker_id = a_job(database, rows), a_worker(database)
         bells = BellsThatJamOnce()
         timing = Timing(reconcile_seconds=0.01)
 
@@ -288,9 +283,9 @@ class TestLoop:
 
 class TestBells:
     def test_a_lost_bell_is_rung_again_once(
-        self, database: Database, home: Home, reconciler: Reconciler, bells: Bells
+        self, database: Database, rows: Rows, reconciler: Reconciler, bells: Bells
     ) -> None:
-        job_id = a_job(database, home)
+        job_id = a_job(database, rows)
         with database.write() as unit:
             unit.session.execute(
                 update(Job).values(dispatched_at=database_now(timedelta(seconds=-11)))
@@ -303,9 +298,9 @@ class TestBells:
         assert job_row(database, job_id).dispatch_seq == 2
 
     def test_many_lost_bells_cost_one_transaction(
-        self, database: Database, home: Home, reconciler: Reconciler, bells: Bells
+        self, database: Database, rows: Rows, reconciler: Reconciler, bells: Bells
     ) -> None:
-        lost = [a_job(database, home) for _ in range(3)]
+        lost = [a_job(database, rows) for _ in range(3)]
         with database.write() as unit:
             unit.session.execute(
                 update(Job).values(dispatched_at=database_now(timedelta(seconds=-11)))
@@ -319,9 +314,9 @@ class TestBells:
         assert len(commits) == 1
 
     def test_an_idle_slot_is_rung_for_the_job_it_can_claim(
-        self, database: Database, home: Home, reconciler: Reconciler, bells: Bells
+        self, database: Database, rows: Rows, reconciler: Reconciler, bells: Bells
     ) -> None:
-        job_id = a_job(database, home, gpus=1)
+        job_id = a_job(database, rows, gpus=1)
         a_worker(database)
         with_gpu = a_worker(database, gpus=1, slot="0")
 
@@ -330,11 +325,11 @@ class TestBells:
         assert bells.all() == [(job_id, with_gpu)]
 
     def test_the_one_of_ten_idle_slots_with_the_plugin_is_rung_and_claims(
-        self, database: Database, home: Home, reconciler: Reconciler, bells: Bells
+        self, database: Database, rows: Rows, reconciler: Reconciler, bells: Bells
     ) -> None:
         without = [a_worker(database, slot=str(number)) for number in range(9)]
         with_plugin = a_worker(database, slot="9", plugins=("gray",))
-        job_id = a_job(database, home, trainer="gray")
+        job_id = a_job(database, rows, trainer="gray")
         for each in without:  # the bell of the submit reaches any slot of the queue
             with database.write() as unit:
                 offer = SlotOffer(each, ("default",), gpus=0)
@@ -350,9 +345,9 @@ class TestBells:
         assert (claimed.id, claimed.worker_id, claimed.restarts) == (job_id, with_plugin, 0)
 
     def test_a_plugin_that_does_not_work_there_makes_no_slot_eligible(
-        self, database: Database, home: Home, reconciler: Reconciler, bells: Bells
+        self, database: Database, rows: Rows, reconciler: Reconciler, bells: Bells
     ) -> None:
-        a_job(database, home, trainer="gray")
+        a_job(database, rows, trainer="gray")
         broken = ReportedPlugin(name="gray", version="1", error="ImportError")
         with database.write() as unit:
             register_worker(unit.session, replace(REGISTRATION, plugins=(broken,)))
@@ -362,15 +357,15 @@ class TestBells:
         assert bells.all() == []
 
     def test_a_busy_or_stopped_slot_is_not_rung(
-        self, database: Database, home: Home, reconciler: Reconciler, bells: Bells
+        self, database: Database, rows: Rows, reconciler: Reconciler, bells: Bells
     ) -> None:
-        a_job(database, home)
+        a_job(database, rows)
         busy = a_worker(database)
         claimed(database, busy, lease=timedelta(seconds=60))
         stopped = a_worker(database, slot="other")
         with database.write() as unit:
             mark_stopped(unit.session, stopped, "1")
-        a_job(database, home)
+        a_job(database, rows)
 
         reconciler.reconcile_once()
 

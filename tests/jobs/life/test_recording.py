@@ -16,16 +16,9 @@ from app.jobs.life.recording import (
 )
 from app.jobs.locks import Hold
 from app.jobs.tables import Epoch, EpochClasses, Job, JobProgress, Joint
-from tests.jobs.builders import a_home, a_job, job_row
-from tests.worker.claims import claim
+from tests.worlds.rows import job_row
 
 LOSS = "val/box_loss"
-
-
-@pytest.fixture
-def hold(database: Database) -> Hold:
-    a_job(database, a_home(database))
-    return claim(database)
 
 
 def finish(database: Database, hold: Hold, epoch: int, *, loss: float, is_best: bool) -> None:

@@ -26,10 +26,10 @@ from app.jobs.life.transitions import Applied, AttemptEnd, HalvedBatch, apply_ev
 from app.jobs.locks import Fenced, Hold, lock_held
 from app.jobs.states import USER_EVENTS, JobEvent, JobState
 from tests.databases import POOL_SIZE
-from tests.jobs.builders import Home, a_checkpoint, a_home, a_job, job_row
 from tests.jobs.driving import request
 from tests.jobs.invariants import sound_job
 from tests.jobs.transition_table import REFUSED, expected
+from tests.worlds.rows import Rows, a_checkpoint, a_job, job_row, some_rows
 
 pytestmark = pytest.mark.integration
 
@@ -61,7 +61,7 @@ class JobLife(RuleBasedStateMachine):
     """One job: what happens to it, and how it stands by the table."""
 
     database: Database
-    home: Home
+    rows: Rows
 
     @initialize()
     def submit(self) -> None:
@@ -72,7 +72,7 @@ class JobLife(RuleBasedStateMachine):
     def submit_another(self) -> None:
         self.slot = SlotOffer("wrk_1", (next(QUEUES),), gpus=0)
         self.job_id = a_job(
-            self.database, self.home, queue=self.slot.queues[0], max_restarts=MAX_RESTARTS
+            self.database, self.rows, queue=self.slot.queues[0], max_restarts=MAX_RESTARTS
         )
         self.facts = JobFacts(JobState.QUEUED)
         self.restarts = self.attempt = self.epochs = 0
@@ -186,7 +186,7 @@ def machine(module_database_url: str) -> Iterator[type[JobLife]]:
 
     class JobLifeHere(JobLife):
         database = opened
-        home = a_home(opened)
+        rows = some_rows(opened)
 
     yield JobLifeHere
     opened.dispose()

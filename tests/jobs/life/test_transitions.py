@@ -20,18 +20,13 @@ from app.jobs.repository import attempts_of
 from app.jobs.spec.job_spec import SPEC_VERSION
 from app.jobs.states import JobEvent, JobState, Phase, Request
 from app.jobs.tables import Job
-from tests.jobs.builders import Home, a_checkpoint, a_home, a_job, job_row
 from tests.jobs.driving import CPU_SLOT, GPU_SLOT, LEASE, claim, end, request
-
-
-@pytest.fixture
-def home(database: Database) -> Home:
-    return a_home(database)
+from tests.worlds.rows import Rows, a_checkpoint, a_job, job_row
 
 
 class TestClaim:
-    def test_a_claim_starts_an_attempt_under_a_lease(self, database: Database, home: Home) -> None:
-        job_id = a_job(database, home)
+    def test_a_claim_starts_an_attempt_under_a_lease(self, database: Database, rows: Rows) -> None:
+        job_id = a_job(database, rows)
 
         hold = claim(database)
 
@@ -45,8 +40,8 @@ class TestClaim:
         assert job.lease_expires_at is not None
         assert job.started_at is not None
 
-    def test_a_claimed_job_is_not_claimed_again(self, database: Database, home: Home) -> None:
-        a_job(database, home)
+    def test_a_claimed_job_is_not_claimed_again(self, database: Database, rows: Rows) -> None:
+        a_job(database, rows)
         claim(database)
 
         with database.write() as unit:
@@ -54,17 +49,17 @@ class TestClaim:
 
         assert second is None
 
-    def test_the_job_that_was_rung_for_goes_first(self, database: Database, home: Home) -> None:
-        a_job(database, home, priority=9)
-        rung = a_job(database, home)
+    def test_the_job_that_was_rung_for_goes_first(self, database: Database, rows: Rows) -> None:
+        a_job(database, rows, priority=9)
+        rung = a_job(database, rows)
 
         hold = claim(database, rung_for=rung)
 
         assert hold.job_id == rung
 
-    def test_priority_goes_before_age_without_a_bell(self, database: Database, home: Home) -> None:
-        oldest = a_job(database, home)
-        urgent = a_job(database, home, priority=1)
+    def test_priority_goes_before_age_without_a_bell(self, database: Database, rows: Rows) -> None:
+        oldest = a_job(database, rows)
+        urgent = a_job(database, rows, priority=1)
 
         claimed = [claim(database).job_id, claim(database, GPU_SLOT).job_id]
 
@@ -92,9 +87,9 @@ class TestClaim:
         ],
     )
     def test_a_job_that_is_not_for_the_slot_stays(
-        self, database: Database, home: Home, columns: dict[str, object], offer: SlotOffer
+        self, database: Database, rows: Rows, columns: dict[str, object], offer: SlotOffer
     ) -> None:
-        job_id = a_job(database, home, **columns)
+        job_id = a_job(database, rows, **columns)
 
         with database.write() as unit:
             claimed = claim_job(unit.session, offer, lease=LEASE, rung_for=job_id)
@@ -102,10 +97,10 @@ class TestClaim:
         assert claimed is None
 
     def test_a_slot_with_plugins_claims_the_jobs_that_need_one_and_all_others(
-        self, database: Database, home: Home
+        self, database: Database, rows: Rows
     ) -> None:
         slot = replace(CPU_SLOT, plugins=("gray", "sepia"))
-        jobs = [a_job(database, home, trainer="sepia"), a_job(database, home)]
+        jobs = [a_job(database, rows, trainer="sepia"), a_job(database, rows)]
 
         claimed = [claim(database, slot).job_id, claim(database, slot).job_id]
 
@@ -115,9 +110,9 @@ class TestClaim:
     @pytest.mark.parametrize("gpus", [None, 0, 1])
     @pytest.mark.parametrize("queue", ["default", "night"])
     def test_a_slot_suits_just_the_jobs_that_it_claims(
-        self, database: Database, home: Home, queue: str, gpus: int | None, trainer: str | None
+        self, database: Database, rows: Rows, queue: str, gpus: int | None, trainer: str | None
     ) -> None:
-        job = job_row(database, a_job(database, home, queue=queue, gpus=gpus, trainer=trainer))
+        job = job_row(database, a_job(database, rows, queue=queue, gpus=gpus, trainer=trainer))
         slots = [replace(each, plugins=("gray",)) for each in (CPU_SLOT, GPU_SLOT)]
 
         suited = [slot.suits(Demand.of(job)) for slot in slots]
@@ -129,8 +124,8 @@ class TestClaim:
             ]
         assert suited == [job.id in ids for ids in eligible]
 
-    def test_a_job_in_back_off_waits(self, database: Database, home: Home) -> None:
-        a_job(database, home, max_restarts=5)
+    def test_a_job_in_back_off_waits(self, database: Database, rows: Rows) -> None:
+        a_job(database, rows, max_restarts=5)
         hold = claim(database)
         with database.write() as unit:
             job = lock_held(unit.session, hold)
@@ -144,8 +139,8 @@ class TestClaim:
 
 
 class TestFence:
-    def test_a_hold_of_an_earlier_attempt_is_fenced(self, database: Database, home: Home) -> None:
-        a_job(database, home)
+    def test_a_hold_of_an_earlier_attempt_is_fenced(self, database: Database, rows: Rows) -> None:
+        a_job(database, rows)
         stale = claim(database)
         end(database, stale, JobEvent.INTERRUPT, EndReason.WORKER_LOST)
         claim(database)
@@ -153,8 +148,8 @@ class TestFence:
         with pytest.raises(Fenced), database.write() as unit:
             lock_held(unit.session, stale)
 
-    def test_a_hold_is_fenced_once_the_job_ended(self, database: Database, home: Home) -> None:
-        a_job(database, home)
+    def test_a_hold_is_fenced_once_the_job_ended(self, database: Database, rows: Rows) -> None:
+        a_job(database, rows)
         hold = claim(database)
         end(database, hold, JobEvent.FINISH, EndReason.SUCCEEDED)
 
@@ -164,9 +159,9 @@ class TestFence:
 
 class TestEnds:
     def test_an_interrupted_attempt_requeues_and_is_counted(
-        self, database: Database, home: Home
+        self, database: Database, rows: Rows
     ) -> None:
-        job_id = a_job(database, home)
+        job_id = a_job(database, rows)
         hold = claim(database)
 
         applied = end(database, hold, JobEvent.INTERRUPT, EndReason.WORKER_LOST)
@@ -180,15 +175,15 @@ class TestEnds:
             None,
         )
 
-    def test_a_drained_attempt_requeues_uncounted(self, database: Database, home: Home) -> None:
-        job_id = a_job(database, home)
+    def test_a_drained_attempt_requeues_uncounted(self, database: Database, rows: Rows) -> None:
+        job_id = a_job(database, rows)
 
         end(database, claim(database), JobEvent.DRAIN, EndReason.WORKER_DRAINED)
 
         assert job_row(database, job_id).restarts == 0
 
-    def test_a_crash_loop_ends_with_its_attempts_kept(self, database: Database, home: Home) -> None:
-        job_id = a_job(database, home, max_restarts=2)
+    def test_a_crash_loop_ends_with_its_attempts_kept(self, database: Database, rows: Rows) -> None:
+        job_id = a_job(database, rows, max_restarts=2)
 
         for _ in range(3):
             end(database, claim(database), JobEvent.INTERRUPT, EndReason.WORKER_LOST)
@@ -200,9 +195,9 @@ class TestEnds:
         assert reasons == [EndReason.WORKER_LOST] * 3
 
     def test_a_stopped_job_whose_attempts_break_off_for_ever_backs_off_no_longer_than_that(
-        self, database: Database, home: Home
+        self, database: Database, rows: Rows
     ) -> None:
-        job_id = a_job(database, home, request=Request.STOP, restarts=5000)
+        job_id = a_job(database, rows, request=Request.STOP, restarts=5000)
         a_checkpoint(database, job_id)
         late = AttemptEnd(EndReason.WORKER_LOST, restart_backoff=timedelta(seconds=5))
 
@@ -215,9 +210,9 @@ class TestEnds:
         assert job.not_before_at is not None
 
     def test_a_failure_names_its_reason_message_and_hint(
-        self, database: Database, home: Home
+        self, database: Database, rows: Rows
     ) -> None:
-        job_id = a_job(database, home)
+        job_id = a_job(database, rows)
 
         end(database, claim(database), JobEvent.FAIL, EndReason.OUT_OF_MEMORY)
 
@@ -226,8 +221,8 @@ class TestEnds:
         assert job.error_hint == EndReason.OUT_OF_MEMORY.hint
         assert job.ended_at is not None
 
-    def test_running_time_adds_up_over_attempts(self, database: Database, home: Home) -> None:
-        job_id = a_job(database, home)
+    def test_running_time_adds_up_over_attempts(self, database: Database, rows: Rows) -> None:
+        job_id = a_job(database, rows)
 
         end(database, claim(database), JobEvent.DRAIN, EndReason.WORKER_DRAINED)
         first = job_row(database, job_id).ran_seconds
@@ -250,13 +245,13 @@ class TestKeptCheckpoints:
     def test_an_end_leaves_the_checkpoints_that_a_job_may_continue_from(
         self,
         database: Database,
-        home: Home,
+        rows: Rows,
         event: JobEvent,
         reason: EndReason,
         weights: list[int],
         states: list[int],
     ) -> None:
-        job_id = a_job(database, home)
+        job_id = a_job(database, rows)
         hold = claim(database)
         for epoch in (1, 2, 3, 4):
             a_checkpoint(database, job_id, epoch=epoch)
@@ -266,23 +261,23 @@ class TestKeptCheckpoints:
         end(database, hold, event, reason)
 
         with database.read() as unit:
-            rows = checkpoints_of(unit.session, job_id)
+            checkpoints = checkpoints_of(unit.session, job_id)
             condemned = set(unit.session.scalars(select(CondemnedObject.sha256)))
-        assert [row.epoch for row in rows if row.name == "last.pt"] == weights
-        assert [row.epoch for row in rows if row.name == "state.pt"] == states
+        assert [row.epoch for row in checkpoints if row.name == "last.pt"] == weights
+        assert [row.epoch for row in checkpoints if row.name == "state.pt"] == states
         assert condemned == {f"{epoch:064}" for epoch in {1, 2, 3} - set(states)}
 
 
 class TestRequests:
-    def test_cancelling_a_waiting_job_ends_it(self, database: Database, home: Home) -> None:
-        job_id = a_job(database, home)
+    def test_cancelling_a_waiting_job_ends_it(self, database: Database, rows: Rows) -> None:
+        job_id = a_job(database, rows)
 
         request(database, job_id, JobEvent.CANCEL)
 
         assert job_row(database, job_id).state is JobState.CANCELLED
 
-    def test_cancelling_a_running_job_asks_its_worker(self, database: Database, home: Home) -> None:
-        job_id = a_job(database, home)
+    def test_cancelling_a_running_job_asks_its_worker(self, database: Database, rows: Rows) -> None:
+        job_id = a_job(database, rows)
         claim(database)
 
         request(database, job_id, JobEvent.CANCEL)
@@ -290,8 +285,8 @@ class TestRequests:
         job = job_row(database, job_id)
         assert (job.state, job.request) == (JobState.RUNNING, Request.CANCEL)
 
-    def test_cancelling_twice_logs_once(self, database: Database, home: Home) -> None:
-        job_id = a_job(database, home)
+    def test_cancelling_twice_logs_once(self, database: Database, rows: Rows) -> None:
+        job_id = a_job(database, rows)
         claim(database)
 
         request(database, job_id, JobEvent.CANCEL)
@@ -301,8 +296,8 @@ class TestRequests:
             types = [row.type for row in events_after(unit.session, job_id, seq=0, limit=99)]
         assert types.count("job.cancel_requested") == 1
 
-    def test_an_ended_job_refuses_requests(self, database: Database, home: Home) -> None:
-        job_id = a_job(database, home)
+    def test_an_ended_job_refuses_requests(self, database: Database, rows: Rows) -> None:
+        job_id = a_job(database, rows)
         end(database, claim(database), JobEvent.FINISH, EndReason.SUCCEEDED)
 
         refused = request(database, job_id, JobEvent.CANCEL)
@@ -310,16 +305,16 @@ class TestRequests:
         assert isinstance(refused, Refused)
 
     def test_a_stop_without_a_checkpoint_has_nothing_to_keep(
-        self, database: Database, home: Home
+        self, database: Database, rows: Rows
     ) -> None:
-        job_id = a_job(database, home)
+        job_id = a_job(database, rows)
 
         assert isinstance(request(database, job_id, JobEvent.STOP), Refused)
 
     def test_a_stop_of_a_waiting_job_with_a_checkpoint_is_kept_for_its_next_attempt(
-        self, database: Database, home: Home
+        self, database: Database, rows: Rows
     ) -> None:
-        job_id = a_job(database, home)
+        job_id = a_job(database, rows)
         a_checkpoint(database, job_id)
 
         request(database, job_id, JobEvent.STOP)
@@ -329,18 +324,18 @@ class TestRequests:
 
 
 class TestEventLog:
-    def test_events_are_numbered_without_gaps(self, database: Database, home: Home) -> None:
-        job_id = a_job(database, home)
+    def test_events_are_numbered_without_gaps(self, database: Database, rows: Rows) -> None:
+        job_id = a_job(database, rows)
         hold = claim(database)
         request(database, job_id, JobEvent.CANCEL)
         end(database, hold, JobEvent.LEAVE, EndReason.CANCELLED)
 
         with database.read() as unit:
-            rows = events_after(unit.session, job_id, seq=0, limit=99)
+            events = events_after(unit.session, job_id, seq=0, limit=99)
 
         # The submitting use case writes number 1.
-        assert [row.seq for row in rows] == [n for n, _ in zip(count(2), rows, strict=False)]
-        assert rows[-1].seq == job_row(database, job_id).last_seq
+        assert [row.seq for row in events] == [n for n, _ in zip(count(2), events, strict=False)]
+        assert events[-1].seq == job_row(database, job_id).last_seq
 
 
 class TestInvariants:
@@ -354,9 +349,9 @@ class TestInvariants:
         ids=["running-without-lease", "phase-while-queued", "request-while-queued"],
     )
     def test_the_database_refuses_what_cannot_be(
-        self, database: Database, home: Home, values: dict[str, object]
+        self, database: Database, rows: Rows, values: dict[str, object]
     ) -> None:
-        job_id = a_job(database, home)
+        job_id = a_job(database, rows)
 
         with pytest.raises(IntegrityError), database.write() as unit:
             unit.session.execute(update(Job).where(Job.id == job_id).values(**values))

@@ -10,9 +10,7 @@ from app.core.storage import ArtifactStore
 from app.jobs.life.recording import guarded_update
 from app.jobs.locks import Hold
 from app.jobs.tables import Job
-from app.settings import Settings
-from tests.jobs.builders import a_home, a_job
-from tests.worker.claims import claim
+from tests.worlds.rows import a_job, claim, some_rows
 from worker.attempt.checkpoints import (
     RestorableCheckpoint,
     finalizable_checkpoints,
@@ -25,14 +23,9 @@ from worker.trainer.protocol import STORING_SECONDS_FILE, CheckpointEvent
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> ArtifactStore:
-    return ArtifactStore.from_settings(Settings(home=tmp_path / "home"))
-
-
-@pytest.fixture
 def saved(database: Database, store: ArtifactStore, tmp_path: Path) -> list[RestorableCheckpoint]:
     """Two epochs: the first was the best, and each has a file that was kept by another metric."""
-    a_job(database, a_home(database))
+    a_job(database, some_rows(database))
     hold = claim(database)
     for epoch, names in (
         (1, ("last.pt", "results.csv", "best.pt", "best_recall.pt")),
@@ -48,7 +41,7 @@ def with_states(
     database: Database, store: ArtifactStore, tmp_path: Path
 ) -> list[RestorableCheckpoint]:
     """Five epochs, of which the first and the third have a training state."""
-    a_job(database, a_home(database))
+    a_job(database, some_rows(database))
     hold = claim(database)
     for epoch in range(1, 6):
         names = ("last.pt", "results.csv", *["best.pt"] * (epoch == 1))

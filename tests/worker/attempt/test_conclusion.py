@@ -6,9 +6,8 @@ from app.core.database import Database
 from app.jobs.end_reasons import EndReason
 from app.jobs.life.transitions import AttemptEnd
 from app.jobs.states import JobEvent, JobState, Request
-from tests.jobs.builders import a_checkpoint, a_home, a_job, job_row
 from tests.jobs.driving import request
-from tests.worker.claims import claim
+from tests.worlds.rows import a_checkpoint, a_job, claim, job_row, some_rows
 from worker.attempt.conclusion import _apply
 
 pytestmark = pytest.mark.integration
@@ -18,7 +17,7 @@ def left_for_a_pause(
     database: Database, *, meanwhile: JobEvent, checkpoint: bool
 ) -> tuple[JobState, Request | None, EndReason | None]:
     """Let an attempt leave for a pause while `meanwhile` is asked; return how the job stands."""
-    job_id = a_job(database, a_home(database))
+    job_id = a_job(database, some_rows(database))
     hold = claim(database)
     if checkpoint:
         a_checkpoint(database, job_id)

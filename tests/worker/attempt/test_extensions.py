@@ -15,7 +15,6 @@ from app.jobs.commands.extend import Extension, extend_job
 from app.jobs.end_reasons import EndReason
 from app.jobs.lineage import epochs_of_line
 from app.jobs.states import JobEvent, JobState
-from tests.jobs.builders import job_row
 from tests.waiting import eventually
 from tests.worker.attempts import (
     Yard,
@@ -26,6 +25,7 @@ from tests.worker.attempts import (
     events_of,
     request,
 )
+from tests.worlds.rows import job_row
 from worker.tasks import work_on
 
 pytestmark = pytest.mark.mostly_sqlite
@@ -54,8 +54,8 @@ def extended(yard: Yard, parent: str) -> str:
         ring=lambda *_: None,
         wake_verifier=lambda: None,
     )
-    home = yard.home
-    owner = Principal(home.user_id, frozenset(), (("default", home.project_id),))
+    rows = yard.rows
+    owner = Principal(rows.user_id, frozenset(), (("default", rows.project_id),))
     asked = Extension(epochs=3)
     return extend_job(context, owner, parent, asked, idempotency_key=None).listed.job.id
 

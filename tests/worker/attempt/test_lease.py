@@ -15,18 +15,12 @@ from app.jobs.life.transitions import apply_event as apply
 from app.jobs.locks import Fenced, Hold, lock_job
 from app.jobs.states import JobEvent, Request
 from app.jobs.tables import Epoch, Job, LogChunk
-from tests.jobs.builders import a_home, a_job, job_row
 from tests.waiting import eventually
-from tests.worker.claims import a_lease, claim
+from tests.worker.claims import a_lease
+from tests.worlds.rows import a_job, claim, job_row, some_rows
 from worker.attempt.lease import LeaseLost
 
 REPORT = EpochReport(epoch=1, epochs=3, metrics={"train/box_loss": 1.0}, duration_seconds=1.0)
-
-
-@pytest.fixture
-def hold(database: Database) -> Hold:
-    a_job(database, a_home(database))
-    return claim(database)
 
 
 def request(database: Database, hold: Hold, event: JobEvent) -> None:
@@ -87,7 +81,7 @@ class TestKeeping:
         self, open_database: Callable[[str], Database], sqlite_url: str
     ) -> None:
         database = open_database(sqlite_url)
-        a_job(database, a_home(database))
+        a_job(database, some_rows(database))
         lease = a_lease(database, claim(database))
 
         with lease.kept(), database.write():  # the write turn is taken: nothing gets through
@@ -100,7 +94,7 @@ class TestKeeping:
         self, open_database: Callable[[str], Database], sqlite_url: str
     ) -> None:
         database = open_database(sqlite_url)
-        a_job(database, a_home(database))
+        a_job(database, some_rows(database))
         lease = a_lease(database, claim(database))
 
         with lease.kept():

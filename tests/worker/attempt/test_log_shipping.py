@@ -9,16 +9,9 @@ from app.core.storage import ArtifactStore
 from app.jobs.life.recording import append_log, log_pieces
 from app.jobs.locks import Hold
 from app.settings import Settings
-from tests.jobs.builders import a_home, a_job
 from tests.waiting import eventually
-from tests.worker.claims import a_lease, claim
+from tests.worker.claims import a_lease
 from worker.attempt.log_shipping import CUT_NOTICE, PIECE_BYTES, LogShipper, store_logs
-
-
-@pytest.fixture
-def hold(database: Database) -> Hold:
-    a_job(database, a_home(database))
-    return claim(database)
 
 
 @pytest.fixture

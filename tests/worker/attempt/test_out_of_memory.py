@@ -14,8 +14,8 @@ from app.jobs.locks import lock_job
 from app.jobs.spec.job_spec import JobSpec
 from app.jobs.states import JobEvent, JobState
 from app.jobs.tables import Job
-from tests.jobs.builders import job_row
 from tests.worker.attempts import Yard, a_yard, attempts, epochs_of
+from tests.worlds.rows import job_row
 from worker.attempt.out_of_memory import NOTHING_TO_HALVE
 from worker.tasks import work_on
 

@@ -12,8 +12,8 @@ from app.artifacts.repository import artifacts_of
 from app.core.database import Database
 from app.jobs.end_reasons import EndReason
 from app.jobs.states import JobState
-from tests.jobs.builders import job_row
 from tests.worker.attempts import a_yard
+from tests.worlds.rows import job_row
 from worker.tasks import work_on
 from worker.trainer.environment import trainer_environment
 

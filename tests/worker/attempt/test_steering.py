@@ -15,7 +15,6 @@ from app.core.database import Database
 from app.datasets.tables import DatasetVersion
 from app.jobs.end_reasons import EndReason
 from app.jobs.states import JobEvent, JobState, Request
-from tests.jobs.builders import job_row
 from tests.waiting import eventually
 from tests.worker.attempts import (
     Yard,
@@ -29,6 +28,7 @@ from tests.worker.attempts import (
     working,
 )
 from tests.worker.claims import PATIENT
+from tests.worlds.rows import job_row
 from worker.attempt.process import living_processes
 from worker.tasks import work_on
 
@@ -77,7 +77,7 @@ def at(yard: Yard, moment: str) -> Iterator[str]:
 def withhold_data_set(yard: Yard) -> IO[bytes]:
     """Take the lock on the dataset, so that no attempt gets it until the file is closed."""
     with yard.context.database.read() as unit:
-        version = unit.session.get(DatasetVersion, yard.home.version_id)
+        version = unit.session.get(DatasetVersion, yard.rows.version_id)
     assert version is not None
     folder = yard.context.datasets.folder
     folder.mkdir(parents=True)

@@ -14,7 +14,6 @@ from app.events.repository import events_after
 from app.jobs.end_reasons import EndReason
 from app.jobs.repository import attempts_of
 from app.jobs.states import JobEvent, JobState
-from tests.jobs.builders import job_row
 from tests.waiting import eventually
 from tests.worker.attempts import (
     Yard,
@@ -28,6 +27,7 @@ from tests.worker.attempts import (
     working,
 )
 from tests.worker.claims import PATIENT, QUICK
+from tests.worlds.rows import job_row
 from worker.attempt.process import living_processes
 from worker.tasks import work_on
 

@@ -10,7 +10,6 @@ from app.artifacts.tables import Artifact
 from app.core.database import Database
 from app.jobs.end_reasons import EndReason
 from app.jobs.states import JobEvent, JobState
-from tests.jobs.builders import job_row
 from tests.waiting import eventually
 from tests.worker.attempts import (
     Yard,
@@ -22,6 +21,7 @@ from tests.worker.attempts import (
     request,
 )
 from tests.worker.claims import PATIENT
+from tests.worlds.rows import job_row
 from worker.tasks import work_on
 
 pytestmark = pytest.mark.mostly_sqlite

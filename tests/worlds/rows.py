@@ -1,9 +1,13 @@
-"""Rows with good defaults, for tests that start from a job that exists."""
+"""The world `rows`: rows with good defaults, for tests that start from a job that exists."""
 
 from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
+import pytest
 from sqlalchemy import insert, select, update
+from sqlalchemy.orm import Session
 
 from app.accounts.repository import insert_user_with_project
 from app.accounts.tables import Membership
@@ -11,10 +15,13 @@ from app.artifacts.names import ArtifactKind
 from app.artifacts.repository import insert_artifact
 from app.core.database import Database, database_now
 from app.core.ids import new_id
-from app.core.storage import StoredObject
+from app.core.storage import ArtifactStore, StoredObject
 from app.datasets.tables import Dataset, DatasetVersion, VersionState
+from app.jobs.life.claim import SlotOffer, claim_job
+from app.jobs.locks import Hold
 from app.jobs.repository import insert_job
 from app.jobs.tables import Job
+from app.settings import Settings
 
 SHA = "ab" * 32
 NO_JOB = "job_" + "0" * 26
@@ -22,29 +29,66 @@ NO_JOB = "job_" + "0" * 26
 SPEC = {"dataset": "ds_" + "0" * 26, "model": "yolo26n.yaml", "train": {"epochs": 3}}
 
 
+WORKER_ID = "wrk_test"
+OFFER = SlotOffer(WORKER_ID, ("default",), gpus=0)
+
+
 @dataclass(frozen=True)
-class Home:
-    """A user with a project and a ready dataset in it."""
+class Owner:
+    """A user and their project."""
 
     user_id: str
     project_id: str
+
+
+@dataclass(frozen=True)
+class Rows(Owner):
+    """A user with a project and a ready data set in it."""
+
     dataset_id: str
     version_id: str
 
 
-def a_home(database: Database, *, name: str = "default", task: str = "detect") -> Home:
+@pytest.fixture
+def rows(database: Database) -> Rows:
+    return some_rows(database)
+
+
+@pytest.fixture
+def hold(database: Database, rows: Rows) -> Hold:
+    """The hold of a job that was claimed just now."""
+    a_job(database, rows)
+    return claim(database)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> ArtifactStore:
+    """A local store, for the bytes that rows name."""
+    return ArtifactStore.from_settings(Settings(home=tmp_path / "home"))
+
+
+def some_rows(database: Database, *, name: str = "default", task: str = "detect") -> Rows:
     """Make a user, a project and a ready dataset."""
     with database.write() as unit:
-        user_id = insert_user_with_project(unit.session, user=f"user of {name}", project=name)
-        project_id = unit.session.scalars(
-            select(Membership.project_id).where(Membership.user_id == user_id)
-        ).one()
-        dataset_id, version_id = a_dataset(unit.session, project_id, user_id, task=task)
-    return Home(user_id, project_id, dataset_id, version_id)
+        owner = insert_owner(unit.session, name)
+        dataset_id, version_id = a_dataset(unit.session, owner.project_id, owner.user_id, task=task)
+    return Rows(owner.user_id, owner.project_id, dataset_id, version_id)
+
+
+def an_owner(database: Database, name: str = "default") -> Owner:
+    """Make a user and a project without a data set."""
+    with database.write() as unit:
+        return insert_owner(unit.session, name)
+
+
+def insert_owner(session: Session, name: str) -> Owner:
+    user_id = insert_user_with_project(session, user=f"user of {name}", project=name)
+    membership = select(Membership.project_id).where(Membership.user_id == user_id)
+    return Owner(user_id, session.scalars(membership).one())
 
 
 def a_dataset(
-    session: Any,  # noqa: ANN401
+    session: Session,
     project_id: str,
     user_id: str,
     *,
@@ -84,21 +128,21 @@ def a_dataset(
     return dataset_id, version_id
 
 
-def a_job(database: Database, home: Home, **columns: Any) -> str:  # noqa: ANN401
+def a_job(database: Database, rows: Rows, **columns: Any) -> str:  # noqa: ANN401
     """Add a job; columns beyond those of a queued one are set as given."""
     job_id = new_id("job")
     values = {
         "id": job_id,
-        "project_id": home.project_id,
-        "owner_id": home.user_id,
+        "project_id": rows.project_id,
+        "owner_id": rows.user_id,
         "name": "",
         "notes": "",
         "queue": "default",
         "gpus": None,
         "priority": 0,
         "max_restarts": 5,
-        "dataset_id": home.dataset_id,
-        "dataset_version_id": home.version_id,
+        "dataset_id": rows.dataset_id,
+        "dataset_version_id": rows.version_id,
         "model": "yolo26n.yaml",
         "task": "detect",
         "spec": SPEC,
@@ -139,3 +183,11 @@ def job_row(database: Database, job_id: str) -> Job:
     """Read a job as it stands."""
     with database.read() as unit:
         return unit.session.scalars(select(Job).where(Job.id == job_id)).one()
+
+
+def claim(database: Database, *, offer: SlotOffer = OFFER, lease_seconds: float = 30) -> Hold:
+    """Claim the best job that waits."""
+    with database.write() as unit:
+        job = claim_job(unit.session, offer, lease=timedelta(seconds=lease_seconds))
+    assert job is not None
+    return Hold(job.id, job.attempt)
