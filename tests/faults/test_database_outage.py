@@ -18,9 +18,8 @@ from app.jobs.states import JobState
 from tests.faults.first_attempt import FirstAttempt
 from tests.faults.proxy import FaultProxy, postgres_proxy
 from tests.waiting import eventually
-from tests.worker.attempts import Yard, a_yard
-from tests.worker.claims import PATIENT, QUICK
 from tests.worlds.rows import job_row
+from tests.worlds.worker import PATIENT, QUICK, Worker, a_worker
 from worker.attempt.process import living_processes
 from worker.tasks import work_on
 
@@ -32,14 +31,14 @@ EPOCHS = 15
 
 
 @contextmanager
-def working(yard: Yard) -> Iterator[None]:
+def working(worker: Worker) -> Iterator[None]:
     """Work in a thread of its own; the worker leaves when the block ends."""
-    thread = threading.Thread(target=work_on, args=(yard.context,))
+    thread = threading.Thread(target=work_on, args=(worker.context,))
     thread.start()
     try:
         yield
     finally:
-        yard.context.leaving.set()
+        worker.context.leaving.set()
         thread.join(60)
     assert not thread.is_alive()
 
@@ -65,9 +64,9 @@ def away(proxy: FaultProxy, fault: str) -> Iterator[None]:
     proxy.heal()
 
 
-def outlives(yard: Yard, first: FirstAttempt, outage: AbstractContextManager[None]) -> None:
+def outlives(worker: Worker, first: FirstAttempt, outage: AbstractContextManager[None]) -> None:
     """Train through an outage, and see that nothing is lost or doubled."""
-    with working(yard):
+    with working(worker):
         eventually(lambda: len(first.epochs()) >= 2, within=60)
         with outage:
             for_seconds(OUTAGE_SECONDS)
@@ -75,7 +74,7 @@ def outlives(yard: Yard, first: FirstAttempt, outage: AbstractContextManager[Non
         eventually(lambda: len(first.epochs()) == EPOCHS, within=40, message=lambda: str(before))
         eventually(lambda: first.log().count(b"epoch ") == EPOCHS, within=10)
 
-        assert job_row(yard.context.database, first.job_id).state is JobState.RUNNING
+        assert job_row(worker.context.database, first.job_id).state is JobState.RUNNING
         assert len(list(living_processes(f"{first.job_id}-1"))) == 1
 
     assert len(before) < 6  # it was an outage
@@ -103,23 +102,23 @@ class TestOutage:
         tmp_path: Path,
     ) -> None:
         with postgres_proxy(postgres_url) as (proxy, url):
-            yard = a_yard(open_database(url), tmp_path, timing=PATIENT)
-            yard = yard.with_trainer("train an epoch a second")
-            job_id = yard.submit(fields={"train": {"epochs": EPOCHS}})
+            worker = a_worker(open_database(url), tmp_path, timing=PATIENT)
+            worker = worker.with_trainer("train an epoch a second")
+            job_id = worker.submit(fields={"train": {"epochs": EPOCHS}})
             first = FirstAttempt(open_database(postgres_url), job_id)
 
-            outlives(yard, first, away(proxy, fault))
+            outlives(worker, first, away(proxy, fault))
 
     def test_a_training_outlives_an_outage_of_sqlite_for_a_third_of_the_lease(
         self, sqlite_url: str, open_database: Callable[[str], Database], tmp_path: Path
     ) -> None:
-        yard = a_yard(open_database(sqlite_url), tmp_path, timing=PATIENT)
-        yard = yard.with_trainer("train an epoch a second")
+        worker = a_worker(open_database(sqlite_url), tmp_path, timing=PATIENT)
+        worker = worker.with_trainer("train an epoch a second")
         first = FirstAttempt(
-            open_database(sqlite_url), yard.submit(fields={"train": {"epochs": EPOCHS}})
+            open_database(sqlite_url), worker.submit(fields={"train": {"epochs": EPOCHS}})
         )
 
-        outlives(yard, first, locked(open_database(sqlite_url)))
+        outlives(worker, first, locked(open_database(sqlite_url)))
 
     @pytest.mark.parametrize("fault", ["cut", "stall"])
     def test_an_outage_beyond_the_self_fence_kills_the_trainer_and_nothing_is_recorded(
@@ -130,11 +129,11 @@ class TestOutage:
         tmp_path: Path,
     ) -> None:
         with postgres_proxy(postgres_url) as (proxy, url):
-            yard = a_yard(open_database(url), tmp_path, timing=QUICK)
-            yard = yard.with_trainer("train an epoch a second")
-            job_id = yard.submit(fields={"train": {"epochs": EPOCHS}})
+            worker = a_worker(open_database(url), tmp_path, timing=QUICK)
+            worker = worker.with_trainer("train an epoch a second")
+            job_id = worker.submit(fields={"train": {"epochs": EPOCHS}})
             first = FirstAttempt(open_database(postgres_url), job_id)
-            with working(yard):
+            with working(worker):
                 eventually(first.epochs, within=60)
                 with away(proxy, fault):
                     eventually(lambda: not list(living_processes(f"{job_id}-1")), within=10)

@@ -12,9 +12,8 @@ from app.jobs.states import JobState
 from app.jobs.tables import Attempt
 from tests.faults.first_attempt import FirstAttempt
 from tests.faults.proxy import postgres_proxy
-from tests.worker.attempts import a_yard
-from tests.worker.claims import PATIENT
 from tests.worlds.rows import job_row
+from tests.worlds.worker import PATIENT, a_worker
 from worker.tasks import work_on
 
 pytestmark = pytest.mark.faults
@@ -41,13 +40,13 @@ class TestLostCommit:
     ) -> None:
         direct = open_database(postgres_url)
         with postgres_proxy(postgres_url) as (proxy, url):
-            yard = a_yard(open_database(url), tmp_path, timing=PATIENT).with_trainer(
+            worker = a_worker(open_database(url), tmp_path, timing=PATIENT).with_trainer(
                 "train an epoch, then crash"
             )
-            first = FirstAttempt(direct, yard.submit())
+            first = FirstAttempt(direct, worker.submit())
             proxy.lose_commit_answers(marker=marker)
 
-            work_on(yard.context)
+            work_on(worker.context)
 
         row = job_row(direct, first.job_id)
         assert proxy.lost_commits == 1

@@ -9,11 +9,16 @@ from app.core.database import Database
 from app.core.storage import ArtifactStore
 from app.jobs.locks import Hold
 from app.jobs.spec.deciding_metric import FITNESS_OF
-from tests.worker.claims import a_lease
+from tests.worlds.worker import Worker, a_lease, a_worker
 from worker.attempt.relay import Relay
 from worker.trainer.protocol import CheckpointEvent, EpochEvent
 
 MAP = "metrics/mAP50-95(B)"
+
+
+@pytest.fixture
+def worker(database: Database, tmp_path: Path) -> Worker:
+    return a_worker(database, tmp_path)
 
 
 @pytest.fixture

@@ -17,8 +17,8 @@ from app.jobs.end_reasons import EndReason
 from app.jobs.states import JobState
 from tests.architecture.sources import ROOT
 from tests.waiting import eventually
-from tests.worker.attempts import FAKE_TRAINER, Yard, a_yard, attempts, epochs_of, working
 from tests.worlds.rows import job_row
+from tests.worlds.worker import FAKE_TRAINER, Worker, a_worker, attempts, epochs_of, working
 from worker.attempt.process import living_processes
 
 pytestmark = pytest.mark.integration
@@ -34,25 +34,25 @@ if sys.orig_argv[1:3] == ["-m", "worker.trainer"]:
 
 
 @pytest.fixture
-def yard(sqlite_url: str, open_database: Callable[[str], Database], tmp_path: Path) -> Yard:
-    return a_yard(open_database(sqlite_url), tmp_path)
+def worker(sqlite_url: str, open_database: Callable[[str], Database], tmp_path: Path) -> Worker:
+    return a_worker(open_database(sqlite_url), tmp_path)
 
 
 @contextmanager
 def serving(
-    yard: Yard, folder: Path, scenario: str, **settings: str
+    worker: Worker, folder: Path, scenario: str, **settings: str
 ) -> Iterator[subprocess.Popen[bytes]]:
     """A worker with its broker, whose trainers are replaced as they start by the fake one."""
     packages = folder / "packages"
     packages.mkdir()
     program = FAKE_INSTEAD.format(fake=str(FAKE_TRAINER), scenario=scenario)
     (packages / "sitecustomize.py").write_text(program)
-    home = yard.context.settings.home
+    home = worker.context.settings.home
     environment = {
         **{name: text for name, text in os.environ.items() if not name.startswith("TRAINYARD_")},
         "PYTHONPATH": str(packages),
         "TRAINYARD_HOME": str(home),
-        "TRAINYARD_DATABASE_URL": str(yard.context.database.engine.url),
+        "TRAINYARD_DATABASE_URL": str(worker.context.database.engine.url),
         **settings,
     }
     broker = EmbeddedBroker(home)
@@ -60,7 +60,7 @@ def serving(
     with ExitStack() as stack:
         stack.callback(broker.stop)
         log = stack.enter_context((folder / "worker.log").open("wb"))
-        worker = subprocess.Popen(
+        process = subprocess.Popen(
             [sys.executable, "-m", "worker", "--slots", "cpu"],
             stdout=log,
             stderr=subprocess.STDOUT,
@@ -68,23 +68,23 @@ def serving(
             cwd=ROOT,
             start_new_session=True,
         )
-        stack.callback(worker.wait, 30)
-        stack.callback(worker.kill)
-        yield worker
+        stack.callback(process.wait, 30)
+        stack.callback(process.kill)
+        yield process
 
 
 class TestSigterm:
     def test_a_worker_gives_its_job_back_within_the_grace_of_a_container(
-        self, yard: Yard, tmp_path: Path
+        self, worker: Worker, tmp_path: Path
     ) -> None:
-        database, job_id = yard.context.database, yard.submit()
-        with serving(yard, tmp_path, "hang after an epoch") as worker:
+        database, job_id = worker.context.database, worker.submit()
+        with serving(worker, tmp_path, "hang after an epoch") as process:
             eventually(lambda: epochs_of(database, job_id), within=60)
             began = time.monotonic()
 
-            worker.terminate()
+            process.terminate()
 
-            assert worker.wait(60) == 0
+            assert process.wait(60) == 0
             seconds = time.monotonic() - began
 
         job = job_row(database, job_id)
@@ -94,19 +94,19 @@ class TestSigterm:
         assert seconds < CONTAINER_GRACE_SECONDS
 
     def test_a_second_sigterm_kills_a_stubborn_trainer_and_gives_the_job_back(
-        self, yard: Yard, tmp_path: Path
+        self, worker: Worker, tmp_path: Path
     ) -> None:
-        database, job_id = yard.context.database, yard.submit()
+        database, job_id = worker.context.database, worker.submit()
         patience = {"TRAINYARD_TIMING__KILL_GRACE_SECONDS": "120"}
-        with serving(yard, tmp_path, "hang stubbornly", **patience) as worker:
+        with serving(worker, tmp_path, "hang stubbornly", **patience) as process:
             eventually(lambda: epochs_of(database, job_id), within=60)
-            worker.terminate()
+            process.terminate()
             log = tmp_path / "worker.log"
             eventually(lambda: b"trainer.leave_requested" in log.read_bytes(), within=20)
 
-            worker.send_signal(signal.SIGTERM)
+            process.send_signal(signal.SIGTERM)
 
-            assert worker.wait(30) == 0
+            assert process.wait(30) == 0
 
         assert job_row(database, job_id).state is JobState.QUEUED
         assert attempts(database, job_id)[0].end_reason is EndReason.WORKER_DRAINED
@@ -114,17 +114,19 @@ class TestSigterm:
 
 
 class TestTheLastCheckpoint:
-    def test_the_last_checkpoint_is_stored_before_the_job_is_given_back(self, yard: Yard) -> None:
-        database = yard.context.database
-        yard = yard.with_trainer("hang after an epoch")
-        job_id = yard.submit()
+    def test_the_last_checkpoint_is_stored_before_the_job_is_given_back(
+        self, worker: Worker
+    ) -> None:
+        database = worker.context.database
+        worker = worker.with_trainer("hang after an epoch")
+        job_id = worker.submit()
 
-        with working(yard):
+        with working(worker):
             eventually(lambda: any(living_processes(f"{job_id}-1")), within=20)
             with database.write():  # no other attempt can write, and the trainer continues
-                run = yard.context.attempts_folder / f"{job_id}-1" / "run"
+                run = worker.context.attempts_folder / f"{job_id}-1" / "run"
                 eventually((run / "results.csv").exists, within=20)
-                yard.context.leaving.set()
+                worker.context.leaving.set()
                 eventually(lambda: not any(living_processes(f"{job_id}-1")), within=20)
 
         assert job_row(database, job_id).state is JobState.QUEUED

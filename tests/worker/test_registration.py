@@ -12,8 +12,8 @@ from app.jobs.locks import Fenced, Hold
 from app.jobs.repository import attempts_of
 from app.jobs.states import JobState, Phase
 from tests.waiting import eventually
-from tests.worker.claims import QUICK, a_lease
 from tests.worlds.rows import a_job, claim, job_row, some_rows
+from tests.worlds.worker import QUICK, a_lease
 from worker.registration import heartbeats, register_slot
 
 

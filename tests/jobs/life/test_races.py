@@ -50,7 +50,7 @@ Action = Callable[[], bool]
 
 
 @dataclass(frozen=True)
-class Yard:
+class Race:
     """One database as two processes have it open: that of the worker, and that of the server."""
 
     worker: Database
@@ -64,7 +64,7 @@ class Yard:
 class Racer:
     """A job with a queue of its own, the attempt that holds it, and how it stands."""
 
-    yard: Yard
+    race: Race
     job_id: str
     slot: SlotOffer
     facts: JobFacts
@@ -74,12 +74,12 @@ class Racer:
         return Hold(self.job_id, 1)
 
     def asks(self, event: JobEvent) -> Action:
-        return lambda: isinstance(request(self.yard.server, self.job_id, event), Applied)
+        return lambda: isinstance(request(self.race.server, self.job_id, event), Applied)
 
     def ends(self, event: JobEvent) -> Action:
         def end() -> bool:
             try:
-                with self.yard.worker.write() as unit:
+                with self.race.worker.write() as unit:
                     job = lock_held(unit.session, self.hold)
                     outcome = apply_event(unit.session, job, event, AttemptEnd(REASONS[event]))
             except Fenced:
@@ -90,27 +90,27 @@ class Racer:
 
     def claims(self, *, rung: bool) -> Action:
         def claim() -> bool:
-            with self.yard.worker.write() as unit:
+            with self.race.worker.write() as unit:
                 bell = self.job_id if rung else None
                 return claim_job(unit.session, self.slot, lease=LEASE, rung_for=bell) is not None
 
         return claim
 
     def expires(self) -> None:
-        self.yard.reconciler._do(RequeueExpired(self.job_id, 1))
+        self.race.reconciler._do(RequeueExpired(self.job_id, 1))
 
 
 @pytest.fixture(scope="module")
-def yard(module_database_url: str) -> Iterator[Yard]:
+def race(module_database_url: str) -> Iterator[Race]:
     worker, server = (Database(module_database_url, pool_size=POOL_SIZE) for _ in range(2))
     reconciler = Reconciler(server, Doorbell("redis://127.0.0.1:1/0"), TIMING)
     with ThreadPoolExecutor(3) as pool:
-        yield Yard(worker, server, some_rows(server), reconciler, pool)
+        yield Race(worker, server, some_rows(server), reconciler, pool)
     worker.dispose()
     server.dispose()
 
 
-def a_racer(yard: Yard, facts: JobFacts, *, lease: timedelta = LEASE) -> Racer:
+def a_racer(race: Race, facts: JobFacts, *, lease: timedelta = LEASE) -> Racer:
     queue = new_id("queue")
     slot = SlotOffer("wrk_1", (queue,), gpus=0)
     columns: dict[str, object] = {"queue": queue}
@@ -118,25 +118,25 @@ def a_racer(yard: Yard, facts: JobFacts, *, lease: timedelta = LEASE) -> Racer:
         columns |= {"state": facts.state}
     if facts.state.is_ended:
         columns |= {"ended_at": database_now()}
-    job_id = a_job(yard.server, yard.rows, **columns)
+    job_id = a_job(race.server, race.rows, **columns)
     if facts.state is JobState.RUNNING:
-        with yard.worker.write() as unit:
+        with race.worker.write() as unit:
             assert claim_job(unit.session, slot, lease=lease)
     if facts.request is Request.PAUSE:
-        request(yard.server, job_id, JobEvent.PAUSE)
+        request(race.server, job_id, JobEvent.PAUSE)
     if facts.has_checkpoint:
-        a_checkpoint(yard.server, job_id)
-    return Racer(yard, job_id, slot, facts)
+        a_checkpoint(race.server, job_id)
+    return Racer(race, job_id, slot, facts)
 
 
-def at_once(yard: Yard, actions: Sequence[Callable[[], object]]) -> list[object]:
+def at_once(race: Race, actions: Sequence[Callable[[], object]]) -> list[object]:
     together = threading.Barrier(len(actions))
 
     def run(action: Callable[[], object]) -> object:
         together.wait(timeout=30)
         return action()
 
-    return list(yard.pool.map(run, actions))
+    return list(race.pool.map(run, actions))
 
 
 def in_order(events: Sequence[JobEvent], before: JobFacts, log: tuple[str, ...]) -> Seen:
@@ -170,60 +170,60 @@ def start_of(asked: JobEvent, *, number: int) -> JobFacts:
 class TestWhatIsAsked:
     @pytest.mark.parametrize("asked", RACING)
     def test_a_request_while_a_slot_claims_ends_in_one_of_both_orders(
-        self, yard: Yard, asked: JobEvent
+        self, race: Race, asked: JobEvent
     ) -> None:
         state = BEFORE_A_CLAIM.get(asked, JobState.QUEUED)
         for number in range(ROUNDS):
-            racer = a_racer(yard, JobFacts(state, has_checkpoint=number % 2 == 0))
-            before = sound_job(yard.server, racer.job_id)
+            racer = a_racer(race, JobFacts(state, has_checkpoint=number % 2 == 0))
+            before = sound_job(race.server, racer.job_id)
 
-            at_once(yard, [racer.asks(asked), racer.claims(rung=True)])
+            at_once(race, [racer.asks(asked), racer.claims(rung=True)])
 
-            seen = sound_job(yard.server, racer.job_id)
+            seen = sound_job(race.server, racer.job_id)
             assert seen in possible(racer, before, (asked, JobEvent.CLAIM))
 
     @pytest.mark.parametrize("asked", RACING)
     def test_a_request_while_a_slot_looks_for_a_job_ends_in_one_of_both_orders(
-        self, yard: Yard, asked: JobEvent
+        self, race: Race, asked: JobEvent
     ) -> None:
         """The slot may pass a job that is being written to: another bell follows."""
         state = BEFORE_A_CLAIM.get(asked, JobState.QUEUED)
         for number in range(ROUNDS):
-            racer = a_racer(yard, JobFacts(state, has_checkpoint=number % 2 == 0))
-            before = sound_job(yard.server, racer.job_id)
+            racer = a_racer(race, JobFacts(state, has_checkpoint=number % 2 == 0))
+            before = sound_job(race.server, racer.job_id)
 
-            _, claimed = at_once(yard, [racer.asks(asked), racer.claims(rung=False)])
+            _, claimed = at_once(race, [racer.asks(asked), racer.claims(rung=False)])
 
             events = (asked, JobEvent.CLAIM) if claimed else (asked,)
-            seen = sound_job(yard.server, racer.job_id)
+            seen = sound_job(race.server, racer.job_id)
             assert seen in possible(racer, before, events)
 
     @pytest.mark.parametrize("ends", REASONS)
     @pytest.mark.parametrize("asked", RACING)
     def test_a_request_while_the_attempt_ends_ends_in_one_of_both_orders(
-        self, yard: Yard, asked: JobEvent, ends: JobEvent
+        self, race: Race, asked: JobEvent, ends: JobEvent
     ) -> None:
         for number in range(ROUNDS):
-            racer = a_racer(yard, start_of(asked, number=number))
-            before = sound_job(yard.server, racer.job_id)
+            racer = a_racer(race, start_of(asked, number=number))
+            before = sound_job(race.server, racer.job_id)
 
-            _, ended = at_once(yard, [racer.asks(asked), racer.ends(ends)])
+            _, ended = at_once(race, [racer.asks(asked), racer.ends(ends)])
 
-            seen = sound_job(yard.server, racer.job_id)
+            seen = sound_job(race.server, racer.job_id)
             assert ended
             assert seen in possible(racer, before, (asked, ends))
 
     @pytest.mark.parametrize("asked", RACING)
     def test_a_request_while_the_lease_runs_out_and_a_worker_is_late_ends_in_some_order(
-        self, yard: Yard, asked: JobEvent
+        self, race: Race, asked: JobEvent
     ) -> None:
         for number in range(ROUNDS):
-            racer = a_racer(yard, start_of(asked, number=number), lease=EXPIRED)
-            before = sound_job(yard.server, racer.job_id)
+            racer = a_racer(race, start_of(asked, number=number), lease=EXPIRED)
+            before = sound_job(race.server, racer.job_id)
             late = racer.ends(JobEvent.FINISH)
 
-            at_once(yard, [racer.asks(asked), racer.expires, late])
+            at_once(race, [racer.asks(asked), racer.expires, late])
 
-            seen = sound_job(yard.server, racer.job_id)
+            seen = sound_job(race.server, racer.job_id)
             events = (asked, JobEvent.INTERRUPT, JobEvent.FINISH)
             assert seen in possible(racer, before, events)

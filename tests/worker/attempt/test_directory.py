@@ -4,7 +4,7 @@ import threading
 from pathlib import Path
 
 from app.core.database import Database
-from tests.worker.attempts import a_yard
+from tests.worlds.worker import a_worker
 from worker.attempt.directory import clear_dead_attempts, private_directory
 from worker.tasks import work_on
 
@@ -34,7 +34,7 @@ class TestWorkOn:
     def test_a_bell_clears_up_after_a_slot_that_is_gone(
         self, database: Database, tmp_path: Path
     ) -> None:
-        context = a_yard(database, tmp_path).context
+        context = a_worker(database, tmp_path).context
         dead = context.attempts_folder / "job_of_the_dead-1"
         (dead / "run").mkdir(parents=True)
 

@@ -16,8 +16,8 @@ from app.jobs.locks import Fenced, Hold, lock_job
 from app.jobs.states import JobEvent, Request
 from app.jobs.tables import Epoch, Job, LogChunk
 from tests.waiting import eventually
-from tests.worker.claims import a_lease
 from tests.worlds.rows import a_job, claim, job_row, some_rows
+from tests.worlds.worker import a_lease
 from worker.attempt.lease import LeaseLost
 
 REPORT = EpochReport(epoch=1, epochs=3, metrics={"train/box_loss": 1.0}, duration_seconds=1.0)

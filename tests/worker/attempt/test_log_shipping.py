@@ -10,7 +10,7 @@ from app.jobs.life.recording import append_log, log_pieces
 from app.jobs.locks import Hold
 from app.settings import Settings
 from tests.waiting import eventually
-from tests.worker.claims import a_lease
+from tests.worlds.worker import a_lease
 from worker.attempt.log_shipping import CUT_NOTICE, PIECE_BYTES, LogShipper, store_logs
 
 

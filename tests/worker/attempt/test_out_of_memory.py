@@ -1,7 +1,6 @@
 """A job whose trainer, the fake one, runs out of memory: what its `on_oom` makes of that."""
 
 import json
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,19 +13,14 @@ from app.jobs.locks import lock_job
 from app.jobs.spec.job_spec import JobSpec
 from app.jobs.states import JobEvent, JobState
 from app.jobs.tables import Job
-from tests.worker.attempts import Yard, a_yard, attempts, epochs_of
 from tests.worlds.rows import job_row
+from tests.worlds.worker import Worker, attempts, epochs_of
 from worker.attempt.out_of_memory import NOTHING_TO_HALVE
 from worker.tasks import work_on
 
 pytestmark = pytest.mark.mostly_sqlite
 
 HALVED = {"from": 16, "to": 8}
-
-
-@pytest.fixture
-def yard(database: Database, tmp_path: Path) -> Yard:
-    return a_yard(database, tmp_path)
 
 
 def events_of(database: Database, job_id: str, type_: str) -> list[dict[str, Any]]:
@@ -51,11 +45,11 @@ def with_train(**train: object) -> dict[str, object]:
 
 class TestHalvingTheBatch:
     def test_one_attempt_with_half_the_batch_starts_over_where_no_epoch_had_ended(
-        self, database: Database, yard: Yard
+        self, database: Database, worker: Worker
     ) -> None:
-        job_id = yard.submit(max_restarts=0)
+        job_id = worker.submit(max_restarts=0)
 
-        work_on(yard.with_trainer("train with a batch of 8").context)
+        work_on(worker.with_trainer("train with a batch of 8").context)
 
         first, second = attempts(database, job_id)
         assert (first.end_reason, first.exit_code) == (EndReason.OUT_OF_MEMORY, 13)
@@ -69,11 +63,11 @@ class TestHalvingTheBatch:
         ]
 
     def test_one_attempt_with_half_the_batch_continues_from_the_last_checkpoint(
-        self, database: Database, yard: Yard
+        self, database: Database, worker: Worker
     ) -> None:
-        job_id = yard.submit()
+        job_id = worker.submit()
 
-        work_on(yard.with_trainer("train with a batch of 8 after an epoch").context)
+        work_on(worker.with_trainer("train with a batch of 8 after an epoch").context)
 
         assert [each.resumed for each in attempts(database, job_id)] == ["none", "plain"]
         assert epochs_of(database, job_id) == [(1, 1), (2, 2), (3, 2)]
@@ -84,11 +78,11 @@ class TestHalvingTheBatch:
         ids=["start", "epoch"],
     )
     def test_running_out_of_memory_again_fails_with_a_spec_to_post(
-        self, database: Database, yard: Yard, scenario: str
+        self, database: Database, worker: Worker, scenario: str
     ) -> None:
-        job_id = yard.submit()
+        job_id = worker.submit()
 
-        work_on(yard.with_trainer(scenario).context)
+        work_on(worker.with_trainer(scenario).context)
 
         job = job_row(database, job_id)
         assert (job.state, job.end_reason) == (JobState.FAILED, EndReason.OUT_OF_MEMORY)
@@ -99,25 +93,25 @@ class TestHalvingTheBatch:
         assert len(events_of(database, job_id, "job.batch_halved")) == 1
 
     def test_a_chosen_batch_is_halved_where_that_was_asked_for(
-        self, database: Database, yard: Yard
+        self, database: Database, worker: Worker
     ) -> None:
-        job_id = yard.submit(fields=with_train(batch=16) | {"on_oom": "halve_batch"})
+        job_id = worker.submit(fields=with_train(batch=16) | {"on_oom": "halve_batch"})
 
-        work_on(yard.with_trainer("train with a batch of 8").context)
+        work_on(worker.with_trainer("train with a batch of 8").context)
 
         assert epochs_of(database, job_id) == [(1, 2), (2, 2), (3, 2)]
 
     def test_a_job_retried_after_that_is_not_halved_again(
-        self, database: Database, yard: Yard
+        self, database: Database, worker: Worker
     ) -> None:
-        job_id = yard.submit()
-        work_on(yard.with_trainer("run out of memory").context)
+        job_id = worker.submit()
+        work_on(worker.with_trainer("run out of memory").context)
         with database.write() as unit:
             job = lock_job(unit.session, Job.id == job_id)
             assert job is not None
             apply_event(unit.session, job, JobEvent.RETRY)
 
-        work_on(yard.with_trainer("run out of memory").context)
+        work_on(worker.with_trainer("run out of memory").context)
 
         assert len(attempts(database, job_id)) == 3
         assert batch_of(database, job_id) == 8
@@ -125,11 +119,11 @@ class TestHalvingTheBatch:
 
 class TestFailing:
     def test_a_batch_that_the_user_chose_is_left_and_half_of_it_proposed(
-        self, database: Database, yard: Yard
+        self, database: Database, worker: Worker
     ) -> None:
-        job_id = yard.submit(fields=with_train(batch=6, imgsz=64))
+        job_id = worker.submit(fields=with_train(batch=6, imgsz=64))
 
-        work_on(yard.with_trainer("run out of memory").context)
+        work_on(worker.with_trainer("run out of memory").context)
 
         job = job_row(database, job_id)
         proposed = spec_in(job.error_hint)
@@ -138,10 +132,10 @@ class TestFailing:
         assert batch_of(database, job_id) == 6
         assert proposed == JobSpec.model_validate(job.spec | with_train(batch=3, imgsz=64))
 
-    def test_a_batch_of_1_cannot_be_halved(self, database: Database, yard: Yard) -> None:
-        job_id = yard.submit(fields=with_train(batch=1) | {"on_oom": "halve_batch"})
+    def test_a_batch_of_1_cannot_be_halved(self, database: Database, worker: Worker) -> None:
+        job_id = worker.submit(fields=with_train(batch=1) | {"on_oom": "halve_batch"})
 
-        work_on(yard.with_trainer("run out of memory").context)
+        work_on(worker.with_trainer("run out of memory").context)
 
         job = job_row(database, job_id)
         assert (job.end_reason, job.error_hint) == (EndReason.OUT_OF_MEMORY, NOTHING_TO_HALVE)
@@ -149,11 +143,11 @@ class TestFailing:
 
     @pytest.mark.parametrize("batch", [-1, 0.5])
     def test_a_batch_that_ultralytics_chose_fails_with_a_number_in_the_hint(
-        self, database: Database, yard: Yard, batch: float
+        self, database: Database, worker: Worker, batch: float
     ) -> None:
-        job_id = yard.submit(fields=with_train(batch=batch) | {"on_oom": "halve_batch"})
+        job_id = worker.submit(fields=with_train(batch=batch) | {"on_oom": "halve_batch"})
 
-        work_on(yard.with_trainer("run out of memory").context)
+        work_on(worker.with_trainer("run out of memory").context)
 
         job = job_row(database, job_id)
         assert job.end_reason is EndReason.OUT_OF_MEMORY

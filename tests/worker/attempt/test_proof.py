@@ -12,8 +12,8 @@ from app.artifacts.repository import artifacts_of
 from app.core.database import Database
 from app.jobs.end_reasons import EndReason
 from app.jobs.states import JobState
-from tests.worker.attempts import a_yard
 from tests.worlds.rows import job_row
+from tests.worlds.worker import a_worker
 from worker.tasks import work_on
 from worker.trainer.environment import trainer_environment
 
@@ -57,10 +57,10 @@ class TestProof:
         self, database: Database, tmp_path: Path, weights: Path
     ) -> None:
         made = (weights / "sound.pt", weights / "sound.pt")
-        yard = a_yard(database, tmp_path).with_trainer("train", *made)
-        job_id = yard.submit(customize={"metrics": {"per_class": True}})
+        worker = a_worker(database, tmp_path).with_trainer("train", *made)
+        job_id = worker.submit(customize={"metrics": {"per_class": True}})
 
-        work_on(yard.context)
+        work_on(worker.context)
 
         with database.read() as unit:
             rows = {row.name: row for row in artifacts_of(unit.session, job_id)}
@@ -77,7 +77,7 @@ class TestProof:
             assert (checks["task"], checks["classes"]) == ("detect", 80)
         assert rows["results.csv"].checks is None
         table = rows["per_class.csv"]
-        text = b"".join(yard.context.store.open_range(table.sha256, 0, table.size_bytes))
+        text = b"".join(worker.context.store.open_range(table.sha256, 0, table.size_bytes))
         assert text.decode().splitlines() == [
             "epoch,class,recall(B)",
             "1,circle,0.1",
@@ -99,14 +99,14 @@ class TestProof:
     ) -> None:
         database = open_database(sqlite_url)
         made = (weights / "sound.pt", weights / name)
-        yard = a_yard(database, tmp_path).with_trainer("train", *made)
-        job_id = yard.submit()
+        worker = a_worker(database, tmp_path).with_trainer("train", *made)
+        job_id = worker.submit()
 
-        work_on(yard.context)
+        work_on(worker.context)
 
         job = job_row(database, job_id)
         assert (job.state, job.end_reason) == (JobState.FAILED, EndReason.NOT_PORTABLE)
         assert "best_recall.pt" in str(job.error_message)
-        assert str(yard.context.settings.home) not in str(job.error_message)
+        assert str(worker.context.settings.home) not in str(job.error_message)
         with database.read() as unit:
             assert [row.name for row in artifacts_of(unit.session, job_id)] == ["train.log"]

@@ -17,10 +17,9 @@ from app.jobs.locks import Hold
 from app.jobs.spec.deciding_metric import FITNESS_OF
 from app.jobs.states import Phase
 from app.jobs.tables import Epoch, JobProgress
-from tests.worker.attempts import attempts
-from tests.worker.claims import a_lease
 from tests.worker.conftest import epoch_event
 from tests.worlds.rows import job_row
+from tests.worlds.worker import a_lease, attempts
 from worker.attempt.relay import Relay
 from worker.trainer.protocol import (
     BatchEvent,

@@ -11,9 +11,9 @@ from app.jobs.class_metrics import unpacked
 from app.jobs.locks import Hold
 from app.jobs.spec.deciding_metric import DecidingMetric
 from app.jobs.tables import Epoch, EpochClasses
-from tests.worker.claims import a_lease
 from tests.worker.conftest import epoch_event
 from tests.worlds.rows import job_row
+from tests.worlds.worker import a_lease
 from worker.attempt.relay import Relay
 from worker.trainer.protocol import CheckpointEvent
 

@@ -16,9 +16,11 @@ from app.datasets.tables import DatasetVersion
 from app.jobs.end_reasons import EndReason
 from app.jobs.states import JobEvent, JobState, Request
 from tests.waiting import eventually
-from tests.worker.attempts import (
-    Yard,
-    a_yard,
+from tests.worlds.rows import job_row
+from tests.worlds.worker import (
+    PATIENT,
+    Worker,
+    a_worker,
     attempts,
     attempts_after_work,
     checks_of_weights,
@@ -27,8 +29,6 @@ from tests.worker.attempts import (
     request,
     working,
 )
-from tests.worker.claims import PATIENT
-from tests.worlds.rows import job_row
 from worker.attempt.process import living_processes
 from worker.tasks import work_on
 
@@ -46,48 +46,48 @@ LEAVES = {
 
 
 @pytest.fixture
-def yard(database: Database, tmp_path: Path) -> Yard:
+def worker(database: Database, tmp_path: Path) -> Worker:
     """A slot whose interrupted jobs wait until a test has asked something of them."""
     patient = PATIENT.model_copy(update={"restart_backoff_seconds": 3})
-    return a_yard(database, tmp_path, timing=patient)
+    return a_worker(database, tmp_path, timing=patient)
 
 
 @pytest.fixture
-def yard_on_sqlite(
+def worker_on_sqlite(
     sqlite_url: str, open_database: Callable[[str], Database], tmp_path: Path
-) -> Yard:
+) -> Worker:
     """For behaviour that does not depend on a database: when a process receives which request."""
-    return a_yard(open_database(sqlite_url), tmp_path)
+    return a_worker(open_database(sqlite_url), tmp_path)
 
 
 @contextmanager
-def at(yard: Yard, moment: str) -> Iterator[str]:
+def at(worker: Worker, moment: str) -> Iterator[str]:
     """Work on a job until its first attempt is at this moment, where it stays."""
     scenario = {WITHOUT_A_PROCESS: "hang in preparing", PROVING: "train"}
-    yard = yard.with_trainer(scenario.get(moment, f"hang in {moment}"))
-    job_id = yard.submit()
-    withheld = withhold_data_set(yard) if moment == WITHOUT_A_PROCESS else None
-    with working(yard):
-        eventually(lambda: has_come_to(yard, job_id, moment), within=20)
+    worker = worker.with_trainer(scenario.get(moment, f"hang in {moment}"))
+    job_id = worker.submit()
+    withheld = withhold_data_set(worker) if moment == WITHOUT_A_PROCESS else None
+    with working(worker):
+        eventually(lambda: has_come_to(worker, job_id, moment), within=20)
         yield job_id
         if withheld is not None:
             withheld.close()
 
 
-def withhold_data_set(yard: Yard) -> IO[bytes]:
+def withhold_data_set(worker: Worker) -> IO[bytes]:
     """Take the lock on the dataset, so that no attempt gets it until the file is closed."""
-    with yard.context.database.read() as unit:
-        version = unit.session.get(DatasetVersion, yard.rows.version_id)
+    with worker.context.database.read() as unit:
+        version = unit.session.get(DatasetVersion, worker.rows.version_id)
     assert version is not None
-    folder = yard.context.datasets.folder
+    folder = worker.context.datasets.folder
     folder.mkdir(parents=True)
     file = (folder / f"{version.pack_sha256}.lock").open("wb")
     fcntl.flock(file, fcntl.LOCK_EX)
     return file
 
 
-def has_come_to(yard: Yard, job_id: str, moment: str) -> bool:
-    job = job_row(yard.context.database, job_id)
+def has_come_to(worker: Worker, job_id: str, moment: str) -> bool:
+    job = job_row(worker.context.database, job_id)
     if moment == WITHOUT_A_PROCESS:
         return job.state is JobState.RUNNING
     if moment == PROVING:
@@ -95,23 +95,23 @@ def has_come_to(yard: Yard, job_id: str, moment: str) -> bool:
     return job.phase == moment and any(living_processes(f"{job_id}-1"))
 
 
-def ask(yard: Yard, job_id: str, event: JobEvent) -> None:
+def ask(worker: Worker, job_id: str, event: JobEvent) -> None:
     if event is JobEvent.DRAIN:
-        yard.context.leaving.set()
+        worker.context.leaving.set()
     else:
-        request(yard.context.database, job_id, event)
+        request(worker.context.database, job_id, event)
 
 
 class TestLeaving:
     @pytest.mark.parametrize("event", LEAVES)
     @pytest.mark.parametrize("moment", MOMENTS)
     def test_a_leaving_worker_ends_the_attempt_at_any_moment(
-        self, yard_on_sqlite: Yard, moment: str, event: JobEvent
+        self, worker_on_sqlite: Worker, moment: str, event: JobEvent
     ) -> None:
-        with at(yard_on_sqlite, moment) as job_id:
-            ask(yard_on_sqlite, job_id, event)
+        with at(worker_on_sqlite, moment) as job_id:
+            ask(worker_on_sqlite, job_id, event)
 
-        database = yard_on_sqlite.context.database
+        database = worker_on_sqlite.context.database
         job = job_row(database, job_id)
         (attempt,) = attempts(database, job_id)
         assert (job.state, attempt.end_reason) == LEAVES[event]
@@ -121,13 +121,13 @@ class TestLeaving:
 
 class TestPause:
     def test_a_resumed_job_goes_on_from_its_last_checkpoint(
-        self, database: Database, yard: Yard
+        self, database: Database, worker: Worker
     ) -> None:
-        with at(yard, "training") as job_id:
+        with at(worker, "training") as job_id:
             request(database, job_id, JobEvent.PAUSE)
         request(database, job_id, JobEvent.RESUME)
 
-        work_on(yard.with_trainer("train, then crash").context)
+        work_on(worker.with_trainer("train, then crash").context)
 
         assert epochs_of(database, job_id) == [(1, 1), (2, 2), (3, 2)]
 
@@ -135,11 +135,11 @@ class TestPause:
         self, database: Database, tmp_path: Path
     ) -> None:
         patient = PATIENT.model_copy(update={"kill_grace_seconds": 10})
-        yard = a_yard(database, tmp_path, timing=patient)
-        yard = yard.with_trainer("leave slowly once, then crash")
-        job_id = yard.submit()
+        worker = a_worker(database, tmp_path, timing=patient)
+        worker = worker.with_trainer("leave slowly once, then crash")
+        job_id = worker.submit()
 
-        with working(yard):
+        with working(worker):
             eventually(lambda: epochs_of(database, job_id), within=20)
             request(database, job_id, JobEvent.PAUSE)
             eventually(lambda: events_of(database, job_id, "trainer.notice"), within=10)
@@ -152,10 +152,10 @@ class TestPause:
 class TestStop:
     @pytest.mark.parametrize("phase", PHASES)
     def test_a_trainer_is_told_to_finish_in_any_phase(
-        self, yard_on_sqlite: Yard, phase: str
+        self, worker_on_sqlite: Worker, phase: str
     ) -> None:
-        database = yard_on_sqlite.context.database
-        with at(yard_on_sqlite, phase) as job_id:
+        database = worker_on_sqlite.context.database
+        with at(worker_on_sqlite, phase) as job_id:
             request(database, job_id, JobEvent.STOP)
             eventually(lambda: events_of(database, job_id, "trainer.notice"), within=10)
             still = job_row(database, job_id)
@@ -165,28 +165,28 @@ class TestStop:
 
     @pytest.mark.parametrize("before", [None, JobEvent.PAUSE])
     def test_a_job_that_waits_or_is_paused_is_only_finalized(
-        self, database: Database, yard: Yard, before: JobEvent | None
+        self, database: Database, worker: Worker, before: JobEvent | None
     ) -> None:
-        yard = yard.with_trainer("die after an epoch, or only finalize, then crash")
-        job_id = yard.submit()
-        work_on(yard.context)
+        worker = worker.with_trainer("die after an epoch, or only finalize, then crash")
+        job_id = worker.submit()
+        work_on(worker.context)
         if before is not None:
             request(database, job_id, before)
         request(database, job_id, JobEvent.STOP)
 
-        eventually(lambda: attempts_after_work(yard, job_id) == 2, within=10)
+        eventually(lambda: attempts_after_work(worker, job_id) == 2, within=10)
 
         assert epochs_of(database, job_id) == [(1, 1)]
         assert len(events_of(database, job_id, "trainer.started")) == 1
 
     def test_an_attempt_that_dies_while_it_only_finalizes_is_made_again(
-        self, database: Database, yard: Yard
+        self, database: Database, worker: Worker
     ) -> None:
-        with at(yard, "training") as job_id:
+        with at(worker, "training") as job_id:
             request(database, job_id, JobEvent.PAUSE)
         request(database, job_id, JobEvent.STOP)
 
-        with working(yard.with_trainer("train")):
+        with working(worker.with_trainer("train")):
             eventually(lambda: checks_of_weights(f"{job_id}-2"), within=20)
             for pid in checks_of_weights(f"{job_id}-2"):
                 os.kill(pid, signal.SIGKILL)
@@ -196,17 +196,17 @@ class TestStop:
         assert epochs_of(database, job_id) == [(1, 1)]
 
     def test_nothing_is_kept_where_no_checkpoint_is_whole(
-        self, database: Database, yard: Yard
+        self, database: Database, worker: Worker
     ) -> None:
-        yard = yard.with_trainer("die after an epoch, or only finalize")
-        job_id = yard.submit()
-        work_on(yard.context)
+        worker = worker.with_trainer("die after an epoch, or only finalize")
+        job_id = worker.submit()
+        work_on(worker.context)
         request(database, job_id, JobEvent.STOP)
         with database.read() as unit:
             for row in checkpoints_of(unit.session, job_id):
-                yard.context.store.delete(row.sha256)
+                worker.context.store.delete(row.sha256)
 
-        eventually(lambda: attempts_after_work(yard, job_id) == 2, within=10)
+        eventually(lambda: attempts_after_work(worker, job_id) == 2, within=10)
 
         job = job_row(database, job_id)
         assert (job.state, job.end_reason) == (JobState.FAILED, EndReason.NOTHING_TO_KEEP)

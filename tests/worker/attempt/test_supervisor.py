@@ -15,9 +15,12 @@ from app.jobs.end_reasons import EndReason
 from app.jobs.repository import attempts_of
 from app.jobs.states import JobEvent, JobState
 from tests.waiting import eventually
-from tests.worker.attempts import (
-    Yard,
-    a_yard,
+from tests.worlds.rows import job_row
+from tests.worlds.worker import (
+    PATIENT,
+    QUICK,
+    Worker,
+    a_worker,
     attempts,
     attempts_after_work,
     checks_of_weights,
@@ -26,39 +29,32 @@ from tests.worker.attempts import (
     request,
     working,
 )
-from tests.worker.claims import PATIENT, QUICK
-from tests.worlds.rows import job_row
 from worker.attempt.process import living_processes
 from worker.tasks import work_on
 
 pytestmark = pytest.mark.mostly_sqlite
 
 
-@pytest.fixture
-def yard(database: Database, tmp_path: Path) -> Yard:
-    return a_yard(database, tmp_path)
-
-
-def log_of(yard: Yard, job_id: str, name: str = "train.log") -> bytes:
-    with yard.context.database.read() as unit:
+def log_of(worker: Worker, job_id: str, name: str = "train.log") -> bytes:
+    with worker.context.database.read() as unit:
         log = artifact_named(unit.session, job_id, name)
     assert log is not None
-    return b"".join(yard.context.store.open_range(log.sha256, 0, log.size_bytes))
+    return b"".join(worker.context.store.open_range(log.sha256, 0, log.size_bytes))
 
 
 @pytest.fixture
-def trains_nothing(yard: Yard) -> Callable[[str], Yard]:
-    return yard.with_trainer
+def trains_nothing(worker: Worker) -> Callable[[str], Worker]:
+    return worker.with_trainer
 
 
 class TestCancel:
     def test_a_cancel_leaves_no_process_of_a_stubborn_trainer(
-        self, database: Database, trains_nothing: Callable[[str], Yard]
+        self, database: Database, trains_nothing: Callable[[str], Worker]
     ) -> None:
-        yard = trains_nothing("hang stubbornly")
-        job_id = yard.submit()
+        worker = trains_nothing("hang stubbornly")
+        job_id = worker.submit()
 
-        with working(yard):
+        with working(worker):
             eventually(lambda: epochs_of(database, job_id), within=20)
             assert len(list(living_processes(f"{job_id}-1"))) == 2
             request(database, job_id, JobEvent.CANCEL)
@@ -67,12 +63,12 @@ class TestCancel:
         assert job_row(database, job_id).state is JobState.CANCELLED
 
     def test_a_cancel_ends_a_polite_trainer_before_the_grace(
-        self, database: Database, trains_nothing: Callable[[str], Yard]
+        self, database: Database, trains_nothing: Callable[[str], Worker]
     ) -> None:
-        yard = trains_nothing("hang after an epoch")
-        job_id = yard.submit()
+        worker = trains_nothing("hang after an epoch")
+        job_id = worker.submit()
 
-        with working(yard):
+        with working(worker):
             eventually(lambda: epochs_of(database, job_id), within=20)
             request(database, job_id, JobEvent.CANCEL)
 
@@ -86,13 +82,13 @@ class TestInterruption:
         self, database: Database, tmp_path: Path
     ) -> None:
         patient = PATIENT.model_copy(update={"restart_backoff_seconds": 3})
-        yard = a_yard(database, tmp_path, timing=patient).with_trainer("die once, then crash")
-        job_id = yard.submit()
+        worker = a_worker(database, tmp_path, timing=patient).with_trainer("die once, then crash")
+        job_id = worker.submit()
 
-        with working(yard):
+        with working(worker):
             pass
         assert job_row(database, job_id).state is JobState.QUEUED
-        eventually(lambda: attempts_after_work(yard, job_id) == 2, within=10)
+        eventually(lambda: attempts_after_work(worker, job_id) == 2, within=10)
 
         assert epochs_of(database, job_id) == [(1, 1), (2, 1), (3, 2)]
         with database.read() as unit:
@@ -101,37 +97,37 @@ class TestInterruption:
         assert attempts[0].end_reason is EndReason.TRAINER_KILLED
 
     def test_a_crash_is_final(
-        self, database: Database, trains_nothing: Callable[[str], Yard]
+        self, database: Database, trains_nothing: Callable[[str], Worker]
     ) -> None:
-        yard = trains_nothing("train an epoch, then crash")
-        job_id = yard.submit()
+        worker = trains_nothing("train an epoch, then crash")
+        job_id = worker.submit()
 
-        work_on(yard.context)
+        work_on(worker.context)
 
         job = job_row(database, job_id)
         assert (job.state, job.end_reason) == (JobState.FAILED, EndReason.TRAINER_CRASHED)
 
     def test_a_refusal_keeps_the_trainers_words(
-        self, database: Database, trains_nothing: Callable[[str], Yard]
+        self, database: Database, trains_nothing: Callable[[str], Worker]
     ) -> None:
-        yard = trains_nothing("refuse the data")
-        job_id = yard.submit()
+        worker = trains_nothing("refuse the data")
+        job_id = worker.submit()
 
-        work_on(yard.context)
+        work_on(worker.context)
 
         job = job_row(database, job_id)
         assert (job.end_reason, job.error_message) == (EndReason.BAD_DATA, "No labels.")
         assert job.error_hint == "Add some."
 
     def test_a_leaving_worker_gives_its_job_back_uncounted(
-        self, database: Database, trains_nothing: Callable[[str], Yard]
+        self, database: Database, trains_nothing: Callable[[str], Worker]
     ) -> None:
-        yard = trains_nothing("hang after an epoch")
-        job_id = yard.submit()
+        worker = trains_nothing("hang after an epoch")
+        job_id = worker.submit()
 
-        with working(yard):
+        with working(worker):
             eventually(lambda: epochs_of(database, job_id), within=20)
-            yard.context.leaving.set()
+            worker.context.leaving.set()
 
         job = job_row(database, job_id)
         assert (job.state, job.restarts, job.not_before_at) == (JobState.QUEUED, 0, None)
@@ -139,12 +135,12 @@ class TestInterruption:
 
 class TestRestarts:
     def test_a_crash_loop_ends_with_its_attempts_kept(
-        self, database: Database, trains_nothing: Callable[[str], Yard]
+        self, database: Database, trains_nothing: Callable[[str], Worker]
     ) -> None:
-        yard = trains_nothing("die at once")
-        job_id = yard.submit(max_restarts=2)
+        worker = trains_nothing("die at once")
+        job_id = worker.submit(max_restarts=2)
 
-        eventually(lambda: attempts_after_work(yard, job_id) == 3, within=20)
+        eventually(lambda: attempts_after_work(worker, job_id) == 3, within=20)
 
         job = job_row(database, job_id)
         assert (job.state, job.end_reason) == (JobState.FAILED, EndReason.RESTARTS_EXHAUSTED)
@@ -152,23 +148,23 @@ class TestRestarts:
         assert reasons == 3 * [EndReason.TRAINER_KILLED]
 
     def test_a_new_epoch_sets_the_count_back(
-        self, database: Database, trains_nothing: Callable[[str], Yard]
+        self, database: Database, trains_nothing: Callable[[str], Worker]
     ) -> None:
-        yard = trains_nothing("die after each epoch, then crash")
-        job_id = yard.submit(max_restarts=1)
+        worker = trains_nothing("die after each epoch, then crash")
+        job_id = worker.submit(max_restarts=1)
 
-        eventually(lambda: attempts_after_work(yard, job_id) == 3, within=20)
+        eventually(lambda: attempts_after_work(worker, job_id) == 3, within=20)
 
         assert epochs_of(database, job_id) == [(1, 1), (2, 2), (3, 3)]
         assert job_row(database, job_id).end_reason is EndReason.TRAINER_CRASHED
 
     def test_a_lost_gpu_is_an_end_to_go_on_from(
-        self, database: Database, trains_nothing: Callable[[str], Yard]
+        self, database: Database, trains_nothing: Callable[[str], Worker]
     ) -> None:
-        yard = trains_nothing("lose the GPU once, then crash")
-        job_id = yard.submit(max_restarts=1)
+        worker = trains_nothing("lose the GPU once, then crash")
+        job_id = worker.submit(max_restarts=1)
 
-        eventually(lambda: attempts_after_work(yard, job_id) == 2, within=20)
+        eventually(lambda: attempts_after_work(worker, job_id) == 2, within=20)
 
         assert attempts(database, job_id)[0].end_reason is EndReason.GPU_LOST
         assert epochs_of(database, job_id) == [(1, 1), (2, 2), (3, 2)]
@@ -183,15 +179,15 @@ class TestRestarts:
     def test_a_checkpoint_that_no_trainer_reads_gives_way_to_the_one_before(
         self,
         database: Database,
-        trains_nothing: Callable[[str], Yard],
+        trains_nothing: Callable[[str], Worker],
         scenario: str,
         damaged: list[int],
         epochs: list[tuple[int, int]],
     ) -> None:
-        yard = trains_nothing(f"{scenario}, then crash")
-        job_id = yard.submit(max_restarts=1)
+        worker = trains_nothing(f"{scenario}, then crash")
+        job_id = worker.submit(max_restarts=1)
 
-        eventually(lambda: attempts_after_work(yard, job_id) == epochs[-1][1], within=20)
+        eventually(lambda: attempts_after_work(worker, job_id) == epochs[-1][1], within=20)
 
         assert epochs_of(database, job_id) == epochs
         said = events_of(database, job_id, "checkpoint.damaged")
@@ -201,12 +197,12 @@ class TestRestarts:
 
 class TestFinalizing:
     def test_a_trainer_that_is_killed_while_finalizing_trains_nothing_again(
-        self, database: Database, trains_nothing: Callable[[str], Yard]
+        self, database: Database, trains_nothing: Callable[[str], Worker]
     ) -> None:
-        yard = trains_nothing("die once while it finalizes, then crash")
-        job_id = yard.submit()
+        worker = trains_nothing("die once while it finalizes, then crash")
+        job_id = worker.submit()
 
-        eventually(lambda: attempts_after_work(yard, job_id) == 2, within=20)
+        eventually(lambda: attempts_after_work(worker, job_id) == 2, within=20)
 
         assert epochs_of(database, job_id) == [(1, 1), (2, 1), (3, 1)]
 
@@ -214,10 +210,10 @@ class TestFinalizing:
         self, database: Database, tmp_path: Path
     ) -> None:
         patient = PATIENT.model_copy(update={"restart_backoff_seconds": 60})
-        yard = a_yard(database, tmp_path, timing=patient).with_trainer("train")
-        job_id = yard.submit()
+        worker = a_worker(database, tmp_path, timing=patient).with_trainer("train")
+        job_id = worker.submit()
 
-        with working(yard):
+        with working(worker):
             eventually(lambda: checks_of_weights(f"{job_id}-1"), within=20)
             for pid in checks_of_weights(f"{job_id}-1"):
                 os.kill(pid, signal.SIGKILL)
@@ -228,12 +224,12 @@ class TestFinalizing:
         assert job_row(database, job_id).state is JobState.QUEUED
 
     def test_a_cancel_ends_the_check_of_the_weights_too(
-        self, database: Database, trains_nothing: Callable[[str], Yard]
+        self, database: Database, trains_nothing: Callable[[str], Worker]
     ) -> None:
-        yard = trains_nothing("train")
-        job_id = yard.submit()
+        worker = trains_nothing("train")
+        job_id = worker.submit()
 
-        with working(yard):
+        with working(worker):
             eventually(lambda: checks_of_weights(f"{job_id}-1"), within=20)
             request(database, job_id, JobEvent.CANCEL)
             eventually(lambda: list(living_processes(f"{job_id}-1")) == [], within=5)
@@ -245,55 +241,55 @@ class TestFinalizing:
 
 class TestAWorkerInTrouble:
     def test_an_attempt_without_a_directory_is_given_back_at_once(
-        self, database: Database, trains_nothing: Callable[[str], Yard]
+        self, database: Database, trains_nothing: Callable[[str], Worker]
     ) -> None:
-        yard = trains_nothing("train")
-        yard.context.attempts_folder.parent.mkdir(parents=True)
-        yard.context.attempts_folder.touch()  # no folder can be made here
-        job_id = yard.submit()
+        worker = trains_nothing("train")
+        worker.context.attempts_folder.parent.mkdir(parents=True)
+        worker.context.attempts_folder.touch()  # no folder can be made here
+        job_id = worker.submit()
 
-        work_on(yard.context)
+        work_on(worker.context)
 
         assert job_row(database, job_id).state is JobState.QUEUED
         with database.read() as unit:
             ended = attempts_of(unit.session, job_id)[0]
         assert ended.end_reason is EndReason.WORKER_LOST
         assert ended.message is not None
-        assert str(yard.context.settings.home) not in ended.message
+        assert str(worker.context.settings.home) not in ended.message
 
     def test_s5_a_store_that_is_not_the_jobs_costs_no_checkpoint(
         self, database: Database, tmp_path: Path
     ) -> None:
         patient = PATIENT.model_copy(update={"restart_backoff_seconds": 3})
-        yard = a_yard(database, tmp_path, timing=patient).with_trainer("die once, then crash")
-        job_id = yard.submit()
-        work_on(yard.context)
-        store = yard.context.store.local_root
+        worker = a_worker(database, tmp_path, timing=patient).with_trainer("die once, then crash")
+        job_id = worker.submit()
+        work_on(worker.context)
+        store = worker.context.store.local_root
         assert store is not None
         mounted = store.rename(store.with_name("mounted"))
         store.mkdir()
 
-        eventually(lambda: attempts_after_work(yard, job_id) == 2, within=20)
+        eventually(lambda: attempts_after_work(worker, job_id) == 2, within=20)
 
         assert epochs_of(database, job_id) == [(1, 1), (2, 1)]
         assert attempts(database, job_id)[1].end_reason is EndReason.WORKER_LOST
         shutil.rmtree(store)
         mounted.rename(store)
-        eventually(lambda: attempts_after_work(yard, job_id) == 3, within=20)
+        eventually(lambda: attempts_after_work(worker, job_id) == 3, within=20)
         assert epochs_of(database, job_id) == [(1, 1), (2, 1), (3, 3)]
 
 
 class TestFence:
     def test_a_fenced_attempt_dies_and_writes_nothing_more(
-        self, database: Database, trains_nothing: Callable[[str], Yard]
+        self, database: Database, trains_nothing: Callable[[str], Worker]
     ) -> None:
-        yard = trains_nothing("hang after an epoch")
-        job_id = yard.submit()
+        worker = trains_nothing("hang after an epoch")
+        job_id = worker.submit()
 
-        with working(yard):
+        with working(worker):
             eventually(lambda: epochs_of(database, job_id), within=20)
             request(database, job_id, JobEvent.INTERRUPT)
-            yard.context.leaving.set()  # or it would claim the job again
+            worker.context.leaving.set()  # or it would claim the job again
             before = job_row(database, job_id)
 
         assert list(living_processes(f"{job_id}-1")) == []
@@ -303,14 +299,14 @@ class TestFence:
         self, sqlite_url: str, open_database: Callable[[str], Database], tmp_path: Path
     ) -> None:
         database = open_database(sqlite_url)
-        yard = a_yard(database, tmp_path, timing=QUICK).with_trainer("hang after an epoch")
-        job_id = yard.submit(max_restarts=0)
+        worker = a_worker(database, tmp_path, timing=QUICK).with_trainer("hang after an epoch")
+        job_id = worker.submit(max_restarts=0)
 
-        with working(yard):
+        with working(worker):
             eventually(lambda: epochs_of(database, job_id), within=20)
             with database.write():  # no other attempt can write
                 eventually(lambda: list(living_processes(f"{job_id}-1")) == [], within=6)
-            yard.context.leaving.set()
+            worker.context.leaving.set()
             eventually(lambda: job_row(database, job_id).state is JobState.QUEUED, within=10)
 
         with database.read() as unit:
@@ -320,39 +316,39 @@ class TestFence:
 
 class TestRecords:
     def test_logs_are_whole_when_the_directory_is_gone(
-        self, trains_nothing: Callable[[str], Yard]
+        self, trains_nothing: Callable[[str], Worker]
     ) -> None:
-        yard = trains_nothing("train an epoch, then crash")
-        job_id = yard.submit()
+        worker = trains_nothing("train an epoch, then crash")
+        job_id = worker.submit()
 
-        work_on(yard.context)
+        work_on(worker.context)
 
-        assert list(yard.context.attempts_folder.iterdir()) == []
-        assert log_of(yard, job_id) == b"line of the log \xff\n"
+        assert list(worker.context.attempts_folder.iterdir()) == []
+        assert log_of(worker, job_id) == b"line of the log \xff\n"
 
     def test_two_checkpoints_are_kept_and_their_bytes_are_there(
-        self, database: Database, trains_nothing: Callable[[str], Yard]
+        self, database: Database, trains_nothing: Callable[[str], Worker]
     ) -> None:
-        yard = trains_nothing("train")
-        job_id = yard.submit()
+        worker = trains_nothing("train")
+        job_id = worker.submit()
 
-        work_on(yard.context)
+        work_on(worker.context)
 
         with database.read() as unit:
             rows = checkpoints_of(unit.session, job_id)
         assert [(row.epoch, row.name) for row in rows] == [
             (epoch, name) for epoch in (3, 2) for name in ("best.pt", "last.pt", "results.csv")
         ]
-        assert all(yard.context.store.exists(row.sha256) for row in rows)
+        assert all(worker.context.store.exists(row.sha256) for row in rows)
 
     def test_weights_that_do_not_load_elsewhere_are_not_handed_out(
-        self, database: Database, trains_nothing: Callable[[str], Yard]
+        self, database: Database, trains_nothing: Callable[[str], Worker]
     ) -> None:
         """The fake's best.pt is text: the proof is real, and refuses it."""
-        yard = trains_nothing("train")
-        job_id = yard.submit()
+        worker = trains_nothing("train")
+        job_id = worker.submit()
 
-        work_on(yard.context)
+        work_on(worker.context)
 
         job = job_row(database, job_id)
         assert (job.state, job.end_reason) == (JobState.FAILED, EndReason.NOT_PORTABLE)
@@ -360,12 +356,12 @@ class TestRecords:
             assert [row.name for row in artifacts_of(unit.session, job_id)] == ["train.log"]
 
     def test_the_event_log_tells_the_story_in_order(
-        self, database: Database, trains_nothing: Callable[[str], Yard]
+        self, database: Database, trains_nothing: Callable[[str], Worker]
     ) -> None:
-        yard = trains_nothing("train an epoch, then crash")
-        job_id = yard.submit()
+        worker = trains_nothing("train an epoch, then crash")
+        job_id = worker.submit()
 
-        work_on(yard.context)
+        work_on(worker.context)
 
         with database.read() as unit:
             events = events_after(unit.session, job_id, seq=0, limit=100)

@@ -1,7 +1,8 @@
-"""A slot with its home, a dataset and jobs, whose trainer is the fake one."""
+"""The world `worker`: one slot in this process with its rows and jobs, and a fake trainer."""
 
 import sys
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -17,31 +18,44 @@ from app.datasets.tables import DatasetVersion
 from app.events.repository import events_after
 from app.events.tables import EventRow
 from app.jobs.life.transitions import apply_event
-from app.jobs.locks import lock_job
+from app.jobs.locks import Hold, lock_job
 from app.jobs.repository import attempts_of
 from app.jobs.spec.job_spec import JobSpec, SpecFacts, resolve_spec
 from app.jobs.states import JobEvent
 from app.jobs.tables import Attempt, Epoch, Job
 from app.settings import Settings, Timing
-from tests.worker.claims import PATIENT
 from tests.worlds.rows import WORKER_ID, Rows, a_job, job_row, some_rows
+from worker.attempt.lease import Lease
 from worker.attempt.process import living_processes
 from worker.context import TRAINER_ARGV, WorkerContext
 from worker.dataset_cache import DatasetCache
 from worker.slots import Slot
 from worker.tasks import work_on
 
-FAKE_TRAINER = Path(__file__).with_name("fake_trainer.py")
+FAKE_TRAINER = Path(__file__).parents[1] / "worker/fake_trainer.py"
+
+QUICK = Timing(
+    lease_seconds=3,
+    heartbeat_seconds=0.3,
+    self_fence_seconds=2.5,
+    request_poll_seconds=0.05,
+    restart_backoff_seconds=0.1,
+    kill_grace_seconds=0.5,
+)
+PATIENT = QUICK.model_copy(
+    update={"lease_seconds": 30, "heartbeat_seconds": 2, "self_fence_seconds": 25}
+)
+"""As quick in all but leases: on a busy machine a write can take seconds."""
 
 
 @dataclass(frozen=True)
-class Yard:
-    """One slot, and the home of its jobs."""
+class Worker:
+    """One slot, and the rows of its jobs."""
 
     context: WorkerContext
     rows: Rows
 
-    def with_trainer(self, scenario: str, *made: Path) -> "Yard":
+    def with_trainer(self, scenario: str, *made: Path) -> "Worker":
         """The same slot, whose trainer acts out a scenario of `fake_trainer.py`.
 
         It pretends to have made best.pt and best_recall.pt as the files `made` are.
@@ -84,9 +98,9 @@ def a_spec(
     )
 
 
-def a_yard(
+def a_worker(
     database: Database, folder: Path, *, timing: Timing = PATIENT, state_every: int | None = None
-) -> Yard:
+) -> Worker:
     """Make a slot in `folder`; its dataset is one file, which the fake trainer does not read.
 
     That writes training states only where `state_every` says how often.
@@ -115,13 +129,13 @@ def a_yard(
         leaving=threading.Event(),
         trainer_argv=TRAINER_ARGV,
     )
-    return Yard(context, rows)
+    return Worker(context, rows)
 
 
 @contextmanager
-def working(yard: Yard) -> Iterator[threading.Thread]:
+def working(worker: Worker) -> Iterator[threading.Thread]:
     """Work in a thread of its own, as a pool's; it ends by what happens in the block."""
-    thread = threading.Thread(target=work_on, args=(yard.context,))
+    thread = threading.Thread(target=work_on, args=(worker.context,))
     thread.start()
     yield thread
     thread.join(20)
@@ -135,10 +149,10 @@ def request(database: Database, job_id: str, event: JobEvent) -> None:
         apply_event(unit.session, job, event)
 
 
-def attempts_after_work(yard: Yard, job_id: str) -> int:
+def attempts_after_work(worker: Worker, job_id: str) -> int:
     """Work on what may be claimed by now; a job that was given back waits a moment."""
-    work_on(yard.context)
-    return job_row(yard.context.database, job_id).attempt
+    work_on(worker.context)
+    return job_row(worker.context.database, job_id).attempt
 
 
 def checks_of_weights(attempt: str) -> list[int]:
@@ -169,3 +183,8 @@ def events_of(database: Database, job_id: str, *types: str) -> list[EventRow]:
     with database.read() as unit:
         rows = events_after(unit.session, job_id, seq=0, limit=200)
         return [row for row in rows if not types or row.type in types]
+
+
+def a_lease(database: Database, hold: Hold, *, timing: Timing = QUICK) -> Lease:
+    """The title to a job that was claimed just now."""
+    return Lease(database, hold, timing=timing, claimed_at=time.monotonic())
