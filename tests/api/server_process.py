@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.api.conftest import NO_BROKER
-from tests.e2e.yard import COMMAND
 from tests.waiting import eventually
+from tests.worlds.server import COMMAND
 
 
 @dataclass(frozen=True)

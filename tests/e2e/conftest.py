@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.yard import Yard, a_yard
+from tests.worlds.server import Yard, a_yard
 from worker.trainer.environment import trainer_environment
 
 PLAIN = Path(__file__).with_name("plain.py")

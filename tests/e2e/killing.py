@@ -8,8 +8,8 @@ from threading import Event
 from typing import Any
 
 from tests.e2e.conftest import Plain
-from tests.e2e.yard import Yard
 from tests.waiting import eventually
+from tests.worlds.server import Yard
 
 ATTEMPT_SECONDS = 120.0
 """To the next epoch of a job whose worker was killed, long before its lease ends by itself."""

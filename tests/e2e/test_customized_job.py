@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from examples.shapes import CLASSES, write_shapes
-from tests.e2e.yard import Yard
+from tests.worlds.server import Yard
 
 pytestmark = pytest.mark.integration
 

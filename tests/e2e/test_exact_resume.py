@@ -9,7 +9,7 @@ import pytest
 from tests.datasets.builders import a_detect_zip
 from tests.e2e.conftest import Plain
 from tests.e2e.killing import a_chance, assert_equal_jobs, kill_worker
-from tests.e2e.yard import TRAIN_IMAGES, VAL_IMAGES, Yard, a_yard
+from tests.worlds.server import TRAIN_IMAGES, VAL_IMAGES, Yard, a_yard
 
 EPOCHS, KILLS = 6, 3
 JOB_SECONDS = 300.0

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.e2e.yard import COMMAND, Yard
 from tests.ultralytics_models import a_detection_model
+from tests.worlds.server import COMMAND, Yard
 
 INSPECTED_SECONDS = 120
 

@@ -9,7 +9,7 @@ import pytest
 
 from tests.datasets import builders
 from tests.e2e.conftest import Plain
-from tests.e2e.yard import MODELS, TINY, TRAIN_IMAGES, VAL_IMAGES, Yard
+from tests.worlds.server import MODELS, TINY, TRAIN_IMAGES, VAL_IMAGES, Yard
 
 JOB_SECONDS = 240.0
 STEPS_AN_EPOCH = 5

@@ -19,9 +19,9 @@ from app.core.database import Database
 from app.fleet.repository import Registration, mark_stopped, register_worker
 from app.settings import Settings
 from tests.datasets.builders import a_detect_zip
-from tests.e2e.yard import TRAIN_IMAGES, VAL_IMAGES, Yard
 from tests.plugins import install_example
 from tests.waiting import eventually
+from tests.worlds.server import TRAIN_IMAGES, VAL_IMAGES, Yard
 
 WORKER_SECONDS, JOB_SECONDS = 60.0, 180.0
 IDLE_SLOTS = 8

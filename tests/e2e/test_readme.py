@@ -14,7 +14,7 @@ import pytest
 
 from tests.architecture.sources import ROOT
 from tests.docs.blocks import blocks
-from tests.e2e.yard import Yard
+from tests.worlds.server import Yard
 from worker.trainer.environment import trainer_environment
 
 pytestmark = pytest.mark.integration

@@ -7,7 +7,7 @@ import pytest
 
 from tests.e2e.conftest import Plain
 from tests.e2e.series import columns, without_named_rates
-from tests.e2e.yard import Yard
+from tests.worlds.server import Yard
 
 BCCD = Path(__file__).parents[1] / "data" / "bccd-yolo.zip"
 JOB_SECONDS = 600.0

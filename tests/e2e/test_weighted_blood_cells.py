@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.yard import Yard
+from tests.worlds.server import Yard
 
 pytestmark = [pytest.mark.integration, pytest.mark.real_data, pytest.mark.slow]
 

@@ -11,8 +11,8 @@ from tests.datasets.builders import a_detect_zip
 from tests.e2e.conftest import Plain
 from tests.e2e.killing import a_chance, assert_equal_jobs, kill_worker
 from tests.e2e.series import columns, without_named_rates
-from tests.e2e.yard import TRAIN_IMAGES, VAL_IMAGES, Yard, a_yard
 from tests.waiting import eventually
+from tests.worlds.server import TRAIN_IMAGES, VAL_IMAGES, Yard, a_yard
 
 EPOCHS = 3
 JOB_SECONDS = 180.0

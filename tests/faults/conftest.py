@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from tests.datasets.builders import a_detect_zip
-from tests.e2e.yard import TRAIN_IMAGES, VAL_IMAGES
 from tests.faults.site import Site, a_site
+from tests.worlds.server import TRAIN_IMAGES, VAL_IMAGES
 
 
 @pytest.fixture(scope="session")

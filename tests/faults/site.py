@@ -18,9 +18,9 @@ from sqlalchemy.exc import OperationalError
 from app.core.broker import _command
 from app.core.database import Database
 from app.settings import Timing
-from tests.e2e.yard import COMMAND
 from tests.faults.program import Program
 from tests.faults.visitor import Host, Visitor
+from tests.worlds.server import COMMAND
 
 NULL_TIMING = Timing(
     lease_seconds=3,

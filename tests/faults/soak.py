@@ -26,13 +26,13 @@ from redis import RedisError
 
 from app.core.migrations import upgrade
 from tests.datasets.builders import a_detect_zip
-from tests.e2e.yard import TRAIN_IMAGES, VAL_IMAGES
 from tests.faults.invariants import violations
 from tests.faults.postgres import a_postgres
 from tests.faults.program import Program, _signal
 from tests.faults.site import NULL_TIMING, REAL_TIMING, Site, a_site
 from tests.faults.visitor import Host, null_job, real_job
 from tests.waiting import eventually
+from tests.worlds.server import TRAIN_IMAGES, VAL_IMAGES
 
 SERVERS, WORKERS = 2, 3
 SUBMITTED_WITHIN = 0.7

@@ -10,9 +10,9 @@ from typing import Any
 
 import httpx2 as httpx
 
-from tests.e2e.yard import MODELS, TINY
 from tests.faults.program import Program
 from tests.waiting import eventually
+from tests.worlds.server import MODELS, TINY
 from worker.trainer import null_trainer
 
 START_SECONDS = 90.0
