@@ -29,8 +29,8 @@ class Answer:
 
 
 @dataclass(frozen=True)
-class Server:
-    """Where the server listens, its first key, and its database."""
+class RawClient:
+    """A client of one server: where it listens, its first key, and its database."""
 
     host: str
     port: int

@@ -10,7 +10,7 @@ from app.accounts.keys import new_key
 from app.accounts.tables import ApiKey, KeyKind
 from app.core.database import database_now
 from app.settings import Settings
-from tests.api.conftest import Api
+from tests.worlds.server import Api
 
 OPEN = {"/livez", "/readyz", "/version", "/openapi.json"}
 

@@ -18,9 +18,9 @@ from app.artifacts.tables import Artifact
 from app.core.database import database_now
 from app.core.ids import new_id
 from app.jobs.spec.refused_arguments import REFUSED_ARGUMENTS
-from tests.api.conftest import Api
 from tests.api.hostile_requests import DEEP, JSON, ROWS, Hostile, spec
 from tests.api.refusals import CANARY, assert_refused, rows_by_table
+from tests.worlds.server import Api
 
 pytestmark = pytest.mark.integration
 

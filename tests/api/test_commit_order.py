@@ -24,10 +24,9 @@ from app.core.database import database_now
 from app.jobs.states import JobState
 from app.main import create_app
 from app.settings import Settings
-from tests.api.conftest import a_ready_dataset
 from tests.datasets.builders import a_detect_zip
 from tests.jobs.trained import train
-from tests.worlds.rows import SPEC, Rows, a_checkpoint, a_dataset, a_job
+from tests.worlds.rows import SPEC, Rows, a_checkpoint, a_dataset, a_job, a_ready_dataset
 
 WRITING = {"POST", "PUT", "PATCH", "DELETE"}
 STORING_NOTHING = {

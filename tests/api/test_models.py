@@ -11,8 +11,8 @@ from app.fleet.repository import Registration, mark_stopped, register_worker
 from app.fleet.tables import Worker
 from app.models.architectures import ARCHITECTURES
 from app.models.inspection import Findings
-from tests.api.conftest import Api
 from tests.models.builders import SHA256, a_model, a_ready_model, a_refused_model
+from tests.worlds.server import Api
 
 pytestmark = pytest.mark.integration
 

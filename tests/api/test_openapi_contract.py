@@ -10,9 +10,9 @@ import pytest
 
 from app.core.database import Database
 from app.openapi import openapi_document
-from tests.api.conftest import a_ready_dataset
-from tests.api.server_process import a_server
 from tests.architecture.sources import ROOT
+from tests.worlds.rows import a_ready_dataset
+from tests.worlds.server import a_server
 
 pytestmark = pytest.mark.integration
 
@@ -34,9 +34,8 @@ class TestConformance:
     def test_requests_made_from_the_document_get_documented_answers(
         self, postgres_url: str, tmp_path: Path
     ) -> None:
-        home = tmp_path / "home"
-        with a_server(home, postgres_url) as base:
-            key = (home / "api-key").read_text().strip()
+        with a_server(tmp_path / "home", postgres_url) as server:
+            base, key = server.url, server.key
             dataset, job = existing_ids(base, key, postgres_url)
             names = {
                 "PYTHONPATH": str(ROOT),

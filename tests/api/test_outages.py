@@ -14,9 +14,9 @@ from sqlalchemy.engine import make_url
 
 from app.core.database import SQLITE_BUSY_SECONDS, Database
 from app.core.postgres import ANSWER_SECONDS, CONNECT_SECONDS
-from tests.api.conftest import Api, _serving, on
 from tests.faults.proxy import FaultProxy, postgres_proxy
 from tests.waiting import eventually
+from tests.worlds.server import Api, on, serving
 
 ANY_ID = "job_" + "0" * 26
 
@@ -45,7 +45,7 @@ class _AnyId(dict[str, str]):
 class TestDatabaseAway:
     @pytest.fixture
     def api(self, postgres_url: str, tmp_path: Path) -> Iterator[Api]:
-        yield from _serving(on(postgres_url, tmp_path / "home"))
+        yield from serving(on(postgres_url, tmp_path / "home"))
 
     def test_d1_every_route_says_when_to_try_again_and_then_answers(self, api: Api) -> None:
         paths = api.app.openapi()["paths"]
@@ -87,7 +87,7 @@ class TestDatabaseSilent:
     def silenced(self, postgres_url: str, tmp_path: Path) -> Iterator[tuple[Api, FaultProxy]]:
         with postgres_proxy(postgres_url) as (proxy, url):
             settings = on(url, tmp_path / "home").model_copy(update={"request_threads": 8})
-            for api in _serving(settings):
+            for api in serving(settings):
                 yield api, proxy
                 proxy.heal()
 
@@ -120,7 +120,7 @@ class TestLostCommit:
     @pytest.fixture
     def api(self, postgres_url: str, tmp_path: Path) -> Iterator[Api]:
         with postgres_proxy(postgres_url) as (proxy, url):
-            for api in _serving(on(url, tmp_path / "home")):
+            for api in serving(on(url, tmp_path / "home")):
                 proxy.lose_commit_answers(marker=b"INSERT INTO jobs")
                 yield api
                 assert proxy.lost_commits == 1
@@ -153,7 +153,7 @@ class TestDatabaseLocked:
 
     @pytest.fixture
     def api(self, sqlite_url: str, tmp_path: Path) -> Iterator[Api]:
-        yield from _serving(on(sqlite_url, tmp_path / "home"))
+        yield from serving(on(sqlite_url, tmp_path / "home"))
 
     def test_d3_every_writer_hears_so_in_time_and_reading_goes_on(
         self, api: Api, open_database: Callable[[str], Database]
@@ -179,7 +179,7 @@ class TestDatabaseLocked:
 class TestDatabaseFull:
     @pytest.fixture
     def api(self, sqlite_url: str, tmp_path: Path) -> Iterator[Api]:
-        yield from _serving(on(sqlite_url, tmp_path / "home"))
+        yield from serving(on(sqlite_url, tmp_path / "home"))
 
     def test_d6_a_submit_is_refused_and_reading_goes_on(self, api: Api) -> None:
         engine = api.database.engine

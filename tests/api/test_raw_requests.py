@@ -11,9 +11,9 @@ from fastapi.routing import APIRoute
 
 from app.core.database import Database
 from app.main import ROUTERS
-from tests.api.raw_client import SECONDS, Server, read_answer
+from tests.api.raw_client import SECONDS, RawClient, read_answer
 from tests.api.refusals import CANARY, rows_by_table
-from tests.api.server_process import a_server
+from tests.worlds.server import a_server
 
 pytestmark = pytest.mark.integration
 
@@ -24,42 +24,41 @@ JOB_ID = "job_" + "0" * 26
 
 
 @pytest.fixture(scope="module")
-def server(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def client(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RawClient]:
     folder = tmp_path_factory.mktemp("raw")
     url = f"sqlite:///{folder / 'trainyard.db'}"
     (folder / "trainyard.db").write_bytes(sqlite_template.read_bytes())
-    with a_server(folder / "home", url) as base:
-        place = urlsplit(base)
-        key = (folder / "home" / "api-key").read_text().strip()
+    with a_server(folder / "home", url) as server:
+        place = urlsplit(server.url)
         database = Database(url)
-        yield Server(place.hostname or "", place.port or 0, key, database)
+        yield RawClient(place.hostname or "", place.port or 0, server.key, database)
         database.dispose()
 
 
 @pytest.fixture(autouse=True)
-def _nothing_is_left_and_the_server_lives(server: Server) -> Iterator[None]:
-    before = rows_by_table(server.database)
+def _nothing_is_left_and_the_server_lives(client: RawClient) -> Iterator[None]:
+    before = rows_by_table(client.database)
     yield
-    assert rows_by_table(server.database) == before
-    assert server.is_alive()
+    assert rows_by_table(client.database) == before
+    assert client.is_alive()
 
 
 JSON = "Content-Type: application/json"
 
 
 class TestBodies:
-    def test_h7_a_large_body_is_refused_before_it_is_sent(self, server: Server) -> None:
-        head = server.head("POST /v1/jobs", JSON, f"Content-Length: {100 * MIB}")
+    def test_h7_a_large_body_is_refused_before_it_is_sent(self, client: RawClient) -> None:
+        head = client.head("POST /v1/jobs", JSON, f"Content-Length: {100 * MIB}")
 
-        answer = server.send(head, then_leave=False)
+        answer = client.send(head, then_leave=False)
 
         assert (answer.status, answer.slug) == (413, "body-too-large")
         assert answer.closed
 
-    def test_h7_a_body_without_end_is_cut_off(self, server: Server) -> None:
-        head = server.head("POST /v1/jobs", JSON, "Transfer-Encoding: chunked")
+    def test_h7_a_body_without_end_is_cut_off(self, client: RawClient) -> None:
+        head = client.head("POST /v1/jobs", JSON, "Transfer-Encoding: chunked")
         sent = 0
-        with socket.create_connection((server.host, server.port), timeout=SECONDS) as connection:
+        with socket.create_connection((client.host, client.port), timeout=SECONDS) as connection:
             connection.sendall(head)
             try:
                 while sent < 64 * MIB:
@@ -79,10 +78,10 @@ class TestBodies:
         except (OSError, AssertionError):
             return None
 
-    def test_h7_a_chunked_body_just_over_the_limit_is_refused(self, server: Server) -> None:
-        head = server.head("POST /v1/jobs", JSON, "Transfer-Encoding: chunked")
+    def test_h7_a_chunked_body_just_over_the_limit_is_refused(self, client: RawClient) -> None:
+        head = client.head("POST /v1/jobs", JSON, "Transfer-Encoding: chunked")
 
-        answer = server.send(head + CHUNK * 17, then_leave=False)
+        answer = client.send(head + CHUNK * 17, then_leave=False)
 
         assert (answer.status, answer.slug) == (413, "body-too-large")
         assert answer.closed
@@ -111,17 +110,17 @@ class TestBodies:
         ],
     )
     def test_a_length_that_is_none_is_refused(
-        self, server: Server, lines: list[str], body: bytes
+        self, client: RawClient, lines: list[str], body: bytes
     ) -> None:
-        answer = server.send(server.head("POST /v1/jobs", JSON, *lines) + body, then_leave=False)
+        answer = client.send(client.head("POST /v1/jobs", JSON, *lines) + body, then_leave=False)
 
         assert answer.status == 400
         assert CANARY.encode() not in answer.body
 
-    def test_h7_a_body_shorter_than_announced_makes_no_job(self, server: Server) -> None:
-        head = server.head("POST /v1/jobs", JSON, "Content-Length: 500")
+    def test_h7_a_body_shorter_than_announced_makes_no_job(self, client: RawClient) -> None:
+        head = client.head("POST /v1/jobs", JSON, "Content-Length: 500")
 
-        with socket.create_connection((server.host, server.port), timeout=SECONDS) as connection:
+        with socket.create_connection((client.host, client.port), timeout=SECONDS) as connection:
             connection.sendall(head + b'{"dataset": ')
             connection.shutdown(socket.SHUT_WR)
             received = connection.recv(65536)
@@ -129,11 +128,11 @@ class TestBodies:
         assert received == b"" or b" 400 " in received.split(b"\r\n")[0]
 
     def test_h7_bytes_after_a_body_are_no_second_request_unless_they_form_one(
-        self, server: Server
+        self, client: RawClient
     ) -> None:
-        head = server.head("POST /v1/jobs", JSON, "Content-Length: 2")
+        head = client.head("POST /v1/jobs", JSON, "Content-Length: 2")
 
-        with socket.create_connection((server.host, server.port), timeout=SECONDS) as connection:
+        with socket.create_connection((client.host, client.port), timeout=SECONDS) as connection:
             connection.sendall(head + b"{}" + b"garbage that is no request\r\n\r\n")
             connection.shutdown(socket.SHUT_WR)
             received = b""
@@ -153,9 +152,9 @@ class TestMethods:
         ids=lambda method: f"H10-{method}",
     )
     def test_a_method_that_a_path_does_not_have_is_refused_with_those_it_has(
-        self, server: Server, method: str
+        self, client: RawClient, method: str
     ) -> None:
-        answer = server.send(server.head(f"{method} /v1/jobs"), then_leave=False)
+        answer = client.send(client.head(f"{method} /v1/jobs"), then_leave=False)
 
         assert answer.status == 405
         assert answer.headers["allow"] == "GET, POST"
@@ -165,14 +164,14 @@ class TestMethods:
         ["CLOSE", "__class__", "get", "A" * 10_000, "G\x00T"],
         ids=lambda m: f"H10-{m[:9]}",
     )
-    def test_an_unknown_method_is_refused(self, server: Server, method: str) -> None:
-        answer = server.send(server.head(f"{method} /v1/jobs"))
+    def test_an_unknown_method_is_refused(self, client: RawClient, method: str) -> None:
+        answer = client.send(client.head(f"{method} /v1/jobs"))
 
         assert answer.status in {400, 405}
         assert method.encode() not in answer.body
 
-    def test_h10_connect_opens_no_tunnel(self, server: Server) -> None:
-        answer = server.send(server.head("CONNECT 127.0.0.1:22"))
+    def test_h10_connect_opens_no_tunnel(self, client: RawClient) -> None:
+        answer = client.send(client.head("CONNECT 127.0.0.1:22"))
 
         assert answer.status in {400, 404, 405}
 
@@ -220,15 +219,15 @@ AROUND_A_PATH = {
 
 class TestPaths:
     @pytest.mark.parametrize("row", IN_PLACE_OF_AN_ID)
-    def test_a_made_up_id_finds_nothing_on_any_route(self, server: Server, row: str) -> None:
+    def test_a_made_up_id_finds_nothing_on_any_route(self, client: RawClient, row: str) -> None:
         for method, path in paths():
             if "{" not in path:
                 continue
             tried = PARAMETER.sub(IN_PLACE_OF_AN_ID[row], path)
             body = b'{"epochs": 1}' if "/extend" in path else b"{}"
 
-            answer = server.send(
-                server.head(f"{method} {tried}", JSON, f"Content-Length: {len(body)}") + body,
+            answer = client.send(
+                client.head(f"{method} {tried}", JSON, f"Content-Length: {len(body)}") + body,
                 then_leave=False,
             )
 
@@ -239,15 +238,15 @@ class TestPaths:
                 assert CANARY.encode() not in answer.body
 
     @pytest.mark.parametrize("row", AROUND_A_PATH)
-    def test_a_path_that_is_almost_a_route_is_none(self, server: Server, row: str) -> None:
+    def test_a_path_that_is_almost_a_route_is_none(self, client: RawClient, row: str) -> None:
         for method, template in paths():
             path = PARAMETER.sub(JOB_ID, template)
             twisted = AROUND_A_PATH[row].format(
                 path=path, upper=path.upper(), backslashes=path.replace("/", "\\")
             )
 
-            answer = server.send(
-                server.head(f"{method} {twisted}", JSON, "Content-Length: 2") + b"{}",
+            answer = client.send(
+                client.head(f"{method} {twisted}", JSON, "Content-Length: 2") + b"{}",
                 then_leave=False,
             )
 
@@ -279,24 +278,24 @@ class TestHosts:
         ],
         ids=lambda host: f"H12-{host}".encode("ascii", "replace").decode(),
     )
-    def test_a_foreign_or_malformed_host_is_refused(self, server: Server, host: str) -> None:
-        answer = server.send(server.head("GET /v1/jobs", host=host), then_leave=False)
+    def test_a_foreign_or_malformed_host_is_refused(self, client: RawClient, host: str) -> None:
+        answer = client.send(client.head("GET /v1/jobs", host=host), then_leave=False)
 
         assert (answer.status, answer.slug) == (400, "bad-host")
         assert CANARY.encode() not in answer.body
 
-    def test_h12_a_request_without_a_host_is_refused(self, server: Server) -> None:
-        answer = server.send(b"GET /livez HTTP/1.1\r\n\r\n", then_leave=False)
+    def test_h12_a_request_without_a_host_is_refused(self, client: RawClient) -> None:
+        answer = client.send(b"GET /livez HTTP/1.1\r\n\r\n", then_leave=False)
 
         assert answer.status == 400
 
-    def test_h12_two_are_refused(self, server: Server) -> None:
-        head = server.head("GET /livez", "Host: evil.example")
+    def test_h12_two_are_refused(self, client: RawClient) -> None:
+        head = client.head("GET /livez", "Host: evil.example")
 
-        assert server.send(head, then_leave=False).status == 400
+        assert client.send(head, then_leave=False).status == 400
 
-    def test_h12_another_one_in_the_request_line_is_not_believed(self, server: Server) -> None:
-        answer = server.send(server.head("GET http://evil.example/livez"), then_leave=False)
+    def test_h12_another_one_in_the_request_line_is_not_believed(self, client: RawClient) -> None:
+        answer = client.send(client.head("GET http://evil.example/livez"), then_leave=False)
 
         assert answer.status in {200, 400, 404}
         assert b"evil" not in answer.body + str(answer.headers).encode()
@@ -304,8 +303,10 @@ class TestHosts:
     @pytest.mark.parametrize(
         "host", ["localhost", "LOCALHOST:1", "127.0.0.1", "127.8.8.8", "[::1]"]
     )
-    def test_names_of_this_machine_are_answered_as_hosts(self, server: Server, host: str) -> None:
-        answer = server.send(server.head("GET /livez", host=host), then_leave=False)
+    def test_names_of_this_machine_are_answered_as_hosts(
+        self, client: RawClient, host: str
+    ) -> None:
+        answer = client.send(client.head("GET /livez", host=host), then_leave=False)
 
         assert answer.status == 200
 
@@ -336,22 +337,22 @@ class TestHeads:
             "H13-nul",
         ],
     )
-    def test_a_hostile_header_is_refused(self, server: Server, lines: list[str]) -> None:
-        answer = server.send(server.head("GET /livez", *lines))
+    def test_a_hostile_header_is_refused(self, client: RawClient, lines: list[str]) -> None:
+        answer = client.send(client.head("GET /livez", *lines))
 
         assert answer.status in {400, 431}
         assert CANARY.encode() not in answer.body
 
-    def test_h13_a_long_request_line_is_refused(self, server: Server) -> None:
-        answer = server.send(server.head("GET /v1/jobs?name=" + "a" * 100_000))
+    def test_h13_a_long_request_line_is_refused(self, client: RawClient) -> None:
+        answer = client.send(client.head("GET /v1/jobs?name=" + "a" * 100_000))
 
         assert answer.status in {400, 414, 431}
 
     def test_h13_no_line_end_gets_from_a_request_into_the_answers_headers(
-        self, server: Server
+        self, client: RawClient
     ) -> None:
-        answer = server.send(
-            server.head(
+        answer = client.send(
+            client.head(
                 "GET /v1/jobs/x%0d%0aX-Evil:1",
                 "If-None-Match: a\r\n X-Evil: 1",
                 "X-Request-Id: evil",
@@ -371,5 +372,5 @@ class TestHeads:
         ],
         ids=["H13-tls", "H13-http2", "H13-zeros"],
     )
-    def test_another_protocol_is_refused(self, server: Server, content: bytes) -> None:
-        assert server.send(content).status == 400
+    def test_another_protocol_is_refused(self, client: RawClient, content: bytes) -> None:
+        assert client.send(content).status == 400

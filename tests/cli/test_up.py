@@ -10,9 +10,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from urllib.error import HTTPError
 from urllib.parse import urlsplit
-from urllib.request import Request, urlopen
 
 import pytest
 from redis import Redis, RedisError
@@ -20,6 +18,7 @@ from redis import Redis, RedisError
 from app.core.supervision import ProcessChild
 from app.up import Announcement, slot_of_this_machine
 from tests.waiting import eventually
+from tests.worlds.server import Server, start, status_of
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 
@@ -27,49 +26,23 @@ START_SECONDS = 90
 STOP_SECONDS = 60
 
 
-class Instance:
-    """A `trainyard up` in a process of its own."""
+def up(home: Path, *options: str) -> Server:
+    return start(home, "up", "--home", str(home), *options)
 
-    def __init__(self, home: Path, *options: str) -> None:
-        self.home = home
-        self.output = home.parent / "output.txt"
-        command = [sys.executable, "-m", "app.cli", "up", "--home", str(home), *options]
-        with self.output.open("ab") as output:
-            self.process = subprocess.Popen(command, stdout=output, stderr=output)
 
-    @property
-    def note(self) -> Path:
-        return self.home / "server.json"
+def wait_until_announced(server: Server) -> Server:
+    eventually(
+        lambda: "Ctrl-C" in server.text or server.process.poll() is not None,
+        within=START_SECONDS,
+        message=lambda: server.text,
+    )
+    assert server.process.poll() is None, server.text
+    return server
 
-    @property
-    def text(self) -> str:
-        return self.output.read_text()
 
-    @property
-    def url(self) -> str:
-        url: str = json.loads(self.note.read_text())["url"]
-        return url
-
-    def wait_until_ready(self) -> "Instance":
-        eventually(
-            lambda: "Ctrl-C" in self.text or self.process.poll() is not None,
-            within=START_SECONDS,
-            message=lambda: self.text,
-        )
-        assert self.process.poll() is None, self.text
-        return self
-
-    def status_of(self, path: str, key: str | None = None) -> int:
-        headers = {"Authorization": f"Bearer {key}"} if key else {}
-        try:
-            with urlopen(Request(self.url + path, headers=headers), timeout=30) as answer:
-                return int(answer.status)
-        except HTTPError as error:
-            return error.code
-
-    def pids(self, word: str = "") -> set[int]:
-        """Processes of this home, those of them whose command line holds `word`."""
-        return {pid for pid, command in processes_of(self.home) if word in command}
+def pids_of(server: Server, word: str = "") -> set[int]:
+    """Processes of the server's home, those of them whose command line holds `word`."""
+    return {pid for pid, command in processes_of(server.home) if word in command}
 
 
 def processes_of(home: Path) -> Iterator[tuple[int, str]]:
@@ -90,38 +63,35 @@ def mode(path: Path) -> int:
 
 
 @pytest.fixture(scope="class")
-def instance(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Instance]:
-    started = Instance(tmp_path_factory.mktemp("up") / "home", "--port", "0")
-    yield started.wait_until_ready()
-    started.process.send_signal(signal.SIGINT)
-    started.process.wait(STOP_SECONDS)
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    started = up(tmp_path_factory.mktemp("up") / "home", "--port", "0")
+    yield wait_until_announced(started)
+    started.stop(signal.SIGINT)
 
 
 @pytest.mark.integration
 class TestRunning:
-    def test_the_note_names_a_server_that_answers_with_the_first_key(
-        self, instance: Instance
-    ) -> None:
-        key = (instance.home / "api-key").read_text().strip()
+    def test_the_note_names_a_server_that_answers_with_the_first_key(self, server: Server) -> None:
+        key = server.key
 
-        assert instance.status_of("/v1/jobs", key) == 200
-        assert instance.status_of("/v1/jobs") == 401
+        assert status_of(server.url + "/v1/jobs", key) == 200
+        assert status_of(server.url + "/v1/jobs") == 401
 
-    def test_files_of_the_home_are_private_to_its_owner(self, instance: Instance) -> None:
-        assert mode(instance.home) == 0o700
-        assert {name: mode(instance.home / name) for name in ("api-key", "server.json")} == {
+    def test_files_of_the_home_are_private_to_its_owner(self, server: Server) -> None:
+        assert mode(server.home) == 0o700
+        assert {name: mode(server.home / name) for name in ("api-key", "server.json")} == {
             "api-key": 0o600,
             "server.json": 0o600,
         }
 
-    def test_up_prints_the_url_and_where_the_key_is(self, instance: Instance) -> None:
-        assert f"ready at {instance.url}" in instance.text
-        assert str(instance.home / "api-key") in instance.text
-        assert (instance.home / "api-key").read_text().strip() not in instance.text
+    def test_up_prints_the_url_and_where_the_key_is(self, server: Server) -> None:
+        assert f"ready at {server.url}" in server.text
+        assert str(server.home / "api-key") in server.text
+        assert server.key not in server.text
 
-    def test_a_second_up_on_the_same_home_is_refused(self, instance: Instance) -> None:
+    def test_a_second_up_on_the_same_home_is_refused(self, server: Server) -> None:
         second = subprocess.run(
-            [sys.executable, "-m", "app.cli", "up", "--home", str(instance.home), "--port", "0"],
+            [sys.executable, "-m", "app.cli", "up", "--home", str(server.home), "--port", "0"],
             capture_output=True,
             text=True,
             check=False,
@@ -129,10 +99,10 @@ class TestRunning:
 
         assert second.returncode == 1
         assert second.stderr.startswith("trainyard: Another")
-        assert instance.status_of("/livez") == 200
+        assert status_of(server.url + "/livez") == 200
 
-    def test_a_head_without_end_is_refused(self, instance: Instance) -> None:
-        address = urlsplit(instance.url)
+    def test_a_head_without_end_is_refused(self, server: Server) -> None:
+        address = urlsplit(server.url)
         with socket.create_connection((address.hostname or "", address.port or 0)) as connection:
             connection.sendall(b"GET /livez HTTP/1.1\r\nHost: localhost\r\nX-Long: ")
             for _ in range(20):
@@ -145,8 +115,8 @@ class TestRunning:
 
         assert answer.startswith(b"HTTP/1.1 400 ")
 
-    def test_many_requests_on_one_connection_are_no_long_head(self, instance: Instance) -> None:
-        address = urlsplit(instance.url)
+    def test_many_requests_on_one_connection_are_no_long_head(self, server: Server) -> None:
+        address = urlsplit(server.url)
         connection = http.client.HTTPConnection(address.hostname or "", address.port, timeout=30)
         statuses = set()
 
@@ -160,67 +130,65 @@ class TestRunning:
         assert statuses == {200}
 
     @pytest.mark.faults
-    def test_a_killed_server_comes_back_on_the_same_port(self, instance: Instance) -> None:
-        url, pid = instance.url, json.loads(instance.note.read_text())["pid"]
+    def test_a_killed_server_comes_back_on_the_same_port(self, server: Server) -> None:
+        url, pid = server.url, json.loads(server.note.read_text())["pid"]
 
         os.kill(pid, signal.SIGKILL)
 
-        eventually(
-            lambda: json.loads(instance.note.read_text())["pid"] != pid, within=START_SECONDS
-        )
-        assert instance.url == url
-        assert instance.status_of("/livez") == 200
-        assert "child.died" in instance.text
+        eventually(lambda: json.loads(server.note.read_text())["pid"] != pid, within=START_SECONDS)
+        assert server.url == url
+        assert status_of(server.url + "/livez") == 200
+        assert "child.died" in server.text
 
     @pytest.mark.faults
-    def test_a_killed_broker_comes_back(self, instance: Instance) -> None:
-        (pid,) = instance.pids("valkey-server")
+    def test_a_killed_broker_comes_back(self, server: Server) -> None:
+        (pid,) = pids_of(server, "valkey-server")
 
         os.kill(pid, signal.SIGKILL)
 
         def answers() -> bool:
             try:
-                with Redis(unix_socket_path=str(instance.home / "run/broker.sock")) as client:
+                with Redis(unix_socket_path=str(server.home / "run/broker.sock")) as client:
                     return bool(client.ping())
             except RedisError:
                 return False
 
-        eventually(lambda: pid not in instance.pids() and answers(), within=30)
+        eventually(lambda: pid not in pids_of(server) and answers(), within=30)
 
     @pytest.mark.faults
-    def test_a_killed_worker_comes_back(self, instance: Instance) -> None:
-        pids = eventually(lambda: instance.pids("-m worker --slots"), within=30)
+    def test_a_killed_worker_comes_back(self, server: Server) -> None:
+        pids = eventually(lambda: pids_of(server, "-m worker --slots"), within=30)
 
         for pid in pids:
             os.kill(pid, signal.SIGKILL)
 
-        eventually(lambda: instance.pids("-m worker --slots") - pids, within=30)
+        eventually(lambda: pids_of(server, "-m worker --slots") - pids, within=30)
 
 
 @pytest.mark.integration
 class TestEnding:
     def test_interrupting_up_leaves_no_process_no_note_and_no_socket(self, tmp_path: Path) -> None:
-        instance = Instance(tmp_path / "home", "--port", "0").wait_until_ready()
+        server = wait_until_announced(up(tmp_path / "home", "--port", "0"))
 
-        instance.process.send_signal(signal.SIGINT)
+        server.process.send_signal(signal.SIGINT)
 
-        assert instance.process.wait(STOP_SECONDS) == 0, instance.text
-        assert instance.pids() == set()
-        assert not instance.note.exists()
-        assert not (instance.home / "run/broker.sock").exists()
+        assert server.process.wait(STOP_SECONDS) == 0, server.text
+        assert pids_of(server) == set()
+        assert not server.note.exists()
+        assert not (server.home / "run/broker.sock").exists()
 
     @pytest.mark.faults
     def test_nothing_outlives_a_command_that_is_killed_and_the_next_one_starts(
         self, tmp_path: Path
     ) -> None:
-        instance = Instance(tmp_path / "home", "--port", "0").wait_until_ready()
+        server = wait_until_announced(up(tmp_path / "home", "--port", "0"))
 
-        instance.process.kill()
-        instance.process.wait()
+        server.process.kill()
+        server.process.wait()
 
-        eventually(lambda: instance.pids() == set(), within=10)
-        instance.output.unlink()
-        again = Instance(tmp_path / "home", "--port", "0").wait_until_ready()
+        eventually(lambda: pids_of(server) == set(), within=10)
+        server.log_file.unlink()
+        again = wait_until_announced(up(tmp_path / "home", "--port", "0"))
         again.process.terminate()
         assert again.process.wait(STOP_SECONDS) == 0
 
@@ -228,11 +196,11 @@ class TestEnding:
         with socket.create_server(("127.0.0.1", 0)) as taken:
             port = str(taken.getsockname()[1])
 
-            instance = Instance(tmp_path / "home", "--port", port)
+            server = up(tmp_path / "home", "--port", port)
 
-            assert instance.process.wait(START_SECONDS) == 1
-        assert instance.text.startswith("trainyard: Cannot listen")
-        assert instance.text.count("\n") == 1
+            assert server.process.wait(START_SECONDS) == 1
+        assert server.text.startswith("trainyard: Cannot listen")
+        assert server.text.count("\n") == 1
 
 
 @pytest.mark.unit

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.worlds.server import Yard, a_yard
+from tests.worlds.server import Server, trainyard_up
 from worker.trainer.environment import trainer_environment
 
 PLAIN = Path(__file__).with_name("plain.py")
@@ -20,11 +20,11 @@ Plain = Callable[[str, dict[str, Any]], dict[str, Any]]
 
 
 @pytest.fixture(scope="session")
-def yard(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Yard]:
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """Its trainers write a training state after every epoch, also where nothing is resumed."""
     environment = {"TRAINYARD_STATE_EVERY": "1"}
-    with a_yard(tmp_path_factory.mktemp("yard") / "home", environment) as yard:
-        yield yard
+    with trainyard_up(tmp_path_factory.mktemp("up") / "home", environment) as server:
+        yield server
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from typing import Any
 
 from tests.e2e.conftest import Plain
 from tests.waiting import eventually
-from tests.worlds.server import Yard
+from tests.worlds.server import Server
 
 ATTEMPT_SECONDS = 120.0
 """To the next epoch of a job whose worker was killed, long before its lease ends by itself."""
@@ -24,29 +24,31 @@ def a_chance() -> random.Random:
     return random.Random(seed)
 
 
-def kill_worker(yard: Yard, job_id: str, *, after: Sequence[int], chance: random.Random) -> None:
-    """Kill the worker once in each of a job's attempts, at some moment after the given epochs."""
+def kill_worker(
+    server: Server, job_id: str, *, after: Sequence[int], chance: random.Random
+) -> None:
+    """Kill the worker once in each of a job's attempts, at some moment after so many epochs."""
     for attempt, epochs in enumerate(after, 1):
-        _await_attempt(yard, job_id, attempt)
-        _await_epochs(yard, job_id, epochs)
+        _await_attempt(server, job_id, attempt)
+        _await_epochs(server, job_id, epochs)
         Event().wait(chance.uniform(0, EPOCH_SECONDS))
-        (worker,) = yard.processes("-m worker --slots")
+        (worker,) = server.processes("-m worker --slots")
         worker.kill()
-    _await_attempt(yard, job_id, len(after) + 1)
+    _await_attempt(server, job_id, len(after) + 1)
 
 
-def _await_attempt(yard: Yard, job_id: str, number: int) -> None:
-    eventually(lambda: yard.job(job_id)["attempt"] == number, within=ATTEMPT_SECONDS)
+def _await_attempt(server: Server, job_id: str, number: int) -> None:
+    eventually(lambda: server.job(job_id)["attempt"] == number, within=ATTEMPT_SECONDS)
 
 
-def _await_epochs(yard: Yard, job_id: str, number: int) -> None:
+def _await_epochs(server: Server, job_id: str, number: int) -> None:
     metrics = f"/v1/jobs/{job_id}/metrics"
-    eventually(lambda: len(yard.get(metrics)["epochs"]) >= number, within=ATTEMPT_SECONDS)
+    eventually(lambda: len(server.get(metrics)["epochs"]) >= number, within=ATTEMPT_SECONDS)
 
 
-def assert_equal_jobs(yard: Yard, plain: Plain, jobs: tuple[str, str], folder: Path) -> None:
+def assert_equal_jobs(server: Server, plain: Plain, jobs: tuple[str, str], folder: Path) -> None:
     """Hold what two jobs came to against each other: weights, tables but for times, and answers."""
-    ours, theirs = (_made_by(yard, each, folder / each) for each in jobs)
+    ours, theirs = (_made_by(server, each, folder / each) for each in jobs)
     assert ours.keys() == theirs.keys() >= {"best.pt", "last.pt", "results.csv"}
     weights = [name for name in ours if name.endswith(".pt")]
     files = [str(made[name]) for made in (ours, theirs) for name in weights]
@@ -55,15 +57,15 @@ def assert_equal_jobs(yard: Yard, plain: Plain, jobs: tuple[str, str], folder: P
         assert digests[str(ours[name])] == digests[str(theirs[name])], name
     for name in ours.keys() - weights:
         assert _rows(ours[name]) == _rows(theirs[name]), name
-    assert _told_of(yard, jobs[0]) == _told_of(yard, jobs[1])
+    assert _told_of(server, jobs[0]) == _told_of(server, jobs[1])
 
 
-def _made_by(yard: Yard, job_id: str, folder: Path) -> dict[str, Path]:
+def _made_by(server: Server, job_id: str, folder: Path) -> dict[str, Path]:
     """Download the weights and tables of a job."""
     folder.mkdir()
-    artifacts = yard.get(f"/v1/jobs/{job_id}/artifacts")["data"]
+    artifacts = server.get(f"/v1/jobs/{job_id}/artifacts")["data"]
     names = [each["name"] for each in artifacts if each["kind"] in {"weights", "table"}]
-    return {name: yard.download(job_id, name, folder) for name in names}
+    return {name: server.download(job_id, name, folder) for name in names}
 
 
 def _rows(table: Path) -> list[dict[str, str]]:
@@ -74,10 +76,10 @@ def _rows(table: Path) -> list[dict[str, str]]:
         ]
 
 
-def _told_of(yard: Yard, job_id: str) -> dict[str, Any]:
+def _told_of(server: Server, job_id: str) -> dict[str, Any]:
     """What the API tells of a job's epochs, of its best one and of its final evaluation."""
-    events = yard.get(f"/v1/jobs/{job_id}/events", limit=200)["data"]
-    # An epoch is reported twice if the kill came before it was stored.
+    events = server.get(f"/v1/jobs/{job_id}/events", limit=200)["data"]
+    # An epoch that was trained twice, since the kill came before it was kept, is told of twice.
     steps = {
         each["data"]["epoch"]: each["data"]["optimizer_steps"]
         for each in events
@@ -88,6 +90,6 @@ def _told_of(yard: Yard, job_id: str) -> dict[str, Any]:
     return {
         "steps": steps,
         "final": final,
-        "best": yard.job(job_id)["best"],
-        "metrics": yard.get(f"/v1/jobs/{job_id}/metrics"),
+        "best": server.job(job_id)["best"],
+        "metrics": server.get(f"/v1/jobs/{job_id}/metrics"),
     }

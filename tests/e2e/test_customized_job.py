@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from examples.shapes import CLASSES, write_shapes
-from tests.worlds.server import Yard
+from tests.worlds.server import Server
 
 pytestmark = pytest.mark.integration
 
@@ -31,49 +31,49 @@ CUSTOMIZE: dict[str, Any] = {
 
 
 @pytest.fixture(scope="module")
-def dataset(yard: Yard, tmp_path_factory: pytest.TempPathFactory) -> str:
+def dataset(server: Server, tmp_path_factory: pytest.TempPathFactory) -> str:
     archive = tmp_path_factory.mktemp("archive") / "shapes.zip"
     write_shapes(archive, train=18, val=8, size=64)
-    return yard.upload(archive, name="unequal shapes")
+    return server.upload(archive, name="unequal shapes")
 
 
 @pytest.fixture(scope="module")
-def finished(yard: Yard, dataset: str) -> dict[str, Any]:
-    job_id = yard.submit(dataset, train={"epochs": EPOCHS}, customize=CUSTOMIZE)
-    return yard.succeed(job_id, within=JOB_SECONDS)
+def finished(server: Server, dataset: str) -> dict[str, Any]:
+    job_id = server.submit(dataset, train={"epochs": EPOCHS}, customize=CUSTOMIZE)
+    return server.succeed(job_id, within=JOB_SECONDS)
 
 
 @pytest.fixture(scope="module")
-def child(yard: Yard, finished: dict[str, Any]) -> dict[str, Any]:
+def child(server: Server, finished: dict[str, Any]) -> dict[str, Any]:
     asked = {"epochs": EPOCHS + MORE}
-    answer = yard.client.post(f"/v1/jobs/{finished['id']}/extend", json=asked)
+    answer = server.client.post(f"/v1/jobs/{finished['id']}/extend", json=asked)
     assert answer.status_code == 201, answer.text
-    return yard.succeed(answer.json()["id"], within=JOB_SECONDS)
+    return server.succeed(answer.json()["id"], within=JOB_SECONDS)
 
 
 class TestCustomizedJob:
     def test_metrics_of_a_customized_job_have_f1_and_rates_by_part(
-        self, yard: Yard, finished: dict[str, Any]
+        self, server: Server, finished: dict[str, Any]
     ) -> None:
-        series = yard.get(f"/v1/jobs/{finished['id']}/metrics")["series"]
+        series = server.get(f"/v1/jobs/{finished['id']}/metrics")["series"]
 
         assert len(series["metrics/F1(B)"]) == EPOCHS
         backbone, rest = series["lr/backbone/weight"], series["lr/rest/weight"]
         assert backbone == pytest.approx([rate / 10 for rate in rest])
 
     def test_class_metrics_of_a_customized_job_are_listed_by_name(
-        self, yard: Yard, finished: dict[str, Any]
+        self, server: Server, finished: dict[str, Any]
     ) -> None:
-        table = yard.get(f"/v1/jobs/{finished['id']}/metrics/classes", epoch=1)
+        table = server.get(f"/v1/jobs/{finished['id']}/metrics/classes", epoch=1)
 
         assert table["epoch"] == 1
         assert [each["name"] for each in table["classes"]] == list(CLASSES)
         assert {"precision", "recall", "f1", "ap50", "ap50_95"} <= table["classes"][0].keys()
 
     def test_the_best_epoch_of_a_customized_job_is_by_the_chosen_metric(
-        self, yard: Yard, finished: dict[str, Any]
+        self, server: Server, finished: dict[str, Any]
     ) -> None:
-        scores = yard.get(f"/v1/jobs/{finished['id']}/metrics")["series"]["metrics/F1(B)"]
+        scores = server.get(f"/v1/jobs/{finished['id']}/metrics")["series"]["metrics/F1(B)"]
 
         best = finished["best"]
         assert best["metric"] == "metrics/F1(B)"
@@ -81,10 +81,10 @@ class TestCustomizedJob:
         assert best["epoch"] == max(n for n, score in enumerate(scores, 1) if score == max(scores))
 
     def test_files_of_a_customized_job_are_proven_and_of_the_epochs_that_they_name(
-        self, yard: Yard, finished: dict[str, Any], tmp_path: Path
+        self, server: Server, finished: dict[str, Any], tmp_path: Path
     ) -> None:
-        listed = yard.get(f"/v1/jobs/{finished['id']}/artifacts")["data"]
-        losses = yard.get(f"/v1/jobs/{finished['id']}/metrics")["series"]["val/cls_loss"]
+        listed = server.get(f"/v1/jobs/{finished['id']}/artifacts")["data"]
+        losses = server.get(f"/v1/jobs/{finished['id']}/metrics")["series"]["val/cls_loss"]
 
         files = {each["name"]: each for each in listed}
         assert "best_never.pt" not in files
@@ -93,23 +93,23 @@ class TestCustomizedJob:
         for name in ("best.pt", "best_loss.pt"):
             assert files[name]["checks"]["forward"] is True
             assert files[name]["checks"]["safe_load"] is True
-        table = yard.download(finished["id"], "per_class.csv", tmp_path).read_text().splitlines()
+        table = server.download(finished["id"], "per_class.csv", tmp_path).read_text().splitlines()
         assert len(list(csv.DictReader(table))) == EPOCHS * len(CLASSES)
 
     def test_events_of_a_customized_job_name_unfrozen_layers_and_unmet_bounds(
-        self, yard: Yard, finished: dict[str, Any]
+        self, server: Server, finished: dict[str, Any]
     ) -> None:
-        events = yard.get(f"/v1/jobs/{finished['id']}/events", limit=100)["data"]
+        events = server.get(f"/v1/jobs/{finished['id']}/events", limit=100)["data"]
 
         told = {each["data"]["code"] for each in events if each["type"] == "trainer.notice"}
         assert told == {"layers_unfrozen", "keep_best_unmet"}
 
     def test_the_plan_of_a_customized_job_has_its_weights_rates_and_steps(
-        self, yard: Yard, finished: dict[str, Any]
+        self, server: Server, finished: dict[str, Any]
     ) -> None:
-        plan = yard.get(f"/v1/jobs/{finished['id']}/plan")
-        report = yard.get(finished["links"]["plan"].replace("/plan", ""))
-        series = yard.get(f"/v1/jobs/{finished['id']}/metrics")["series"]
+        plan = server.get(f"/v1/jobs/{finished['id']}/plan")
+        report = server.get(finished["links"]["plan"].replace("/plan", ""))
+        series = server.get(f"/v1/jobs/{finished['id']}/metrics")["series"]
 
         counts = {each["name"]: each["training_labels"] for each in plan["classes"]["shown"]}
         weights = {each["name"]: each["weight"] for each in plan["classes"]["shown"]}
@@ -128,12 +128,12 @@ class TestExtended:
     """The same job carried on for two more epochs."""
 
     def test_an_extended_customized_job_continues_exactly_and_trains_the_added_epochs(
-        self, yard: Yard, finished: dict[str, Any], child: dict[str, Any]
+        self, server: Server, finished: dict[str, Any], child: dict[str, Any]
     ) -> None:
-        attempts = yard.get(f"/v1/jobs/{child['id']}/attempts")["data"]
-        own = yard.get(f"/v1/jobs/{child['id']}/metrics")
-        whole = yard.get(f"/v1/jobs/{child['id']}/metrics", lineage="true")
-        of_parent = yard.get(f"/v1/jobs/{finished['id']}/metrics")
+        attempts = server.get(f"/v1/jobs/{child['id']}/attempts")["data"]
+        own = server.get(f"/v1/jobs/{child['id']}/metrics")
+        whole = server.get(f"/v1/jobs/{child['id']}/metrics", lineage="true")
+        of_parent = server.get(f"/v1/jobs/{finished['id']}/metrics")
 
         assert [each["resumed"] for each in attempts] == ["exact"]
         assert own["epochs"] == [EPOCHS + 1, EPOCHS + MORE]
@@ -142,10 +142,10 @@ class TestExtended:
             assert values == of_parent["series"][name] + own["series"][name]
 
     def test_rates_of_an_extended_customized_job_are_planned_on_both_sides_of_the_joint(
-        self, yard: Yard, child: dict[str, Any]
+        self, server: Server, child: dict[str, Any]
     ) -> None:
-        plan = yard.get(f"/v1/jobs/{child['id']}/plan")
-        series = yard.get(f"/v1/jobs/{child['id']}/metrics", lineage="true")["series"]
+        plan = server.get(f"/v1/jobs/{child['id']}/plan")
+        series = server.get(f"/v1/jobs/{child['id']}/metrics", lineage="true")["series"]
 
         joint = plan["joint"]
         assert (joint["epoch"], joint["epochs_trained"], joint["epochs_redone"]) == (
@@ -163,17 +163,17 @@ class TestExtended:
             assert after > before, "the schedule of five epochs, not the end of that of three"
 
     def test_table_and_best_of_an_extended_customized_job_cover_both_trainings(
-        self, yard: Yard, finished: dict[str, Any], child: dict[str, Any], tmp_path: Path
+        self, server: Server, finished: dict[str, Any], child: dict[str, Any], tmp_path: Path
     ) -> None:
         (tmp_path / "child").mkdir()
-        rows = yard.download(child["id"], "results.csv", tmp_path / "child").read_text()
-        before = yard.download(finished["id"], "results.csv", tmp_path).read_text()
-        scores = yard.get(f"/v1/jobs/{child['id']}/metrics", lineage="true")["series"]
+        rows = server.download(child["id"], "results.csv", tmp_path / "child").read_text()
+        before = server.download(finished["id"], "results.csv", tmp_path).read_text()
+        scores = server.get(f"/v1/jobs/{child['id']}/metrics", lineage="true")["series"]
         f1 = scores["metrics/F1(B)"]
 
         assert rows.startswith(before)
         assert len(rows.splitlines()) == 1 + EPOCHS + MORE
         best = max(n for n, score in enumerate(f1, 1) if score == max(f1))
         assert child["best"] == {"epoch": best, "metric": "metrics/F1(B)", "value": max(f1)}
-        listed = yard.get(f"/v1/jobs/{child['id']}/artifacts")["data"]
+        listed = server.get(f"/v1/jobs/{child['id']}/artifacts")["data"]
         assert {each["name"]: each["epoch"] for each in listed}["best.pt"] == best

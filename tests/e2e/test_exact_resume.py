@@ -9,7 +9,7 @@ import pytest
 from tests.datasets.builders import a_detect_zip
 from tests.e2e.conftest import Plain
 from tests.e2e.killing import a_chance, assert_equal_jobs, kill_worker
-from tests.worlds.server import TRAIN_IMAGES, VAL_IMAGES, Yard, a_yard
+from tests.worlds.server import TRAIN_IMAGES, VAL_IMAGES, Server, trainyard_up
 
 EPOCHS, KILLS = 6, 3
 JOB_SECONDS = 300.0
@@ -30,17 +30,17 @@ SPEC: dict[str, Any] = {
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
-def fresh_yard(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Yard]:
+def fresh_yard(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Server]:
     """One whose trainers write a training state after every epoch, on either database."""
     environment = {"TRAINYARD_STATE_EVERY": "1"}
     if request.param == "postgresql":
         environment["TRAINYARD_DATABASE_URL"] = request.getfixturevalue("postgres_url")
-    with a_yard(tmp_path / "home", environment) as yard:
-        yield yard
+    with trainyard_up(tmp_path / "home", environment) as server:
+        yield server
 
 
 def test_a_job_whose_worker_is_killed_three_times_ends_as_its_twin(
-    fresh_yard: Yard, plain: Plain, tmp_path: Path
+    fresh_yard: Server, plain: Plain, tmp_path: Path
 ) -> None:
     archive = a_detect_zip(tmp_path / "shapes.zip", train=TRAIN_IMAGES, val=VAL_IMAGES)
     dataset, chance = fresh_yard.upload(archive, name="shapes"), a_chance()

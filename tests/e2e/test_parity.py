@@ -9,7 +9,7 @@ import pytest
 
 from tests.datasets import builders
 from tests.e2e.conftest import Plain
-from tests.worlds.server import MODELS, TINY, TRAIN_IMAGES, VAL_IMAGES, Yard
+from tests.worlds.server import MODELS, TINY, TRAIN_IMAGES, VAL_IMAGES, Server
 
 JOB_SECONDS = 240.0
 STEPS_AN_EPOCH = 5
@@ -44,37 +44,39 @@ def rows_of(results: Path) -> list[dict[str, str]]:
 class TestEqualRuns:
     @pytest.mark.parametrize("task", TASKS)
     def test_results_and_weights_are_those_of_plain_ultralytics(
-        self, task: str, yard: Yard, plain: Plain, tmp_path: Path
+        self, task: str, server: Server, plain: Plain, tmp_path: Path
     ) -> None:
         archive = builders.ZIPS[task](tmp_path / "set.zip", train=TRAIN_IMAGES, val=VAL_IMAGES)
         folder, save_dir = tmp_path / "folder", tmp_path / "run"
         with zipfile.ZipFile(archive) as members:
             members.extractall(folder)
 
-        dataset = yard.upload(archive, name=f"parity of {task}", task=task)
-        job_id = yard.submit(dataset, model=MODELS[task])
+        dataset = server.upload(archive, name=f"parity of {task}", task=task)
+        job_id = server.submit(dataset, model=MODELS[task])
         plain("train", {"task": task, "overrides": plain_arguments(task, folder, save_dir)})
-        yard.succeed(job_id, within=JOB_SECONDS)
+        server.succeed(job_id, within=JOB_SECONDS)
 
-        ours = yard.download(job_id, "best.pt", tmp_path)
+        ours = server.download(job_id, "best.pt", tmp_path)
         theirs = save_dir / "weights" / "best.pt"
         digests = plain("digests", {"weights": [str(ours), str(theirs)]})
-        results = yard.download(job_id, "results.csv", tmp_path)
+        results = server.download(job_id, "results.csv", tmp_path)
         assert rows_of(results) == rows_of(save_dir / "results.csv")
         assert digests[str(ours)] == digests[str(theirs)]
-        assert fewest_steps(yard, job_id) >= STEPS_AN_EPOCH - 1
+        assert fewest_steps(server, job_id) >= STEPS_AN_EPOCH - 1
 
     @pytest.mark.slow  # tests/worker/trainer/test_parity.py shows as much without HTTP
-    def test_another_seed_makes_another_run(self, yard: Yard, plain: Plain, tmp_path: Path) -> None:
+    def test_another_seed_makes_another_run(
+        self, server: Server, plain: Plain, tmp_path: Path
+    ) -> None:
         archive = builders.a_detect_zip(tmp_path / "set.zip", train=TRAIN_IMAGES, val=VAL_IMAGES)
-        dataset = yard.upload(archive, name="parity of detect", task="detect")
+        dataset = server.upload(archive, name="parity of detect", task="detect")
 
-        runs = [yard.submit(dataset), yard.submit(dataset, train={"seed": 1})]
+        runs = [server.submit(dataset), server.submit(dataset, train={"seed": 1})]
         files = []
         for number, job_id in enumerate(runs):
-            yard.succeed(job_id, within=JOB_SECONDS)
+            server.succeed(job_id, within=JOB_SECONDS)
             (tmp_path / str(number)).mkdir()
-            files.append(yard.download(job_id, "best.pt", tmp_path / str(number)))
+            files.append(server.download(job_id, "best.pt", tmp_path / str(number)))
 
         digests = plain("digests", {"weights": [str(path) for path in files]})
         first, second = (digests[str(path)] for path in files)
@@ -82,8 +84,8 @@ class TestEqualRuns:
         assert first != second
 
 
-def fewest_steps(yard: Yard, job_id: str) -> int:
+def fewest_steps(server: Server, job_id: str) -> int:
     """The optimizer steps of the epoch that had fewest."""
-    events = yard.get(f"/v1/jobs/{job_id}/events", limit=200)["data"]
+    events = server.get(f"/v1/jobs/{job_id}/events", limit=200)["data"]
     finished = [each["data"] for each in events if each["type"] == "epoch.finished"]
     return min(int(each["optimizer_steps"]) for each in finished)

@@ -21,7 +21,7 @@ from app.settings import Settings
 from tests.datasets.builders import a_detect_zip
 from tests.plugins import install_example
 from tests.waiting import eventually
-from tests.worlds.server import TRAIN_IMAGES, VAL_IMAGES, Yard
+from tests.worlds.server import TRAIN_IMAGES, VAL_IMAGES, Server
 
 WORKER_SECONDS, JOB_SECONDS = 60.0, 180.0
 IDLE_SLOTS = 8
@@ -29,9 +29,9 @@ pytestmark = pytest.mark.integration
 
 
 @pytest.fixture
-def idle_slots(yard: Yard) -> Iterator[list[str]]:
+def idle_slots(server: Server) -> Iterator[list[str]]:
     """Slots that said a moment ago that they are there, without any plugin."""
-    with closing(_Rows(Database(Settings(home=yard.home).effective_database_url))) as rows:
+    with closing(_Rows(Database(Settings(home=server.home).effective_database_url))) as rows:
         yield [rows.register(str(number)) for number in range(IDLE_SLOTS)]
 
 
@@ -62,9 +62,9 @@ class _Rows:
 
 
 @pytest.fixture
-def with_plugin(yard: Yard, tmp_path: Path) -> Iterator[str]:
-    """The id of a second worker's slot; the example is on its PYTHONPATH only."""
-    settings = Settings(home=yard.home)
+def with_plugin(server: Server, tmp_path: Path) -> Iterator[str]:
+    """The id of a second worker's slot; the example is on its PYTHONPATH, and on nobody else's."""
+    settings = Settings(home=server.home)
     environment = {
         **{name: text for name, text in os.environ.items() if not name.startswith("TRAINYARD_")},
         "PYTHONPATH": str(install_example(tmp_path / "packages")),
@@ -85,35 +85,35 @@ def with_plugin(yard: Yard, tmp_path: Path) -> Iterator[str]:
         stack.callback(worker.wait, WORKER_SECONDS)
         stack.callback(worker.send_signal, signal.SIGTERM)
         eventually(
-            lambda: slots_with_plugins(yard),
+            lambda: slots_with_plugins(server),
             within=WORKER_SECONDS,
             message=(tmp_path / "worker.log").read_text,
         )
-        yield slots_with_plugins(yard)[0]
+        yield slots_with_plugins(server)[0]
 
 
-def slots_with_plugins(yard: Yard) -> list[str]:
-    return [each["id"] for each in yard.get("/v1/workers")["data"] if each["plugins"]]
+def slots_with_plugins(server: Server) -> list[str]:
+    return [each["id"] for each in server.get("/v1/workers")["data"] if each["plugins"]]
 
 
 def test_the_one_of_ten_idle_slots_with_the_plugin_trains_the_job_at_once(
-    yard: Yard, idle_slots: list[str], with_plugin: str, tmp_path: Path
+    server: Server, idle_slots: list[str], with_plugin: str, tmp_path: Path
 ) -> None:
     archive = a_detect_zip(tmp_path / "shapes.zip", train=TRAIN_IMAGES, val=VAL_IMAGES)
-    dataset = yard.upload(archive, name="for plugins", task="detect")
-    (offered,) = yard.get("/v1/trainers")["data"]
-    live = [each["id"] for each in yard.get("/v1/workers")["data"] if each["state"] == "live"]
+    dataset = server.upload(archive, name="for plugins", task="detect")
+    (offered,) = server.get("/v1/trainers")["data"]
+    live = [each["id"] for each in server.get("/v1/workers")["data"] if each["state"] == "live"]
 
-    job_id = yard.submit(
+    job_id = server.submit(
         dataset,
         customize={"freeze": {"layers": "backbone", "epochs": 1}},
         trainer={"name": "grayscale", "options": {"probability": 1}},
     )
-    status = yard.succeed(job_id, within=JOB_SECONDS)
+    status = server.succeed(job_id, within=JOB_SECONDS)
 
     assert {*idle_slots, with_plugin} < set(live)
     assert (offered["name"], offered["slots"]) == ("grayscale", 1)
-    attempts: list[dict[str, Any]] = yard.get(f"/v1/jobs/{job_id}/attempts")["data"]
+    attempts: list[dict[str, Any]] = server.get(f"/v1/jobs/{job_id}/attempts")["data"]
     assert [(each["worker"], each["number"]) for each in attempts] == [(with_plugin, 1)]
     assert status["resolved"]["trainer"]["options"] == {"probability": 1}
-    assert yard.get(f"/v1/jobs/{job_id}/metrics")["series"]["grayscale/share"] == [1.0, 1.0]
+    assert server.get(f"/v1/jobs/{job_id}/metrics")["series"]["grayscale/share"] == [1.0, 1.0]

@@ -14,7 +14,7 @@ import pytest
 
 from tests.architecture.sources import ROOT
 from tests.docs.blocks import blocks
-from tests.worlds.server import Yard
+from tests.worlds.server import Server
 from worker.trainer.environment import trainer_environment
 
 pytestmark = pytest.mark.integration
@@ -45,13 +45,13 @@ RESULT: Final = 'printf "\\n%s %s\\n" "$DATASET" "$JOB"'
 class FirstJob:
     """What the README's reader has in the end: a dataset, a job, and a folder of files."""
 
-    yard: Yard
+    server: Server
     dataset: str
     job: str
     folder: Path
 
     def status(self) -> dict[str, Any]:
-        return self.yard.job(self.job)
+        return self.server.job(self.job)
 
 
 def script_of(document: str) -> list[str]:
@@ -60,26 +60,26 @@ def script_of(document: str) -> list[str]:
     return [text for text in needing if not text.startswith(START)]
 
 
-def changed(script: str, yard: Yard) -> str:
+def changed(script: str, server: Server) -> str:
     """Return the script with what must be another in a test; each change applies once."""
     for old, new in CHANGES.items():
         assert script.count(old) == 1, f"the README says {old!r} no more"
-        script = script.replace(old, new.format(url=str(yard.client.base_url), home=yard.home))
+        script = script.replace(old, new.format(url=str(server.client.base_url), home=server.home))
     return script
 
 
 @pytest.fixture(scope="module")
-def first_job(yard: Yard, tmp_path_factory: pytest.TempPathFactory) -> FirstJob:
+def first_job(server: Server, tmp_path_factory: pytest.TempPathFactory) -> FirstJob:
     folder = tmp_path_factory.mktemp("readme")
     for name in (".venv", "examples"):
         (folder / name).symlink_to(ROOT / name)
     upload_to_logs, download = script_of("README.md")
-    readme = changed(upload_to_logs, yard)
+    readme = changed(upload_to_logs, server)
     more = [*script_of("docs/api.md"), *script_of("docs/operations.md")]
     done = subprocess.run(
         [BASH, "-c", "\n".join([PREAMBLE, readme, WAIT, download, *more, RESULT])],
         cwd=folder,
-        env={**os.environ, "TRAINYARD_HOME": str(yard.home)},
+        env={**os.environ, "TRAINYARD_HOME": str(server.home)},
         capture_output=True,
         text=True,
         timeout=SCRIPT_SECONDS,
@@ -87,7 +87,7 @@ def first_job(yard: Yard, tmp_path_factory: pytest.TempPathFactory) -> FirstJob:
     )
     assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]
     dataset, job = done.stdout.split()[-2:]
-    return FirstJob(yard, dataset, job, folder)
+    return FirstJob(server, dataset, job, folder)
 
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="the README's reader has curl")
@@ -100,11 +100,11 @@ class TestReadme:
     def test_the_first_job_succeeds(self, first_job: FirstJob) -> None:
         status = first_job.status()
 
-        assert status["state"] == "succeeded", first_job.yard.log(first_job.job)
-        assert first_job.yard.get(f"/v1/jobs/{first_job.job}/metrics")["epochs"] == [1, EPOCHS]
+        assert status["state"] == "succeeded", first_job.server.log(first_job.job)
+        assert first_job.server.get(f"/v1/jobs/{first_job.job}/metrics")["epochs"] == [1, EPOCHS]
 
     def test_the_dataset_is_what_the_readme_says(self, first_job: FirstJob) -> None:
-        dataset = first_job.yard.get(f"/v1/datasets/{first_job.dataset}")
+        dataset = first_job.server.get(f"/v1/datasets/{first_job.dataset}")
 
         assert dataset["images"] == {"train": 60, "val": 20}
         assert len(dataset["classes"]) == 3
@@ -112,7 +112,7 @@ class TestReadme:
     def test_the_downloaded_weights_are_the_jobs_and_load(self, first_job: FirstJob) -> None:
         best = first_job.folder / "best.pt"
 
-        listed = first_job.yard.get(f"/v1/jobs/{first_job.job}/artifacts")["data"]
+        listed = first_job.server.get(f"/v1/jobs/{first_job.job}/artifacts")["data"]
         names = subprocess.run(
             [sys.executable, "-c", LOAD, best],
             cwd=first_job.folder,

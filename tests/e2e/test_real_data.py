@@ -7,7 +7,7 @@ import pytest
 
 from tests.e2e.conftest import Plain
 from tests.e2e.series import columns, without_named_rates
-from tests.worlds.server import Yard
+from tests.worlds.server import Server
 
 BCCD = Path(__file__).parents[1] / "data" / "bccd-yolo.zip"
 JOB_SECONDS = 600.0
@@ -28,13 +28,13 @@ QUICK = {**ARGUMENTS, "epochs": 2, "imgsz": 96, "fraction": 0.3}
 pytestmark = [pytest.mark.real_data, pytest.mark.integration]
 
 
-def test_two_epochs_on_blood_cells_learn_something(yard: Yard) -> None:
-    dataset = yard.upload(BCCD, name="bccd")
+def test_two_epochs_on_blood_cells_learn_something(server: Server) -> None:
+    dataset = server.upload(BCCD, name="bccd")
 
-    job_id = yard.submit(dataset, train=QUICK)
-    yard.succeed(job_id, within=JOB_SECONDS)
+    job_id = server.submit(dataset, train=QUICK)
+    server.succeed(job_id, within=JOB_SECONDS)
 
-    series = yard.get(f"/v1/jobs/{job_id}/metrics")["series"]
+    series = server.get(f"/v1/jobs/{job_id}/metrics")["series"]
     assert series["train/box_loss"][1] < series["train/box_loss"][0]
     assert series["val/cls_loss"][1] < series["val/cls_loss"][0]
 
@@ -42,19 +42,19 @@ def test_two_epochs_on_blood_cells_learn_something(yard: Yard) -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_eight_epochs_on_blood_cells_learn_to_find_white_cells(
-    yard: Yard, plain: Plain, tmp_path: Path
+    server: Server, plain: Plain, tmp_path: Path
 ) -> None:
-    dataset = yard.upload(BCCD, name="bccd")
+    dataset = server.upload(BCCD, name="bccd")
 
-    job_id = yard.submit(dataset, train=ARGUMENTS)
-    status = yard.succeed(job_id, within=JOB_SECONDS)
+    job_id = server.submit(dataset, train=ARGUMENTS)
+    status = server.succeed(job_id, within=JOB_SECONDS)
 
-    series = yard.get(f"/v1/jobs/{job_id}/metrics")["series"]
+    series = server.get(f"/v1/jobs/{job_id}/metrics")["series"]
     losses, scores = series["val/cls_loss"], series["metrics/mAP50(B)"]
     validated = plain(
         "val",
         {
-            "weights": str(yard.download(job_id, "best.pt", tmp_path)),
+            "weights": str(server.download(job_id, "best.pt", tmp_path)),
             "arguments": {"data": unpacked(tmp_path), "imgsz": 160, "batch": 4, "device": "cpu"},
         },
     )
@@ -63,7 +63,7 @@ def test_eight_epochs_on_blood_cells_learn_to_find_white_cells(
     assert losses[-1] < 0.92 * losses[0]
     assert scores[-1] > 5 * scores[0]
     assert validated["ap50"][white] >= 0.2
-    assert without_named_rates(series) == columns(yard.download(job_id, "results.csv", tmp_path))
+    assert without_named_rates(series) == columns(server.download(job_id, "results.csv", tmp_path))
 
 
 def unpacked(folder: Path) -> str:

@@ -9,8 +9,8 @@ import httpx2 as httpx
 import pytest
 
 from app.core.database import Database
-from tests.api.conftest import a_ready_dataset
-from tests.api.server_process import a_server
+from tests.worlds.rows import a_ready_dataset
+from tests.worlds.server import a_server
 
 POSTS = 20
 pytestmark = pytest.mark.integration
@@ -18,12 +18,12 @@ pytestmark = pytest.mark.integration
 
 def test_twenty_parallel_posts_with_one_key_make_one_job(database_url: str, tmp_path: Path) -> None:
     with ExitStack() as stack:
-        urls = [stack.enter_context(a_server(tmp_path / name, database_url)) for name in "ab"]
+        servers = [stack.enter_context(a_server(tmp_path / name, database_url)) for name in "ab"]
+        urls = [server.url for server in servers]
         database = Database(database_url)
         stack.callback(database.dispose)
         dataset = a_ready_dataset(database).dataset_id
-        key = (tmp_path / "a" / "api-key").read_text().strip()
-        headers = {"Authorization": f"Bearer {key}", "Idempotency-Key": "once"}
+        headers = {"Authorization": f"Bearer {servers[0].key}", "Idempotency-Key": "once"}
         client = stack.enter_context(httpx.Client(headers=headers, timeout=30))
         spec = {"dataset": dataset, "model": "yolo26n.yaml"}
 

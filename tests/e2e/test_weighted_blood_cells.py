@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.worlds.server import Yard
+from tests.worlds.server import Server
 
 pytestmark = [pytest.mark.integration, pytest.mark.real_data, pytest.mark.slow]
 
@@ -36,21 +36,21 @@ CUSTOMIZE: dict[str, dict[str, Any]] = {
 
 @pytest.mark.timeout(6200)
 def test_class_weights_are_measured_on_blood_cells(
-    yard: Yard, capsys: pytest.CaptureFixture[str]
+    server: Server, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    dataset = yard.upload(BCCD, name="bccd, weighted")
+    dataset = server.upload(BCCD, name="bccd, weighted")
     jobs = {
-        name: yard.submit(dataset, train=ARGUMENTS, customize=customize)
+        name: server.submit(dataset, train=ARGUMENTS, customize=customize)
         for name, customize in CUSTOMIZE.items()
     }
 
-    ended = {name: yard.succeed(job, within=JOB_SECONDS) for name, job in jobs.items()}
+    ended = {name: server.succeed(job, within=JOB_SECONDS) for name, job in jobs.items()}
 
-    tables = {name: best_classes(yard, status) for name, status in ended.items()}
+    tables = {name: best_classes(server, status) for name, status in ended.items()}
     with capsys.disabled():
         sys.stdout.write("\n".join(["", *lines(ended, tables), ""]))
     weights = ended["inverse_frequency"]["resolved"]["class_weights"]
-    counts = training_labels(yard, jobs["without"])
+    counts = training_labels(server, jobs["without"])
     assert weights == {name: max(counts.values()) / count for name, count in counts.items()}
     assert ended["without"]["resolved"]["class_weights"] is None
     assert tables["without"] != tables["inverse_frequency"]
@@ -58,15 +58,15 @@ def test_class_weights_are_measured_on_blood_cells(
         assert table["WBC"]["ap50"] >= 0.2
 
 
-def best_classes(yard: Yard, status: dict[str, Any]) -> dict[str, dict[str, float]]:
+def best_classes(server: Server, status: dict[str, Any]) -> dict[str, dict[str, float]]:
     """The per-class table of the job's best epoch, by class."""
     path = f"/v1/jobs/{status['id']}/metrics/classes"
-    table = yard.get(path, epoch=status["best"]["epoch"])["classes"]
+    table = server.get(path, epoch=status["best"]["epoch"])["classes"]
     return {each["name"]: each for each in table}
 
 
-def training_labels(yard: Yard, job_id: str) -> dict[str, int]:
-    plan = yard.get(f"/v1/jobs/{job_id}/plan")
+def training_labels(server: Server, job_id: str) -> dict[str, int]:
+    plan = server.get(f"/v1/jobs/{job_id}/plan")
     return {each["name"]: each["training_labels"] for each in plan["classes"]["shown"]}
 
 

@@ -12,7 +12,7 @@ from tests.e2e.conftest import Plain
 from tests.e2e.killing import a_chance, assert_equal_jobs, kill_worker
 from tests.e2e.series import columns, without_named_rates
 from tests.waiting import eventually
-from tests.worlds.server import TRAIN_IMAGES, VAL_IMAGES, Yard, a_yard
+from tests.worlds.server import TRAIN_IMAGES, VAL_IMAGES, Server, trainyard_up
 
 EPOCHS = 3
 JOB_SECONDS = 180.0
@@ -26,25 +26,25 @@ def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def dataset(yard: Yard, archive: Path) -> str:
-    return yard.upload(archive, name="shapes")
+def dataset(server: Server, archive: Path) -> str:
+    return server.upload(archive, name="shapes")
 
 
 @pytest.fixture(scope="module")
-def watched(yard: Yard, dataset: str) -> tuple[str, list[dict[str, Any]]]:
+def watched(server: Server, dataset: str) -> tuple[str, list[dict[str, Any]]]:
     """A finished job, and every different status that polling saw of it."""
-    job_id = yard.submit(dataset, train={"epochs": EPOCHS})
+    job_id = server.submit(dataset, train={"epochs": EPOCHS})
     seen: list[dict[str, Any]] = []
 
     def ended() -> bool:
-        status = yard.job(job_id)
-        status["epochs_finished"] = len(yard.get(f"/v1/jobs/{job_id}/metrics")["epochs"])
+        status = server.job(job_id)
+        status["epochs_finished"] = len(server.get(f"/v1/jobs/{job_id}/metrics")["epochs"])
         if not seen or status != seen[-1]:
             seen.append(status)
         return status["state"] in {"succeeded", "failed", "cancelled"}
 
     eventually(ended, within=JOB_SECONDS)
-    assert seen[-1]["state"] == "succeeded", yard.log(job_id)
+    assert seen[-1]["state"] == "succeeded", server.log(job_id)
     return job_id, seen
 
 
@@ -70,46 +70,46 @@ class TestFinishedJob:
         assert any(each["losses"] for each in progress)
 
     def test_series_of_a_job_are_the_columns_of_its_results_csv(
-        self, yard: Yard, watched: tuple[str, list[dict[str, Any]]], tmp_path: Path
+        self, server: Server, watched: tuple[str, list[dict[str, Any]]], tmp_path: Path
     ) -> None:
         job_id, _ = watched
 
-        metrics = yard.get(f"/v1/jobs/{job_id}/metrics")
+        metrics = server.get(f"/v1/jobs/{job_id}/metrics")
 
         assert metrics["epochs"] == list(range(1, EPOCHS + 1))
         assert without_named_rates(metrics["series"]) == columns(
-            yard.download(job_id, "results.csv", tmp_path)
+            server.download(job_id, "results.csv", tmp_path)
         )
 
     def test_events_of_a_finished_job_are_gapless_and_end_with_success(
-        self, yard: Yard, watched: tuple[str, list[dict[str, Any]]]
+        self, server: Server, watched: tuple[str, list[dict[str, Any]]]
     ) -> None:
-        events = yard.get(f"/v1/jobs/{watched[0]}/events", limit=200)["data"]
+        events = server.get(f"/v1/jobs/{watched[0]}/events", limit=200)["data"]
 
         assert [each["seq"] for each in events] == list(range(1, len(events) + 1))
         assert events[0]["type"] == "job.submitted"
         assert events[-1]["type"] == "job.succeeded"
 
     def test_every_artifact_has_the_bytes_that_its_digest_names(
-        self, yard: Yard, watched: tuple[str, list[dict[str, Any]]]
+        self, server: Server, watched: tuple[str, list[dict[str, Any]]]
     ) -> None:
-        artifacts = yard.get(f"/v1/jobs/{watched[0]}/artifacts")["data"]
+        artifacts = server.get(f"/v1/jobs/{watched[0]}/artifacts")["data"]
 
         names = {each["name"] for each in artifacts}
         assert {"best.pt", "last.pt", "results.csv", "args.yaml", "train.log"} <= names
         for each in artifacts:
-            answer = yard.client.get(each["links"]["download"])
+            answer = server.client.get(each["links"]["download"])
             assert hashlib.sha256(answer.content).hexdigest() == each["sha256"]
             assert answer.headers["ETag"] == f'"{each["sha256"]}"'
 
     def test_a_download_can_be_resumed(
-        self, yard: Yard, watched: tuple[str, list[dict[str, Any]]]
+        self, server: Server, watched: tuple[str, list[dict[str, Any]]]
     ) -> None:
         path = f"/v1/jobs/{watched[0]}/artifacts/best.pt"
-        whole = yard.client.get(path)
+        whole = server.client.get(path)
 
-        head = yard.client.head(path)
-        rest = yard.client.get(
+        head = server.client.head(path)
+        rest = server.client.get(
             path, headers={"Range": "bytes=1000-", "If-Range": whole.headers["ETag"]}
         )
 
@@ -118,32 +118,32 @@ class TestFinishedJob:
 
     def test_best_pt_loads_where_trainyard_cannot_be_imported(
         self,
-        yard: Yard,
+        server: Server,
         watched: tuple[str, list[dict[str, Any]]],
         plain: Plain,
         tmp_path: Path,
     ) -> None:
-        best = yard.download(watched[0], "best.pt", tmp_path)
+        best = server.download(watched[0], "best.pt", tmp_path)
 
         loaded = plain("load", {"weights": str(best)})
 
         assert loaded == {"task": "detect", "names": ["disc", "square", "triangle"]}
 
     def test_downloaded_files_name_no_path_of_the_server(
-        self, yard: Yard, watched: tuple[str, list[dict[str, Any]]], tmp_path: Path
+        self, server: Server, watched: tuple[str, list[dict[str, Any]]], tmp_path: Path
     ) -> None:
-        home = str(yard.home).encode()
+        home = str(server.home).encode()
 
         for name in ("best.pt", "last.pt", "args.yaml", "results.csv"):
-            assert home not in yard.download(watched[0], name, tmp_path).read_bytes()
+            assert home not in server.download(watched[0], name, tmp_path).read_bytes()
 
     def test_the_log_of_a_job_can_be_read_from_any_byte(
-        self, yard: Yard, watched: tuple[str, list[dict[str, Any]]]
+        self, server: Server, watched: tuple[str, list[dict[str, Any]]]
     ) -> None:
         path = f"/v1/jobs/{watched[0]}/logs"
-        whole = yard.client.get(path).content
+        whole = server.client.get(path).content
 
-        part = yard.client.get(path, headers={"Range": "bytes=10-29"}).content
+        part = server.client.get(path, headers={"Range": "bytes=10-29"}).content
 
         assert len(whole) > 1000
         assert part == whole[10:30]
@@ -152,43 +152,43 @@ class TestFinishedJob:
 class TestKilledWorker:
     def test_the_job_ends_as_one_that_was_left_alone_without_any_help(
         self,
-        yard: Yard,
+        server: Server,
         dataset: str,
         watched: tuple[str, list[dict[str, Any]]],
         plain: Plain,
         tmp_path: Path,
     ) -> None:
-        job_id = yard.submit(dataset, train={"epochs": EPOCHS})
+        job_id = server.submit(dataset, train={"epochs": EPOCHS})
 
         # Long before its lease of 90 seconds ends it is another's.
-        kill_worker(yard, job_id, after=[1], chance=a_chance())
-        yard.succeed(job_id, within=JOB_SECONDS)
+        kill_worker(server, job_id, after=[1], chance=a_chance())
+        server.succeed(job_id, within=JOB_SECONDS)
 
-        attempts = yard.get(f"/v1/jobs/{job_id}/attempts")["data"]
+        attempts = server.get(f"/v1/jobs/{job_id}/attempts")["data"]
         assert [each["end_reason"] for each in attempts] == ["worker_lost", "succeeded"]
         assert [each["resumed"] for each in attempts] == ["none", "exact"]
-        assert_equal_jobs(yard, plain, (job_id, watched[0]), tmp_path)
+        assert_equal_jobs(server, plain, (job_id, watched[0]), tmp_path)
 
 
 class TestCancel:
-    def test_a_running_job_ends_and_leaves_no_process(self, yard: Yard, dataset: str) -> None:
-        job_id = yard.submit(dataset, train={"epochs": 500})
-        eventually(lambda: yard.job(job_id)["progress"], within=JOB_SECONDS)
+    def test_a_running_job_ends_and_leaves_no_process(self, server: Server, dataset: str) -> None:
+        job_id = server.submit(dataset, train={"epochs": 500})
+        eventually(lambda: server.job(job_id)["progress"], within=JOB_SECONDS)
 
-        answer = yard.client.post(f"/v1/jobs/{job_id}/cancel")
+        answer = server.client.post(f"/v1/jobs/{job_id}/cancel")
 
         assert answer.status_code == 202
-        assert yard.finish(job_id, within=30)["state"] == "cancelled"
-        assert yard.processes("worker.trainer") == []
+        assert server.finish(job_id, within=30)["state"] == "cancelled"
+        assert server.processes("worker.trainer") == []
 
 
 class TestPostgres:
     @pytest.fixture
-    def on_postgres(self, postgres_url: str, tmp_path: Path) -> Iterator[Yard]:
-        with a_yard(tmp_path / "home", {"TRAINYARD_DATABASE_URL": postgres_url}) as yard:
-            yield yard
+    def on_postgres(self, postgres_url: str, tmp_path: Path) -> Iterator[Server]:
+        with trainyard_up(tmp_path / "home", {"TRAINYARD_DATABASE_URL": postgres_url}) as server:
+            yield server
 
-    def test_the_same_path_holds_by_a_setting(self, on_postgres: Yard, archive: Path) -> None:
+    def test_the_same_path_holds_by_a_setting(self, on_postgres: Server, archive: Path) -> None:
         dataset = on_postgres.upload(archive, name="shapes")
 
         status = on_postgres.succeed(on_postgres.submit(dataset), within=JOB_SECONDS)

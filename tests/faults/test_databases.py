@@ -12,7 +12,7 @@ from sqlalchemy.engine import make_url
 
 from app.core.database import POOL_TIMEOUT_SECONDS
 from app.settings import Settings
-from tests.api.conftest import NO_BROKER, Api, _serving
+from tests.worlds.server import NO_BROKER, Api, serving
 
 pytestmark = [pytest.mark.integration, pytest.mark.faults]
 
@@ -29,7 +29,7 @@ def api(postgres_url: str, tmp_path: Path) -> Iterator[Api]:
             "request_threads": CONNECTIONS,
         }
     )
-    yield from _serving(settings)
+    yield from serving(settings)
 
 
 @contextmanager

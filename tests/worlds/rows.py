@@ -87,6 +87,14 @@ def insert_owner(session: Session, name: str) -> Owner:
     return Owner(user_id, session.scalars(membership).one())
 
 
+def a_ready_dataset(database: Database) -> Rows:
+    """Add a ready data set to the first user's project."""
+    with database.write() as unit:
+        membership = unit.session.scalars(select(Membership)).one()
+        dataset_id, version_id = a_dataset(unit.session, membership.project_id, membership.user_id)
+    return Rows(membership.user_id, membership.project_id, dataset_id, version_id)
+
+
 def a_dataset(
     session: Session,
     project_id: str,

@@ -1,4 +1,4 @@
-"""A whole Trainyard as its user starts it, and a client that knows nothing but HTTP."""
+"""The world `server`: a running server, as a process or in this process, and its client."""
 
 import json
 import os
@@ -8,14 +8,26 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
+from urllib.error import HTTPError, URLError
+from urllib.request import Request, urlopen
 
 import httpx2 as httpx
 import psutil
+from fastapi import FastAPI
+from pydantic import SecretStr
+from starlette.testclient import TestClient
 
+from app.core.context import Context
+from app.core.database import Database
+from app.main import create_app
+from app.settings import Settings
 from tests.waiting import eventually
+from tests.worlds.rows import Rows, a_ready_dataset
 
+NO_BROKER = "redis://127.0.0.1:1/0"
 COMMAND = Path(sys.executable).with_name("trainyard")
 READY_SECONDS = 90.0
 STOP_SECONDS = 60.0
@@ -46,12 +58,61 @@ MODELS = {
 
 
 @dataclass(frozen=True)
-class Yard:
-    """A running `trainyard up`: its process, its home, and a client that holds the first key."""
+class Server:
+    """A running `trainyard up` or `trainyard server`: its process, its home, and its client."""
 
     process: subprocess.Popen[bytes]
     home: Path
-    client: httpx.Client
+
+    @property
+    def note(self) -> Path:
+        """Where the server writes its URL and its process's id."""
+        return self.home / "server.json"
+
+    @property
+    def url(self) -> str:
+        url: str = json.loads(self.note.read_text())["url"]
+        return url
+
+    @property
+    def key(self) -> str:
+        """The first key."""
+        return (self.home / "api-key").read_text().strip()
+
+    @property
+    def log_file(self) -> Path:
+        return self.home.with_suffix(".log")
+
+    @property
+    def text(self) -> str:
+        """What the process printed."""
+        return self.log_file.read_text()
+
+    @cached_property
+    def client(self) -> httpx.Client:
+        """A client that holds the first key."""
+        headers = {"Authorization": f"Bearer {self.key}"}
+        return httpx.Client(base_url=self.url, headers=headers, timeout=30)
+
+    def wait_until_ready(self) -> "Server":
+        eventually(
+            lambda: self.note.exists() or self.process.poll() is not None,
+            within=READY_SECONDS,
+            message=lambda: self.text,
+        )
+        assert self.process.poll() is None, self.text
+        return self
+
+    def stop(self, signum: signal.Signals) -> None:
+        """Close the client and end the process, with all that it started if it does not end."""
+        if "client" in vars(self):
+            self.client.close()
+        self.process.send_signal(signum)
+        try:
+            self.process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            os.killpg(self.process.pid, signal.SIGKILL)
+            raise
 
     def upload(self, archive: Path, *, name: str, task: str | None = None) -> str:
         """Upload a zip and wait until it is ready; return the dataset's id."""
@@ -121,39 +182,101 @@ class Yard:
         return [each for each in below if word in " ".join(_command_line(each))]
 
 
-@contextmanager
-def a_yard(home: Path, environment: Mapping[str, str] | None = None) -> Iterator[Yard]:
-    """Run `trainyard up` on a free port, and stop it as Ctrl-C does."""
-    log = home.with_suffix(".log")
+def start(home: Path, *arguments: str, environment: Mapping[str, str] | None = None) -> Server:
+    """Start `trainyard` with these arguments; do not wait until it is ready."""
     clean = {key: value for key, value in os.environ.items() if not key.startswith("TRAINYARD_")}
-    with log.open("wb") as output:
+    with home.with_suffix(".log").open("ab") as output:
         process = subprocess.Popen(
-            [COMMAND, "up", "--home", home, "--port", "0"],
+            [COMMAND, *arguments],
             stdout=output,
             stderr=subprocess.STDOUT,
-            env={**clean, **(environment or {})},
+            env={**clean, "TRAINYARD_HOME": str(home), **(environment or {})},
             start_new_session=True,
         )
+    return Server(process, home)
+
+
+@contextmanager
+def trainyard_up(home: Path, environment: Mapping[str, str] | None = None) -> Iterator[Server]:
+    """Run `trainyard up` on a free port, and stop it as Ctrl-C does."""
+    server = start(home, "up", "--home", str(home), "--port", "0", environment=environment)
     try:
-        note = home / "server.json"
-        eventually(
-            lambda: note.exists() or process.poll() is not None,
-            within=READY_SECONDS,
-            message=log.read_text,
-        )
-        assert process.poll() is None, log.read_text()
-        url = json.loads(note.read_text())["url"]
-        key = (home / "api-key").read_text().strip()
-        headers = {"Authorization": f"Bearer {key}"}
-        with httpx.Client(base_url=url, headers=headers, timeout=30) as client:
-            yield Yard(process, home, client)
+        yield server.wait_until_ready()
     finally:
-        process.send_signal(signal.SIGINT)
-        try:
-            process.wait(STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-            raise
+        server.stop(signal.SIGINT)
+
+
+@contextmanager
+def a_server(home: Path, database_url: str) -> Iterator[Server]:
+    """Run `trainyard server` without a broker on a free port."""
+    environment = {"TRAINYARD_DATABASE_URL": database_url, "TRAINYARD_BROKER_URL": NO_BROKER}
+    server = start(home, "server", "--port", "0", environment=environment)
+    try:
+        yield server.wait_until_ready()
+    finally:
+        server.stop(signal.SIGTERM)
+
+
+def status_of(url: str, key: str | None = None) -> int | None:
+    """The status of an answer; None where nobody answers."""
+    headers = {"Authorization": f"Bearer {key}"} if key else {}
+    try:
+        with urlopen(Request(url, headers=headers), timeout=30) as answer:
+            status: int = answer.status
+            return status
+    except HTTPError as error:
+        return error.code
+    except (URLError, ConnectionError):
+        return None
+
+
+@dataclass(frozen=True)
+class Api:
+    """The running application, a client that holds the first key, and rows to refer to."""
+
+    app: FastAPI
+    client: TestClient
+    rows: Rows
+    key: str
+
+    @property
+    def context(self) -> Context:
+        context: Context = self.app.state.context
+        return context
+
+    @property
+    def database(self) -> Database:
+        return self.context.database
+
+    def spec(self, **changes: Any) -> dict[str, Any]:  # noqa: ANN401
+        """Return the JSON of a valid job."""
+        return {
+            "dataset": self.rows.dataset_id,
+            "model": "yolo26n.yaml",
+            "train": {"epochs": 2, "imgsz": 64},
+            **changes,
+        }
+
+    def submit(self, **changes: Any) -> dict[str, Any]:  # noqa: ANN401
+        """Submit a valid job and return its status."""
+        answer = self.client.post("/v1/jobs", json=self.spec(**changes))
+        assert answer.status_code == 201, answer.text
+        status: dict[str, Any] = answer.json()
+        return status
+
+
+def on(url: str, home: Path) -> Settings:
+    """Return the settings of a server on that database, without a broker."""
+    return Settings(home=home, database_url=url, broker_url=SecretStr(NO_BROKER))
+
+
+def serving(settings: Settings) -> Iterator[Api]:
+    """Run the application with these settings in this process."""
+    app = create_app(settings)
+    with TestClient(app, base_url="http://127.0.0.1", raise_server_exceptions=False) as client:
+        key = (settings.home / "api-key").read_text().strip()
+        client.headers["Authorization"] = f"Bearer {key}"
+        yield Api(app, client, a_ready_dataset(app.state.context.database), key)
 
 
 def _command_line(process: psutil.Process) -> list[str]:

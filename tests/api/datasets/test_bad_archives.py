@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 
 from app.datasets.archives.findings import Severity
-from tests.api.conftest import Api
 from tests.api.datasets.uploading import spooled, upload, verified
 from tests.api.refusals import assert_refused
 from tests.datasets.hostile_archives import FAULTY, ODD
 from tests.waiting import eventually
+from tests.worlds.server import Api
 
 pytestmark = [pytest.mark.integration, pytest.mark.mostly_sqlite]
 

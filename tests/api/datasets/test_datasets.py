@@ -8,9 +8,9 @@ from starlette.testclient import TestClient
 from app.main import create_app
 from app.settings import Settings
 from tests.api.asked import sql_on
-from tests.api.conftest import Api
 from tests.api.datasets.uploading import names, shapes_zip, upload, verified
 from tests.waiting import eventually
+from tests.worlds.server import Api
 
 pytestmark = pytest.mark.integration
 

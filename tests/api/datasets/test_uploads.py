@@ -11,8 +11,8 @@ from pydantic import SecretStr
 
 from app.datasets import receive
 from app.settings import Limits, Settings
-from tests.api.conftest import NO_BROKER, Api
 from tests.api.datasets.uploading import names, shapes_zip, spooled, upload, verified
+from tests.worlds.server import NO_BROKER, Api
 
 pytestmark = pytest.mark.integration
 

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from examples.shapes import write_shapes
-from tests.api.conftest import Api
 from tests.waiting import eventually
+from tests.worlds.server import Api
 
 
 @cache

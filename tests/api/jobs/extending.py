@@ -9,8 +9,8 @@ from sqlalchemy import update
 from app.core.database import database_now
 from app.jobs.tables import Job
 from app.ops.retention import purge_job
-from tests.api.conftest import Api
 from tests.jobs.trained import train
+from tests.worlds.server import Api
 
 RISING = (0.1, 0.2, 0.3, 0.4)
 

@@ -17,7 +17,7 @@ from app.jobs.life.recording import EpochReport, append_log, record_epoch, repla
 from app.jobs.life.transitions import AttemptEnd, apply_event
 from app.jobs.locks import Hold, lock_held
 from app.jobs.states import JobEvent
-from tests.api.conftest import Api
+from tests.worlds.server import Api
 
 LEASE = timedelta(seconds=90)
 

@@ -4,8 +4,8 @@ import pytest
 
 from app.jobs.class_metrics import Columns
 from tests.api.asked import sql_on
-from tests.api.conftest import Api
 from tests.api.jobs.running_job import Running, claimed
+from tests.worlds.server import Api
 
 
 @pytest.fixture

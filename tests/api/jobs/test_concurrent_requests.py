@@ -9,12 +9,12 @@ from sqlalchemy import delete, func, select
 from app.jobs.states import JobEvent
 from app.jobs.tables import IdempotencyKey, Job
 from app.ops.retention import drop_outdated_state
-from tests.api.conftest import Api
 from tests.api.interleaving import KEY_LOOKUP, PLANNING, interleaved
 from tests.api.jobs.extending import checkpoints, delete_for_good, extend, trained
 from tests.api.refusals import assert_refused
 from tests.jobs.trained import FAILED, FINISHED, digest, train
 from tests.worlds.rows import job_row
+from tests.worlds.server import Api
 
 pytestmark = pytest.mark.integration
 

@@ -13,10 +13,10 @@ from app.events.repository import events_after
 from app.jobs.guards import JobFacts
 from app.jobs.states import USER_EVENTS, JobEvent, JobState, Request
 from app.jobs.tables import Attempt, Job
-from tests.api.conftest import Api
 from tests.api.refusals import assert_refused
 from tests.jobs.transition_table import ALL_FACTS, REFUSED, expected, name_of
 from tests.worlds.rows import NO_JOB, a_checkpoint, a_job, some_rows
+from tests.worlds.server import Api
 
 pytestmark = pytest.mark.integration
 

@@ -10,7 +10,6 @@ from app.jobs.life.transitions import apply_event
 from app.jobs.locks import lock_job
 from app.jobs.states import JobEvent, JobState
 from app.jobs.tables import Epoch, Job, Joint
-from tests.api.conftest import Api
 from tests.api.jobs.extending import (
     checkpoints,
     delete_for_good,
@@ -22,6 +21,7 @@ from tests.api.jobs.extending import (
 from tests.api.refusals import assert_refused, rows_by_table
 from tests.jobs.trained import FAILED, RATE, digest, train
 from tests.worlds.rows import NO_JOB, a_job, job_row, some_rows
+from tests.worlds.server import Api
 
 pytestmark = pytest.mark.integration
 

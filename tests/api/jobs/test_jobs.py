@@ -11,9 +11,9 @@ from app.jobs.end_reasons import EndReason
 from app.jobs.states import JobState
 from app.jobs.tables import Job
 from tests.api.asked import sql_on
-from tests.api.conftest import Api
 from tests.api.refusals import assert_refused
 from tests.worlds.rows import a_dataset, a_job, some_rows
+from tests.worlds.server import Api
 
 
 def set_job(api: Api, job_id: str, **values: object) -> None:

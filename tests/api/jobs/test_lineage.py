@@ -2,9 +2,9 @@
 
 import pytest
 
-from tests.api.conftest import Api
 from tests.api.jobs.extending import delete_for_good, extended, metrics, trained
 from tests.jobs.trained import MAP, RATE, train
+from tests.worlds.server import Api
 
 pytestmark = pytest.mark.integration
 

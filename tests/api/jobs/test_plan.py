@@ -12,10 +12,10 @@ from app.fleet.repository import Registration, mark_stopped, register_worker
 from app.jobs.states import JobState
 from app.jobs.tables import Epoch, JobPlan
 from tests.api.asked import sql_on
-from tests.api.conftest import Api
 from tests.api.hostile_requests import ROWS
 from tests.api.refusals import assert_refused, rows_by_table
 from tests.worlds.rows import Rows, a_job, some_rows
+from tests.worlds.server import Api
 
 pytestmark = pytest.mark.integration
 

@@ -8,9 +8,9 @@ import pytest
 from app.artifacts.names import ArtifactKind
 from app.core.storage import StoredObject
 from app.jobs.http.record_routes import _log
-from tests.api.conftest import Api
 from tests.api.jobs.running_job import Running, claimed
 from tests.worlds.rows import a_job, job_row, some_rows
+from tests.worlds.server import Api
 
 CONTENT = bytes(range(256)) * 4
 RECORDS = (

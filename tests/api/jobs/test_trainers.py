@@ -13,9 +13,9 @@ from sqlalchemy import update
 from app.core.database import database_now
 from app.fleet.repository import Registration, ReportedPlugin, mark_stopped, register_worker
 from app.fleet.tables import Worker
-from tests.api.conftest import Api
 from tests.api.refusals import CANARY, assert_refused
 from tests.plugins import write_plugin
+from tests.worlds.server import Api
 
 SCHEMA: dict[str, Any] = {
     "type": "object",
