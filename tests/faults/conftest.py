@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.datasets.builders import a_detect_zip
-from tests.faults.site import Site, a_site
+from tests.worlds.cluster import Site, a_site
 from tests.worlds.server import TRAIN_IMAGES, VAL_IMAGES
 
 

@@ -23,8 +23,8 @@ from app.events.tables import EventRow
 from app.jobs.states import JobState
 from app.jobs.tables import Attempt, Epoch, Job
 from app.models.tables import Model
-from tests.faults.site import Site
 from tests.waiting import eventually
+from tests.worlds.cluster import Site
 
 REST_SECONDS = 30.0
 ENDINGS = frozenset({"job.succeeded", "job.failed", "job.cancelled"})

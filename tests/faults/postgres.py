@@ -10,7 +10,7 @@ from pathlib import Path
 import psycopg
 
 from app.core.migrations import upgrade
-from tests.faults.program import Program
+from tests.worlds.program import Program
 
 DATABASE = "soak"
 

@@ -28,10 +28,10 @@ from app.core.migrations import upgrade
 from tests.datasets.builders import a_detect_zip
 from tests.faults.invariants import violations
 from tests.faults.postgres import a_postgres
-from tests.faults.program import Program, _signal
-from tests.faults.site import NULL_TIMING, REAL_TIMING, Site, a_site
 from tests.faults.visitor import Host, null_job, real_job
 from tests.waiting import eventually
+from tests.worlds.cluster import NULL_TIMING, REAL_TIMING, Site, a_site
+from tests.worlds.program import Program, _signal
 from tests.worlds.server import TRAIN_IMAGES, VAL_IMAGES
 
 SERVERS, WORKERS = 2, 3

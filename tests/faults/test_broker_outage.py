@@ -12,9 +12,9 @@ import pytest
 from app.jobs.life.doorbell import RUN_JOB_TASK, make_producer, queue_of_jobs
 from tests.faults.invariants import violations
 from tests.faults.proxy import fault_proxy
-from tests.faults.site import Site
 from tests.faults.visitor import null_job
 from tests.waiting import eventually
+from tests.worlds.cluster import Site
 
 pytestmark = [pytest.mark.integration, pytest.mark.faults]
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from tests.faults.invariants import violations
-from tests.faults.site import Site, a_site
 from tests.faults.visitor import null_job
+from tests.worlds.cluster import Site, a_site
 
 pytestmark = [pytest.mark.integration, pytest.mark.faults]
 

@@ -12,9 +12,9 @@ from app.core.crash_points import CRASH_AT_VARIABLE, CrashPoint
 from tests.architecture.sources import ROOT
 from tests.databases import shared_database
 from tests.faults.invariants import violations
-from tests.faults.site import Site
 from tests.faults.visitor import Host, null_job
 from tests.waiting import eventually
+from tests.worlds.cluster import Site
 from tests.worlds.server import MODELS
 
 pytestmark = [pytest.mark.integration, pytest.mark.faults]

@@ -9,10 +9,10 @@ import pytest
 
 from tests.datasets.builders import a_detect_zip
 from tests.faults.invariants import violations
-from tests.faults.site import Site, a_site
 from tests.faults.small_disk import SmallDisk, small_disk
 from tests.faults.visitor import null_job
 from tests.waiting import eventually
+from tests.worlds.cluster import Site, a_site
 
 pytestmark = [pytest.mark.integration, pytest.mark.faults]
 

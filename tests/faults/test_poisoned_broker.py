@@ -11,9 +11,9 @@ import pytest
 
 from app.jobs.life.doorbell import RUN_JOB_TASK, queue_of_jobs
 from tests.faults.invariants import violations
-from tests.faults.site import Site, a_site
 from tests.faults.visitor import null_job
 from tests.waiting import eventually
+from tests.worlds.cluster import Site, a_site
 
 pytestmark = [pytest.mark.integration, pytest.mark.faults]
 

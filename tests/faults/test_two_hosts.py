@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from tests.faults.invariants import violations
-from tests.faults.site import NULL_TIMING, REAL_TIMING, STATE_EVERY, Site, a_site
 from tests.faults.visitor import Host, null_job, real_job
 from tests.waiting import eventually
+from tests.worlds.cluster import NULL_TIMING, REAL_TIMING, STATE_EVERY, Site, a_site
 
 pytestmark = [pytest.mark.integration, pytest.mark.faults]
 

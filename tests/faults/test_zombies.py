@@ -8,9 +8,9 @@ from app.core.database import Base, Database
 from app.events.tables import EventRow
 from app.jobs.tables import Attempt, Epoch
 from tests.faults.invariants import violations
-from tests.faults.site import Site
 from tests.faults.visitor import Host, null_job
 from tests.waiting import eventually
+from tests.worlds.cluster import Site
 
 pytestmark = [pytest.mark.integration, pytest.mark.faults, pytest.mark.mostly_sqlite]
 

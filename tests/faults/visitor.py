@@ -10,8 +10,8 @@ from typing import Any
 
 import httpx2 as httpx
 
-from tests.faults.program import Program
 from tests.waiting import eventually
+from tests.worlds.program import Program
 from tests.worlds.server import MODELS, TINY
 from worker.trainer import null_trainer
 

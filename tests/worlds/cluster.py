@@ -18,8 +18,8 @@ from sqlalchemy.exc import OperationalError
 from app.core.broker import _command
 from app.core.database import Database
 from app.settings import Timing
-from tests.faults.program import Program
 from tests.faults.visitor import Host, Visitor
+from tests.worlds.program import Program
 from tests.worlds.server import COMMAND
 
 NULL_TIMING = Timing(
