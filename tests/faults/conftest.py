@@ -1,4 +1,4 @@
-"""A site per module and database, and the dataset that its jobs are about."""
+"""A cluster per module and database, and the dataset that its jobs are about."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.datasets.builders import a_detect_zip
-from tests.worlds.cluster import Site, a_site
+from tests.worlds.cluster import Cluster, a_cluster
 from tests.worlds.server import TRAIN_IMAGES, VAL_IMAGES
 
 
@@ -17,12 +17,14 @@ def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def site(module_database_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+def cluster(
+    module_database_url: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Cluster]:
     """A running broker and server on either database; a test adds the workers that it kills."""
-    with a_site(tmp_path_factory.mktemp("faults") / "site", module_database_url) as site:
-        yield site
+    with a_cluster(tmp_path_factory.mktemp("faults") / "cluster", module_database_url) as cluster:
+        yield cluster
 
 
 @pytest.fixture(scope="module")
-def dataset(site: Site, archive: Path) -> str:
-    return site.upload(archive)
+def dataset(cluster: Cluster, archive: Path) -> str:
+    return cluster.upload(archive)

@@ -24,30 +24,30 @@ from app.jobs.states import JobState
 from app.jobs.tables import Attempt, Epoch, Job
 from app.models.tables import Model
 from tests.waiting import eventually
-from tests.worlds.cluster import Site
+from tests.worlds.cluster import Cluster
 
 REST_SECONDS = 30.0
 ENDINGS = frozenset({"job.succeeded", "job.failed", "job.cancelled"})
 
 
-def violations(site: Site) -> list[str]:
-    """Return all that is wrong with a site once its jobs have ended; what is left may still go."""
+def violations(cluster: Cluster) -> list[str]:
+    """Return what is wrong with a cluster once its jobs have ended; what is left may still go."""
     with suppress(AssertionError):
-        eventually(lambda: not _left_behind(site), within=REST_SECONDS)
-    with site.database() as database, database.read() as unit:
+        eventually(lambda: not _left_behind(cluster), within=REST_SECONDS)
+    with cluster.database() as database, database.read() as unit:
         session = unit.session
         found = [
-            *_each_job_ended_once(session, site.acknowledged),
-            *_no_epoch_lost_or_doubled(session, site),
+            *_each_job_ended_once(session, cluster.acknowledged),
+            *_no_epoch_lost_or_doubled(session, cluster),
             *_no_two_attempts_wrote(session),
-            *_bytes_match_their_digests(session, site),
-            *_no_row_without_object(session, site),
+            *_bytes_match_their_digests(session, cluster),
+            *_no_row_without_object(session, cluster),
             *_resume_sets_are_whole(session),
             *_no_lease_left(session),
             *_events_are_gapless(session),
         ]
-    left = [f"6: {each} is left" for each in _left_behind(site)]
-    return [*found, *left, *_api_is_healthy(site)]
+    left = [f"6: {each} is left" for each in _left_behind(cluster)]
+    return [*found, *left, *_api_is_healthy(cluster)]
 
 
 def _each_job_ended_once(session: Session, acknowledged: Sequence[str]) -> Iterable[str]:
@@ -64,7 +64,7 @@ def _each_job_ended_once(session: Session, acknowledged: Sequence[str]) -> Itera
             yield f"1: {job.id} ended {endings[job.id]} times"
 
 
-def _no_epoch_lost_or_doubled(session: Session, site: Site) -> Iterable[str]:
+def _no_epoch_lost_or_doubled(session: Session, cluster: Cluster) -> Iterable[str]:
     for job in session.scalars(select(Job).where(Job.state == JobState.SUCCEEDED)):
         rows = list(
             session.scalars(select(Epoch.epoch).where(Epoch.job_id == job.id).order_by(Epoch.epoch))
@@ -81,7 +81,7 @@ def _no_epoch_lost_or_doubled(session: Session, site: Site) -> Iterable[str]:
         ).one_or_none()
         if table is None:
             yield f"2: {job.id} has no results.csv"
-        elif (written := _epochs_of_table(_object(site, table.sha256))) != planned:
+        elif (written := _epochs_of_table(_object(cluster, table.sha256))) != planned:
             yield f"2: results.csv of {job.id} has the epochs {written}"
 
 
@@ -110,14 +110,14 @@ def _no_two_attempts_wrote(session: Session) -> Iterable[str]:
             yield f"3: {row.job_id} epoch {row.epoch} was written outside attempt {row.attempt}"
 
 
-def _bytes_match_their_digests(session: Session, site: Site) -> Iterable[str]:
+def _bytes_match_their_digests(session: Session, cluster: Cluster) -> Iterable[str]:
     for row in session.scalars(select(Artifact)):
-        file = _object(site, row.sha256)
+        file = _object(cluster, row.sha256)
         if file.exists() and sha256_of(file) != (row.sha256, row.size_bytes):
             yield f"4: {row.name} of {row.job_id} has other bytes than {row.sha256}"
 
 
-def _no_row_without_object(session: Session, site: Site) -> Iterable[str]:
+def _no_row_without_object(session: Session, cluster: Cluster) -> Iterable[str]:
     named: dict[str, str] = {}
     for row in session.scalars(select(Artifact)):
         named[row.sha256] = f"{row.kind} {row.name} of {row.job_id}"
@@ -128,7 +128,7 @@ def _no_row_without_object(session: Session, site: Site) -> Iterable[str]:
     for model in session.scalars(select(Model)):
         named[model.sha256] = f"model {model.name}"
     for digest, what in named.items():
-        if not _object(site, digest).exists():
+        if not _object(cluster, digest).exists():
             yield f"5: {what} is not in the store"
 
 
@@ -169,28 +169,28 @@ def _events_are_gapless(session: Session) -> Iterable[str]:
             yield f"7: events of {job.id} are {numbers.get(job.id)}, not 1 to {job.last_seq}"
 
 
-def _left_behind(site: Site) -> list[str]:
+def _left_behind(cluster: Cluster) -> list[str]:
     """Processes of attempts, directories of attempts where a worker lives, locks on datasets."""
-    found = _alive_below(site)
-    for host in site.workers:
-        if host.program.is_alive:
-            found += map(str, _entries(host.home / "worker" / "attempts"))
-        locks = (host.home / "worker" / "datasets").glob("*.lock")
+    found = _alive_below(cluster)
+    for node in cluster.workers:
+        if node.program.is_alive:
+            found += map(str, _entries(node.home / "worker" / "attempts"))
+        locks = (node.home / "worker" / "datasets").glob("*.lock")
         found += [f"the lock on {lock}" for lock in locks if _is_locked(lock)]
     return found
 
 
-def _api_is_healthy(site: Site) -> Iterable[str]:
-    answer = site.insist("GET", "/readyz")
+def _api_is_healthy(cluster: Cluster) -> Iterable[str]:
+    answer = cluster.insist("GET", "/readyz")
     if answer.status_code != 200:
         yield f"8: /readyz answers {answer.status_code}: {answer.text}"
 
 
-def _alive_below(site: Site) -> list[str]:
-    """The processes that work in a folder of an attempt or of a verification of this site."""
+def _alive_below(cluster: Cluster) -> list[str]:
+    """The processes that work in a folder of an attempt or of a verification of this cluster."""
     places = [
-        *(f"{host.home}/worker/attempts/" for host in site.workers),
-        *(f"{host.home}/spool/" for host in site.servers),
+        *(f"{node.home}/worker/attempts/" for node in cluster.workers),
+        *(f"{node.home}/spool/" for node in cluster.servers),
     ]
     everyone = (entry for entry in Path("/proc").iterdir() if entry.name.isdigit())
     return [f"process {entry.name}" for entry in everyone if _works_in(entry, places)]
@@ -219,8 +219,8 @@ def _is_locked(file: Path) -> bool:
     return False
 
 
-def _object(site: Site, digest: str) -> Path:
+def _object(cluster: Cluster, digest: str) -> Path:
     """Where a reader finds an object: also what a collector set aside just as it was named."""
-    stored = site.store_folder / "sha256" / digest[:2] / digest
-    aside = (site.store_folder / "aside" / digest[:2]).glob(f"{digest}.*")
+    stored = cluster.store_folder / "sha256" / digest[:2] / digest
+    aside = (cluster.store_folder / "aside" / digest[:2]).glob(f"{digest}.*")
     return stored if stored.exists() else next(aside, stored)

@@ -28,9 +28,16 @@ from app.core.migrations import upgrade
 from tests.datasets.builders import a_detect_zip
 from tests.faults.invariants import violations
 from tests.faults.postgres import a_postgres
-from tests.faults.visitor import Host, null_job, real_job
 from tests.waiting import eventually
-from tests.worlds.cluster import NULL_TIMING, REAL_TIMING, Site, a_site
+from tests.worlds.cluster import (
+    NULL_TIMING,
+    REAL_TIMING,
+    Cluster,
+    Node,
+    a_cluster,
+    null_job,
+    real_job,
+)
 from tests.worlds.program import Program, _signal
 from tests.worlds.server import TRAIN_IMAGES, VAL_IMAGES
 
@@ -116,7 +123,7 @@ class Keeper:
 class Chaos:
     """Does something bad every few seconds, in a thread of its own."""
 
-    site: Site
+    cluster: Cluster
     keeper: Keeper
     plan: Plan
     postgres: Program | None
@@ -153,13 +160,13 @@ class Chaos:
                 self.faults[kind] += 1
 
     def _kill_server(self, chance: random.Random) -> bool:
-        return self._kill(chance.choice(self.site.servers).program, chance)
+        return self._kill(chance.choice(self.cluster.servers).program, chance)
 
     def _kill_worker(self, chance: random.Random) -> bool:
-        return self._kill(chance.choice(self.site.workers).program, chance)
+        return self._kill(chance.choice(self.cluster.workers).program, chance)
 
     def _kill_broker(self, chance: random.Random) -> bool:
-        return self._kill(self.site.broker, chance)
+        return self._kill(self.cluster.broker, chance)
 
     def _kill(self, program: Program, chance: random.Random) -> bool:
         self.keeper.leave_dead(program, chance.uniform(0, LONGEST_ABSENCE_SECONDS))
@@ -175,13 +182,13 @@ class Chaos:
         return was_alive
 
     def _kill_trainer(self, chance: random.Random) -> bool:
-        trainers = [pid for host in self.site.workers for pid in _trainers_of(host)]
+        trainers = [pid for node in self.cluster.workers for pid in _trainers_of(node)]
         if trainers:
             _signal(chance.choice(sorted(trainers)), signal.SIGKILL)
         return bool(trainers)
 
     def _freeze_worker(self, chance: random.Random) -> bool:
-        program = chance.choice(self.site.workers).program
+        program = chance.choice(self.cluster.workers).program
         if not program.is_alive:
             return False
         frozen = program.freeze()
@@ -191,16 +198,16 @@ class Chaos:
 
     def _flush_broker(self, _: random.Random) -> bool:
         try:
-            return bool(self.site.redis.flushall())
+            return bool(self.cluster.redis.flushall())
         except (RedisError, OSError):
             return False
 
 
-def _trainers_of(host: Host) -> list[int]:
+def _trainers_of(node: Node) -> list[int]:
     """The leaders of the sessions below a worker: its trainer, or what proves its weights."""
-    attempts = str(host.home / "worker" / "attempts")
+    attempts = str(node.home / "worker" / "attempts")
     found = []
-    for pid in host.program.descendants():
+    for pid in node.program.descendants():
         try:
             works_in = str(Path(f"/proc/{pid}/cwd").readlink())
         except OSError:
@@ -211,7 +218,7 @@ def _trainers_of(host: Host) -> list[int]:
 
 
 def run_soak(folder: Path, database: str, plan: Plan) -> Result:
-    """Soak a site in `folder`; return what came of it.
+    """Soak a cluster in `folder`; return what came of it.
 
     Raises:
         AssertionError: a job did not succeed in time.
@@ -220,27 +227,27 @@ def run_soak(folder: Path, database: str, plan: Plan) -> Result:
     timing = REAL_TIMING if plan.real_jobs else NULL_TIMING
     with ExitStack() as stack:
         postgres, url = _database(stack, folder, database)
-        site = stack.enter_context(a_site(folder / "site", url, timing))
-        site.add_server().program.start()
+        cluster = stack.enter_context(a_cluster(folder / "cluster", url, timing))
+        cluster.add_server().program.start()
         for number in range(WORKERS):
-            site.add_worker(slot_alone=number > 0).program.start()
-        dataset = site.upload(
+            cluster.add_worker(slot_alone=number > 0).program.start()
+        dataset = cluster.upload(
             a_detect_zip(folder / "shapes.zip", train=TRAIN_IMAGES, val=VAL_IMAGES)
         )
-        site.await_null_trainer()
-        kept = [*site.programs, *([postgres] if postgres else [])]
+        cluster.await_null_trainer()
+        kept = [*cluster.programs, *([postgres] if postgres else [])]
         keeper = stack.enter_context(Keeper(kept))
-        chaos = Chaos(site, keeper, plan, postgres)
+        chaos = Chaos(cluster, keeper, plan, postgres)
         deadline = time.monotonic() + 60 * plan.minutes
         with chaos.raging():
-            _submit_all(site, dataset, plan)
+            _submit_all(cluster, dataset, plan)
             _wait_until(deadline)
-        for job_id in site.acknowledged:
-            site.finish(job_id, within=SETTLE_SECONDS)
-        found = violations(site)
+        for job_id in cluster.acknowledged:
+            cluster.finish(job_id, within=SETTLE_SECONDS)
+        found = violations(cluster)
         if found:
-            sys.stderr.write(site.tails() + "\n")
-    return Result(len(site.acknowledged), chaos.faults, found, time.monotonic() - began)
+            sys.stderr.write(cluster.tails() + "\n")
+    return Result(len(cluster.acknowledged), chaos.faults, found, time.monotonic() - began)
 
 
 def _database(stack: ExitStack, folder: Path, kind: str) -> tuple[Program | None, str]:
@@ -251,7 +258,7 @@ def _database(stack: ExitStack, folder: Path, kind: str) -> tuple[Program | None
     return None, url
 
 
-def _submit_all(site: Site, dataset: str, plan: Plan) -> None:
+def _submit_all(cluster: Cluster, dataset: str, plan: Plan) -> None:
     null = null_job(epochs=NULL_EPOCHS, seconds_per_epoch=plan.seconds_per_epoch)
     specs = [*[null] * plan.null_jobs, *[real_job(epochs=REAL_EPOCHS)] * plan.real_jobs]
     random.Random(plan.seed).shuffle(specs)
@@ -259,7 +266,7 @@ def _submit_all(site: Site, dataset: str, plan: Plan) -> None:
     began = time.monotonic()
     for number, spec in enumerate(specs):
         _wait_until(began + number * between)
-        site.submit(dataset, **spec)
+        cluster.submit(dataset, **spec)
 
 
 def _wait_until(moment: float) -> None:

@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.faults.invariants import violations
-from tests.faults.visitor import null_job
-from tests.worlds.cluster import Site, a_site
+from tests.worlds.cluster import Cluster, a_cluster, null_job
 
 pytestmark = [pytest.mark.integration, pytest.mark.faults]
 
@@ -26,9 +25,9 @@ time.time_ns = lambda: true_time_ns() + int(1e9 * {shift})
 
 
 @pytest.fixture
-def site(postgres_url: str, tmp_path: Path) -> Iterator[Site]:
-    with a_site(tmp_path / "site", postgres_url) as site:
-        yield site
+def cluster(postgres_url: str, tmp_path: Path) -> Iterator[Cluster]:
+    with a_cluster(tmp_path / "cluster", postgres_url) as cluster:
+        yield cluster
 
 
 @pytest.mark.parametrize(
@@ -36,19 +35,19 @@ def site(postgres_url: str, tmp_path: Path) -> Iterator[Site]:
     ["jumping", *(pytest.param(name, marks=pytest.mark.slow) for name in list(CLOCKS)[1:])],
 )
 def test_c1_c2_a_worker_with_a_wrong_clock_keeps_its_lease(
-    site: Site, archive: Path, tmp_path: Path, clock: str
+    cluster: Cluster, archive: Path, tmp_path: Path, clock: str
 ) -> None:
     fake = tmp_path / "clock"
     fake.mkdir()
     (fake / "sitecustomize.py").write_text(FAKE.format(shift=CLOCKS[clock]))
-    site.add_worker().program.start(PYTHONPATH=str(fake))
-    site.await_null_trainer()
+    cluster.add_worker().program.start(PYTHONPATH=str(fake))
+    cluster.await_null_trainer()
 
-    job_id = site.submit(site.upload(archive), **null_job(epochs=15, seconds_per_epoch=0.4))
-    job = site.finish(job_id, within=JOB_SECONDS)
+    job_id = cluster.submit(cluster.upload(archive), **null_job(epochs=15, seconds_per_epoch=0.4))
+    job = cluster.finish(job_id, within=JOB_SECONDS)
 
-    attempts = site.get(f"/v1/jobs/{job_id}/attempts")["data"]
+    attempts = cluster.get(f"/v1/jobs/{job_id}/attempts")["data"]
     assert [each["end_reason"] for each in attempts] == ["succeeded"]
     ended_at = datetime.fromisoformat(job["ended_at"])
     assert abs((datetime.now(UTC) - ended_at).total_seconds()) < HOUR / 4
-    assert violations(site) == []
+    assert violations(cluster) == []

@@ -12,9 +12,8 @@ from app.core.crash_points import CRASH_AT_VARIABLE, CrashPoint
 from tests.architecture.sources import ROOT
 from tests.databases import shared_database
 from tests.faults.invariants import violations
-from tests.faults.visitor import Host, null_job
 from tests.waiting import eventually
-from tests.worlds.cluster import Site
+from tests.worlds.cluster import Cluster, Node, null_job
 from tests.worlds.server import MODELS
 
 pytestmark = [pytest.mark.integration, pytest.mark.faults]
@@ -67,10 +66,10 @@ def module_database_url(
 
 
 @pytest.fixture(scope="module")
-def worker(site: Site) -> Host:
-    worker = site.add_worker()
+def worker(cluster: Cluster) -> Node:
+    worker = cluster.add_worker()
     worker.program.start()
-    site.await_null_trainer()
+    cluster.await_null_trainer()
     return worker
 
 
@@ -84,46 +83,46 @@ class TestAWorkerKilledAt:
         ids=str,
     )
     def test_a_job_succeeds_after_its_worker_was_killed_at_any_crash_point(
-        self, site: Site, dataset: str, worker: Host, point: CrashPoint
+        self, cluster: Cluster, dataset: str, worker: Node, point: CrashPoint
     ) -> None:
         worker.program.kill()
         worker.program.start(**{CRASH_AT_VARIABLE: f"{point}:{OF_A_WORKER[point]}"})
 
-        job_id = site.submit(dataset, **null_job(epochs=4))
+        job_id = cluster.submit(dataset, **null_job(epochs=4))
         assert worker.program.died(DEATH_SECONDS) == -signal.SIGKILL
         worker.program.start()
 
-        site.finish(job_id, within=JOB_SECONDS)
-        assert violations(site) == []
+        cluster.finish(job_id, within=JOB_SECONDS)
+        assert violations(cluster) == []
 
 
 class TestAServerKilledAt:
     @pytest.mark.parametrize("point", OF_A_SUBMIT, ids=str)
     def test_a_submit_survives_a_server_killed_at_any_crash_point(
-        self, site: Site, dataset: str, worker: Host, point: CrashPoint
+        self, cluster: Cluster, dataset: str, worker: Node, point: CrashPoint
     ) -> None:
-        (server,) = site.servers
+        (server,) = cluster.servers
         _make_run(worker)
         server.program.kill()
         server.program.started(**{CRASH_AT_VARIABLE: point})
 
-        _submit_once(site, dataset, key=point)
+        _submit_once(cluster, dataset, key=point)
         assert server.program.died(DEATH_SECONDS) == -signal.SIGKILL
         server.program.start()
 
-        job_id = site.submit(dataset, key=point, **null_job())
-        site.finish(job_id, within=JOB_SECONDS)
-        assert violations(site) == []
+        job_id = cluster.submit(dataset, key=point, **null_job())
+        cluster.finish(job_id, within=JOB_SECONDS)
+        assert violations(cluster) == []
 
     @pytest.mark.parametrize("point", OF_A_VERIFICATION, ids=str)
     def test_a_verification_survives_a_server_killed_at_any_crash_point(
-        self, site: Site, archive: Path, point: CrashPoint
+        self, cluster: Cluster, archive: Path, point: CrashPoint
     ) -> None:
-        (server,) = site.servers
+        (server,) = cluster.servers
         server.program.kill()
         server.program.started(**{CRASH_AT_VARIABLE: point})
 
-        with site.client() as client, suppress(httpx.HTTPError):
+        with cluster.client() as client, suppress(httpx.HTTPError):
             client.post(
                 f"/v1/datasets?name={point.name.lower()}",
                 content=archive.read_bytes(),
@@ -132,17 +131,17 @@ class TestAServerKilledAt:
         assert server.program.died(DEATH_SECONDS) == -signal.SIGKILL
         server.program.start()
 
-        site.upload(archive, name=point.name.lower())
-        assert violations(site) == []
+        cluster.upload(archive, name=point.name.lower())
+        assert violations(cluster) == []
 
     @pytest.mark.parametrize("point", OF_THE_RECONCILER, ids=str)
     def test_a_reconciliation_survives_a_server_killed_at_any_crash_point(
-        self, site: Site, dataset: str, worker: Host, point: CrashPoint
+        self, cluster: Cluster, dataset: str, worker: Node, point: CrashPoint
     ) -> None:
-        (server,) = site.servers
+        (server,) = cluster.servers
         _make_run(worker)
-        job_id = site.submit(dataset, **null_job(epochs=20, seconds_per_epoch=0.2))
-        eventually(lambda: site.job(job_id)["state"] == "running", within=JOB_SECONDS)
+        job_id = cluster.submit(dataset, **null_job(epochs=20, seconds_per_epoch=0.2))
+        eventually(lambda: cluster.job(job_id)["state"] == "running", within=JOB_SECONDS)
         server.program.kill()
         worker.program.kill()
 
@@ -151,8 +150,8 @@ class TestAServerKilledAt:
         server.program.start()
         worker.program.start()
 
-        site.finish(job_id, within=JOB_SECONDS)
-        assert violations(site) == []
+        cluster.finish(job_id, within=JOB_SECONDS)
+        assert violations(cluster) == []
 
 
 def test_every_point_has_its_kill() -> None:
@@ -164,12 +163,12 @@ def test_every_point_has_its_kill() -> None:
     assert [point for point in missing if f"CrashPoint.{point.name}" not in of_the_collector] == []
 
 
-def _make_run(worker: Host) -> None:
+def _make_run(worker: Node) -> None:
     if not worker.program.is_alive:
         worker.program.start()
 
 
-def _submit_once(site: Site, dataset: str, *, key: str) -> None:
+def _submit_once(cluster: Cluster, dataset: str, *, key: str) -> None:
     spec = {"dataset": dataset, "model": MODELS["detect"], **null_job()}
-    with site.client() as client, suppress(httpx.HTTPError):
+    with cluster.client() as client, suppress(httpx.HTTPError):
         client.post("/v1/jobs", json=spec, headers={"Idempotency-Key": key})

@@ -10,9 +10,8 @@ import pytest
 from tests.datasets.builders import a_detect_zip
 from tests.faults.invariants import violations
 from tests.faults.small_disk import SmallDisk, small_disk
-from tests.faults.visitor import null_job
 from tests.waiting import eventually
-from tests.worlds.cluster import Site, a_site
+from tests.worlds.cluster import Cluster, a_cluster, null_job
 
 pytestmark = [pytest.mark.integration, pytest.mark.faults]
 
@@ -23,7 +22,7 @@ ENDLESS = null_job(epochs=1000, seconds_per_epoch=0.5, checkpoint_bytes=CHECKPOI
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("full") / "site"
+    return tmp_path_factory.mktemp("full") / "cluster"
 
 
 @pytest.fixture(scope="module")
@@ -37,38 +36,40 @@ def disks(folder: Path) -> Iterator[dict[str, SmallDisk]]:
 
 
 @pytest.fixture(scope="module")
-def site(disks: dict[str, SmallDisk], folder: Path, sqlite_template: Path) -> Iterator[Site]:
+def cluster(disks: dict[str, SmallDisk], folder: Path, sqlite_template: Path) -> Iterator[Cluster]:
     assert disks
     database = folder / "trainyard.db"
     shutil.copyfile(sqlite_template, database)
-    with a_site(folder, f"sqlite:///{database}") as site:
-        site.add_worker().program.start()
-        site.await_null_trainer()
-        yield site
+    with a_cluster(folder, f"sqlite:///{database}") as cluster:
+        cluster.add_worker().program.start()
+        cluster.await_null_trainer()
+        yield cluster
 
 
 class TestAFullDisk:
     @pytest.mark.parametrize("where", ["store", "worker-0"])
     def test_s1_a_full_disk_fails_the_job_by_name_and_the_next_one_succeeds(
-        self, site: Site, dataset: str, disks: dict[str, SmallDisk], where: str
+        self, cluster: Cluster, dataset: str, disks: dict[str, SmallDisk], where: str
     ) -> None:
-        job_id = site.submit(dataset, **ENDLESS)
-        eventually(lambda: site.job(job_id)["progress"], within=JOB_SECONDS, message=site.tails)
+        job_id = cluster.submit(dataset, **ENDLESS)
+        eventually(
+            lambda: cluster.job(job_id)["progress"], within=JOB_SECONDS, message=cluster.tails
+        )
 
         disks[where].fill()
-        eventually(lambda: site.job(job_id)["state"] == "failed", within=JOB_SECONDS)
+        eventually(lambda: cluster.job(job_id)["state"] == "failed", within=JOB_SECONDS)
         disks[where].make_room()
 
-        assert site.job(job_id)["error"]["code"] == "disk_full"
-        site.finish(site.submit(dataset, **null_job()), within=JOB_SECONDS)
-        assert violations(site) == []
+        assert cluster.job(job_id)["error"]["code"] == "disk_full"
+        cluster.finish(cluster.submit(dataset, **null_job()), within=JOB_SECONDS)
+        assert violations(cluster) == []
 
     def test_s1_a_full_disk_refuses_an_upload_with_507_and_takes_it_later(
-        self, site: Site, tmp_path: Path, disks: dict[str, SmallDisk]
+        self, cluster: Cluster, tmp_path: Path, disks: dict[str, SmallDisk]
     ) -> None:
         archive = a_detect_zip(tmp_path / "other.zip", train=6, val=3)
         disks["store"].fill()
-        with site.client() as client:
+        with cluster.client() as client:
             answer = client.post(
                 "/v1/datasets?name=later",
                 content=archive.read_bytes(),
@@ -78,5 +79,5 @@ class TestAFullDisk:
 
         assert answer.status_code == 507
         assert answer.json()["type"] == "urn:trainyard:problem:insufficient-storage"
-        site.upload(archive, name="later")
-        assert violations(site) == []
+        cluster.upload(archive, name="later")
+        assert violations(cluster) == []

@@ -11,9 +11,8 @@ import pytest
 
 from app.jobs.life.doorbell import RUN_JOB_TASK, queue_of_jobs
 from tests.faults.invariants import violations
-from tests.faults.visitor import null_job
 from tests.waiting import eventually
-from tests.worlds.cluster import Site, a_site
+from tests.worlds.cluster import Cluster, a_cluster, null_job
 
 pytestmark = [pytest.mark.integration, pytest.mark.faults]
 
@@ -32,14 +31,14 @@ class Exploding:
 
 
 @pytest.fixture(scope="module")
-def site(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+def cluster(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     folder = tmp_path_factory.mktemp("poisoned")
     database = folder / "trainyard.db"
     database.write_bytes(sqlite_template.read_bytes())
-    with a_site(folder / "site", f"sqlite:///{database}") as site:
-        site.add_worker(slot_alone=False).program.start()
-        site.await_null_trainer()
-        yield site
+    with a_cluster(folder / "cluster", f"sqlite:///{database}") as cluster:
+        cluster.add_worker(slot_alone=False).program.start()
+        cluster.await_null_trainer()
+        yield cluster
 
 
 def a_message(task: str, body: bytes, content_type: str) -> str:
@@ -66,7 +65,7 @@ def a_message(task: str, body: bytes, content_type: str) -> str:
 
 class TestPoison:
     def test_q5_a_poisoned_message_is_thrown_away_and_the_next_job_runs(
-        self, site: Site, dataset: str, tmp_path: Path
+        self, cluster: Cluster, dataset: str, tmp_path: Path
     ) -> None:
         trace = tmp_path / "exploded"
         pickled = pickle.dumps(Exploding(trace))
@@ -82,43 +81,45 @@ class TestPoison:
             ),
         ]
         for poison in poisons:
-            site.redis.lpush(QUEUE, poison)
+            cluster.redis.lpush(QUEUE, poison)
 
-        eventually(lambda: site.redis.llen(QUEUE) == 0, within=JOB_SECONDS, message=site.tails)
-        site.finish(site.submit(dataset, **null_job()), within=JOB_SECONDS)
+        eventually(
+            lambda: cluster.redis.llen(QUEUE) == 0, within=JOB_SECONDS, message=cluster.tails
+        )
+        cluster.finish(cluster.submit(dataset, **null_job()), within=JOB_SECONDS)
 
         assert not trace.exists()
-        assert violations(site) == []
+        assert violations(cluster) == []
 
     def test_q5_a_message_without_an_envelope_ends_a_slot_that_is_started_again(
-        self, site: Site, dataset: str
+        self, cluster: Cluster, dataset: str
     ) -> None:
-        site.redis.lpush(QUEUE, "no message at all")
+        cluster.redis.lpush(QUEUE, "no message at all")
 
-        job_id = site.submit(dataset, **null_job())
+        job_id = cluster.submit(dataset, **null_job())
 
-        site.finish(job_id, within=JOB_SECONDS)
-        assert violations(site) == []
+        cluster.finish(job_id, within=JOB_SECONDS)
+        assert violations(cluster) == []
 
 
 class TestAFullBroker:
     def test_q7_a_full_broker_takes_no_bell_and_the_job_runs_later(
-        self, site: Site, dataset: str
+        self, cluster: Cluster, dataset: str
     ) -> None:
-        site.redis.config_set("maxmemory", "1")
+        cluster.redis.config_set("maxmemory", "1")
 
-        job_id = site.submit(dataset, **null_job())  # acknowledged
-        assert site.job(job_id)["state"] in {"queued", "running", "succeeded"}
-        site.redis.config_set("maxmemory", "0")
+        job_id = cluster.submit(dataset, **null_job())  # acknowledged
+        assert cluster.job(job_id)["state"] in {"queued", "running", "succeeded"}
+        cluster.redis.config_set("maxmemory", "0")
 
-        site.finish(job_id, within=JOB_SECONDS)
-        assert violations(site) == []
+        cluster.finish(job_id, within=JOB_SECONDS)
+        assert violations(cluster) == []
 
-    def test_q2_a_flushed_broker_loses_nothing(self, site: Site, dataset: str) -> None:
-        jobs = [site.submit(dataset, **null_job()) for _ in range(3)]
-        site.redis.flushall()
+    def test_q2_a_flushed_broker_loses_nothing(self, cluster: Cluster, dataset: str) -> None:
+        jobs = [cluster.submit(dataset, **null_job()) for _ in range(3)]
+        cluster.redis.flushall()
 
         for job_id in jobs:
-            site.finish(job_id, within=JOB_SECONDS)
+            cluster.finish(job_id, within=JOB_SECONDS)
 
-        assert violations(site) == []
+        assert violations(cluster) == []

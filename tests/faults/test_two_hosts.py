@@ -6,9 +6,17 @@ from pathlib import Path
 import pytest
 
 from tests.faults.invariants import violations
-from tests.faults.visitor import Host, null_job, real_job
 from tests.waiting import eventually
-from tests.worlds.cluster import NULL_TIMING, REAL_TIMING, STATE_EVERY, Site, a_site
+from tests.worlds.cluster import (
+    NULL_TIMING,
+    REAL_TIMING,
+    STATE_EVERY,
+    Cluster,
+    Node,
+    a_cluster,
+    null_job,
+    real_job,
+)
 
 pytestmark = [pytest.mark.integration, pytest.mark.faults]
 
@@ -27,16 +35,16 @@ def kind(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-def hosts(postgres_url: str, tmp_path: Path, kind: str) -> Iterator[Site]:
+def hosts(postgres_url: str, tmp_path: Path, kind: str) -> Iterator[Cluster]:
     timing = NULL_TIMING if kind == "null" else REAL_TIMING
-    with a_site(tmp_path / "site", postgres_url, timing) as site:
+    with a_cluster(tmp_path / "cluster", postgres_url, timing) as cluster:
         for _ in range(2):
-            site.add_worker().program.start()
-        yield site
+            cluster.add_worker().program.start()
+        yield cluster
 
 
 def test_the_other_machine_finishes_what_a_dead_one_began(
-    hosts: Site, archive: Path, kind: str
+    hosts: Cluster, archive: Path, kind: str
 ) -> None:
     hosts.await_null_trainer()
     dataset = hosts.upload(archive)
@@ -48,7 +56,7 @@ def test_the_other_machine_finishes_what_a_dead_one_began(
         message=hosts.tails,
     )
 
-    dead = _host_that_works(hosts)
+    dead = _node_that_works(hosts)
     dead.program.kill_all()
 
     hosts.finish(job_id, within=JOB_SECONDS)
@@ -59,10 +67,10 @@ def test_the_other_machine_finishes_what_a_dead_one_began(
     assert violations(hosts) == []
 
 
-def _epochs(site: Site, job_id: str) -> int:
-    return len(site.get(f"/v1/jobs/{job_id}/metrics")["epochs"])
+def _epochs(cluster: Cluster, job_id: str) -> int:
+    return len(cluster.get(f"/v1/jobs/{job_id}/metrics")["epochs"])
 
 
-def _host_that_works(site: Site) -> Host:
-    (working,) = [each for each in site.workers if each.program.descendants()]
+def _node_that_works(cluster: Cluster) -> Node:
+    (working,) = [each for each in cluster.workers if each.program.descendants()]
     return working

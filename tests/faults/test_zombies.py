@@ -8,9 +8,8 @@ from app.core.database import Base, Database
 from app.events.tables import EventRow
 from app.jobs.tables import Attempt, Epoch
 from tests.faults.invariants import violations
-from tests.faults.visitor import Host, null_job
 from tests.waiting import eventually
-from tests.worlds.cluster import Site
+from tests.worlds.cluster import Cluster, Node, null_job
 
 pytestmark = [pytest.mark.integration, pytest.mark.faults, pytest.mark.mostly_sqlite]
 
@@ -22,41 +21,43 @@ TABLES = (Epoch, Artifact, EventRow, Attempt)
 
 class TestAWorkerThatStoodStill:
     def test_a_worker_that_stood_still_writes_nothing_and_continues_with_the_next_job(
-        self, site: Site, dataset: str
+        self, cluster: Cluster, dataset: str
     ) -> None:
-        zombie = site.add_worker()
+        zombie = cluster.add_worker()
         zombie.program.start()
-        site.await_null_trainer()
-        job_id = site.submit(dataset, **null_job(epochs=12, seconds_per_epoch=0.5))
-        eventually(lambda: _epochs(site, job_id) >= 2, within=RUNNING_SECONDS, message=site.tails)
+        cluster.await_null_trainer()
+        job_id = cluster.submit(dataset, **null_job(epochs=12, seconds_per_epoch=0.5))
+        eventually(
+            lambda: _epochs(cluster, job_id) >= 2, within=RUNNING_SECONDS, message=cluster.tails
+        )
 
-        frozen = _frozen_between_transactions(zombie, site)
-        other = site.add_worker()
+        frozen = _frozen_between_transactions(zombie, cluster)
+        other = cluster.add_worker()
         other.program.start()
-        site.finish(job_id, within=JOB_SECONDS)
-        before = _rows(site, job_id)
+        cluster.finish(job_id, within=JOB_SECONDS)
+        before = _rows(cluster, job_id)
         zombie.program.thaw(frozen)
 
         eventually(
             lambda: _has_given_up(zombie), within=FENCED_SECONDS, message=zombie.program.tail
         )
-        assert _rows(site, job_id) == before
+        assert _rows(cluster, job_id) == before
         assert _attempts(before) == [1, 2]
         assert zombie.program.is_alive
-        assert violations(site) == []
+        assert violations(cluster) == []
 
         other.program.kill()
-        site.finish(site.submit(dataset, **null_job()), within=JOB_SECONDS)  # by the zombie
-        assert violations(site) == []
+        cluster.finish(cluster.submit(dataset, **null_job()), within=JOB_SECONDS)  # by the zombie
+        assert violations(cluster) == []
 
 
-def _frozen_between_transactions(worker: Host, site: Site) -> list[int]:
+def _frozen_between_transactions(worker: Node, cluster: Cluster) -> list[int]:
     """Freeze it where it holds no lock of the database, which would hold up everybody on SQLite."""
     frozen: list[int] = []
 
     def stands_without_a_lock() -> bool:
         frozen[:] = worker.program.freeze()
-        if site.database_is_free():
+        if cluster.database_is_free():
             return True
         worker.program.thaw(frozen)
         return False
@@ -65,19 +66,19 @@ def _frozen_between_transactions(worker: Host, site: Site) -> list[int]:
     return frozen
 
 
-def _epochs(site: Site, job_id: str) -> int:
-    return len(site.get(f"/v1/jobs/{job_id}/metrics")["epochs"])
+def _epochs(cluster: Cluster, job_id: str) -> int:
+    return len(cluster.get(f"/v1/jobs/{job_id}/metrics")["epochs"])
 
 
-def _has_given_up(worker: Host) -> bool:
+def _has_given_up(worker: Node) -> bool:
     """Whether it has noticed, killed its trainer and cleared what it had on disk."""
     attempts = worker.home / "worker" / "attempts"
     return not any(attempts.iterdir()) and not worker.program.descendants()
 
 
-def _rows(site: Site, job_id: str) -> dict[str, list[dict[str, object]]]:
+def _rows(cluster: Cluster, job_id: str) -> dict[str, list[dict[str, object]]]:
     """Everything that an attempt writes of a job, as it stands."""
-    with site.database() as database:
+    with cluster.database() as database:
         return {table.__tablename__: _all_of(database, table, job_id) for table in TABLES}
 
 

@@ -1,26 +1,35 @@
-"""A whole Trainyard made of separate processes, of which any can be killed, and its client.
+"""The world `cluster`: separate processes, of which any can be killed, and their client.
 
 Every server and worker has a home and a working directory of its own, as on a machine of its own:
 they share the database, the broker and the store, and nothing else.
 """
 
+import json
 import os
 import sys
 import tempfile
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
+import httpx2 as httpx
 from redis import Redis, RedisError
 from sqlalchemy.exc import OperationalError
 
 from app.core.broker import _command
 from app.core.database import Database
 from app.settings import Timing
-from tests.faults.visitor import Host, Visitor
+from tests.waiting import eventually
 from tests.worlds.program import Program
-from tests.worlds.server import COMMAND
+from tests.worlds.server import COMMAND, MODELS, TINY
+from worker.trainer import null_trainer
+
+START_SECONDS = 90.0
+ANSWER_SECONDS = 90.0
+DATASET_SECONDS = 90.0
 
 NULL_TIMING = Timing(
     lease_seconds=3,
@@ -40,17 +49,124 @@ REAL_TIMING = NULL_TIMING.model_copy(
 STATE_EVERY = 2
 """Epochs between training states: most kills then cost an epoch that is trained anew."""
 
-SECRET_KEY = "of all servers of a site that is under test"
+SECRET_KEY = "of all servers of a cluster that is under test"
+
+
+class NoServer(Exception):
+    """No server has said yet where it listens."""
 
 
 @dataclass
-class Site(Visitor):
+class Node:
+    """A node: where a server or a worker lives: its home, and its process."""
+
+    home: Path
+    program: Program
+
+
+@dataclass(kw_only=True)
+class ClusterClient:
+    """Asks whichever of the servers is there; `acknowledged` are the jobs that it was promised."""
+
+    servers: list[Node] = field(default_factory=list)
+    acknowledged: list[str] = field(default_factory=list)
+    _key: str | None = None
+
+    def await_null_trainer(self) -> None:
+        """Wait until a worker has said that it has the null trainer: jobs may ask for it then."""
+        eventually(lambda: null_trainer.NAME in str(self.get("/v1/trainers")), within=START_SECONDS)
+
+    @contextmanager
+    def client(self) -> Iterator[httpx.Client]:
+        """A client of the first server that has said where it listens."""
+        notes = [node.home / "server.json" for node in self.servers if node.program.is_alive]
+        there = [note for note in notes if note.exists()]
+        if not there:
+            raise NoServer
+        url = json.loads(there[0].read_text())["url"]
+        with httpx.Client(base_url=url, headers=self._headers(), timeout=30) as client:
+            yield client
+
+    def _headers(self) -> dict[str, str]:
+        if self._key is None:
+            keys = [node.home / "api-key" for node in self.servers]
+            self._key = next(key for key in keys if key.exists()).read_text().strip()
+        return {"Authorization": f"Bearer {self._key}"}
+
+    def insist(self, method: str, path: str, **request: Any) -> httpx.Response:  # noqa: ANN401
+        """Ask until a server answers with anything but 5xx, as a patient client does."""
+        answers: list[httpx.Response] = []
+
+        def answered() -> bool:
+            try:
+                with self.client() as client:
+                    answers.append(client.request(method, path, **request))
+            except (httpx.HTTPError, OSError, NoServer, json.JSONDecodeError):
+                return False
+            return answers[-1].status_code < 500
+
+        eventually(answered, within=ANSWER_SECONDS, message=lambda: f"{path}: {answers[-1:]}")
+        return answers[-1]
+
+    def get(self, path: str) -> dict[str, Any]:
+        answer = self.insist("GET", path)
+        assert answer.status_code == 200, answer.text
+        document: dict[str, Any] = answer.json()
+        return document
+
+    def upload(self, archive: Path, name: str = "shapes") -> str:
+        """Upload a data set and wait until it is ready; return its id."""
+        headers = {"Content-Type": "application/zip"}
+        answer = self.insist(
+            "POST",
+            f"/v1/datasets?name={name}",
+            content=archive.read_bytes(),
+            headers=headers,
+        )
+        assert answer.status_code in {200, 202}, answer.text
+        dataset_id: str = answer.json()["id"]
+        path = f"/v1/datasets/{dataset_id}"
+        eventually(lambda: self.get(path)["state"] == "ready", within=DATASET_SECONDS)
+        return dataset_id
+
+    def submit(self, dataset: str, *, key: str | None = None, **changes: Any) -> str:  # noqa: ANN401
+        """Submit a job until it is acknowledged; return its id."""
+        spec = {"dataset": dataset, "model": MODELS["detect"], **changes}
+        headers = {"Idempotency-Key": key or uuid.uuid4().hex}
+        answer = self.insist("POST", "/v1/jobs", json=spec, headers=headers)
+        assert answer.status_code in {200, 201}, answer.text
+        job_id: str = answer.json()["id"]
+        if job_id not in self.acknowledged:
+            self.acknowledged.append(job_id)
+        return job_id
+
+    def job(self, job_id: str) -> dict[str, Any]:
+        return self.get(f"/v1/jobs/{job_id}")
+
+    def finish(self, job_id: str, *, within: float) -> dict[str, Any]:
+        """Wait until a job has ended well, and return its status."""
+        eventually(
+            lambda: self.job(job_id)["state"] in {"succeeded", "failed", "cancelled"},
+            within=within,
+            message=lambda: f"{self.job(job_id)}\n{self.tails()}",
+        )
+        status = self.job(job_id)
+        assert status["state"] == "succeeded", f"{status}\n{self.tails()}"
+        return status
+
+    def tails(self) -> str:
+        """What every server said last."""
+        return "\n".join(f"--- {each.program.name}\n{each.program.tail()}" for each in self.servers)
+
+
+@dataclass
+class Cluster(ClusterClient):
     """One database, one broker, one store, and the servers and workers on them."""
 
     folder: Path
     database_url: str
     timing: Timing = NULL_TIMING
-    workers: list[Host] = field(default_factory=list)
+    workers: list[Node] = field(default_factory=list)
     broker: Program = field(init=False)
     _sockets: Path = field(init=False)
 
@@ -85,7 +201,7 @@ class Site(Visitor):
         return [self.broker, *(each.program for each in [*self.servers, *self.workers])]
 
     def environment(self, home: Path) -> dict[str, str]:
-        """What a process of this site finds in its environment."""
+        """What a process of this cluster finds in its environment."""
         clean = {key: value for key, value in os.environ.items() if key[:9] != "TRAINYARD"}
         timing = {
             f"TRAINYARD_TIMING__{name.upper()}": str(value)
@@ -103,7 +219,7 @@ class Site(Visitor):
             "TRAINYARD_SECRET_KEY": SECRET_KEY,
         }
 
-    def add_server(self) -> Host:
+    def add_server(self) -> Node:
         """Make a server with a home of its own; it is not started."""
         home = self._home("server", len(self.servers))
         note = home / "server.json"
@@ -116,10 +232,10 @@ class Site(Visitor):
             ready=note.exists,
             before_start=lambda: note.unlink(missing_ok=True),
         )
-        self.servers.append(Host(home, program))
+        self.servers.append(Node(home, program))
         return self.servers[-1]
 
-    def add_worker(self, *, slot_alone: bool = True, queues: str = "default") -> Host:
+    def add_worker(self, *, slot_alone: bool = True, queues: str = "default") -> Node:
         """Make a worker with a home of its own; it is not started.
 
         Args:
@@ -136,7 +252,7 @@ class Site(Visitor):
             home,
             home.with_suffix(".log"),
         )
-        self.workers.append(Host(home, program))
+        self.workers.append(Node(home, program))
         return self.workers[-1]
 
     def _home(self, kind: str, number: int) -> Path:
@@ -150,7 +266,7 @@ class Site(Visitor):
 
     @contextmanager
     def database(self) -> Iterator[Database]:
-        """The site's database, opened by the test itself."""
+        """The cluster's database, opened by the test itself."""
         database = Database(self.database_url, pool_size=3)
         yield database
         database.dispose()
@@ -185,13 +301,30 @@ class Site(Visitor):
 
 
 @contextmanager
-def a_site(folder: Path, database_url: str, timing: Timing = NULL_TIMING) -> Iterator[Site]:
+def a_cluster(folder: Path, database_url: str, timing: Timing = NULL_TIMING) -> Iterator[Cluster]:
     """Run a broker and one server; workers are the test's to add."""
     folder.mkdir(parents=True, exist_ok=True)
-    site = Site(folder, database_url, timing)
+    cluster = Cluster(folder, database_url, timing)
     try:
-        site.broker.started()
-        site.add_server().program.started()
-        yield site
+        cluster.broker.started()
+        cluster.add_server().program.started()
+        yield cluster
     finally:
-        site.end()
+        cluster.end()
+
+
+def null_job(
+    *, epochs: int = 3, seconds_per_epoch: float = 0.05, **options: object
+) -> dict[str, Any]:
+    """Return the part of a spec that asks for the null trainer."""
+    options = {"seconds_per_epoch": seconds_per_epoch, **options}
+    return {
+        "train": {"epochs": epochs},
+        "trainer": {"name": null_trainer.NAME, "options": options},
+        "max_restarts": 100,
+    }
+
+
+def real_job(*, epochs: int) -> dict[str, Any]:
+    """Return the part of a spec that asks for a tiny real training."""
+    return {"train": TINY | {"epochs": epochs}, "max_restarts": 100}
