@@ -1,6 +1,7 @@
 """A claimed job, and a relay of what its trainer says."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from app.jobs.locks import Hold
 from app.jobs.spec.deciding_metric import FITNESS_OF
 from tests.worlds.worker import Worker, a_lease, a_worker
 from worker.attempt.relay import Relay
-from worker.trainer.protocol import CheckpointEvent, EpochEvent
+from worker.trainer.protocol import CheckpointEvent, EpochEvent, TrainerEvent
 
 MAP = "metrics/mAP50-95(B)"
 
@@ -47,6 +48,35 @@ def checkpoint(run_directory: Path) -> Callable[..., CheckpointEvent]:
         return CheckpointEvent(seq=seq, epoch=epoch, files=files)
 
     return make
+
+
+@dataclass(frozen=True)
+class Relayed:
+    """A relay of a claimed job, the rows and the bytes that it writes, and checkpoints for it."""
+
+    database: Database
+    hold: Hold
+    relay: Relay
+    store: ArtifactStore
+    checkpoint: Callable[..., CheckpointEvent]
+
+    @property
+    def job_id(self) -> str:
+        return self.hold.job_id
+
+    def handle(self, event: TrainerEvent) -> None:
+        self.relay.handle(event)
+
+
+@pytest.fixture
+def relayed(
+    database: Database,
+    hold: Hold,
+    relay: Relay,
+    store: ArtifactStore,
+    checkpoint: Callable[..., CheckpointEvent],
+) -> Relayed:
+    return Relayed(database, hold, relay, store, checkpoint)
 
 
 def epoch_event(epoch: int, *, seq: int, fitness: float, best: float | None = None) -> EpochEvent:

@@ -17,7 +17,7 @@ from app.jobs.locks import Hold
 from app.jobs.spec.deciding_metric import FITNESS_OF
 from app.jobs.states import Phase
 from app.jobs.tables import Epoch, JobProgress
-from tests.worker.conftest import epoch_event
+from tests.worker.conftest import Relayed, epoch_event
 from tests.worlds.rows import job_row
 from tests.worlds.worker import a_lease, attempts
 from worker.attempt.relay import Relay
@@ -41,73 +41,53 @@ def epochs(database: Database) -> list[int]:
 
 
 class TestOldCheckpoints:
-    def test_bytes_of_old_checkpoints_are_left_to_the_collector(
-        self,
-        database: Database,
-        hold: Hold,
-        relay: Relay,
-        store: ArtifactStore,
-        checkpoint: Callable[..., CheckpointEvent],
-    ) -> None:
+    def test_bytes_of_old_checkpoints_are_left_to_the_collector(self, relayed: Relayed) -> None:
         for epoch in range(1, 6):
-            relay.handle(epoch_event(epoch, seq=2 * epoch - 1, fitness=epoch / 10))
-            relay.handle(checkpoint(epoch, seq=2 * epoch))
+            relayed.handle(epoch_event(epoch, seq=2 * epoch - 1, fitness=epoch / 10))
+            relayed.handle(relayed.checkpoint(epoch, seq=2 * epoch))
 
-        with database.read() as unit:
-            named = {row.sha256 for row in checkpoints_of(unit.session, hold.job_id)}
+        with relayed.database.read() as unit:
+            named = {row.sha256 for row in checkpoints_of(unit.session, relayed.job_id)}
             condemned = set(unit.session.scalars(select(CondemnedObject.sha256)))
-        stored = {digest for page in store.digests() for digest in page}
+        stored = {digest for page in relayed.store.digests() for digest in page}
         assert (len(named), len(condemned)) == (2 * 3, 3 * 3)
         assert stored == named | condemned
 
     def test_bytes_of_a_state_with_two_newer_ones_are_left_to_the_collector(
-        self,
-        database: Database,
-        hold: Hold,
-        relay: Relay,
-        store: ArtifactStore,
-        checkpoint: Callable[..., CheckpointEvent],
+        self, relayed: Relayed
     ) -> None:
         for epoch in range(1, 9):
             state = ("state.pt",) * (epoch in {2, 4, 6})
-            relay.handle(checkpoint(epoch, seq=epoch, best=False, kept=state))
+            relayed.handle(relayed.checkpoint(epoch, seq=epoch, best=False, kept=state))
 
-        with database.read() as unit:
-            rows = checkpoints_of(unit.session, hold.job_id)
+        with relayed.database.read() as unit:
+            rows = checkpoints_of(unit.session, relayed.job_id)
             condemned = set(unit.session.scalars(select(CondemnedObject.sha256)))
         assert [row.epoch for row in rows if row.name == "last.pt"] == [8, 7, 6, 4]
         assert [row.epoch for row in rows if row.name == "state.pt"] == [6, 4]
-        stored = {digest for page in store.digests() for digest in page}
+        stored = {digest for page in relayed.store.digests() for digest in page}
         assert stored == {row.sha256 for row in rows} | condemned
         assert len(condemned) == 2 * 4 + 1
 
 
 class TestEpochs:
-    def test_an_epoch_appears_only_with_its_checkpoint(
-        self, database: Database, relay: Relay, checkpoint: Callable[..., CheckpointEvent]
-    ) -> None:
-        relay.handle(epoch_event(1, seq=1, fitness=0.1))
-        before = epochs(database)
+    def test_an_epoch_appears_only_with_its_checkpoint(self, relayed: Relayed) -> None:
+        relayed.handle(epoch_event(1, seq=1, fitness=0.1))
+        before = epochs(relayed.database)
 
-        relay.handle(checkpoint(1, seq=2))
+        relayed.handle(relayed.checkpoint(1, seq=2))
 
-        assert (before, epochs(database)) == ([], [1])
+        assert (before, epochs(relayed.database)) == ([], [1])
 
-    def test_an_event_that_comes_twice_is_written_once(
-        self,
-        database: Database,
-        hold: Hold,
-        relay: Relay,
-        checkpoint: Callable[..., CheckpointEvent],
-    ) -> None:
-        for event in (epoch_event(1, seq=1, fitness=0.1), checkpoint(1, seq=2)):
-            relay.handle(event)
-        before = job_row(database, hold.job_id).last_seq
+    def test_an_event_that_comes_twice_is_written_once(self, relayed: Relayed) -> None:
+        for event in (epoch_event(1, seq=1, fitness=0.1), relayed.checkpoint(1, seq=2)):
+            relayed.handle(event)
+        before = job_row(relayed.database, relayed.job_id).last_seq
 
-        for event in (epoch_event(1, seq=1, fitness=0.1), checkpoint(1, seq=2)):
-            relay.handle(event)
+        for event in (epoch_event(1, seq=1, fitness=0.1), relayed.checkpoint(1, seq=2)):
+            relayed.handle(event)
 
-        assert job_row(database, hold.job_id).last_seq == before
+        assert job_row(relayed.database, relayed.job_id).last_seq == before
 
     def test_an_epoch_that_another_relay_reports_again_is_logged_once(
         self,
@@ -134,35 +114,24 @@ class TestEpochs:
         assert types.count("epoch.finished") == 1
 
     def test_the_best_epoch_is_the_one_whose_fitness_is_the_best_so_far(
-        self,
-        database: Database,
-        hold: Hold,
-        relay: Relay,
-        checkpoint: Callable[..., CheckpointEvent],
+        self, relayed: Relayed
     ) -> None:
-        relay.handle(epoch_event(1, seq=1, fitness=0.3))
-        relay.handle(checkpoint(1, seq=2))
-        relay.handle(epoch_event(2, seq=3, fitness=0.2, best=0.3))
-        relay.handle(checkpoint(2, seq=4, best=False))
+        relayed.handle(epoch_event(1, seq=1, fitness=0.3))
+        relayed.handle(relayed.checkpoint(1, seq=2))
+        relayed.handle(epoch_event(2, seq=3, fitness=0.2, best=0.3))
+        relayed.handle(relayed.checkpoint(2, seq=4, best=False))
 
-        job = job_row(database, hold.job_id)
+        job = job_row(relayed.database, relayed.job_id)
         assert (job.best_epoch, job.best_metric, job.best_value) == (1, "fitness", 0.3)
         assert job.curve == [0.3, 0.2]
 
-    def test_the_best_of_an_older_epoch_is_kept_for_a_resume(
-        self,
-        database: Database,
-        hold: Hold,
-        relay: Relay,
-        store: ArtifactStore,
-        checkpoint: Callable[..., CheckpointEvent],
-    ) -> None:
+    def test_the_best_of_an_older_epoch_is_kept_for_a_resume(self, relayed: Relayed) -> None:
         for epoch in range(1, 5):
-            relay.handle(epoch_event(epoch, seq=2 * epoch - 1, fitness=0.1 / epoch, best=0.1))
-            relay.handle(checkpoint(epoch, seq=2 * epoch, best=epoch == 1))
+            relayed.handle(epoch_event(epoch, seq=2 * epoch - 1, fitness=0.1 / epoch, best=0.1))
+            relayed.handle(relayed.checkpoint(epoch, seq=2 * epoch, best=epoch == 1))
 
-        with database.read() as unit:
-            rows = checkpoints_of(unit.session, hold.job_id)
+        with relayed.database.read() as unit:
+            rows = checkpoints_of(unit.session, relayed.job_id)
         kept = {(row.epoch, row.name) for row in rows}
         assert kept == {
             (1, "best.pt"),
@@ -171,30 +140,24 @@ class TestEpochs:
             (4, "last.pt"),
             (4, "results.csv"),
         }
-        assert all(store.exists(row.sha256) for row in rows)
+        assert all(relayed.store.exists(row.sha256) for row in rows)
 
     def test_the_newest_copy_of_each_kept_file_that_an_older_resume_needs_stays(
-        self,
-        database: Database,
-        hold: Hold,
-        relay: Relay,
-        checkpoint: Callable[..., CheckpointEvent],
+        self, relayed: Relayed
     ) -> None:
         made = {1: ("best_early.pt",), 2: ("best_late.pt",), 4: ("best_late.pt",)}
         for epoch in range(1, 5):
-            relay.handle(epoch_event(epoch, seq=2 * epoch - 1, fitness=epoch / 10))
-            relay.handle(checkpoint(epoch, seq=2 * epoch, kept=made.get(epoch, ())))
+            relayed.handle(epoch_event(epoch, seq=2 * epoch - 1, fitness=epoch / 10))
+            relayed.handle(relayed.checkpoint(epoch, seq=2 * epoch, kept=made.get(epoch, ())))
 
-        with database.read() as unit:
-            rows = checkpoints_of(unit.session, hold.job_id)
+        with relayed.database.read() as unit:
+            rows = checkpoints_of(unit.session, relayed.job_id)
         kept = {(row.name, row.epoch) for row in rows if row.name.startswith("best_")}
         assert kept == {("best_early.pt", 1), ("best_late.pt", 2), ("best_late.pt", 4)}
 
 
 class TestOtherEvents:
-    def test_the_start_is_logged_and_its_device_kept(
-        self, database: Database, hold: Hold, relay: Relay
-    ) -> None:
+    def test_the_start_is_logged_and_its_device_kept(self, relayed: Relayed) -> None:
         started = StartedEvent(
             seq=1,
             batches_per_epoch=5,
@@ -209,18 +172,19 @@ class TestOtherEvents:
             val_images=8,
         )
 
-        relay.handle(started)
+        relayed.handle(started)
 
-        assert job_row(database, hold.job_id).device_name == ("NVIDIA " + "X" * 300)[:200]
-        with database.read() as unit:
-            last = events_after(unit.session, hold.job_id, seq=0, limit=99)[-1]
+        job = job_row(relayed.database, relayed.job_id)
+        assert job.device_name == ("NVIDIA " + "X" * 300)[:200]
+        with relayed.database.read() as unit:
+            last = events_after(unit.session, relayed.job_id, seq=0, limit=99)[-1]
         assert (last.type, last.data["train_images"]) == ("trainer.started", 18)
 
-    def test_a_notice_becomes_an_event(self, database: Database, hold: Hold, relay: Relay) -> None:
-        relay.handle(NoticeEvent(seq=1, code="unfrozen", message="Unfrozen.", data={"epoch": 3}))
+    def test_a_notice_becomes_an_event(self, relayed: Relayed) -> None:
+        relayed.handle(NoticeEvent(seq=1, code="unfrozen", message="Unfrozen.", data={"epoch": 3}))
 
-        with database.read() as unit:
-            last = events_after(unit.session, hold.job_id, seq=0, limit=99)[-1]
+        with relayed.database.read() as unit:
+            last = events_after(unit.session, relayed.job_id, seq=0, limit=99)[-1]
         said = {"code": "unfrozen", "message": "Unfrozen.", "data": {"epoch": 3}}
         assert (last.type, last.level, last.data) == ("trainer.notice", "info", said)
 
@@ -241,29 +205,21 @@ class TestOtherEvents:
         ids=["exact", "plain"],
     )
     def test_the_way_a_job_was_resumed_is_recorded_with_the_reason(
-        self,
-        database: Database,
-        hold: Hold,
-        relay: Relay,
-        event: ResumedEvent,
-        level: str,
-        said: dict[str, object],
+        self, relayed: Relayed, event: ResumedEvent, level: str, said: dict[str, object]
     ) -> None:
-        relay.handle(event)
+        relayed.handle(event)
 
-        with database.read() as unit:
-            last = events_after(unit.session, hold.job_id, seq=0, limit=99)[-1]
+        with relayed.database.read() as unit:
+            last = events_after(unit.session, relayed.job_id, seq=0, limit=99)[-1]
         assert (last.type, last.level, last.data) == (f"resume.{event.mode}", level, said)
-        assert [each.resumed for each in attempts(database, hold.job_id)] == [event.mode]
+        assert [each.resumed for each in attempts(relayed.database, relayed.job_id)] == [event.mode]
 
-    def test_the_phase_is_shown(self, database: Database, hold: Hold, relay: Relay) -> None:
-        relay.handle(PhaseEvent(seq=1, phase=Phase.VALIDATING))
+    def test_the_phase_is_shown(self, relayed: Relayed) -> None:
+        relayed.handle(PhaseEvent(seq=1, phase=Phase.VALIDATING))
 
-        assert job_row(database, hold.job_id).phase is Phase.VALIDATING
+        assert job_row(relayed.database, relayed.job_id).phase is Phase.VALIDATING
 
-    def test_progress_is_recorded_once_a_second(
-        self, database: Database, hold: Hold, relay: Relay
-    ) -> None:
+    def test_progress_is_recorded_once_a_second(self, relayed: Relayed) -> None:
         for batch in (1, 2):
             event = BatchEvent(
                 seq=batch,
@@ -274,57 +230,51 @@ class TestOtherEvents:
                 epoch_seconds=0.5,
                 eta_seconds=3.5,
             )
-            relay.handle(event)
+            relayed.handle(event)
 
-        with database.read() as unit:
-            progress = unit.session.get(JobProgress, hold.job_id)
+        with relayed.database.read() as unit:
+            progress = unit.session.get(JobProgress, relayed.job_id)
         assert progress is not None
         assert (progress.batch, progress.eta_seconds) == (1, 3.5)
 
-    def test_a_warning_becomes_an_event(self, database: Database, hold: Hold, relay: Relay) -> None:
-        relay.handle(WarningEvent(seq=1, code="odd", message="Odd."))
+    def test_a_warning_becomes_an_event(self, relayed: Relayed) -> None:
+        relayed.handle(WarningEvent(seq=1, code="odd", message="Odd."))
 
-        with database.read() as unit:
-            last = events_after(unit.session, hold.job_id, seq=0, limit=99)[-1]
+        with relayed.database.read() as unit:
+            last = events_after(unit.session, relayed.job_id, seq=0, limit=99)[-1]
         assert (last.type, last.data) == ("trainer.warning", {"code": "odd", "message": "Odd."})
 
 
 class TestPipe:
     def test_all_that_was_said_is_written_when_the_pipe_closes(
-        self,
-        database: Database,
-        relay: Relay,
-        checkpoint: Callable[..., CheckpointEvent],
-        tmp_path: Path,
+        self, relayed: Relayed, tmp_path: Path
     ) -> None:
         said: list[Event] = [
             epoch_event(1, seq=1, fitness=0.1),
-            checkpoint(1, seq=2),
+            relayed.checkpoint(1, seq=2),
             ErrorEvent(seq=3, code=EndReason.DIVERGED, message="NaN.", hint="Lower lr0."),
         ]
         reading, writing = os.pipe()
 
-        with relay.relaying(reading, tmp_path / "spool"):
+        with relayed.relay.relaying(reading, tmp_path / "spool"):
             os.write(writing, b"".join(map(event_line, said)))
             os.close(writing)
 
-        assert epochs(database) == [1]
-        assert relay.error == said[2]
+        assert epochs(relayed.database) == [1]
+        assert relayed.relay.error == said[2]
 
-    def test_a_line_that_is_no_event_is_passed_over(
-        self, database: Database, hold: Hold, relay: Relay, tmp_path: Path
-    ) -> None:
+    def test_a_line_that_is_no_event_is_passed_over(self, relayed: Relayed, tmp_path: Path) -> None:
         reading, writing = os.pipe()
 
-        with relay.relaying(reading, tmp_path / "spool"):
+        with relayed.relay.relaying(reading, tmp_path / "spool"):
             os.write(
                 writing,
                 b"Downloading...\n{}\n" + event_line(PhaseEvent(seq=1, phase=Phase.TRAINING)),
             )
             os.close(writing)
 
-        assert relay.failure is None
-        assert job_row(database, hold.job_id).phase is Phase.TRAINING
+        assert relayed.relay.failure is None
+        assert job_row(relayed.database, relayed.job_id).phase is Phase.TRAINING
 
     def test_a_checkpoint_that_is_not_there_is_the_relays_failure(
         self, relay: Relay, tmp_path: Path

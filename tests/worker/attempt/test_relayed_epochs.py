@@ -11,7 +11,7 @@ from app.jobs.class_metrics import unpacked
 from app.jobs.locks import Hold
 from app.jobs.spec.deciding_metric import DecidingMetric
 from app.jobs.tables import Epoch, EpochClasses
-from tests.worker.conftest import epoch_event
+from tests.worker.conftest import Relayed, epoch_event
 from tests.worlds.rows import job_row
 from tests.worlds.worker import a_lease
 from worker.attempt.relay import Relay
@@ -20,22 +20,18 @@ from worker.trainer.protocol import CheckpointEvent
 
 class TestWhatAnEpochSays:
     def test_named_rates_and_class_metrics_are_recorded_with_an_epoch(
-        self,
-        database: Database,
-        hold: Hold,
-        relay: Relay,
-        checkpoint: Callable[..., CheckpointEvent],
+        self, relayed: Relayed
     ) -> None:
         said = epoch_event(1, seq=1, fitness=0.1).model_copy(
             update={"lr": {"lr/backbone/weight": 0.01}, "classes": {"f1(B)": [0.5, None]}}
         )
 
-        relay.handle(said)
-        relay.handle(checkpoint(1, seq=2))
+        relayed.handle(said)
+        relayed.handle(relayed.checkpoint(1, seq=2))
 
-        with database.read() as unit:
-            epoch = unit.session.get(Epoch, (hold.job_id, 1))
-            classes = unit.session.get(EpochClasses, (hold.job_id, 1))
+        with relayed.database.read() as unit:
+            epoch = unit.session.get(Epoch, (relayed.job_id, 1))
+            classes = unit.session.get(EpochClasses, (relayed.job_id, 1))
         assert epoch is not None
         assert classes is not None
         assert epoch.lr == {"lr/backbone/weight": 0.01}
@@ -67,31 +63,21 @@ class TestWhatAnEpochSays:
         job = job_row(database, hold.job_id)
         assert (job.best_metric, job.best_value, job.curve) == (metric, value, [value])
 
-    def test_the_later_of_equal_epochs_is_the_best(
-        self,
-        database: Database,
-        hold: Hold,
-        relay: Relay,
-        checkpoint: Callable[..., CheckpointEvent],
-    ) -> None:
+    def test_the_later_of_equal_epochs_is_the_best(self, relayed: Relayed) -> None:
         for epoch in (1, 2):
-            relay.handle(epoch_event(epoch, seq=2 * epoch - 1, fitness=0.0))
-            relay.handle(checkpoint(epoch, seq=2 * epoch))
+            relayed.handle(epoch_event(epoch, seq=2 * epoch - 1, fitness=0.0))
+            relayed.handle(relayed.checkpoint(epoch, seq=2 * epoch))
 
-        job = job_row(database, hold.job_id)
+        job = job_row(relayed.database, relayed.job_id)
         assert (job.best_epoch, job.best_value) == (2, 0.0)
 
     def test_the_fitness_of_a_plugins_own_columns_is_what_the_trainer_says(
-        self,
-        database: Database,
-        hold: Hold,
-        relay: Relay,
-        checkpoint: Callable[..., CheckpointEvent],
+        self, relayed: Relayed
     ) -> None:
         said = epoch_event(1, seq=1, fitness=0.4).model_copy(update={"metrics": {"own/score": 4.0}})
 
-        relay.handle(said)
-        relay.handle(checkpoint(1, seq=2))
+        relayed.handle(said)
+        relayed.handle(relayed.checkpoint(1, seq=2))
 
-        job = job_row(database, hold.job_id)
+        job = job_row(relayed.database, relayed.job_id)
         assert (job.best_metric, job.best_value) == ("fitness", 0.4)
