@@ -22,17 +22,6 @@ from tests.architecture.prose import (
 )
 from tests.architecture.sources import ROOT, python_files, relative
 
-NOT_YET: Final = frozenset(
-    {
-        "worker",
-        "tests",
-    }
-)
-"""Sources that still contain banned idioms. Remove a name when its source is clean; add none.
-
-`generated` are the generated parts of documents, whose words come from `app`.
-"""
-
 PYTHON_FOLDERS: Final = ("app", "worker", "tests", "alembic", "benchmarks", "examples")
 Reader = Callable[[str, str], Iterator[Passage]]
 
@@ -82,16 +71,13 @@ class TestBannedIdioms:
 
 
 class TestPlainEnglish:
-    @pytest.mark.parametrize("name", sorted(SOURCES.keys() - NOT_YET))
+    @pytest.mark.parametrize("name", sorted(SOURCES))
     def test_a_source_uses_no_banned_idiom(self, name: str) -> None:
         assert faults_of(SOURCES[name]()) == []
 
     @pytest.mark.parametrize("name", sorted(SOURCES))
     def test_a_source_has_passages(self, name: str) -> None:
         assert next(SOURCES[name]()).text
-
-    def test_every_exempt_source_exists(self) -> None:
-        assert SOURCES.keys() >= NOT_YET
 
 
 class TestPassages:

@@ -27,7 +27,7 @@ def a_chance() -> random.Random:
 def kill_worker(
     server: Server, job_id: str, *, after: Sequence[int], chance: random.Random
 ) -> None:
-    """Kill the worker once in each of a job's attempts, at some moment after so many epochs."""
+    """Kill the worker once in each of a job's attempts, at some moment after the given epochs."""
     for attempt, epochs in enumerate(after, 1):
         _await_attempt(server, job_id, attempt)
         _await_epochs(server, job_id, epochs)
@@ -79,7 +79,7 @@ def _rows(table: Path) -> list[dict[str, str]]:
 def _told_of(server: Server, job_id: str) -> dict[str, Any]:
     """What the API tells of a job's epochs, of its best one and of its final evaluation."""
     events = server.get(f"/v1/jobs/{job_id}/events", limit=200)["data"]
-    # An epoch that was trained twice, since the kill came before it was kept, is told of twice.
+    # An epoch is reported twice if the kill came before it was stored.
     steps = {
         each["data"]["epoch"]: each["data"]["optimizer_steps"]
         for each in events

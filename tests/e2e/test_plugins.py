@@ -63,7 +63,7 @@ class _Rows:
 
 @pytest.fixture
 def with_plugin(server: Server, tmp_path: Path) -> Iterator[str]:
-    """The id of a second worker's slot; the example is on its PYTHONPATH, and on nobody else's."""
+    """The id of a second worker's slot; the example is on its PYTHONPATH only."""
     settings = Settings(home=server.home)
     environment = {
         **{name: text for name, text in os.environ.items() if not name.startswith("TRAINYARD_")},

@@ -1,4 +1,4 @@
-"""Who uses a site: a patient client that knows nothing but HTTP, and remembers what it was told."""
+"""A patient client that uses HTTP only and remembers every answer."""
 
 import json
 import uuid

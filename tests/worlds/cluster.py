@@ -47,7 +47,7 @@ REAL_TIMING = NULL_TIMING.model_copy(
 """Of tests with real trainings, which can keep a small machine busy for seconds."""
 
 STATE_EVERY = 2
-"""Epochs between training states: most kills then cost an epoch that is trained anew."""
+"""Epochs between training states: after most kills an epoch is trained again."""
 
 SECRET_KEY = "of all servers of a cluster that is under test"
 
@@ -115,7 +115,7 @@ class ClusterClient:
         return document
 
     def upload(self, archive: Path, name: str = "shapes") -> str:
-        """Upload a data set and wait until it is ready; return its id."""
+        """Upload a dataset and wait until it is ready; return its id."""
         headers = {"Content-Type": "application/zip"}
         answer = self.insist(
             "POST",
@@ -272,7 +272,7 @@ class Cluster(ClusterClient):
         database.dispose()
 
     def database_is_free(self) -> bool:
-        """Whether nobody holds a lock of the database for longer than a moment."""
+        """Whether no connection holds a lock of the database for longer than a moment."""
         with self.database() as database, database.engine.connect() as connection:
             is_sqlite = database.is_sqlite
             patience = "PRAGMA busy_timeout = 500" if is_sqlite else "SET lock_timeout = 500"

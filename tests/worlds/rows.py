@@ -43,7 +43,7 @@ class Owner:
 
 @dataclass(frozen=True)
 class Rows(Owner):
-    """A user with a project and a ready data set in it."""
+    """A user with a project and a ready dataset in it."""
 
     dataset_id: str
     version_id: str
@@ -76,7 +76,7 @@ def some_rows(database: Database, *, name: str = "default", task: str = "detect"
 
 
 def an_owner(database: Database, name: str = "default") -> Owner:
-    """Make a user and a project without a data set."""
+    """Make a user and a project without a dataset."""
     with database.write() as unit:
         return insert_owner(unit.session, name)
 
@@ -88,7 +88,7 @@ def insert_owner(session: Session, name: str) -> Owner:
 
 
 def a_ready_dataset(database: Database) -> Rows:
-    """Add a ready data set to the first user's project."""
+    """Add a ready dataset to the first user's project."""
     with database.write() as unit:
         membership = unit.session.scalars(select(Membership)).one()
         dataset_id, version_id = a_dataset(unit.session, membership.project_id, membership.user_id)

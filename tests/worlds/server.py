@@ -218,7 +218,7 @@ def a_server(home: Path, database_url: str) -> Iterator[Server]:
 
 
 def status_of(url: str, key: str | None = None) -> int | None:
-    """The status of an answer; None where nobody answers."""
+    """The status of an answer; None without an answer."""
     headers = {"Authorization": f"Bearer {key}"} if key else {}
     try:
         with urlopen(Request(url, headers=headers), timeout=30) as answer:

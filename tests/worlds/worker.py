@@ -156,7 +156,7 @@ def attempts_after_work(worker: Worker, job_id: str) -> int:
 
 
 def checks_of_weights(attempt: str) -> list[int]:
-    """Processes that load an attempt's best.pt, isolated from whoever started them."""
+    """Processes that load an attempt's best.pt, isolated from the process that started them."""
     return [
         pid
         for pid in living_processes(attempt)
