@@ -20,6 +20,7 @@ FEATURES = (
 MAX_FILES = 18
 LARGER_ROOMS = {
     "app/core": "small modules that share no prefix; server and worker use nearly all of them",
+    "tests/docs": "one module for each kind of check and of generated part",
     "tests/faults": "one file for each kind of fault, beside the instruments that cause it",
     "tests/worker/trainer/customizations": "two or three tests for each of the customizations",
 }

@@ -15,6 +15,7 @@ FOLDERS = ("app", "worker", "alembic", "examples", "benchmarks", "tests")
 
 EXCEPTIONS = {
     "tests/jobs/transition_table.py::expected": "the table of states, a case for each of its cells",
+    "tests/worlds/server.py::Server": "the process of a server and the requests of its user",
     "worker/trainer/upstream.py::TaskTrainer": "the part of an upstream class that we build on",
 }
 """What is longer, as `path` or `path::name`, and why no shorter form reads better."""
