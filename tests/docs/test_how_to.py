@@ -20,6 +20,8 @@ pytestmark = pytest.mark.integration
 MAX_LINES: Final = 135
 SECTIONS: Final = ("**What guards it.**", "\n## Checklist\n", "\n## A worked change\n")
 LINT: Final = "make lint"
+MINUTES: Final = 30
+"""mypy begins without a cache, and every page runs the tests that guard its change."""
 ENDED: Final = re.compile(r"^(?P<ended>[A-Z]+) (?P<test>tests/\S+)", re.MULTILINE)
 SQLITE_ALONE: Final = ("-k", "not postgresql")
 EVERY_PAGE: Final = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
@@ -99,6 +101,7 @@ class TestWorkedChanges:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(MINUTES * 60)
 @EVERY_PAGE
 class TestOneWorkedChange:
     def test_a_worked_change_is_needed_by_its_test(self, page: Path, tree: Tree) -> None:
