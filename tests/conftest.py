@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 import structlog
+from hypothesis import HealthCheck, settings
 from PIL import Image
 
 pytest_plugins = ["tests.databases", "tests.worlds.rows"]
@@ -14,6 +15,12 @@ PILLOWS_OPEN = Image.open
 """Importing Ultralytics replaces it in this process (8.4.190, utils/patches.py:83)."""
 
 LOOPBACK_NAMES = {"localhost", "", None}
+
+# How fast examples are made and run depends on what else the machine does.
+settings.register_profile(
+    "any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("any machine")
 
 
 @pytest.fixture(scope="session", autouse=True)

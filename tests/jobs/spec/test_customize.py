@@ -1,7 +1,7 @@
 from typing import Any, get_args
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
@@ -370,8 +370,6 @@ class TestClassWeights:
 
 
 class TestResolution:
-    # Drawing a whole customization is slow on a busy machine, and drawing is what the check times.
-    @settings(suppress_health_check=[HealthCheck.too_slow])
     @given(
         st.sampled_from(TASKS).flatmap(lambda task: st.tuples(st.just(task), customizations(task)))
     )
