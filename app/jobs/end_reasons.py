@@ -1,7 +1,7 @@
 """Why attempts end: one row per reason.
 
-The outcome of an attempt, the exit codes and hints of trainers and the documentation are derived
-from these rows. A new reason needs a row here and a migration, because the database checks the
+Derived from these rows: the outcome of an attempt, the exit codes and hints of trainers, and a table
+of `docs/job-states.md`. A new reason needs a row here and a migration, because the database checks the
 values. Imports the standard library only, because the trainer imports it.
 """
 

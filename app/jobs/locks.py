@@ -1,7 +1,7 @@
 """A worker's hold on a job, and the row locks that begin every transaction on a job.
 
-A lock is an UPDATE. A SELECT does not guard: on PostgreSQL a stale attempt could still insert after
-it.
+A lock is an UPDATE, because after a mere SELECT a stale attempt could still insert rows on
+PostgreSQL.
 """
 
 from collections.abc import Mapping, Sequence
