@@ -9,6 +9,7 @@ import select
 import signal
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -177,7 +178,8 @@ def stop_together(children: Sequence[Child], signals: StopSignals) -> None:
     """
     for child in children:
         child.ask_to_stop()
-    passed_on, deadline = 1, time.monotonic() + DRAIN_SECONDS
+    # Usually a signal has begun the stop: that one is passed on already.
+    passed_on, deadline = min(1, signals.count), time.monotonic() + DRAIN_SECONDS
     while (living := [child for child in children if child.is_alive()]) and (
         time.monotonic() < deadline
     ):
@@ -283,9 +285,10 @@ class Supervisor:
         self._signals.wait_while(self._reap_orphans, patience=patience, seconds=ORPHAN_SECONDS)
         for pid in self._reap_orphans():
             log.warning("orphan.killed", pid=pid)
-            with suppress(ProcessLookupError, ChildProcessError):
+            with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
-                os.waitpid(pid, 0)
+        # Bounded: a process that is stuck in a driver dies only once the driver lets it.
+        self._signals.wait_while(self._reap_orphans, patience=sys.maxsize, seconds=ORPHAN_SECONDS)
 
     def _reap_orphans(self) -> set[int]:
         """Reap dead descendants that this process has adopted; return the living ones."""

@@ -1,8 +1,8 @@
 """Why attempts end: one row per reason.
 
-Derived from these rows: the outcome of an attempt, the exit codes and hints of trainers, and a table
-of `docs/job-states.md`. A new reason needs a row here and a migration, because the database checks the
-values. Imports the standard library only, because the trainer imports it.
+Derived from these rows: the outcome of an attempt, the exit codes and hints of trainers, and a
+table of `docs/job-states.md`. A new reason needs a row here and a migration, because the database
+checks the values. Imports the standard library only, because the trainer imports it.
 """
 
 from enum import StrEnum

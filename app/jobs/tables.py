@@ -135,7 +135,9 @@ class Joint(Base):
     __tablename__ = "joints"
 
     job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
-    epoch: Mapped[int] = mapped_column(doc="epoch of the parent's training state, from 1; this job trains from the next one")
+    epoch: Mapped[int] = mapped_column(
+        doc="epoch of the parent's state, from 1; this job trains from the next one"
+    )
     best_epoch: Mapped[int | None] = mapped_column(doc="epoch of the best.pt that was taken over")
     best_value: Mapped[float | None] = mapped_column(doc="null: not finite, or no longer known")
 

@@ -44,12 +44,12 @@ TASK_TRAINERS: Final[dict[Task, type]] = {
     "depth": yolo.depth.DepthTrainer,
 }
 
-# Outermost first. At the end of an epoch (`hook_after_epoch`) four classes call super() first, so they
-# act from the last to the first: Reporting reports the epoch, StopOnRequest decides whether to stop,
-# TrainingStates writes the training state, and Checkpoints hands all files over. Finalizing is
-# outermost because its report of the end comes after everything else. Resuming is around the whole
-# loop, which it skips if no epoch is left. ExactResuming restores a state before any hook of an epoch
-# acts; LoaderNotes acts closest to the loaders. docs/training-loop.md has every point.
+# Outermost first. At the end of an epoch (`hook_after_epoch`) four classes call super() first, so
+# they act from the last to the first: Reporting reports the epoch, StopOnRequest decides whether to
+# stop, TrainingStates writes the training state, and Checkpoints hands all files over. Finalizing
+# is outermost because its report of the end comes after everything else. Resuming is around the
+# whole loop, which it skips if no epoch is left. ExactResuming restores a state before any hook of
+# an epoch acts; LoaderNotes acts closest to the loaders. docs/training-loop.md has every point.
 AROUND: Final[tuple[type[Composed], ...]] = (
     Finalizing,
     Resuming,
