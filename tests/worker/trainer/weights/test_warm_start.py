@@ -71,7 +71,7 @@ def compare_before_the_first_step(
     done = subprocess.run(
         [
             sys.executable,
-            str(REPOSITORY / "tests" / "worker" / "trainer" / "warm_start.py"),
+            str(Path(__file__).with_name("warm_start.py")),
             str(directory / "job.json"),
             str(best),
         ],
