@@ -21,7 +21,7 @@ def layers() -> st.SearchStrategy[Any]:
 def customizations(
     task: Task, classes: Sequence[str] = CLASSES, architecture: str | None = None
 ) -> st.SearchStrategy[dict[str, Any]]:
-    """Draw the JSON of `customize`, any parts of it, that a job of the task may ask for."""
+    """Draw the JSON of a `customize` with any parts that a job of the task accepts."""
     metrics = metrics_of(task, architecture)
     has_classes = bool(F1_METRICS[task])
     parts: dict[str, st.SearchStrategy[Any]] = {

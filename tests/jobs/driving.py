@@ -1,4 +1,4 @@
-"""Claims, ends and requests as workers and users make them, each in a transaction of its own."""
+"""Claims, ends and requests as workers and users make them, each in its own transaction."""
 
 from datetime import timedelta
 

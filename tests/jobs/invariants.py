@@ -1,4 +1,4 @@
-"""What is true of a job's rows after every transaction, whatever happened to it."""
+"""Invariants of a job's rows that hold after every transaction."""
 
 from dataclasses import dataclass
 
@@ -16,7 +16,7 @@ BEFORE_THE_FIRST = 1
 
 @dataclass(frozen=True)
 class Seen:
-    """How a job stands, and its events in order."""
+    """The state of a job, and its events in order."""
 
     state: JobState
     request: Request | None
@@ -25,7 +25,7 @@ class Seen:
 
 
 def sound_job(database: Database, job_id: str) -> Seen:
-    """Return how a job stands, its invariants checked."""
+    """Check the invariants of a job, and return its state and events."""
     with database.read() as unit:
         job = unit.session.scalars(select(Job).where(Job.id == job_id)).one()
         events = events_after(unit.session, job_id, seq=0, limit=10_000)

@@ -67,7 +67,7 @@ def planned(
 
 
 def with_labels(**labels: Mapping[str, int]) -> TrainingData:
-    """Return the shapes with other counts of labels by split."""
+    """Return the shapes with these counts of labels by split."""
     return replace(SHAPES, labels={**SHAPES.labels, **labels})
 
 

@@ -1,4 +1,4 @@
-"""Per-class metrics: packed, and written out as one table of all epochs."""
+"""Per-class metrics are packed, and exported as one table of all epochs."""
 
 import io
 

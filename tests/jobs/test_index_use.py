@@ -1,4 +1,4 @@
-"""What is asked all the time finds its rows by an index, however many jobs there were."""
+"""Frequent queries find their rows by an index, however many jobs there are."""
 
 from collections.abc import Callable, Iterator
 from datetime import timedelta
@@ -31,7 +31,7 @@ def rows(sqlite: Database) -> Rows:
 
 
 def plans_of(database: Database, ask: Callable[[Session], object]) -> list[str]:
-    """Return SQLite's query plan of every statement on jobs, a line for each step."""
+    """Return SQLite's query plan of every statement on jobs, one line per step."""
     asked: list[tuple[str, Any]] = []
 
     def note(*args: Any) -> None:  # noqa: ANN401 -- SQLAlchemy's event

@@ -1,4 +1,4 @@
-"""The table of the blueprint, written out by hand, against what the code derives from its rows."""
+"""The code derives the same transitions as the blueprint's handwritten table."""
 
 from itertools import product
 

@@ -1,4 +1,4 @@
-"""A job that was trained, as rows: epochs, checkpoints and states, without a byte behind them."""
+"""Rows of a trained job: epochs, checkpoints and states, without any stored bytes."""
 
 import hashlib
 from collections.abc import Collection, Sequence
@@ -36,9 +36,9 @@ def train(
     first: int = 1,
     end: tuple[JobEvent, EndReason] = FINISHED,
 ) -> None:
-    """Claim a waiting job, finish epochs of these values, keep states of some, and end it.
+    """Claim a waiting job, finish epochs with these values, store some states, and end the job.
 
-    The higher value is the better. Files are of their epoch: best.pt of those that were the best.
+    A higher value is better. Each epoch has its own files, and a best.pt if it was the best so far.
     """
     with database.write() as unit:
         job = claim_job(unit.session, SLOT, lease=timedelta(seconds=90), rung_for=job_id)

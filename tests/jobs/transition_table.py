@@ -1,4 +1,4 @@
-"""The blueprint's table of transitions, written out by hand, and every situation of a job."""
+"""The blueprint's table of transitions, written by hand, and every situation of a job."""
 
 from dataclasses import replace
 from itertools import product
@@ -31,7 +31,7 @@ ALL_FACTS += [replace(facts, in_trash=True) for facts in ALL_FACTS if facts.stat
 
 
 def by_request(facts: JobFacts, otherwise: Outcome) -> Outcome:
-    """How an interrupted or drained attempt ends, by what was requested."""
+    """Return how an interrupted or drained attempt ends with the pending request."""
     if facts.request is CANCEL:
         return (CANCELLED, None)
     if facts.request is PAUSE:
@@ -42,7 +42,7 @@ def by_request(facts: JobFacts, otherwise: Outcome) -> Outcome:
 
 
 def expected(event: JobEvent, facts: JobFacts) -> Outcome:  # noqa: C901, PLR0911, PLR0912
-    """(state, request) after the event, or REFUSED: the blueprint's table, cell by cell."""
+    """Return (state, request) after the event, or REFUSED, as in the blueprint's table."""
     state, request = facts.state, facts.request
     same = (state, request)
     if facts.in_trash:

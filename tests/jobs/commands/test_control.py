@@ -1,4 +1,4 @@
-"""What a retry begins with, and the way to the trash and back."""
+"""Where a retry starts, and how a job is trashed and restored."""
 
 from datetime import timedelta
 

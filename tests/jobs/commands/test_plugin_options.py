@@ -1,4 +1,4 @@
-"""Options of a trainer plugin against its schema: the reported problems, and the time limit."""
+"""Plugin options are checked against the plugin's schema, within a time limit."""
 
 import time
 from typing import Annotated, Any, Literal
@@ -78,7 +78,7 @@ class TestMisfits:
             'It must be one of "gray", "sepia".',
         ]
 
-    @settings(deadline=None)  # the first one compiles the patterns
+    @settings(deadline=None)  # the first example compiles the patterns
     @given(
         st.fixed_dictionaries(
             {},
@@ -106,7 +106,7 @@ class TestMisfits:
 
 
 def doubling(depth: int) -> dict[str, Any]:
-    """A schema of few lines that is 2 ** depth to judge."""
+    """Return a short schema that takes 2 ** depth steps to check."""
     steps = {f"a{step}": {"anyOf": [{"$ref": f"#/$defs/a{step + 1}"}] * 2} for step in range(depth)}
     return {"$defs": {**steps, f"a{depth}": {"type": "string"}}, "$ref": "#/$defs/a0"}
 

@@ -1,4 +1,4 @@
-"""The doorbell's thread, in front of a real broker that comes and goes."""
+"""The doorbell's thread with a real broker that stops and starts again."""
 
 import base64
 import json
@@ -37,7 +37,7 @@ def doorbell(home: Path) -> Iterator[Doorbell]:
 
 
 def bells(broker: EmbeddedBroker, queue: str = QUEUE) -> list[tuple[str, list[object]]]:
-    """What waits in a queue of the broker, the newest first: task and arguments."""
+    """Return task and arguments of the messages in a queue of the broker, newest first."""
     with Redis(unix_socket_path=str(broker.socket)) as client:
         messages = [json.loads(raw) for raw in client.lrange(queue, 0, -1)]
     return [

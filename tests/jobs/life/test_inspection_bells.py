@@ -1,4 +1,4 @@
-"""Which idle slot is rung for weights that wait, and when again."""
+"""Which idle slot is rung for weights that wait for inspection, and when it is rung again."""
 
 import pytest
 
@@ -14,7 +14,7 @@ TIMING = Timing(doorbell_retry_seconds=10, doorbell_retry_max_seconds=15)
 
 
 class Bells:
-    """The bells that are due at a time, as (model, slot)."""
+    """Returns the bells that are due at a time, as (model, slot)."""
 
     def __init__(self, database: Database) -> None:
         self._database = database

@@ -1,4 +1,4 @@
-"""What users ask at the very moment in which a worker or the reconciler acts: one order won."""
+"""Requests of users that race with a worker or the reconciler end as one of the two orders."""
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -51,7 +51,7 @@ Action = Callable[[], bool]
 
 @dataclass(frozen=True)
 class Race:
-    """One database as two processes have it open: that of the worker, and that of the server."""
+    """One database, opened twice: as by the worker process and as by the server process."""
 
     worker: Database
     server: Database
@@ -62,7 +62,7 @@ class Race:
 
 @dataclass(frozen=True)
 class Racer:
-    """A job with a queue of its own, the attempt that holds it, and how it stands."""
+    """A job in its own queue, the slot that claims it, and the facts of its state."""
 
     race: Race
     job_id: str
@@ -140,7 +140,7 @@ def at_once(race: Race, actions: Sequence[Callable[[], object]]) -> list[object]
 
 
 def in_order(events: Sequence[JobEvent], before: JobFacts, log: tuple[str, ...]) -> Seen:
-    """How a job stands after these events, one after the other, by the table written out by hand.
+    """Return the state after these events, in this order, by the handwritten transition table.
 
     The job of these tests always has restarts left, and no second attempt.
     """
@@ -162,7 +162,7 @@ def possible(racer: Racer, before: Seen, events: Sequence[JobEvent]) -> set[Seen
 
 
 def start_of(asked: JobEvent, *, number: int) -> JobFacts:
-    """A running job; every other one has a checkpoint, and one to be resumed is to be paused."""
+    """Return a running job with a checkpoint if `number` is even; a pause is pending for RESUME."""
     pauses = Request.PAUSE if asked is JobEvent.RESUME else None
     return JobFacts(JobState.RUNNING, pauses, has_checkpoint=number % 2 == 0)
 
@@ -186,7 +186,7 @@ class TestWhatIsAsked:
     def test_a_request_while_a_slot_looks_for_a_job_ends_in_one_of_both_orders(
         self, race: Race, asked: JobEvent
     ) -> None:
-        """The slot may pass a job that is being written to: another bell follows."""
+        """The slot may skip a job that another transaction is writing: another bell follows."""
         state = BEFORE_A_CLAIM.get(asked, JobState.QUEUED)
         for number in range(ROUNDS):
             racer = a_racer(race, JobFacts(state, has_checkpoint=number % 2 == 0))

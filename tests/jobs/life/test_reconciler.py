@@ -1,4 +1,4 @@
-"""What the reconciler does for jobs without a worker."""
+"""The reconciler's actions for jobs without a worker."""
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -102,7 +102,7 @@ class TestDueActions:
 
 
 class Bells(Doorbell):
-    """Stands where the doorbell's thread is, and keeps what would be rung."""
+    """Replaces the doorbell's thread and records what it would ring."""
 
     def __init__(self) -> None:
         super().__init__("redis://127.0.0.1:1/0")
@@ -265,7 +265,7 @@ class TestLoop:
         entry: tuple[str, str],
     ) -> None:
         quick = Timing(reconcile_seconds=0.01)
-        reconciler = Reconciler(database, bells, quick)  # rings nowhere
+        reconciler = Reconciler(database, bells, quick)  # its bells reach no worker
         looks: list[Exception] = []
 
         def look_or_fail() -> None:
@@ -330,7 +330,7 @@ class TestBells:
         without = [a_worker(database, slot=str(number)) for number in range(9)]
         with_plugin = a_worker(database, slot="9", plugins=("gray",))
         job_id = a_job(database, rows, trainer="gray")
-        for each in without:  # the bell of the submit reaches any slot of the queue
+        for each in without:  # the bell of a submission reaches any slot of the queue
             with database.write() as unit:
                 offer = SlotOffer(each, ("default",), gpus=0)
                 assert claim_job(unit.session, offer, lease=PAST, rung_for=job_id) is None

@@ -1,4 +1,4 @@
-"""What a worker writes of epochs, and what a resume takes back."""
+"""A worker records epochs, and a resume removes those after its checkpoint."""
 
 from collections.abc import Mapping
 from datetime import timedelta
@@ -61,7 +61,7 @@ class TestTrimEpochsAfter:
     def test_the_best_is_again_that_of_the_best_pt_that_is_restored(
         self, database: Database, hold: Hold
     ) -> None:
-        """The lower loss is the better one here, and epoch 2 the higher number."""
+        """A lower loss is better; epoch 2 has the higher one."""
         for epoch, loss in ((1, 2.0), (2, 2.5), (3, 1.0)):
             finish(database, hold, epoch, loss=loss, is_best=epoch != 2)
 

@@ -1,4 +1,4 @@
-"""Any sequence of claims, ends and requests on real rows, against the table written out by hand."""
+"""Any sequence of claims, ends and requests on real rows follows the handwritten table."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -58,7 +58,7 @@ QUEUES = (f"queue-{number}" for number in count())
 
 
 class JobLife(RuleBasedStateMachine):
-    """One job: what happens to it, and how it stands by the table."""
+    """One job: its events, and its expected state by the table."""
 
     database: Database
     rows: Rows
@@ -101,7 +101,7 @@ class JobLife(RuleBasedStateMachine):
     @precondition(lambda self: self.facts.state is JobState.QUEUED)
     @rule(then=st.sampled_from([JobEvent.FAIL, JobEvent.INTERRUPT]))
     def crash(self, then: JobEvent) -> None:
-        """What sequences made by chance seldom have: counted ends, one after the other."""
+        """End two attempts in a row by crashes that count, which random sequences seldom do."""
         self.claim(rung=True)
         self.end_attempt((JobEvent.INTERRUPT, EndReason.WORKER_LOST))
         if self.facts.state is JobState.QUEUED:
@@ -159,7 +159,7 @@ class JobLife(RuleBasedStateMachine):
         assert (job.end_reason is not None) == facts.state.is_ended
 
     def _follows(self, event: JobEvent) -> bool:
-        """Go where the table goes, and say whether it lets the event happen."""
+        """Apply the event to the expected state, and return whether the table allows it."""
         after = expected(event, self.facts)
         if after is REFUSED:
             return False

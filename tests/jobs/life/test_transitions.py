@@ -232,7 +232,7 @@ class TestEnds:
 
 
 class TestKeptCheckpoints:
-    """Epochs 1 to 4, of which 1, 2 and 3 have a training state."""
+    """Epochs 1 to 4; epochs 1, 2 and 3 have a training state."""
 
     @pytest.mark.parametrize(
         ("event", "reason", "weights", "states"),
@@ -333,7 +333,7 @@ class TestEventLog:
         with database.read() as unit:
             events = events_after(unit.session, job_id, seq=0, limit=99)
 
-        # The submitting use case writes number 1.
+        # The use case that submits a job writes number 1.
         assert [row.seq for row in events] == [n for n, _ in zip(count(2), events, strict=False)]
         assert events[-1].seq == job_row(database, job_id).last_seq
 

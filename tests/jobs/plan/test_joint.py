@@ -19,7 +19,7 @@ def at(epoch: int, *, last: int | None = None, **rates: float | None) -> Planned
 
 
 def planned_on(joint: PlannedJoint, **spec: Any) -> tuple[StoredPlan, JointPlan]:  # noqa: ANN401
-    """Plan twenty epochs of fifty batches that go on after `joint`."""
+    """Plan twenty epochs of fifty batches that continue after `joint`."""
     plan = planned(joint=joint, **spec)
     assert plan.joint is not None
     return plan, plan.joint

@@ -1,4 +1,4 @@
-"""What a plan says, row by row. Whether it comes true is for the trainer's tests."""
+"""The rows of a plan. The trainer's tests check that a training follows its plan."""
 
 from dataclasses import replace
 from typing import Final

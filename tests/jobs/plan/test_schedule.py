@@ -15,7 +15,7 @@ from app.jobs.spec.train_arguments import TrainArguments
 
 
 def a_schedule(**changes: object) -> TrainingSchedule:
-    """100 epochs of 50 batches, three of warm-up, four batches a step, falling to a hundredth."""
+    """100 epochs of 50 batches, 3 warm-up epochs, 4 batches a step, rates that fall to 1/100."""
     fields: dict[str, Any] = {
         "epochs": 100,
         "batches": 50,
@@ -28,7 +28,7 @@ def a_schedule(**changes: object) -> TrainingSchedule:
 
 
 def steps_one_by_one(schedule: TrainingSchedule) -> int:
-    """Count as Ultralytics' loop does (8.4.190, trainer.py:519-591)."""
+    """Count steps as the loop of Ultralytics does (8.4.190, trainer.py:519-591)."""
     last, steps = -1, 0
     for batch in range(schedule.epochs * schedule.batches):
         if batch - last >= schedule.accumulate_at(batch):

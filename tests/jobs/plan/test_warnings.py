@@ -1,4 +1,4 @@
-"""What a plan warns of, and what it leaves alone."""
+"""The warnings of a plan, and plans without warnings."""
 
 from dataclasses import replace
 from typing import Any, Final

@@ -1,4 +1,4 @@
-"""Job specs as JSON, and what is refused of them."""
+"""Job specs as JSON, and their refusals."""
 
 from typing import Any
 
@@ -16,7 +16,7 @@ def a_document(**fields: object) -> dict[str, Any]:
 
 
 def problems_of(document: object) -> set[tuple[str, str]]:
-    """Return (path, code) of each refusal, or nothing when the document is a spec."""
+    """Return (path, code) of each refusal; an empty result means that the document is a spec."""
     try:
         JobSpec.model_validate(document)
     except ValidationError as error:

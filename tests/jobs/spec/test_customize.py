@@ -31,7 +31,7 @@ def refusals(
     task: Task = "detect",
     **known: Any,  # noqa: ANN401 -- as above
 ) -> set[tuple[str, str]]:
-    """Return pointer and code of each refusal, by the spec itself or by what it names."""
+    """Return pointer and code of each refusal, by the spec itself or by its resolution."""
     try:
         resolved(customize, task, **known)
     except ValidationError as error:

@@ -1,4 +1,4 @@
-"""Any content of `customize` is accepted, or refused at fields that the JSON has."""
+"""Any content of `customize` is accepted, or refused at fields that exist in the JSON."""
 
 import json
 from collections.abc import Iterator
@@ -36,7 +36,7 @@ ANY_JSON: Final = st.recursive(
 
 
 def places_in(node: object, place: Place = ()) -> Iterator[Place]:
-    """Yield the place of every value, the whole included."""
+    """Yield the place of every value, including the whole document."""
     yield place
     if isinstance(node, dict):
         for name, value in node.items():
@@ -50,7 +50,7 @@ def with_value(document: Any, place: Place, value: object) -> Any:  # noqa: ANN4
     """Return a copy of the document with another value at the place."""
     if not place:
         return value
-    changed = json.loads(json.dumps(document))  # a deep copy would keep one object in two places
+    changed = json.loads(json.dumps(document))  # deepcopy keeps objects that are shared
     parent = changed
     for part in place[:-1]:
         parent = parent[part]
@@ -59,7 +59,7 @@ def with_value(document: Any, place: Place, value: object) -> Any:  # noqa: ANN4
 
 
 def exists(document: Any, place: Place) -> bool:  # noqa: ANN401 -- any JSON
-    """Tell whether the JSON has the place, or an object that lacks its last name."""
+    """Return whether the JSON has the place, or an object that lacks only its last name."""
     for depth, part in enumerate(place):
         is_last = depth == len(place) - 1
         if isinstance(document, dict) and (part in document or is_last):
@@ -107,7 +107,7 @@ class TestRefusals:
             assert ResolvedSpec.model_validate_json(spec.model_dump_json()) == spec
 
     def test_a_damaged_value_is_refused_at_its_place(self) -> None:
-        """Of values that fit nowhere each place refuses its own."""
+        """Every place refuses a value that fits no field."""
         whole = {
             "metrics": {"f1": True},
             "class_weights": {"mode": "explicit", "weights": {"circle": 2.0}},

@@ -1,4 +1,4 @@
-"""What decides which epoch is the best."""
+"""The metric that decides which epoch is the best."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""The job spec as its users meet it: what it accepts, refuses, points at and keeps."""
+"""The job spec for its users: accepted and refused documents, pointers and stored values."""
 
 import json
 

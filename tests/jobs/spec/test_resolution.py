@@ -1,4 +1,4 @@
-"""What a spec keeps: its JSON round trip, its resolution, its pinned schema."""
+"""The JSON round trip of a spec, its resolution, and its pinned schema."""
 
 import json
 import subprocess
@@ -124,7 +124,7 @@ class TestResolve:
 
 class TestJsonSchema:
     def test_the_pinned_schema_is_the_current_one(self) -> None:
-        """On purpose? Then `python -m app.jobs.spec > docs/schema/job-spec.schema.json`."""
+        """If intended, run `python -m app.jobs.spec > docs/schema/job-spec.schema.json`."""
         assert json.loads(PINNED_SCHEMA.read_text(encoding="utf-8")) == job_spec_json_schema()
 
     def test_the_schema_of_a_resolved_spec_describes_fields_as_that_of_a_request(self) -> None:

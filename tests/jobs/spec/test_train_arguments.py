@@ -1,4 +1,4 @@
-"""The training arguments: their ranges, what is refused and why, and what a task makes of them."""
+"""The training arguments: ranges, refusals with reasons, and the effective values by task."""
 
 from typing import get_args
 
@@ -84,7 +84,7 @@ NEEDS_AN_OPTIMIZER: dict[str, tuple[list[object], list[object]]] = {
 
 
 def codes_of(document: object) -> set[tuple[str, str]]:
-    """Return (path, code) of each refusal, or nothing when the arguments are accepted."""
+    """Return (path, code) of each refusal; an empty result means that all are accepted."""
     try:
         TrainArguments.model_validate(document)
     except ValidationError as error:

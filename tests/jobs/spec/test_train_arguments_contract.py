@@ -1,4 +1,4 @@
-"""The training arguments against the installed Ultralytics: what is new or changed fails here."""
+"""The training arguments match the installed Ultralytics: new or changed ones fail here."""
 
 import os
 from collections.abc import Iterator
@@ -46,7 +46,7 @@ def upstream(name: str) -> str:
 
 
 def in_range(name: str) -> st.SearchStrategy[object]:
-    """Draw values at and within the limits that the field's own schema states."""
+    """Draw values at and within the limits of the field's own schema."""
     schema = schema_of(name)
     return st.one_of([_one_kind(each) for each in schema.get("anyOf", [schema])])
 

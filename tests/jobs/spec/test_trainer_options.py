@@ -29,7 +29,7 @@ class TestTrainerOptions:
         ],
     )
     def test_options_that_no_database_keeps_are_refused(self, value: object, code: str) -> None:
-        # As FastAPI reads a body: within another type, JSON has no model's settings.
+        # FastAPI reads a body as part of another type, and then the model's settings do not apply.
         body = TypeAdapter(tuple[JobSpec])
 
         with pytest.raises(ValidationError) as refused:
