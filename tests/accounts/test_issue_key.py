@@ -1,4 +1,4 @@
-"""The first key: made once, however many servers start."""
+"""The first key is created once, however many servers start."""
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor

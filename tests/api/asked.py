@@ -1,4 +1,4 @@
-"""The SQL that requests cost, without what is looked up for others."""
+"""The SQL statements of requests, without those of background threads and key look-ups."""
 
 import threading
 from collections.abc import Iterator
@@ -31,7 +31,7 @@ class Asked:
 
 @contextmanager
 def sql_on(database: Database) -> Iterator[Asked]:
-    """Note the statements that requests run meanwhile, whatever threads of the server do."""
+    """Record the statements of requests, but not those of the server's background threads."""
     asked = Asked([])
 
     def note(*seen: object) -> None:

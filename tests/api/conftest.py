@@ -16,12 +16,12 @@ def settings(tmp_path: Path, database_url: str) -> Settings:
 
 @pytest.fixture
 def api(settings: Settings) -> Iterator[Api]:
-    """A server of the test's own."""
+    """A new server for each test."""
     yield from serving(settings)
 
 
 @pytest.fixture(scope="module")
 def shared_api(module_database_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
-    """One server for all tests of a module: for requests that leave nothing behind."""
+    """One server for all tests of a module, for requests that leave no state behind."""
     home = tmp_path_factory.mktemp("shared") / "home"
     yield from serving(on(module_database_url, home))

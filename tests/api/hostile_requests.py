@@ -1,4 +1,4 @@
-"""Requests that no client of good will sends, by row id, with the refusal that each deserves.
+"""Requests that no well-behaved client sends, by row id, each with its expected refusal.
 
 `DATASET` and `JOB` in a path or body stand for the ids of a ready dataset and of a queued job.
 """
@@ -17,7 +17,7 @@ MIB = 1024 * 1024
 
 @dataclass(frozen=True)
 class Hostile:
-    """A request, and the problem that answers it."""
+    """A request, and the problem that it gets as its answer."""
 
     status: int
     slug: str

@@ -1,4 +1,4 @@
-"""What another request does at a chosen place of one: right before a statement of its SQL."""
+"""Run another request's actions at a chosen place of a request: right before one SQL statement."""
 
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -18,12 +18,12 @@ KEY_LOOKUP = "FROM idempotency_keys"
 def interleaved(
     database: Database, acts: Mapping[str, Callable[[], object]], *, times: int | None = None
 ) -> Iterator[None]:
-    """Run an act before each statement of a request that contains its text.
+    """Run an action before each statement of a request that contains the action's text.
 
     Args:
-        database: of the server.
-        acts: by a part of the statement; what they ask of the database causes no further act.
-        times: how many acts there are at most; None: no limit.
+        database: the database of the server.
+        acts: actions by a part of the statement; their own statements cause no further action.
+        times: the maximum number of actions; None means no limit.
     """
     acting, left = threading.Lock(), [times]
 

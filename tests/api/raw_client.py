@@ -1,4 +1,4 @@
-"""A client that sends any bytes to a server, and reads the one answer that it waits for."""
+"""A client that sends any bytes to a server and reads one answer."""
 
 import json
 import socket
@@ -12,7 +12,7 @@ SECONDS = 20
 
 @dataclass(frozen=True)
 class Answer:
-    """What came back, and whether the server ended the connection after it."""
+    """One answer, and whether the server closed the connection after it."""
 
     status: int
     headers: Mapping[str, str]
@@ -21,7 +21,7 @@ class Answer:
 
     @property
     def slug(self) -> str:
-        """The problem's slug; the media type is that of problems."""
+        """Check that the answer is a problem, and return its slug."""
         assert self.headers["content-type"] == "application/problem+json"
         assert self.headers["x-request-id"] == json.loads(self.body)["request_id"]
         slug: str = json.loads(self.body)["type"].removeprefix("urn:trainyard:problem:")
@@ -30,7 +30,7 @@ class Answer:
 
 @dataclass(frozen=True)
 class RawClient:
-    """A client of one server: where it listens, its first key, and its database."""
+    """A client of one server: its address, its first key, and its database."""
 
     host: str
     port: int
@@ -38,20 +38,20 @@ class RawClient:
     database: Database
 
     def head(self, first: str, *lines: str, host: str | None = None) -> bytes:
-        """A request's head with a good Host and key; `lines` are further headers."""
+        """Return a request's head with a valid Host and key; `lines` are further headers."""
         named = host if host is not None else f"{self.host}:{self.port}"
         start = [f"{first} HTTP/1.1", f"Host: {named}", f"Authorization: Bearer {self.key}"]
         return "\r\n".join([*start, *lines, "", ""]).encode("latin-1")
 
     def send(self, content: bytes, *, then_leave: bool = True) -> Answer:
-        """Send bytes, say (but for `then_leave`) that no more come, and read the first answer."""
+        """Send bytes, close the sending side if `then_leave`, and read the first answer."""
         with socket.create_connection((self.host, self.port), timeout=SECONDS) as connection:
             try:
                 connection.sendall(content)
                 if then_leave:
                     connection.shutdown(socket.SHUT_WR)
             except OSError:
-                pass  # the server has answered and left already
+                pass  # the server has already answered and closed the connection
             return read_answer(connection, has_body=not content.startswith(b"HEAD "))
 
     def is_alive(self) -> bool:

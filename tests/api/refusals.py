@@ -1,4 +1,4 @@
-"""What every refusal has in common: problem+json with a stable type that repeats nothing sent."""
+"""Every refusal is problem+json with a stable type, and repeats no part of the request."""
 
 from httpx2 import Response
 from sqlalchemy import func, select
@@ -11,7 +11,7 @@ MEDIA_TYPE = "application/problem+json"
 
 
 def assert_refused(answer: Response, *, status: int, slug: str, pointer: str | None = None) -> None:
-    """The answer is the problem `slug`, points at `pointer`, and does not repeat the canary."""
+    """Assert that the answer is problem `slug`, points at `pointer` and omits the canary."""
     assert answer.status_code == status, answer.text
     assert answer.headers["Content-Type"] == MEDIA_TYPE
     problem = answer.json()
@@ -25,7 +25,7 @@ def assert_refused(answer: Response, *, status: int, slug: str, pointer: str | N
 
 
 def rows_by_table(database: Database) -> dict[str, int]:
-    """How many rows each table holds."""
+    """Return the number of rows in each table."""
     tables = Base.metadata.sorted_tables
     with database.read() as unit:
         return {

@@ -1,9 +1,9 @@
-"""Loaded by schemathesis itself: how it sends media types that it does not know."""
+"""Serializers for media types that schemathesis does not know; schemathesis loads this file."""
 
 import schemathesis
 
 
 @schemathesis.serializer("application/zip")
 def as_bytes(_context: object, value: object) -> bytes:
-    """Send the generated text or bytes as they are: no zip archive, but a body."""
+    """Send the generated text or bytes unchanged: a body, though not a zip archive."""
     return value if isinstance(value, bytes) else str(value).encode()

@@ -1,4 +1,4 @@
-"""No credential, no answer: on every route but the few that say so."""
+"""Every route requires a credential, except the few that are documented as open."""
 
 import pytest
 from fastapi.routing import APIRoute

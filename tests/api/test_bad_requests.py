@@ -1,4 +1,4 @@
-"""Hostile and mistaken requests: each has its refusal, repeats nothing and leaves nothing."""
+"""Hostile and mistaken requests: each refusal repeats no part of them, and no row is left."""
 
 import hashlib
 import json

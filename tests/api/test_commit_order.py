@@ -1,4 +1,4 @@
-"""Commit, then answer; commit, then ring; and no answer waits for the broker.
+"""The server commits before it answers and before it rings; no answer waits for the broker.
 
 The application is driven as raw ASGI, so that the first byte of the response is seen when it is
 sent, and every writing route is driven: a new one fails here until it has a request below.
@@ -44,7 +44,7 @@ RINGS = {
 
 @dataclass
 class Driven:
-    """A route's request, and what happened in which order while it was answered."""
+    """The events of one request, in order, and the status of its answer."""
 
     happened: list[str] = field(default_factory=list)
     status: int = 0
@@ -52,7 +52,7 @@ class Driven:
 
 @dataclass(frozen=True)
 class Call:
-    """One request as ASGI takes it."""
+    """One ASGI request."""
 
     method: str
     path: str
@@ -71,7 +71,7 @@ def unused_dataset(context: Context, rows: Rows) -> str:
 
 
 def asked(what: str, **columns: object) -> Callable[[Context, Rows, Path], Call]:
-    """Return what asks it of a job with these columns."""
+    """Return a function that makes the request for a new job with these columns."""
     return lambda context, rows, _p: Call(
         "POST", f"/v1/jobs/{a_job(context.database, rows, **columns)}/{what}"
     )
@@ -186,7 +186,7 @@ async def drive(app: FastAPI, call: Call, key: str, driven: Driven) -> None:
 
 
 def answer(settings: Settings, route: tuple[str, str], tmp_path: Path, *, record: bool) -> Driven:
-    """Start the application, drive one route, and return what happened in which order."""
+    """Start the application, send one request, and return its events in order."""
     driven = Driven()
 
     async def run() -> None:

@@ -1,4 +1,4 @@
-"""A server that is told to stop says so, finishes what it is at, and ends in time with 0."""
+"""A server that is asked to stop reports it, finishes open requests, and exits with 0 in time."""
 
 import signal
 import socket

@@ -1,4 +1,4 @@
-"""The models and workers API as their users meet it."""
+"""The models and workers API for their users."""
 
 from datetime import timedelta
 from typing import Any

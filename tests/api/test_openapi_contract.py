@@ -1,4 +1,4 @@
-"""The OpenAPI document is what it was, and the server does what it says and nothing else."""
+"""The OpenAPI document equals the pinned one, and the server conforms to it."""
 
 import os
 import subprocess
@@ -24,7 +24,7 @@ SECONDS = 240
 
 class TestDocument:
     def test_the_openapi_document_is_the_pinned_one(self) -> None:
-        """On purpose? Then `python -m app.openapi > docs/schema/openapi.json`."""
+        """If intended, run `python -m app.openapi > docs/schema/openapi.json`."""
         assert openapi_document() == PINNED.read_text(), (
             self.test_the_openapi_document_is_the_pinned_one.__doc__
         )
@@ -59,7 +59,7 @@ class TestConformance:
 
 
 def existing_ids(base: str, key: str, database_url: str) -> tuple[str, str]:
-    """Make a dataset and a job, so that not every request ends with 404."""
+    """Create a dataset and a job, so that some requests do not end with 404."""
     database = Database(database_url)
     dataset = a_ready_dataset(database).dataset_id
     database.dispose()

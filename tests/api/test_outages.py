@@ -1,4 +1,4 @@
-"""The database is away, or full: every route says so, nothing is lost, and all of it comes back."""
+"""The database is away or full: every route reports it, no data is lost, and all routes recover."""
 
 import sqlite3
 import time
@@ -23,7 +23,7 @@ ANY_ID = "job_" + "0" * 26
 
 @contextmanager
 def no_connections(url: str) -> Iterator[None]:
-    """PostgreSQL drops every connection to the database and takes no new one."""
+    """Make PostgreSQL drop every connection to the database and refuse new ones."""
     name = make_url(url).database
     engine = create_engine(make_url(url).set(database="postgres"), isolation_level="AUTOCOMMIT")
     with engine.connect() as connection:
@@ -81,7 +81,7 @@ class TestDatabaseAway:
 
 
 class TestDatabaseSilent:
-    """Connections stay open and nothing is answered: a frozen host, a network that swallows."""
+    """Connections stay open without answers: a frozen host, or a network that drops packets."""
 
     @pytest.fixture
     def silenced(self, postgres_url: str, tmp_path: Path) -> Iterator[tuple[Api, FaultProxy]]:
@@ -107,7 +107,7 @@ class TestDatabaseSilent:
 
         assert {answer.status_code for answer in waiting} == {503}
         assert all(answer.headers["Retry-After"] for answer in waiting)
-        # Eight threads for sixteen requests: one answer that never came, one connection for each.
+        # 16 requests on 8 threads are two rounds, each with one lost answer and new connections.
         assert took < 2 * (ANSWER_SECONDS + 2 * CONNECT_SECONDS)
         assert alive.status_code == 200
         eventually(lambda: api.client.get("/readyz").status_code == 200, within=10)
@@ -115,7 +115,7 @@ class TestDatabaseSilent:
 
 
 class TestLostCommit:
-    """The database has committed, and its answer was lost on the way."""
+    """The database commits, but its answer is lost on the way."""
 
     @pytest.fixture
     def api(self, postgres_url: str, tmp_path: Path) -> Iterator[Api]:
@@ -149,7 +149,7 @@ class TestLostCommit:
 
 
 class TestDatabaseLocked:
-    """SQLite has one writer: who waits for its turn waits for seconds, not for ever."""
+    """SQLite has one writer: other writers wait for seconds, not forever."""
 
     @pytest.fixture
     def api(self, sqlite_url: str, tmp_path: Path) -> Iterator[Api]:

@@ -177,7 +177,7 @@ class TestMethods:
 
 
 def paths() -> list[tuple[str, str]]:
-    """Method and path of every route that has parameters or a prefix to play with."""
+    """Return method and path of every route with parameters or a prefix to vary."""
     found = {
         (min(route.methods or ()), route.path)
         for router in ROUTERS
@@ -250,7 +250,7 @@ class TestPaths:
                 then_leave=False,
             )
 
-            # What is almost "validate" reads as the id of a job, and nothing is posted to a job.
+            # A misspelled "validate" is read as the id of a job, which has no POST route.
             reads_as_an_id = {405} if template == "/v1/jobs/validate" else set()
             assert answer.status in {404, 400} | reads_as_an_id, twisted
             if method != "HEAD" and answer.status == 404:

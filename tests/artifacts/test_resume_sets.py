@@ -1,4 +1,4 @@
-"""Of all the files that checkpoints brought, those stay that a kept resume set needs."""
+"""Only those files of checkpoints are kept that a kept resume set needs."""
 
 from collections.abc import Collection
 
@@ -17,7 +17,7 @@ from app.artifacts.resume_sets import (
 
 
 def made(*epochs: int, states: Collection[int] = (), bests: Collection[int] = ()) -> set[NamedFile]:
-    """The files of epochs, of which some brought a state and some were the best so far."""
+    """Return the files of epochs; some have a training state, and some were the best so far."""
     files = {(name, epoch) for epoch in epochs for name in ("last.pt", "results.csv")}
     return files | {("state.pt", each) for each in states} | {("best.pt", each) for each in bests}
 
@@ -28,7 +28,7 @@ def kept_of(files: set[NamedFile], kept: KeptSets) -> set[NamedFile]:
 
 @st.composite
 def histories(draw: st.DrawFn) -> set[NamedFile]:
-    """What a run made: last.pt and results.csv in each epoch, the rest in some; a few are lost."""
+    """Draw the files of a run: last.pt and results.csv by epoch, others in some; a few are lost."""
     epochs = draw(st.integers(1, 12))
     some = st.sets(st.integers(1, epochs))
     files = made(*draw(some), states=draw(some), bests=draw(some))

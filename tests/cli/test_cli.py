@@ -1,4 +1,4 @@
-"""The `trainyard` command: what it says, how it ends, and what it leaves unimported."""
+"""The `trainyard` command: its output, its exit status, and the imports that it avoids."""
 
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""`trainyard up`: one command starts everything, keeps it running and leaves nothing behind."""
+"""`trainyard up` starts all processes, keeps them running, and leaves none behind."""
 
 import http.client
 import json
@@ -41,12 +41,12 @@ def wait_until_announced(server: Server) -> Server:
 
 
 def pids_of(server: Server, word: str = "") -> set[int]:
-    """Processes of the server's home, those of them whose command line holds `word`."""
+    """Return the processes of the server's home whose command line contains `word`."""
     return {pid for pid, command in processes_of(server.home) if word in command}
 
 
 def processes_of(home: Path) -> Iterator[tuple[int, str]]:
-    """Every living process that has the home in its command line or environment."""
+    """Yield every running process that has the home in its command line or environment."""
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
             try:

@@ -1,4 +1,4 @@
-"""Hostile and odd archives over HTTP: each gets its report, and a bad one trains nothing."""
+"""Hostile and odd archives over HTTP: each gets its report, and no job trains on a bad one."""
 
 import hashlib
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The datasets API as its users meet it: reading, deleting, and jobs on datasets."""
+"""The datasets API for its users: reads, deletion, and jobs on datasets."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Uploading datasets as users do, with the real verification behind it."""
+"""Uploads of datasets over HTTP, with the real verification."""
 
 import io
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""A small dataset as bytes, and how a test uploads it and waits for its verdict."""
+"""A small dataset as bytes, its upload, and the wait until it is verified."""
 
 import tempfile
 from functools import cache
@@ -12,7 +12,7 @@ from tests.worlds.server import Api
 
 @cache
 def shapes_zip(seed: int) -> bytes:
-    """A small dataset that is ready once it is verified; other seeds, other bytes."""
+    """Return a small dataset that passes verification; each seed gives different bytes."""
     with tempfile.TemporaryDirectory() as directory:
         path = Path(directory) / "shapes.zip"
         write_shapes(path, train=4, val=2, size=64, seed=seed)
@@ -27,7 +27,7 @@ def upload(api: Api, body: bytes, *, name: str = "mine", **query: str) -> dict[s
 
 
 def verified(api: Api, reference: str) -> dict[str, Any]:
-    """Wait until a dataset's newest version, or the named one, is judged."""
+    """Wait until a dataset's newest version, or the given one, is verified."""
 
     def judged() -> dict[str, Any] | None:
         view: dict[str, Any] = api.client.get(f"/v1/datasets/{reference}").json()

@@ -1,4 +1,4 @@
-"""A job that a worker holds, and what the worker writes of it."""
+"""A job that a worker holds, and the rows that the worker writes for it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ LEASE = timedelta(seconds=90)
 
 @dataclass(frozen=True)
 class Running:
-    """A job that a worker holds, and what the worker writes of it."""
+    """A job that a worker holds, with methods that write rows as the worker does."""
 
     api: Api
     hold: Hold

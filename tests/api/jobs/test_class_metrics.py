@@ -1,4 +1,4 @@
-"""What each class reached, as a table of one epoch."""
+"""Metrics of each class, as a table of one epoch."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Requests that make a job while others change what it is made from."""
+"""Requests that create a job while other requests change its sources."""
 
 from datetime import timedelta
 
@@ -22,7 +22,7 @@ KEY = {"Idempotency-Key": "a"}
 
 
 def a_request(api: Api, what: str) -> tuple[str, dict[str, object]]:
-    """Return path and body of a request that makes a job."""
+    """Return path and body of a request that creates a job."""
     if what == "submit":
         return "/v1/jobs", api.spec()
     parent = trained(api)

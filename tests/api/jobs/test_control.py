@@ -1,4 +1,4 @@
-"""What users ask of jobs over HTTP, in every state, against the table of tests/jobs."""
+"""Requests of users over HTTP, in every state of a job, follow the table in tests/jobs."""
 
 from datetime import timedelta
 from typing import Any
@@ -31,7 +31,7 @@ SITUATIONS = [
 
 
 def a_job_in(api: Api, facts: JobFacts) -> str:
-    """A job that stands as `facts` say."""
+    """Add a job in the situation of `facts`."""
     columns: dict[str, Any] = {"state": facts.state, "request": facts.request}
     if facts.state is JobState.RUNNING:
         columns |= {"attempt": 1, "lease_expires_at": database_now(timedelta(hours=1))}
@@ -315,7 +315,7 @@ def listed(api: Api, **query: str) -> list[str]:
 
 
 def only_read(api: Api) -> None:
-    """Go on with a new key that may only read: the first one's scopes are remembered."""
+    """Continue with a new key that may only read: the scopes of the first one are cached."""
     key = issue_key(api.database, label="reads")
     with api.database.write() as unit:
         unit.session.execute(update(ApiKey).values(scopes=["jobs:read"]))

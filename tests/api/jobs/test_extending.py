@@ -1,4 +1,4 @@
-"""Extending jobs over HTTP: what the new job takes over, and when there is nothing to take."""
+"""Extending jobs over HTTP: what the new job inherits, and refusals without a training state."""
 
 import pytest
 from sqlalchemy import event, select, update
@@ -28,7 +28,7 @@ pytestmark = pytest.mark.integration
 
 @pytest.fixture
 def api(shared_api: Api) -> Api:
-    """One server for all of these: each test looks at jobs of its own."""
+    """One server for all tests of this module: each test uses its own jobs."""
     return shared_api
 
 

@@ -1,4 +1,4 @@
-"""The jobs API as its users meet it."""
+"""The jobs API for its users."""
 
 from itertools import pairwise
 from typing import Any

@@ -11,7 +11,7 @@ pytestmark = pytest.mark.integration
 
 @pytest.fixture
 def api(shared_api: Api) -> Api:
-    """One server for all of these: each test looks at jobs of its own."""
+    """One server for all tests of this module: each test uses its own jobs."""
     return shared_api
 
 

@@ -1,4 +1,4 @@
-"""Plans over HTTP: asked for before a job exists, and kept with it."""
+"""Plans over HTTP: requested before a job exists, and stored with the job."""
 
 from typing import Any
 
@@ -42,7 +42,7 @@ def validated(api: Api, **changes: object) -> dict[str, Any]:
 
 
 def said(refusal: Response) -> dict[str, Any]:
-    """Return a problem without what tells its request from others."""
+    """Return a problem without its request id."""
     problem: dict[str, Any] = refusal.json()
     return problem | {"request_id": ""}
 

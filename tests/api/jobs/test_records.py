@@ -1,4 +1,4 @@
-"""What a job leaves, as its users read it: metrics, events, attempts, logs and files."""
+"""Metrics, events, attempts, logs and files of a job over HTTP."""
 
 import hashlib
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Trainer plugins as the API shows them, and what a job may say of one."""
+"""Trainer plugins in the API, and the fields of a job that select and configure one."""
 
 import json
 import sys
