@@ -1,4 +1,4 @@
-"""Reads a Dockerfile as its instructions, so that tests can hold them against what we promise."""
+"""Parse a Dockerfile into its instructions, so that tests can check them."""
 
 import json
 import shlex
@@ -8,7 +8,7 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Instruction:
-    """One instruction: `RUN`, and all that follows it, continuation lines joined."""
+    """One instruction: its keyword, such as `RUN`, and the rest with continuation lines joined."""
 
     keyword: str
     rest: str
@@ -16,7 +16,7 @@ class Instruction:
 
 @dataclass(frozen=True)
 class Dockerfile:
-    """Every instruction of a file, in order."""
+    """Return every instruction of a file, in order."""
 
     instructions: tuple[Instruction, ...]
 
@@ -28,11 +28,11 @@ class Dockerfile:
         return cls(tuple(Instruction(keyword, " ".join(rest.split())) for keyword, rest in parts))
 
     def all(self, keyword: str) -> list[str]:
-        """What follows each instruction of that name, from all stages."""
+        """Return the rest of each instruction with this keyword, from all stages."""
         return [found.rest for found in self.instructions if found.keyword == keyword]
 
     def stages(self) -> list["Dockerfile"]:
-        """The instructions after each FROM."""
+        """Return the instructions after each FROM."""
         starts = [i for i, found in enumerate(self.instructions) if found.keyword == "FROM"]
         ends = [*starts[1:], len(self.instructions)]
         return [
@@ -41,13 +41,13 @@ class Dockerfile:
         ]
 
     def command(self) -> list[str]:
-        """ENTRYPOINT and CMD as one argument list; only the exec form parses."""
+        """Return ENTRYPOINT and CMD as one argument list; only the exec form parses."""
         words: list[str] = []
         for keyword in ("ENTRYPOINT", "CMD"):
             words += json.loads(self.all(keyword)[-1])
         return words
 
     def environment(self) -> dict[str, str]:
-        """The variables that ENV sets in the last stage."""
+        """Return the variables that ENV sets in the last stage."""
         pairs = [pair for line in self.stages()[-1].all("ENV") for pair in shlex.split(line)]
         return dict(pair.split("=", 1) for pair in pairs)

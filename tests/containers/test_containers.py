@@ -1,7 +1,7 @@
-"""The images and the compose file, as far as they can be held to their promises without an engine.
+"""Checks of the images and the compose file that need no container engine.
 
-Nothing here pulls, builds or runs a container: hadolint reads the Dockerfiles, and the compose
-binary resolves the compose file. `test_entrypoints.py` runs the entrypoints by hand.
+No test pulls, builds or runs a container: hadolint reads the Dockerfiles, and the compose binary
+resolves the compose file. `test_entrypoints.py` runs the entrypoints without an engine.
 """
 
 import json
@@ -30,12 +30,12 @@ each_dockerfile = pytest.mark.parametrize("path", DOCKERFILES, ids=lambda path: 
 
 
 def hadolint(path: Path) -> subprocess.CompletedProcess[str]:
-    """Lint one Dockerfile; every finding counts, down to matters of style."""
+    """Lint one Dockerfile; every finding counts, including those of style."""
     return _run(HADOLINT, "--no-color", "--failure-threshold", "style", path)
 
 
 def compose_config(path: Path, passwords: dict[str, str]) -> subprocess.CompletedProcess[str]:
-    """Resolve a compose file, with these variables and no `.env`."""
+    """Resolve a compose file with these variables and without an `.env` file."""
     command = (COMPOSE, "--env-file", os.devnull, "--file", path, "config", "--format", "json")
     return _run(*command, environment={"PATH": os.environ["PATH"], **passwords})
 

@@ -1,7 +1,7 @@
-"""Runs each image's install lines in a fresh virtual environment, and then its entrypoint, by hand.
+"""Run each image's install lines in a fresh virtual environment, and then its entrypoint.
 
-The RUN lines come from the Dockerfiles themselves; only the path that an image owns is replaced,
-and uv may use this machine's cache. A new environment with torch takes minutes: `slow`.
+The RUN lines come from the Dockerfiles; only the path of the image's installation is replaced, and
+uv may use this machine's cache. These tests are `slow`: an environment with torch takes minutes.
 """
 
 import os
@@ -32,7 +32,7 @@ STOP_SECONDS = 60
 
 @dataclass(frozen=True)
 class HandMadeImage:
-    """What a Dockerfile would make: its environment, and the command that a container runs."""
+    """The result of a Dockerfile without an engine: its environment and the container's command."""
 
     dockerfile: Dockerfile
     python_home: Path
@@ -43,7 +43,7 @@ class HandMadeImage:
         return [str(self.python_home / "bin" / program), *rest]
 
     def installed(self) -> set[str]:
-        """Names of the packages in the environment, as pip writes them."""
+        """Return the names of the environment's packages, from `pip list`, in lower case."""
         listing = subprocess.run(
             [self.python_home / "bin/python", "-m", "pip", "list", "--format", "freeze"],
             capture_output=True,
@@ -54,7 +54,7 @@ class HandMadeImage:
 
 
 def make_by_hand(name: str, directory: Path) -> HandMadeImage:
-    """Do what the build stage of `docker/<name>.Dockerfile` does, below `directory`."""
+    """Run the build stage of `docker/<name>.Dockerfile` below `directory`."""
     dockerfile = Dockerfile.read(ROOT / f"docker/{name}.Dockerfile")
     stage = dockerfile.stages()[0]
     image = HandMadeImage(dockerfile, directory / "trainyard", directory / "home")
@@ -73,7 +73,7 @@ def make_by_hand(name: str, directory: Path) -> HandMadeImage:
 
 
 def copy_into(source: Path, rest: str) -> None:
-    """COPY from the repository: files into the target directory, a folder as the target."""
+    """Run COPY from the repository: files into the target directory, a folder as the target."""
     *names, target = shlex.split(rest)
     for name in names:
         if (ROOT / name).is_dir():
@@ -84,7 +84,7 @@ def copy_into(source: Path, rest: str) -> None:
 
 
 def run_line(line: str, python_home: Path, source: Path, environment: dict[str, str]) -> None:
-    """RUN with `/opt/trainyard` in a directory of the test, and this machine's package cache."""
+    """Run a RUN line with a test directory for `/opt/trainyard` and this machine's cache."""
     line = line.replace("/opt/trainyard", str(python_home)).replace(" --no-cache ", " ")
     subprocess.run(
         ["/bin/bash", "-euo", "pipefail", "-c", line],
@@ -99,7 +99,7 @@ def run_line(line: str, python_home: Path, source: Path, environment: dict[str, 
 def running(
     arguments: list[str], home: Path, settings: dict[str, str]
 ) -> Iterator["subprocess.Popen[bytes]"]:
-    """Run a command in `home` with nothing of ours but these settings; kill it if it stays."""
+    """Run a command in `home` with PATH, the home and these settings; kill it if it stays."""
     environment = {"PATH": os.environ["PATH"], "TRAINYARD_HOME": str(home)} | settings
     with (home / "output.log").open("wb") as log:
         process = subprocess.Popen(

@@ -1,4 +1,4 @@
-"""The embedded broker: one per home, private to its owner, adopted when it is already there."""
+"""The embedded broker: one per home, private to its owner, adopted if it already runs."""
 
 import os
 import signal
@@ -134,7 +134,7 @@ class TestEmbeddedBroker:
         os.kill(running.pid, signal.SIGKILL)
         eventually(lambda: not running.is_alive(), within=5)
 
-        running.start()  # the dead one's socket file is still there
+        running.start()  # the socket file of the dead broker still exists
 
         assert running.is_alive()
 

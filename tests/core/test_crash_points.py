@@ -1,4 +1,4 @@
-"""Crash points: a name kills the process that passes it, and only in a process under test."""
+"""A crash point kills the process that reaches it by name, and only in a process under test."""
 
 import os
 import signal

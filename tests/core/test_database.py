@@ -29,7 +29,7 @@ def add_project(database: Database, name: str) -> str:
 
 
 def a_row(name: str | None) -> dict[str, object]:
-    """A project's row; one without a name breaks a constraint."""
+    """Return a project's row; a row without a name violates a constraint."""
     return {"id": new_id("prj"), "name": name, "created_at": datetime.now(UTC)}
 
 

@@ -1,4 +1,4 @@
-"""Files that appear whole, are made once, and are locked by one process."""
+"""Files appear complete, are created once, and are locked by one process."""
 
 import errno
 import os
@@ -59,7 +59,7 @@ with locked(Path(sys.argv[1])):
 
 
 class Process(subprocess.Popen[str]):
-    """A program that prints a line when it has come to its place, and may wait for one there."""
+    """A program that prints a line when it reaches its place, and may wait for a line there."""
 
     def __init__(self, program: str, path: Path) -> None:
         argv = [sys.executable, "-c", program, str(path)]

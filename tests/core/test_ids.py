@@ -1,4 +1,4 @@
-"""Identifiers: sortable, and never the same twice, in whatever process."""
+"""Identifiers are sortable, and unique across processes."""
 
 import multiprocessing
 from collections.abc import Iterator
@@ -17,7 +17,7 @@ def some_ids(count: int) -> list[str]:
 
 @pytest.fixture
 def forked() -> Iterator[ProcessPoolExecutor]:
-    """Two processes that begin with all that this one knows, its randomness included."""
+    """Two processes that start with the memory of this one, including its random state."""
     context = multiprocessing.get_context("fork")
     with ProcessPoolExecutor(2, mp_context=context) as pool:
         yield pool

@@ -1,4 +1,4 @@
-"""Claims with a lease, whatever the work: who gets a row, who may write to it, and for how long."""
+"""Claims with a lease for any work: who gets a row, who may write to it, and for how long."""
 
 import sys
 import threading
@@ -32,7 +32,7 @@ IMPATIENT = Timing(lease_seconds=60, heartbeat_seconds=0.05, self_fence_seconds=
 
 
 class Tables(DeclarativeBase):
-    """Apart from the tables of Trainyard, whose metadata the migrations are compared with."""
+    """Metadata apart from that of Trainyard's tables, which the migrations are compared with."""
 
 
 class LetterState(StrEnum):
@@ -42,7 +42,7 @@ class LetterState(StrEnum):
 
 
 class Letter(LeasedRow, Tables):
-    """Something to be read by one reader at a time."""
+    """A row that one reader at a time may read."""
 
     __tablename__ = "letters"
 
@@ -274,7 +274,7 @@ class TestCrashes:
 
 
 def fail_writes(letters: Database, monkeypatch: pytest.MonkeyPatch, *, times: int) -> None:
-    """Let the next transactions fail as those of a database that is away."""
+    """Make the next transactions fail as if the database were away."""
     failures, write = iter(range(times)), letters.write
 
     def write_or_fail() -> AbstractContextManager[UnitOfWork]:

@@ -1,4 +1,4 @@
-"""What log lines say of exceptions."""
+"""Exceptions in log lines."""
 
 import pytest
 from sqlalchemy import create_engine, text

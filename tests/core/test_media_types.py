@@ -1,4 +1,4 @@
-"""What an Accept header lets a server answer with."""
+"""The media types that an Accept header allows."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""The migrations make what the tables say, forward and back, on both databases."""
+"""The migrations create the declared tables, and revert them, on both databases."""
 
 import subprocess
 import sys
@@ -44,7 +44,7 @@ def empty_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
 
 
 def reflected(url: str) -> dict[str, dict[str, object]]:
-    """Reads back all that a database says of its tables."""
+    """Return the descriptions of all tables, as the database reports them."""
     database = Database(url, pool_size=1)
     with database.engine.connect() as connection:
         found = {name: description_of(connection, name) for name in table_names(connection)}
@@ -57,7 +57,7 @@ def table_names(connection: Connection) -> set[str]:
 
 
 def description_of(connection: Connection, table: str) -> dict[str, object]:
-    """What the database knows of a table, in an order of its own."""
+    """Return the database's description of a table, sorted."""
     look = inspect(connection)
     return {
         "columns": sorted(
@@ -86,7 +86,7 @@ def description_of(connection: Connection, table: str) -> dict[str, object]:
 
 
 def rows_of(url: str) -> dict[str, list[str]]:
-    """Return what every table holds, but the migrations' own."""
+    """Return the rows of every table except that of the migrations."""
     database = Database(url, pool_size=1)
     with database.engine.connect() as connection:
         found = {
@@ -98,7 +98,7 @@ def rows_of(url: str) -> dict[str, list[str]]:
 
 
 def a_trained_job(url: str) -> None:
-    """Makes a job with epochs, attempt, events and checkpoints."""
+    """Add a job with epochs, attempt, events and checkpoints."""
     database = Database(url, pool_size=2)
     train(database, a_job(database, some_rows(database)), (0.1, 0.2), states=(2,))
     database.dispose()
@@ -194,7 +194,7 @@ class TestUpgrade:
 
     def test_a_failing_migration_leaves_nothing_half_done(self, empty_url: str) -> None:
         database = Database(empty_url, pool_size=1)
-        with database.write() as unit:  # the last table of the migration is there already
+        with database.write() as unit:  # the last table of the migration exists already
             unit.session.execute(text("CREATE TABLE log_chunks (job_id VARCHAR(40))"))
         database.dispose()
 

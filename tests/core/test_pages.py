@@ -1,4 +1,4 @@
-"""Cursors that a client cannot make up."""
+"""Cursors that a client cannot forge."""
 
 import pytest
 from hypothesis import given

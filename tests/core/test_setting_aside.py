@@ -1,4 +1,4 @@
-"""What nothing names is set aside first, found there, and erased later; on disk and elsewhere."""
+"""Unreferenced objects are set aside, listed, and erased later, on disk and in object stores."""
 
 import hashlib
 import os
@@ -20,7 +20,7 @@ AT_LEISURE = timedelta(hours=1)
 
 @pytest.fixture(params=["local", "remote"])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> ArtifactStore:
-    """A local store, and obstore's own in memory: like S3 it syncs nothing and links nothing."""
+    """A local store, and obstore's in-memory store, which like S3 has no fsync and no links."""
     if request.param == "local":
         return ArtifactStore.from_settings(Settings(home=tmp_path / "home"))
     return ArtifactStore(MemoryStore(), local_root=None)
@@ -120,7 +120,7 @@ class TestErase:
         store.put_file(source)
         store.set_aside(SHA256, due_at=DUE + AT_LEISURE, within=AT_LEISURE)
 
-        store.erase(AsideObject(SHA256, DUE))  # decided long ago, by a collector that had slept
+        store.erase(AsideObject(SHA256, DUE))  # a decision of long ago, by a collector that slept
 
         assert store.restore(SHA256)
 

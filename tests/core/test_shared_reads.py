@@ -1,4 +1,4 @@
-"""Reads that callers share, and how new their answers are."""
+"""Reads that callers share, and the age of their answers."""
 
 import asyncio
 import threading
@@ -13,7 +13,7 @@ pytestmark = pytest.mark.unit
 
 
 class HeldRead:
-    """A read that numbers its answers and waits for a sign before each."""
+    """A read that numbers its answers and waits for a permit before each."""
 
     def __init__(self) -> None:
         self.began = count(1)
@@ -28,7 +28,7 @@ class HeldRead:
 async def asking(
     reads: SharedReads, read: Callable[[], int], callers: int
 ) -> list[asyncio.Task[int]]:
-    """Let callers ask, and return once each of them waits for its answer."""
+    """Start the callers' reads, and return once every caller waits for its answer."""
     tasks = [asyncio.create_task(reads.answer("job", read)) for _ in range(callers)]
     for _ in range(5):
         await asyncio.sleep(0)

@@ -1,4 +1,4 @@
-"""Bytes by content, on a local disk."""
+"""Content-addressed files on a local disk."""
 
 import resource
 import stat
@@ -27,7 +27,7 @@ def stored_file(tmp_path: Path) -> Path:
 
 @contextmanager
 def files_of_at_most(size_bytes: int) -> Iterator[None]:
-    """The kernel refuses longer files (EFBIG), as it refuses a full disk."""
+    """Make the kernel refuse longer files (EFBIG), as it refuses writes to a full disk."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size_bytes, hard))
     try:

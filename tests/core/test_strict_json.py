@@ -1,4 +1,4 @@
-"""What counts as JSON."""
+"""Accepted and refused JSON."""
 
 import math
 

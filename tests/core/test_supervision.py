@@ -1,4 +1,4 @@
-"""Children are started again when they die, with growing pauses, and all are gone after a stop."""
+"""Children that die are restarted after growing pauses; after a stop no child runs."""
 
 import os
 import signal
@@ -79,7 +79,7 @@ FORKING_CHILD = STEADY_CHILD.replace(
 
 
 class Run:
-    """A supervisor in a process of its own, and what its children wrote."""
+    """A supervisor in its own process, and the files that its children wrote."""
 
     def __init__(
         self,
@@ -100,7 +100,7 @@ class Run:
         return [int(line) for line in path.read_text().splitlines()] if path.exists() else []
 
     def started(self, name: str, times: int = 1) -> int:
-        """Wait until the child has been started so often; return its process id."""
+        """Wait until the child has been started `times` times; return its last process id."""
         eventually(lambda: len(self.starts(name)) >= times, within=20)
         return self.starts(name)[-1]
 

@@ -1,4 +1,4 @@
-"""The wheel holds what runs: built, installed into a fresh environment and used far from here."""
+"""The wheel works: it is built, installed into a fresh environment and used outside the tree."""
 
 import shutil
 import sqlite3
@@ -33,14 +33,14 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A fresh environment with the wheel; what it depends on comes from this one."""
+    """A fresh environment with the wheel; its dependencies come from this environment."""
     folder = tmp_path_factory.mktemp("environment")
     venv.create(folder, with_pip=False)
     uv = shutil.which("uv", path=str(Path(sys.executable).parent)) or "uv"
     install = [uv, "--no-config", "pip", "install", "--quiet", "--offline", "--no-deps", "--python"]
     subprocess.run([*install, folder / "bin" / "python", wheel], check=True)
     (site_packages,) = folder.glob("lib/python*/site-packages")
-    # A plain path in a .pth: the .pth files *there* are not read, so this checkout stays out.
+    # Python reads no .pth file below a path from a .pth file, so this checkout is not importable.
     (site_packages / "dependencies.pth").write_text(sysconfig.get_path("purelib") + "\n")
     return folder
 
