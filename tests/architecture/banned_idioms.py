@@ -11,7 +11,7 @@ from typing import Final
 
 @dataclass(frozen=True)
 class BannedIdiom:
-    """One idiom; `instead` names the plain words."""
+    """One idiom; `instead` gives its replacement."""
 
     name: str
     pattern: re.Pattern[str]

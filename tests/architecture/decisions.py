@@ -1,4 +1,4 @@
-"""The decision records: what the status line under each title says, and what enforces each."""
+"""The decision records: the status line under each title, and what enforces each record."""
 
 import re
 from dataclasses import dataclass
@@ -56,7 +56,7 @@ class Record:
 
 
 def record_files() -> list[Path]:
-    """Every decision record, by number; README.md is their index."""
+    """Return the paths of all decision records, by number, without the index README.md."""
     return sorted(FOLDER.glob("[0-9]*.md"))
 
 

@@ -1,4 +1,4 @@
-"""Rules of our own that ruff has no words for: a class each, its reason, a good and a bad example.
+"""Our own rules that ruff lacks: one class each, with its reason, a good and a bad example.
 
 A rule reads one parsed file and yields the lines that break it. `test_lint_rules.py` runs every
 rule over the tree and over its own examples.
@@ -12,7 +12,7 @@ from typing import ClassVar, TypeGuard
 
 
 class LintRule(ABC):
-    """One law of the code base, checked on the syntax tree of a file."""
+    """One rule of the code base, checked on the syntax tree of a file."""
 
     name: ClassVar[str]
     reason: ClassVar[str]
@@ -32,7 +32,7 @@ class LintRule(ABC):
 
 
 class OneCommit(LintRule):
-    """`Database.write` commits, and nothing else."""
+    """Only `Database.write` commits."""
 
     name = "one-commit"
     reason = "a second place that commits can acknowledge what a rollback then takes back"
@@ -47,9 +47,9 @@ class OneCommit(LintRule):
 
 
 class StatesChangeInOnePlace(LintRule):
-    """A state changes by an event of its table, in the modules that own the row.
+    """A state changes only by an event of its table, in the modules that own the row.
 
-    What ends leased work writes a state too: `VERIFICATIONS.finish(…)`, `INSPECTIONS.finish(…)`.
+    The end of leased work also writes a state: `VERIFICATIONS.finish(…)`, `INSPECTIONS.finish(…)`.
     """
 
     name = "state-in-one-place"
@@ -59,7 +59,7 @@ class StatesChangeInOnePlace(LintRule):
         "app/jobs/life/transitions.py",
         "app/models/inspection.py",
         "app/*/repository.py",
-        "worker/trainer/state/augmentation.py",  # of NumPy's generators
+        "worker/trainer/state/augmentation.py",  # the states of NumPy's generators
     )
     good = "cancel_job(session, job)\nupdate(Job).where(Job.id == job_id).values(priority=3)\n"
     bad = "update(Job).where(Job.id == job_id).values(state='queued')\n"
@@ -107,7 +107,7 @@ class OneClock(LintRule):
 
 
 class ScopedByProject(LintRule):
-    """A question for rows that a project owns takes the caller's projects, or a claim's hold."""
+    """A query for rows that a project owns takes the caller's projects, or a claim's hold."""
 
     name = "scoped-by-project"
     reason = "a query without its project shows one customer's rows to another"
@@ -147,7 +147,7 @@ class NoRawSqlText(LintRule):
 
 
 class NamesOfModules(LintRule):
-    """No module and no class is named for everything at once."""
+    """No module and no class has a catch-all name."""
 
     name = "names-that-say-something"
     reason = "a generic name collects everything until nobody knows which file to change"
@@ -183,7 +183,7 @@ def _assigns_state(node: ast.stmt) -> bool:
 
 
 def _is_row_state(target: ast.Attribute) -> bool:
-    # An object's own `self.state` is no column.
+    # `self.state` is an attribute of the object, not a column.
     of_self = isinstance(target.value, ast.Name) and target.value.id == "self"
     return target.attr == "state" and not of_self
 
@@ -196,7 +196,7 @@ def _updates_state(call: ast.Call) -> bool:
 
 
 def _ends_leased_work(call: ast.Call) -> bool:
-    """Whether it is a method of a module's `LeasedRows`, which are constants."""
+    """Return whether it is a method of a module's `LeasedRows`, which are constants."""
     method = call.func
     return (
         isinstance(method, ast.Attribute)

@@ -1,4 +1,4 @@
-"""The prose that people read: documents, OpenAPI texts, docstrings and comments.
+"""Passages of prose from documents, OpenAPI texts, docstrings and comments.
 
 Every passage is joined into one line, so that a pattern also finds words across a line break.
 """
@@ -58,7 +58,7 @@ def hash_comment_passages(name: str, text: str) -> Iterator[Passage]:
 
 
 def python_passages(name: str, text: str) -> Iterator[Passage]:
-    """Yield the docstrings, also those below attributes, and the comments of a module."""
+    """Yield the comments of a module and its docstrings, including those of attributes."""
     for node in ast.walk(ast.parse(text)):
         match node:
             case ast.Expr(value=ast.Constant(value=str(docstring))):
@@ -101,7 +101,7 @@ def _paragraphs(name: str, text: str, *, first: int = 1) -> Iterator[Passage]:
 
 
 def _joined(name: str, comments: Sequence[tuple[int, str]]) -> Iterator[Passage]:
-    """Yield comments; those on neighbouring lines are one passage."""
+    """Yield comments; comments on adjacent lines are one passage."""
     begins, texts = 0, list[str]()
     for number, text in comments:
         if texts and number != begins + len(texts):
@@ -114,7 +114,7 @@ def _joined(name: str, comments: Sequence[tuple[int, str]]) -> Iterator[Passage]
 
 
 def _blanked(pattern: re.Pattern[str], text: str) -> str:
-    """Return `text` without what matches, every line at its old number."""
+    """Return `text` without the matches; every line keeps its number."""
     return pattern.sub(lambda found: "\n" * found[0].count("\n"), text)
 
 

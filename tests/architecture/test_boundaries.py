@@ -1,4 +1,4 @@
-"""What a process has loaded once it stands: neither torch nor Ultralytics, but in the trainer."""
+"""Only the trainer loads torch and Ultralytics; no other process has them after its start."""
 
 import json
 import subprocess
@@ -38,7 +38,7 @@ print(*sorted(name for name in sys.modules if name.partition(".")[0] == "app"))
 
 
 def loaded_by(program: str, *arguments: str) -> list[str]:
-    """Run `program` in a fresh interpreter; it prints the modules it found loaded, as JSON."""
+    """Run `program` in a fresh interpreter; it prints the loaded modules as JSON."""
     finished = subprocess.run(
         [sys.executable, "-c", program, *arguments],
         cwd=ROOT,

@@ -1,4 +1,4 @@
-"""CONTRIBUTING.md tells the truth about the test folders and about the files it sends people to."""
+"""CONTRIBUTING.md is right about the test folders and about the files that it names."""
 
 import re
 

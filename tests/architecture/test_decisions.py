@@ -1,4 +1,4 @@
-"""Decision records: numbered without gaps, each with its status and the parts that it needs."""
+"""Decision records are numbered without gaps; each has its status and the required parts."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""What is imported is declared; the hashed files are in step with that and with each other."""
+"""Imported packages are declared; the hashed requirement files agree with that and each other."""
 
 import ast
 import re
@@ -28,7 +28,7 @@ each_file = pytest.mark.parametrize("name", FILES)
 
 
 def direct_requirements(extras: tuple[str, ...]) -> list[Requirement]:
-    """What pyproject.toml asks for, with the given extras."""
+    """Return the requirements of pyproject.toml with the given extras."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     optional = project["optional-dependencies"]
     lines = [*project["dependencies"], *(line for extra in extras for line in optional[extra])]
@@ -36,7 +36,7 @@ def direct_requirements(extras: tuple[str, ...]) -> list[Requirement]:
 
 
 def pinned(path: Path) -> dict[str, set[str]]:
-    """Names and the versions they are pinned to; a name has two where Python versions differ."""
+    """Return the pinned versions by name; a name has two if they differ by Python version."""
     pins: dict[str, set[str]] = {}
     for name, version in re.findall(
         r"^([\w.-]+)(?:\[[\w,-]+\])?==([^\s;\\]+)", path.read_text(), re.MULTILINE
@@ -46,7 +46,7 @@ def pinned(path: Path) -> dict[str, set[str]]:
 
 
 def undeclared(files: Iterable[Path], extras: tuple[str, ...] = ()) -> set[str]:
-    """Return the third-party modules that are imported and that no requirement brings directly."""
+    """Return the imported third-party modules that no direct requirement provides."""
     declared = {canonicalize_name(each.name) for each in direct_requirements(extras)}
     brought_by = packages_distributions()
     imported = {name for path in files for name in imported_modules(path.read_text())}

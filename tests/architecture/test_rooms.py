@@ -1,4 +1,4 @@
-"""A reader finds a module by its folder: names are listed, and no folder holds too many files."""
+"""Readers find a module by its folder: names are listed, and no folder has too many files."""
 
 import re
 
@@ -36,7 +36,7 @@ def listed() -> set[str]:
 
 
 def used() -> set[str]:
-    """Names of the files and rooms directly in a feature; a room ends with a slash."""
+    """Return the names of files and rooms directly in a feature; a room ends with a slash."""
     found = set()
     for feature in FEATURES:
         folder = ROOT / "app" / feature
@@ -47,7 +47,7 @@ def used() -> set[str]:
 
 
 def sizes() -> dict[str, int]:
-    """The number of modules in each folder of the code and the tests."""
+    """Return the number of modules in each folder of the code and the tests."""
     counts: dict[str, int] = {}
     for path in python_files("app", "worker", "tests"):
         if path.name != "__init__.py":

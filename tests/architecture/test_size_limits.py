@@ -1,4 +1,4 @@
-"""The tail is governed: files, functions and classes stay within limits, or stand here with why."""
+"""Files, functions and classes stay within limits, or are listed here with a reason."""
 
 import ast
 from pathlib import Path
@@ -24,7 +24,7 @@ GENERIC_NAMES = {"utils", "helpers", "helper", "manager", "service", "common", "
 
 
 def too_long_functions(source: str) -> list[str]:
-    """Names of the functions that span more lines than allowed, with their length."""
+    """Return the names of functions that span more lines than allowed, with their length."""
     found = []
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
@@ -35,7 +35,7 @@ def too_long_functions(source: str) -> list[str]:
 
 
 def too_wide_classes(source: str) -> list[str]:
-    """Names of the classes that offer more public methods than allowed; tests are not counted."""
+    """Return the classes with more public methods than allowed; tests are not counted."""
     found = []
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.ClassDef) and not node.name.startswith("Test"):
@@ -46,7 +46,7 @@ def too_wide_classes(source: str) -> list[str]:
 
 
 def is_migration(path: Path) -> bool:
-    """A migration is a list of what changes and is read once: its length says nothing."""
+    """A migration is a list of changes that is read once, so its length has no limit."""
     return relative(path).startswith("alembic/versions/")
 
 

@@ -1,4 +1,4 @@
-"""One finds a test by its name alone, and may change it: no other module builds upon it."""
+"""A test can be found by its name alone and changed freely: no other module imports it."""
 
 import ast
 import re
@@ -16,7 +16,7 @@ ROW_IDS = re.compile(r"([a-z]\d+_)*")
 
 
 def imported_test_modules(source: str) -> list[str]:
-    """Names of what a file imports that are test modules, or are in one."""
+    """Return the imports of a file that are test modules or come from one."""
     names = []
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
@@ -28,7 +28,7 @@ def imported_test_modules(source: str) -> list[str]:
 
 
 def names_without_a_subject(source: str) -> list[str]:
-    """Names of the tests in a file that are no sentence without the name of their class."""
+    """Return the names of a file's tests that are no sentence without their class's name."""
     names = [
         node.name
         for node in ast.walk(ast.parse(source))

@@ -1,4 +1,4 @@
-"""The fenced blocks of the documents, and the marks above them.
+"""Fenced blocks of the documents, with the marks above them.
 
 A mark is a comment on the line before a block: `<!-- needs: server -->` for commands that need more
 than this machine has without a server, `<!-- is: JobSpec -->` for what a document shows.
@@ -35,20 +35,20 @@ class Block:
 
 
 def documents() -> list[Path]:
-    """Everything that people read to use or change Trainyard; decisions are records, not guides."""
+    """Return the documents for users and developers, without decisions, which are records."""
     guides = [*sorted((ROOT / "docs").glob("*.md")), *sorted((ROOT / "docs/how-to").glob("*.md"))]
     return [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *guides, *room_readmes()]
 
 
 def room_readmes() -> list[Path]:
-    """The README of each larger room of the code."""
+    """Return the README of each larger room of the code."""
     return sorted(
         path for folder in ("app", "worker") for path in ROOT.glob(f"{folder}/*/README.md")
     )
 
 
 def blocks() -> list[Block]:
-    """Every fenced block of every document."""
+    """Return every fenced block of every document."""
     return [block for path in documents() for block in blocks_of(path)]
 
 

@@ -32,7 +32,7 @@ PLACES = (
 
 
 def chosen_metrics() -> str:
-    """Every metric that can choose a checkpoint, by task and direction."""
+    """Return the table of metrics that can choose a checkpoint, by task and direction."""
     rows = [
         [task, *(_metrics(task, way) for way in get_args(Direction))] for task in get_args(Task)
     ]
@@ -44,7 +44,7 @@ def _metrics(task: Task, way: Direction) -> str:
 
 
 def customize_fields() -> str:
-    """Every field of the parts of `customize`."""
+    """Return the table of all fields of the parts of `customize`."""
     rows = [
         [code(prefix + field.path), field.default, field.range, field.meaning]
         for prefix, schema in ((place, model.model_json_schema()) for place, model in PLACES)

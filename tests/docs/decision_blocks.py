@@ -5,7 +5,7 @@ from tests.docs.markdown import table
 
 
 def decisions() -> str:
-    """Every decision record: its title, its status, what supersedes it, and what enforces it."""
+    """Return the table of decision records: title, status, successor, and what enforces each."""
     rows = [
         [
             f"[{record.number}]({record.file})",

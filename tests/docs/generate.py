@@ -1,6 +1,6 @@
 """Writes the generated parts of docs/: `python -m tests.docs.generate`.
 
-A part stands between `<!-- generated: NAME -->` and `<!-- end: NAME -->`; the rest is people's.
+A part is between `<!-- generated: NAME -->` and `<!-- end: NAME -->`; the rest is handwritten.
 """
 
 import re
@@ -48,10 +48,10 @@ BLOCKS: Final[dict[str, Callable[[], str]]] = {
 
 
 def generated(text: str) -> str:
-    """Return a document with its generated parts as the code has them now.
+    """Return a document with its generated parts updated from the code.
 
     Raises:
-        KeyError: it has a part that nothing generates.
+        KeyError: the document has a part without a generator.
     """
     return BLOCK.sub(
         lambda found: f"{found['begin']}{BLOCKS[found['name']]()}\n{found['end']}", text
@@ -59,7 +59,7 @@ def generated(text: str) -> str:
 
 
 def documents() -> list[Path]:
-    """Every document that has generated parts."""
+    """Return every document that has generated parts."""
     return [path for path in sorted(DOCS.rglob("*.md")) if parts_of(path.read_text())]
 
 

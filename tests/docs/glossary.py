@@ -32,7 +32,7 @@ BUILT_IN_ERRORS: Final = frozenset(
 
 @dataclass(frozen=True)
 class Entry:
-    """One row: the word, its meaning, who owns it, and its names in JSON or as a column."""
+    """One row: the word, its meaning, its owner, and its names in JSON or as a column."""
 
     word: str
     meaning: str
@@ -41,12 +41,12 @@ class Entry:
 
     @property
     def noun(self) -> str:
-        """The last word, in the singular: "set" of "resume set"."""
+        """Return the last word, in the singular: "set" for "resume set"."""
         return singular(self.word.rpartition(" ")[2].lower())
 
     @property
     def symbol(self) -> str:
-        """The last part of the home, as a class may be called."""
+        """Return the last part of the home, which may be the name of a class."""
         return self.home.rpartition(".")[2]
 
 
@@ -60,7 +60,7 @@ def entries(text: str) -> list[Entry]:
 
 @cache
 def json_names() -> frozenset[str]:
-    """Every property of the pinned schemas, every table, and every column as `table.column`."""
+    """Return the properties of the pinned schemas, tables, and columns as `table.column`."""
     properties = (name for path in SCHEMAS for name in _properties(json.loads(path.read_text())))
     columns = (str(column) for table in METADATA.sorted_tables for column in table.columns)
     return frozenset([*properties, *METADATA.tables, *columns])
@@ -77,7 +77,7 @@ def _properties(node: Any) -> Iterator[str]:  # noqa: ANN401 -- any JSON
 
 @cache
 def named_things(*folders: str) -> frozenset[str]:
-    """The public classes below the folders, without errors: those are named by sentences."""
+    """Return the public classes below the folders, without errors, whose names are sentences."""
     trees = [ast.parse(path.read_text()) for path in python_files(*folders)]
     classes = [node for tree in trees for node in ast.walk(tree) if isinstance(node, ast.ClassDef)]
     errors = _errors(classes)
@@ -87,7 +87,7 @@ def named_things(*folders: str) -> frozenset[str]:
 
 
 def _errors(classes: Iterable[ast.ClassDef]) -> set[str]:
-    """The names of all classes that are derived from an exception, by the names of their bases."""
+    """Return the names of all classes that derive from an exception, by the names of bases."""
     bases = {
         node.name: {ast.unparse(base).rpartition(".")[2] for base in node.bases} for node in classes
     }

@@ -22,7 +22,7 @@ STARTS = "[*] --> queued"
 
 
 def letters() -> dict[Transition, str]:
-    """Give each row of the table that changes something a letter: A to Z, then AA, AB and so on."""
+    """Return a letter for each row that changes something: A to Z, then AA, AB and so on."""
     names = (
         "A" * (number // len(ascii_uppercase)) + ascii_uppercase[number % len(ascii_uppercase)]
         for number in count()
@@ -31,7 +31,7 @@ def letters() -> dict[Transition, str]:
 
 
 def diagram() -> str:
-    """The arrows, those between the same two states as one."""
+    """Return the diagram; arrows between the same two states are merged."""
     arrows: dict[tuple[JobState, JobState], list[str]] = defaultdict(list)
     for row, letter in letters().items():
         arrows[row.source, row.target].append(letter)
@@ -44,7 +44,7 @@ def diagram() -> str:
 
 
 def transitions() -> str:
-    """Every arrow, explained."""
+    """Return the explanation of every arrow."""
     rows = [
         [
             letter,
@@ -68,7 +68,7 @@ def _phrase(row: Transition) -> str:
 
 
 def unchanged() -> str:
-    """What is answered without changing anything."""
+    """Return the requests that are answered without a change."""
     rows = [
         [
             code(row.event),
@@ -83,7 +83,7 @@ def unchanged() -> str:
 
 
 def user_events() -> str:
-    """What a user may ask in each state: letters, unchanged, or refused."""
+    """Return the table of users' requests in each state: letters, unchanged, or refused."""
     named = letters()
     rows = [
         [code(event), *(_answer(event, state, named) for state in JobState)]
@@ -98,7 +98,7 @@ def _answer(event: JobEvent, state: JobState, named: dict[Transition, str]) -> s
 
 
 def end_reasons() -> str:
-    """Why an attempt ended, and what follows."""
+    """Return the table of end reasons of an attempt and their consequences."""
     rows = [
         [
             code(reason),
@@ -115,13 +115,13 @@ def end_reasons() -> str:
 
 
 def spec_fields() -> str:
-    """Every field of a job but those of `train`."""
+    """Return the table of the fields of a job except those of `train`."""
     fields = [field for field in _spec() if not field.path.startswith("train.")]
     return table(["field", "type", "default", "range", "meaning"], [_row(f) for f in fields])
 
 
 def train_fields() -> str:
-    """Every field of `train`, with the tasks that it counts for."""
+    """Return the table of the fields of `train`, each with the tasks that it applies to."""
     rows = [
         [*_row(field), _tasks(field.path.removeprefix("train."))]
         for field in _spec()
@@ -146,7 +146,7 @@ def _tasks(name: str) -> str:
 
 
 def refused_arguments() -> str:
-    """Arguments of Ultralytics that `train` answers with a reason."""
+    """Return the arguments of Ultralytics that `train` refuses, each with the reason."""
     names: dict[Refusal, list[str]] = defaultdict(list)
     for name, refusal in REFUSED_ARGUMENTS.items():
         names[refusal].append(code(name))
@@ -155,7 +155,7 @@ def refused_arguments() -> str:
 
 
 def architectures() -> str:
-    """The names that train from scratch, by family and task."""
+    """Return the model names that train from scratch, by family and task."""
     rows = [
         [family, task, code(f"{family}{{{','.join(SCALES)}}}{TASK_SUFFIXES[task]}.yaml")]
         for family, task in dict.fromkeys((it.family, it.task) for it in ARCHITECTURES.values())

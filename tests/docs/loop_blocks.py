@@ -1,8 +1,8 @@
 """The generated parts of docs/training-loop.md.
 
-They are read from the source and not from imported classes, which would import torch, and also
-Ultralytics before a test has set its environment. tests/worker/trainer/test_hooks.py compares them
-with the classes.
+They come from the source code: importing the classes would import torch, and also Ultralytics
+before a test has set its environment. tests/worker/trainer/test_hooks.py compares them with the
+classes.
 """
 
 import ast
@@ -37,7 +37,7 @@ class LoopLine:
 
 @dataclass(frozen=True)
 class Act:
-    """What a class does in one of its methods, and whether before, around or after super()."""
+    """An action of a class in one of its methods: before, around or after super()."""
 
     owner: str
     file: Path
@@ -52,13 +52,13 @@ def parsed(file: Path) -> ast.Module:
 
 
 def loop() -> str:
-    """The loop as the docstring of hooks.py draws it, as an indented block."""
+    """Return the loop from the docstring of hooks.py, as an indented block."""
     text = ast.get_docstring(parsed(TRAINER / "hooks.py"), clean=False) or ""
     return "\n".join(found[0] for found in LINE.finditer(text))
 
 
 def loop_lines() -> list[LoopLine]:
-    """The same, line by line."""
+    """Return the lines of the loop."""
     return [
         LoopLine(found["text"], int(found["number"]), tuple(HOOK.findall(found["rest"])))
         for found in LINE.finditer(loop())
@@ -66,7 +66,7 @@ def loop_lines() -> list[LoopLine]:
 
 
 def acting_classes() -> str:
-    """Who acts at each point, in the order of the loop and of the calls."""
+    """Return the table of classes that act at each point, in the order of the loop and calls."""
     rows: list[list[str]] = []
     for point in points():
         name = code(point)
@@ -78,7 +78,7 @@ def acting_classes() -> str:
 
 
 def points() -> list[str]:
-    """Hooks and overridden methods: those of every event, then those of the loop in its order."""
+    """Return hooks and overridden methods: those of every event, then the loop's, in order."""
     found = ["hook_before_callbacks", "hook_after_callbacks"]
     ours = {act.method for act in acts()}
     for line in loop_lines():
@@ -89,7 +89,7 @@ def points() -> list[str]:
 
 
 def in_call_order(method: str, all_acts: Iterable[Act]) -> list[Act]:
-    """Sort the acts in a method: a class outside of another acts earlier before, and later after.
+    """Sort the acts in a method: outer classes act first before super(), and last after it.
 
     Args:
         method: a hook, or a method of Ultralytics.
@@ -102,13 +102,13 @@ def in_call_order(method: str, all_acts: Iterable[Act]) -> list[Act]:
 
 @cache
 def acts() -> tuple[Act, ...]:
-    """Every method that one of our classes overrides, but for constructors."""
+    """Return every method that one of our classes overrides, except constructors."""
     files = dict(_imports_of_compose())
     return tuple(act for owner in class_names() for act in _acts_of(owner, files[owner]))
 
 
 def class_names() -> list[str]:
-    """Our classes as compose.py orders them, outermost first; a plugin's callbacks are below."""
+    """Return our classes in compose.py's order, outermost first; plugin callbacks are below."""
     ordered = {
         node.target.id: node.value
         for node in parsed(TRAINER / "compose.py").body
@@ -142,10 +142,10 @@ def _is_override(method: ast.FunctionDef) -> bool:
 
 
 def place_of(method: ast.FunctionDef) -> Place:
-    """Return where a method's own code is, seen from its call of super().
+    """Return whether a method's own code is before, around or after its call of super().
 
     Raises:
-        ValueError: it does not call super().
+        ValueError: the method does not call super().
     """
     has_docstring = ast.get_docstring(method) is not None
     body = method.body[1:] if has_docstring else method.body

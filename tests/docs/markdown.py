@@ -1,4 +1,4 @@
-"""Tables of Markdown, and a field's type, range and default out of a JSON schema."""
+"""Markdown tables, and a field's type, range and default from a JSON schema."""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -12,7 +12,7 @@ LONGEST_PATTERN: Final = 45
 
 @dataclass(frozen=True)
 class Field:
-    """One field of a schema, as a table shows it; `path` is dotted."""
+    """One field of a schema as shown in a table; `path` is dotted."""
 
     path: str
     type: str
@@ -32,12 +32,12 @@ def _cell(text: str) -> str:
 
 
 def code(text: str) -> str:
-    """Return `text` as code; nothing for nothing."""
+    """Return `text` as code; an empty text stays empty."""
     return f"`{text}`" if text else ""
 
 
 def fields_of(schema: Schema, root: Schema, prefix: str = "") -> Iterator[Field]:
-    """Yield the fields of an object schema, those of nested objects in place of the object."""
+    """Yield the fields of an object schema; nested objects are replaced by their fields."""
     required = set(schema.get("required", ()))
     for name, given in schema["properties"].items():
         found = _resolved(given, root)

@@ -1,4 +1,4 @@
-"""The generated part of docs/problems.md: every problem type that an answer can carry."""
+"""The generated part of docs/problems.md: every problem type of an answer."""
 
 import importlib
 import inspect
@@ -22,9 +22,9 @@ def problems() -> str:
 
 
 def problem_types() -> list[type[TrainyardError]]:
-    """Return every class of ours that has a slug of its own."""
+    """Return each of our classes that defines its own slug."""
     for module in pkgutil.walk_packages(app.__path__, "app."):
-        if not module.name.endswith(".__main__"):  # a program, which would run
+        if not module.name.endswith(".__main__"):  # importing a program would run it
             importlib.import_module(module.name)
     return [each for each in descendants(TrainyardError) if "slug" in vars(each)]
 
@@ -37,7 +37,7 @@ def descendants(kind: type[TrainyardError]) -> Iterator[type[TrainyardError]]:
 
 
 def status_in_answers(kind: type[TrainyardError]) -> int:
-    """Return the HTTP status, without an instance: constructors differ."""
+    """Return the HTTP status without an instance, because constructors differ."""
     return next(STATUS[each] for each in kind.__mro__ if each in STATUS)
 
 

@@ -1,4 +1,4 @@
-"""Names of the code in documents: how they are marked, and whether they exist."""
+"""Names of code in documents: their markup, and whether they exist."""
 
 import ast
 import re
@@ -12,7 +12,7 @@ FOLDERS: Final = ("app", "worker", "tests", "docs", "alembic", "docker", "exampl
 
 
 def resolves(name: str) -> bool:
-    """Whether a dotted name is a module or package, or a symbol at the top of one."""
+    """Return whether a dotted name is a module or package, or a symbol at the top of one."""
     folder = ROOT.joinpath(*name.split("."))
     if folder.is_dir() or folder.with_suffix(".py").is_file():
         return True
@@ -21,7 +21,7 @@ def resolves(name: str) -> bool:
 
 
 def symbols_of(module: Path) -> set[str]:
-    """The names of functions, classes and constants at the top of a module."""
+    """Return the names of functions, classes and constants at the top of a module."""
     names: set[str] = set()
     for node in ast.parse(module.read_text()).body:
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):

@@ -18,7 +18,7 @@ EVERYWHERE = {"400", "401", "403", "406", "422", "503"}
 
 
 def routes() -> str:
-    """Every operation of the OpenAPI document, with the scope that its key needs."""
+    """Return the table of OpenAPI operations, each with the scope that its key needs."""
     scopes = dict(_scopes())
     rows = [
         [
@@ -51,7 +51,7 @@ def _scopes_of(dependant: Dependant) -> Iterator[str]:
 
 
 def settings() -> str:
-    """Every setting by its variable; the key of the TOML file is the same path, dotted."""
+    """Return the table of settings by variable; the key in the TOML file is the dotted path."""
     schema = Settings.model_json_schema()
     rows = [
         [
@@ -67,18 +67,18 @@ def settings() -> str:
 
 
 def finding_codes() -> str:
-    """Every code of a report."""
+    """Return the table of all codes in a report."""
     rows = [[code(each), each.severity, each.meaning] for each in Code]
     return table(["code", "severity", "meaning"], rows)
 
 
 def yaml_keys() -> str:
-    """Every key of a data.yaml that is read."""
+    """Return the table of all keys of data.yaml that are read."""
     return ", ".join(code(name) for name in DatasetFields.model_fields)
 
 
 def archive_limits() -> str:
-    """What an archive and its files may be."""
+    """Return the limits of an archive and its files."""
     limits = Limits()
     rows = [[code(name), f"{value:,}"] for name, value in vars(limits).items()]
     return table(["limit", "value"], rows)

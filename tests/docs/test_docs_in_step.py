@@ -1,4 +1,4 @@
-"""The generated parts of docs/ say what the code says now."""
+"""The generated parts of docs/ match the code."""
 
 from pathlib import Path
 

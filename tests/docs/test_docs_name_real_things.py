@@ -1,7 +1,7 @@
-"""What the documents name exists: paths, modules and their symbols, words of the code, links.
+"""The documents name only existing paths, modules, symbols, words of the code, and links.
 
-Decision records say what was so when they were made; of theirs only the links and what enforces
-them are held to the present.
+Decision records describe the code when they were made; only their links and what enforces them are
+checked against the current tree.
 """
 
 import re
@@ -31,12 +31,12 @@ def ids(path: Path) -> str:
 
 
 def prose(path: Path) -> str:
-    """The text of a document without its fenced blocks."""
+    """Return the text of a document without its fenced blocks."""
     return BLOCK.sub("", path.read_text())
 
 
 def named(path: Path, what: re.Pattern[str]) -> set[str]:
-    """Everything in backticks that is wholly of a kind."""
+    """Return the texts in backticks that match the pattern as a whole."""
     return {text for text in CODE.findall(prose(path)) if what.fullmatch(text)}
 
 

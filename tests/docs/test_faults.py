@@ -1,4 +1,4 @@
-"""docs/faults.md has every row once, and the tests that it names exist."""
+"""docs/faults.md has every row once and names only tests that exist."""
 
 import ast
 import re

@@ -1,6 +1,6 @@
-"""Each page of docs/how-to ends in a change that applies to this tree and passes its own test.
+"""Each page of docs/how-to ends with a change that applies to this tree and passes its own test.
 
-What else a page tells to run (generated documents, the tests that guard the change, all linters) is
+The other commands of a page (generated documents, tests that guard the change, all linters) are
 slow, and so is the proof that the new test fails without the rest of the change.
 """
 
@@ -35,7 +35,7 @@ def tree(tmp_path: Path) -> Tree:
 
 @pytest.fixture(scope="module")
 def mypy_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A cache for all pages: most modules are the same."""
+    """A cache of mypy for all pages, because most modules are the same."""
     return tmp_path_factory.mktemp("mypy")
 
 
@@ -63,7 +63,7 @@ class TestPages:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one page's change: why it does not apply, or "", and how tests ended."""
+    """The result of one page's change: "" or why it does not apply, and the results of tests."""
 
     refusal: str
     ended: Mapping[str, str]
@@ -72,7 +72,7 @@ class Outcome:
 
 @pytest.fixture(scope="module")
 def outcomes(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Outcome]:
-    """Each page's change applied, and its own test run, several in one tree: that is faster."""
+    """Apply each page's change and run its own test; several share a tree, which is faster."""
     found: dict[str, Outcome] = {}
     for group in compatible(map(change_of, PAGES)):
         tree = Tree.copied_to(tmp_path_factory.mktemp("how-to") / "tree")

@@ -26,7 +26,7 @@ def bare_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def listed(bare_folder: Path) -> dict[str, str]:
-    """Every verb that `make help` prints, and its text."""
+    """Return every verb that `make help` prints, with its text."""
     output = subprocess.run(
         [MAKE, "help"], cwd=bare_folder, capture_output=True, text=True, check=True
     ).stdout

@@ -1,4 +1,4 @@
-"""Every problem type is one thing, and says what it is."""
+"""Every problem type belongs to one error class and has a description."""
 
 import re
 from collections import Counter

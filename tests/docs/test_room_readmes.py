@@ -19,7 +19,7 @@ PARTS: Final = ("Read in this order.", "Rules.", "To add something.", "Tests tha
 
 
 def missing_below(room: Path, text: str) -> list[str]:
-    """Return the files and folders that a text names as parts of the room and that it lacks."""
+    """Return the files and folders that the text names as parts of the room but do not exist."""
     named = {name for name in CODE.findall(text) if BELOW.fullmatch(name)}
     inside = {name for name in named if name.split("/")[0] not in FOLDERS}
     return sorted(name for name in inside if not (room / name).exists())

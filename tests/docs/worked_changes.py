@@ -44,7 +44,7 @@ LINTERS: Final = (
 
 @dataclass(frozen=True)
 class WorkedChange:
-    """A change as a page shows it: a diff, and the commands to run afterwards."""
+    """The change of a page: a diff, and the commands to run afterwards."""
 
     page: str
     diff: str
@@ -52,22 +52,22 @@ class WorkedChange:
 
     @property
     def added(self) -> set[str]:
-        """The files that the change adds."""
+        """Return the files that the change adds."""
         return {new for old, new in FILES.findall(self.diff) if old == os.devnull}
 
     @property
     def edited(self) -> set[str]:
-        """The existing files that the change edits."""
+        """Return the existing files that the change edits."""
         return {new for old, new in FILES.findall(self.diff) if old != os.devnull}
 
     @property
     def has_migration(self) -> bool:
-        """Whether it adds a migration: two of them would be two heads."""
+        """Return whether the change adds a migration: two migrations would make two heads."""
         return any(name.startswith("alembic/versions/") for name in self.added)
 
     @property
     def tests(self) -> list[str]:
-        """The test files that the change adds."""
+        """Return the test files that the change adds."""
         return sorted(name for name in self.added if Path(name).name.startswith("test_"))
 
     def named_tests(self) -> list[str]:
@@ -106,7 +106,7 @@ def _have_migration(changes: Iterable[WorkedChange]) -> bool:
 
 @dataclass(frozen=True)
 class Tree:
-    """A copy of this checkout, in which nothing comes from the original but large files."""
+    """A copy of this checkout that shares only large files with the original."""
 
     folder: Path
 
@@ -124,7 +124,7 @@ class Tree:
         return cls(folder)
 
     def apply(self, change: WorkedChange) -> str:
-        """Apply a change, whose context may have moved; return why it does not apply, or ""."""
+        """Apply a change, whose context may have moved; return "" or why it does not apply."""
         done = self._run("git", "apply", "-C1", "-", input_text=change.diff)
         return done.stderr if done.returncode else ""
 
@@ -142,7 +142,7 @@ class Tree:
         """Run a `python -m` command of a page, with its redirection.
 
         Raises:
-            subprocess.CalledProcessError: it fails.
+            subprocess.CalledProcessError: the command fails.
         """
         found = MODULE.fullmatch(command)
         assert found is not None, command
