@@ -40,7 +40,7 @@ def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     install = [uv, "--no-config", "pip", "install", "--quiet", "--offline", "--no-deps", "--python"]
     subprocess.run([*install, folder / "bin" / "python", wheel], check=True)
     (site_packages,) = folder.glob("lib/python*/site-packages")
-    # Python reads no .pth file below a path from a .pth file, so this checkout is not importable.
+    # Python ignores .pth files in a folder that a .pth file adds: this checkout is not importable.
     (site_packages / "dependencies.pth").write_text(sysconfig.get_path("purelib") + "\n")
     return folder
 
