@@ -11,7 +11,7 @@ from app.core.database import Database
 
 BACKGROUND = ("verif", "reconciler", "collector")
 OF_A_KEY = ("api_keys", "memberships")
-"""What is remembered of a key is looked up again every few seconds."""
+"""The server caches a key for a few seconds, then reads it again from these tables."""
 
 
 @dataclass

@@ -10,7 +10,7 @@ from app.core.database import Database
 
 REQUEST_THREAD = "AnyIO worker thread"
 PLANNING = "workers.stopped_at IS NULL"
-"""In the statement that reads the live slots, by which every job is planned."""
+"""Part of the statement that reads the live slots, which every plan of a job needs."""
 KEY_LOOKUP = "FROM idempotency_keys"
 
 

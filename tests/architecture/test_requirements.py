@@ -22,7 +22,7 @@ FILES = {
 
 OURS = {"app", "worker"}
 NEEDS_AN_EXTRA = ROOT / "app/core/postgres.py"
-"""Imported late, for a PostgreSQL database; all else of the server imports what is always there."""
+"""The only module of the server that needs an extra; it is imported late, for PostgreSQL."""
 
 each_file = pytest.mark.parametrize("name", FILES)
 

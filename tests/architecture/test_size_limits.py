@@ -18,7 +18,7 @@ EXCEPTIONS = {
     "tests/worlds/server.py::Server": "the process of a server and the requests of its user",
     "worker/trainer/upstream.py::TaskTrainer": "the part of an upstream class that we build on",
 }
-"""What is longer, as `path` or `path::name`, and why no shorter form reads better."""
+"""Longer files, functions and classes, as `path` or `path::name`, and why they are not shorter."""
 
 GENERIC_NAMES = {"utils", "helpers", "helper", "manager", "service", "common", "data", "info"}
 

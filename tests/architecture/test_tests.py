@@ -9,7 +9,7 @@ import pytest
 from tests.architecture.sources import python_files, relative
 
 BANNED_FIRST_WORDS = {"of", "that", "who", "whose", "which", "where", "it", "its"}
-"""A name that begins with one of these has its subject in the name of the class, or nowhere."""
+"""A name that begins with one of these has its subject in the class name, or has none."""
 
 ROW_IDS = re.compile(r"([a-z]\d+_)*")
 """Rows of a table that a test belongs to, as in `test_c1_c2_a_worker_…`."""

@@ -54,14 +54,14 @@ WAITING_CHILD = STEADY_CHILD.replace(
     while len(open(folder / "stopped").read().split()) < 2: pass
     sys.exit(0)""",
 )
-"""Stops once both children were asked to."""
+"""Stops once both children have received the signal."""
 
 HURRYING_CHILD = STEADY_CHILD.replace(
     "    sys.exit(0)",
     """
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))""",
 )
-"""Stops when it is asked a second time."""
+"""Stops at the second signal."""
 
 MISCONFIGURED_CHILD = "import sys; sys.exit(78)"
 

@@ -36,7 +36,7 @@ from tests.docs.worked_changes import MODULE
 pytestmark = pytest.mark.unit
 
 NEEDS: Final = {"server": 13, "internet": 2, "servers": 2, "gpu": 1, "container engine": 1}
-"""How many blocks are not run here, by what they need."""
+"""The number of blocks that are not run here, by what they need."""
 
 SHOWN: Final[dict[str, Any]] = {
     each.__name__: each

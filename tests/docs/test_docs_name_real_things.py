@@ -23,7 +23,7 @@ PATH: Final = re.compile(rf"(?:{'|'.join(FOLDERS)})/[\w./*-]*|\.ci/\w+|[\w-]+\.(
 DOTTED: Final = re.compile(r"(?:app|worker|tests)(?:\.\w+)+")
 WORD: Final = re.compile(r"[A-Za-z]+(?:_[A-Za-z]+)+|(?:[A-Z][a-z]+){2,}")
 ELSEWHERE: Final = frozenset({"app/_alembic"})
-"""Where the migrations lie in an installed wheel."""
+"""The folder of the migrations in an installed wheel."""
 
 
 def ids(path: Path) -> str:

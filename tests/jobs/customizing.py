@@ -10,7 +10,7 @@ from app.jobs.spec.metric_table import F1_METRICS, FITNESS, metrics_of
 
 CLASSES = ("circle", "square", "triangle")
 LAYERS = 10
-"""Selectors stay below this: every shipped architecture has as many layers."""
+"""Selectors stay below this: every shipped architecture has at least this many layers."""
 
 
 def layers() -> st.SearchStrategy[Any]:

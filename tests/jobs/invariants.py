@@ -11,7 +11,7 @@ from app.jobs.states import JobState, Request
 from app.jobs.tables import Job
 
 BEFORE_THE_FIRST = 1
-"""The number that `a_job` has given away: the submitting use case writes that event."""
+"""The event number that `a_job` has used: the use case that submits a job writes that event."""
 
 
 @dataclass(frozen=True)

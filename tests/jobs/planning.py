@@ -27,7 +27,7 @@ SHAPES: Final = TrainingData(
 )
 LIVE: Final = Capacity(has_live_slot=True, devices=("cpu",))
 LONG: Final[dict[str, object]] = {"epochs": 20, "batch": 4, "nbs": 4, "optimizer": "SGD"}
-"""Arguments that give no reason for a warning."""
+"""Arguments that cause no warning."""
 
 
 def resolved(asked: JobSpec, data: TrainingData, architecture: str | None) -> ResolvedSpec:

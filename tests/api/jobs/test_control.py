@@ -27,7 +27,7 @@ SITUATIONS = [
     if facts.has_epoch and facts.restarts_left
     if facts.state in WITH_OR_WITHOUT_CHECKPOINT or not facts.has_checkpoint
 ]
-"""What guards of users' events ask is varied; the rest is of no concern to these."""
+"""Only the facts that the guards of users' events read are varied."""
 
 
 def a_job_in(api: Api, facts: JobFacts) -> str:

@@ -14,7 +14,7 @@ from tests.api.refusals import CANARY
 pytestmark = pytest.mark.unit
 
 BOUND_SECONDS = 20
-"""Far more than it takes, and far less than the hostile schemas would without a bound."""
+"""Far more than a check takes, and far less than hostile schemas would take without a limit."""
 
 
 class Window(BaseModel):

@@ -44,7 +44,7 @@ BEFORE_A_CLAIM = {
     JobEvent.RETRY: JobState.FAILED,
     JobEvent.DELETE: JobState.FAILED,
 }
-"""Where a job is before what is asked could make a claim possible; else it is queued."""
+"""States from which a request could make a claim possible; other requests start from QUEUED."""
 
 Action = Callable[[], bool]
 

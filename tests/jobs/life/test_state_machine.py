@@ -53,7 +53,7 @@ ENDS = {
 }
 END = st.sampled_from([(event, reason) for event, reasons in ENDS.items() for reason in reasons])
 ASKED = st.sampled_from((*USER_EVENTS, JobEvent.RETRY, JobEvent.RETRY, JobEvent.RESUME))
-"""What leads back to the queue comes more often: elsewhere little can happen."""
+"""Events that lead back to the queue are more frequent: few events apply in other states."""
 QUEUES = (f"queue-{number}" for number in count())
 
 
