@@ -1,4 +1,4 @@
-"""A claimed job, and a relay of what its trainer says."""
+"""A claimed job, and a relay of its trainer's events."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -36,7 +36,7 @@ def relay(database: Database, hold: Hold, store: ArtifactStore, run_directory: P
 
 @pytest.fixture
 def checkpoint(run_directory: Path) -> Callable[..., CheckpointEvent]:
-    """The event of an epoch's checkpoint, whose files are there."""
+    """Return a function that writes an epoch's checkpoint files and returns their event."""
 
     def make(
         epoch: int, *, seq: int, best: bool = True, kept: tuple[str, ...] = ()
@@ -52,7 +52,7 @@ def checkpoint(run_directory: Path) -> Callable[..., CheckpointEvent]:
 
 @dataclass(frozen=True)
 class Relayed:
-    """A relay of a claimed job, the rows and the bytes that it writes, and checkpoints for it."""
+    """A claimed job's relay, the rows and bytes that it writes, and checkpoints to feed it."""
 
     database: Database
     hold: Hold

@@ -1,8 +1,8 @@
-"""A FAKE: a process that speaks the trainer's protocol and trains nothing, for tests of timing.
+"""A FAKE: a process that speaks the trainer's protocol without training, for tests of timing.
 
-`fake_trainer.py SCENARIO [FILE…] JOB_JSON`: it finishes in the end, or crashes where the scenario
-ends with ", then crash". What it pretends to have made are a few bytes of text, and FILEs in the
-end: best.pt and best_recall.pt.
+`fake_trainer.py SCENARIO [FILE…] JOB_JSON` finishes at the end, or crashes if the scenario ends
+with ", then crash". Its checkpoints are a few bytes of text; its final best.pt and best_recall.pt
+are copies of the FILEs, if given.
 """
 
 import json
@@ -20,7 +20,7 @@ from typing import Any, NoReturn
 
 EPOCHS = 3
 CHOSEN_BY_ULTRALYTICS = 12
-# By scenario: the one batch that fits, and the epochs that an attempt with another one gets done.
+# By scenario: the only batch that fits, and the epochs that an attempt with another one completes.
 MEMORY: dict[str, tuple[int | None, int]] = {
     "run out of memory": (None, 0),
     "run out of memory after an epoch": (None, 1),
@@ -78,7 +78,7 @@ class FakeTrainer:
         )  # fmt: skip
 
     def say_how_it_resumed(self) -> None:
-        """Exactly if there is a state of the epoch that is resumed from; plainly, and why, else."""
+        """Report an exact resume if that epoch has a state; else a plain one, with the reason."""
         epoch = self.first_epoch() - 1
         mode = "plain"
         reason: str | None = "no_state"
@@ -134,7 +134,7 @@ def leave_politely() -> None:
 
 
 def stay_stubbornly() -> None:
-    """Ignore SIGTERM, and have a child with a session of its own that does so, too."""
+    """Ignore SIGTERM, and start a child in a separate session that ignores it too."""
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     program = "import signal, time; signal.signal(15, signal.SIG_IGN); time.sleep(600)"
     subprocess.Popen([sys.executable, "-c", program], start_new_session=True)
@@ -154,7 +154,7 @@ def die() -> None:
 
 
 def train_slowly(trainer: FakeTrainer) -> None:
-    """Train an epoch a second, as many as the job has, and wait to be told to leave."""
+    """Train all epochs of the job, one a second, then wait for a request to leave."""
     leave_politely()
     trainer.start()
     for epoch in range(trainer.first_epoch(), trainer.epochs + 1):
@@ -213,7 +213,7 @@ def lose_the_gpu_once(trainer: FakeTrainer) -> None:
 
 
 def train_with_little_memory(trainer: FakeTrainer, *, fitting: int | None, epochs: int) -> None:
-    """Train if the batch fits; else run out of memory, at once or after an epoch more."""
+    """Train if the batch fits; else run out of memory, at once or after one more epoch."""
     if trainer.batch_size != fitting:
         train(trainer, until=trainer.first_epoch() - 1 + epochs)
         trainer.fail(13, code="out_of_memory", message="Memory ran out.", hint="Use less.")
@@ -221,7 +221,7 @@ def train_with_little_memory(trainer: FakeTrainer, *, fitting: int | None, epoch
 
 
 def leave_slowly_once(trainer: FakeTrainer) -> None:
-    """Train an epoch, wait to be asked to leave, say so, and take a while."""
+    """Train an epoch, wait for a request to leave, report it, and leave slowly."""
     if trainer.attempt == 1:
         asked = Event()
         signal.signal(signal.SIGTERM, lambda *_: asked.set())
@@ -246,7 +246,7 @@ def hang_stubbornly(trainer: FakeTrainer) -> None:
 
 
 def hang_in(trainer: FakeTrainer, *, phase: str) -> None:
-    """Come as far as the phase and stay there; say so when SIGUSR1 comes."""
+    """Enter the phase and stay in it; report SIGUSR1 when it arrives."""
     leave_politely()
     said = {"code": "told_to_finish", "message": "SIGUSR1 came."}
     signal.signal(signal.SIGUSR1, lambda *_: trainer.say("notice", **said))
@@ -282,12 +282,12 @@ ACTS: dict[str, Callable[[FakeTrainer], None]] = {
 
 def main() -> None:
     scenario, *made, job_file = sys.argv[1:]
-    signal.signal(signal.SIGUSR1, signal.SIG_IGN)  # taken over before the first event, as promised
+    signal.signal(signal.SIGUSR1, signal.SIG_IGN)  # replaced before the first event, as promised
     trainer = FakeTrainer(json.loads(Path(job_file).read_text()))
     sys.stdout.buffer.write(b"line of the log \xff\n")
     sys.stdout.flush()
     ACTS[scenario.removesuffix(CRASHES)](trainer)
-    if scenario.endswith(CRASHES):  # the quickest final end: nothing is proven
+    if scenario.endswith(CRASHES):  # the quickest final end: no weights are proven
         os.kill(os.getpid(), signal.SIGSEGV)
     trainer.finish(made)
 

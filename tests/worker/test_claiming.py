@@ -1,4 +1,4 @@
-"""Doorbells ring many times and in many processes; a job starts once."""
+"""Doorbells ring many times and in many processes, but a job starts once."""
 
 import json
 import subprocess

@@ -1,4 +1,4 @@
-"""Datasets on disk: fetched once, verified, never evicted while somebody trains on them."""
+"""Datasets on disk are fetched once, verified, and never evicted while a job trains on them."""
 
 import fcntl
 from pathlib import Path
@@ -25,7 +25,7 @@ def a_pack(store: ArtifactStore, folder: Path, content: str) -> str:
 
 
 class NotWanted(Exception):
-    """What a check raises."""
+    """The error that a failing check raises."""
 
 
 def leave() -> None:

@@ -1,4 +1,4 @@
-"""Draining, with the processes of an operator: `python -m worker` and the slot that it starts."""
+"""Draining in real processes: `python -m worker` and the slot that it starts."""
 
 import os
 import signal
@@ -42,7 +42,7 @@ def worker(sqlite_url: str, open_database: Callable[[str], Database], tmp_path: 
 def serving(
     worker: Worker, folder: Path, scenario: str, **settings: str
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """A worker with its broker, whose trainers are replaced as they start by the fake one."""
+    """Run a worker and its broker; each trainer that starts is replaced by the fake one."""
     packages = folder / "packages"
     packages.mkdir()
     program = FAKE_INSTEAD.format(fake=str(FAKE_TRAINER), scenario=scenario)

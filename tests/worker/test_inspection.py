@@ -1,4 +1,4 @@
-"""A slot inspects weights that wait: the claim, the process, and what becomes of a broken one."""
+"""A slot inspects waiting weights: the claim, the process, and the handling of a broken one."""
 
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -38,7 +38,7 @@ def bring_in(worker: Worker, file: Path, *, task: str | None = None) -> str:
 
 
 def with_inspector(worker: Worker, program: str) -> Worker:
-    """The same slot, whose inspecting process is a program that gets FILE REPORT MEMORY."""
+    """Return the same slot, with this program, called with FILE REPORT MEMORY, as inspector."""
     argv = (sys.executable, "-c", program)
     return replace(worker, context=replace(worker.context, inspector_argv=argv))
 

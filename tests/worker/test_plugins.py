@@ -1,4 +1,4 @@
-"""What a worker finds out about the trainer plugins that are installed beside it."""
+"""Detection of the trainer plugins that are installed in a worker's environment."""
 
 import json
 import os
@@ -30,7 +30,7 @@ Install = Callable[..., None]
 
 @pytest.fixture
 def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Install:
-    """Lays a package where this process, and every trainer that it starts, finds modules."""
+    """Return a function that installs a package for this process and every trainer it starts."""
 
     def write(code: str, name: str = "mine", package: str = "mine_pkg") -> None:
         folder = write_plugin(tmp_path / package, code, name=name, package=package)

@@ -1,4 +1,4 @@
-"""A slot that starts again ends what its dead predecessor held, and says that it lives."""
+"""A restarted slot ends the attempts of its dead predecessor, and reports that it is alive."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Slots: how they are named, told to the trainer, and held by one process alone."""
+"""Slots have names, are passed to the trainer, and are each held by a single process."""
 
 from pathlib import Path
 

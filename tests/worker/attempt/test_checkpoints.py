@@ -1,4 +1,4 @@
-"""Restoring: the newest checkpoint that is whole, or the one before it."""
+"""A restore takes the newest complete checkpoint, or the one before it."""
 
 from pathlib import Path
 
@@ -24,7 +24,7 @@ from worker.trainer.protocol import STORING_SECONDS_FILE, CheckpointEvent
 
 @pytest.fixture
 def saved(database: Database, store: ArtifactStore, tmp_path: Path) -> list[RestorableCheckpoint]:
-    """Two epochs: the first was the best, and each has a file that was kept by another metric."""
+    """Store two epochs: the first is the best, and each has a file kept for another metric."""
     a_job(database, some_rows(database))
     hold = claim(database)
     for epoch, names in (
@@ -40,7 +40,7 @@ def saved(database: Database, store: ArtifactStore, tmp_path: Path) -> list[Rest
 def with_states(
     database: Database, store: ArtifactStore, tmp_path: Path
 ) -> list[RestorableCheckpoint]:
-    """Five epochs, of which the first and the third have a training state."""
+    """Store five epochs; the first and the third have a training state."""
     a_job(database, some_rows(database))
     hold = claim(database)
     for epoch in range(1, 6):
@@ -72,7 +72,7 @@ def save(
 def restore(
     store: ArtifactStore, candidates: list[RestorableCheckpoint], folder: Path
 ) -> tuple[int, list[int], dict[str, str]]:
-    """Restore; return the epoch (0: none), the damaged ones, and the files that are there."""
+    """Restore; return the epoch (0: none), the damaged epochs, and the restored files."""
     run = folder / "run"
     run.mkdir()
     resume = folder / "resume"

@@ -1,4 +1,4 @@
-"""What an attempt that left as asked means, when something else was asked while it left."""
+"""The conclusion of an attempt that left on request while another request arrived."""
 
 import pytest
 
@@ -16,7 +16,7 @@ pytestmark = pytest.mark.integration
 def left_for_a_pause(
     database: Database, *, meanwhile: JobEvent, checkpoint: bool
 ) -> tuple[JobState, Request | None, EndReason | None]:
-    """Let an attempt leave for a pause while `meanwhile` is asked; return how the job stands."""
+    """End an attempt for a pause after `meanwhile` is requested; return the job's new state."""
     job_id = a_job(database, some_rows(database))
     hold = claim(database)
     if checkpoint:

@@ -1,4 +1,4 @@
-"""Directories of attempts: one whose supervisor lives is never taken for dead."""
+"""Attempt directories: one with a live supervisor is never treated as abandoned."""
 
 import threading
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Extensions through whole attempts: a job that begins in the middle, on what it has of its own."""
+"""Whole attempts of extensions: a job starts in the middle, from its own copies of files."""
 
 from pathlib import Path
 
@@ -33,13 +33,13 @@ pytestmark = pytest.mark.mostly_sqlite
 
 @pytest.fixture
 def worker(database: Database, tmp_path: Path) -> Worker:
-    """One whose trainer writes a training state after each epoch."""
+    """A worker whose trainer writes a training state after each epoch."""
     return a_worker(database, tmp_path, state_every=1)
 
 
 @pytest.fixture
 def child(worker: Worker) -> str:
-    """A job that goes on, to the third epoch, from one that ended with its first."""
+    """A job that extends, to three epochs, a job that ended after its first epoch."""
     parent = worker.submit(threads=3)
     work_on(worker.with_trainer("train an epoch, then crash").context)
     return extended(worker, parent)
@@ -61,7 +61,7 @@ def extended(worker: Worker, parent: str) -> str:
 
 
 def lose(worker: Worker, job_id: str, *names: str) -> None:
-    """Lose the bytes of these checkpoints; no name: of all."""
+    """Delete the bytes of the named checkpoint files, or of all if no name is given."""
     with worker.context.database.read() as unit:
         rows = list(checkpoints_of(unit.session, job_id))
     for row in rows:

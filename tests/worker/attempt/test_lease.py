@@ -1,4 +1,4 @@
-"""The lease: renewed while the database answers, given up before others may claim."""
+"""The lease is renewed while the database answers, and given up before others may claim."""
 
 import threading
 from collections.abc import Callable
@@ -84,7 +84,7 @@ class TestKeeping:
         a_job(database, some_rows(database))
         lease = a_lease(database, claim(database))
 
-        with lease.kept(), database.write():  # the write turn is taken: nothing gets through
+        with lease.kept(), database.write():  # the write turn is taken: no renewal succeeds
             eventually(lambda: lease.is_lost, within=5)
 
         assert not lease.is_fenced
@@ -131,7 +131,7 @@ class TestWriting:
         database_url: str,
         open_database: Callable[..., Database],
     ) -> None:
-        """Two sessions interleaved: who holds the row's lock is written before who waits."""
+        """Two sessions interleave: the holder of the row's lock writes before the waiting one."""
         other = open_database(database_url)
         order: list[str] = []
 
@@ -155,7 +155,7 @@ class TestWriting:
             assert unit.session.scalars(select(LogChunk.bytes)).all() == [b"first"]
 
     def test_an_insert_without_the_guard_would_land(self, database: Database, hold: Hold) -> None:
-        """Why every write begins with the guarded update: nothing else refuses the stale one."""
+        """Every write begins with the guarded update, as only that refuses a stale write."""
         claim_again(database, hold)
 
         with database.write() as unit:

@@ -1,4 +1,4 @@
-"""Logs: every byte once, in order, up to the limit."""
+"""Every byte of a log is stored once, in order, up to the limit."""
 
 from pathlib import Path
 
@@ -54,7 +54,7 @@ class TestLogShipper:
     def test_a_piece_whose_answer_was_lost_is_kept_once(
         self, database: Database, hold: Hold, log_file: Path
     ) -> None:
-        """The database went away in the commit: a committed write is repeated."""
+        """The database disconnects during the commit: a committed write is repeated."""
         log_file.write_bytes(b"whole line\n")
         shipper(database, hold, log_file).ship_rest()
 

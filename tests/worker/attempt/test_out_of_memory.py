@@ -1,4 +1,4 @@
-"""A job whose trainer, the fake one, runs out of memory: what its `on_oom` makes of that."""
+"""A job whose fake trainer runs out of memory: each value of `on_oom` has its own result."""
 
 import json
 from typing import Any
@@ -34,7 +34,7 @@ def batch_of(database: Database, job_id: str) -> object:
 
 
 def spec_in(hint: str | None) -> JobSpec:
-    """The spec that a hint has, as a user would post it."""
+    """Return the spec in a hint, validated as if a user had posted it."""
     assert hint is not None
     return JobSpec.model_validate(json.loads(hint[hint.index("{") :]))
 

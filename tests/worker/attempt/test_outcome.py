@@ -1,4 +1,4 @@
-"""Every way in which a trainer can end has its outcome."""
+"""Every way in which a trainer can end maps to an outcome."""
 
 import signal
 

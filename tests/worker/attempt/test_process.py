@@ -1,4 +1,4 @@
-"""Processes of an attempt: none outlives its block, its supervisor, or a kill."""
+"""No process of an attempt outlives its `with` block, its supervisor, or a kill."""
 
 import os
 import signal

@@ -1,4 +1,4 @@
-"""Weights are checked before they are published: real files, of a fake training."""
+"""Weights are checked before they are published: real files from a fake training."""
 
 import os
 import subprocess
@@ -43,7 +43,7 @@ model.save("own class.pt")
 
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder of real weights, made where Ultralytics is configured as a trainer's."""
+    """A folder of real weights, made with Ultralytics configured as in a trainer process."""
     folder = tmp_path_factory.mktemp("weights")
     environment = trainer_environment(folder, gpu=None, base=os.environ)
     subprocess.run(

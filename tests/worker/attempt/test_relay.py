@@ -1,4 +1,4 @@
-"""Events of a trainer as rows: once each, an epoch only with its checkpoint, in order."""
+"""A trainer's events become rows: once each, in order, an epoch only with its checkpoint."""
 
 import os
 from collections.abc import Callable
@@ -97,7 +97,7 @@ class TestEpochs:
         run_directory: Path,
         checkpoint: Callable[..., CheckpointEvent],
     ) -> None:
-        """As after a commit whose answer was lost."""
+        """This happens after a commit whose answer was lost."""
         for _ in range(2):
             relay = Relay(
                 a_lease(database, hold),

@@ -1,4 +1,4 @@
-"""What stands of an epoch: named rates, metrics of classes, and whether it is the best."""
+"""The stored row of an epoch: named rates, metrics by class, and whether it is the best."""
 
 from collections.abc import Callable
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The spool gives back what was put in, in order, and holds the disk no longer than it must."""
+"""The spool returns its items in order, and frees their disk space as early as possible."""
 
 import threading
 from pathlib import Path

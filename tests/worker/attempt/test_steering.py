@@ -1,4 +1,4 @@
-"""Requests to a job at every moment of an attempt; the fake trainer stays in each of them."""
+"""Requests to a job at every moment of an attempt; the fake trainer waits at each moment."""
 
 import fcntl
 import os
@@ -47,7 +47,7 @@ LEAVES = {
 
 @pytest.fixture
 def worker(database: Database, tmp_path: Path) -> Worker:
-    """A slot whose interrupted jobs wait until a test has asked something of them."""
+    """A slot whose interrupted jobs wait long enough for a test to make a request."""
     patient = PATIENT.model_copy(update={"restart_backoff_seconds": 3})
     return a_worker(database, tmp_path, timing=patient)
 
@@ -56,13 +56,13 @@ def worker(database: Database, tmp_path: Path) -> Worker:
 def worker_on_sqlite(
     sqlite_url: str, open_database: Callable[[str], Database], tmp_path: Path
 ) -> Worker:
-    """For behaviour that does not depend on a database: when a process receives which request."""
+    """For behaviour that does not depend on the database: when a process gets a request."""
     return a_worker(open_database(sqlite_url), tmp_path)
 
 
 @contextmanager
 def at(worker: Worker, moment: str) -> Iterator[str]:
-    """Work on a job until its first attempt is at this moment, where it stays."""
+    """Work on a job until its first attempt reaches this moment, and keep it there."""
     scenario = {WITHOUT_A_PROCESS: "hang in preparing", PROVING: "train"}
     worker = worker.with_trainer(scenario.get(moment, f"hang in {moment}"))
     job_id = worker.submit()
@@ -75,7 +75,7 @@ def at(worker: Worker, moment: str) -> Iterator[str]:
 
 
 def withhold_data_set(worker: Worker) -> IO[bytes]:
-    """Take the lock on the dataset, so that no attempt gets it until the file is closed."""
+    """Lock the dataset, so that no attempt gets it until the returned file is closed."""
     with worker.context.database.read() as unit:
         version = unit.session.get(DatasetVersion, worker.rows.version_id)
     assert version is not None

@@ -1,4 +1,4 @@
-"""Attempts from claim to end, with a fake trainer that trains nothing: what is around it counts."""
+"""Attempts from claim to end, with a fake trainer: these tests are about the supervisor."""
 
 import os
 import shutil
@@ -245,7 +245,7 @@ class TestAWorkerInTrouble:
     ) -> None:
         worker = trains_nothing("train")
         worker.context.attempts_folder.parent.mkdir(parents=True)
-        worker.context.attempts_folder.touch()  # no folder can be made here
+        worker.context.attempts_folder.touch()  # no folder can be created here
         job_id = worker.submit()
 
         work_on(worker.context)
@@ -289,7 +289,7 @@ class TestFence:
         with working(worker):
             eventually(lambda: epochs_of(database, job_id), within=20)
             request(database, job_id, JobEvent.INTERRUPT)
-            worker.context.leaving.set()  # or it would claim the job again
+            worker.context.leaving.set()  # otherwise it would claim the job again
             before = job_row(database, job_id)
 
         assert list(living_processes(f"{job_id}-1")) == []
@@ -344,7 +344,7 @@ class TestRecords:
     def test_weights_that_do_not_load_elsewhere_are_not_handed_out(
         self, database: Database, trains_nothing: Callable[[str], Worker]
     ) -> None:
-        """The fake's best.pt is text: the proof is real, and refuses it."""
+        """The fake trainer's best.pt is text; the proof is the real one and refuses it."""
         worker = trains_nothing("train")
         job_id = worker.submit()
 

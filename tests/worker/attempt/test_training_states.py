@@ -1,4 +1,4 @@
-"""Training states through whole attempts: what is resumed from, and what an ended job keeps."""
+"""Training states across whole attempts: which one a resume uses, and which an ended job keeps."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -31,7 +31,7 @@ PAUSE = PATIENT.model_copy(update={"restart_backoff_seconds": 3})
 
 @pytest.fixture
 def worker(database: Database, tmp_path: Path) -> Worker:
-    """One whose trainer writes a training state after every other epoch, and dies after three."""
+    """A worker whose trainer writes a state after every other epoch, and dies after three."""
     worker = a_worker(database, tmp_path, timing=PAUSE, state_every=2)
     return worker.with_trainer("die once while it finalizes, then crash")
 
@@ -91,7 +91,7 @@ class TestPeriod:
     def test_each_epoch_leaves_a_state_after_two_attempts_that_left_none(
         self, database: Database, tmp_path: Path
     ) -> None:
-        """The fake trainer leaves none by itself, as one would whose worker lives too short."""
+        """The fake trainer writes no state by default, like one whose worker dies too early."""
         worker = a_worker(database, tmp_path).with_trainer("die after each epoch, then crash")
         job_id = worker.submit()
         seen = []

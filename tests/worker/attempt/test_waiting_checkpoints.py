@@ -1,4 +1,4 @@
-"""Of checkpoints that wait, only what a resume could need stays on the disk."""
+"""Waiting checkpoints keep only the files on disk that a resume could need."""
 
 from pathlib import Path
 
