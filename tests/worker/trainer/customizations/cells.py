@@ -1,7 +1,7 @@
 """A dataset and a model that match from the start: metrics are above 0 from the first epoch on.
 
-Each image is a chessboard of 4 by 4 cells of 16 pixels, three of them filled. The model's box head
-says, at each anchor of stride 16, "this cell"; which class it is, it has to learn.
+Each image is a chessboard of 4 by 4 cells of 16 pixels, three of them filled. At each anchor of
+stride 16, the model's box head predicts that cell from the start; it has to learn the classes.
 """
 
 from pathlib import Path
@@ -26,8 +26,8 @@ def draw_cells(root: Path, *, seed: int = 0, classes_in_val: int = len(CLASSES))
     """Write the dataset below `root` and return its folder.
 
     Args:
-        root: where the folder is made.
-        seed: of what is drawn where.
+        root: the parent of the new folder.
+        seed: determines the filled cells and their classes.
         classes_in_val: number of first classes with ground truth in the validation set.
     """
     random = np.random.default_rng(seed)

@@ -1,4 +1,4 @@
-"""The five customizations, what each asks of a job, and how its effect shows in a run."""
+"""The five customizations, the settings of each in a job, and the check of its effect in a run."""
 
 import copy
 from collections.abc import Callable, Mapping, Sequence
@@ -34,7 +34,7 @@ CHOOSING: Final[dict[Task, str]] = {
 
 
 class Watched(Composed):
-    """Keeps what the run itself does not: backbone weights and rates at the end of each epoch."""
+    """Records the backbone weights and the rates at the end of each epoch."""
 
     def __init__(self, *, overrides: dict[str, object]) -> None:
         self.backbone_after: dict[int, dict[str, torch.Tensor]] = {}
@@ -82,7 +82,8 @@ class Watched(Composed):
 class Customization:
     """One of the five: its part of the JSON, and a check that a run shows it.
 
-    `shows(run)` raises AssertionError where the run does not; a run without it must fail the check.
+    `shows(run)` raises AssertionError if the run lacks the effect; it must raise for every run
+    without the customization.
     """
 
     name: str
@@ -206,7 +207,7 @@ def fits(task: Task) -> frozenset[str]:
 
 
 def criterion_weights(criterion: Any) -> list[torch.Tensor | None]:  # noqa: ANN401 -- no base class
-    """Return the class weights in every branch of a loss; None where it has none."""
+    """Return the class weights in every branch of a loss; None for a branch without weights."""
     return [_weights_of(each) for each in branches(criterion)]
 
 
@@ -220,7 +221,7 @@ def _weights_of(branch: Any) -> torch.Tensor | None:  # noqa: ANN401 -- no base 
 
 
 def branches(criterion: Any) -> list[Any]:  # noqa: ANN401 -- no base class
-    """Return the losses that a detection loss is made of: two of YOLO26, one of others."""
+    """Return the parts of a detection loss: YOLO26 has two, other models have one."""
     if hasattr(criterion, "one2many"):
         return [criterion.one2many, criterion.one2one]
     return [criterion]
@@ -231,7 +232,7 @@ def class_loss(run: Training, weights: Sequence[float] | None = None) -> float:
 
     Args:
         run: of a detection job.
-        weights: of the classes' positive terms, set by hand; None: what the run itself has.
+        weights: factors of the classes' positive terms; None keeps those of the run.
     """
     trainer = run.trainer
     criterion = copy.deepcopy(trainer.model.criterion)
@@ -246,7 +247,7 @@ def class_loss(run: Training, weights: Sequence[float] | None = None) -> float:
 
 
 def same_training(one: Training, other: Training) -> bool:
-    """Tell whether two runs wrote the same numbers, F1 aside, and the same last.pt."""
+    """Return whether two runs wrote the same numbers, except F1, and the same last.pt."""
     ours = {column for columns in F1_METRICS.values() for column in columns}
     rows = [
         [{name: row[name] for name in row if name not in ours} for row in run.rows]
@@ -257,7 +258,7 @@ def same_training(one: Training, other: Training) -> bool:
 
 
 def _same(one: Mapping[str, torch.Tensor], other: Mapping[str, torch.Tensor]) -> bool:
-    """Tell whether weights and running statistics are equal bit by bit; batches are counted on."""
+    """Return whether weights and running statistics are equal bit by bit; ignore batch counts."""
     return all(
         torch.equal(tensor, other[name])
         for name, tensor in one.items()

@@ -1,4 +1,4 @@
-"""One training with F1, a chosen best model and kept checkpoints, and others to hold it against."""
+"""One training with F1, a chosen best model and kept checkpoints, and others to compare with."""
 
 import pytest
 
@@ -29,7 +29,7 @@ CHOICES = {
 
 @pytest.fixture(scope="session")
 def cells_job(tmp_path_factory: pytest.TempPathFactory) -> JobFile:
-    """A detect job of four epochs whose metrics are above 0 from the first on."""
+    """A detect job of four epochs whose metrics are above 0 from the first epoch on."""
     directory = tmp_path_factory.mktemp("cells")
     return a_job(
         draw_cells(directory),
@@ -53,7 +53,7 @@ def resumed(ours: Training, tmp_path_factory: pytest.TempPathFactory) -> Trainin
 
 @pytest.fixture(scope="session")
 def by_hand(cells_job: JobFile, tmp_path_factory: pytest.TempPathFactory) -> Training:
-    """What a user would write for F1 and the best model."""
+    """The same training by a trainer that a user would write for F1 and the best model."""
     return train_by_hand(ByHand, cells_job, tmp_path_factory.mktemp("by-hand"))
 
 

@@ -7,11 +7,11 @@ from ultralytics.models.yolo.detect import DetectionTrainer
 
 
 class Plain(DetectionTrainer):
-    """Nothing customized."""
+    """A trainer without customizations."""
 
 
 class ByHand(DetectionTrainer):
-    """F1 among the metrics, and the lowest validation loss of the classes chooses best.pt."""
+    """Adds F1 to the metrics, and chooses best.pt by the lowest class loss in validation."""
 
     best_fitness: Any
     validator: Any

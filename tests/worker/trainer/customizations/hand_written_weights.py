@@ -1,4 +1,4 @@
-"""Class weights as a user would write them, with a model class of their own."""
+"""Class weights as a user would write them, with a separate model class."""
 
 from collections.abc import Sequence
 from typing import Any, ClassVar
@@ -13,7 +13,7 @@ IN_ORDER = (4.0, 0.5, 1.0)
 
 
 class WeightedModel(DetectionModel):
-    """As guides show it: a model class whose loss has weights."""
+    """A model class whose loss has weights, as guides show it."""
 
     def init_criterion(self) -> Untyped:
         criterion: Any = super().init_criterion()  # type: ignore[no-untyped-call] # Ultralytics is untyped

@@ -1,6 +1,6 @@
-"""Trainings inside the test process: as the spec composes them, and as one writes them by hand.
+"""Trainings inside the test process: composed from the spec, or written by hand.
 
-The first costs what importing torch costs, each further one a few seconds. Both kinds compute with
+The first one imports torch, which takes time; each further one takes a few seconds. Both use
 the same number of threads, so that equal seeds give equal numbers.
 """
 
@@ -24,7 +24,7 @@ from worker.trainer.upstream import configure_ultralytics, pin_threads
 
 @dataclass
 class Heard:
-    """A pipe that keeps what goes through it, as JSON would carry it."""
+    """A pipe that keeps its events in the form in which JSON would carry them."""
 
     events: list[TrainerEvent] = field(default_factory=list)
 
@@ -34,14 +34,14 @@ class Heard:
 
 @dataclass(frozen=True)
 class Training:
-    """A training that has come to its end."""
+    """A training that has ended."""
 
     job: JobFile
     trainer: Any
     events: list[TrainerEvent]
 
     def of(self, kind: str) -> list[Any]:
-        """Return the events of a type, as `epoch`."""
+        """Return the events of a type, for example `epoch`."""
         return [event for event in self.events if event.type == kind]
 
     @property
@@ -50,7 +50,7 @@ class Training:
 
     @property
     def rows(self) -> list[dict[str, str]]:
-        """Rows of results.csv, without the time they took."""
+        """Return the rows of results.csv without the elapsed time."""
         with (self.directory / "results.csv").open(encoding="utf-8") as file:
             rows = list(csv.DictReader(file))
         return [{name: text for name, text in row.items() if name != "time"} for row in rows]
@@ -65,16 +65,16 @@ class Training:
 def train_here(
     job: JobFile, *, watching: tuple[type, ...] = (), interrupts: Interrupts | None = None
 ) -> Training:
-    """Train as the job says.
+    """Train the job.
 
     Args:
         job: its `resume_from` is honoured.
-        watching: classes put outside of the composed one, to observe it.
+        watching: outer classes that observe the composed one.
         interrupts: requests to the process; None: none.
     """
     heard = Heard()
     with _as_in_a_process_of_its_own(job.threads):
-        # No "Trainer" in the name, or integrations would join: see compose_trainer.
+        # A name with "Trainer" would enable integrations: see compose_trainer.
         trainer = train_run(
             TrainingRun(job, heard, interrupts or Interrupts()),
             lambda run: type("Watched", (*watching, compose_trainer(run)), {}),
@@ -97,7 +97,7 @@ def train_by_hand(kind: type, job: JobFile, place: Path, **changes: object) -> T
 
     Args:
         kind: a subclass of a task's trainer, as a user writes it.
-        job: whose data, model and train arguments count; customizations do not.
+        job: gives the data, model and train arguments; its customizations are ignored.
         place: becomes `save_dir`.
         changes: other train arguments.
     """
@@ -163,7 +163,7 @@ def state_of(weights: Path) -> dict[str, torch.Tensor]:
 
 
 def differing_tensors(first: Path, second: Path) -> list[str]:
-    """Return the names of the tensors that two checkpoints do not have in common."""
+    """Return the names of the tensors that differ between two checkpoints."""
     one, other = state_of(first), state_of(second)
     assert one.keys() == other.keys()
     return [name for name, tensor in one.items() if not torch.equal(tensor, other[name])]
@@ -171,7 +171,7 @@ def differing_tensors(first: Path, second: Path) -> list[str]:
 
 @contextmanager
 def _as_in_a_process_of_its_own(threads: int) -> Iterator[None]:
-    """Warnings of Ultralytics and torch go to a trainer's log; in tests they would be errors."""
+    """Ignore warnings, which a trainer logs but tests raise, and set the number of threads."""
     configure_ultralytics(threads=threads)
     pin_threads(threads)
     with warnings.catch_warnings():

@@ -1,4 +1,4 @@
-"""The proof of weights in a process of its own, as the supervisor lets it run."""
+"""The proof of weights in a separate process, as the supervisor runs it."""
 
 import os
 import subprocess
@@ -10,11 +10,11 @@ from worker.trainer.weights.portability import Verdict, portability_check
 
 
 def verdict_of(weights: Sequence[Path], directory: Path) -> Verdict:
-    """Return what stock Ultralytics, safely loading and without Trainyard, says of the files.
+    """Return the verdict of stock Ultralytics, which loads safely and without Trainyard.
 
     Args:
-        weights: of different names.
-        directory: an empty one is made in it.
+        weights: files with different names.
+        directory: the parent of a new, empty working directory.
     """
     place = directory / "proof"
     place.mkdir()

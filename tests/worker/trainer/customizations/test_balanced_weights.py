@@ -33,7 +33,7 @@ MODEL = "yolov8n.yaml"
 
 @pytest.fixture(scope="module")
 def balanced(drawn: Callable[[Task], Path], tmp_path_factory: pytest.TempPathFactory) -> Training:
-    """Two epochs of a detector with balanced weights."""
+    """Train a detector for two epochs with balanced weights."""
     training = train_here(a_balanced_job("detect", drawn, tmp_path_factory.mktemp("balanced")))
     training.assert_it_trained()
     return training
@@ -51,7 +51,7 @@ def a_balanced_job(task: Task, drawn: Callable[[Task], Path], directory: Path) -
 
 
 def weights_in_loss(model: Untyped) -> list[torch.Tensor]:
-    """Return what a criterion that the model makes multiplies classes by, in each branch."""
+    """Return the class factors in each branch of a criterion that the model creates."""
     return [
         each.ce.weight if hasattr(each, "ce") else each.class_weights.flatten()
         for each in branches(model.init_criterion())

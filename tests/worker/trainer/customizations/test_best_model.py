@@ -26,7 +26,7 @@ class Silence:
 
 
 class Validations:
-    """A trainer that only validates: Ultralytics' own comparison included (trainer.py:919)."""
+    """A trainer that only validates, with Ultralytics' own comparison (trainer.py:919)."""
 
     best_fitness: float | None = None
 
@@ -131,7 +131,7 @@ class TestPatience:
     def test_a_run_with_a_chosen_metric_stops_by_our_patience(
         self, metric: str, stopped_after: int | None, cells_job: JobFile, tmp_path: Path
     ) -> None:
-        """A score of 0 means that nothing has been learned yet, a loss of 0 that all has."""
+        """A score of 0 means that learning has not started, a loss of 0 that it is complete."""
         job = a_job(
             cells_job.dataset_path,
             tmp_path,
@@ -215,7 +215,7 @@ class TestBestModel:
         training.assert_it_trained()
         assert [event.metrics["metrics/F1(B)"] for event in training.of("epoch")] == [0, 0]
         assert training.of("epoch")[1].classes["f1(B)"] == [None, None, None]
-        assert training.of("final")[0].best_epoch == 2  # the later one of equals
+        assert training.of("final")[0].best_epoch == 2  # of equal epochs, the later one
         assert best_of(training).exists()
 
 

@@ -1,4 +1,4 @@
-"""Class weights against plain formulas, and against a trainer that a user would write by hand."""
+"""Class weights, compared with plain formulas and with a trainer that a user writes by hand."""
 
 import pickletools
 import zipfile
@@ -41,7 +41,7 @@ from worker.trainer.upstream import TaskTrainer, Untyped
 
 pytestmark = pytest.mark.timeout(300)
 
-# As IN_ORDER: triangle is left at 1.0.
+# The same weights as IN_ORDER: triangle keeps the default of 1.0.
 EXPLICIT = {"mode": "explicit", "weights": {"disc": 4.0, "square": 0.5}}
 DETECTORS = ("yolo26n.yaml", "yolov8n.yaml")
 SUFFIXES: dict[Task, str] = {"detect": "", "segment": "-seg", "pose": "-pose", "obb": "-obb"}
@@ -80,7 +80,7 @@ class KeepsABatch(TaskTrainer):
 
 
 class LosesItsLoss(KeepsABatch):
-    """A loss of the second epoch is not a number, once."""
+    """Makes a loss of the second epoch NaN, once."""
 
     epoch: int
     loss: torch.Tensor
@@ -95,7 +95,7 @@ class LosesItsLoss(KeepsABatch):
 
 @pytest.fixture(scope="module")
 def weighted(drawn: Draws, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Training]:
-    """Return a function that gives the finished training of a task, two epochs with weights."""
+    """Return a function that returns a task's finished training: two epochs with weights."""
     trainings: dict[str, Training] = {}
 
     def training_of(task: Task = "detect", architecture: str | None = None) -> Training:
@@ -111,7 +111,7 @@ def weighted(drawn: Draws, tmp_path_factory: pytest.TempPathFactory) -> Callable
 
 
 def classes_pickled_in(weights: Path) -> set[str]:
-    """Return the packages whose classes a checkpoint asks for."""
+    """Return the packages whose classes a checkpoint requires."""
     with zipfile.ZipFile(weights) as archive:
         name = next(name for name in archive.namelist() if name.endswith("data.pkl"))
         operations = list(pickletools.genops(archive.read(name)))
@@ -119,7 +119,7 @@ def classes_pickled_in(weights: Path) -> set[str]:
 
 
 def lines_with_few_triangles(labels: Path) -> list[str]:
-    """Take the triangles out of all label files but four, and return what all files then say."""
+    """Remove the triangles from all label files but four; return the lines of all files."""
     lines: list[str] = []
     for number, file in enumerate(sorted(labels.glob("*.txt"))):
         kept = [line for line in file.read_text().splitlines() if number < 4 or line[0] != "2"]

@@ -1,4 +1,4 @@
-"""What the spec accepts can be composed and set up: nothing is left to fail on a GPU."""
+"""Every spec that is accepted can be composed and set up, so it cannot fail late on a GPU."""
 
 import tempfile
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Every job that docs/customizing.md shows trains, with the customizations that it asks for."""
+"""Every job in docs/customizing.md trains with the customizations that it requests."""
 
 import json
 from pathlib import Path

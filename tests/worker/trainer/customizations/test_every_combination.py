@@ -1,4 +1,4 @@
-"""All subsets of the five on two architectures: each effect shows, and only in its runs."""
+"""All subsets of the five on two architectures: each effect appears, and only in its runs."""
 
 from collections.abc import Callable
 from itertools import combinations
@@ -69,7 +69,7 @@ def training_with(
     drawn: Callable[[Task], Path],
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Trainings:
-    """Return a function that trains with the named customizations, once each."""
+    """Return a function that trains with the named customizations, once for each set."""
     done: dict[frozenset[str], Training] = {}
 
     def train(names: frozenset[str]) -> Training:
@@ -121,7 +121,7 @@ class TestSubsets:
 
 class TestPortability:
     @pytest.mark.slow
-    @pytest.mark.timeout(600)  # where it comes first it trains all subsets
+    @pytest.mark.timeout(600)  # if this test runs first, it trains all subsets
     def test_every_best_pt_loads_safely_where_trainyard_is_not_installed(
         self, training_with: Trainings, tmp_path: Path
     ) -> None:

@@ -1,4 +1,4 @@
-"""All five at once on each task: in one go, and killed before and after the unfreezing epoch."""
+"""All five together on each task: uninterrupted, or killed before or after unfreezing."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -40,7 +40,7 @@ def whole(
     drawn: Callable[[Task], Path],
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Training:
-    """A training with every customization that the task does not refuse."""
+    """Train with every customization that the task does not refuse."""
     task: Task = request.param
     directory = tmp_path_factory.mktemp(task)
     job = a_customized_job(drawn(task), directory, fits(task), task=task, epochs=EPOCHS)

@@ -1,4 +1,4 @@
-"""Freezing: against a trainer as one writes it by hand, tensor by tensor, and across resumes."""
+"""Freezing, compared tensor by tensor with a trainer written by hand, and across resumes."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -34,7 +34,7 @@ State = dict[str, torch.Tensor]
 
 
 class Snapshots(Composed):
-    """Keeps the tensors of the model that trains (not of its EMA) by the number of epochs done."""
+    """Keeps the trained model's tensors (not the EMA's) by the number of completed epochs."""
 
     states: dict[int, State]
 
@@ -50,7 +50,7 @@ class Snapshots(Composed):
 
 
 class FreezesByHand(DetectionTrainer):
-    """What a user writes, with `freeze=10`; it stays frozen when resumed after the second epoch."""
+    """A user's trainer, for `freeze=10`; it stays frozen if resumed after the second epoch."""
 
     def __init__(self, *, overrides: dict[str, object]) -> None:
         super().__init__(overrides=overrides)
@@ -70,7 +70,7 @@ def unfreeze(trainer: DetectionTrainer) -> None:
 def job_of(
     drawn: Callable[[Task], Path], tmp_path_factory: pytest.TempPathFactory
 ) -> Callable[..., JobFile]:
-    """Return a function that makes a job of four epochs with a `freeze`, or without one."""
+    """Return a function that creates a job of four epochs, with or without a `freeze`."""
 
     def make(
         freeze: Mapping[str, object] | None,
@@ -92,7 +92,7 @@ def job_of(
 
 @pytest.fixture(scope="module")
 def thawing(job_of: Callable[..., JobFile]) -> Training:
-    """The backbone frozen in the first two of four epochs."""
+    """Train four epochs, with the backbone frozen in the first two."""
     job = job_of({"layers": "backbone", "epochs": FROZEN})
     return train_here(job, watching=(Snapshots,))
 
@@ -236,13 +236,13 @@ class TestBackbone:
 
 
 def last_of(training: Training) -> Path:
-    """Return last.pt, stripped: ours leaves it in a folder of its own."""
+    """Return the stripped last.pt; our trainer writes it to a separate folder."""
     ours = training.directory / "final" / "last.pt"
     return ours if ours.exists() else training.directory / "weights" / "last.pt"
 
 
 def changes(training: Training, before: int, after: int) -> set[str]:
-    """Return the names of the tensors that differ between two numbers of epochs done."""
+    """Return the names of the tensors that differ between two numbers of completed epochs."""
     one, other = (training.trainer.states[epoch] for epoch in (before, after))
     return {name for name in one if not torch.equal(one[name], other[name])}
 

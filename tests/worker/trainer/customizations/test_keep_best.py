@@ -75,7 +75,7 @@ class TestBestOf:
 
 
 class Epochs:
-    """A trainer that only writes rows and a last.pt of each epoch."""
+    """A trainer that only writes a row and a last.pt for each epoch."""
 
     def __init__(self, *, overrides: dict[str, object]) -> None:
         self.wdir = Path(str(overrides["wdir"]))

@@ -1,4 +1,4 @@
-"""Learning rates by layer: against an optimizer as one builds it by hand, at every step."""
+"""Learning rates by layer, compared at every step with an optimizer built by hand."""
 
 from collections import defaultdict
 from collections.abc import Callable, Mapping
@@ -50,7 +50,7 @@ def factor_by_hand(name: str) -> float:
 
 
 class RatesByHand(DetectionTrainer):
-    """What a user writes: each group spelled out, for three optimizers."""
+    """A user's trainer: it builds each group explicitly, for three optimizers."""
 
     def build_optimizer(  # Ultralytics' own signature
         self,
@@ -59,7 +59,7 @@ class RatesByHand(DetectionTrainer):
         lr: float = 0.001,
         momentum: float = 0.9,
         decay: float = 1e-5,
-        iterations: float = 1e5,  # noqa: ARG002 -- only "auto" asks for it
+        iterations: float = 1e5,  # noqa: ARG002 -- only "auto" uses it
     ) -> optim.Optimizer:
         members: dict[tuple[str, float, float], list[nn.Parameter]] = defaultdict(list)
         head: Any = model.get_submodule("model.22")
@@ -106,7 +106,7 @@ class Steps(DetectionTrainer):
 
 
 class StepsByHand(Steps, RatesByHand):
-    """A trainer written by hand, recorded."""
+    """A trainer written by hand whose steps are recorded."""
 
 
 def groups_of(trainer: Untyped) -> dict[tuple[str, ...], Options]:
@@ -125,7 +125,7 @@ def options_of(group: Mapping[str, Any]) -> Options:
 def job_of(
     drawn: Callable[[Task], Path], tmp_path_factory: pytest.TempPathFactory
 ) -> Callable[..., JobFile]:
-    """Return a function that makes a job with the factors above, or other ones."""
+    """Return a function that creates a job with the factors above, or with other ones."""
 
     def make(
         train: Mapping[str, object] = MappingProxyType({}),
@@ -147,14 +147,14 @@ def job_of(
 
 @pytest.fixture(scope="module")
 def thawing(job_of: Callable[..., JobFile]) -> Training:
-    """SGD with the factors above, the backbone frozen in the first two of three epochs."""
+    """Train three epochs by SGD with the factors above; the first two freeze the backbone."""
     job = job_of(freeze={"layers": "backbone", "epochs": 2})
     return train_here(job, watching=(Steps,))
 
 
 @pytest.fixture(scope="module")
 def recorded(job_of: Callable[..., JobFile]) -> Callable[..., Training]:
-    """Return a function that gives the recorded training of an optimizer, two epochs, once each."""
+    """Return a function that records two epochs of training, once for each optimizer."""
     trainings: dict[tuple[str, float], Training] = {}
 
     def train(optimizer: str, warmup_epochs: float = 0) -> Training:
@@ -345,13 +345,13 @@ class TestNamedRates:
 
 
 def with_optimizer(name: str, job: JobFile) -> JobFile:
-    """Return the job with an optimizer; of lr0, which it has too, `auto` takes no notice."""
+    """Return the job with an optimizer; `auto` ignores the job's lr0."""
     train = job.spec.train.model_copy(update={"optimizer": name})
     return job.model_copy(update={"spec": job.spec.model_copy(update={"train": train})})
 
 
 def lasting(groups: Mapping[tuple[str, ...], Options]) -> list[tuple[tuple[str, ...], Options]]:
-    """Return of each group, in order, what no epoch changes."""
+    """Return the options of each group that no epoch changes, in order."""
     return [
         (names, {option: group.get(option) for option in LASTING})
         for names, group in groups.items()
@@ -363,7 +363,7 @@ def by_tensor(trainer: Untyped) -> dict[str, Options]:
 
 
 def rates_of(training: Training) -> list[dict[frozenset[str], tuple[float, float]]]:
-    """Return rate and weight decay of each group at each step; the order of groups is free."""
+    """Return each group's rate and weight decay at each step, without an order of groups."""
     return [
         {
             frozenset(names): (options["lr"], options["weight_decay"])
@@ -374,7 +374,7 @@ def rates_of(training: Training) -> list[dict[frozenset[str], tuple[float, float
 
 
 def losses_of(training: Training) -> list[dict[str, str]]:
-    """Return the rows of results.csv but the rates, whose columns follow the order of groups."""
+    """Return the rows of results.csv without the rates, whose columns follow the group order."""
     return [
         {name: value for name, value in row.items() if not name.startswith("lr/")}
         for row in training.rows

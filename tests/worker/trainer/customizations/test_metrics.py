@@ -26,7 +26,7 @@ FEW = {"epochs": 1, "imgsz": 32}
 
 
 def counted(metrics: DetMetrics, *, truths: int, seen: int = 40, missed: int = 2) -> Untyped:
-    """Return a validator whose real metrics have counted drawn detections.
+    """Return a validator with real metrics that have counted drawn detections.
 
     Class 3 has no ground truth, and class `missed` no correct detection.
     """
@@ -256,7 +256,7 @@ class TestClassMetrics:
 
 
 def f1_by_hand(task: Task, validator: Untyped) -> dict[str, float]:
-    """Return the mean F1 from what each task's validator offers."""
+    """Return the mean F1, computed from the values that the task's validator offers."""
     if task == "classify":
         guessed, true = torch.cat(validator.pred)[:, 0], torch.cat(validator.targets)
         scores = []

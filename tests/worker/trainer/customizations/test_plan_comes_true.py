@@ -1,4 +1,4 @@
-"""What a plan says is what the run then records: every number of it, for every optimizer."""
+"""A run records every number of its plan, for every optimizer."""
 
 import math
 from collections import Counter
@@ -46,7 +46,7 @@ Numbers = dict[str, float | str]
 
 
 class Watching(Composed):
-    """Keeps what the trainer has in its hands as it trains."""
+    """Records the trainer's actual values during the training."""
 
     watched: Numbers
     accumulate: int
@@ -106,7 +106,7 @@ class Watching(Composed):
 
 
 def recorded(training: Training) -> Numbers:
-    """Return what a run had in its hands and told, by name."""
+    """Return the numbers that a run used and reported, by name."""
     numbers: Numbers = dict(training.trainer.watched)
     epochs = training.of("epoch")
     numbers["steps"] = sum(event.optimizer_steps for event in epochs)
@@ -117,7 +117,7 @@ def recorded(training: Training) -> Numbers:
 
 
 def foretold(job: JobFile) -> Numbers:
-    """Return what the job's plan says, under the same names."""
+    """Return the numbers of the job's plan, under the same names."""
     plan = plan_of(job.spec, job.spec, data_of(job), LIVE)
     return {
         **dict(_of_model(plan, job.spec)),
@@ -178,7 +178,7 @@ def _of_extent(plan: StoredPlan) -> Iterator[tuple[str, float | str]]:
 
 
 def differing(one: Numbers, other: Numbers) -> dict[str, tuple[object, object]]:
-    """Return what is not the same, or not in both, with both values."""
+    """Return the numbers that differ or are in one only, with both values."""
     names = sorted(one.keys() | other.keys())
     pairs = {name: (one.get(name), other.get(name)) for name in names}
     return {name: pair for name, pair in pairs.items() if not _is_close(*pair)}
@@ -198,14 +198,14 @@ def labels_of(folder: Path) -> dict[str, int]:
 
 
 def data_of(job: JobFile) -> TrainingData:
-    """Return what the verification of the drawn dataset would say."""
+    """Return the facts that verification would find in the drawn dataset."""
     labels = {split: labels_of(job.dataset_path / "labels" / split) for split in ("train", "val")}
     return TrainingData(CLASSES, {"train": TRAIN_IMAGES, "val": VAL_IMAGES}, labels)
 
 
 @dataclass(frozen=True)
 class Case:
-    """What the job of a case asks for."""
+    """The settings of a case's job."""
 
     train: Mapping[str, object]
     customize: Mapping[str, object]
@@ -292,9 +292,9 @@ def run_of(
     tmp_path_factory: pytest.TempPathFactory,
     monkeypatch_module: pytest.MonkeyPatch,
 ) -> Callable[[str], tuple[JobFile, Numbers]]:
-    """Return a function that gives what the run of a case recorded; each runs once."""
+    """Return a function that returns the recorded numbers of a case, which runs once."""
     runs: dict[str, tuple[JobFile, Numbers]] = {}
-    # Seconds for each layer and step in bfloat16 on a CPU, and no number of a plan hangs on it.
+    # It takes seconds for each layer and step in bfloat16 on a CPU, and affects no planned number.
     monkeypatch_module.setattr(muon, "zeropower_via_newtonschulz5", unchanged)
 
     def run(case: str) -> tuple[JobFile, Numbers]:

@@ -1,4 +1,4 @@
-"""Weights by name become weights by index, whatever Ultralytics does to the names."""
+"""Weights by name become weights by index, even if Ultralytics changes the names."""
 
 import pytest
 

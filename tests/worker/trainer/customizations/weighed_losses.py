@@ -1,4 +1,4 @@
-"""What class losses ought to be, from their formulas and torch's primitives alone."""
+"""The expected class losses, computed from their formulas with torch's primitives alone."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
@@ -14,10 +14,10 @@ from worker.trainer.upstream import Untyped
 def losses_of_branches(
     criterion: Untyped, predictions: Untyped, batch: Mapping[str, Any]
 ) -> Iterator[tuple[Mapping[str, torch.Tensor], torch.Tensor, torch.Tensor, float]]:
-    """Yield for each branch its loss items, logits and target scores, and the gain of cls.
+    """Yield the loss items, logits, target scores and cls gain of each branch.
 
-    An untrained model hits nothing: target scores are enlarged to a highest of 1, or the positive
-    term would drown in rounding.
+    An untrained model detects no object: target scores are scaled to a maximum of 1, as rounding
+    would otherwise hide the positive term.
     """
     names = ("one2many", "one2one") if hasattr(criterion, "one2one") else ("",)
     for name in names:
@@ -43,14 +43,14 @@ def losses_of_branches(
 def cls_loss_by_hand(
     logits: torch.Tensor, targets: torch.Tensor, weights: Sequence[float], gain: float
 ) -> float:
-    """Sum w t softplus(-x) + (1 - t) softplus(x), by the sum of the targets; shapes (n, a, c)."""
+    """Sum w t softplus(-x) + (1 - t) softplus(x), over the sum of targets; shapes (n, a, c)."""
     x, t, w = logits.double(), targets.double(), torch.tensor(weights).double()
     terms = w * t * functional.softplus(-x) + (1 - t) * functional.softplus(x)
     return float(gain * terms.sum() / t.sum().clamp(min=1))
 
 
 def assert_weighs_boxes(model: Untyped, batch: Mapping[str, Any], weights: Sequence[float]) -> None:
-    """Assert that the class loss of each branch is the weighted one, and nothing else is."""
+    """Assert that each branch weights its class loss and no other loss."""
     predictions = model.train()(batch["img"])
     ours = list(losses_of_branches(model.criterion, predictions, batch))
     plain = list(losses_of_branches(model.init_criterion(), predictions, batch))
