@@ -1,4 +1,4 @@
-"""Trainings shared by the tests of this folder, and a place for what Ultralytics writes."""
+"""Trainings that the tests of this folder share, and a folder for Ultralytics' own files."""
 
 import os
 import tempfile
@@ -14,8 +14,8 @@ from tests.worker.trainer.watching import watched_environment
 from worker.trainer.environment import trainer_environment
 from worker.trainer.protocol import JobFile
 
-# Read when Ultralytics is imported: tests train in this process as in a trainer's own, offline and
-# without a word to the home directory.
+# Ultralytics reads these on import: tests train in this process as in a trainer process, offline
+# and without writing to the home directory.
 _PLACE = Path(tempfile.mkdtemp(prefix="trainyard-tests-"))
 _OF_A_TRAINER = trainer_environment(_PLACE, gpu=None, base=os.environ)
 os.environ.update(
@@ -25,7 +25,7 @@ os.environ.update(
 
 @pytest.fixture(scope="session")
 def drawn(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Task], Path]:
-    """Return a function that gives the folder of a task's drawn dataset."""
+    """Return a function that returns the folder of a task's drawn dataset."""
     folders: dict[Task, Path] = {}
 
     def folder_of(task: Task) -> Path:
@@ -40,7 +40,7 @@ def drawn(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Task], Path]:
 def finished(
     drawn: Callable[[Task], Path], tmp_path_factory: pytest.TempPathFactory
 ) -> TrainerProcess:
-    """A detect job of two epochs that has succeeded, watched for sockets and integrations."""
+    """Run a detect job of two epochs that succeeds; watch it for sockets and integrations."""
     directory = tmp_path_factory.mktemp("finished")
     job = a_job(drawn("detect"), directory, train={"plots": True})
     running = start(job, directory, **watched_environment(directory))
@@ -50,7 +50,7 @@ def finished(
 
 @pytest.fixture
 def started() -> Iterator[Callable[..., TrainerProcess]]:
-    """Start trainer processes that are gone when the test is over."""
+    """Yield a function that starts trainer processes, which end with the test."""
     processes: list[TrainerProcess] = []
 
     def start_one(job: JobFile, directory: Path) -> TrainerProcess:

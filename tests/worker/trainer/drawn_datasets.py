@@ -1,4 +1,4 @@
-"""Small datasets of drawn shapes, one folder for each task, as Trainyard materialises them."""
+"""Small datasets of drawn shapes, with a folder for each task, as Trainyard writes them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ MILLIMETRES_FAR = 5000
 
 @dataclass(frozen=True)
 class Shape:
-    """A drawn shape: class, centre and half side in pixels."""
+    """A drawn shape: its class, and its centre and half its side in pixels."""
 
     kind: int
     x: int
@@ -27,7 +27,7 @@ class Shape:
 
     @property
     def corners(self) -> list[tuple[int, int]]:
-        """Corners of its box, clockwise from the upper left."""
+        """Return the corners of the shape's box, clockwise from the upper left."""
         x, y, half = self.x, self.y, self.half
         return [
             (x - half, y - half),
@@ -48,11 +48,11 @@ def draw_dataset(
     """Write a dataset for the task below `root` and return its folder.
 
     Args:
-        root: where the folder is made.
-        task: what the labels are for.
+        root: the parent of the new folder.
+        task: determines the kind of labels.
         classes: names; a shape's class is its kind modulo their number.
-        oks_sigmas: how exact each key point must be (pose); None leaves it to Ultralytics.
-        seed: of what is drawn where.
+        oks_sigmas: the tolerance of each key point (pose); None uses Ultralytics' default.
+        seed: determines the drawn shapes.
     """
     random = np.random.default_rng(seed)
     folder = root / f"drawn-{task}"
@@ -67,7 +67,7 @@ def draw_dataset(
 
 
 def spoil_labels(folder: Path) -> None:
-    """Make every label one that Ultralytics drops: a class beyond the list, a box outside."""
+    """Make Ultralytics drop every label: its class is not in the list, or its box is outside."""
     for file in folder.glob("labels/*/*.txt"):
         file.write_text("99 3.0 3.0 9.0 9.0\n", encoding="utf-8")
 

@@ -34,7 +34,7 @@ ARCHITECTURES: dict[Task, str] = {
     "depth": "yolo26n-depth.yaml",
 }
 DATASET_VERSION = "dsv_01JABCDEFGHJKMNPQRSTVWXYZ0"
-# Trains from the first batch on, in few seconds: 18 images in batches of 4 are 5 steps an epoch.
+# Trains from the first batch on, in a few seconds: 18 images in batches of 4 give 5 steps an epoch.
 TINY: dict[str, object] = {
     "epochs": 2,
     "imgsz": 64,
@@ -61,12 +61,12 @@ def a_job(
     """Return a job that trains two tiny epochs.
 
     Args:
-        dataset: its folder.
-        directory: of the job; its run directory is made there.
-        task: of the job.
-        train: adds to its train arguments; None takes one away.
-        customize: as in the spec.
-        facts: adds to what is known of dataset and model, as `class_counts`.
+        dataset: the dataset's folder.
+        directory: the job's directory; the run directory is created in it.
+        task: the job's task.
+        train: additional train arguments; a value of None removes one.
+        customize: the customizations, as in the spec.
+        facts: additional facts of the dataset and model, for example `class_counts`.
         changes: other fields of the job file.
     """
     arguments = TINY | dict(train)
@@ -102,7 +102,7 @@ def weights(path: Path, name: str = "mine.pt") -> ModelSource:
 
 @dataclass
 class TrainerProcess:
-    """A running trainer; its events are read as they come."""
+    """A running trainer; its events are read as they arrive."""
 
     process: subprocess.Popen[bytes]
     directory: Path
@@ -120,7 +120,7 @@ class TrainerProcess:
         return code
 
     def stop_reading(self) -> None:
-        """Close our end of the pipe with the next event that comes."""
+        """Close our end of the pipe after the next event."""
         self.reading = False
 
     @property
@@ -129,7 +129,7 @@ class TrainerProcess:
 
 
 def start(job: JobFile, directory: Path, **environment: str) -> TrainerProcess:
-    """Start a trainer process in a session of its own, with the environment of a real one."""
+    """Start a trainer process in a separate session, with the environment of a real one."""
     (directory / "job.json").write_text(job.model_dump_json(), encoding="utf-8")
     reading, writing = os.pipe()
     env = trainer_environment(directory, gpu=None, base=os.environ)

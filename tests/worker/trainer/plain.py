@@ -1,4 +1,4 @@
-"""The same training without Trainyard, in its own process: what a careful person would write."""
+"""The same training without Trainyard, in a separate process, as a careful user would write it."""
 
 import json
 import os
@@ -31,7 +31,7 @@ for name, arguments in json.loads(sys.argv[1]):
 
 
 def train_plainly(jobs: Sequence[JobFile], directory: Path, **changes: object) -> list[Path]:
-    """Train as each job says, one after the other, and return their run directories."""
+    """Train each job with plain Ultralytics, in order, and return the run directories."""
     directory.mkdir(parents=True, exist_ok=True)
     places = [directory / f"run-{number}" for number in range(len(jobs))]
     calls = [

@@ -1,6 +1,6 @@
 """Trainings inside the test process: composed from the spec, or written by hand.
 
-The first one imports torch, which takes time; each further one takes a few seconds. Both use
+The first one takes as long as importing torch, each further one a few seconds. Both use
 the same number of threads, so that equal seeds give equal numbers.
 """
 

@@ -1,4 +1,4 @@
-"""After a cancel no process of a real trainer lives: loader workers, children, runaways."""
+"""A cancel ends every process of a real trainer: loader workers, children and runaways."""
 
 import os
 import sys
@@ -23,7 +23,7 @@ LOADER_WORKERS = 2
 CHILDREN = 2
 ALL = 1 + LOADER_WORKERS + CHILDREN
 
-# Ultralytics sets `workers` to 0 on a CPU, as the trainer is built (trainer.py:185).
+# Ultralytics sets `workers` to 0 on a CPU when it builds the trainer (trainer.py:185).
 LARGE_FAMILY = f"""
 import subprocess, sys
 
@@ -50,7 +50,7 @@ class Plugin(TrainerPlugin):
 
 @contextmanager
 def training(job: JobFile, directory: Path) -> Iterator[tuple[AttemptProcess, str, Path]]:
-    """A real trainer as a worker starts one: the process, its attempt, its events and log."""
+    """Start a real trainer as a worker does; yield the process, the attempt, and its log."""
     packages = write_plugin(directory / "packages", LARGE_FAMILY)
     (directory / "job.json").write_text(job.model_dump_json(), encoding="utf-8")
     base = {**os.environ, "PYTHONPATH": str(packages)}

@@ -6,7 +6,7 @@ import pytest
 
 from worker.trainer.interrupts import Cancelled, Interrupts, SupervisorGone
 
-# In processes of their own: they change the handlers of the whole process.
+# They run in separate processes, as they change the signal handlers of the whole process.
 IN_A_PROCESS = """
 import os, signal, sys
 from worker.trainer.interrupts import Cancelled, Interrupts, SupervisorGone

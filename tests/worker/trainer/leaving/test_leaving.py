@@ -1,4 +1,4 @@
-"""How a trainer process leaves when others ask for it: at once, resumable, nothing left behind."""
+"""A trainer process leaves on request: at once, resumable, and without leftover processes."""
 
 import os
 import signal
@@ -107,7 +107,7 @@ class TestSupervisorGone:
         )
         assert parent.stdout is not None
         trainer = psutil.Process(int(parent.stdout.readline()))
-        parent.stdout.readline()  # its first event: it has asked the kernel by now
+        parent.stdout.readline()  # its first event: it has already set its death signal
 
         parent.kill()
         parent.wait()
@@ -145,7 +145,7 @@ def session_of(pid: int) -> int | None:
 
 
 def multiply(dataset: Path, *, copies: int) -> None:
-    """Link the first training image and its label under the given number of further names."""
+    """Link the first training image and its label under this number of additional names."""
     for file in [
         next(dataset.glob("images/train/*.png")),
         next(dataset.glob("labels/train/*.txt")),

@@ -1,4 +1,4 @@
-"""What a job that has succeeded said and left."""
+"""The events and files of a successful job."""
 
 import csv
 import io
@@ -148,7 +148,7 @@ def run_directory(process: TrainerProcess) -> Path:
 
 
 def content(file: Path) -> bytes:
-    """Return the bytes of a file; of a checkpoint what its pickle says."""
+    """Return the bytes of a file, or the pickle in a checkpoint."""
     if file.suffix != ".pt":
         return file.read_bytes()
     with zipfile.ZipFile(io.BytesIO(file.read_bytes())) as archive:
@@ -157,5 +157,5 @@ def content(file: Path) -> bytes:
 
 def private_words_in(text: bytes) -> list[str]:
     repository = Path(__file__).parents[4]
-    words = [str(Path.home()), str(repository), "/tmp", socket.gethostname(), "github.com:"]  # noqa: S108 - what must not be said
+    words = [str(Path.home()), str(repository), "/tmp", socket.gethostname(), "github.com:"]  # noqa: S108 - words that must not appear
     return [word for word in words if len(word) > 3 and word.encode() in text]

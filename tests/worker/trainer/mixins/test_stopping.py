@@ -12,7 +12,7 @@ from worker.trainer.run import TrainingRun
 
 
 class Upstream:
-    """Stands in for Ultralytics' trainer."""
+    """Replaces Ultralytics' trainer."""
 
     stop = False
 

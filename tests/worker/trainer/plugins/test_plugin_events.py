@@ -87,7 +87,7 @@ def training(
 
 
 def events() -> Iterator[str]:
-    """The events of a whole training."""
+    """Yield the events of a whole training."""
     yield from ("on_pretrain_routine_start", "on_pretrain_routine_end", "on_train_start")
     for _ in range(EPOCHS):
         yield "on_train_epoch_start"

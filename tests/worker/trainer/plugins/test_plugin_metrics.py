@@ -1,4 +1,4 @@
-"""A trainer plugin's own metric chooses the best model, also where it is no number at times."""
+"""A plugin's metric chooses the best model, even if it has no number in some epochs."""
 
 import sys
 from collections.abc import Callable, Iterator
@@ -39,7 +39,7 @@ NUMBERS = [None, 0.5, 0.25, None]
 def scored(
     drawn: Callable[[Task], Path], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Training]:
-    """Four epochs, the first and last without a score."""
+    """Train four epochs, the first and last without a score."""
     folder = write_plugin(tmp_path_factory.mktemp("plugin") / "packages", SCORES)
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(str(folder))

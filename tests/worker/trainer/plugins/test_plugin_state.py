@@ -1,4 +1,4 @@
-"""Trainer plugins that keep state of their own, and jobs of theirs that are resumed."""
+"""Trainer plugins that keep their own state, and resumed jobs that use them."""
 
 import importlib
 import sys
@@ -16,7 +16,7 @@ from tests.worker.trainer.resume.exactness import Traced, differences, first_dif
 from worker.trainer.protocol import ArchitectureSource, JobFile
 
 SMALL = ArchitectureSource(name="yolov8n.yaml")
-# Every image is darker than the one before it, over all epochs: the epoch does not tell how dark.
+# Over all epochs, each image is darker than the previous one: the epoch number does not give it.
 PLUGIN = """
 from ultralytics.data.build import InfiniteDataLoader
 
@@ -72,7 +72,7 @@ class Strange(Saving):
 
 @pytest.fixture(scope="module")
 def plugins(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """All of them on this process's path, by the names of their classes."""
+    """Install all plugins on this process's path, under the names of their classes."""
     folder = tmp_path_factory.mktemp("plugins")
     for name in ("Silent", "Saving", "Strange", "Loading"):
         code = PLUGIN + f"\n\nPlugin = {name}\n"

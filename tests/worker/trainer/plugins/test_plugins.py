@@ -1,4 +1,4 @@
-"""Trainer plugins in training: the installed example, and small ones that do something wrong."""
+"""Trainer plugins in training: the installed example, and small plugins with errors."""
 
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -54,7 +54,7 @@ def with_plugin(job: JobFile, name: str = "mine", **options: object) -> JobFile:
 
 
 def chosen_by_share(job: JobFile) -> JobFile:
-    """The job with another customization: the fewer images lost their colours, the better."""
+    """Return the job with a best model whose epoch has the lowest share of grey images."""
     best = BestModel(metric=SHARE, direction="lower")
     customize = job.spec.customize.model_copy(update={"best_model": best})
     return job.model_copy(update={"spec": job.spec.model_copy(update={"customize": customize})})
@@ -62,7 +62,7 @@ def chosen_by_share(job: JobFile) -> JobFile:
 
 @pytest.fixture(scope="module")
 def example(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """The folder of the installed example, on this process's path."""
+    """Install the example, put its folder on this process's path, and yield the folder."""
     folder = install_example(tmp_path_factory.mktemp("installed") / "packages")
     sys.path.insert(0, str(folder))
     yield folder
@@ -76,7 +76,7 @@ def trainings(
     drawn: Callable[[Task], Path],
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Mapping[float | None, Training]:
-    """Three jobs that differ in the plugin alone: without it, and with two probabilities."""
+    """Train three jobs that differ only in the plugin: without it, and with two probabilities."""
     assert example.is_dir()
 
     def train(probability: float | None) -> Training:

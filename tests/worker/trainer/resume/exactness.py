@@ -1,4 +1,4 @@
-"""What two runs of one job must have in common, down to each batch."""
+"""Comparison of two runs of one job, down to each batch."""
 
 import csv
 import hashlib
@@ -16,7 +16,7 @@ Trace: TypeAlias = dict[int, tuple[object, ...]]
 
 
 class Traced(Composed):
-    """Notes of each batch, by its number over all epochs: images, labels, loss, rates, cadence."""
+    """Records images, labels, loss, rates and EMA updates of each batch, by epoch and number."""
 
     def __init__(self, *, overrides: dict[str, object]) -> None:
         self.trace: Trace = {}
@@ -53,7 +53,7 @@ def digest(*tensors: torch.Tensor) -> str:
 
 
 def first_difference(one: Trace, other: Trace) -> str | None:
-    """Tell at which batch two traces part, of those that both have; None: nowhere."""
+    """Return the first shared batch in which two traces differ; None if they agree."""
     for batch in sorted(one.keys() & other.keys()):
         if one[batch] != other[batch]:
             return f"batch {batch % 1000} of epoch {batch // 1000 + 1}: {one[batch]} {other[batch]}"
@@ -61,7 +61,7 @@ def first_difference(one: Trace, other: Trace) -> str | None:
 
 
 def differences(one: Path, other: Path) -> list[str]:
-    """Return what two run directories do not have in common: rows of results.csv, and tensors.
+    """Return the rows of results.csv and the tensors that differ between two run directories.
 
     Training states are left out: an attempt that only finalizes writes none.
     """
@@ -79,7 +79,7 @@ def _weights_in(run_directory: Path) -> set[str]:
 
 
 def rows_of(run_directory: Path) -> list[dict[str, str]]:
-    """Return the rows of results.csv without the time that they took."""
+    """Return the rows of results.csv without the elapsed time."""
     with (run_directory / "results.csv").open(encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     return [{name: text for name, text in row.items() if name != "time"} for row in rows]

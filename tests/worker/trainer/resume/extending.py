@@ -1,4 +1,4 @@
-"""Jobs that continue another one's training, and the epochs in which they make mosaics."""
+"""Jobs that continue another job's training, and the epochs in which they make mosaics."""
 
 from pathlib import Path
 from typing import Any
@@ -9,7 +9,7 @@ from worker.trainer.run import Composed
 
 
 class SeeingMosaic(Composed):
-    """Notes in which epochs mosaics are made."""
+    """Records the epochs in which mosaics are made."""
 
     def __init__(self, *, overrides: dict[str, object]) -> None:
         self.mosaic_in: list[int] = []
@@ -31,7 +31,7 @@ def mosaics_in(transform: object) -> list[Any]:
 
 
 def extended(parent: Training, directory: Path, epochs: int, *, joint: int) -> JobFile:
-    """Return the job that takes another one to more epochs, as the service makes it."""
+    """Return a job that extends another one to more epochs, as the service creates it."""
     job = next_attempt(parent, directory, epoch=joint)
     train = job.spec.train.model_copy(update={"epochs": epochs})
     changes = {

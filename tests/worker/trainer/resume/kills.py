@@ -1,4 +1,4 @@
-"""Trainer processes that die where a test says so, and what follows each of them."""
+"""Trainer processes that die at a place that a test chooses, and the attempts that follow."""
 
 import json
 from collections.abc import Sequence
@@ -90,11 +90,11 @@ class Plugin(TrainerPlugin):
 
 @dataclass(frozen=True)
 class Attempts:
-    """Processes of one job, the last of which came to the end.
+    """Processes of one job; the last of them finished.
 
     Args:
-        processes: in their order.
-        trace: a line for each batch that any of them trained.
+        processes: in the order of their attempts.
+        trace: a line for each batch that any process trained.
     """
 
     processes: list[TrainerProcess]
@@ -112,7 +112,7 @@ class Attempts:
 def attempts_of(
     job: JobFile, directory: Path, *, dying_at: Sequence[str] = (), loader_workers: int = 0
 ) -> Attempts:
-    """Train until a process comes to the end; each of the first dies where `dying_at` says."""
+    """Train until a process finishes; one process dies at each place in `dying_at` before."""
     packages = write_plugin(directory / "packages", PLUGIN, name="dying", package="dying_pkg")
     trace = directory / "trace"
     processes: list[TrainerProcess] = []
@@ -149,7 +149,7 @@ def _attempt(
 
 
 def _newest_set(processes: Sequence[TrainerProcess]) -> dict[str, Path]:
-    """Return what a resume starts from, as the supervisor would have stored it."""
+    """Return the files from which a resume starts, as the supervisor would have stored them."""
     newest: dict[str, Path] = {}
     complete: dict[str, Path] = {}
     for each in processes:

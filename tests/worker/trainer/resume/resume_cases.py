@@ -1,4 +1,4 @@
-"""Jobs that are interrupted, and after which epochs."""
+"""Jobs that are interrupted, with the epochs after which this happens."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -14,7 +14,7 @@ from worker.trainer.run import Composed
 
 
 class TwoLoaderWorkers(Composed):
-    """On a CPU Ultralytics lets the trainer itself load images (trainer.py:179); here not."""
+    """Uses loader workers, which Ultralytics disables on a CPU (trainer.py:179)."""
 
     def __init__(self, *, overrides: dict[str, object]) -> None:
         super().__init__(overrides=overrides)
@@ -22,7 +22,7 @@ class TwoLoaderWorkers(Composed):
 
 
 class OnceNotFinite(Composed):
-    """The third epoch cannot be learned from, and is repeated from last.pt (trainer.py:1100)."""
+    """Spoils the third epoch, which is then repeated from last.pt (trainer.py:1100)."""
 
     def __init__(self, *, overrides: dict[str, object]) -> None:
         self.spoils = True
@@ -42,11 +42,11 @@ class OnceNotFinite(Composed):
 
 @dataclass(frozen=True)
 class Case:
-    """A job of four epochs by default, in which accumulating crosses epochs.
+    """A job, of four epochs by default, whose gradient accumulation crosses epochs.
 
     Args:
-        watching: classes outside of the trainer, which change what it does.
-        kills: epochs after which each attempt ends; an attempt continues from the one before.
+        watching: outer classes of the trainer that change its behaviour.
+        kills: epochs after which each attempt ends; each continues the previous attempt.
     """
 
     task: Task = "detect"
@@ -112,7 +112,7 @@ CASES: Final[dict[str, Case]] = {
 
 
 def job_of(case: Case, dataset: Path, directory: Path) -> JobFile:
-    """Return the job of a case, which writes a state after every epoch."""
+    """Return the job of a case; it writes a state after every epoch."""
     unmeant = {"close_mosaic": None} if case.task in {"classify", "depth"} else {}
     name = case.architecture or ARCHITECTURES[case.task]
     return a_job(
@@ -128,6 +128,6 @@ def job_of(case: Case, dataset: Path, directory: Path) -> JobFile:
 
 
 def trained(job: JobFile, case: Case) -> Training:
-    """Train a job of a case: its own, or one that continues it."""
+    """Train a job of a case: the case's own job, or one that continues it."""
     workers = (TwoLoaderWorkers,) if case.workers else ()
     return train_here(job, watching=(Traced, *workers, *case.watching))

@@ -1,4 +1,4 @@
-"""Installs albumentations beside this environment, and runs the tests of with_albumentations.py."""
+"""Install albumentations beside this environment, and run with_albumentations.py there."""
 
 import os
 import shutil

@@ -1,4 +1,4 @@
-"""A training that was interrupted is, from its training state on, the one that was not."""
+"""From its training state on, an interrupted training equals the uninterrupted one."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -43,14 +43,14 @@ class TestEveryCase:
 
 
 def told(training: Training) -> list[dict[str, object]]:
-    """The report of each epoch, without its duration."""
+    """Return the reports of the epochs, without their durations."""
     return [event.model_dump(exclude={"seq", "at", "seconds"}) for event in training.of("epoch")]
 
 
 def a_small_job(
     dataset: Path, directory: Path, *, epochs: int, every: int | None = None
 ) -> JobFile:
-    """A job of short epochs; a state is due every N epochs, or as often as it costs little."""
+    """Return a job of short epochs; a state is due every N epochs, or when it costs little."""
     model = ArchitectureSource(name="yolov8n.yaml")
     train = {"epochs": epochs, "imgsz": 32}
     return a_job(dataset, directory, train=train, model=model, state_every=every)
@@ -77,7 +77,7 @@ class TestLastEpoch:
 
 
 class Supervised(Composed):
-    """Tells what storing took, as the supervisor does, and notes whether that was read."""
+    """Reports the storing time as the supervisor does, and records whether it was read."""
 
     def __init__(self, *, overrides: dict[str, object]) -> None:
         self.was_read: list[bool] = []

@@ -1,4 +1,4 @@
-"""Trainings that continue from a state in the middle of another one, for other total epochs."""
+"""Trainings that continue from a middle state of another one, with other total epochs."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -32,7 +32,7 @@ def mode_of(training: Training) -> tuple[str, int, str | None]:
 
 
 def planned_rates(job: JobFile, *, first_epoch: int) -> list[float]:
-    """The rate of each epoch that is trained, as the plan has it for groups without warm-up."""
+    """Return the planned rate of each trained epoch, for groups without warm-up."""
     train: Any = job.spec.train
     course = schedule_of(train, images=IMAGES, first_epoch=first_epoch)
     assert course is not None
@@ -44,14 +44,14 @@ def planned_rates(job: JobFile, *, first_epoch: int) -> list[float]:
 
 @pytest.fixture(scope="module")
 def parent(drawn: Callable[[Task], Path], tmp_path_factory: pytest.TempPathFactory) -> Training:
-    """Four epochs, with a training state after each."""
+    """Train four epochs, with a training state after each."""
     directory = tmp_path_factory.mktemp("parent")
     return train_here(a_job(drawn("detect"), directory, train=CLOSED, state_every=1))
 
 
 @pytest.fixture(scope="module")
 def longer(parent: Training, tmp_path_factory: pytest.TempPathFactory) -> Training:
-    """Six epochs, from the second of the parent on."""
+    """Train to six epochs, from the parent's second epoch on."""
     job = extended(parent, tmp_path_factory.mktemp("longer"), PLANNED + 2, joint=JOINT)
     return train_here(job, watching=(Traced, SeeingMosaic))
 

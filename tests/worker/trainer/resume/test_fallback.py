@@ -1,4 +1,4 @@
-"""What cannot go on exactly goes on plainly, and says why."""
+"""A job that cannot resume exactly resumes plainly, and reports the reason."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path

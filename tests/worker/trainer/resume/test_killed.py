@@ -1,4 +1,4 @@
-"""Trainer processes that are killed at any point of their work, and a twin that is left alone."""
+"""Trainer processes that are killed at any point of their work, and an uninterrupted twin."""
 
 from collections.abc import Callable
 from pathlib import Path

@@ -135,7 +135,7 @@ class TestResume:
             drawn("classify"),
             first,
             task="classify",
-            # Nothing is learned, so that the first epoch stays the best.
+            # Without learning, the first epoch stays the best.
             train={"epochs": 9, "patience": 1, "lr0": 1e-9},
         )
         stopped = run(job, first)
@@ -150,7 +150,7 @@ class TestResume:
 
 
 def resumed(earlier: TrainerProcess, directory: Path, *, epoch: int) -> JobFile:
-    """Return the job's next attempt, its directory filled as the supervisor does."""
+    """Return the job's next attempt, with its directory filled as the supervisor does."""
     (event,) = [each for each in earlier.of("checkpoint") if each.epoch == epoch]
     outbox = {name: earlier.directory / "run" / path for name, path in event.files.items() if path}
     best = [e.files["best.pt"] for e in earlier.of("checkpoint") if e.epoch <= epoch]
@@ -172,7 +172,7 @@ def resumed(earlier: TrainerProcess, directory: Path, *, epoch: int) -> JobFile:
 
 
 def weights_in(file: Path, part: str) -> dict[str, torch.Tensor]:
-    """The tensors of a checkpoint's part, in the precision of published weights."""
+    """Return the tensors of a checkpoint's part, in the precision of published weights."""
     model = torch.load(file, weights_only=False)[part]
     return dict(model.half().state_dict())
 
@@ -182,7 +182,7 @@ def results_of(process: TrainerProcess) -> list[str]:
 
 
 def kinds_but_plots(final: FinalEvent) -> dict[str, str]:
-    """What is kept; plots of batches are drawn while these are trained, and are not made again."""
+    """Return the kept files without plots: a resume does not repeat the plots of batches."""
     return {file.name: file.kind for file in final.artifacts if file.kind is not ArtifactKind.PLOT}
 
 

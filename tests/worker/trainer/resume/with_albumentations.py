@@ -1,6 +1,7 @@
-"""Exact resume where albumentations is installed: its transforms draw from generators of their own.
+"""Exact resume with albumentations, whose transforms draw from their own random generators.
 
-Run by test_albumentations.py, in a process of its own: Ultralytics uses it wherever it finds it.
+test_albumentations.py runs it in a separate process, as Ultralytics uses
+albumentations wherever it is installed.
 """
 
 from collections.abc import Callable
@@ -23,7 +24,7 @@ CASES = {
 
 
 def strong_transforms() -> list[Any]:
-    """Ultralytics' own ones are so rare that a short training may go without."""
+    """Return frequent transforms; a short training may apply none of Ultralytics' rare ones."""
     blur = [albumentations.Blur(p=0.5), albumentations.MedianBlur(p=0.5)]
     return [albumentations.GaussNoise(p=0.7), albumentations.OneOf(blur, p=0.8)]
 
@@ -39,7 +40,7 @@ def _strong(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def twice(case: Case, dataset: Path, directory: Path) -> tuple[Training, Training]:
-    """Train in one go, and with two ends on the way."""
+    """Train once without an interruption and once with two."""
     whole = trained(job_of(case, dataset, directory / "whole"), case)
     resumed = whole
     for epoch in case.kills:
