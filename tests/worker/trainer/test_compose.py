@@ -80,7 +80,7 @@ class TestComposeTrainer:
     def test_private_attributes_of_mixins_have_names_that_no_other_class_can_take(
         self, mixin: type
     ) -> None:
-        """One object is all of them and a plugin's classes: `self._steps` would be everybody's."""
+        """One object has all mixins and a plugin's classes, which would share `self._steps`."""
         used = set(PRIVATE.findall(inspect.getsource(mixin)))
 
         assert used - set(PRIVATE.findall(inspect.getsource(BaseTrainer))) == set()

@@ -53,7 +53,7 @@ class TestTrainerEnvironment:
         environment = trainer_environment(tmp_path, gpu=gpu, base={"CUDA_VISIBLE_DEVICES": "0,1"})
 
         assert environment["CUDA_VISIBLE_DEVICES"] == visible
-        assert environment["CUDA_DEVICE_ORDER"] == "PCI_BUS_ID"  # slots count as the driver does
+        assert environment["CUDA_DEVICE_ORDER"] == "PCI_BUS_ID"  # slots use the driver's order
 
     def test_unix_sockets_of_a_deep_job_directory_are_short_enough(self, tmp_path: Path) -> None:
         deep = tmp_path / ("d" * 80)
@@ -77,7 +77,7 @@ class TestTrainerEnvironment:
 
 
 class TestUltralyticsUnderIt:
-    """Contract with the installed Ultralytics: it takes our settings whole, and stays at home."""
+    """The installed Ultralytics takes our settings unchanged, and stays offline."""
 
     PROGRAM = """
 import json

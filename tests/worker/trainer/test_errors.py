@@ -14,11 +14,11 @@ from worker.trainer.protocol import exit_code_of
 
 
 class OutOfMemoryError(RuntimeError):
-    """Named as torch names its own."""
+    """Has the name of torch's own error."""
 
 
 class AcceleratorError(RuntimeError):
-    """Named as torch names what CUDA says, with a cudaError_t."""
+    """Has the name of torch's error for a CUDA failure, which has a cudaError_t."""
 
     def __init__(self, error_code: int) -> None:
         super().__init__("CUDA error: some words of another release")

@@ -16,7 +16,7 @@ Ends = tuple[BinaryIO, BinaryIO]
 
 @pytest.fixture
 def pipe_ends() -> Iterator[Ends]:
-    """Reading and writing end, as files: closing one twice does not close another file's number."""
+    """The two ends as file objects: closing one twice cannot close another file's descriptor."""
     reading, writing = os.pipe()
     with os.fdopen(reading, "rb") as reader, os.fdopen(writing, "wb", 0) as writer:
         yield reader, writer
@@ -56,7 +56,7 @@ class TestEventPipe:
         for _ in range(5):
             pipe.emit(longer_than_any_pipe)
 
-        reading.close()  # its thread would go on writing to whatever gets this number next
+        reading.close()  # its thread would continue to write to the next file with this number
         pipe.close(within=5)
 
     def test_the_event_pipe_reports_once_that_the_reader_is_gone(self, pipe_ends: Ends) -> None:

@@ -1,4 +1,4 @@
-"""Every way to fail, each by a real trainer process: its exit code and its last word."""
+"""Every kind of failure in a real trainer process: its exit code and its last event."""
 
 import os
 import signal
@@ -109,7 +109,7 @@ class TestFailures:
     def test_arguments_that_do_not_fit_the_data_end_as_a_named_error(
         self, drawn: Callable[[Task], Path], tmp_path: Path
     ) -> None:
-        # 18 images in batches of 17 leave one, which batch normalisation cannot use at 32 pixels.
+        # 18 images in batches of 17 leave one; batch normalisation fails on it at 32 pixels.
         job = a_job(drawn("detect"), tmp_path, train={"imgsz": 32, "batch": 17})
 
         ours = run(job, tmp_path)

@@ -1,4 +1,4 @@
-"""The named hooks: when each is called, that no class misspells one, and the drawn loop."""
+"""The named hooks: the time of each call, their spelling in classes, and the drawn loop."""
 
 import ast
 import inspect
@@ -39,7 +39,7 @@ def hooks_of(kind: type) -> set[str]:
 
 
 class Upstream:
-    """Stands in for Ultralytics' trainer."""
+    """Replaces Ultralytics' trainer."""
 
     def __init__(self) -> None:
         self.called: list[str] = []
@@ -56,7 +56,7 @@ def noted(name: str) -> Callable[..., None]:
 
 
 def trainer() -> TrainerHooks:
-    """A trainer that notes each call of a hook, and of Ultralytics' callbacks."""
+    """Return a trainer that records each call of a hook and of Ultralytics' callbacks."""
     hooks = {name: noted(name) for name in hooks_of(TrainerHooks)}
     noting = type("Noting", (TrainerHooks,), hooks)
     made: TrainerHooks = type("Training", (noting, Upstream), {})()
@@ -64,7 +64,7 @@ def trainer() -> TrainerHooks:
 
 
 def calls_at(event: str, *, finalizing: bool = False) -> list[str]:
-    """What one event calls, without what every event calls."""
+    """Return the calls for one event, without the two hooks of every event."""
     made = trainer()
     made.finalizing = finalizing
     made.run_callbacks(event)
@@ -130,7 +130,7 @@ class TestDispatch:
         assert calls[-1] in {event, "hook_after_training"}
 
     def test_ultralytics_ends_no_epoch_after_the_final_evaluation_began(self) -> None:
-        """So the dispatcher may leave out `hook_after_epoch` from there on."""
+        """The dispatcher may therefore leave out `hook_after_epoch` from that point on."""
         loop = inspect.getsource(BaseTrainer._do_train)
 
         assert EVENT.findall(inspect.getsource(BaseTrainer.final_eval)) == ["on_fit_epoch_end"]
@@ -190,7 +190,7 @@ class TestTheDrawnLoop:
 
 
 class TestActs:
-    """What docs/training-loop.md lists, read from the source."""
+    """The acts that docs/training-loop.md lists, read from the source."""
 
     def test_the_classes_are_those_that_are_composed_and_in_their_order(self) -> None:
         assert class_names() == [kind.__name__ for kind in COMPOSED]
@@ -220,7 +220,7 @@ class TestActs:
         ids=lambda act: f"{act.owner}-{act.method}",
     )
     def test_a_hook_acts_on_its_side_of_super(self, act: Act) -> None:
-        """So classes act before an event from the outermost to the innermost, and after it back."""
+        """Before an event, the outermost class acts first; after it, the innermost does."""
         assert act.place == act.method.split("_")[1]
 
     def test_a_method_without_super_is_found(self) -> None:

@@ -1,4 +1,4 @@
-"""The validation losses that the table of metrics offers, held against Ultralytics' criteria."""
+"""The validation losses in the table of metrics, compared with Ultralytics' criteria."""
 
 from typing import Any
 

@@ -1,6 +1,6 @@
-"""Mixins that are always there: a training without one of them lacks what that one is for.
+"""The mixins that every training has: without one of them, a training lacks its effect.
 
-The mixins of customizations have mutants of their own: customizations/test_every_combination.py.
+customizations/test_every_combination.py has the mutants of the customizations' mixins.
 """
 
 from collections.abc import Callable
@@ -34,7 +34,7 @@ EPOCHS: Final = 2
 
 @pytest.fixture(scope="module")
 def whole(drawn: Callable[[Task], Path], tmp_path_factory: pytest.TempPathFactory) -> Training:
-    """A training that lacks nothing."""
+    """Train with all mixins."""
     directory = tmp_path_factory.mktemp("whole")
     model = ArchitectureSource(name="yolov8n.yaml")
     job = a_job(drawn("detect"), directory, train={"epochs": EPOCHS, "imgsz": 32}, model=model)
@@ -44,7 +44,7 @@ def whole(drawn: Callable[[Task], Path], tmp_path_factory: pytest.TempPathFactor
 
 
 def again(whole: Training, directory: Path, **changes: object) -> JobFile:
-    """Return the job of the training, to be run in another directory."""
+    """Return the training's job, for a run in another directory."""
     return whole.job.model_copy(update={"run_directory": directory / "run"} | changes)
 
 
@@ -58,7 +58,7 @@ def finalizes_what_had_trained_its_last_epoch(whole: Training, directory: Path) 
     try:
         return train_here(job).of("epoch") == []
     except BadCheckpoint as error:
-        assert "nothing to resume" in str(error)  # noqa: PT017 -- says Ultralytics itself
+        assert "nothing to resume" in str(error)  # noqa: PT017 -- the text is Ultralytics' own
         return False
 
 

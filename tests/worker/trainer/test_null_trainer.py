@@ -1,4 +1,4 @@
-"""The null trainer: everything of a training but the training, and no job's without a test."""
+"""The null trainer does all of a training except the training; only tests offer it."""
 
 import json
 import os
@@ -70,7 +70,7 @@ def epochs_in(events: list[TrainerEvent]) -> list[int]:
 
 
 def after_three_epochs(folder: Path) -> JobFile:
-    """The job of a second attempt, which begins from what the first handed over after three."""
+    """Return the job of a second attempt, which resumes from the first one's third epoch."""
     first = a_null_job(folder / "first")
     _, events = run(first, folder / "first")
     handed = {each.epoch: each.files for each in events if isinstance(each, CheckpointEvent)}

@@ -58,7 +58,7 @@ def foretold(
 
 
 def built(model: nn.Module, name: str, *, epochs: int) -> tuple[optim.Optimizer, SimpleNamespace]:
-    """Return the optimizer that the stock builder makes, and the arguments as it leaves them."""
+    """Return the stock builder's optimizer, and the arguments as the builder leaves them."""
     arguments = SimpleNamespace(optimizer=name, lr0=0.01, warmup_bias_lr=0.1)
     trainer: Any = SimpleNamespace(args=arguments, data={"nc": len(CLASSES)})
     optimizer = BaseTrainer.build_optimizer(  # type: ignore[no-untyped-call] # Ultralytics is untyped
@@ -68,7 +68,7 @@ def built(model: nn.Module, name: str, *, epochs: int) -> tuple[optim.Optimizer,
 
 
 def rows_of(optimizer: optim.Optimizer) -> list[tuple[int, int, float, float]]:
-    """Return tensors, numbers, rate and decay of each group, in order."""
+    """Return each group's number of tensors and of parameters, rate and decay, in order."""
     return [
         (
             len(group["params"]),
@@ -201,7 +201,7 @@ def plan_of(run: Training, **changes: object) -> Optimization:
 
 
 def foretold_rates(plan: Optimization) -> list[list[str]]:
-    """Return the rate of each group in each epoch, as results.csv would have it."""
+    """Return the planned rate of each group in each epoch, in the format of results.csv."""
     return [[f"{group.rates[at]:.6g}" for group in plan.groups if group.rates] for at in range(3)]
 
 
@@ -210,7 +210,7 @@ def steps_of(run: Training) -> list[int]:
 
 
 def recorded_rates(run: Training) -> list[list[str]]:
-    """Return lr/pg0, lr/pg1, … of each epoch, as results.csv has them."""
+    """Return lr/pg0, lr/pg1, … of each epoch from results.csv."""
     return [[text for name, text in row.items() if name.startswith("lr/pg")] for row in run.rows]
 
 

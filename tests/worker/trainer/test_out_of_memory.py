@@ -1,6 +1,6 @@
-"""Running out of memory on a GPU that is not there: the error of its allocator is raised.
+"""Running out of memory without a GPU: a test raises the error of a GPU's allocator.
 
-Ultralytics alone would halve the batch in silence; here the attempt always ends.
+Ultralytics itself would silently halve the batch; in Trainyard the attempt always ends.
 """
 
 from collections.abc import Callable
@@ -23,7 +23,7 @@ TOO_MUCH = "CUDA out of memory. Tried to allocate 2.00 GiB."
 
 
 class GpuWithoutRoom(TaskTrainer):
-    """The first batch of an epoch does not fit into a GPU, once; the GPU is not there."""
+    """Raises the error of a first batch that does not fit into a GPU, once, without a GPU."""
 
     full_in_epoch = 0
     batches_seen: list[int]

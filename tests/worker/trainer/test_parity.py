@@ -1,4 +1,4 @@
-"""A job gives the losses, metrics and weights that plain Ultralytics gives for its arguments."""
+"""A job has the losses, metrics and weights of plain Ultralytics with the same arguments."""
 
 import csv
 from collections.abc import Callable
@@ -30,7 +30,7 @@ def other_jobs(
 def plain_runs(
     other_jobs: dict[Task, JobFile], tmp_path_factory: pytest.TempPathFactory
 ) -> dict[Task, Path]:
-    """One process for all six: starting it costs more than training."""
+    """Train all six in one process, as starting a process takes longer than training."""
     places = train_plainly(list(other_jobs.values()), tmp_path_factory.mktemp("plain"))
     return dict(zip(other_jobs, places, strict=True))
 
@@ -56,7 +56,7 @@ class TestParity:
         assert results(job.run_directory) != results(plain)
         assert differing_tensors(job.run_directory, plain)
 
-    @pytest.mark.slow  # tests/e2e/test_parity.py holds every task to it, through HTTP
+    @pytest.mark.slow  # tests/e2e/test_parity.py checks every task, through HTTP
     @pytest.mark.parametrize("task", OTHER_TASKS)
     def test_a_job_of_any_task_equals_the_plain_trainer(
         self, task: Task, other_jobs: dict[Task, JobFile], plain_runs: dict[Task, Path]

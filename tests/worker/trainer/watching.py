@@ -1,4 +1,4 @@
-"""A sitecustomize that notes what a process must not do: open sockets, import integrations."""
+"""A sitecustomize that records forbidden acts: opened sockets, imported integrations."""
 
 from pathlib import Path
 

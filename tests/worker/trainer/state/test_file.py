@@ -21,7 +21,7 @@ HEADER = StateHeader(
 
 
 class Stranger:
-    """What no state may hold."""
+    """A class whose objects no state may contain."""
 
 
 class TestStateFile:

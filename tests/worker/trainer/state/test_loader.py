@@ -1,4 +1,4 @@
-"""Loaders of Ultralytics, without a trainer, that go on where another one stood."""
+"""Ultralytics' loaders, without a trainer, continue at the position of another loader."""
 
 import random
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ Batch = list[list[float]]
 
 
 class Drawing(Dataset[dict[str, Any]]):
-    """Each sample draws from every generator, and from what was loaded before it."""
+    """Each sample depends on every generator, and on the samples loaded before it."""
 
     def __init__(self, length: int) -> None:
         self.length = length
@@ -46,7 +46,7 @@ class Drawing(Dataset[dict[str, Any]]):
 
 @dataclass
 class Run:
-    """A loader that has run for some epochs; before `reset_at` Ultralytics restarts it."""
+    """A loader that has run for some epochs; Ultralytics restarts it before epoch `reset_at`."""
 
     loader: Any
     recorded: RecordedLoader
@@ -72,20 +72,20 @@ class Run:
         self.recorded.start_order_at(order, restarting=anew)
         self.recorded.start_workers_at(worker_states, restarting=anew)
         if self.reset_at is not None and epoch > self.reset_at:
-            self.reset_at = epoch  # as Ultralytics does it in the first epoch after a resume
+            self.reset_at = epoch  # as Ultralytics does in the first epoch after a resume
 
 
 def a_run(length: int, workers: int, reset_at: int | None) -> Run:
     torch.manual_seed(0)
     random.seed(0)
-    np.random.seed(0)  # noqa: NPY002 -- what Ultralytics draws from
+    np.random.seed(0)  # noqa: NPY002 -- Ultralytics uses it
     loader: Any = build_dataloader(Drawing(length), BATCH, workers, device="cpu")
     return Run(loader, RecordedLoader(loader), reset_at)
 
 
 class TestRecordedLoader:
     @pytest.mark.parametrize("workers", [0, 2])
-    @pytest.mark.parametrize("length", [8, 13])  # a short last batch, and none
+    @pytest.mark.parametrize("length", [8, 13])  # with and without a short last batch
     @pytest.mark.parametrize("reset_at", [None, 3])
     def test_a_loader_resumed_twice_makes_the_batches_of_one_that_was_not(
         self, workers: int, length: int, reset_at: int | None

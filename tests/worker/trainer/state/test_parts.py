@@ -1,4 +1,4 @@
-"""Each part of a training state is needed: without it some training goes on differently."""
+"""Each part of a training state is needed: without it some training continues differently."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.slow
 
 @dataclass(frozen=True)
 class Missed:
-    """A part, the case that misses it, and the epoch after which that one is resumed."""
+    """The case whose resume needs a part, and the epoch after which it is resumed."""
 
     case: str
     epoch: int = 2
@@ -67,7 +67,7 @@ def without(parts: tuple[Part, ...], name: str) -> tuple[Part, ...]:
 
 
 def goes_on_as(whole: Training, resumed: Training) -> bool:
-    """Whether a resumed training is the one that was not interrupted."""
+    """Return whether a resumed training equals the uninterrupted one."""
     return (
         first_difference(whole.trainer.trace, resumed.trainer.trace) is None
         and differences(whole.directory, resumed.directory) == []

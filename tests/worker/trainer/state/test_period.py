@@ -6,7 +6,7 @@ MEGABYTE = 1_000_000
 
 
 class Clock:
-    """Seconds that pass when a test says so."""
+    """A clock that a test advances."""
 
     def __init__(self) -> None:
         self.now = 1000.0
@@ -43,7 +43,7 @@ class TestAdaptivePeriod:
                 states += 1
                 period.cost(seconds=writing_seconds, size=size)
                 period.stored(seconds=size / STORING_BYTES_PER_SECOND)
-                if states > 1:  # the first one's price was not known
+                if states > 1:  # the cost of the first one was unknown
                     assert spent < SHARE * (clock.now - 1000.0)
 
         trained = 2999 * epoch_seconds

@@ -1,4 +1,4 @@
-"""A disk that has room for checkpoints, and none for the training state beside them."""
+"""A disk with room for checkpoints but not for the training state."""
 
 from collections.abc import Callable
 from pathlib import Path

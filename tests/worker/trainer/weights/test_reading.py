@@ -1,4 +1,4 @@
-"""What the inspecting process says of real model files, and of what only looks like one."""
+"""The inspecting process reports on real model files, and on files that only look like one."""
 
 import os
 import pickle
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.integration
 
 
 class Touches:
-    """What a hostile file holds: it makes a file when it is unpickled as pickles are."""
+    """The content of a hostile file: ordinary unpickling creates a folder."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -33,7 +33,7 @@ class Touches:
 
 
 class OwnLayer(torch.nn.Conv2d):
-    """A class that only its author has."""
+    """A class that is installed only for its author."""
 
 
 def save(model: Any, path: Path) -> Path:  # noqa: ANN401

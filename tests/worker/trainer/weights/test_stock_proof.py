@@ -1,4 +1,4 @@
-"""The proof of weights: what passes, what fails, and the report of each."""
+"""The proof of weights: files that pass, files that fail, and the report of each."""
 
 import json
 import os
@@ -30,13 +30,13 @@ CLASSES_OF_YAML: dict[Task, int] = {
 
 
 def untrained(file: Path, task: Task = "detect") -> Path:
-    """Write a model as Ultralytics makes it, in half precision, as published."""
+    """Write a new Ultralytics model in half precision, like published weights."""
     YOLO(ARCHITECTURES[task]).save(file)
     return file
 
 
 def changed(file: Path, change: Callable[[Any], None]) -> Path:
-    """Change the model in a file."""
+    """Change the model in a file and return the file."""
     checkpoint = torch.load(file, weights_only=False)
     change(checkpoint["model"])
     torch.save(checkpoint, file)
@@ -49,7 +49,7 @@ def fill(model: Any, value: float) -> None:  # noqa: ANN401
 
 
 def overflow(model: Any) -> None:  # noqa: ANN401
-    """Each weight is a finite number, but the output for an image is not."""
+    """Set finite weights whose output for an image is not finite."""
     with torch.no_grad():
         for weight in model.parameters():
             weight.fill_(60_000.0)
@@ -123,4 +123,4 @@ class TestPortabilityCheck:
 
 
 class FromHere(torch.nn.Module):
-    """A module class that exists in these tests only."""
+    """A module class that exists only in these tests."""

@@ -14,7 +14,7 @@ from worker.trainer.environment import trainer_environment
 from worker.trainer.protocol import JobFile
 
 REPOSITORY = Path(__file__).parents[4]
-# The class outputs of YOLO26's two heads; all else does not depend on the classes.
+# The class outputs of YOLO26's two heads; no other tensor depends on the classes.
 OF_CLASSES = ("model.23.cv3.", "model.23.one2one_cv3.")
 
 

@@ -1,6 +1,6 @@
-"""Says, before the first step of a job, which tensors equal those of the weights it starts from.
+"""Report, before a job's first step, which tensors equal those of its initial weights.
 
-Run as a program with a job file and the weights; prints one line of JSON.
+The program takes a job file and the weights, and prints one line of JSON.
 """
 
 import json
