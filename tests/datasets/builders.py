@@ -1,4 +1,4 @@
-"""Zips of every task with drawn shapes on them: small, but with something to learn at 64 pixels."""
+"""Builders of small zips of drawn shapes for every task; a model can learn them at 64 pixels."""
 
 import io
 import random
@@ -24,7 +24,7 @@ Files = dict[str, bytes]
 
 @dataclass(frozen=True)
 class Shape:
-    """A shape in pixels: class, centre, radius and turn in radians."""
+    """A shape in pixels: class, centre, radius and rotation in radians."""
 
     number: int
     x: float
@@ -38,13 +38,13 @@ class Shape:
         return [(self.x + self.radius * cos(a), self.y + self.radius * sin(a)) for a in angles]
 
     def box(self) -> tuple[float, float, float, float]:
-        """Left, top, right, bottom."""
+        """Return left, top, right and bottom."""
         xs, ys = zip(*self.points(), strict=True)
         return min(xs), min(ys), max(xs), max(ys)
 
 
 def shapes_of(seed: int, side: int = SIDE, classes: int = len(NAMES)) -> list[Shape]:
-    """One or two shapes, well inside the picture."""
+    """Return one or two shapes, well inside the picture."""
     chance = random.Random(seed)
     return [
         Shape(
@@ -59,7 +59,7 @@ def shapes_of(seed: int, side: int = SIDE, classes: int = len(NAMES)) -> list[Sh
 
 
 def a_picture(shapes: list[Shape], side: int = SIDE, seed: int = 0) -> Image.Image:
-    """Draw the shapes on a noisy ground."""
+    """Draw the shapes on a noisy background."""
     noise = np.random.default_rng(seed).integers(90, 140, (side, side, 3), dtype=np.uint8)
     picture = Image.fromarray(noise)
     draw = ImageDraw.Draw(picture)
@@ -98,7 +98,7 @@ def obb_row(shape: Shape) -> str:
 
 
 def pose_row(shape: Shape) -> str:
-    """The box, and four keypoints: left, right, top, bottom, all visible."""
+    """Return the box and four keypoints: left, right, top, bottom, all visible."""
     left, top, right, bottom = shape.box()
     points = [(left, shape.y), (right, shape.y), (shape.x, top), (shape.x, bottom)]
     keypoints = " ".join(f"{numbers(list(point))} 2" for point in points)
@@ -110,7 +110,7 @@ POSE_KEYS: Mapping[str, Any] = {"kpt_shape": [4, 3], "flip_idx": [1, 0, 2, 3]}
 
 
 def a_yaml(**keys: object) -> bytes:
-    """The data.yaml of a plain set; a key that is None is left out."""
+    """Return the data.yaml of a plain dataset, without the keys that are None."""
     content = {"train": "images/train", "val": "images/val", "names": list(NAMES), **keys}
     given = {key: value for key, value in content.items() if value is not None}
     return yaml.safe_dump(given, sort_keys=False).encode()
@@ -122,7 +122,7 @@ def seeds(train: int, val: int) -> Iterator[tuple[str, int]]:
 
 
 def label_files(row_of: str, *, train: int = 8, val: int = 4, **keys: object) -> Files:
-    """The files of a detect, segment, obb or pose set."""
+    """Return the files of a detect, segment, obb or pose dataset."""
     files: Files = {"data.yaml": a_yaml(**keys)}
     for split, seed in seeds(train, val):
         rows = [ROWS[row_of](shape) for shape in shapes_of(seed)]
@@ -132,7 +132,7 @@ def label_files(row_of: str, *, train: int = 8, val: int = 4, **keys: object) ->
 
 
 def class_files(*, train: int = 9, val: int = 6) -> Files:
-    """The files of a classification set: one shape an image, in its class folder."""
+    """Return the files of a classification dataset: one shape per image, in its class folder."""
     files: Files = {}
     for split, seed in seeds(train, val):
         name = NAMES[seed % len(NAMES)]
@@ -142,7 +142,7 @@ def class_files(*, train: int = 9, val: int = 6) -> Files:
 
 
 def a_mask(shapes: list[Shape], side: int = SIDE) -> bytes:
-    """Class ids from 1 on, the ground is 0."""
+    """Return a mask with class ids from 1; the background is 0."""
     mask = Image.new("L", (side, side), 0)
     draw = ImageDraw.Draw(mask)
     for shape in shapes:
@@ -151,7 +151,7 @@ def a_mask(shapes: list[Shape], side: int = SIDE) -> bytes:
 
 
 def mask_files(*, train: int = 8, val: int = 4, **keys: object) -> Files:
-    """The files of a semantic set with PNG masks; class 0 is the ground."""
+    """Return the files of a semantic dataset with PNG masks; class 0 is the background."""
     files: Files = {"data.yaml": a_yaml(**{"names": ["ground", *NAMES], **keys})}
     for split, seed in seeds(train, val):
         files[f"images/{split}/{seed:04d}.jpg"] = an_image(seed)
@@ -160,7 +160,7 @@ def mask_files(*, train: int = 8, val: int = 4, **keys: object) -> Files:
 
 
 def depths_of(shapes: list[Shape], side: int = SIDE) -> np.ndarray:
-    """Meters: a slope from 4 to 8, shapes at 2."""
+    """Return depths in meters: a slope from 4 to 8, with the shapes at 2."""
     depth = np.tile(np.linspace(4, 8, side, dtype=np.float32)[:, None], (1, side))
     mask = Image.new("1", (side, side), 0)
     draw = ImageDraw.Draw(mask)
@@ -177,7 +177,7 @@ def npy(array: np.ndarray) -> bytes:
 
 
 def depth_files(*, train: int = 8, val: int = 4, as_npy: bool = False, **keys: object) -> Files:
-    """The files of a depth set, 16-bit PNG in millimeters or NPY in meters."""
+    """Return the files of a depth dataset: 16-bit PNG in millimeters, or NPY in meters."""
     files: Files = {"data.yaml": a_yaml(**{"names": {0: "depth"}, **keys})}
     for split, seed in seeds(train, val):
         depth = depths_of(shapes_of(seed))
@@ -191,7 +191,7 @@ def depth_files(*, train: int = 8, val: int = 4, as_npy: bool = False, **keys: o
 
 
 def a_zip(path: Path, files: Mapping[str, bytes], method: int = zipfile.ZIP_DEFLATED) -> Path:
-    """Write the files as a zip; returns its path."""
+    """Write the files as a zip and return its path."""
     with zipfile.ZipFile(path, "w", method) as archive:
         for name, content in files.items():
             archive.writestr(name, content)
@@ -219,7 +219,7 @@ def a_classify_zip(path: Path, *, train: int = 9, val: int = 6) -> Path:
 
 
 def a_semantic_zip(path: Path, *, train: int = 8, val: int = 4) -> Path:
-    """A semantic set with masks; `a_segment_zip` with task semantic is one with polygons."""
+    """Write a semantic dataset with masks; for polygons use `a_segment_zip` with task semantic."""
     return a_zip(path, mask_files(train=train, val=val))
 
 
@@ -246,6 +246,6 @@ def with_central_bytes(archive: bytes, offset: int, value: bytes) -> bytes:
 
 
 def with_flags(archive: bytes, flags: int) -> bytes:
-    """Set the flags of the first member, in the directory and in its header."""
+    """Set the flags of the first member in the central directory and in its local header."""
     bits = struct.pack("<H", flags)
     return bits.join([archive[:6], with_central_bytes(archive, 8, bits)[8:]])

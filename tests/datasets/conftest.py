@@ -1,4 +1,4 @@
-"""One Ultralytics to ask for all tests of datasets, and a verification of some files."""
+"""Fixtures of the dataset tests: one Ultralytics process for all tests, and a verification."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,7 +21,7 @@ def oracle(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Oracle]:
 
 @pytest.fixture
 def verified(tmp_path: Path) -> Verify:
-    """Verify files as one upload."""
+    """Return a function that verifies files as one upload."""
 
     def verified_files(files: Files, task: Task | None = None) -> Report:
         archive = a_zip(tmp_path / "upload.zip", files)

@@ -1,4 +1,4 @@
-"""Whole archives with one thing wrong, and whole archives that only look so, by row id."""
+"""Complete archives with one fault each, and valid ones that only look faulty, by row id."""
 
 import io
 import stat
@@ -33,7 +33,7 @@ MIB = 1024 * 1024
 
 @dataclass(frozen=True)
 class Faulty:
-    """An archive, and the error that its report names, with file and line where it has them."""
+    """An archive and the error in its report, with file and line if the error has them."""
 
     build: Callable[[], bytes]
     code: Code
@@ -43,7 +43,7 @@ class Faulty:
 
 @dataclass(frozen=True)
 class Odd:
-    """An archive that is ready all the same: what its report warns of, or leaves out and why."""
+    """An archive that becomes ready, and the warning or ignored files in its report."""
 
     build: Callable[[], bytes]
     codes: frozenset[Code] = frozenset()
@@ -66,7 +66,7 @@ def zipped(files: Mapping[str, bytes], *entries: tuple[zipfile.ZipInfo, bytes]) 
 
 
 def with_files(**changes: bytes | None) -> Callable[[], bytes]:
-    """A good set with files added, replaced, or taken out (None)."""
+    """Return a valid dataset with files added, replaced, or removed (None)."""
     return lambda: zipped(
         {name: content for name, content in (good_files() | changes).items() if content is not None}
     )
@@ -77,7 +77,7 @@ def with_file(name: str, content: bytes | str) -> Callable[[], bytes]:
 
 
 def with_raw_name(name: bytes) -> Callable[[], bytes]:
-    """A good set with a member whose name zipfile itself would not write."""
+    """Return a valid dataset with a member whose name zipfile itself would not write."""
     stand_in = "N" * len(name)
     return lambda: zipped(good_files() | {stand_in: b"x"}).replace(stand_in.encode(), name)
 
@@ -97,7 +97,7 @@ def with_hard_link() -> bytes:
 
 
 def with_method(method: int) -> Callable[[], bytes]:
-    """A good set whose first member says that it is compressed in another way."""
+    """Return a valid dataset whose first member declares another compression method."""
     value = struct.pack("<H", method)
 
     def build() -> bytes:
@@ -124,21 +124,21 @@ def as_tar() -> bytes:
 
 
 def overlapping() -> bytes:
-    """The last entry of the directory points at the first member's bytes (Fifield)."""
+    """Return an archive whose last directory entry points at the first member's bytes (Fifield)."""
     archive = zipped(good_files())
     at = archive.rindex(b"PK\x01\x02")
     return archive[: at + 42] + struct.pack("<L", 0) + archive[at + 46 :]
 
 
 def declared_members() -> bytes:
-    """Ten million members, says the end of the directory, and two gigabytes of them."""
+    """Return an archive that declares ten million members and two gigabytes of them."""
     archive = zipped(good_files())
     at = archive.rindex(b"PK\x05\x06")
     return archive[: at + 8] + struct.pack("<HHL", 65535, 65535, 2**31) + archive[at + 16 :]
 
 
 def lying_size() -> bytes:
-    """The first member says ten bytes and inflates to more."""
+    """Return an archive whose first member declares ten bytes and inflates to more."""
     files = {"data.yaml": a_yaml() + b"#" * 5_000, **good_files()}
     return with_central_bytes(zipped(files), 24, struct.pack("<L", 10))
 

@@ -1,6 +1,7 @@
-"""What Ultralytics itself says about a file, asked in a process of its own.
+"""The verdict of the installed Ultralytics on a file, from a separate process.
 
-Importing Ultralytics replaces `PIL.Image.open` for the whole process, so it never happens in ours.
+Importing Ultralytics replaces `PIL.Image.open` for the whole process, so the
+tests never import it in their own process.
 """
 
 import json
@@ -66,7 +67,7 @@ for line in sys.stdin:
 
 
 class Oracle:
-    """Asks the installed Ultralytics."""
+    """Queries the installed Ultralytics in a separate process."""
 
     def __init__(self, process: "subprocess.Popen[str]") -> None:
         self._process = process

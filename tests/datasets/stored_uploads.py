@@ -44,7 +44,7 @@ def an_upload(
     sha256: str = "ab" * 32,
     task: str | None = None,
 ) -> DatasetVersion:
-    """Add a version that waits for its verification."""
+    """Add a version whose verification is pending."""
     with database.write() as unit:
         dataset = lock_or_insert_dataset(
             unit.session, owner.project_id, name, owner_id=owner.user_id
@@ -63,14 +63,14 @@ def a_stored_upload(
 
 
 def version_row(database: Database, version_id: str) -> DatasetVersion:
-    """Read a version as it stands."""
+    """Return the current row of a version."""
     with database.read() as unit:
         found = select(DatasetVersion).where(DatasetVersion.id == version_id)
         return unit.session.scalars(found).one()
 
 
 def a_process(path: Path, body: str) -> tuple[str, str]:
-    """Write a program that is started as the verification is, and return its command."""
+    """Write a program that replaces the verification process, and return its command."""
     path.write_text(
         "import json, os, signal, sys\n"
         "from pathlib import Path\n"

@@ -68,7 +68,7 @@ def owner(database: Database) -> Owner:
 def verifier(
     database: Database, store: ArtifactStore, settings: Settings, tmp_path: Path
 ) -> Callable[[str], Verifier]:
-    """Makes a verifier whose process runs the given lines."""
+    """Return a function that makes a verifier whose process runs the given lines."""
 
     def make(body: str) -> Verifier:
         command = a_process(tmp_path / "verification.py", body)

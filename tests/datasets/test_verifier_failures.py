@@ -1,4 +1,4 @@
-"""What the verifier thread logs when it cannot verify, and that it continues."""
+"""When the verifier thread cannot verify, it logs the reason and continues."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Asking what a verification made of some files."""
+"""Functions that read the report of a verification, and that change the files to verify."""
 
 from collections.abc import Callable
 

@@ -1,4 +1,4 @@
-"""Archives from strangers: what is refused before a byte is inflated, and what is not."""
+"""Untrusted archives: which are refused before a byte is inflated, and which are accepted."""
 
 import io
 import os
@@ -36,7 +36,7 @@ def named(name: str) -> bytes:
 
 
 def raw_name(name: bytes) -> bytes:
-    """A member whose name zipfile itself would not write."""
+    """Return an archive with a member whose name zipfile itself would not write."""
     return named("N" * len(name)).replace(b"N" * len(name), name)
 
 
@@ -61,7 +61,7 @@ def with_method(method: int) -> bytes:
 
 
 def overlapping() -> bytes:
-    """Two entries of the directory share one member's bytes (the core of Fifield's bomb)."""
+    """Return an archive whose two entries share one member's bytes (the core of Fifield's bomb)."""
     archive = zipped(("aa", b"x" * 100), ("bb", b"x" * 100))
     at = archive.rindex(b"PK\x01\x02")
     return archive[: at + 42] + struct.pack("<L", 0) + archive[at + 46 :]
@@ -81,7 +81,7 @@ def many() -> bytes:
 
 
 def declared_many() -> bytes:
-    """Ten million members, says the end of the directory."""
+    """Return an archive whose end-of-directory record declares ten million members."""
     archive = named("a.jpg")
     at = archive.rindex(b"PK\x05\x06")
     return archive[: at + 8] + struct.pack("<HHL", 1, 1, 2**31) + archive[at + 16 :]
@@ -129,7 +129,7 @@ REFUSED = {
 
 
 def audited(path: Path, content: bytes, limits: Limits = SMALL) -> tuple[list[str], set[Code]]:
-    """Names of the members (none if refused) and the codes found."""
+    """Return the names of the members (empty if refused) and the codes found."""
     path.write_bytes(content)
     findings = Findings()
     with open_archive(path, limits, findings) as archive:

@@ -1,4 +1,4 @@
-"""The pack: the same files give the same bytes, and training reads it like the upload itself."""
+"""The pack: equal files give equal bytes, and training reads it like the upload itself."""
 
 import hashlib
 import json
@@ -46,7 +46,7 @@ def packed(folder: Path, files: Files, task: Task) -> Report:
 
 
 def a_view(folder: Path, files: Files, task: Task) -> Path:
-    """Verify, extract and materialise; returns what Ultralytics takes as `data`."""
+    """Verify, extract and materialise; return the path that Ultralytics takes as `data`."""
     report = packed(folder, files, task)
     assert report.state == "ready", report.findings
     extract_pack(folder / "pack.zip", folder / "root")
@@ -54,7 +54,7 @@ def a_view(folder: Path, files: Files, task: Task) -> Path:
 
 
 def unpacked(folder: Path, files: Files) -> Path:
-    """What a person would have on disk: the upload as it is."""
+    """Write the unchanged upload to disk, as its owner would have it."""
     for name, content in files.items():
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""The data.yaml of a stranger: few keys are read, and nothing in it is run or followed."""
+"""An untrusted data.yaml: few keys are read; no code in it is run and no reference followed."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Layouts: which folders are read, what is ignored, and which sets are invalid."""
+"""Layouts: which folders are read, which files are ignored, and which datasets are invalid."""
 
 from pathlib import Path
 from zipfile import ZipFile

@@ -1,4 +1,4 @@
-"""Images: every pixel is decoded once, sizes are judged before that, and JPEGs end properly."""
+"""Images: sizes are checked first, every pixel is decoded once, and JPEGs must be complete."""
 
 import struct
 import zlib
@@ -21,7 +21,7 @@ def a_gray(side: int = 20, mode: str = "L") -> Image.Image:
 
 
 def png_header(width: int, height: int) -> bytes:
-    """A PNG that says it is huge and holds no pixel."""
+    """Return a PNG that declares a huge size and holds no pixel."""
     header = struct.pack(">2L5B", width, height, 8, 2, 0, 0, 0)
     chunks = b""
     for kind, body in ((b"IHDR", header), (b"IDAT", zlib.compress(b"")), (b"IEND", b"")):

@@ -1,4 +1,4 @@
-"""Label files: every fault has its line and code, and the verdict is Ultralytics' own."""
+"""Label files: every fault has a line and a code, and the verdict equals that of Ultralytics."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +24,7 @@ POSE_2D = "0 0.5 0.5 0.2 0.2 0.4 0.4 0.6 0.6"
 
 @dataclass(frozen=True)
 class Case:
-    """A label file and what is found in it; no code: it is good."""
+    """A label file and the code of its fault; a file without a code is valid."""
 
     task: Task
     text: str | bytes
@@ -110,7 +110,7 @@ def checked(case: Case) -> CheckedLabels:
 
 
 class Judge:
-    """Asks Ultralytics about a label file beside a good image."""
+    """Returns the verdict of Ultralytics on a label file beside a valid image."""
 
     def __init__(self, oracle: Oracle, folder: Path) -> None:
         self._oracle = oracle

@@ -1,4 +1,4 @@
-"""Masks and depth maps: the verdict on each is that of Ultralytics, or stricter by name."""
+"""Masks and depth maps: each verdict is that of Ultralytics, or stricter in a named case."""
 
 from pathlib import Path
 

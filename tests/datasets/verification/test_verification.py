@@ -1,4 +1,4 @@
-"""The verifying process: a request in, a report out, within its limits, whatever was uploaded."""
+"""The verification process: for any upload it reports within its limits."""
 
 import json
 import subprocess
