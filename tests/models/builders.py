@@ -1,4 +1,4 @@
-"""Weights as a worker leaves them, made without one."""
+"""Rows of weights as a worker records them, made without a worker."""
 
 from datetime import timedelta
 
@@ -21,14 +21,14 @@ FINDINGS = Findings("detect", "yolo26n.yaml", ("circle", "square"))
 def a_model(
     database: Database, name: str, *, task: str | None = None, project_id: str | None = None
 ) -> Model:
-    """Add weights that wait for their inspection; there are no bytes of them."""
+    """Add weights whose inspection is pending; no bytes are stored."""
     with database.write() as unit:
         weights = NewWeights(name, task, ModelSource.FILE, SHA256, 10, project_id)
         return insert_model(unit.session, weights)
 
 
 def hold_of(database: Database, model_id: str, *, lease: timedelta = LEASE) -> RowHold:
-    """Claim the inspection of a model that waits."""
+    """Claim the pending inspection of a model."""
     with database.write() as unit:
         claimed = INSPECTIONS.claim(unit.session, lease=lease, rung_for=model_id)
     assert claimed is not None
@@ -43,7 +43,7 @@ def a_ready_model(
     findings: Findings = FINDINGS,
     project_id: str | None = None,
 ) -> Model:
-    """Add weights that were inspected."""
+    """Add weights that passed their inspection."""
     model = a_model(database, name, project_id=project_id)
     hold = hold_of(database, model.id)
     with database.write() as unit:
@@ -61,7 +61,7 @@ def a_refused_model(database: Database, name: str, message: str = "It is cut.") 
 
 
 def model_now(database: Database, model_id: str) -> Model:
-    """Read the row as it is."""
+    """Return the current row of a model."""
     with database.read() as unit:
         found = unit.session.get(Model, model_id)
     assert found is not None

@@ -1,10 +1,10 @@
-"""Writes app/models/layer_tables.json from the installed Ultralytics: run it after an upgrade.
+"""Write app/models/layer_tables.json from the installed Ultralytics; run it after an upgrade.
 
     python -m tests.models.generate_layer_tables
 
-Each model is built for several numbers of classes, keypoints and channels, without storage; each
-side of each of its tensors is then either fixed or max(least, size) of one of the sizes that
-`app.models.layer_tables` knows. A side that is neither stops the generator.
+The generator builds each model without storage for several numbers of classes, keypoints and
+channels. Each side of a tensor must then be fixed, or max(least, size) of one of the sizes that
+`app.models.layer_tables` knows. Any other side stops the generator.
 """
 
 import json
@@ -67,7 +67,7 @@ def rows_of(model: nn.Module) -> tuple[LayerRow, ...]:
 
 
 def generate() -> dict[str, Any]:
-    """Return the whole file."""
+    """Return the content of the whole file."""
     layers: dict[str, int] = {}
     architectures = {}
     for name in ARCHITECTURES:
@@ -81,7 +81,7 @@ def generate() -> dict[str, Any]:
 
 
 class Parsed(nn.Module):
-    """The layers of a model without storage, named as in a whole model."""
+    """The layers of a model without storage, with the names that they have in a whole model."""
 
     def __init__(
         self, name: str, classes: int, keypoints: tuple[int, int] = (17, 3), channels: int = 3
@@ -121,7 +121,7 @@ def _points(name: str) -> Iterator[Point]:
 
 
 def sorted_groups(groups: dict[TensorKind, Any]) -> list[tuple[TensorKind, Any]]:
-    """Return the groups in one order for all."""
+    """Return the groups in the same order for every model."""
     return sorted(
         groups.items(),
         key=lambda item: (item[0].kind, item[0].muon, item[0].raised, item[0].fixed),
@@ -174,7 +174,7 @@ def _counted(
 
 
 def written(tables: dict[str, Any]) -> str:
-    """Return the file's text: a layer a line, an architecture a line."""
+    """Return the file's text, with one line per layer and one line per architecture."""
     layers = ",\n".join(json.dumps(row) for row in tables["layers"])
     names = ",\n".join(f'"{name}": {rows}' for name, rows in tables["architectures"].items())
     return (

@@ -1,4 +1,4 @@
-"""Who may inspect weights, and what becomes of what they found."""
+"""Who may inspect weights, and how the result is recorded."""
 
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor

@@ -8,7 +8,7 @@ from app.models.architectures import ARCHITECTURES
 from app.models.layer_tables import TABLES, layer_table
 
 PUBLISHED = {
-    # parameters in Ultralytics' documentation of each model, with the classes of its dataset
+    # Parameter counts from Ultralytics' documentation, with the classes of each model's dataset.
     "yolov8n.yaml": (80, 3_157_200),
     "yolo11n.yaml": (80, 2_624_080),
     "yolo26n.yaml": (80, 2_572_280),

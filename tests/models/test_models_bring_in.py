@@ -38,7 +38,7 @@ def weights(tmp_path: Path) -> Path:
 
 
 class WebServer:
-    """Serves one body for every path, and remembers what was asked."""
+    """Serves one body for every path and records the requested paths."""
 
     def __init__(self, body: bytes, announced: int | None, status: int) -> None:
         asked: list[str] = []
@@ -62,7 +62,7 @@ class WebServer:
 
 @pytest.fixture
 def serve() -> Iterator[Callable[..., WebServer]]:
-    """Starts a web server; `announced` is its Content-Length, by default the true one."""
+    """Return a function that starts a server; `announced` is its Content-Length (default: true)."""
     servers: list[WebServer] = []
 
     def start(body: bytes = WEIGHTS, announced: int | None = -1, status: int = 200) -> WebServer:
