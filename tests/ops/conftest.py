@@ -1,4 +1,4 @@
-"""What the tests of operations start from."""
+"""Fixtures of the tests of operations."""
 
 from pathlib import Path
 

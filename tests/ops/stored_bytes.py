@@ -1,4 +1,4 @@
-"""A store beside a database, bytes in it, rows that name them, and time that passes at once."""
+"""A store beside a database: store bytes, add rows that name them, and let grace times pass."""
 
 import hashlib
 from dataclasses import dataclass
@@ -34,7 +34,7 @@ def digest_of(number: int) -> str:
 
 @dataclass(frozen=True)
 class Instance:
-    """A database and the local store of one home."""
+    """A database and the local store of one home folder."""
 
     database: Database
     settings: Settings
@@ -62,7 +62,7 @@ class Instance:
             insert_model(unit.session, weights)
 
     def forget(self, number: int) -> None:
-        """Delete the row again."""
+        """Delete the row that names the bytes."""
         with self.database.write() as unit:
             unit.session.execute(delete(Model).where(Model.sha256 == digest_of(number)))
 
@@ -71,7 +71,7 @@ class Instance:
             return set(unit.session.scalars(select(Model.sha256)))
 
     def is_whole(self, number: int) -> bool:
-        """Whether a reader gets the bytes."""
+        """Return whether a reader gets the bytes."""
         content = content_of(number)
         try:
             return b"".join(self.store.open_range(digest_of(number), 0, len(content))) == content
@@ -89,12 +89,12 @@ class Instance:
             return set(unit.session.scalars(select(CondemnedObject.sha256)))
 
     def let_the_grace_pass(self) -> None:
-        """As if all that is condemned now had been so for two days."""
+        """Backdate every condemned object: it was due two days ago."""
         with self.database.write() as unit:
             unit.session.execute(update(CondemnedObject).values(due_at=database_now(LONG_AGO)))
 
     def let_the_hold_pass(self) -> None:
-        """As if all that is aside now had been so for half an hour."""
+        """Backdate every object that was set aside, beyond its hold of half an hour."""
         for path in self.settings.home.glob("store/aside/*/*"):
             path.rename(path.with_name(f"{path.name.partition('.')[0]}.1000"))
 

@@ -1,4 +1,4 @@
-"""What killed processes leave on a machine goes, what lives stays; and the thread that does it."""
+"""Remains of killed processes are removed, those of live ones are kept; the collector thread."""
 
 import os
 import time

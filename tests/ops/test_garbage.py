@@ -1,4 +1,4 @@
-"""Bytes go when no row names them for long, and never before; on both databases."""
+"""Bytes are erased once no row has named them for the grace time, never before; both databases."""
 
 import shutil
 from datetime import timedelta
@@ -19,9 +19,9 @@ from tests.ops.stored_bytes import Instance, digest_of, insert_artifact
 from tests.worlds.rows import a_job, some_rows
 
 NAME_NO_OBJECT = {
-    "condemned_objects.sha256",  # what the collector itself keeps
-    "dataset_versions.manifest_digest",  # of a list inside the pack
-    "idempotency_keys.request_sha256",  # of a request
+    "condemned_objects.sha256",  # the collector's own records
+    "dataset_versions.manifest_digest",  # digest of a list inside the pack
+    "idempotency_keys.request_sha256",  # digest of a request
 }
 
 
@@ -83,7 +83,7 @@ class TestOrphans:
         instance.put(1)
         instance.collect()
         instance.let_the_grace_pass()
-        instance.put(1)  # finds the bytes there, and names them a moment later
+        instance.put(1)  # the bytes exist already; the row that names them follows
         instance.collect()
         assert instance.aside() == {digest_of(1)}
 
@@ -168,7 +168,7 @@ FOUND_STORED_AS_IT_LEFT = [
 
 
 class TestAnyOrder:
-    """Storing, naming, forgetting and collecting, whatever comes when."""
+    """Storing, naming, forgetting and collecting in any order."""
 
     @given(steps=STEPS)
     @example(steps=FOUND_STORED_AS_IT_LEFT)

@@ -1,4 +1,4 @@
-"""Collecting finds its rows by an index, however many jobs and objects there are."""
+"""The collector finds its rows by an index, however many jobs and objects exist."""
 
 from collections.abc import Callable, Iterator
 from datetime import timedelta
@@ -32,7 +32,7 @@ def sqlite(sqlite_url: str) -> Iterator[Database]:
 
 
 def scans(database: Database, ask: Callable[[], object]) -> list[str]:
-    """Return the steps of SQLite's plans that look at every row of a table that grows."""
+    """Return the steps of SQLite's query plans that scan every row of a growing table."""
     asked: list[tuple[str, Any]] = []
 
     def note(*args: Any) -> None:  # noqa: ANN401 -- SQLAlchemy's event
@@ -101,7 +101,7 @@ class TestQuestions:
 
 class TestForeignKeys:
     def test_every_foreign_key_to_a_job_has_an_index(self) -> None:
-        """The database itself asks for it when a job is deleted, so no partial index."""
+        """The database needs it to delete a job, so a partial index is not enough."""
         jobs = METADATA.tables[Job.__tablename__]
         unindexed = [
             f"{table.name}.{column.name}"

@@ -1,4 +1,4 @@
-"""Writers and collectors at once, and collectors that are killed: nothing that is named is lost."""
+"""No named object is lost while writers and collectors race, or when a collector is killed."""
 
 import os
 import random
@@ -43,7 +43,7 @@ ENOUGH = 60
 
 @dataclass
 class Race:
-    """What the threads of a race have in common."""
+    """The state that the threads of a race share."""
 
     instance: Instance
     stopping: threading.Event = field(default_factory=threading.Event)
@@ -51,7 +51,7 @@ class Race:
     lost: list[str] = field(default_factory=list)
 
     def write(self, writer: int) -> None:
-        """Store bytes that others store too, name them, read them, forget them, again and again."""
+        """Repeatedly store bytes that others store too, name them, read them and forget them."""
         choice, round_ = random.Random(writer), 0
         while not self.stopping.wait(choice.uniform(0, 0.05)):
             number, round_ = choice.randrange(CONTENTS), round_ + 1
@@ -75,7 +75,7 @@ class Race:
         self.seen["named"] += in_time
 
     def collect(self) -> None:
-        """Condemn without a grace, set aside and erase, as fast as can be."""
+        """Condemn without a grace time, set aside and erase, as fast as possible."""
         database, store = self.instance.database, self.instance.store
         while not self.stopping.wait(0.01):
             for page in store.digests():

@@ -1,4 +1,4 @@
-"""Rows whose time is over go, with all that hangs on them; on both databases."""
+"""Rows are deleted after their retention time, with all that depends on them; both databases."""
 
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
@@ -90,7 +90,7 @@ class TestTrashedJobs:
         self, instance: Instance
     ) -> None:
         rows, seen = some_rows(instance.database), Counter[str]()
-        left = timedelta(milliseconds=20)  # of its time; found by trying, so that both happen
+        left = timedelta(milliseconds=20)  # grace left; found by trial, so that both happen
         owner = Principal(rows.user_id, frozenset(), (("default", rows.project_id),))
         with ThreadPoolExecutor(2) as pool:
             for _ in range(40):
@@ -110,7 +110,7 @@ class TestTrashedJobs:
 
 
 def purged(instance: Instance, job_id: str) -> bool:
-    """Purge it as soon as its time is over; False once it was restored."""
+    """Purge the job as soon as its grace ends; return False if it was restored."""
 
     def done() -> str | None:
         if purge_job(instance.database, job_id, after=WEEK, grace=DAY):
@@ -121,7 +121,7 @@ def purged(instance: Instance, job_id: str) -> bool:
 
 
 def restored_by(owner: Principal, instance: Instance, job_id: str) -> bool:
-    """Restore it, as a request does."""
+    """Restore the job, as a request does."""
     context = Context(
         settings=instance.settings,
         database=instance.database,
@@ -140,7 +140,7 @@ def restored_by(owner: Principal, instance: Instance, job_id: str) -> bool:
 def an_ended_job(
     instance: Instance, rows: Rows, state: JobState, *, since: timedelta = A_FORTNIGHT_AND_MORE
 ) -> str:
-    """One with two epochs, the second with a training state; what it made are objects 1 to 5."""
+    """Add an ended job: two epochs, a state of the second; objects 1 to 5 are its files."""
     job_id = a_job(instance.database, rows, state=state, ended_at=database_now(since))
     made = [("last.pt", 1), ("results.csv", 1), ("last.pt", 2), ("results.csv", 2), ("state.pt", 2)]
     for number, (name, epoch) in enumerate(made, 1):

@@ -1,4 +1,4 @@
-"""Bytes by use, on both databases."""
+"""Stored bytes by use, on both databases."""
 
 from app.artifacts.names import ArtifactKind
 from app.artifacts.repository import insert_artifact
@@ -17,7 +17,7 @@ def use_of(instance: Instance) -> dict[str, int]:
 def an_artifact(
     instance: Instance, job_id: str, name: str, *, size: int, kind: ArtifactKind
 ) -> None:
-    """Add a row; equal sizes are equal bytes here."""
+    """Add an artifact's row; equal sizes stand for equal bytes."""
     with instance.database.write() as unit:
         stored = StoredObject(f"{size:064x}", size)
         insert_artifact(unit.session, job_id, stored, attempt=1, kind=kind, name=name, epoch=1)
