@@ -1,4 +1,4 @@
-"""A cluster per module and database, and the dataset that its jobs are about."""
+"""A cluster per module and database, and the dataset that its jobs train on."""
 
 from collections.abc import Iterator
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What a database has recorded of a job's first attempt."""
+"""The records in a database of a job's first attempt."""
 
 from sqlalchemy import select
 
@@ -10,7 +10,7 @@ from app.jobs.tables import Epoch
 
 
 class FirstAttempt:
-    """What is recorded of a job's first attempt, read past the broken connection."""
+    """The records of a job's first attempt, read over a connection that is not broken."""
 
     def __init__(self, database: Database, job_id: str) -> None:
         self.database = database
@@ -28,10 +28,10 @@ class FirstAttempt:
             )
 
     def events(self) -> list[str]:
-        """Types of all events, whose numbers leave no gap."""
+        """Return the types of all events; their numbers must have no gap."""
         with self.database.read() as unit:
             events = events_after(unit.session, self.job_id, seq=0, limit=999)
-        assert [event.seq for event in events] == list(range(2, len(events) + 2))  # 1: its submit
+        assert [event.seq for event in events] == list(range(2, len(events) + 2))  # 1 is the submit
         return [event.type for event in events]
 
     def log(self) -> bytes:

@@ -31,7 +31,7 @@ ENDINGS = frozenset({"job.succeeded", "job.failed", "job.cancelled"})
 
 
 def violations(cluster: Cluster) -> list[str]:
-    """Return what is wrong with a cluster once its jobs have ended; what is left may still go."""
+    """Return the violations in a cluster whose jobs have ended; leftovers get time to disappear."""
     with suppress(AssertionError):
         eventually(lambda: not _left_behind(cluster), within=REST_SECONDS)
     with cluster.database() as database, database.read() as unit:
@@ -170,7 +170,7 @@ def _events_are_gapless(session: Session) -> Iterable[str]:
 
 
 def _left_behind(cluster: Cluster) -> list[str]:
-    """Processes of attempts, directories of attempts where a worker lives, locks on datasets."""
+    """Return leftover processes of attempts, directories of live workers, and dataset locks."""
     found = _alive_below(cluster)
     for node in cluster.workers:
         if node.program.is_alive:
@@ -187,7 +187,7 @@ def _api_is_healthy(cluster: Cluster) -> Iterable[str]:
 
 
 def _alive_below(cluster: Cluster) -> list[str]:
-    """The processes that work in a folder of an attempt or of a verification of this cluster."""
+    """Return the processes that work in an attempt's or a verification's folder of this cluster."""
     places = [
         *(f"{node.home}/worker/attempts/" for node in cluster.workers),
         *(f"{node.home}/spool/" for node in cluster.servers),
@@ -220,7 +220,7 @@ def _is_locked(file: Path) -> bool:
 
 
 def _object(cluster: Cluster, digest: str) -> Path:
-    """Where a reader finds an object: also what a collector set aside just as it was named."""
+    """Return the path of an object, also if a collector set it aside just as a row named it."""
     stored = cluster.store_folder / "sha256" / digest[:2] / digest
     aside = (cluster.store_folder / "aside" / digest[:2]).glob(f"{digest}.*")
     return stored if stored.exists() else next(aside, stored)

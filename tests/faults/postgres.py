@@ -1,4 +1,4 @@
-"""A PostgreSQL server of a test's own, as a process that can be killed and started again."""
+"""A PostgreSQL server for one test, as a process that can be killed and restarted."""
 
 import os
 import shutil

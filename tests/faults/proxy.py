@@ -1,8 +1,8 @@
 """A proxy that breaks a connection as networks do, in front of PostgreSQL, Valkey or the server.
 
 It listens on a loopback port or a unix socket and forwards bytes to another one, until a fault is
-set: `cut`, `stall`, `cut_after`, `delay`, `lose_commit_answers`. `heal` ends every fault. Faults
-apply at once, to open connections as to new ones.
+set: `cut`, `stall`, `cut_after`, `delay`, `lose_commit_answers`. `heal` ends every fault. A fault
+applies at once, to open and to new connections.
 """
 
 import asyncio
@@ -31,7 +31,7 @@ NETWORK_ENDED = (OSError, asyncio.IncompleteReadError)
 
 
 class Direction(Enum):
-    """Which way bytes go."""
+    """The direction in which bytes travel."""
 
     TO_SERVER = auto()
     TO_CLIENT = auto()
@@ -39,10 +39,10 @@ class Direction(Enum):
 
 @dataclass
 class Network:
-    """What is wrong between clients and `upstream` now; as made, nothing is.
+    """The current faults between clients and `upstream`; a new network has none.
 
-    `commits_to_lose` counts transactions whose COMMIT is carried and whose answer is not, of those
-    in which `lost_marker` was seen going to the server; `lost_commits` those that were.
+    `commits_to_lose` is the number of further COMMITs that are carried without their answer, among
+    transactions that sent `lost_marker` to the server; `lost_commits` counts those already lost.
     """
 
     upstream: Address
@@ -54,7 +54,7 @@ class Network:
     lost_commits: int = 0
 
     def take_commit_to_lose(self, transaction: bytes) -> bool:
-        """Whether the answer to this transaction's COMMIT is one to lose."""
+        """Return whether the answer to this transaction's COMMIT must be lost."""
         if not self.commits_to_lose or self.lost_marker not in transaction:
             return False
         self.commits_to_lose -= 1
@@ -65,7 +65,7 @@ class Network:
 class FaultProxy:
     """Carries bytes between clients and `upstream`; made by `fault_proxy`.
 
-    Its methods are called from any thread and return when what they say holds.
+    Any thread may call its methods; each returns once its effect holds.
     """
 
     def __init__(self, upstream: Address, listen: Path | None) -> None:
@@ -79,7 +79,7 @@ class FaultProxy:
 
     @contextmanager
     def running(self) -> Iterator[Self]:
-        """Listen until the block ends; called once, by `fault_proxy`."""
+        """Listen until the block ends; `fault_proxy` calls it once."""
         self._thread.start()
         self._on_loop(self._resume())
         try:
@@ -92,52 +92,52 @@ class FaultProxy:
 
     @property
     def address(self) -> Address:
-        """Where clients connect to; the same for the life of the proxy."""
+        """The address that clients connect to; it never changes."""
         return self._listen or (LOOPBACK, self._port)
 
     @property
     def connections(self) -> int:
-        """How many are open now."""
+        """Return the number of open connections."""
         return len(self._open)
 
     @property
     def lost_commits(self) -> int:
-        """How many COMMITs have lost their answer so far."""
+        """Return the number of COMMITs whose answer was lost so far."""
         return self._network.lost_commits
 
     def heal(self) -> None:
-        """Carry everything again, what was held by a stall included."""
+        """Carry everything again, including the bytes that a stall held back."""
         network = self._network
         network.delay_seconds, network.cut_after, network.commits_to_lose = 0.0, None, 0
         self._on_loop(self._resume())
 
     def cut(self) -> None:
-        """Break every connection and refuse new ones, as a host that is down."""
+        """Break every connection and refuse new ones, like a host that is down."""
         self._on_loop(self._refuse())
 
     def break_connections(self) -> None:
-        """Break every connection that is open; new ones are carried."""
+        """Break every open connection; carry new ones."""
         self._on_loop(self._break())
 
     def stall(self) -> None:
-        """Accept connections and bytes and deliver none, as a network that swallows packets."""
+        """Accept connections and bytes but deliver none, like a network that drops packets."""
         self._on_loop(self._hold())
 
     def delay(self, seconds: float) -> None:
-        """Deliver everything so much later, each way."""
+        """Deliver everything `seconds` later, in both directions."""
         self._network.delay_seconds = seconds
 
     def cut_after(self, count: int, direction: Direction) -> None:
-        """Break each connection once `count` bytes of it have gone that way, from its beginning."""
+        """Break each connection after its first `count` bytes in that direction."""
         self._network.cut_after = (direction, count)
 
     def lose_commit_answers(self, *, marker: bytes = b"", times: int = 1) -> None:
         """Carry the next COMMIT to PostgreSQL, wait for its answer, then break the connection.
 
         Args:
-            marker: only transactions in which these bytes go to the server. psycopg sends the
-                text of a statement the first five times of a connection, its name afterwards.
-            times: how many transactions.
+            marker: affect only transactions that send these bytes to the server. psycopg sends a
+                statement's text the first five times on a connection, then its name.
+            times: the number of transactions.
         """
         self._network.lost_marker = marker
         self._network.commits_to_lose = times
@@ -187,7 +187,7 @@ class FaultProxy:
 
 
 class _Connection:
-    """One client's connection and the one to the server that belongs to it."""
+    """One client's connection and its connection to the server."""
 
     def __init__(
         self, network: Network, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
@@ -201,7 +201,7 @@ class _Connection:
         self._answer_is_lost = False
 
     async def carry(self) -> None:
-        """Carry both ways until either side ends, or `abort`."""
+        """Carry bytes both ways until either side ends or `abort` is called."""
         try:
             server_reader, server_writer = await _connect(self._network.upstream)
         except OSError:
@@ -217,7 +217,7 @@ class _Connection:
         self.abort()
 
     def abort(self) -> None:
-        """Break both sides at once; what was not delivered yet is lost."""
+        """Break both sides at once; undelivered bytes are lost."""
         for writer in self._writers:
             writer.transport.abort()
         for task in self._tasks:
@@ -247,7 +247,7 @@ class _Connection:
         self.abort()
 
     async def _pass_end_on(self, writer: asyncio.StreamWriter) -> None:
-        """Tell the other side that nothing more comes; it may still have something to say."""
+        """Signal the end of the stream to the other side, which may still send."""
         await self._network.flows.wait()
         if writer.can_write_eof() and not writer.is_closing():
             writer.write_eof()
@@ -275,7 +275,7 @@ async def _connect(address: Address) -> tuple[asyncio.StreamReader, asyncio.Stre
 
 @contextmanager
 def fault_proxy(upstream: Address, *, listen: Path | None = None) -> Iterator[FaultProxy]:
-    """A proxy in front of `upstream`, gone when the block ends.
+    """Yield a proxy in front of `upstream`; it ends with the block.
 
     Args:
         upstream: a host and port of the loopback, or the path of a unix socket.
@@ -287,7 +287,7 @@ def fault_proxy(upstream: Address, *, listen: Path | None = None) -> Iterator[Fa
 
 @contextmanager
 def postgres_proxy(url: str | URL) -> Iterator[tuple[FaultProxy, str]]:
-    """A proxy in front of the PostgreSQL that `url` names, and the URL that leads through it."""
+    """Yield a proxy in front of the PostgreSQL at `url`, and the URL that leads through it."""
     direct = make_url(url)
     host = direct.query.get("host", direct.host or LOOPBACK)
     port = direct.port or 5432

@@ -1,4 +1,4 @@
-"""A disk that is soon full: a small tmpfs, mounted where a test wants it."""
+"""A disk that fills quickly: a small tmpfs, mounted on the folder that a test names."""
 
 import shutil
 import subprocess
@@ -15,7 +15,7 @@ UMOUNT = shutil.which("umount") or "umount"
 
 @contextmanager
 def small_disk(folder: Path, mebibytes: int) -> Iterator["SmallDisk"]:
-    """Mount a file system of that size on a folder, until the block ends."""
+    """Mount a file system of `mebibytes` MiB on a folder until the block ends."""
     folder.mkdir(parents=True, exist_ok=True)
     size = f"size={mebibytes}m,mode=0700"
     mount = [MOUNT, "-t", "tmpfs", "-o", size, "tmpfs", str(folder)]
@@ -29,13 +29,13 @@ def small_disk(folder: Path, mebibytes: int) -> Iterator["SmallDisk"]:
 
 
 class SmallDisk:
-    """A mounted disk, which can be filled and emptied again."""
+    """A mounted disk that can be filled and emptied."""
 
     def __init__(self, folder: Path) -> None:
         self._ballast = folder / "ballast"
 
     def fill(self) -> None:
-        """Leave no room at all."""
+        """Fill the disk completely."""
         with self._ballast.open("wb", buffering=0) as file:
             while True:
                 try:

@@ -1,9 +1,9 @@
 """Random kills of every process while jobs run: `make soak MINUTES=3 DATABASE=postgresql`.
 
-Jobs are submitted throughout; every few seconds something is killed, frozen or flushed, and started
-again soon, as a service manager would. When the minutes are over the kills end, every job has to
-succeed, and the invariants are checked. The seed that is printed repeats the choices of a run, not
-their moments.
+Jobs are submitted throughout. Every few seconds the soak kills, freezes or flushes something, and
+soon restarts it, as a service manager would. After the given minutes the kills end, every job must
+succeed, and the invariants are checked. The printed seed repeats the choices of a run, but not
+their times.
 """
 
 import argparse
@@ -55,7 +55,7 @@ INTERRUPTED = 130
 
 @dataclass(frozen=True)
 class Plan:
-    """What to run, for how long, and how often something dies."""
+    """The jobs to run, the duration, and the time between kills."""
 
     minutes: float
     null_jobs: int
@@ -66,7 +66,7 @@ class Plan:
 
     @classmethod
     def of(cls, minutes: float, seed: int) -> "Plan":
-        """12 jobs that train nothing and 1 real one in 3 minutes, 200 and 4 in 30."""
+        """Plan 12 jobs without training and 1 real one for 3 minutes, 200 and 4 for 30."""
         if minutes <= 3:
             return cls(minutes, null_jobs=12, real_jobs=1, seed=seed)
         share = minutes / 30
@@ -75,7 +75,7 @@ class Plan:
 
 @dataclass(frozen=True)
 class Result:
-    """What a soak came to."""
+    """The result of a soak."""
 
     jobs: int
     faults: Counter[str]
@@ -91,7 +91,7 @@ class Result:
 
 
 class Keeper:
-    """Starts again what has died, some time later, in a thread of its own."""
+    """Restarts dead programs after some time, in a separate thread."""
 
     def __init__(self, programs: list[Program]) -> None:
         self._programs = programs
@@ -108,7 +108,7 @@ class Keeper:
         self._thread.join()
 
     def leave_dead(self, program: Program, seconds: float) -> None:
-        """Start a program that was killed only after a while."""
+        """Restart a killed program only after `seconds`."""
         self._due[program.name] = time.monotonic() + seconds
 
     def _run(self) -> None:
@@ -121,7 +121,7 @@ class Keeper:
 
 @dataclass
 class Chaos:
-    """Does something bad every few seconds, in a thread of its own."""
+    """Causes a fault every few seconds, in a separate thread."""
 
     cluster: Cluster
     keeper: Keeper
@@ -132,7 +132,7 @@ class Chaos:
 
     @contextmanager
     def raging(self) -> Iterator[None]:
-        """Break things while the block runs."""
+        """Cause faults while the block runs."""
         thread = threading.Thread(target=self._run, name="chaos", daemon=True)
         thread.start()
         try:
@@ -204,7 +204,7 @@ class Chaos:
 
 
 def _trainers_of(node: Node) -> list[int]:
-    """The leaders of the sessions below a worker: its trainer, or what proves its weights."""
+    """Return the session leaders below a worker: its trainer, or its check of the weights."""
     attempts = str(node.home / "worker" / "attempts")
     found = []
     for pid in node.program.descendants():
@@ -218,7 +218,7 @@ def _trainers_of(node: Node) -> list[int]:
 
 
 def run_soak(folder: Path, database: str, plan: Plan) -> Result:
-    """Soak a cluster in `folder`; return what came of it.
+    """Soak a cluster in `folder` and return the result.
 
     Raises:
         AssertionError: a job did not succeed in time.
@@ -274,7 +274,7 @@ def _wait_until(moment: float) -> None:
 
 
 def main() -> int:
-    """Soak as the command line says; 1 where an invariant is broken."""
+    """Run the soak of the command line; return 1 if an invariant is broken."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--minutes", type=float, default=3.0)
     parser.add_argument("--database", choices=("sqlite", "postgresql"), default="sqlite")

@@ -1,6 +1,6 @@
-"""A broker that is away, restarts empty, or repeats, delays and reorders messages costs time only.
+"""A broker that is down, restarts empty, or repeats, delays and reorders messages costs only time.
 
-The embedded one, which keeps nothing: what is killed has lost every message.
+The broker is the embedded one, which persists no message: a kill loses all of them.
 """
 
 import shutil
@@ -24,7 +24,7 @@ SLOW_SECONDS = 2.0
 
 @pytest.fixture(scope="module")
 def module_database_url(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
-    """One kind of database will do: it has no part in what is broken here."""
+    """Use one kind of database only: these faults do not concern it."""
     path = tmp_path_factory.mktemp("database") / "trainyard.db"
     shutil.copyfile(sqlite_template, path)
     return f"sqlite:///{path}"
@@ -32,7 +32,7 @@ def module_database_url(sqlite_template: Path, tmp_path_factory: pytest.TempPath
 
 @pytest.fixture(scope="module")
 def cluster_that_works(cluster: Cluster, dataset: str) -> Cluster:
-    """A worker is there that was started while the broker was away, and has done a job since."""
+    """Start a worker while the broker is down, and return once it has finished a job."""
     cluster.broker.kill()
     cluster.add_worker().program.start()
     cluster.await_null_trainer()

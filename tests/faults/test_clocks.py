@@ -1,4 +1,4 @@
-"""Machines whose clocks are wrong, or jump: leases and durations know nothing of them."""
+"""Machine clocks that are wrong or jump: leases and durations do not depend on them."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime

@@ -1,4 +1,4 @@
-"""Killed at any named place in its code, a server or worker loses nothing and doubles nothing."""
+"""A server or worker that is killed at any named crash point loses and duplicates no record."""
 
 import signal
 from collections.abc import Iterator
@@ -61,7 +61,7 @@ OF_THE_RECONCILER = (CrashPoint.RECONCILER_HAS_READ,)
 def module_database_url(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[str]:
-    """Every point is a start of two processes: `make test` has the time for one database."""
+    """Each point starts two processes, so `make test` has time for one database only."""
     yield from shared_database(request, tmp_path_factory)
 
 

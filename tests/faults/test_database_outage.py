@@ -32,7 +32,7 @@ EPOCHS = 15
 
 @contextmanager
 def working(worker: Worker) -> Iterator[None]:
-    """Work in a thread of its own; the worker leaves when the block ends."""
+    """Run the worker in a separate thread; it leaves when the block ends."""
     thread = threading.Thread(target=work_on, args=(worker.context,))
     thread.start()
     try:
@@ -44,13 +44,13 @@ def working(worker: Worker) -> Iterator[None]:
 
 
 def for_seconds(seconds: float) -> None:
-    """Let an outage last; it is its length that is tested."""
+    """Wait while an outage lasts; its length is under test."""
     threading.Event().wait(seconds)
 
 
 @contextmanager
 def locked(database: Database) -> Iterator[None]:
-    """Somebody else writes to an SQLite database, and does not end."""
+    """Hold a write transaction open on an SQLite database."""
     with database.write() as unit:
         unit.session.execute(text("SELECT 1"))
         yield
@@ -58,14 +58,14 @@ def locked(database: Database) -> Iterator[None]:
 
 @contextmanager
 def away(proxy: FaultProxy, fault: str) -> Iterator[None]:
-    """The network to PostgreSQL is cut, or swallows everything."""
+    """Cut or stall the network to PostgreSQL while the block runs."""
     getattr(proxy, fault)()
     yield
     proxy.heal()
 
 
 def outlives(worker: Worker, first: FirstAttempt, outage: AbstractContextManager[None]) -> None:
-    """Train through an outage, and see that nothing is lost or doubled."""
+    """Train through an outage; assert that no record is lost or duplicated."""
     with working(worker):
         eventually(lambda: len(first.epochs()) >= 2, within=60)
         with outage:
@@ -77,7 +77,7 @@ def outlives(worker: Worker, first: FirstAttempt, outage: AbstractContextManager
         assert job_row(worker.context.database, first.job_id).state is JobState.RUNNING
         assert len(list(living_processes(f"{first.job_id}-1"))) == 1
 
-    assert len(before) < 6  # it was an outage
+    assert len(before) < 6  # reports did not get through
     assert first.epochs() == list(range(1, EPOCHS + 1))
     assert first.events() == [
         "job.started",

@@ -1,4 +1,4 @@
-"""A database without a free connection, and one that takes no writes after a failover."""
+"""A database without a free connection, and one that refuses writes after a failover."""
 
 import functools
 import time
@@ -34,7 +34,7 @@ def api(postgres_url: str, tmp_path: Path) -> Iterator[Api]:
 
 @contextmanager
 def read_only(url: str) -> Iterator[None]:
-    """New connections can only read, as to a standby; the present ones are closed."""
+    """Make new connections read-only, as on a standby, and close the current ones."""
     name = make_url(url).database
     engine = create_engine(make_url(url).set(database="postgres"), isolation_level="AUTOCOMMIT")
     with engine.connect() as connection:
@@ -75,6 +75,6 @@ def test_d5_a_read_only_database_refuses_writes_until_it_is_over(api: Api) -> No
 
     assert refused.status_code == 503
     assert len(listed.json()["data"]) == 1
-    # The first write may meet a connection that was opened meanwhile; all of these go with it.
+    # The first write may get a connection opened meanwhile; its failure closes all of these.
     post = functools.partial(api.client.post, "/v1/jobs", json=api.spec())
     assert 201 in {post().status_code for _ in range(2)}

@@ -1,4 +1,4 @@
-"""A disk without room ends a job or a request by name, shows nothing half, and gets over it."""
+"""A full disk ends a job or request with a named error, shows no partial file, and recovers."""
 
 import shutil
 from collections.abc import Iterator
@@ -27,7 +27,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def disks(folder: Path) -> Iterator[dict[str, SmallDisk]]:
-    """Of the store and of the worker; with less than 256 MiB of room no server is ready."""
+    """Mount the disks of store and worker; a server with less than 256 MiB free is not ready."""
     with ExitStack() as stack:
         yield {
             name: stack.enter_context(small_disk(folder / name, mebibytes=288))

@@ -1,4 +1,4 @@
-"""What a worker writes lands once, though the answer to its COMMIT was lost."""
+"""A worker's write is stored once, although the answer to its COMMIT was lost."""
 
 from collections.abc import Callable
 from pathlib import Path

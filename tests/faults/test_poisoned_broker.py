@@ -1,4 +1,4 @@
-"""Messages in the broker that Trainyard did not send, and a broker that accepts no more."""
+"""Messages in the broker that Trainyard did not send, and a broker that accepts no messages."""
 
 import base64
 import json
@@ -21,7 +21,7 @@ QUEUE = queue_of_jobs("default")
 
 
 class Exploding:
-    """Unpickling it would leave a file."""
+    """Unpickling it would create a file."""
 
     def __init__(self, trace: Path) -> None:
         self._trace = trace
@@ -42,7 +42,7 @@ def cluster(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> 
 
 
 def a_message(task: str, body: bytes, content_type: str) -> str:
-    """Return a message as Celery lays it into a list."""
+    """Return a message as Celery pushes it to a list."""
     headers = {"lang": "py", "task": task, "id": "poison", "root_id": "poison", "argsrepr": "()"}
     properties = {
         "correlation_id": "poison",

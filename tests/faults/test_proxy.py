@@ -19,7 +19,7 @@ SILENCE_SECONDS = 0.3
 
 @contextmanager
 def echo_server(at: Address) -> Iterator[Address]:
-    """Says back what it hears, until the block ends."""
+    """Echo all received bytes until the block ends."""
     family = socket.AF_UNIX if isinstance(at, Path) else socket.AF_INET
     listening = socket.socket(family)
     listening.bind(str(at) if isinstance(at, Path) else at)
@@ -65,7 +65,7 @@ def connected(address: Address) -> socket.socket:
 
 
 def heard(client: socket.socket, data: bytes) -> bytes:
-    """Send `data`; return what came back until as much arrived, or the connection ended."""
+    """Send `data`; return the answer once it is as long, or the connection ended."""
     client.sendall(data)
     answer = b""
     while len(answer) < len(data):
@@ -155,7 +155,7 @@ class TestFaultProxy:
         with connected(proxy.address) as client:
             answer = heard(client, b"0123456789")
 
-        assert answer in {b"01234", b""}  # what is on its way back when the cut comes, may be lost
+        assert answer in {b"01234", b""}  # the cut may lose an answer in transit
         if direction is Direction.TO_CLIENT:
             assert answer == b"01234"
 

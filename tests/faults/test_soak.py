@@ -1,4 +1,4 @@
-"""A short soak, `slow` because CI has one of three minutes: `make soak MINUTES=…`."""
+"""A short soak, marked `slow` because CI runs one of three minutes: `make soak MINUTES=…`."""
 
 from pathlib import Path
 

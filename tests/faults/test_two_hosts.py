@@ -1,4 +1,4 @@
-"""Two machines with nothing in common but the database, the broker and the store."""
+"""Two machines that share only the database, the broker and the store."""
 
 from collections.abc import Iterator
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""A worker that stood still for longer than its lease wakes up beside its successor."""
+"""A worker that was frozen for longer than its lease wakes up beside its successor."""
 
 import pytest
 from sqlalchemy import select
@@ -52,7 +52,7 @@ class TestAWorkerThatStoodStill:
 
 
 def _frozen_between_transactions(worker: Node, cluster: Cluster) -> list[int]:
-    """Freeze it where it holds no lock of the database, which would hold up everybody on SQLite."""
+    """Freeze the worker while it holds no database lock, which would block all others on SQLite."""
     frozen: list[int] = []
 
     def stands_without_a_lock() -> bool:
@@ -71,13 +71,13 @@ def _epochs(cluster: Cluster, job_id: str) -> int:
 
 
 def _has_given_up(worker: Node) -> bool:
-    """Whether it has noticed, killed its trainer and cleared what it had on disk."""
+    """Return whether it noticed the loss, killed its trainer and removed its files."""
     attempts = worker.home / "worker" / "attempts"
     return not any(attempts.iterdir()) and not worker.program.descendants()
 
 
 def _rows(cluster: Cluster, job_id: str) -> dict[str, list[dict[str, object]]]:
-    """Everything that an attempt writes of a job, as it stands."""
+    """Return the current rows that an attempt writes for a job."""
     with cluster.database() as database:
         return {table.__tablename__: _all_of(database, table, job_id) for table in TABLES}
 
