@@ -1,4 +1,4 @@
-"""One running Trainyard for the tests that only use it, and plain Ultralytics beside it."""
+"""One running Trainyard for the tests that do not change it, and plain Ultralytics beside it."""
 
 import json
 import os
@@ -21,7 +21,7 @@ Plain = Callable[[str, dict[str, Any]], dict[str, Any]]
 
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """Its trainers write a training state after every epoch, also where nothing is resumed."""
+    """Run a server whose trainers write a training state after every epoch, resumed or not."""
     environment = {"TRAINYARD_STATE_EVERY": "1"}
     with trainyard_up(tmp_path_factory.mktemp("up") / "home", environment) as server:
         yield server
@@ -29,7 +29,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 @pytest.fixture
 def plain(tmp_path: Path) -> Plain:
-    """Runs a verb of plain.py in a fresh process, offline, with Ultralytics' own settings."""
+    """Return a function that runs a verb of plain.py in a new offline process with new settings."""
     folder = tmp_path / "plain"
     folder.mkdir()
 

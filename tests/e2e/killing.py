@@ -1,4 +1,4 @@
-"""Workers that are killed at random moments, and what must be equal in the end all the same."""
+"""Kill workers at random moments, and assert that the results are equal all the same."""
 
 import csv
 import random
@@ -18,7 +18,7 @@ FEWEST_STEPS = 4
 
 
 def a_chance() -> random.Random:
-    """Choices that differ from run to run; pytest shows their seed where a test fails."""
+    """Return a generator with a new seed for each run; pytest shows the seed if a test fails."""
     seed = random.SystemRandom().randrange(10**6)
     print(f"seed of the moments: {seed}")  # noqa: T201 -- see above
     return random.Random(seed)
@@ -47,7 +47,7 @@ def _await_epochs(server: Server, job_id: str, number: int) -> None:
 
 
 def assert_equal_jobs(server: Server, plain: Plain, jobs: tuple[str, str], folder: Path) -> None:
-    """Hold what two jobs came to against each other: weights, tables but for times, and answers."""
+    """Assert that two jobs have equal weights, tables except for times, and API answers."""
     ours, theirs = (_made_by(server, each, folder / each) for each in jobs)
     assert ours.keys() == theirs.keys() >= {"best.pt", "last.pt", "results.csv"}
     weights = [name for name in ours if name.endswith(".pt")]
@@ -77,7 +77,7 @@ def _rows(table: Path) -> list[dict[str, str]]:
 
 
 def _told_of(server: Server, job_id: str) -> dict[str, Any]:
-    """What the API tells of a job's epochs, of its best one and of its final evaluation."""
+    """Return what the API reports: a job's epochs, its best epoch and its final evaluation."""
     events = server.get(f"/v1/jobs/{job_id}/events", limit=200)["data"]
     # An epoch is reported twice if the kill came before it was stored.
     steps = {

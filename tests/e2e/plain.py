@@ -1,8 +1,7 @@
-"""Plain Ultralytics in a process of its own, where Trainyard cannot be imported.
+"""Plain Ultralytics in a separate process, where Trainyard cannot be imported.
 
-`python plain.py train REQUEST.json` trains with the task's own trainer class; `val` and `load` do
-what someone with nothing but the downloaded weights would do. The answer is JSON on stdout's last
-line.
+`python plain.py train REQUEST.json` trains with the task's own trainer class; `val` and `load` use
+only the downloaded weights, as their user would. The last line on stdout is the answer as JSON.
 """
 
 import json
@@ -12,7 +11,7 @@ from typing import Any
 
 
 class _NoTrainyard:
-    """Refuses the packages of this repository, which an editable install would find."""
+    """Refuses to import this repository's packages, which an editable install would find."""
 
     def find_spec(self, name: str, *_: object) -> None:
         if name.partition(".")[0] in {"app", "worker"}:
@@ -55,7 +54,7 @@ def load(request: dict[str, Any]) -> dict[str, Any]:
 
 
 def digests(request: dict[str, Any]) -> dict[str, Any]:
-    """A digest of every tensor of the weights in each file."""
+    """Return a digest of every tensor of the weights in each file."""
     import hashlib
 
     from ultralytics.nn.tasks import load_checkpoint

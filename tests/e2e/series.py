@@ -1,11 +1,11 @@
-"""The series of a job's metrics, beside the columns of its results.csv."""
+"""Compare the series of a job's metrics with the columns of its results.csv."""
 
 import csv
 from pathlib import Path
 
 
 def columns(results: Path) -> dict[str, list[float]]:
-    """results.csv as the API shows it: every column but epoch and time."""
+    """Return results.csv as the API shows it: every column except epoch and time."""
     with results.open() as file:
         rows = list(csv.DictReader(file))
     names = [name for name in rows[0] if name.strip() not in {"epoch", "time"}]
@@ -13,5 +13,5 @@ def columns(results: Path) -> dict[str, list[float]]:
 
 
 def without_named_rates(series: dict[str, list[float]]) -> dict[str, list[float]]:
-    """Series without the rates by part and group, which results.csv has as lr/pgN alone."""
+    """Return the series without the rates by part and group; results.csv has only lr/pgN."""
     return {name: values for name, values in series.items() if not name.startswith("lr/rest/")}

@@ -1,4 +1,4 @@
-"""All five customizations through separate processes, as a user asks for them and reads of them."""
+"""All five customizations through separate processes, requested and read as a user does."""
 
 import csv
 from pathlib import Path
@@ -125,7 +125,7 @@ class TestCustomizedJob:
 
 
 class TestExtended:
-    """The same job carried on for two more epochs."""
+    """The same job, extended by two epochs."""
 
     def test_an_extended_customized_job_continues_exactly_and_trains_the_added_epochs(
         self, server: Server, finished: dict[str, Any], child: dict[str, Any]

@@ -1,4 +1,4 @@
-"""A job whose worker is killed again and again gives what one gives that was left alone."""
+"""A job whose worker is killed repeatedly has the same results as an uninterrupted job."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -31,7 +31,7 @@ SPEC: dict[str, Any] = {
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def fresh_yard(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Server]:
-    """One whose trainers write a training state after every epoch, on either database."""
+    """Run a server whose trainers write a training state after every epoch, on either database."""
     environment = {"TRAINYARD_STATE_EVERY": "1"}
     if request.param == "postgresql":
         environment["TRAINYARD_DATABASE_URL"] = request.getfixturevalue("postgres_url")
@@ -56,7 +56,7 @@ def test_a_job_whose_worker_is_killed_three_times_ends_as_its_twin(
     events = fresh_yard.get(f"/v1/jobs/{job_id}/events", limit=200)["data"]
     assert [each["data"] for each in events if each["type"] == "resume.plain"] == []
     assert len(attempts) == 1 + KILLS
-    # An attempt that is killed before its trainer started has resumed nothing.
+    # An attempt that is killed before its trainer starts does not resume, hence "none".
     assert {each["resumed"] for each in attempts[1:-1]} <= {"none", "exact"}
     assert attempts[-1]["resumed"] == "exact"
     assert_equal_jobs(fresh_yard, plain, (job_id, twin), tmp_path)

@@ -1,4 +1,4 @@
-"""Weights from `trainyard models add` to what a running worker finds in them."""
+"""Weights, from `trainyard models add` to the inspection by a running worker."""
 
 import subprocess
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The same arguments and seed here and in plain Ultralytics: runs that are equal bit for bit."""
+"""The same arguments and seed give bit-equal runs in Trainyard and in plain Ultralytics."""
 
 import csv
 import zipfile
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.integration
 
 
 def plain_arguments(task: str, folder: Path, save_dir: Path) -> dict[str, Any]:
-    """What a person would write for the same run on the same folder."""
+    """Return the arguments that a person would write for the same run on the same folder."""
     data = folder if task == "classify" else folder / "data.yaml"
     return {
         **TINY,
@@ -64,7 +64,7 @@ class TestEqualRuns:
         assert digests[str(ours)] == digests[str(theirs)]
         assert fewest_steps(server, job_id) >= STEPS_AN_EPOCH - 1
 
-    @pytest.mark.slow  # tests/worker/trainer/test_parity.py shows as much without HTTP
+    @pytest.mark.slow  # tests/worker/trainer/test_parity.py tests it without HTTP
     def test_another_seed_makes_another_run(
         self, server: Server, plain: Plain, tmp_path: Path
     ) -> None:
@@ -85,7 +85,7 @@ class TestEqualRuns:
 
 
 def fewest_steps(server: Server, job_id: str) -> int:
-    """The optimizer steps of the epoch that had fewest."""
+    """Return the number of optimizer steps of the epoch that had fewest."""
     events = server.get(f"/v1/jobs/{job_id}/events", limit=200)["data"]
     finished = [each["data"] for each in events if each["type"] == "epoch.finished"]
     return min(int(each["optimizer_steps"]) for each in finished)

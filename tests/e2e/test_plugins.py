@@ -1,6 +1,7 @@
-"""The example plugin, installed beside one worker of ten, named by a job, through real processes.
+"""A job that names the example plugin, which one slot of ten has, through real processes.
 
-Of the nine slots without it one is a real worker; eight are registered and idle, and hear no bells.
+One of the nine slots without it is a real worker; eight are registered, idle and receive no
+doorbells.
 """
 
 import os
@@ -30,7 +31,7 @@ pytestmark = pytest.mark.integration
 
 @pytest.fixture
 def idle_slots(server: Server) -> Iterator[list[str]]:
-    """Slots that said a moment ago that they are there, without any plugin."""
+    """Yield slots with a recent heartbeat and no plugin."""
     with closing(_Rows(Database(Settings(home=server.home).effective_database_url))) as rows:
         yield [rows.register(str(number)) for number in range(IDLE_SLOTS)]
 
@@ -63,7 +64,7 @@ class _Rows:
 
 @pytest.fixture
 def with_plugin(server: Server, tmp_path: Path) -> Iterator[str]:
-    """The id of a second worker's slot; the example is on its PYTHONPATH only."""
+    """Yield the slot id of a second worker; only its PYTHONPATH contains the example."""
     settings = Settings(home=server.home)
     environment = {
         **{name: text for name, text in os.environ.items() if not name.startswith("TRAINYARD_")},

@@ -1,4 +1,4 @@
-"""The README's first job and the API's examples, run as they stand against a real Trainyard."""
+"""The README's first job and the API's examples, run unchanged against a real Trainyard."""
 
 import json
 import os
@@ -43,7 +43,7 @@ RESULT: Final = 'printf "\\n%s %s\\n" "$DATASET" "$JOB"'
 
 @dataclass(frozen=True)
 class FirstJob:
-    """What the README's reader has in the end: a dataset, a job, and a folder of files."""
+    """The results of a README's reader: a dataset, a job, and a folder of files."""
 
     server: Server
     dataset: str
@@ -55,13 +55,13 @@ class FirstJob:
 
 
 def script_of(document: str) -> list[str]:
-    """The blocks of a document that need a server, but for the one that starts it."""
+    """Return the blocks of a document that need a server, except the one that starts it."""
     needing = [it.text for it in blocks() if it.document == document and it.needs == "server"]
     return [text for text in needing if not text.startswith(START)]
 
 
 def changed(script: str, server: Server) -> str:
-    """Return the script with what must be another in a test; each change applies once."""
+    """Return the script with the changes that a test needs; each applies exactly once."""
     for old, new in CHANGES.items():
         assert script.count(old) == 1, f"the README says {old!r} no more"
         script = script.replace(old, new.format(url=str(server.client.base_url), home=server.home))

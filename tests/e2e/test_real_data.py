@@ -1,4 +1,4 @@
-"""Photographs of blood cells (BCCD, MIT): training them for real must learn something."""
+"""A real training on photographs of blood cells (BCCD, MIT) must learn."""
 
 import zipfile
 from pathlib import Path
@@ -67,7 +67,7 @@ def test_eight_epochs_on_blood_cells_learn_to_find_white_cells(
 
 
 def unpacked(folder: Path) -> str:
-    """The data.yaml of the set as its owner has it."""
+    """Unpack the dataset as its owner has it; return the path of its data.yaml."""
     with zipfile.ZipFile(BCCD) as archive:
         archive.extractall(folder / "bccd")
     return str(folder / "bccd" / "data.yaml")

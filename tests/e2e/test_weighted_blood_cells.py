@@ -1,6 +1,6 @@
-"""BCCD with and without class weights: what they do to its rarest class, measured and printed.
+"""Measure and print the effect of class weights on the rarest class of BCCD.
 
-`make test-class-weights` runs it; docs/benchmarks.md holds what it said.
+`make test-class-weights` runs it; docs/benchmarks.md records the result.
 """
 
 import sys
@@ -59,7 +59,7 @@ def test_class_weights_are_measured_on_blood_cells(
 
 
 def best_classes(server: Server, status: dict[str, Any]) -> dict[str, dict[str, float]]:
-    """The per-class table of the job's best epoch, by class."""
+    """Return the per-class table of the job's best epoch, by class."""
     path = f"/v1/jobs/{status['id']}/metrics/classes"
     table = server.get(path, epoch=status["best"]["epoch"])["classes"]
     return {each["name"]: each for each in table}
@@ -73,7 +73,7 @@ def training_labels(server: Server, job_id: str) -> dict[str, int]:
 def lines(
     ended: dict[str, dict[str, Any]], tables: dict[str, dict[str, dict[str, float]]]
 ) -> list[str]:
-    """A table in Markdown: weights, best epoch, and each class's AP50 and F1."""
+    """Return a Markdown table: weights, best epoch, and each class's AP50 and F1."""
     head = "| weights | best epoch | mAP50-95 | class | AP50 | AP50-95 | precision | recall | F1 |"
     rows = [head, "|" + " --- |" * 9]
     for name, table in tables.items():

@@ -32,7 +32,7 @@ def dataset(server: Server, archive: Path) -> str:
 
 @pytest.fixture(scope="module")
 def watched(server: Server, dataset: str) -> tuple[str, list[dict[str, Any]]]:
-    """A finished job, and every different status that polling saw of it."""
+    """Return a finished job and the distinct statuses that polling saw."""
     job_id = server.submit(dataset, train={"epochs": EPOCHS})
     seen: list[dict[str, Any]] = []
 
@@ -160,7 +160,7 @@ class TestKilledWorker:
     ) -> None:
         job_id = server.submit(dataset, train={"epochs": EPOCHS})
 
-        # Long before its lease of 90 seconds ends it is another's.
+        # Another worker takes it over long before its lease of 90 seconds ends.
         kill_worker(server, job_id, after=[1], chance=a_chance())
         server.succeed(job_id, within=JOB_SECONDS)
 
