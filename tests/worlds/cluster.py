@@ -1,7 +1,7 @@
 """The world `cluster`: separate processes, of which any can be killed, and their client.
 
-Every server and worker has a home and a working directory of its own, as on a machine of its own:
-they share the database, the broker and the store, and nothing else.
+Every server and worker has its own home and working directory, as on a separate machine. They
+share only the database, the broker and the store.
 """
 
 import json
@@ -53,12 +53,12 @@ SECRET_KEY = "of all servers of a cluster that is under test"
 
 
 class NoServer(Exception):
-    """No server has said yet where it listens."""
+    """No server has written its address yet."""
 
 
 @dataclass
 class Node:
-    """A node: where a server or a worker lives: its home, and its process."""
+    """A server or a worker: its home and its process."""
 
     home: Path
     program: Program
@@ -66,19 +66,19 @@ class Node:
 
 @dataclass(kw_only=True)
 class ClusterClient:
-    """Asks whichever of the servers is there; `acknowledged` are the jobs that it was promised."""
+    """Sends requests to any live server; `acknowledged` are the jobs that a server accepted."""
 
     servers: list[Node] = field(default_factory=list)
     acknowledged: list[str] = field(default_factory=list)
     _key: str | None = None
 
     def await_null_trainer(self) -> None:
-        """Wait until a worker has said that it has the null trainer: jobs may ask for it then."""
+        """Wait until a worker has registered the null trainer; jobs may request it from then on."""
         eventually(lambda: null_trainer.NAME in str(self.get("/v1/trainers")), within=START_SECONDS)
 
     @contextmanager
     def client(self) -> Iterator[httpx.Client]:
-        """A client of the first server that has said where it listens."""
+        """Yield a client of the first server that has written its address."""
         notes = [node.home / "server.json" for node in self.servers if node.program.is_alive]
         there = [note for note in notes if note.exists()]
         if not there:
@@ -94,7 +94,7 @@ class ClusterClient:
         return {"Authorization": f"Bearer {self._key}"}
 
     def insist(self, method: str, path: str, **request: Any) -> httpx.Response:  # noqa: ANN401
-        """Ask until a server answers with anything but 5xx, as a patient client does."""
+        """Repeat a request until a server answers without 5xx, as a patient client does."""
         answers: list[httpx.Response] = []
 
         def answered() -> bool:
@@ -144,7 +144,7 @@ class ClusterClient:
         return self.get(f"/v1/jobs/{job_id}")
 
     def finish(self, job_id: str, *, within: float) -> dict[str, Any]:
-        """Wait until a job has ended well, and return its status."""
+        """Wait until a job has succeeded, and return its status."""
         eventually(
             lambda: self.job(job_id)["state"] in {"succeeded", "failed", "cancelled"},
             within=within,
@@ -155,13 +155,13 @@ class ClusterClient:
         return status
 
     def tails(self) -> str:
-        """What every server said last."""
+        """Return the end of every server's log."""
         return "\n".join(f"--- {each.program.name}\n{each.program.tail()}" for each in self.servers)
 
 
 @dataclass
 class Cluster(ClusterClient):
-    """One database, one broker, one store, and the servers and workers on them."""
+    """One database, one broker and one store, with the servers and workers that use them."""
 
     folder: Path
     database_url: str
@@ -189,7 +189,7 @@ class Cluster(ClusterClient):
 
     @property
     def broker_socket(self) -> Path:
-        """Where the broker listens."""
+        """The socket that the broker listens on."""
         return self._sockets / "broker.sock"
 
     @property
@@ -201,7 +201,7 @@ class Cluster(ClusterClient):
         return [self.broker, *(each.program for each in [*self.servers, *self.workers])]
 
     def environment(self, home: Path) -> dict[str, str]:
-        """What a process of this cluster finds in its environment."""
+        """Return the environment of this cluster's processes."""
         clean = {key: value for key, value in os.environ.items() if key[:9] != "TRAINYARD"}
         timing = {
             f"TRAINYARD_TIMING__{name.upper()}": str(value)
@@ -220,7 +220,7 @@ class Cluster(ClusterClient):
         }
 
     def add_server(self) -> Node:
-        """Make a server with a home of its own; it is not started."""
+        """Add a server with its own home, without starting it."""
         home = self._home("server", len(self.servers))
         note = home / "server.json"
         program = Program(
@@ -236,11 +236,11 @@ class Cluster(ClusterClient):
         return self.servers[-1]
 
     def add_worker(self, *, slot_alone: bool = True, queues: str = "default") -> Node:
-        """Make a worker with a home of its own; it is not started.
+        """Add a worker with its own home, without starting it.
 
         Args:
-            slot_alone: run the process of its slot by itself, not below `python -m worker`.
-            queues: of jobs, to serve.
+            slot_alone: run the process of its slot directly, not below `python -m worker`.
+            queues: the job queues to serve.
         """
         home = self._home("worker", len(self.workers))
         serve = [sys.executable, "-m", "worker.serve", "cpu", queues]
@@ -261,18 +261,18 @@ class Cluster(ClusterClient):
         return home
 
     def tails(self) -> str:
-        """What every process said last."""
+        """Return the end of every process's log."""
         return "\n".join(f"--- {each.name}\n{each.tail()}" for each in self.programs)
 
     @contextmanager
     def database(self) -> Iterator[Database]:
-        """The cluster's database, opened by the test itself."""
+        """Open the cluster's database in the test's process."""
         database = Database(self.database_url, pool_size=3)
         yield database
         database.dispose()
 
     def database_is_free(self) -> bool:
-        """Whether no connection holds a lock of the database for longer than a moment."""
+        """Return whether no connection holds a database lock for longer than a moment."""
         with self.database() as database, database.engine.connect() as connection:
             is_sqlite = database.is_sqlite
             patience = "PRAGMA busy_timeout = 500" if is_sqlite else "SET lock_timeout = 500"
@@ -292,7 +292,7 @@ class Cluster(ClusterClient):
             return False
 
     def end(self) -> None:
-        """Leave no process."""
+        """End every process."""
         for program in self.programs:
             program.end()
         with suppress(OSError):
@@ -302,7 +302,7 @@ class Cluster(ClusterClient):
 
 @contextmanager
 def a_cluster(folder: Path, database_url: str, timing: Timing = NULL_TIMING) -> Iterator[Cluster]:
-    """Run a broker and one server; workers are the test's to add."""
+    """Run a broker and one server; the test adds the workers."""
     folder.mkdir(parents=True, exist_ok=True)
     cluster = Cluster(folder, database_url, timing)
     try:
@@ -316,7 +316,7 @@ def a_cluster(folder: Path, database_url: str, timing: Timing = NULL_TIMING) -> 
 def null_job(
     *, epochs: int = 3, seconds_per_epoch: float = 0.05, **options: object
 ) -> dict[str, Any]:
-    """Return the part of a spec that asks for the null trainer."""
+    """Return the part of a spec that requests the null trainer."""
     options = {"seconds_per_epoch": seconds_per_epoch, **options}
     return {
         "train": {"epochs": epochs},
@@ -326,5 +326,5 @@ def null_job(
 
 
 def real_job(*, epochs: int) -> dict[str, Any]:
-    """Return the part of a spec that asks for a tiny real training."""
+    """Return the part of a spec that requests a tiny real training."""
     return {"train": TINY | {"epochs": epochs}, "max_restarts": 100}

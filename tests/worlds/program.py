@@ -1,7 +1,7 @@
-"""Processes under test: started, killed, frozen, thawed and started again; none outlives the test.
+"""Processes under test: started, killed, frozen, thawed and restarted; none outlives the test.
 
-The kernel kills each when the thread that started it ends, so that not even a killed test run
-leaves one.
+The kernel kills each process when the thread that started it ends, so that even a killed test run
+leaves none.
 """
 
 import os
@@ -22,9 +22,9 @@ DEATH_SECONDS = 20.0
 
 @dataclass
 class Program:
-    """A command, the folder that it runs in, and the process that runs it now.
+    """A command, its working folder, and the process that currently runs it.
 
-    `ready` tells whether the process does its work by now; what it prints is appended to `log`.
+    `ready` returns whether the process is ready for work; its output is appended to `log`.
     """
 
     name: str
@@ -48,7 +48,7 @@ class Program:
         return self._process is not None and self._process.poll() is None
 
     def start(self, **environment: str) -> None:
-        """Start it, with more in its environment; do not wait until it is ready."""
+        """Start it with additional environment variables; do not wait until it is ready."""
         assert not self.is_alive, f"{self.name} runs already"
         self.before_start()
         with self.log.open("ab") as output:
@@ -75,46 +75,46 @@ class Program:
         )
 
     def kill(self) -> None:
-        """SIGKILL to the process alone: the kernel and the product see to what it leaves."""
+        """Send SIGKILL to the process alone; the kernel and the product clean up after it."""
         if self._process is not None:
             with suppress(ProcessLookupError):
                 os.kill(self._process.pid, signal.SIGKILL)
             self._process.wait(DEATH_SECONDS)
 
     def kill_all(self) -> None:
-        """SIGKILL to the process and to all that it started."""
+        """Send SIGKILL to the process and all its descendants."""
         everyone = self.descendants()
         self.kill()
         for pid in everyone:
             _signal(pid, signal.SIGKILL)
 
     def died(self, within: float) -> int:
-        """Wait until it has ended by itself; return its exit status, negative for a signal."""
+        """Wait until it ends by itself; return its exit status, negative for a signal."""
         eventually(lambda: not self.is_alive, within=within, message=self.tail)
         assert self._process is not None
         return int(self._process.returncode)
 
     def freeze(self) -> list[int]:
-        """SIGSTOP it and all that it started, as when a machine stands still; return who."""
+        """Send SIGSTOP to it and its descendants, as if the machine froze; return their ids."""
         frozen = [self.pid, *self.descendants()]
         for pid in frozen:
             _signal(pid, signal.SIGSTOP)
         return frozen
 
     def thaw(self, frozen: Sequence[int]) -> None:
-        """SIGCONT to all that were frozen."""
+        """Send SIGCONT to the frozen processes."""
         for pid in frozen:
             _signal(pid, signal.SIGCONT)
 
     def descendants(self) -> list[int]:
-        """The processes that it started, and those that they started."""
+        """Return the processes that it started, and those that they started."""
         try:
             return [each.pid for each in psutil.Process(self.pid).children(recursive=True)]
         except psutil.NoSuchProcess:
             return []
 
     def end(self) -> None:
-        """Leave nothing of it: SIGCONT, SIGKILL, to all that it started, too."""
+        """Kill its process group and all descendants, also frozen ones, and wait for its end."""
         if self._process is None:
             return
         everyone = self.descendants()
@@ -126,7 +126,7 @@ class Program:
             self._process.wait(DEATH_SECONDS)
 
     def tail(self) -> str:
-        """The end of its log."""
+        """Return the end of its log."""
         text = self.log.read_text(errors="replace") if self.log.exists() else ""
         return "\n".join(text.splitlines()[-30:])
 

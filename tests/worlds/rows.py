@@ -1,4 +1,4 @@
-"""The world `rows`: rows with good defaults, for tests that start from a job that exists."""
+"""The world `rows`: rows with good defaults, for tests that start from an existing job."""
 
 from dataclasses import dataclass
 from datetime import timedelta
@@ -56,14 +56,14 @@ def rows(database: Database) -> Rows:
 
 @pytest.fixture
 def hold(database: Database, rows: Rows) -> Hold:
-    """The hold of a job that was claimed just now."""
+    """Return the hold of a job that was just claimed."""
     a_job(database, rows)
     return claim(database)
 
 
 @pytest.fixture
 def store(tmp_path: Path) -> ArtifactStore:
-    """A local store, for the bytes that rows name."""
+    """Return a local store for the bytes that rows name."""
     return ArtifactStore.from_settings(Settings(home=tmp_path / "home"))
 
 
@@ -137,7 +137,7 @@ def a_dataset(
 
 
 def a_job(database: Database, rows: Rows, **columns: Any) -> str:  # noqa: ANN401
-    """Add a job; columns beyond those of a queued one are set as given."""
+    """Add a queued job; `columns` override or extend its columns."""
     job_id = new_id("job")
     values = {
         "id": job_id,
@@ -174,7 +174,7 @@ def a_checkpoint(
     name: str = "last.pt",
     sha256: str = SHA,
 ) -> None:
-    """Add a file that a resume could start from, as a row: there are no bytes."""
+    """Add the row of a file that a resume could start from; no bytes are stored."""
     with database.write() as unit:
         insert_artifact(
             unit.session,
@@ -188,13 +188,13 @@ def a_checkpoint(
 
 
 def job_row(database: Database, job_id: str) -> Job:
-    """Read a job as it stands."""
+    """Return the current row of a job."""
     with database.read() as unit:
         return unit.session.scalars(select(Job).where(Job.id == job_id)).one()
 
 
 def claim(database: Database, *, offer: SlotOffer = OFFER, lease_seconds: float = 30) -> Hold:
-    """Claim the best job that waits."""
+    """Claim the best pending job."""
     with database.write() as unit:
         job = claim_job(unit.session, offer, lease=timedelta(seconds=lease_seconds))
     assert job is not None

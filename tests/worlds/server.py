@@ -66,7 +66,7 @@ class Server:
 
     @property
     def note(self) -> Path:
-        """Where the server writes its URL and its process's id."""
+        """The file to which the server writes its URL and process id."""
         return self.home / "server.json"
 
     @property
@@ -76,7 +76,7 @@ class Server:
 
     @property
     def key(self) -> str:
-        """The first key."""
+        """Return the first API key."""
         return (self.home / "api-key").read_text().strip()
 
     @property
@@ -85,12 +85,12 @@ class Server:
 
     @property
     def text(self) -> str:
-        """What the process printed."""
+        """Return the output of the process."""
         return self.log_file.read_text()
 
     @cached_property
     def client(self) -> httpx.Client:
-        """A client that holds the first key."""
+        """Return a client with the first API key."""
         headers = {"Authorization": f"Bearer {self.key}"}
         return httpx.Client(base_url=self.url, headers=headers, timeout=30)
 
@@ -104,7 +104,7 @@ class Server:
         return self
 
     def stop(self, signum: signal.Signals) -> None:
-        """Close the client and end the process, with all that it started if it does not end."""
+        """Close the client and end the process; if it does not end, kill all that it started."""
         if "client" in vars(self):
             self.client.close()
         self.process.send_signal(signum)
@@ -177,7 +177,7 @@ class Server:
         return path
 
     def processes(self, word: str) -> list[psutil.Process]:
-        """The processes below `trainyard up` whose command line holds `word`."""
+        """Return the processes below `trainyard up` whose command line contains `word`."""
         below = psutil.Process(self.process.pid).children(recursive=True)
         return [each for each in below if word in " ".join(_command_line(each))]
 
@@ -218,7 +218,7 @@ def a_server(home: Path, database_url: str) -> Iterator[Server]:
 
 
 def status_of(url: str, key: str | None = None) -> int | None:
-    """The status of an answer; None without an answer."""
+    """Return the status of the answer, or None without an answer."""
     headers = {"Authorization": f"Bearer {key}"} if key else {}
     try:
         with urlopen(Request(url, headers=headers), timeout=30) as answer:
@@ -232,7 +232,7 @@ def status_of(url: str, key: str | None = None) -> int | None:
 
 @dataclass(frozen=True)
 class Api:
-    """The running application, a client that holds the first key, and rows to refer to."""
+    """The running application, a client with the first API key, and rows to refer to."""
 
     app: FastAPI
     client: TestClient

@@ -56,9 +56,9 @@ class Worker:
     rows: Rows
 
     def with_trainer(self, scenario: str, *made: Path) -> "Worker":
-        """The same slot, whose trainer acts out a scenario of `fake_trainer.py`.
+        """Return the same slot with a trainer that plays a scenario of `fake_trainer.py`.
 
-        It pretends to have made best.pt and best_recall.pt as the files `made` are.
+        The trainer pretends that the files `made` are its best.pt and best_recall.pt.
         """
         argv = (sys.executable, str(FAKE_TRAINER), scenario, *map(str, made))
         return replace(self, context=replace(self.context, trainer_argv=argv))
@@ -70,7 +70,7 @@ class Worker:
         fields: Mapping[str, object] = MappingProxyType({}),
         **columns: object,
     ) -> str:
-        """Add a job of three epochs; `fields` are others of its spec."""
+        """Add a job of three epochs; `fields` are further fields of its spec."""
         spec = a_spec(self.rows, customize, fields)
         facts = SpecFacts(dataset_version=self.rows.version_id, task="detect")
         return a_job(
@@ -103,7 +103,7 @@ def a_worker(
 ) -> Worker:
     """Make a slot in `folder`; its dataset is one file, which the fake trainer does not read.
 
-    That writes training states only where `state_every` says how often.
+    The fake trainer writes training states only if `state_every` is set.
     """
     settings = Settings(home=folder / "home", timing=timing, state_every=state_every)
     store = ArtifactStore.from_settings(settings)
@@ -134,7 +134,7 @@ def a_worker(
 
 @contextmanager
 def working(worker: Worker) -> Iterator[threading.Thread]:
-    """Work in a thread of its own, as a pool's; it ends by what happens in the block."""
+    """Work in a separate thread, like a pool's; the block must cause its end."""
     thread = threading.Thread(target=work_on, args=(worker.context,))
     thread.start()
     yield thread
@@ -150,13 +150,13 @@ def request(database: Database, job_id: str, event: JobEvent) -> None:
 
 
 def attempts_after_work(worker: Worker, job_id: str) -> int:
-    """Work on what may be claimed by now; a job that was given back waits a moment."""
+    """Work on the jobs that are due and return the job's attempt; one given back is due later."""
     work_on(worker.context)
     return job_row(worker.context.database, job_id).attempt
 
 
 def checks_of_weights(attempt: str) -> list[int]:
-    """Processes that load an attempt's best.pt, isolated from the process that started them."""
+    """Return processes that load an attempt's best.pt, isolated from the one that started them."""
     return [
         pid
         for pid in living_processes(attempt)
@@ -165,7 +165,7 @@ def checks_of_weights(attempt: str) -> list[int]:
 
 
 def epochs_of(database: Database, job_id: str) -> list[tuple[int, int]]:
-    """Each epoch with the attempt that finished it."""
+    """Return each epoch with the attempt that finished it."""
     with database.read() as unit:
         rows = unit.session.execute(
             select(Epoch.epoch, Epoch.attempt).where(Epoch.job_id == job_id).order_by(Epoch.epoch)
@@ -179,12 +179,12 @@ def attempts(database: Database, job_id: str) -> list[Attempt]:
 
 
 def events_of(database: Database, job_id: str, *types: str) -> list[EventRow]:
-    """The events of these types, in order; all where none is named."""
+    """Return the events of these types in order, or all events without a type."""
     with database.read() as unit:
         rows = events_after(unit.session, job_id, seq=0, limit=200)
         return [row for row in rows if not types or row.type in types]
 
 
 def a_lease(database: Database, hold: Hold, *, timing: Timing = QUICK) -> Lease:
-    """The title to a job that was claimed just now."""
+    """Return the lease of a job that was just claimed."""
     return Lease(database, hold, timing=timing, claimed_at=time.monotonic())
