@@ -1,8 +1,9 @@
-"""The least that a durable submit can be: FastAPI, SQLAlchemy, one row, one commit.
+"""The smallest possible durable submit: FastAPI, SQLAlchemy, one row, one commit.
 
-`python -m benchmarks.bare_server DATABASE PORT` serves as ours does (uvicorn, uvloop, httptools,
-forty threads), on a database of the same kind (SQLite, WAL, synchronous=FULL, BEGIN IMMEDIATE, the
-writers in line in the process: left to SQLite's own polling they would be several times slower).
+`python -m benchmarks.bare_server DATABASE PORT` serves like Trainyard (uvicorn, uvloop,
+httptools, forty threads) on the same kind of database (SQLite, WAL, synchronous=FULL, BEGIN
+IMMEDIATE). Writers queue in the process; with SQLite's own polling they would be several times
+slower.
 """
 
 import sqlite3
@@ -23,11 +24,11 @@ CONNECTIONS = 40
 
 
 class Base(DeclarativeBase):
-    """Base of the one table."""
+    """The base class of the only table."""
 
 
 class Row(Base):
-    """A job, and nothing about it but what was asked."""
+    """A job, with its request only."""
 
     __tablename__ = "rows"
     id: Mapped[str] = mapped_column(primary_key=True)
@@ -37,7 +38,7 @@ class Row(Base):
 
 
 class Asked(BaseModel):
-    """The body of a submit, its arguments unread."""
+    """The body of a submit, whose arguments are not validated."""
 
     dataset: str
     model: str
@@ -52,7 +53,7 @@ class Kept(BaseModel):
 
 
 def make_app(database: str) -> FastAPI:
-    """Return an application with the one route."""
+    """Return an application with one route."""
     engine = create_engine(
         f"sqlite:///{database}", pool_size=CONNECTIONS, connect_args={"check_same_thread": False}
     )

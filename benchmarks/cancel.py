@@ -1,7 +1,7 @@
-"""How long a trainer lives after POST …/cancel, in each phase of a job.
+"""Measure how long a trainer lives after POST …/cancel, in each phase of a job.
 
-The clock runs from before the request is sent until no process of the attempt is alive: of its
-session, or carrying its mark in the environment.
+The clock runs from just before the request until no process of the attempt is alive. A process
+belongs to the attempt by its session or by the mark in its environment.
 """
 
 import argparse
@@ -35,7 +35,7 @@ LONG_EPOCHS = 1000
 
 @dataclass(frozen=True)
 class Situation:
-    """When to cancel: in this phase of the job, of a job with this number of epochs."""
+    """When to cancel: the phase of the job, and the job's number of epochs."""
 
     name: str
     phase: str
@@ -53,7 +53,7 @@ SITUATIONS = (
 
 
 def main() -> None:
-    """Measure and print; the exit status says only whether it could be measured."""
+    """Measure and print; the exit status reports only whether the measurement succeeded."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--runs", type=int, default=RUNS, help="in each phase")
     asked = parser.parse_args()
@@ -88,9 +88,9 @@ def several(server: RunningServer, dataset: str, situation: Situation, *, runs: 
 def cancelled_after(
     server: RunningServer, dataset: str, situation: Situation, moment: float
 ) -> float | None:
-    """Run a job into the situation and cancel it there; return the seconds that its trainer lived.
+    """Run a job into the situation and cancel it; return the seconds that its trainer lived on.
 
-    None if the job had left the phase when it was cancelled.
+    Return None if the job had left the phase when it was cancelled.
     """
     spec = {
         "dataset": dataset,
@@ -114,20 +114,20 @@ def cancelled_after(
 
 
 def phase_is_met(server: RunningServer, job: str, situation: Situation) -> bool:
-    """Whether the job is in the phase and has a process."""
+    """Return whether the job is in the phase and has a process."""
     phase = server.get(f"/v1/jobs/{job}")["phase"]
     return phase == situation.phase and any(living_processes(f"{job}-1"))
 
 
 def is_alive(attempt: str, sessions: Collection[int]) -> bool:
-    """Whether a process of the attempt lives, by its mark or by one of its sessions."""
+    """Return whether a process of the attempt lives, by its mark or by one of its sessions."""
     return any(
         any(living_processes(attempt, session=session)) for session in sessions or (NO_SESSION,)
     )
 
 
 def report(taken: Mapping[str, Sequence[float]]) -> str:
-    """The table: median, 95th percentile and longest, of each situation and of all."""
+    """Return the table: median, 95th percentile and maximum of each situation and of all."""
     everything = sorted(seconds for several in taken.values() for seconds in several)
     lines = [["cancelled while", "runs", "median", "p95", "longest", f"≤ {BUDGET_SECONDS:g} s"]]
     for name, seconds in {**taken, "all": everything}.items():

@@ -1,7 +1,7 @@
-"""Clients that ask one thing again and again over kept connections, in a process of their own.
+"""Clients that repeat one request over persistent connections, in a separate process.
 
-`python -m benchmarks.load_client REQUEST.json ANSWER.json` writes one JSON object. It reads no more
-of an answer than its status and length, so that a machine of two cores is left to the server.
+`python -m benchmarks.load_client REQUEST.json ANSWER.json` writes one JSON object. It reads only
+the status and length of an answer, to leave a machine with two cores to the server.
 """
 
 import asyncio
@@ -22,7 +22,7 @@ LENGTH = b"content-length:"
 
 @dataclass(frozen=True)
 class Load:
-    """What is asked, by how many clients, for how long; `status` is the answer that counts."""
+    """The request, the clients and the duration; only answers with `status` count."""
 
     url: str
     method: str
@@ -35,7 +35,7 @@ class Load:
 
 @dataclass
 class Tally:
-    """What came back: answers, the seconds over which they came, each one's milliseconds."""
+    """The number of answers, the seconds in which they came, and the milliseconds of each."""
 
     answers: int = 0
     refused: int = 0
@@ -45,12 +45,12 @@ class Tally:
 
     @property
     def rate(self) -> float:
-        """Answers a second."""
+        """Answers per second."""
         return self.answers / self.seconds
 
 
 class Client(asyncio.Protocol):
-    """One connection: sends the request again as soon as its answer is whole."""
+    """One connection that repeats the request as soon as its answer is complete."""
 
     def __init__(self, request: bytes, load: Load, tally: Tally) -> None:
         self._request = request
@@ -63,8 +63,8 @@ class Client(asyncio.Protocol):
         self.done = asyncio.get_running_loop().create_future()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Called by the loop."""
-        self._transport = cast("asyncio.Transport", transport)  # uvloop's own class is not one
+        """Store the transport; the event loop calls this."""
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's class is no subclass
 
     def ask(self) -> None:
         """Send the request."""
@@ -76,7 +76,7 @@ class Client(asyncio.Protocol):
         self._transport.close()
 
     def data_received(self, data: bytes) -> None:
-        """Called by the loop for each piece of an answer."""
+        """Handle a piece of an answer; the event loop calls this."""
         self._received += data
         head, ended, body = self._received.partition(HEAD_END)
         if not ended or len(body) < _length(head):
@@ -89,7 +89,7 @@ class Client(asyncio.Protocol):
             self.done.set_result(None)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Called by the loop; before `done` it is an error."""
+        """Handle a closed connection, an error before `done`; the event loop calls this."""
         if not self.done.done():
             self.done.set_exception(exc or ConnectionError("the server closed the connection"))
 
@@ -103,7 +103,7 @@ class Client(asyncio.Protocol):
 
 
 async def put_load(load: Load) -> Tally:
-    """Let all clients ask at the same time; return once the last has its answer."""
+    """Run all clients concurrently; return once the last has its answer."""
     address = urlsplit(load.url)
     request = _request(load)
     tally = Tally()
@@ -122,7 +122,7 @@ async def put_load(load: Load) -> Tally:
     tally.seconds = time.perf_counter() - began
     for client in clients:
         client.leave()
-    await asyncio.sleep(0)  # the loop closes the sockets in its next turn
+    await asyncio.sleep(0)  # the loop closes the sockets in its next iteration
     return tally
 
 
@@ -144,7 +144,7 @@ def _length(head: bytes) -> int:
 
 
 def main() -> None:
-    """Read what to ask from the first file that the command line names; write to the second."""
+    """Read the load from the first file of the command line; write the tally to the second."""
     request, answer = map(Path, sys.argv[1:])
     asked: dict[str, Any] = json.loads(request.read_text())
     tally = uvloop.run(put_load(Load(**asked)))

@@ -1,8 +1,8 @@
-"""What training through Trainyard costs beside plain Ultralytics with the same arguments.
+"""Compare the cost of training through Trainyard with plain Ultralytics and equal arguments.
 
-Runs in pairs, in the order ABBA. CPU time through Trainyard is that of everything `trainyard up`
-runs: supervisor, broker, server, worker, trainer. An epoch is measured between the rows of
-results.csv, first to last, so that start and end do not count; the whole job is shown beside it.
+Runs are paired, in the order ABBA. CPU time through Trainyard includes every process of
+`trainyard up`: supervisor, broker, server, worker and trainer. Epochs are measured from the first
+to the last row of results.csv, which excludes start and end; the whole job is shown beside them.
 """
 
 import argparse
@@ -44,7 +44,7 @@ PLAIN = Path(__file__).with_name("plain_training.py")
 
 @dataclass(frozen=True)
 class Run:
-    """One training, in seconds; `results` are the rows of results.csv without their time."""
+    """The seconds of one training; `results` are the rows of results.csv without their time."""
 
     epoch_wall: float
     epoch_cpu: float
@@ -63,14 +63,14 @@ class Run:
 
 @dataclass
 class EpochMarks:
-    """CPU seconds of a process tree at the end of each epoch, seen in results.csv every 20 ms."""
+    """CPU seconds of a process tree at each epoch's end, read from results.csv every 20 ms."""
 
     root: int
     results: Path
     cpu: list[float] = field(default_factory=list)
 
     def look(self) -> None:
-        """Note the CPU time if there are more rows than at the last look."""
+        """Record the CPU time if results.csv has more rows than before."""
         try:
             rows = self.results.read_bytes().count(b"\n") - 1
         except FileNotFoundError:
@@ -79,12 +79,12 @@ class EpochMarks:
             self.cpu += [cpu_seconds(self.root)] * (rows - len(self.cpu))
 
     def cpu_an_epoch(self) -> float:
-        """CPU seconds of an epoch, from the end of the first to the end of the last."""
+        """Return CPU seconds per epoch, from the end of the first epoch to the end of the last."""
         return (self.cpu[-1] - self.cpu[0]) / (len(self.cpu) - 1)
 
 
 def main() -> None:
-    """Measure and print; the exit status says only whether it could be measured."""
+    """Measure and print; the exit status reports only whether the measurement succeeded."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--pairs", type=int, default=PAIRS)
     parser.add_argument("--epochs", type=int, default=EPOCHS, help="of each run, at least 2")
@@ -96,7 +96,7 @@ def main() -> None:
         with running_trainyard(folder / "home") as server:
             dataset = server.upload(archive, name="shapes")
             bench = Bench(server, dataset, folder)
-            bench.pair(epochs=2, turned=False)  # fills caches of both sides, is not counted
+            bench.pair(epochs=2, turned=False)  # fills caches of both sides; not counted
             pairs = [
                 bench.pair(epochs=asked.epochs, turned=number % 2 == 1)
                 for number in range(asked.pairs)
@@ -107,7 +107,7 @@ def main() -> None:
 
 @dataclass
 class Bench:
-    """Both ways to train on the same images."""
+    """Trains on the same images both ways."""
 
     server: RunningServer
     dataset: str
@@ -128,7 +128,7 @@ class Bench:
         return ours, plain
 
     def through_trainyard(self, epochs: int) -> Run:
-        """POST a job, and leave the server alone until its last epoch has ended."""
+        """POST a job, and send the server no request until its last epoch has ended."""
         process = self.server.process.pid
         cpu_before, posted_at = cpu_seconds(process), time.time()
         job = self.server.submit(
@@ -152,7 +152,7 @@ class Bench:
         )
 
     def plainly(self, epochs: int) -> Run:
-        """Run plain Ultralytics in a fresh process with the environment that our trainers have."""
+        """Run plain Ultralytics in a new process with the environment of Trainyard's trainers."""
         self.runs += 1
         save_dir = self.folder / f"plain-{self.runs}"
         save_dir.mkdir()
@@ -184,7 +184,7 @@ class Bench:
 
 
 def arguments(epochs: int) -> dict[str, Any]:
-    """The training arguments of both sides; every batch is an optimizer step."""
+    """Return the training arguments of both sides; every batch is an optimizer step."""
     return {
         "epochs": epochs,
         "imgsz": IMAGE_SIZE,
@@ -207,7 +207,7 @@ def a_run(
     whole_wall: float,
     whole_cpu: float,
 ) -> Run:
-    """Put a run together from results.csv, whose `time` counts seconds from the first batch."""
+    """Build a run from results.csv, whose `time` counts seconds from the first batch."""
     rows = [
         {name.strip(): value for name, value in row.items()}
         for row in csv.DictReader(io.StringIO(results))
@@ -224,7 +224,7 @@ def a_run(
 
 
 def report(pairs: Sequence[tuple[Run, Run]]) -> str:
-    """The table: means, ratio with its interval, budget and whether it is kept."""
+    """Return the table: means, ratio with its interval, budget, and whether it is met."""
 
     def line(what: str, of: Callable[[Run], float], judge: Callable[[Ratio], str]) -> list[str]:
         values = [(of(ours), of(plain)) for ours, plain in pairs]

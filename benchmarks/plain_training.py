@@ -1,6 +1,6 @@
 """Plain Ultralytics, as a person would run it: `python plain_training.py ARGUMENTS.json`.
 
-Knows nothing of Trainyard. The last line on stdout is JSON: when the first batch was due.
+It does not use Trainyard. The last line on stdout is JSON with the time of the first batch.
 """
 
 import json
@@ -10,8 +10,8 @@ from pathlib import Path
 
 
 def main() -> None:
-    """Train with the arguments of the file that the command line names."""
-    from ultralytics.models.yolo.detect import DetectionTrainer  # noqa: PLC0415 -- is measured
+    """Train with the arguments in the file that the command line names."""
+    from ultralytics.models.yolo.detect import DetectionTrainer  # noqa: PLC0415 -- its time is measured
 
     marks: dict[str, float] = {}
     trainer = DetectionTrainer(overrides=json.loads(Path(sys.argv[1]).read_text()))

@@ -1,12 +1,12 @@
-"""CPU time of a process and everything below it, read from /proc."""
+"""CPU time of a process and its descendants, read from /proc."""
 
 import psutil
 
 
 def cpu_seconds(root: int) -> float:
-    """CPU seconds so far, user and system, of a process and of its descendants, the ended too.
+    """Return the user and system CPU seconds of a process and its descendants, also ended ones.
 
-    Resolution is the kernel's tick (10 ms) for each process.
+    The resolution is the kernel's tick (10 ms) per process.
     """
     try:
         process = psutil.Process(root)

@@ -1,7 +1,7 @@
-"""Durable submits and status polls a second, beside the server's hello route and a bare insert.
+"""Measure durable submits and status polls per second, beside a hello route and a bare insert.
 
-Servers and clients are processes of their own, over loopback; every figure comes from one run, in
-rounds of alternating order. Each submit is one more job; each bare insert is one more row.
+Servers and clients are separate processes on the loopback. All figures come from one run, in rounds
+of alternating order. Each submit adds a job; each bare insert adds a row.
 """
 
 import argparse
@@ -56,7 +56,7 @@ Rates = dict[tuple[str, int], list[Tally]]
 
 @dataclass(frozen=True)
 class Question:
-    """One thing to ask, and the name under which its rate is shown."""
+    """A request, and the name under which its rate is shown."""
 
     name: str
     method: str
@@ -67,7 +67,7 @@ class Question:
 
 
 def main() -> None:
-    """Measure and print; the exit status says only whether it could be measured."""
+    """Measure and print; the exit status reports only whether the measurement succeeded."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=SECONDS, help="of each measurement")
     parser.add_argument("--rounds", type=int, default=ROUNDS, help="there and back, each")
@@ -87,7 +87,7 @@ def main() -> None:
 
 
 def questions_to(server: RunningServer, bare: str, folder: Path) -> list[Question]:
-    """Make what is asked about, and return the questions."""
+    """Create the resources of the questions, and return the questions."""
     dataset = server.upload(drawn_shapes(folder, train=8, val=4, size=64), name="shapes")
     key = {"Authorization": f"Bearer {server.key}"}
     running = f"/v1/jobs/{a_running_job(server, dataset)}"
@@ -111,7 +111,7 @@ def questions_to(server: RunningServer, bare: str, folder: Path) -> list[Questio
 
 
 def spec(dataset: str, queue: str) -> dict[str, Any]:
-    """A job as people submit it."""
+    """Return a typical spec of a job."""
     return {
         "dataset": dataset,
         "model": "yolo26n.yaml",
@@ -121,7 +121,7 @@ def spec(dataset: str, queue: str) -> dict[str, Any]:
 
 
 def a_running_job(server: RunningServer, dataset: str) -> str:
-    """Insert a job that is running by its rows, with progress, without a trainer."""
+    """Insert the rows of a running job with progress; it has no trainer."""
     job = server.submit(spec(dataset, "held"))
     worker = server.get("/v1/workers")["data"][0]["id"]
     database = Database(f"sqlite:///{server.home / 'trainyard.db'}", pool_size=1)
@@ -138,7 +138,7 @@ def a_running_job(server: RunningServer, dataset: str) -> str:
 
 @contextmanager
 def bare_server(folder: Path) -> Iterator[str]:
-    """Run the bare server while the block runs; yields its address."""
+    """Run the bare server while the block runs; yield its address."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -157,7 +157,7 @@ def bare_server(folder: Path) -> Iterator[str]:
 
 
 def answers(url: str) -> bool:
-    """Whether a server listens there."""
+    """Return whether a server answers at `url`."""
     try:
         return httpx.get(f"{url}/livez").is_success
     except httpx.TransportError:
@@ -165,10 +165,10 @@ def answers(url: str) -> bool:
 
 
 def measure(questions: Sequence[Question], asked: argparse.Namespace, folder: Path) -> Rates:
-    """Ask everything with every number of clients, each round in the order opposite to the last.
+    """Ask every question with every number of clients; each round reverses the previous order.
 
-    What reads comes before what writes: submits leave thousands of jobs waiting, whose doorbells
-    the server rings for a while afterwards.
+    Reads come before writes: submits leave thousands of pending jobs, whose doorbells the server
+    rings for a while afterwards.
     """
     rates: Rates = defaultdict(list)
     for writes in (False, True):
@@ -193,7 +193,7 @@ def measure(questions: Sequence[Question], asked: argparse.Namespace, folder: Pa
 
 
 def tally_of(load: Load, folder: Path) -> Tally:
-    """Put the load on from a process of its own."""
+    """Run the load in a separate process and return its tally."""
     request, answer = folder / "request.json", folder / "answer.json"
     request.write_text(json.dumps(asdict(load)))
     done = subprocess.run(
@@ -213,7 +213,7 @@ def tally_of(load: Load, folder: Path) -> Tally:
 
 
 def rates_table(questions: Sequence[Question], rates: Rates, clients: Sequence[int]) -> str:
-    """Answers a second and their latency, by number of clients."""
+    """Return the table of answers per second and their latency, by number of clients."""
     head = ["answers/s (median, p95 in ms)", *(f"{count} clients" for count in clients)]
     body = [
         [question.name, *(figure(rates[question.name, count]) for count in clients)]
@@ -223,18 +223,18 @@ def rates_table(questions: Sequence[Question], rates: Rates, clients: Sequence[i
 
 
 def figure(tallies: Sequence[Tally]) -> str:
-    """One cell: the mean rate of the rounds, the median and 95th percentile of all answers."""
+    """Return one cell: the rounds' mean rate, and the median and 95th percentile of all answers."""
     times = sorted(each for tally in tallies for each in tally.milliseconds)
     return f"{rate(tallies):,.0f} ({median(times):.1f}, {quantile(times, 0.95):.1f})"
 
 
 def rate(tallies: Sequence[Tally]) -> float:
-    """The mean of the rounds, in answers a second."""
+    """Return the mean of the rounds, in answers per second."""
     return fmean(tally.answers / tally.seconds for tally in tallies)
 
 
 def ratios_table(rates: Rates, clients: Sequence[int]) -> str:
-    """The ratios that have a budget; it is judged at 16 clients."""
+    """Return the table of ratios with a budget; the budget is judged at 16 clients."""
 
     def line(name: str, budget: str, is_kept: Callable[[float], bool], over: str) -> list[str]:
         ratios = {n: rate(rates[over, n]) / rate(rates[name, n]) for n in clients}

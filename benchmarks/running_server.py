@@ -1,4 +1,4 @@
-"""A Trainyard to measure: `trainyard up` in a temporary home, and the few requests made of it."""
+"""A Trainyard to measure: `trainyard up` in a temporary home, with a client for it."""
 
 import compileall
 import json
@@ -31,12 +31,12 @@ COMPILED = ("app", "worker", "benchmarks")
 
 
 class Failed(Exception):
-    """What was to be measured did not happen."""
+    """The measured event did not happen."""
 
 
 @dataclass(frozen=True)
 class RunningServer:
-    """A Trainyard that answers: its home, its address, the process that holds it together."""
+    """A running Trainyard: its home, its address, and its supervising process."""
 
     process: subprocess.Popen[bytes]
     home: Path
@@ -108,7 +108,7 @@ def running_trainyard(home: Path) -> Iterator[RunningServer]:
 
 @contextmanager
 def temporary_folder() -> Iterator[Path]:
-    """A folder that is gone afterwards, its path short enough for a unix socket."""
+    """Yield a temporary folder whose path is short enough for a unix socket."""
     with tempfile.TemporaryDirectory(prefix="trainyard-bench-") as folder:
         yield Path(folder)
 
@@ -121,19 +121,19 @@ def drawn_shapes(folder: Path, *, train: int, val: int, size: int) -> Path:
 
 
 def clean_environment() -> dict[str, str]:
-    """This process's environment without settings of ours, and with bytecode for everyone."""
+    """Return this process's environment without Trainyard's settings, and with bytecode enabled."""
     dropped = ("TRAINYARD_", "PYTHONDONTWRITEBYTECODE")
     return {key: value for key, value in os.environ.items() if not key.startswith(dropped)}
 
 
 def compile_sources() -> None:
-    """Write the bytecode of our own sources, as an installation would."""
+    """Write the bytecode of Trainyard's sources, as an installation would."""
     for folder in COMPILED:
         compileall.compile_dir(ROOT / folder, quiet=2)
 
 
 def wait_until(ask: Callable[[], Value | None], *, within: float, every: float = 0.02) -> Value:
-    """Ask until there is an answer, and return it.
+    """Call `ask` until it returns a value, and return that value.
 
     Raises:
         Failed: `within` seconds have passed.

@@ -11,7 +11,7 @@ LEVEL = 0.95
 
 @dataclass(frozen=True)
 class Ratio:
-    """Ratio of two means, with the bounds of its bootstrap interval."""
+    """The ratio of two means, with the bounds of its bootstrap interval."""
 
     value: float
     low: float

@@ -1,9 +1,9 @@
-"""What a training state costs: `python benchmarks/training_state.py`.
+"""Measure the cost of a training state: `python benchmarks/training_state.py`.
 
-Trains each model for some epochs on drawn shapes, through the trainer that jobs run in. Prints
-bytes, and milliseconds as medians of five: of capturing and writing a state with its sync to the
-disk, of hashing it, which the worker does, and of reading it again. After an odd number of epochs
-gradients wait for their step, as they do after most epochs of a training: a state is largest then.
+Trains each model for some epochs on drawn shapes, with the trainer of jobs. Prints bytes, and
+milliseconds as medians of five: to capture and write a state with its sync to the disk, to hash it,
+which the worker does, and to read it. After an odd number of epochs gradients wait for their step,
+as after most epochs of a training; a state is largest then.
 """
 
 import argparse
@@ -44,7 +44,7 @@ def main() -> None:
 
 def row(dataset: Path, place: Path, model: str, optimizer: str, epochs: int) -> str:
     """Train once and return a row of the table."""
-    # Late: the environment above has to be there when Ultralytics is imported.
+    # Import late: Ultralytics reads the environment above on import.
     from tests.worker.trainer.customizations.in_process import train_here  # noqa: PLC0415
     from worker.trainer.protocol import ArchitectureSource  # noqa: PLC0415
     from worker.trainer.state.file import read_state, write_state  # noqa: PLC0415
@@ -71,7 +71,7 @@ def row(dataset: Path, place: Path, model: str, optimizer: str, epochs: int) -> 
 
 
 def _milliseconds(act: Callable[[], object], times: int = 5) -> str:
-    """Return the median of several times."""
+    """Return the median duration of several calls."""
     seconds = []
     for _ in range(times):
         began = time.perf_counter()

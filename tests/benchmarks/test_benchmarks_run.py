@@ -1,4 +1,4 @@
-"""The benchmarks start, count what was answered, and judge ratios as their tables say."""
+"""The benchmarks start, count the answers, and judge ratios by the budgets in their tables."""
 
 import asyncio
 import subprocess
