@@ -1,9 +1,9 @@
-"""Train a detector from an upload to a downloaded best.pt, and see that it detects.
+"""Train a detector from an upload to a downloaded best.pt, and check that it detects.
 
 Starts `trainyard up` in a temporary home, uploads drawn shapes, trains `yolo26n.yaml` from scratch,
-then loads the downloaded `best.pt` with plain Ultralytics in a process that knows no Trainyard and
-predicts the validation images. What it made stays in the folder that it names last.
-`--short` trains two epochs and checks the path only.
+then loads the downloaded `best.pt` with plain Ultralytics in a process without Trainyard and
+predicts the validation images. Its files stay in the folder that it prints last.
+`--short` trains two epochs and checks the steps only, not the detector.
 """
 
 import argparse
@@ -51,11 +51,11 @@ print(json.dumps({"boxes": [len(result.boxes) for result in results]}))
 
 
 class DemoFailed(Exception):
-    """What the demonstration was to show did not happen."""
+    """A step of the demonstration failed."""
 
 
 class Client:
-    """The few requests that the demonstration makes; only the standard library is needed."""
+    """The requests of the demonstration, with the standard library only."""
 
     def __init__(self, url: str, key: str) -> None:
         self._url = url
@@ -84,7 +84,7 @@ class Client:
 
 
 def main() -> None:
-    """Run the demonstration; the exit status says whether the detector detects."""
+    """Run the demonstration; the exit status reports whether the detector detects."""
     parser = argparse.ArgumentParser(description="Train a detector of drawn shapes.")
     parser.add_argument("--short", action="store_true", help="two epochs, checks the path only")
     short: bool = parser.parse_args().short
@@ -97,7 +97,7 @@ def main() -> None:
 
 
 def demonstrate(folder: Path, *, epochs: int, must_detect: bool) -> None:
-    """Make the data, train on it through the API, and look at what came out."""
+    """Make the dataset, train on it through the API, and check the trained model."""
     archive = folder / "shapes.zip"
     draw_shapes(archive)
     with running_trainyard(folder / "home", log=folder / "trainyard.log") as client:
@@ -112,7 +112,7 @@ def demonstrate(folder: Path, *, epochs: int, must_detect: bool) -> None:
 
 
 def draw_shapes(archive: Path) -> None:
-    """Make the dataset with the script beside this one."""
+    """Make the dataset with `shapes.py` in this folder."""
     script = Path(__file__).with_name("shapes.py")
     amount = {"--train": TRAIN_IMAGES, "--val": VAL_IMAGES, "--size": IMAGE_SIZE}
     options = [str(word) for pair in amount.items() for word in pair]
@@ -158,7 +158,7 @@ def upload(client: Client, archive: Path) -> str:
 
 
 def verdict(dataset: Mapping[str, Any]) -> str | None:
-    """What verification said, once it has."""
+    """Return the verdict of the verification, or None while it is pending."""
     state: str = dataset["state"]
     return None if state == "validating" else state
 
@@ -202,7 +202,7 @@ def follow(client: Client, job: str) -> float:
 
 
 def print_new_epochs(metrics: Mapping[str, Any], shown: list[float]) -> None:
-    """Print the epochs that came since the last look, and remember their mAP50."""
+    """Print the epochs that are not in `shown`, and append their mAP50 to it."""
     series = metrics["series"]
     for index, epoch in list(enumerate(metrics["epochs"]))[len(shown) :]:
         map50 = series["metrics/mAP50(B)"][index] or 0.0
@@ -214,7 +214,7 @@ def print_new_epochs(metrics: Mapping[str, Any], shown: list[float]) -> None:
 def predict(folder: Path, archive: Path) -> int:
     """Predict the validation images with plain Ultralytics; return the boxes of the best image.
 
-    The process starts elsewhere and loads the weights by Ultralytics' safe loader.
+    The process runs in another folder and loads the weights with Ultralytics' safe loader.
     """
     images = folder / "val"
     with zipfile.ZipFile(archive) as members:
@@ -237,7 +237,7 @@ def predict(folder: Path, archive: Path) -> int:
 
 
 def offline_ultralytics(folder: Path) -> dict[str, str]:
-    """Environment in which Ultralytics loads safely, installs nothing and stays off the network."""
+    """Return an environment in which Ultralytics loads safely, without installs or network."""
     return {
         "ULTRALYTICS_SAFE_LOAD": "1",
         "YOLO_OFFLINE": "true",
@@ -248,7 +248,7 @@ def offline_ultralytics(folder: Path) -> dict[str, str]:
 
 
 def wait_until(ask: Callable[[], Value | None], *, within: float, what: str) -> Value:
-    """Ask until there is an answer, and return it."""
+    """Call `ask` until it returns a value, and return that value."""
     deadline, pause = time.monotonic() + within, Event()
     while time.monotonic() < deadline:
         answer = ask()
@@ -259,7 +259,7 @@ def wait_until(ask: Callable[[], Value | None], *, within: float, what: str) -> 
 
 
 def last_line(log: Path) -> str:
-    """The last thing that a log says."""
+    """Return the last line of a log."""
     return (log.read_text(errors="replace").strip().splitlines() or ["it said nothing"])[-1]
 
 

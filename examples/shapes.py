@@ -1,7 +1,7 @@
 """Make a small detection dataset of drawn shapes, as a YOLO zip.
 
-Three classes in unequal numbers (circles are common, triangles rare) on noisy grounds; the same
-seed gives the same bytes: `python examples/shapes.py OUT.zip --train 60 --val 20 --size 160`.
+Three classes in unequal numbers (circles are common, triangles rare) on noisy backgrounds; equal
+seeds give equal bytes: `python examples/shapes.py OUT.zip --train 60 --val 20 --size 160`.
 """
 
 import argparse
@@ -32,12 +32,12 @@ class Shape:
     half: float
 
     def overlaps(self, other: "Shape") -> bool:
-        """Whether the two boxes touch, or nearly."""
+        """Return whether the two boxes touch or nearly touch."""
         reach = ROOM * (self.half + other.half)
         return abs(self.x - other.x) < reach and abs(self.y - other.y) < reach
 
     def label(self, size: int) -> str:
-        """The line of a YOLO label file: class, centre, width and height as shares of the image."""
+        """Return a line of a YOLO label file: class, centre and size as shares of the image."""
         side = 2 * self.half / size
         return f"{self.kind} {self.x / size:.6f} {self.y / size:.6f} {side:.6f} {side:.6f}"
 
@@ -71,7 +71,7 @@ def _scatter(rng: random.Random, size: int) -> list[Shape]:
 
 
 def _draw(rng: random.Random, shapes: Sequence[Shape], size: int) -> Image.Image:
-    """Draw bright shapes on a dark ground with noise."""
+    """Draw bright shapes on a dark background with noise."""
     ground = tuple(rng.randint(0, 90) for _ in range(3))
     image = Image.new("RGB", (size, size), ground)
     noise = Image.frombytes("RGB", (size, size), rng.randbytes(3 * size * size))

@@ -1,4 +1,4 @@
-"""The example plugin says in its README what it is, and a job can say what the README shows."""
+"""The example plugin's README shows its real entry point and a valid job."""
 
 import re
 import tomllib

@@ -1,4 +1,4 @@
-"""The generator of drawn shapes: repeatable, labelled where it draws, unequal by class."""
+"""The generator of drawn shapes: repeatable, with correct labels and unequal classes."""
 
 import subprocess
 import sys

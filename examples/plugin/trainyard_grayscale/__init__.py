@@ -1,4 +1,4 @@
-"""A trainer plugin: some of the training images lose their colours, and an epoch says how many.
+"""A trainer plugin that turns some training images gray and reports their number per epoch.
 
 For cameras that switch to infrared at night: a model that relies on colour goes blind there.
 Ultralytics' own `hsv_s` only weakens colours, by a random amount for every image.
@@ -17,7 +17,7 @@ RED, GREEN, BLUE = 0.299, 0.587, 0.114
 
 
 class GrayscaleOptions(PluginOptions):
-    """What a job says in `trainer.options`."""
+    """The fields of a job's `trainer.options`."""
 
     probability: float = Field(
         default=0.25, ge=0, le=1, description="Chance of each training image to lose its colours."
@@ -25,7 +25,7 @@ class GrayscaleOptions(PluginOptions):
 
 
 class Grayscale:
-    """Over a task's trainer: changes batches after Ultralytics made them, and counts."""
+    """A mixin for a task's trainer: changes and counts images after Ultralytics made a batch."""
 
     plugin_options: GrayscaleOptions
     epoch: int
@@ -36,15 +36,15 @@ class Grayscale:
         super().__init__(*arguments, **options)
 
     def begin_epoch(self, seed: int) -> None:
-        """Reset the count, with its own generator: the job's other random numbers stay as they are.
+        """Reset the count and the plugin's own generator; the job's other random numbers stay.
 
-        The seed makes a resumed job draw what it would have drawn.
+        With the seed, a resumed job draws the same numbers as an uninterrupted one.
         """
         self.images = self.grayscale_images = 0
         self.random = torch.Generator().manual_seed(seed)
 
     def preprocess_batch(self, batch: dict[str, Any]) -> dict[str, Any]:
-        """Take the colours from some images: (n, 3, height, width), RGB from 0 to 1."""
+        """Turn some images gray; the batch is (n, 3, height, width), RGB from 0 to 1."""
         batch = super().preprocess_batch(batch)  # type: ignore[misc] # the trainer has it
         images = batch["img"]
         drawn = torch.rand(len(images), generator=self.random) < self.plugin_options.probability
@@ -56,7 +56,7 @@ class Grayscale:
         return batch
 
     def validate(self) -> tuple[dict[str, float] | None, float | None]:
-        """Add a metric of its own: a column of results.csv, a series of the API."""
+        """Add the plugin's metric: a column of results.csv and a series of the API."""
         metrics, fitness = super().validate()  # type: ignore[misc] # the trainer has it
         if metrics is None:
             return None, None
@@ -65,12 +65,12 @@ class Grayscale:
 
 
 def begin_epoch(trainer: Any) -> None:  # noqa: ANN401 -- the composed trainer
-    """Start an epoch's count."""
+    """Start the count of an epoch."""
     trainer.begin_epoch(trainer.args.seed + trainer.epoch)
 
 
 class GrayscalePlugin(TrainerPlugin):
-    """What the entry point names."""
+    """The plugin that the entry point names."""
 
     Options = GrayscaleOptions
     tasks = frozenset({"detect", "segment", "pose", "obb"})
