@@ -1,7 +1,7 @@
-"""What Alembic runs: the migrations on the connection that `app.core.migrations` hands in.
+"""Run the migrations on the connection that `app.core.migrations` passes to Alembic.
 
 For a developer's `alembic revision --autogenerate` it opens the database itself, and writes types
-and CHECKs out in full, so that a migration stays what it was when the application moves on.
+and CHECKs in full, so that later changes of the application do not change a migration.
 """
 
 from textwrap import wrap
@@ -21,7 +21,7 @@ from app.tables import METADATA
 
 
 def render_item(kind: str, item: object, _: AutogenContext) -> str | Literal[False]:
-    """Called by autogenerate for each thing that it writes; False leaves it to Alembic."""
+    """Return the code of an item for autogenerate; False leaves it to Alembic."""
     if isinstance(item, CheckConstraint):
         return _render_check(item)
     if kind != "type":
@@ -52,12 +52,12 @@ def _render_check(constraint: CheckConstraint) -> str:
 
 
 def run(connection: Connection) -> None:
-    """Bring `connection` to the asked revision, in the transaction that is open on it."""
+    """Migrate `connection` to the requested revision, in its open transaction."""
     context.configure(
         connection=connection,
         target_metadata=METADATA,
         render_item=render_item,
-        render_as_batch=bool(context.script.get_heads()),  # SQLite alters no table in place
+        render_as_batch=bool(context.script.get_heads()),  # SQLite cannot alter a table in place
         transactional_ddl=True,
         compare_type=True,
     )

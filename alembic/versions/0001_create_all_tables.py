@@ -14,7 +14,7 @@ down_revision = None
 branch_labels = None
 depends_on = None
 
-# The types of today, written out: a migration must not change when the application does.
+# These types are copies: a migration must not change when the application does.
 TIME = sa.DateTime(timezone=True).with_variant(sa.String(length=23), "sqlite")
 JSON = sa.JSON().with_variant(postgresql.JSONB(), "postgresql")
 ORDERED_JSON = sa.JSON()

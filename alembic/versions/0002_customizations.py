@@ -14,7 +14,7 @@ down_revision = "0001"
 branch_labels = None
 depends_on = None
 
-# The types of today, written out: a migration must not change when the application does.
+# These types are copies: a migration must not change when the application does.
 TIME = sa.DateTime(timezone=True).with_variant(sa.String(length=23), "sqlite")
 JSON = sa.JSON().with_variant(postgresql.JSONB(), "postgresql")
 ORDERED_JSON = sa.JSON()
@@ -90,7 +90,7 @@ def downgrade() -> None:
     op.execute("UPDATE jobs SET end_reason = 'trainer_bug' WHERE end_reason = 'not_portable'")
     op.execute("UPDATE attempts SET end_reason = 'trainer_bug' WHERE end_reason = 'not_portable'")
     check_end_reasons(END_REASONS_BEFORE)
-    # Weights that no trainer could tell the task of were of no use to any job.
+    # No job can use weights without a known task.
     op.execute("DELETE FROM models WHERE task IS NULL")
     with op.batch_alter_table("workers", schema=None) as batch_op:
         batch_op.drop_column("plugin_names")

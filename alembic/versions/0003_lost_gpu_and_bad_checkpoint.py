@@ -1,4 +1,4 @@
-"""Two more end reasons: a lost GPU, and a checkpoint that no trainer reads.
+"""Two more end reasons: a lost GPU, and a checkpoint that no trainer can read.
 
 Revision ID: 0003_attempts
 Revises: 0002

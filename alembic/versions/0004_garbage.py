@@ -1,4 +1,4 @@
-"""Garbage: condemned objects, and indexes by what names bytes and by what a job's end takes along.
+"""Garbage: condemned objects, and indexes of the columns that name bytes or a job.
 
 Revision ID: 0004_garbage
 Revises: 0003_attempts

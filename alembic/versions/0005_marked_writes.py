@@ -1,4 +1,4 @@
-"""Marked writes: one whose answer was lost is not done twice.
+"""Marked writes: a write whose answer was lost is not repeated.
 
 Revision ID: 0005_outage
 Revises: 0004_garbage

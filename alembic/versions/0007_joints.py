@@ -1,4 +1,4 @@
-"""Extended jobs: where each continues its parent, and the end reason of a lost training state.
+"""Extended jobs: the epoch where each continues its parent, and a lost state's end reason.
 
 Revision ID: 0007_joints
 Revises: 0006_training_states
