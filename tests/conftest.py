@@ -1,4 +1,4 @@
-"""What holds for every test: sockets reach this machine only, and nothing is downloaded."""
+"""Rules for every test: sockets reach only this machine, and no test downloads a file."""
 
 import ipaddress
 import socket
@@ -16,7 +16,7 @@ PILLOWS_OPEN = Image.open
 
 LOOPBACK_NAMES = {"localhost", "", None}
 
-# How fast examples are made and run depends on what else the machine does.
+# The speed at which examples are made and run depends on the load of the machine.
 settings.register_profile(
     "any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
@@ -33,7 +33,7 @@ def _sockets_only_to_loopback() -> Iterator[None]:
 
 @pytest.fixture(scope="session", autouse=True)
 def _tracebacks_are_plain() -> None:
-    """Unconfigured, structlog draws every traceback with all its variables, for minutes."""
+    """Log plain tracebacks: by default structlog spends minutes on drawing all their variables."""
     plain = structlog.dev.ConsoleRenderer(
         colors=False, exception_formatter=structlog.dev.plain_traceback
     )

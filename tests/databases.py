@@ -1,7 +1,7 @@
 """One test body on two databases: SQLite, and a PostgreSQL started from its wheel.
 
-`TRAINYARD_TEST_POSTGRES_URL` names a running server to use instead; each test gets a database of
-its own there, copied from one that was migrated once.
+`TRAINYARD_TEST_POSTGRES_URL` names a running server to use instead. Each test gets its own database
+there, a copy of one that was migrated once.
 """
 
 import os
@@ -23,7 +23,7 @@ POOL_SIZE = 20
 
 @pytest.hookimpl(tryfirst=True)  # before -m chooses
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Leave the PostgreSQL half of tests that show little of a database to `make test-slow`."""
+    """Run some tests on PostgreSQL only in `make test-slow`: they depend little on the database."""
     for item in items:
         call = getattr(item, "callspec", None)
         is_on_postgresql = call is not None and "postgresql" in call.params.values()
@@ -44,7 +44,7 @@ def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[URL]:
-    """The URL of a PostgreSQL server; its data lies in a directory of its own (see the wheel)."""
+    """Yield the URL of a PostgreSQL server with its own data directory (see the wheel)."""
     named = os.environ.get("TRAINYARD_TEST_POSTGRES_URL")
     if named:
         yield make_url(named)
@@ -71,13 +71,13 @@ def postgres_template(postgres_server: URL) -> str:
 
 @pytest.fixture
 def postgres_url(postgres_server: URL, postgres_template: str) -> Iterator[str]:
-    """An empty, migrated PostgreSQL database, dropped afterwards."""
+    """Yield the URL of an empty, migrated PostgreSQL database; drop it afterwards."""
     yield from _postgres_copy(postgres_server, postgres_template)
 
 
 @pytest.fixture
 def sqlite_url(sqlite_template: Path, tmp_path: Path) -> str:
-    """An empty, migrated SQLite database."""
+    """Return the URL of an empty, migrated SQLite database."""
     path = tmp_path / "trainyard.db"
     shutil.copyfile(sqlite_template, path)
     return f"sqlite:///{path}"
@@ -85,7 +85,7 @@ def sqlite_url(sqlite_template: Path, tmp_path: Path) -> str:
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def database_url(request: pytest.FixtureRequest) -> str:
-    """The URL of an empty, migrated database: the test runs on both kinds."""
+    """Return the URL of an empty, migrated database; the test runs on both kinds."""
     name = {"sqlite": "sqlite_url", "postgresql": "postgres_url"}[request.param]
     url: str = request.getfixturevalue(name)
     return url
@@ -95,7 +95,7 @@ def database_url(request: pytest.FixtureRequest) -> str:
 def module_database_url(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[str]:
-    """A migrated database that all tests of a module share: none of them may change its rows."""
+    """Yield a migrated database that a module's tests share; none may change its rows."""
     yield from shared_database(request, tmp_path_factory)
 
 
@@ -114,7 +114,7 @@ def shared_database(
 
 @pytest.fixture
 def database(database_url: str) -> Iterator[Database]:
-    """An empty, migrated database: the test runs on both kinds."""
+    """Yield an empty, migrated database; the test runs on both kinds."""
     database = Database(database_url, pool_size=POOL_SIZE)
     yield database
     database.dispose()
@@ -122,7 +122,7 @@ def database(database_url: str) -> Iterator[Database]:
 
 @pytest.fixture
 def open_database() -> Iterator[Callable[[str], Database]]:
-    """Opens further databases by URL, as another process would; all are closed afterwards."""
+    """Yield a function that opens more databases by URL, as another process would."""
     opened: list[Database] = []
 
     def open_(url: str) -> Database:

@@ -13,7 +13,7 @@ EXAMPLE = ROOT / "examples" / "plugin"
 def install_example(folder: Path) -> Path:
     """Install the example plugin into an empty folder, to be put on a PYTHONPATH."""
     uv = shutil.which("uv", path=str(Path(sys.executable).parent)) or "uv"
-    source = folder.with_name(f"{folder.name}-source")  # a build leaves nothing in the checkout
+    source = folder.with_name(f"{folder.name}-source")  # keeps build files out of the checkout
     shutil.copytree(EXAMPLE, source)
     flags = ["--quiet", "--offline", "--no-deps", "--no-build-isolation", "--python"]
     command = [uv, "--no-config", "pip", "install", *flags, sys.executable, "--target"]
@@ -22,7 +22,7 @@ def install_example(folder: Path) -> Path:
 
 
 def write_plugin(folder: Path, code: str, *, name: str = "mine", package: str = "mine_pkg") -> Path:
-    """Lay a package whose `Plugin` is an entry point into a folder, as an installer leaves it."""
+    """Write a package whose `Plugin` is an entry point into a folder, as an installer does."""
     (folder / package).mkdir(parents=True)
     (folder / package / "__init__.py").write_text(code, encoding="utf-8")
     described = folder / f"{package}-2.5.dist-info"

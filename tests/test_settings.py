@@ -1,4 +1,4 @@
-"""What an operator can set, and what is never shown of it."""
+"""The settings of an operator, and the values that are never shown."""
 
 from pathlib import Path
 

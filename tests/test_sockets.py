@@ -1,4 +1,4 @@
-"""Tests of the guard in conftest.py: no test reaches beyond this machine."""
+"""Tests of the guard in conftest.py: no test connects to another machine."""
 
 import socket
 

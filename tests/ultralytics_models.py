@@ -1,4 +1,4 @@
-"""Models as Ultralytics builds them; its functions have no annotations, these have."""
+"""Typed wrappers of the Ultralytics functions that build models; those have no annotations."""
 
 from collections.abc import Mapping
 from typing import Any
