@@ -28,7 +28,7 @@ class Base(DeclarativeBase):
 
 
 class Row(Base):
-    """A job, with its request only."""
+    """A job's row, which holds only its request."""
 
     __tablename__ = "rows"
     id: Mapped[str] = mapped_column(primary_key=True)

@@ -1,4 +1,4 @@
-"""Two server processes on one database answer as one."""
+"""Two server processes on one database answer like a single server."""
 
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor

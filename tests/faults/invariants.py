@@ -1,6 +1,6 @@
 """The invariants after every fault, checked in the database, the store, /proc and the API.
 
-Each function returns sentences about what is wrong: an empty list is what tests assert.
+Each function returns one sentence per violation; tests assert that the list is empty.
 """
 
 import csv

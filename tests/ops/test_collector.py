@@ -1,4 +1,4 @@
-"""Remains of killed processes are removed, those of live ones are kept; the collector thread."""
+"""The collector thread removes leftovers of killed processes and keeps files of live ones."""
 
 import os
 import time

@@ -198,7 +198,7 @@ class TestAnyOrder:
 
 
 def take(instance: Instance, step: str, number: int, found_stored: set[int]) -> None:
-    """Take one step; only bytes that were found stored less than a hold ago may be named."""
+    """Take one step; bytes may be named only if they were found stored within the hold time."""
     match step:
         case "store":
             instance.put(number)

@@ -101,7 +101,7 @@ class TestQuestions:
 
 class TestForeignKeys:
     def test_every_foreign_key_to_a_job_has_an_index(self) -> None:
-        """The database needs it to delete a job, so a partial index is not enough."""
+        """The database needs the index to delete a job, so a partial index is not enough."""
         jobs = METADATA.tables[Job.__tablename__]
         unindexed = [
             f"{table.name}.{column.name}"

@@ -1,4 +1,4 @@
-"""A trainer plugin that turns some training images gray and reports their number per epoch.
+"""A trainer plugin that turns some training images gray and reports their share per epoch.
 
 For cameras that switch to infrared at night: a model that relies on colour goes blind there.
 Ultralytics' own `hsv_s` only weakens colours, by a random amount for every image.
