@@ -20,7 +20,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 from sqlalchemy.pool import ConnectionPoolEntry
 
 CONNECTIONS = 40
-"""One for each of the threads that FastAPI runs handlers on by default."""
+"""One connection for each thread on which FastAPI runs handlers by default."""
 
 
 class Base(DeclarativeBase):

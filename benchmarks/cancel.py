@@ -49,7 +49,7 @@ SITUATIONS = (
     Situation("validating", "validating", LONG_EPOCHS, spread_seconds=0.5),
     Situation("finalizing: evaluation, clean load", "finalizing", 1, spread_seconds=6.0),
 )
-"""Cancelled at a random moment, up to `spread_seconds` after a process is seen in the phase."""
+"""Jobs are cancelled at random, up to `spread_seconds` after a process is seen in the phase."""
 
 
 def main() -> None:

@@ -46,7 +46,7 @@ ROUNDS = 1
 SUBMIT_BUDGET = 1.5
 POLL_BUDGET = 2.0
 JUDGED_CLIENTS = 16
-"""Rates of the yardstick over ours: a poll at half the rate of hello has the ratio 2."""
+"""Ratios are the reference's rate over ours: a poll at half the rate of hello has ratio 2."""
 UNSERVED_QUEUE = "benchmark"
 CREATED, OK, NOT_MODIFIED = 201, 200, 304
 LEASE = timedelta(hours=1)

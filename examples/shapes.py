@@ -18,7 +18,7 @@ CLASSES = ("circle", "square", "triangle")
 SHARES = (6, 3, 2)
 MOST_SHAPES = 4
 ROOM = 1.15
-"""How much more than their boxes two shapes keep between them."""
+"""The factor by which `overlaps` enlarges the boxes of two shapes."""
 ZIP_TIME = (2026, 1, 1, 0, 0, 0)
 
 

@@ -12,7 +12,7 @@ from PIL import Image
 pytest_plugins = ["tests.databases", "tests.worlds.rows"]
 
 PILLOWS_OPEN = Image.open
-"""Importing Ultralytics replaces it in this process (8.4.190, utils/patches.py:83)."""
+"""An import of Ultralytics replaces `Image.open` in this process (8.4.190, utils/patches.py:83)."""
 
 LOOPBACK_NAMES = {"localhost", "", None}
 

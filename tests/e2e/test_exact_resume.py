@@ -26,7 +26,7 @@ SPEC: dict[str, Any] = {
         "layer_lrs": [{"layers": "backbone", "factor": 0.1}],
     },
 }
-"""Two batches of 2 make a step, and an epoch has nine: gradients cross its end."""
+"""Two batches of 2 make a step and an epoch has nine, so gradients cross the end of an epoch."""
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

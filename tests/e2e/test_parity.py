@@ -17,7 +17,7 @@ TASKS = [
     task if task in {"detect", "classify"} else pytest.param(task, marks=pytest.mark.slow)
     for task in builders.ZIPS
 ]
-"""`make test` has the time for a task of boxes and one without."""
+"""`make test` has time for one task with boxes and one without."""
 pytestmark = pytest.mark.integration
 
 

@@ -28,7 +28,7 @@ CHANGES: Final = {
     "~/.trainyard/api-key": "{home}/api-key",
     '"epochs": 40': f'"epochs": {EPOCHS}',
 }
-"""What a test must replace: where the server is, and how long it may train."""
+"""The texts that a test must replace: the server's address, the key, and the training's length."""
 
 PREAMBLE: Final = """
 set -euo pipefail

@@ -18,7 +18,7 @@ pytestmark = pytest.mark.unit
 
 SCRIPT = ROOT / "examples" / "shapes.py"
 DIMMEST_SHAPE = 120
-"""No channel of a shape is darker, none of the ground as bright."""
+"""No channel of a shape is darker, and no channel of the background is as bright."""
 
 
 @pytest.fixture

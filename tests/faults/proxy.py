@@ -25,7 +25,7 @@ LOOPBACK = "127.0.0.1"
 CHUNK_BYTES = 64 * 1024
 COMMIT_MESSAGE = b"Q\x00\x00\x00\x0bCOMMIT\x00"
 ROLLBACK_MESSAGE = b"Q\x00\x00\x00\x0dROLLBACK\x00"
-"""What psycopg sends at the end of a transaction: a simple query of the PostgreSQL protocol."""
+"""The message with which psycopg ends a transaction: a simple query of the PostgreSQL protocol."""
 
 NETWORK_ENDED = (OSError, asyncio.IncompleteReadError)
 

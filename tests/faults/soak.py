@@ -43,7 +43,7 @@ from tests.worlds.server import TRAIN_IMAGES, VAL_IMAGES
 
 SERVERS, WORKERS = 2, 3
 SUBMITTED_WITHIN = 0.7
-"""Of the time with kills: the rest of it finds all jobs there."""
+"""The share of the time with kills in which jobs are submitted; in the rest all jobs exist."""
 SETTLE_SECONDS = 600.0
 LOOK_SECONDS = 0.25
 SHORTEST_LIFE_SECONDS = 1.0

@@ -37,7 +37,7 @@ OF_A_WORKER = {
     CrashPoint.END_BEFORE_COMMIT: 1,
     CrashPoint.END_AFTER_COMMIT: 1,
 }
-"""At which passing it dies; from the third epoch on, an old checkpoint is dropped."""
+"""The pass at which the process dies; from the third epoch on, an old checkpoint is dropped."""
 LIKE_ANOTHER = {
     CrashPoint.JOB_FILE_WRITTEN,
     CrashPoint.TRAINER_SPAWNED,
@@ -45,7 +45,7 @@ LIKE_ANOTHER = {
     CrashPoint.WEIGHTS_PROVED,
     CrashPoint.FINALIZING_SET,
 }
-"""Left to `make test-slow`: a neighbour among these points leaves the same behind."""
+"""Only `make test-slow` runs these: a neighbouring point leaves the same state behind."""
 OF_A_SUBMIT = (
     CrashPoint.SUBMIT_BEFORE_COMMIT,
     CrashPoint.SUBMIT_AFTER_COMMIT,

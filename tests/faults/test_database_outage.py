@@ -27,7 +27,7 @@ pytestmark = pytest.mark.faults
 
 OUTAGE_SECONDS = PATIENT.lease_seconds / 3
 EPOCHS = 15
-"""At one a second: the training begins before the outage and ends after it."""
+"""At one epoch per second, the training starts before the outage and ends after it."""
 
 
 @contextmanager

@@ -26,7 +26,7 @@ SAID_AT_THE_COMMIT = {
     "log": b"INSERT INTO log_chunks",
     "end": b"job.failed",
 }
-"""By what is written: bytes that go to the database in that transaction alone."""
+"""Per kind of write, bytes that only its transaction sends to the database."""
 
 
 class TestLostCommit:

@@ -40,14 +40,14 @@ NULL_TIMING = Timing(
     doorbell_retry_seconds=1,
     restart_backoff_seconds=0.05,
 )
-"""Of tests whose trainers train nothing."""
+"""For tests with null trainers."""
 REAL_TIMING = NULL_TIMING.model_copy(
     update={"lease_seconds": 30.0, "heartbeat_seconds": 2.0, "self_fence_seconds": 25.0}
 )
-"""Of tests with real trainings, which can keep a small machine busy for seconds."""
+"""For tests with real trainings, which can keep a small machine busy for seconds."""
 
 STATE_EVERY = 2
-"""Epochs between training states: after most kills an epoch is trained again."""
+"""Epochs between training states; after most kills an epoch is trained again."""
 
 SECRET_KEY = "of all servers of a cluster that is under test"
 

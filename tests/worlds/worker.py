@@ -45,7 +45,7 @@ QUICK = Timing(
 PATIENT = QUICK.model_copy(
     update={"lease_seconds": 30, "heartbeat_seconds": 2, "self_fence_seconds": 25}
 )
-"""As quick in all but leases: on a busy machine a write can take seconds."""
+"""As quick as QUICK except for leases: on a busy machine a write can take seconds."""
 
 
 @dataclass(frozen=True)

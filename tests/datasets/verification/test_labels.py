@@ -102,7 +102,7 @@ STRICTER = {
     ),
     "U17-underscore": Case("detect", "0 0.5 0.5 0.2 0.1_5", Code.LABEL_NOT_A_NUMBER, 1),
 }
-"""What Ultralytics keeps and we refuse: it fails later, or trains on nonsense."""
+"""Labels that Ultralytics accepts and we refuse: they fail later, or train on nonsense."""
 
 
 def checked(case: Case) -> CheckedLabels:
