@@ -19,7 +19,7 @@ from sqlalchemy.orm import Mapped, Session
 
 from app.core.background import Background
 from app.core.database import Database, database_now
-from app.core.logging import get_logger
+from app.core.logging import first_line, get_logger
 from app.settings import Timing
 
 log = get_logger(__name__)
@@ -226,7 +226,7 @@ class LeaseKeeper(Background):
                     break
                 renewed_at = sent_at
             except SQLAlchemyError as error:
-                self._log.warning("lease.not_renewed", error=str(error).partition("\n")[0])
+                self._log.warning("lease.not_renewed", error=first_line(error))
                 if time.monotonic() - renewed_at > self._timing.self_fence_seconds:
                     self._log.warning("lease.lost")
                     break

@@ -55,7 +55,6 @@ from app.jobs.spec.job_spec import (
 )
 from app.models.repository import ResolvedModel, resolve_model
 
-SECONDS_PER_HOUR = 3600
 BOXES_FROM_OUTLINES = frozenset({"segment", "obb"})
 """Tasks whose datasets a detect job can use: Ultralytics derives boxes from the outlines."""
 
@@ -128,6 +127,7 @@ def submit_job(
     resolution = validate_job(context, principal, spec)
     with context.database.write() as unit:
         listed = write_job(unit, context, principal, draft, resolution)
+        crash_point(CrashPoint.SUBMIT_BEFORE_COMMIT)
     return Submitted(listed, replayed=False)
 
 
@@ -254,7 +254,6 @@ def write_job(
     insert_plan(unit.session, job.id, resolution.plan.model_dump(mode="json"))
     append_event(unit.session, job.id, job.last_seq, "job.submitted", data=draft.event_data)
     insert_idempotency_key(unit.session, principal.user_id, draft.key_use, job_id=job.id)
-    crash_point(CrashPoint.SUBMIT_BEFORE_COMMIT)
     unit.after_commit(lambda: context.ring(job.id, job.dispatch_seq, job.queue))
     unit.after_commit(lambda: crash_point(CrashPoint.SUBMIT_AFTER_COMMIT))
     return ListedJob(job, None, tags)
@@ -274,7 +273,7 @@ def _columns(principal: Principal, draft: JobDraft, resolution: Resolution) -> d
         "gpus": resolved.resources.gpus,
         "priority": resolved.priority,
         "max_restarts": resolved.max_restarts,
-        "timeout_seconds": None if hours is None else hours * SECONDS_PER_HOUR,
+        "timeout_seconds": None if hours is None else timedelta(hours=hours).total_seconds(),
         "dataset_id": resolution.dataset.id,
         "dataset_version_id": resolution.version.id,
         "model": resolved.model,
