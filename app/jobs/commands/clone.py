@@ -9,7 +9,6 @@ from pydantic import ValidationError
 
 from app.accounts.authentication import Principal
 from app.core.context import Context
-from app.core.crash_points import CrashPoint, crash_point
 from app.core.problems import invalid_fields
 from app.core.strict_json import InvalidJson
 from app.jobs.commands.idempotency import KeyUse, again_after_lost_race, earlier_job
@@ -44,7 +43,6 @@ def clone_job(
     resolution = validate_job(context, principal, spec)
     with context.database.write() as unit:
         listed = write_job(unit, context, principal, draft, resolution)
-        crash_point(CrashPoint.SUBMIT_BEFORE_COMMIT)
     return Submitted(listed, replayed=False)
 
 

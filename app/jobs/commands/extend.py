@@ -24,7 +24,6 @@ from app.artifacts.repository import (
 )
 from app.artifacts.tables import Artifact
 from app.core.context import Context
-from app.core.crash_points import CrashPoint, crash_point
 from app.core.errors import FieldError, Invalid
 from app.core.problems import invalid_fields
 from app.datasets.repository import resolve_version
@@ -128,7 +127,6 @@ def extend_job(
         joint = {"epoch": epoch, "best_epoch": best_epoch, "best_value": best_value}
         unit.session.execute(insert(Joint).values(job_id=listed.job.id, **joint))
         copy_checkpoints(unit.session, planned.taken.files.values(), listed.job.id)
-        crash_point(CrashPoint.SUBMIT_BEFORE_COMMIT)
     return Submitted(listed, replayed=False)
 
 

@@ -8,6 +8,7 @@ from datetime import timedelta
 from typing import Any
 
 from pydantic import JsonValue, ValidationError
+from sqlalchemy import event
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -127,7 +128,6 @@ def submit_job(
     resolution = validate_job(context, principal, spec)
     with context.database.write() as unit:
         listed = write_job(unit, context, principal, draft, resolution)
-        crash_point(CrashPoint.SUBMIT_BEFORE_COMMIT)
     return Submitted(listed, replayed=False)
 
 
@@ -254,9 +254,14 @@ def write_job(
     insert_plan(unit.session, job.id, resolution.plan.model_dump(mode="json"))
     append_event(unit.session, job.id, job.last_seq, "job.submitted", data=draft.event_data)
     insert_idempotency_key(unit.session, principal.user_id, draft.key_use, job_id=job.id)
+    event.listen(unit.session, "before_commit", _crash_before_commit)
     unit.after_commit(lambda: context.ring(job.id, job.dispatch_seq, job.queue))
     unit.after_commit(lambda: crash_point(CrashPoint.SUBMIT_AFTER_COMMIT))
     return ListedJob(job, None, tags)
+
+
+def _crash_before_commit(_session: Session) -> None:
+    crash_point(CrashPoint.SUBMIT_BEFORE_COMMIT)
 
 
 def _columns(principal: Principal, draft: JobDraft, resolution: Resolution) -> dict[str, Any]:
