@@ -1,6 +1,6 @@
 """The transition table of a job: one frozen row per transition, and the row that applies.
 
-Guarded updates, 409 responses and the documentation are derived from `TRANSITIONS`. Events without
+State changes, 409 responses and the documentation are derived from `TRANSITIONS`. Events without
 a row are refused. This module does not use the database.
 """
 

@@ -7,7 +7,7 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 
-from worker.trainer.interrupts import Cancelled, Interrupts, SupervisorGone, die_with_parent
+from worker.trainer.interrupts import Interrupts, LeaveRequested, SupervisorGone, die_with_parent
 
 # Exit codes of end reasons, as plain numbers, since they are needed before that module is imported.
 _CANCELLED = 10
@@ -24,7 +24,7 @@ def main(arguments: list[str]) -> int:
         # Imported late, so that the handlers are already installed while modules are imported.
         process = importlib.import_module("worker.trainer.process")
         return int(process.run_job(Path(arguments[0]), interrupts))
-    except Cancelled:
+    except LeaveRequested:
         return _CANCELLED
     except SupervisorGone:
         return _SUPERVISOR_GONE

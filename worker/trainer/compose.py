@@ -31,7 +31,7 @@ from worker.trainer.plugins.interface import (
     reserved_names,
 )
 from worker.trainer.protocol import JobFile
-from worker.trainer.run import Composed, TrainingRun
+from worker.trainer.run import TrainerMixin, TrainingRun
 from worker.trainer.state.file import StateHeader
 
 TASK_TRAINERS: Final[dict[Task, type]] = {
@@ -50,7 +50,7 @@ TASK_TRAINERS: Final[dict[Task, type]] = {
 # is outermost because its report of the end comes after everything else. Resuming is around the
 # whole loop, which it skips if no epoch is left. ExactResuming restores a state before any hook of
 # an epoch acts; LoaderNotes acts closest to the loaders. docs/training-loop.md has every point.
-AROUND: Final[tuple[type[Composed], ...]] = (
+AROUND: Final[tuple[type[TrainerMixin], ...]] = (
     Finalizing,
     Resuming,
     ExactResuming,
@@ -62,7 +62,7 @@ AROUND: Final[tuple[type[Composed], ...]] = (
 )
 
 # Outermost first: KeepBest and BestModel choose a checkpoint, so they see what ClassMetrics adds.
-CUSTOMIZATIONS: Final[tuple[tuple[type[Composed], Callable[[ResolvedSpec], bool]], ...]] = (
+CUSTOMIZATIONS: Final[tuple[tuple[type[TrainerMixin], Callable[[ResolvedSpec], bool]], ...]] = (
     (KeepBest, lambda spec: bool(spec.customize.keep_best)),
     (BestModel, lambda spec: has_chosen_metric(spec.customize)),
     (ClassMetrics, lambda spec: spec.customize.metrics != MetricsChoice()),
@@ -72,10 +72,10 @@ CUSTOMIZATIONS: Final[tuple[tuple[type[Composed], Callable[[ResolvedSpec], bool]
 )
 
 # Innermost: it must see Ultralytics' exceptions before any other class does.
-INNERMOST: Final[tuple[type[Composed], ...]] = (NamedFailures,)
+INNERMOST: Final[tuple[type[TrainerMixin], ...]] = (NamedFailures,)
 
 
-def compose_trainer(run: TrainingRun) -> type[Composed]:
+def compose_trainer(run: TrainingRun) -> type[TrainerMixin]:
     """Return the class that trains the job, over the classes of its plugin if it names one.
 
     Its name must not contain "Trainer": Ultralytics would add the callbacks of its platform and of
@@ -98,7 +98,7 @@ def compose_trainer(run: TrainingRun) -> type[Composed]:
             raise
         message = f"The classes of the trainer plugin {plugin.name} cannot be combined: {error}"
         raise PluginUnusable(message) from error
-    return cast("type[Composed]", composed)
+    return cast("type[TrainerMixin]", composed)
 
 
 def bases_of(plugin: ChosenPlugin | None, task: Task) -> tuple[type, ...]:
@@ -126,7 +126,7 @@ def bases_of(plugin: ChosenPlugin | None, task: Task) -> tuple[type, ...]:
     return (type("CallbacksOfPlugin", (PluginCallbacks,), calls), *plugin.plugin.mixins, own)
 
 
-def customizations_of(spec: ResolvedSpec) -> tuple[type[Composed], ...]:
+def customizations_of(spec: ResolvedSpec) -> tuple[type[TrainerMixin], ...]:
     """Return the mixins that the spec needs, outermost first."""
     return tuple(mixin for mixin, is_needed in CUSTOMIZATIONS if is_needed(spec))
 

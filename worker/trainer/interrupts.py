@@ -14,7 +14,7 @@ from typing import Final
 _PR_SET_PDEATHSIG: Final = 1
 
 
-class Cancelled(BaseException):
+class LeaveRequested(BaseException):
     """The process received SIGTERM: it exits now, and the last checkpoint can be resumed.
 
     Not an `Exception`, since Ultralytics wraps those in several places (trainer.py:865, 1032) or
@@ -48,7 +48,7 @@ class Interrupts:
     def raise_if_leaving(self) -> None:
         """Raise a signal's exception again, since clean-up code may have replaced it."""
         if self.leaving:
-            raise SupervisorGone if self.supervisor_gone else Cancelled
+            raise SupervisorGone if self.supervisor_gone else LeaveRequested
 
     def _leave(self, _signum: int, _frame: FrameType | None) -> None:
         # A second signal would interrupt the clean-up after the first one.

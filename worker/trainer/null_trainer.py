@@ -128,7 +128,7 @@ def train(job_file: JobFile, pipe: EventPipe, interrupts: Interrupts) -> None:
     """Run the remaining epochs and finalize.
 
     Raises:
-        Cancelled: The process received SIGTERM.
+        LeaveRequested: The process received SIGTERM.
         BadWeights: The checkpoint to resume from is not valid.
     """
     training = _Training(job_file, pipe, interrupts)

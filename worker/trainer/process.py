@@ -25,7 +25,7 @@ def run_job(job_path: Path, interrupts: Interrupts) -> int:
     """Train the job of a job file, report events to the pipe, and return the exit code.
 
     Raises:
-        Cancelled: The process received SIGTERM.
+        LeaveRequested: The process received SIGTERM.
         SupervisorGone: The pipe has no reader.
     """
     on_broken = interrupts.leave_because_supervisor_is_gone

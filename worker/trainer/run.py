@@ -35,7 +35,7 @@ class TrainingRun:
     not_exact: NotExact | None = None
 
 
-class Composed(TrainerHooks):
+class TrainerMixin(TrainerHooks):
     """Base of the mixins: the run, and the attributes through which they share results.
 
     `rate_names`: the names of the optimizer's groups, in order.

@@ -10,11 +10,11 @@ from worker.trainer.interrupts import Interrupts
 from worker.trainer.mixins.exact_resume import exact_resume_of
 from worker.trainer.plugins.interface import failures_named
 from worker.trainer.protocol import JobFile
-from worker.trainer.run import Composed, Emits, TrainingRun
+from worker.trainer.run import Emits, TrainerMixin, TrainingRun
 from worker.trainer.state.not_exact import NotExact
 from worker.trainer.upstream import configure_ultralytics, pin_threads
 
-Composing = Callable[[TrainingRun], type[Composed]]
+Composing = Callable[[TrainingRun], type[TrainerMixin]]
 
 
 def train(job_file: JobFile, pipe: Emits, interrupts: Interrupts) -> None:
@@ -29,7 +29,7 @@ def train(job_file: JobFile, pipe: Emits, interrupts: Interrupts) -> None:
         train_run(TrainingRun(job_file, pipe, interrupts))
 
 
-def train_run(run: TrainingRun, composing: Composing = compose_trainer) -> Composed:
+def train_run(run: TrainingRun, composing: Composing = compose_trainer) -> TrainerMixin:
     """Train to the end and return the trainer. A resume is exact if possible, otherwise plain.
 
     Some differences show only when the loaders exist. Then the trainer is built a second time, for
@@ -56,7 +56,7 @@ def train_run(run: TrainingRun, composing: Composing = compose_trainer) -> Compo
     return _trained(replace(run, not_exact=not_exact), composing)
 
 
-def _trained(run: TrainingRun, composing: Composing) -> Composed:
+def _trained(run: TrainingRun, composing: Composing) -> TrainerMixin:
     resumed_from = None if run.exact is None else run.exact.header
     trainer = composing(run)(overrides=overrides(run.job, resumed_from))
     pin_threads(run.job.threads)

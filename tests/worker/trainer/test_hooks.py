@@ -22,7 +22,7 @@ from worker.trainer import compose
 from worker.trainer.hooks import AFTER, BEFORE, TrainerHooks
 from worker.trainer.mixins.plugin_callbacks import PluginCallbacks
 from worker.trainer.plugins.interface import RESERVED_PREFIXES, TRAINER_EVENTS
-from worker.trainer.run import Composed
+from worker.trainer.run import TrainerMixin
 
 EVENT = re.compile(r'run_callbacks\("(\w+)"\)')
 COMPOSED = (
@@ -31,7 +31,7 @@ COMPOSED = (
     *compose.INNERMOST,
     PluginCallbacks,
 )
-OURS = (TrainerHooks, Composed, *COMPOSED)
+OURS = (TrainerHooks, TrainerMixin, *COMPOSED)
 
 
 def hooks_of(kind: type) -> set[str]:

@@ -25,7 +25,7 @@ from worker.trainer.mixins.reporting import Reporting
 from worker.trainer.mixins.stopping import StopOnRequest
 from worker.trainer.mixins.training_states import TrainingStates
 from worker.trainer.protocol import ArchitectureSource, JobFile
-from worker.trainer.run import Composed
+from worker.trainer.run import TrainerMixin
 
 pytestmark = pytest.mark.integration
 
@@ -94,7 +94,7 @@ def names_what_is_wrong_with_data(whole: Training, directory: Path) -> bool:
     raise AssertionError("there is nothing to train on")
 
 
-WHAT_FOR: Final[dict[type[Composed], Callable[[Training, Path], bool]]] = {
+WHAT_FOR: Final[dict[type[TrainerMixin], Callable[[Training, Path], bool]]] = {
     Finalizing: gives_its_artifacts,
     Resuming: finalizes_what_had_trained_its_last_epoch,
     ExactResuming: goes_on_exactly,
@@ -112,7 +112,7 @@ class TestMutants:
         "mixin", [Resuming, ExactResuming, TrainingStates, StopOnRequest, NamedFailures]
     )
     def test_a_training_that_lacks_nothing_does_what_each_is_for(
-        self, mixin: type[Composed], whole: Training, tmp_path: Path
+        self, mixin: type[TrainerMixin], whole: Training, tmp_path: Path
     ) -> None:
         assert WHAT_FOR[mixin](whole, tmp_path)
         assert len(whole.of("epoch")) == len(whole.of("checkpoint")) == EPOCHS
@@ -123,7 +123,7 @@ class TestMutants:
     )
     def test_a_mixin_that_is_dropped_is_missed(
         self,
-        mixin: type[Composed],
+        mixin: type[TrainerMixin],
         whole: Training,
         tmp_path: Path,
         monkeypatch: pytest.MonkeyPatch,

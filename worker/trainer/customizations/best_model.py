@@ -10,7 +10,7 @@ from app.jobs.spec.customize import BestModel as Choice
 from app.jobs.spec.customize import Customize
 from app.jobs.spec.metric_table import FITNESS
 from worker.trainer.errors import BadSpec
-from worker.trainer.run import Composed
+from worker.trainer.run import TrainerMixin
 
 
 def has_chosen_metric(customize: Customize) -> bool:
@@ -18,7 +18,7 @@ def has_chosen_metric(customize: Customize) -> bool:
     return customize.best_model is not None and customize.best_model.metric != FITNESS
 
 
-class BestModel(Composed):
+class BestModel(TrainerMixin):
     """Makes the chosen metric the fitness, which best.pt, last.pt, early stopping and resume use.
 
     Overrides `validate` (after super, which has already compared Ultralytics' own fitness) and

@@ -18,10 +18,10 @@ from ultralytics.utils.torch_utils import unwrap_model
 from app.jobs.spec.customize import BalancedClassWeights, InverseFrequencyClassWeights
 from worker.trainer.errors import BadSpec
 from worker.trainer.protocol import WarningEvent
-from worker.trainer.run import Composed
+from worker.trainer.run import TrainerMixin
 
 
-class ClassWeights(Composed):
+class ClassWeights(TrainerMixin):
     """Weights the class loss, in training and in validation.
 
     `explicit` and `inverse_frequency`: overrides `set_class_weights` and `resume_training`, both

@@ -7,13 +7,13 @@ from app.jobs.spec.customize import Freeze
 from worker.trainer.customizations.layers import ModelLayers
 from worker.trainer.errors import BadSpec
 from worker.trainer.protocol import NoticeEvent
-from worker.trainer.run import Composed
+from worker.trainer.run import TrainerMixin
 
 NEVER_LEARNS: Final = ".dfl"
 """A part of the names of tensors that Ultralytics always freezes (8.4.190, trainer.py:390)."""
 
 
-class Freezing(Composed):
+class Freezing(TrainerMixin):
     """Freezes the layers of `customize.freeze` in epochs 1 to N, then unfreezes them.
 
     Overrides `setup_model` (after super), which is called just before Ultralytics freezes the

@@ -12,11 +12,11 @@ from app.jobs.spec.customize import KeepBest as Choice
 from worker.trainer.customizations.best_model import metric_in
 from worker.trainer.mixins.results import Row, as_written, rows_of
 from worker.trainer.protocol import NoticeEvent
-from worker.trainer.run import Composed
+from worker.trainer.run import TrainerMixin
 from worker.trainer.upstream import calibrate_depth, strip
 
 
-class KeepBest(Composed):
+class KeepBest(TrainerMixin):
     """Keeps last.pt under another name whenever its epoch is the best within the bounds.
 
     Overrides `save_metrics` (after super; the values as results.csv rounds them decide),

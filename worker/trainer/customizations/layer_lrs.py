@@ -2,11 +2,11 @@
 
 from worker.trainer.customizations.layers import ModelLayers
 from worker.trainer.mixins.rates import split_by_layer
-from worker.trainer.run import Composed
+from worker.trainer.run import TrainerMixin
 from worker.trainer.upstream import Untyped
 
 
-class LayerRates(Composed):
+class LayerRates(TrainerMixin):
     """Splits every group that the stock builder returns, and multiplies the rates of the parts.
 
     Overrides `build_optimizer` (after super), which is called once, before the scheduler takes each

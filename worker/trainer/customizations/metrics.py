@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.jobs.spec.metric_table import F1_METRICS
-from worker.trainer.run import Composed
+from worker.trainer.run import TrainerMixin
 from worker.trainer.upstream import Untyped
 
 Column: TypeAlias = list[float | None]
@@ -21,7 +21,7 @@ _PARTS: Final = {"B": "box", "M": "seg", "P": "pose"}
 _OF_BOXES: Final = {"precision": "p", "recall": "r", "f1": "f1", "ap50": "ap50", "ap50_95": "ap"}
 
 
-class ClassMetrics(Composed):
+class ClassMetrics(TrainerMixin):
     """Adds F1 to the metrics, and the columns by class to the epoch's event.
 
     Overrides `validate` and `final_eval`, both after super: the trainer runs its validator in both,

@@ -14,12 +14,12 @@ from typing import Any, Final
 from app.artifacts.names import BEST, LAST, RESULTS, STATE
 from worker.trainer.atomic_path import AtomicPath
 from worker.trainer.protocol import CheckpointEvent, CheckpointFile
-from worker.trainer.run import Composed
+from worker.trainer.run import TrainerMixin
 
 OUTBOX: Final = "outbox"
 
 
-class Checkpoints(Composed):
+class Checkpoints(TrainerMixin):
     """Writes checkpoints atomically, without paths, and links them into the outbox.
 
     Overrides `__init__` (after super), `save_model` (around super) and `hook_after_epoch` (after

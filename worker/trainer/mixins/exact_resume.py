@@ -11,7 +11,7 @@ from worker.trainer.atomic_path import AtomicPath
 from worker.trainer.mixins.plain_resume import NothingMoreToTrain, has_trained_its_last_epoch
 from worker.trainer.plugins.interface import plugin_of, saves_its_state
 from worker.trainer.protocol import JobFile, ResumedEvent
-from worker.trainer.run import Composed
+from worker.trainer.run import TrainerMixin
 from worker.trainer.state.file import Digests, ExactResume, StateHeader, best_files, read_state
 from worker.trainer.state.not_exact import OWN_LOADER, NotExact
 from worker.trainer.state.parts import AT_FIRST_EPOCH, AT_SETUP, put_parts
@@ -56,7 +56,7 @@ def _compare_files(header: StateHeader, files: list[Path]) -> None:
         raise NotExact("other_files", message)
 
 
-class ExactResuming(Composed):
+class ExactResuming(TrainerMixin):
     """Restores a training state in a trainer that is built as for a first start.
 
     Overrides `resume_training` (around super) and `hook_before_epoch` (before super). The trainer

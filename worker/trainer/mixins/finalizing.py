@@ -17,13 +17,13 @@ from app.jobs.states import Phase
 from worker.trainer.events import finite
 from worker.trainer.mixins.checkpoints import portable_values
 from worker.trainer.protocol import Artifact, FinalEvent, PhaseEvent, TrainedKind
-from worker.trainer.run import Composed
+from worker.trainer.run import TrainerMixin
 from worker.trainer.upstream import epoch_of_checkpoint
 
 FINAL: Final = "final"
 
 
-class Finalizing(Composed):
+class Finalizing(TrainerMixin):
     """Ultralytics' final evaluation on copies of the checkpoints, and the final event.
 
     Overrides `final_eval` (before super) and `hook_after_training` (after super). `strip_optimizer`

@@ -2,12 +2,12 @@
 
 from typing import Any
 
-from worker.trainer.run import Composed
+from worker.trainer.run import TrainerMixin
 from worker.trainer.state.loader import RecordedLoader, RecordedOrder
 from worker.trainer.upstream import Loader, Untyped
 
 
-class LoaderNotes(Composed):
+class LoaderNotes(TrainerMixin):
     """Records the position of the loaders and the batch of the last optimizer step.
 
     Overrides `get_dataloader` (after super), `preprocess_batch` (before super), `hook_before_epoch`

@@ -14,13 +14,13 @@ from worker.trainer.errors import (
     is_out_of_memory,
 )
 from worker.trainer.protocol import WarningEvent
-from worker.trainer.run import Composed
+from worker.trainer.run import TrainerMixin
 from worker.trainer.upstream import Loader, Untyped
 
 MAX_OOM_RETRIES: Final = 3  # as in Ultralytics 8.4.190, trainer.py:577
 
 
-class NamedFailures(Composed):
+class NamedFailures(TrainerMixin):
     """Turns exceptions of Ultralytics into errors with an end reason.
 
     Innermost of all mixins, so that each override wraps only the task trainer's own method.

@@ -8,7 +8,7 @@ from typing import Any
 
 from worker.trainer.atomic_path import AtomicPath
 from worker.trainer.protocol import ResumedEvent
-from worker.trainer.run import Composed
+from worker.trainer.run import TrainerMixin
 from worker.trainer.state.not_exact import OWN_LOADER, NotExact
 
 
@@ -16,7 +16,7 @@ class NothingMoreToTrain(Exception):
     """The checkpoint holds the last epoch; only finalizing is left."""
 
 
-class Resuming(Composed):
+class Resuming(TrainerMixin):
     """Ultralytics' plain resume, extended to runs that have already trained their last epoch.
 
     Overrides `check_resume` (after super), `resume_training` (before super) and `_do_train` (around

@@ -3,10 +3,10 @@
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
-from worker.trainer.run import Composed
+from worker.trainer.run import TrainerMixin
 
 
-class PluginCallbacks(Composed):
+class PluginCallbacks(TrainerMixin):
     """Calls a plugin's functions by event.
 
     Overrides `hook_after_callbacks` (after super), so all hooks after an event see the plugin's

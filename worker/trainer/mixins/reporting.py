@@ -16,13 +16,13 @@ from worker.trainer.protocol import (
     StartedEvent,
     WarningEvent,
 )
-from worker.trainer.run import Composed
+from worker.trainer.run import TrainerMixin
 from worker.trainer.upstream import Untyped, device_name, threads_in_use
 
 SECONDS_BETWEEN_BATCH_EVENTS: Final = 1.0
 
 
-class Reporting(Composed):
+class Reporting(TrainerMixin):
     """Emits the events of a running training.
 
     Overrides four hooks, `save_metrics`, `optimizer_step` and `build_optimizer` (all after super),

@@ -1,9 +1,9 @@
 """Ends a training early: at once on SIGTERM, after the current epoch on SIGUSR1."""
 
-from worker.trainer.run import Composed
+from worker.trainer.run import TrainerMixin
 
 
-class StopOnRequest(Composed):
+class StopOnRequest(TrainerMixin):
     """Ends the training after the current epoch on SIGUSR1, and ensures that SIGTERM ends it.
 
     Overrides `hook_before_callbacks` (before super) and `hook_after_epoch` (after super). `stop` is

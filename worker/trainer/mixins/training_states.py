@@ -8,7 +8,7 @@ from app.artifacts.names import STATE
 from worker.trainer.errors import is_disk_full
 from worker.trainer.plugins.interface import saves_its_state
 from worker.trainer.protocol import STORING_SECONDS_FILE, WarningEvent
-from worker.trainer.run import Composed
+from worker.trainer.run import TrainerMixin
 from worker.trainer.state.file import FORMAT, Digests, StateHeader, best_files, write_state
 from worker.trainer.state.loader import RecordedLoader
 from worker.trainer.state.parts import parts_of
@@ -29,7 +29,7 @@ Each of the four takes 4 bytes.
 """
 
 
-class TrainingStates(Composed):
+class TrainingStates(TrainerMixin):
     """Writes the training state when it is due, and always when the training ends.
 
     Overrides `hook_after_setup` and `hook_after_epoch` (both after super): at the end of an epoch

@@ -16,7 +16,7 @@ from tests.worker.trainer.customizations.in_process import Training, differing_t
 from tests.worker.trainer.drawn_datasets import CLASSES
 from tests.worker.trainer.jobs import ARCHITECTURES, a_job
 from worker.trainer.protocol import ArchitectureSource, JobFile
-from worker.trainer.run import Composed
+from worker.trainer.run import TrainerMixin
 
 FACTOR: Final = 0.25
 WEIGHTS: Final = (1.0, 1.0, 5.0)
@@ -33,7 +33,7 @@ CHOOSING: Final[dict[Task, str]] = {
 """A metric that makes another fitness than Ultralytics' own; the lower is the better."""
 
 
-class Watched(Composed):
+class Watched(TrainerMixin):
     """Records the backbone weights and the rates at the end of each epoch."""
 
     def __init__(self, *, overrides: dict[str, object]) -> None:

@@ -27,7 +27,7 @@ from worker.trainer.customizations.freezing import Freezing
 from worker.trainer.customizations.keep_best import KeepBest
 from worker.trainer.customizations.layer_lrs import LayerRates
 from worker.trainer.customizations.metrics import ClassMetrics
-from worker.trainer.run import Composed
+from worker.trainer.run import TrainerMixin
 
 pytestmark = pytest.mark.integration
 
@@ -52,7 +52,7 @@ def _each_subset() -> pytest.MarkDecorator:
     )
 
 
-MADE_BY: dict[type[Composed], str] = {
+MADE_BY: dict[type[TrainerMixin], str] = {
     BestModel: "best_model",
     ClassMetrics: "metrics",
     ClassWeights: "class_weights",
@@ -142,7 +142,7 @@ class TestMutants:
     )
     def test_a_mixin_that_is_dropped_is_missed(
         self,
-        mixin: type[Composed],
+        mixin: type[TrainerMixin],
         drawn: Callable[[Task], Path],
         tmp_path: Path,
         monkeypatch: pytest.MonkeyPatch,

@@ -23,7 +23,7 @@ from tests.worker.trainer.jobs import a_job
 from worker.trainer.customizations.layers import ModelLayers
 from worker.trainer.errors import BadSpec
 from worker.trainer.protocol import ArchitectureSource, JobFile
-from worker.trainer.run import Composed
+from worker.trainer.run import TrainerMixin
 
 MODEL = "yolov8n.yaml"  # its layers 0 to 9 are the backbone, and its head (22) has a .dfl
 BACKBONE = set(range(10))
@@ -33,7 +33,7 @@ EPOCHS, FROZEN = 4, 2
 State = dict[str, torch.Tensor]
 
 
-class Snapshots(Composed):
+class Snapshots(TrainerMixin):
     """Keeps the trained model's tensors (not the EMA's) by the number of completed epochs."""
 
     states: dict[int, State]

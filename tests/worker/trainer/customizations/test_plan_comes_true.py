@@ -22,7 +22,7 @@ from tests.worker.trainer.drawn_datasets import CLASSES, TRAIN_IMAGES, VAL_IMAGE
 from tests.worker.trainer.jobs import ARCHITECTURES, DATASET_VERSION, a_job
 from worker.trainer.customizations.layers import ModelLayers
 from worker.trainer.protocol import JobFile
-from worker.trainer.run import Composed
+from worker.trainer.run import TrainerMixin
 
 pytestmark = pytest.mark.integration
 
@@ -45,7 +45,7 @@ ALL_THREE: Final = {"freeze": FREEZE, "layer_lrs": FACTORS, "class_weights": INV
 Numbers = dict[str, float | str]
 
 
-class Watching(Composed):
+class Watching(TrainerMixin):
     """Records the trainer's actual values during the training."""
 
     watched: Numbers

@@ -4,12 +4,12 @@ import sys
 
 import pytest
 
-from worker.trainer.interrupts import Cancelled, Interrupts, SupervisorGone
+from worker.trainer.interrupts import Interrupts, LeaveRequested, SupervisorGone
 
 # They run in separate processes, as they change the signal handlers of the whole process.
 IN_A_PROCESS = """
 import os, signal, sys
-from worker.trainer.interrupts import Cancelled, Interrupts, SupervisorGone
+from worker.trainer.interrupts import LeaveRequested, Interrupts, SupervisorGone
 interrupts = Interrupts()
 interrupts.install()
 """
@@ -20,8 +20,8 @@ class TestInterrupts:
         ("program", "said"),
         [
             pytest.param(
-                "try: os.kill(os.getpid(), signal.SIGTERM)\nexcept Cancelled: print('cancelled')",
-                "cancelled",
+                "try: os.kill(os.getpid(), signal.SIGTERM)\nexcept LeaveRequested: print('left')",
+                "left",
                 id="sigterm-leaves",
             ),
             pytest.param(
@@ -39,7 +39,7 @@ class TestInterrupts:
                 "try:\n"
                 "    try: os.kill(os.getpid(), signal.SIGTERM)\n"
                 "    finally: os.kill(os.getpid(), signal.SIGTERM)\n"
-                "except Cancelled: print('once')",
+                "except LeaveRequested: print('once')",
                 "once",
                 id="a-second-sigterm-does-not-break-the-clean-up",
             ),
@@ -56,12 +56,12 @@ class TestInterrupts:
         assert done.stdout.strip() == said
 
     def test_an_interrupt_that_clean_up_code_replaced_is_raised_again(self) -> None:
-        nobody, cancelled = Interrupts(), Interrupts(leaving=True)
+        running, leaving = Interrupts(), Interrupts(leaving=True)
         gone = Interrupts(leaving=True, supervisor_gone=True)
 
-        nobody.raise_if_leaving()
-        with pytest.raises(Cancelled):
-            cancelled.raise_if_leaving()
+        running.raise_if_leaving()
+        with pytest.raises(LeaveRequested):
+            leaving.raise_if_leaving()
         with pytest.raises(SupervisorGone):
             gone.raise_if_leaving()
 

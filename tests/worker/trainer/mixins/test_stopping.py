@@ -6,7 +6,7 @@ import pytest
 from app.core.tasks import Task
 from tests.worker.trainer.jobs import a_job
 from worker.trainer.events import EventPipe
-from worker.trainer.interrupts import Cancelled, Interrupts
+from worker.trainer.interrupts import Interrupts, LeaveRequested
 from worker.trainer.mixins.stopping import StopOnRequest
 from worker.trainer.run import TrainingRun
 
@@ -47,6 +47,6 @@ class TestStopOnRequest:
     ) -> None:
         trainer.run.interrupts.leaving = True
 
-        with pytest.raises(Cancelled):
+        with pytest.raises(LeaveRequested):
             trainer.run_callbacks("on_train_batch_start")
         trainer.run_callbacks("teardown")

@@ -12,7 +12,7 @@ from tests.plugins import write_plugin
 from tests.worker.trainer.customizations.in_process import Training, train_here
 from tests.worker.trainer.jobs import a_job
 from worker.trainer.hooks import TrainerHooks
-from worker.trainer.run import Composed
+from worker.trainer.run import TrainerMixin
 
 EPOCHS, BATCHES = 2, 5
 CODE = """
@@ -58,7 +58,7 @@ class Plugin(TrainerPlugin):
 
 
 def noted(name: str) -> Callable[..., None]:
-    def hook(self: Composed, *event: str) -> None:
+    def hook(self: TrainerMixin, *event: str) -> None:
         if name.startswith("hook_after_"):
             getattr(super(Noting, self), name)(*event)
         vars(self).setdefault("calls", []).append(" ".join([name, *event]))
@@ -69,7 +69,7 @@ def noted(name: str) -> Callable[..., None]:
 
 
 HOOKS = tuple(name for name in vars(TrainerHooks) if name.startswith("hook_"))
-Noting = type("Noting", (Composed,), {name: noted(name) for name in HOOKS})
+Noting = type("Noting", (TrainerMixin,), {name: noted(name) for name in HOOKS})
 """Notes the hooks outside of all other classes."""
 
 

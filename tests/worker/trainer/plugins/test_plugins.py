@@ -41,7 +41,7 @@ from worker.trainer.plugins.interface import (
     plugin_of,
 )
 from worker.trainer.protocol import JobFile
-from worker.trainer.run import Composed, TrainingRun
+from worker.trainer.run import TrainerMixin, TrainingRun
 
 FREEZE: Mapping[str, object] = MappingProxyType({"freeze": {"layers": "backbone", "epochs": 1}})
 SHARE = "grayscale/share"
@@ -195,7 +195,7 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Install
     sys.modules.pop("mine_pkg", None)
 
 
-def composed(job: JobFile) -> type[Composed]:
+def composed(job: JobFile) -> type[TrainerMixin]:
     return compose_trainer(TrainingRun(job, Heard(), Interrupts()))
 
 
@@ -208,7 +208,7 @@ class TestComposition:
         names = [each.__name__ for each in composed(with_plugin(a_job(tmp_path, tmp_path))).__mro__]
 
         below = names[names.index(INNERMOST[-1].__name__) :]
-        own = [each for each in below if each not in {"Composed", "TrainerHooks", "object"}]
+        own = [each for each in below if each not in {"TrainerMixin", "TrainerHooks", "object"}]
         assert own[:5] == [
             "NamedFailures",
             "CallbacksOfPlugin",

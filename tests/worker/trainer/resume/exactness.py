@@ -10,12 +10,12 @@ from typing import Any, TypeAlias
 import torch
 
 from tests.worker.trainer.customizations.in_process import differing_tensors
-from worker.trainer.run import Composed
+from worker.trainer.run import TrainerMixin
 
 Trace: TypeAlias = dict[int, tuple[object, ...]]
 
 
-class Traced(Composed):
+class Traced(TrainerMixin):
     """Records images, labels, loss, rates and EMA updates of each batch, by epoch and number."""
 
     def __init__(self, *, overrides: dict[str, object]) -> None:

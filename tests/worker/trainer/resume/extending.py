@@ -5,10 +5,10 @@ from typing import Any
 
 from tests.worker.trainer.customizations.in_process import Training, next_attempt
 from worker.trainer.protocol import JobFile
-from worker.trainer.run import Composed
+from worker.trainer.run import TrainerMixin
 
 
-class SeeingMosaic(Composed):
+class SeeingMosaic(TrainerMixin):
     """Records the epochs in which mosaics are made."""
 
     def __init__(self, *, overrides: dict[str, object]) -> None:

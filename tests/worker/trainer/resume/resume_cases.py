@@ -10,10 +10,10 @@ from tests.worker.trainer.customizations.in_process import Training, train_here
 from tests.worker.trainer.jobs import ARCHITECTURES, a_job
 from tests.worker.trainer.resume.exactness import Traced
 from worker.trainer.protocol import ArchitectureSource, JobFile
-from worker.trainer.run import Composed
+from worker.trainer.run import TrainerMixin
 
 
-class TwoLoaderWorkers(Composed):
+class TwoLoaderWorkers(TrainerMixin):
     """Uses loader workers, which Ultralytics disables on a CPU (trainer.py:179)."""
 
     def __init__(self, *, overrides: dict[str, object]) -> None:
@@ -21,7 +21,7 @@ class TwoLoaderWorkers(Composed):
         self.args.workers = 2
 
 
-class OnceNotFinite(Composed):
+class OnceNotFinite(TrainerMixin):
     """Spoils the third epoch, which is then repeated from last.pt (trainer.py:1100)."""
 
     def __init__(self, *, overrides: dict[str, object]) -> None:
@@ -54,7 +54,7 @@ class Case:
     train: Mapping[str, object] = field(default_factory=dict)
     customize: Mapping[str, Any] | None = None
     workers: int = 0
-    watching: tuple[type[Composed], ...] = ()
+    watching: tuple[type[TrainerMixin], ...] = ()
     kills: tuple[int, ...] = (1, 2)
 
 

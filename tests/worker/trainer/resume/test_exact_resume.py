@@ -12,7 +12,7 @@ from tests.worker.trainer.resume.exactness import differences, first_difference
 from tests.worker.trainer.resume.resume_cases import CASES, job_of, trained
 from worker.trainer.interrupts import Interrupts
 from worker.trainer.protocol import STORING_SECONDS_FILE, ArchitectureSource, JobFile
-from worker.trainer.run import Composed
+from worker.trainer.run import TrainerMixin
 
 IN_EVERY_RUN = {"yolov8n"}
 """It has loader workers; tests/worker/trainer/resume/test_killed.py goes without."""
@@ -76,7 +76,7 @@ class TestLastEpoch:
         assert ["state.pt" in event.files for event in run.of("checkpoint")] == [True, False, True]
 
 
-class Supervised(Composed):
+class Supervised(TrainerMixin):
     """Reports the storing time as the supervisor does, and records whether it was read."""
 
     def __init__(self, *, overrides: dict[str, object]) -> None:
