@@ -35,17 +35,16 @@ ARCHITECTURES = ("yolo26n.yaml", pytest.param("yolov8n.yaml", marks=pytest.mark.
 SUBSETS = [
     frozenset(names) for size in range(len(ALL) + 1) for names in combinations(sorted(ALL), size)
 ]
-QUICK_SIZES = {0, 1, len(ALL)}
-"""None, each alone, and all: `make test` has no time for the 64 trainings."""
 
 
-def _each_subset() -> pytest.MarkDecorator:
+def _each_subset(*, quick_sizes: set[int]) -> pytest.MarkDecorator:
+    """Mark subsets of other sizes as slow: `make test` has no time for the 64 trainings."""
     marks = {False: [pytest.mark.slow], True: []}
     return pytest.mark.parametrize(
         "names",
         [
             pytest.param(
-                names, id="+".join(sorted(names)) or "plain", marks=marks[len(names) in QUICK_SIZES]
+                names, id="+".join(sorted(names)) or "plain", marks=marks[len(names) in quick_sizes]
             )
             for names in SUBSETS
         ],
@@ -84,7 +83,7 @@ def training_with(
 
 
 class TestSubsets:
-    @_each_subset()
+    @_each_subset(quick_sizes={0, 1, len(ALL)})
     def test_each_member_shows_its_effect_and_those_left_out_do_not(
         self, training_with: Trainings, names: frozenset[str]
     ) -> None:
@@ -92,7 +91,7 @@ class TestSubsets:
 
         assert {each.name for each in FIVE if _shows(each, run)} == names
 
-    @_each_subset()
+    @_each_subset(quick_sizes={0, 1})
     def test_the_run_that_lacks_a_member_is_another_training_where_it_must_be(
         self, training_with: Trainings, names: frozenset[str]
     ) -> None:
