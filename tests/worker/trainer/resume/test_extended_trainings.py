@@ -132,7 +132,7 @@ class TestAnotherTraining:
         assert rates[0] == rates[1], "from the joint on the schedule is the same"
         assert at_once.rows[JOINT - 1] != longer.rows[JOINT - 1], "and before it is not"
         assert first_difference(at_once.trainer.trace, longer.trainer.trace) is not None
-        assert "last.pt" in differences(at_once.directory, longer.directory)
+        assert "weights/last.pt" in differences(at_once.directory, longer.directory)
 
 
 @pytest.mark.slow
