@@ -22,6 +22,7 @@ MARKED = [
 
 
 class TestEveryCase:
+    @pytest.mark.timeout(900)  # MuSGD takes minutes on a slow processor
     @pytest.mark.parametrize("name", MARKED)
     def test_a_resumed_training_is_the_one_that_was_not_interrupted(
         self, name: str, drawn: Callable[[Task], Path], tmp_path: Path
