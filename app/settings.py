@@ -8,7 +8,7 @@ import ipaddress
 import os
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import (
@@ -133,6 +133,9 @@ class GarbageSettings(BaseModel):
     )
 
 
+WarmStarts = Literal["auto", "always", "never"]
+
+
 class WorkerSettings(BaseModel):
     """Limits on the resources of the machine that a worker uses."""
 
@@ -150,6 +153,12 @@ class WorkerSettings(BaseModel):
     )
     log_bytes: int = Field(
         64 * MIB, ge=MIB, description="Maximum log of one attempt; later output is discarded."
+    )
+    warm: WarmStarts = Field(
+        "auto",
+        description="Whether trainers are forked by a process that has imported torch and "
+        "Ultralytics (400 MB of memory per slot): auto (from a slot's first job until ten minutes "
+        "after its last one), always, or never.",
     )
 
 

@@ -22,7 +22,7 @@ from benchmarks.running_server import (
     wait_until,
 )
 from benchmarks.statistics_of_pairs import quantile, table
-from worker.attempt.process import living_processes
+from worker.processes.process import living_processes
 
 RUNS = 5
 BUDGET_SECONDS = 2.0

@@ -10,6 +10,7 @@ from app.core.storage import ArtifactStore
 from app.jobs.life.claim import SlotOffer
 from app.settings import Settings
 from worker.dataset_cache import DatasetCache
+from worker.processes.starter import ProcessStarter
 from worker.slots import Slot
 
 TRAINER_ARGV = (sys.executable, "-m", "worker.trainer")
@@ -21,9 +22,9 @@ class WorkerContext:
     """The slot, its database, store and settings.
 
     `plugins` names the usable trainer plugins. `leaving` is set when the process must end,
-    `hurrying` when it must end without a grace period for the trainer. `trainer_argv` starts the
-    trainer; the path of its job.json is appended. `inspector_argv` starts the program that inspects
-    weights.
+    `hurrying` when it must end without a grace period for the trainer. `starter` starts trainers,
+    proofs and inspections. `trainer_argv` starts the trainer; the path of its job.json is appended.
+    `inspector_argv` starts the program that inspects weights.
     """
 
     settings: Settings
@@ -34,6 +35,7 @@ class WorkerContext:
     worker_id: str
     queues: tuple[str, ...]
     leaving: threading.Event
+    starter: ProcessStarter
     hurrying: threading.Event = field(default_factory=threading.Event)
     plugins: tuple[str, ...] = ()
     trainer_argv: tuple[str, ...] = TRAINER_ARGV

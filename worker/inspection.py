@@ -24,8 +24,8 @@ from app.models.inspection import (
 )
 from app.models.tables import Model
 from worker.attempt.directory import private_directory
-from worker.attempt.process import AttemptProcess, Command
 from worker.context import WorkerContext
+from worker.processes.process import Command, RunningProcess
 from worker.trainer.environment import trainer_environment
 from worker.trainer.weights.inspection import Inspection, read_inspection
 
@@ -136,7 +136,10 @@ def _run_inspector(claimed: ClaimedInspection, weights: Path, root: Path) -> Ins
         root,
         root.name,
     )
-    with output_file.open("wb") as output, AttemptProcess(command, output) as process:
+    with (
+        output_file.open("wb") as output,
+        context.starter.start(command, output, heavy=True) as process,
+    ):
         exit_code = _wait(claimed, process)
     found = read_inspection(report)
     if exit_code != 0 or found is None:
@@ -146,7 +149,7 @@ def _run_inspector(claimed: ClaimedInspection, weights: Path, root: Path) -> Ins
     return found
 
 
-def _wait(claimed: ClaimedInspection, process: AttemptProcess) -> int:
+def _wait(claimed: ClaimedInspection, process: RunningProcess) -> int:
     deadline = time.monotonic() + LONGEST_SECONDS
     while (exit_code := process.wait(POLL_SECONDS)) is None:
         claimed.check()

@@ -31,6 +31,7 @@ from worker.celery_app import make_celery_app, worker_arguments
 from worker.context import WorkerContext, attempts_folder, worker_home
 from worker.dataset_cache import DatasetCache
 from worker.plugins import installed_plugins
+from worker.processes.starter import ProcessStarter
 from worker.registration import heartbeats, host_name, register_slot
 from worker.slots import Slot, gpu_devices, node_id, parse_slots, slot_lock
 from worker.tasks import NO_JOB, NO_MODEL, register_tasks
@@ -79,7 +80,11 @@ def _served_slot(
         worker_id = register_slot(database, registration, timing=settings.timing)
         with heartbeats(database, worker_id, incarnation, timing=settings.timing):
             offer = SlotOffer(worker_id, queues, len(slot.gpus), usable_names(plugins))
-            yield _context(settings, database, slot, offer)
+            context = _context(settings, database, slot, offer)
+            try:
+                yield context
+            finally:
+                context.starter.close()
         database.dispose()
 
 
@@ -101,6 +106,9 @@ def _context(settings: Settings, database: Database, slot: Slot, offer: SlotOffe
         queues=offer.queues,
         plugins=offer.plugins,
         leaving=threading.Event(),
+        starter=ProcessStarter(
+            settings.worker.warm, worker_home(settings) / "preloaded" / f"slot-{slot.name}"
+        ),
     )
 
 

@@ -49,6 +49,8 @@ def work_on(context: WorkerContext, *, rung_for: str | None = None) -> None:
     after slots of this machine that died and were not restarted.
     """
     clear_dead_attempts(context.attempts_folder)
+    if context.settings.worker.warm == "always":
+        context.starter.preload()
     while not context.leaving.is_set():
         claimed = _claim(context, rung_for)
         if claimed is None:

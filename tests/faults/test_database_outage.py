@@ -20,7 +20,7 @@ from tests.faults.proxy import FaultProxy, postgres_proxy
 from tests.waiting import eventually
 from tests.worlds.rows import job_row
 from tests.worlds.worker import PATIENT, QUICK, Worker, a_worker
-from worker.attempt.process import living_processes
+from worker.processes.process import living_processes
 from worker.tasks import work_on
 
 pytestmark = pytest.mark.faults

@@ -19,7 +19,7 @@ from tests.architecture.sources import ROOT
 from tests.waiting import eventually
 from tests.worlds.rows import job_row
 from tests.worlds.worker import FAKE_TRAINER, Worker, a_worker, attempts, epochs_of, working
-from worker.attempt.process import living_processes
+from worker.processes.process import living_processes
 
 pytestmark = pytest.mark.integration
 

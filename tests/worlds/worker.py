@@ -26,9 +26,10 @@ from app.jobs.tables import Attempt, Epoch, Job
 from app.settings import Settings, Timing
 from tests.worlds.rows import WORKER_ID, Rows, a_job, job_row, some_rows
 from worker.attempt.lease import Lease
-from worker.attempt.process import living_processes
 from worker.context import TRAINER_ARGV, WorkerContext
 from worker.dataset_cache import DatasetCache
+from worker.processes.process import living_processes
+from worker.processes.starter import ProcessStarter
 from worker.slots import Slot
 from worker.tasks import work_on
 
@@ -127,6 +128,7 @@ def a_worker(
         worker_id=WORKER_ID,
         queues=("default",),
         leaving=threading.Event(),
+        starter=ProcessStarter("never", folder / "preloaded"),
         trainer_argv=TRAINER_ARGV,
     )
     return Worker(context, rows)

@@ -11,7 +11,7 @@ from pathlib import Path
 from app.core.files import PRIVATE_FOLDER, private_folder
 from app.core.logging import get_logger
 from app.jobs.locks import Hold
-from worker.attempt.process import kill_processes
+from worker.processes.process import kill_processes
 
 log = get_logger(__name__)
 

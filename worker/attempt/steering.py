@@ -8,7 +8,7 @@ from app.core.logging import get_logger
 from app.jobs.states import Request
 from worker.attempt.claimed import ClaimedAttempt
 from worker.attempt.lease import LeaseLost
-from worker.attempt.process import AttemptProcess
+from worker.processes.process import RunningProcess
 
 TICK_SECONDS = 0.1
 
@@ -54,7 +54,7 @@ class Steering:
         """Whether the process was requested to leave, so that its end is no failure."""
         return self._leave_requested_at is not None
 
-    def wait(self, process: AttemptProcess) -> int:
+    def wait(self, process: RunningProcess) -> int:
         """Return the exit code once the process has ended.
 
         Raises:
@@ -65,7 +65,7 @@ class Steering:
             self._steer(process)
         return exit_code
 
-    def _steer(self, process: AttemptProcess) -> None:
+    def _steer(self, process: RunningProcess) -> None:
         if self._attempt.lease.is_lost:
             process.kill()
             raise LeaseLost
@@ -77,7 +77,7 @@ class Steering:
         elif self._attempt.lease.request is Request.STOP:
             self._request_finish(process)
 
-    def _request_leave_or_kill(self, process: AttemptProcess) -> None:
+    def _request_leave_or_kill(self, process: RunningProcess) -> None:
         context = self._attempt.context
         grace = context.settings.timing.kill_grace_seconds
         if self._leave_requested_at is None:
@@ -88,7 +88,7 @@ class Steering:
             process.kill()
             log.info("trainer.killed", job_id=self._attempt.job.id)
 
-    def _request_finish(self, process: AttemptProcess) -> None:
+    def _request_finish(self, process: RunningProcess) -> None:
         if not self._finish_requested and self._watched.has_started:
             self._finish_requested = True
             process.request_finish()

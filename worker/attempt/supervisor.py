@@ -35,10 +35,10 @@ from worker.attempt.log_shipping import LogShipper
 from worker.attempt.out_of_memory import after_training
 from worker.attempt.outcome import Outcome, TrainerEnd, decide_outcome, left_on_request, outcome_of
 from worker.attempt.preparation import prepare
-from worker.attempt.process import AttemptProcess, Command
 from worker.attempt.relay import Relay
 from worker.attempt.steering import Steering, Unwatched
 from worker.context import WorkerContext
+from worker.processes.process import Command, RunningProcess
 from worker.trainer.environment import trainer_environment
 from worker.trainer.errors import without_paths
 from worker.trainer.null_trainer import is_null_trainer, null_check
@@ -100,6 +100,8 @@ def _conclusion_of_error(error: Exception) -> Conclusion:
 
 
 def _run_phases(attempt: ClaimedAttempt) -> Conclusion:
+    if _imports_torch(attempt):
+        attempt.context.starter.preload()  # it imports while the dataset is fetched
     with ExitStack() as layers:
         job_file = prepare(attempt, layers)
         output = layers.enter_context(attempt.directory.log_file.open("ab"))
@@ -149,12 +151,14 @@ def _train(attempt: ClaimedAttempt, job_file: JobFile, output: IO[bytes]) -> Con
 
 
 @contextmanager
-def _trainer(attempt: ClaimedAttempt, relay: Relay, output: IO[bytes]) -> Iterator[AttemptProcess]:
+def _trainer(attempt: ClaimedAttempt, relay: Relay, output: IO[bytes]) -> Iterator[RunningProcess]:
     """Run the trainer and relay its events; on exit it is dead and its events are written."""
     reading, writing = os.pipe()
     with relay.relaying(reading, attempt.directory.spool):
         try:
-            process = AttemptProcess(_trainer_command(attempt, writing), output)
+            process = attempt.context.starter.start(
+                _trainer_command(attempt, writing), output, heavy=_imports_torch(attempt)
+            )
         finally:
             os.close(writing)  # only the trainer's processes keep the pipe open
         with process:
@@ -173,6 +177,10 @@ def _trainer_command(attempt: ClaimedAttempt, events: int) -> Command:
 def _environment(attempt: ClaimedAttempt) -> dict[str, str]:
     gpu = attempt.context.slot.visible_gpus
     return trainer_environment(attempt.directory.root, gpu=gpu, base=os.environ)
+
+
+def _imports_torch(attempt: ClaimedAttempt) -> bool:
+    return not is_null_trainer(attempt.spec)
 
 
 def _finalize(attempt: ClaimedAttempt, trained: Conclusion, output: IO[bytes]) -> Conclusion:
@@ -206,7 +214,8 @@ def _prove(attempt: ClaimedAttempt, weights: list[Path], output: IO[bytes]) -> V
     check = prove(weights, _environment(attempt), verdict_file)
     command = Command(check.argv, check.env, folder, attempt.directory.attempt)
     steering = Steering(attempt, Unwatched())
-    with AttemptProcess(command, output) as process:
+    heavy = _imports_torch(attempt)
+    with attempt.context.starter.start(command, output, heavy=heavy) as process:
         exit_code = steering.wait(process)
     if steering.leave_requested:
         raise LeaveRequested

@@ -29,7 +29,7 @@ from tests.worlds.worker import (
     request,
     working,
 )
-from worker.attempt.process import living_processes
+from worker.processes.process import living_processes
 from worker.tasks import work_on
 
 pytestmark = pytest.mark.mostly_sqlite

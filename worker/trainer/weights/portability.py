@@ -15,20 +15,11 @@ from pydantic import Field, ValidationError
 from app.jobs.end_reasons import EndReason
 from worker.trainer.protocol import ProtocolModel, exit_code_of
 
-# -I keeps site-packages, which may have an editable install of Trainyard: the finder hides it.
-_PROGRAM: Final = """
-import runpy, sys
-
-class NoTrainyard:
-    def find_spec(self, name, path=None, target=None):
-        if name.partition(".")[0] in {"app", "worker"}:
-            raise ModuleNotFoundError(f"{name} must not be needed", name=name)
-
-sys.meta_path.insert(0, NoTrainyard())
-del sys.argv[0]
-runpy.run_path(sys.argv[0], run_name="__main__")
-"""
-_PROOF: Final = Path(__file__).with_name("stock_proof.py")
+# -I keeps site-packages, which may have an editable install of Trainyard: the first one hides it.
+_PROGRAMS: Final = (
+    Path(__file__).with_name("without_trainyard.py"),
+    Path(__file__).with_name("stock_proof.py"),
+)
 
 
 class WeightsChecks(ProtocolModel):
@@ -78,6 +69,6 @@ def portability_check(
             config).
         verdict_file: The file to which the process writes its verdict; absolute.
     """
-    program = [sys.executable, "-I", "-c", _PROGRAM, str(_PROOF)]
-    arguments = [str(exit_code_of(EndReason.NOT_PORTABLE)), verdict_file, *weights]
-    return PortabilityCheck([*program, *map(str, arguments)], dict(environment), verdict_file)
+    failed = exit_code_of(EndReason.NOT_PORTABLE)
+    argv = [sys.executable, "-I", *map(str, [*_PROGRAMS, failed, verdict_file, *weights])]
+    return PortabilityCheck(argv, dict(environment), verdict_file)

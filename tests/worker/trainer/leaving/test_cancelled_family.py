@@ -15,7 +15,7 @@ from app.jobs.spec.job_spec import TrainerChoice
 from tests.plugins import write_plugin
 from tests.waiting import eventually
 from tests.worker.trainer.jobs import a_job
-from worker.attempt.process import AttemptProcess, Command, living_processes
+from worker.processes.process import AttemptProcess, Command, living_processes
 from worker.trainer.environment import trainer_environment
 from worker.trainer.protocol import JobFile
 

@@ -12,7 +12,7 @@ from uuid import uuid4
 import pytest
 
 from tests.waiting import eventually
-from worker.attempt.process import AttemptProcess, Command, kill_processes, living_processes
+from worker.processes.process import AttemptProcess, Command, kill_processes, living_processes
 
 STUBBORN_FAMILY = """
 import os, signal, sys, time
@@ -31,7 +31,7 @@ time.sleep(600)
 SUPERVISOR = """
 import sys, threading
 from pathlib import Path
-from worker.attempt.process import AttemptProcess, Command
+from worker.processes.process import AttemptProcess, Command
 folder = Path(sys.argv[1])
 program = "import time; open('ready', 'w').close(); time.sleep(600)"
 command = Command([sys.executable, "-c", program], {}, folder, sys.argv[2])

@@ -14,7 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Event
-from typing import IO, Self
+from typing import IO, Protocol, Self
 
 from app.core.logging import get_logger
 from app.core.processes import signal_group, spawn
@@ -35,6 +35,32 @@ class Command:
     folder: Path
     attempt: str
     pass_fds: Sequence[int] = ()
+
+
+class RunningProcess(Protocol):
+    """A running command. Leaving the block kills its whole session and waits until it is dead."""
+
+    exit_code: int | None
+
+    @property
+    def pid(self) -> int:
+        """Process id; also the id of its session and process group."""
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(self, *_: object) -> None: ...
+
+    def wait(self, seconds: float) -> int | None:
+        """Return the exit code, negative for a signal; None while it still runs after `seconds`."""
+
+    def request_leave(self) -> None:
+        """Request every process of the session to leave now, by SIGTERM."""
+
+    def request_finish(self) -> None:
+        """Request the process, but not its children, to finish early, by SIGUSR1."""
+
+    def kill(self) -> None:
+        """Kill every process of the attempt, and return when all are dead."""
 
 
 class AttemptProcess:

@@ -1,0 +1,151 @@
+"""The preloaded parent as its starter sees it: start it, order children, learn their exit codes."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from app.core.processes import spawn
+from worker.processes.process import ATTEMPT_VARIABLE, Command
+
+PROGRAM: Final = Path(__file__).with_name("preloaded.py")
+MARK_ROOM: Final = 200  # equal to that of preloaded.py, which imports nothing of ours
+MAX_MESSAGE: Final = 64 * 1024
+START_SECONDS: Final = 120.0
+"""How long imports may take; without compiled bytecode they take half a minute."""
+ANSWER_SECONDS: Final = 5.0
+
+
+class NotUsable(Exception):
+    """The parent cannot fork any more, or is dead or silent; the text is the reason."""
+
+
+class NotForked(Exception):
+    """This command needs a process of its own; the text is the reason."""
+
+
+class PreloadedParent:
+    """A process that has imported torch and Ultralytics, and forks children.
+
+    The constructor does not wait until it is ready. The kernel kills it when the thread that made
+    it ends, and its children when it ends.
+
+    Args:
+        environment: that of a trainer whose HOME is `folder`; PYTHONPATH is left out.
+        folder: its private folder, laid out like the folder of an attempt.
+        mark: the value of TRAINYARD_ATTEMPT by which its own process is found.
+    """
+
+    def __init__(self, environment: Mapping[str, str], folder: Path, mark: str) -> None:
+        self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._turn = threading.Lock()
+        self._is_ready = False
+        run = folder / "run"
+        run.mkdir()
+        variables = {**environment, ATTEMPT_VARIABLE: mark.ljust(MARK_ROOM)}
+        variables.pop("PYTHONPATH", None)
+        self.log_file = folder / "preloaded.log"
+        with theirs, self.log_file.open("wb") as output:
+            number = theirs.fileno()
+            self._process = spawn(
+                [sys.executable, str(PROGRAM), str(number)],
+                env=variables,
+                output=output,
+                pass_fds=(number,),
+                cwd=run,
+            )
+
+    @property
+    def pid(self) -> int:
+        """Process id of the parent."""
+        return self._process.pid
+
+    def fork(self, command: Command, output: int) -> tuple[int, int]:
+        """Return process id and pidfd of a child that runs the command; wait until imports end.
+
+        Args:
+            command: `python -m MODULE …` or `python -I FILE …`.
+            output: file descriptor of its stdout and stderr.
+
+        Raises:
+            NotForked: the environment of the command needs a new process.
+            NotUsable: the parent cannot fork, or gives no answer.
+        """
+        self._wait_until_ready()
+        order = {
+            "argv": list(command.argv[1:]),
+            "environment": dict(command.environment),
+            "folder": str(command.folder),
+            "attempt": command.attempt,
+            "numbers": [1, *command.pass_fds],
+        }
+        answer, files = self._ask(order, [output, *command.pass_fds])
+        if "not_equal" in answer:
+            raise NotForked(answer["not_equal"])
+        if "pid" not in answer:
+            raise NotUsable(answer.get("refused", "an answer that is not known"))
+        return int(answer["pid"]), files[0]
+
+    def exit_code_of(self, pid: int) -> int | None:
+        """Return the exit code of a child, negative for a signal; None while it runs.
+
+        Raises:
+            NotUsable: the parent is dead or silent.
+        """
+        code: int | None = self._ask({"exit_code_of": pid})[0]["exit_code"]
+        return code
+
+    def release(self, pid: int) -> None:
+        """Reap a dead child; its process id can name another process afterwards.
+
+        Raises:
+            NotUsable: the parent is dead or silent.
+        """
+        self._ask({"release": pid})
+
+    def close(self) -> None:
+        """End the parent; its children are killed."""
+        self._control.close()
+        try:
+            self._process.wait(ANSWER_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+    def _wait_until_ready(self) -> None:
+        if self._is_ready:
+            return
+        with self._turn:
+            answer, _ = self._receive(START_SECONDS)
+        if answer["doubts"]:
+            raise NotUsable("; ".join(answer["doubts"]))
+        self._is_ready = True
+
+    def _ask(
+        self, message: Mapping[str, object], files: list[int] | None = None
+    ) -> tuple[dict[str, Any], list[int]]:
+        with self._turn:
+            try:
+                socket.send_fds(self._control, [json.dumps(message).encode()], files or [])
+            except OSError as error:
+                raise NotUsable(f"it is gone ({error.strerror})") from error
+            return self._receive(ANSWER_SECONDS)
+
+    def _receive(self, seconds: float) -> tuple[dict[str, Any], list[int]]:
+        self._control.settimeout(seconds)
+        try:
+            data, files, _, _ = socket.recv_fds(self._control, MAX_MESSAGE, 1)
+        except TimeoutError as error:
+            raise NotUsable(f"it was silent for {seconds:.0f} seconds") from error
+        except OSError as error:
+            raise NotUsable(f"it is gone ({error.strerror})") from error
+        if not data:
+            raise NotUsable("it ended")
+        for file in files:
+            os.set_inheritable(file, False)  # noqa: FBT003 -- it takes no keyword
+        return json.loads(data), files

@@ -1,0 +1,387 @@
+"""A parent that has imported torch and Ultralytics, and forks one child per order.
+
+`preloaded.py SOCKET` is run as a file: it imports nothing of Trainyard, and blocks such imports.
+It never trains, computes nothing with torch (that would start threads, which do not survive a
+fork), asks nothing of CUDA, reads no job and has no secret in its environment. A child replaces its
+environment, files and folders, and then runs a program of Python in the way of a new process.
+
+Each message on the socket is one JSON object, and each has one answer:
+
+- `{"argv", "environment", "folder", "attempt", "numbers"}` with the file descriptors of `numbers`,
+  the first of which becomes stdout and stderr: fork. Answer: `{"pid"}` and a pidfd, or
+  `{"not_equal"}`, if a new process would import otherwise, or `{"refused"}`, if a fork fails.
+- `{"exit_code_of": pid}`: `{"exit_code"}`, negative for a signal, or null. The child stays a
+  zombie, so that its process id names no other process.
+- `{"release": pid}`: reap the child. Answer: `{"released"}`.
+"""
+
+import ctypes
+import fcntl
+import gc
+import importlib
+import json
+import os
+import runpy
+import signal
+import socket
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from importlib.machinery import PathFinder
+from pathlib import Path
+from typing import Any, Final
+
+PR_SET_PDEATHSIG: Final = 1
+MARK: Final = b"TRAINYARD_ATTEMPT"
+MARK_ROOM: Final = 200
+"""Bytes that the starter reserves for the mark in this process's environment."""
+MAX_MESSAGE: Final = 256 * 1024
+OWN_PACKAGES: Final = frozenset({"app", "worker"})
+READ_LATE: Final = frozenset(
+    {"TMPDIR", "TRAINYARD_ATTEMPT", "TRAINYARD_EVENTS_FD", "PYTHONPATH", "CUDA_VISIBLE_DEVICES"}
+)
+"""Variables that no import keeps: a child may have other values than this process."""
+STARTUP_MODULES: Final = ("sitecustomize", "usercustomize")
+"""Modules that Python imports at its start, which a fork does not repeat."""
+FAILED: Final = 70
+"""Exit code of a child that could not become the process that was ordered."""
+READY: Final = b"ready"
+
+PRELOADED: Final = (
+    # First: it sets OMP_NUM_THREADS before numpy and torch read it (ultralytics/__init__.py:11),
+    # so that importing them starts no threads.
+    "ultralytics.models.yolo",
+    "ultralytics.engine.trainer",
+    "ultralytics.engine.validator",
+    "ultralytics.models.yolo.depth.calibrate",
+    "ultralytics.utils.events",
+    # init_seeds imports these when it asks for deterministic algorithms (torch_utils.py).
+    "torch._inductor.config",
+    "torch._dynamo",
+    "matplotlib.pyplot",
+    "matplotlib.font_manager",
+    "pydantic",
+    "yaml",
+)
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+class OwnPackagesBlocked:
+    """A finder that hides Trainyard: weights are proven to work without it."""
+
+    def find_spec(self, name: str, *_: object) -> None:
+        """Refuse the packages of Trainyard; leave all others to the next finder."""
+        if name.partition(".")[0] in OWN_PACKAGES:
+            raise ModuleNotFoundError(f"{name} must not be needed", name=name)
+
+
+BLOCKED: Final = OwnPackagesBlocked()
+
+
+class NotEqual(Exception):
+    """A new process would import something else than this one did; the text is the reason."""
+
+
+class Refused(Exception):
+    """No fork is possible, or it is not usable; the text is the reason."""
+
+
+@dataclass(frozen=True)
+class Preloaded:
+    """What the imports left behind, and what they had read."""
+
+    home: str
+    environment: Mapping[str, str]
+    added: Mapping[str, str]
+    mark_address: int
+
+    @classmethod
+    def load(cls) -> "Preloaded":
+        """Import the modules, and compare the environment before and after."""
+        mark_address = _address_of_mark()
+        _write_mark(mark_address, os.environ["TRAINYARD_ATTEMPT"].rstrip())
+        before = dict(os.environ)
+        for name in PRELOADED:
+            importlib.import_module(name)
+        added = {name: value for name, value in os.environ.items() if before.get(name) != value}
+        return cls(before["HOME"], before, added, mark_address)
+
+    def check(self, environment: Mapping[str, str]) -> None:
+        """Check that imports in this environment would have had the same results.
+
+        Raises:
+            NotEqual: A variable differs that imports read, or PYTHONPATH changes an import.
+        """
+        home = environment.get("HOME", "")
+        here = {name: value.replace(self.home, home) for name, value in self.environment.items()}
+        differing = sorted(
+            name
+            for name in here.keys() | environment.keys()
+            if name not in READ_LATE and here.get(name) != environment.get(name)
+        )
+        if differing:
+            raise NotEqual(f"other environment variables: {', '.join(differing)}")
+        folders = search_path(environment)
+        imported = {name.partition(".")[0] for name in sys.modules} - {"__main__"}
+        for name in sorted(imported.union(STARTUP_MODULES)):
+            found = PathFinder.find_spec(name, folders)
+            if found is not None and found.origin not in {None, _origin_of(name)}:
+                raise NotEqual(f"PYTHONPATH has a module {name}")
+
+
+def _origin_of(name: str) -> str | None:
+    """Return the file that an imported module was read from."""
+    return getattr(getattr(sys.modules.get(name), "__spec__", None), "origin", None)
+
+
+def main() -> None:
+    """Import everything, report readiness, and answer orders until the socket closes."""
+    with socket.socket(fileno=int(sys.argv[1])) as control:
+        sys.meta_path.insert(0, BLOCKED)
+        preloaded = Preloaded.load()
+        gc.collect()
+        gc.freeze()  # collections in children would otherwise copy every page
+        _answer(control, {"ready": True, "doubts": list(_doubts())})
+        while (order := _receive(control)) is not None:
+            _handle(control, *order, preloaded)
+
+
+def _doubts() -> Iterator[str]:
+    """Yield the reasons why children of this process could differ from new processes."""
+    threads = len(list(Path("/proc/self/task").iterdir()))
+    if threads != 1:
+        yield f"importing started {threads - 1} threads, which do not survive a fork"
+    own = sorted(name for name in sys.modules if name.partition(".")[0] in OWN_PACKAGES)
+    if own:
+        yield f"importing needed {', '.join(own)}"
+
+
+def _handle(
+    control: socket.socket, order: dict[str, Any], files: list[int], preloaded: Preloaded
+) -> None:
+    if "release" in order:
+        os.waitpid(order["release"], 0)
+        _answer(control, {"released": order["release"]})
+    elif "exit_code_of" in order:
+        _answer(control, {"exit_code": _exit_code_of(order["exit_code_of"])})
+    else:
+        try:
+            preloaded.check(order["environment"])
+            pid = _fork(order, files, preloaded)
+        except NotEqual as error:
+            _answer(control, {"not_equal": str(error)})
+        except (Refused, OSError) as error:
+            _answer(control, {"refused": str(error)})
+        else:
+            pidfd = os.pidfd_open(pid)
+            _answer(control, {"pid": pid}, [pidfd])
+            os.close(pidfd)
+        finally:
+            for file in files:
+                os.close(file)
+
+
+def _exit_code_of(pid: int) -> int | None:
+    ended = os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    if ended is None:
+        return None
+    return ended.si_status if ended.si_code == os.CLD_EXITED else -ended.si_status
+
+
+def _fork(order: dict[str, Any], files: list[int], preloaded: Preloaded) -> int:
+    """Fork a child and return its id once it runs like a new process.
+
+    Raises:
+        Refused: The child could not become one, and is reaped.
+    """
+    parent = os.getpid()
+    reading, writing = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        _leave_as(lambda: _run(order, files, preloaded, parent, writing))
+    os.close(writing)
+    with os.fdopen(reading, "rb") as pipe:
+        report = pipe.read()
+    if report != READY:
+        os.waitpid(pid, 0)
+        raise Refused(f"the fork is not usable: {report.decode() or 'it died'}")
+    return pid
+
+
+def _leave_as(program: Callable[[], int]) -> None:
+    """Run the program of a child, and end the process with its exit code."""
+    code = FAILED
+    try:
+        code = program()
+    except BaseException:  # noqa: BLE001 -- as Python does with the exception that ends a process
+        sys.excepthook(*sys.exc_info())
+        code = 1
+    finally:
+        for stream in (sys.stdout, sys.stderr):
+            with suppress(OSError):
+                stream.flush()
+        os._exit(code)
+
+
+def _run(
+    order: dict[str, Any], files: list[int], preloaded: Preloaded, parent: int, ready: int
+) -> int:
+    """Become the process that was ordered, report it, and run its program."""
+    try:
+        os.setsid()
+        _libc.prctl(PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0)
+        if os.getppid() != parent:  # it died before the call of prctl
+            return FAILED
+        ready = _place(files, order["numbers"], ready)
+        os.chdir(order["folder"])
+        environment = _settle(order, preloaded)
+        _check_cuda()
+    except Exception as error:  # noqa: BLE001 -- the starter reports it, and starts a new process
+        os.write(ready, f"{type(error).__name__}: {error}".encode())
+        return FAILED
+    os.write(ready, READY)
+    os.close(ready)
+    return _run_python(order["argv"], environment)
+
+
+def _check_cuda() -> None:
+    """Check that no import asked CUDA for anything, which would make it useless after a fork.
+
+    Raises:
+        Refused: An import did.
+    """
+    torch: Any = sys.modules.get("torch")
+    if torch is not None and torch.cuda._is_in_bad_fork():  # noqa: SLF001 -- no public name
+        raise Refused("an import asked CUDA for something, which makes it useless after a fork")
+
+
+def _place(files: list[int], numbers: list[int], kept: int) -> int:
+    """Give files the numbers of the order, `kept` a number above them, and close all others."""
+    free = max(numbers) + 1
+    high = [fcntl.fcntl(file, fcntl.F_DUPFD, free) for file in (*files, kept)]  # ascending
+    os.closerange(3, free)
+    with Path(os.devnull).open("rb") as nothing:
+        os.dup2(nothing.fileno(), 0)
+    for file, number in zip(high[:-1], numbers, strict=True):
+        os.dup2(file, number)  # inheritable, as after an exec
+    os.dup2(numbers[0], 2)
+    os.closerange(max(high) + 1, os.sysconf("SC_OPEN_MAX"))
+    for file in range(free, high[-1]):
+        with suppress(OSError):  # not open
+            os.close(file)
+    return high[-1]
+
+
+def _settle(order: dict[str, Any], preloaded: Preloaded) -> dict[str, str]:
+    """Replace the environment and what imports kept of it; return the new environment."""
+    home = order["environment"]["HOME"]
+    added = {name: value.replace(preloaded.home, home) for name, value in preloaded.added.items()}
+    environment = {**order["environment"], **added}
+    os.environ.clear()
+    os.environ.update(environment)
+    _write_mark(preloaded.mark_address, order["attempt"])
+    tempfile.tempdir = None
+    _replace_in_modules(preloaded.home, home)
+    _seed()
+    return environment
+
+
+def _seed() -> None:
+    """Draw the random seeds that importing numpy and torch draws."""
+    if "numpy" in sys.modules:
+        sys.modules["numpy"].random.seed(None)
+    if "torch" in sys.modules:
+        sys.modules["torch"].seed()
+
+
+def _replace_in_modules(old: str, new: str) -> None:
+    """Replace a folder in everything that modules have kept of it.
+
+    The folder of this process has the same layout as that of an attempt.
+    """
+    for module in list(sys.modules.values()):
+        for name, value in list(getattr(module, "__dict__", {}).items()):
+            replaced = _replaced(value, old, new)
+            if replaced is not value:
+                setattr(module, name, replaced)
+    utils = sys.modules.get("ultralytics.utils")
+    if utils is not None:
+        settings: Any = utils.__dict__["SETTINGS"]  # a dict that writes its file when it changes
+        dict.update(settings, {key: _replaced(settings[key], old, new) for key in settings})
+        for name, value in list(vars(settings).items()):
+            setattr(settings, name, _replaced(value, old, new))
+
+
+def _replaced(value: object, old: str, new: str) -> object:
+    """Return the value with the new folder, or the value itself if it does not have the old one."""
+    if isinstance(value, str):
+        return value.replace(old, new) if old in value else value
+    if isinstance(value, Path):
+        return type(value)(str(value).replace(old, new)) if old in str(value) else value
+    if type(value) in {list, tuple}:
+        parts: Any = value
+        if any(isinstance(part, str | Path) and old in str(part) for part in parts):
+            return type(parts)(_replaced(part, old, new) for part in parts)
+    return value
+
+
+def search_path(environment: Mapping[str, str]) -> list[str]:
+    """Return the folders of PYTHONPATH."""
+    return [part for part in environment.get("PYTHONPATH", "").split(os.pathsep) if part]
+
+
+def _run_python(argv: list[str], environment: Mapping[str, str]) -> int:
+    """Run `-m MODULE ARGUMENT…` or `-I FILE ARGUMENT…` as Python does; return the exit code.
+
+    Only a module can import Trainyard: `-I` is how the proof of weights is started.
+    """
+    option, program, *arguments = argv
+    sys.argv = [program, *arguments]
+    try:
+        if option == "-m":
+            sys.meta_path.remove(BLOCKED)
+            sys.path[:0] = search_path(environment)
+            importlib.invalidate_caches()
+            runpy.run_module(program, run_name="__main__", alter_sys=True)
+        else:
+            runpy.run_path(program, run_name="__main__")
+    except SystemExit as end:
+        if end.code is None or isinstance(end.code, int):
+            return end.code or 0
+        sys.stderr.write(f"{end.code}\n")
+        return 1
+    return 0
+
+
+def _address_of_mark() -> int:
+    """Return where the kernel keeps the mark's value, which `/proc/PID/environ` shows."""
+    _libc.getenv.restype = ctypes.c_void_p
+    _libc.getenv.argtypes = [ctypes.c_char_p]
+    address = _libc.getenv(MARK)
+    if address is None or len(ctypes.string_at(address)) != MARK_ROOM:
+        raise ValueError(f"{MARK.decode()} must have {MARK_ROOM} characters")
+    return int(address)
+
+
+def _write_mark(address: int, attempt: str) -> None:
+    value = attempt.encode()
+    if len(value) >= MARK_ROOM:
+        raise ValueError(f"the name of an attempt must be shorter than {MARK_ROOM} bytes")
+    ctypes.memset(address, 0, MARK_ROOM)
+    ctypes.memmove(address, value, len(value))
+
+
+def _receive(control: socket.socket) -> tuple[dict[str, Any], list[int]] | None:
+    data, files, _, _ = socket.recv_fds(control, MAX_MESSAGE, 16)
+    return (json.loads(data), files) if data else None
+
+
+def _answer(control: socket.socket, message: dict[str, Any], files: Sequence[int] = ()) -> None:
+    socket.send_fds(control, [json.dumps(message).encode()], list(files))
+
+
+if __name__ == "__main__":
+    main()
