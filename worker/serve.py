@@ -80,7 +80,7 @@ def _served_slot(
         worker_id = register_slot(database, registration, timing=settings.timing)
         with heartbeats(database, worker_id, incarnation, timing=settings.timing):
             offer = SlotOffer(worker_id, queues, len(slot.gpus), usable_names(plugins))
-            context = _context(settings, database, slot, offer)
+            context = _context(settings, database, slot, offer, node)
             try:
                 yield context
             finally:
@@ -88,7 +88,9 @@ def _served_slot(
         database.dispose()
 
 
-def _context(settings: Settings, database: Database, slot: Slot, offer: SlotOffer) -> WorkerContext:
+def _context(
+    settings: Settings, database: Database, slot: Slot, offer: SlotOffer, node: str
+) -> WorkerContext:
     store = ArtifactStore.from_settings(settings)
     cache = DatasetCache(
         worker_home(settings) / "datasets",
@@ -107,7 +109,7 @@ def _context(settings: Settings, database: Database, slot: Slot, offer: SlotOffe
         plugins=offer.plugins,
         leaving=threading.Event(),
         starter=ProcessStarter(
-            settings.worker.warm, worker_home(settings) / "preloaded" / f"slot-{slot.name}"
+            settings.worker.warm, worker_home(settings) / "preloaded" / f"{node}-{slot.name}"
         ),
     )
 

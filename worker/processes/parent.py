@@ -6,7 +6,7 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -14,6 +14,24 @@ from app.core.processes import spawn
 from worker.processes.process import ATTEMPT_VARIABLE, Command
 
 PROGRAM: Final = Path(__file__).with_name("preloaded.py")
+PRELOADED: Final = (
+    # First: it sets OMP_NUM_THREADS before numpy and torch read it (ultralytics/__init__.py:11),
+    # so that importing them starts no threads.
+    "ultralytics.models.yolo",
+    "ultralytics.engine.trainer",
+    "ultralytics.engine.validator",
+    "ultralytics.models.yolo.depth.calibrate",
+    "ultralytics.utils.events",
+    # init_seeds imports these when it asks for deterministic algorithms (torch_utils.py).
+    "torch._inductor.config",
+    "torch._dynamo",
+    "matplotlib.pyplot",
+    "matplotlib.font_manager",
+    "pydantic",
+    "yaml",
+)
+"""The modules that a trainer needs whatever it trains."""
+
 MARK_ROOM: Final = 200  # equal to that of preloaded.py, which imports nothing of ours
 MAX_MESSAGE: Final = 64 * 1024
 START_SECONDS: Final = 120.0
@@ -39,9 +57,12 @@ class PreloadedParent:
         environment: that of a trainer whose HOME is `folder`; PYTHONPATH is left out.
         folder: its private folder, laid out like the folder of an attempt.
         mark: the value of TRAINYARD_ATTEMPT by which its own process is found.
+        modules: what it imports, in order.
     """
 
-    def __init__(self, environment: Mapping[str, str], folder: Path, mark: str) -> None:
+    def __init__(
+        self, environment: Mapping[str, str], folder: Path, mark: str, modules: Sequence[str]
+    ) -> None:
         self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._turn = threading.Lock()
         self._is_ready = False
@@ -53,7 +74,7 @@ class PreloadedParent:
         with theirs, self.log_file.open("wb") as output:
             number = theirs.fileno()
             self._process = spawn(
-                [sys.executable, str(PROGRAM), str(number)],
+                [sys.executable, str(PROGRAM), str(number), *modules],
                 env=variables,
                 output=output,
                 pass_fds=(number,),

@@ -1,9 +1,9 @@
 """A parent that has imported torch and Ultralytics, and forks one child per order.
 
-`preloaded.py SOCKET` is run as a file: it imports nothing of Trainyard, and blocks such imports.
-It never trains, computes nothing with torch (that would start threads, which do not survive a
-fork), asks nothing of CUDA, reads no job and has no secret in its environment. A child replaces its
-environment, files and folders, and then runs a program of Python in the way of a new process.
+`preloaded.py SOCKET MODULE…` is run as a file: it imports nothing of Trainyard, and blocks such
+imports. It never trains, computes nothing with torch (that would start threads, which do not
+survive a fork), asks nothing of CUDA, reads no job and has no secret in its environment. A child
+replaces its environment, files and folders, and then runs a program of Python like a new process.
 
 Each message on the socket is one JSON object, and each has one answer:
 
@@ -49,23 +49,6 @@ FAILED: Final = 70
 """Exit code of a child that could not become the process that was ordered."""
 READY: Final = b"ready"
 
-PRELOADED: Final = (
-    # First: it sets OMP_NUM_THREADS before numpy and torch read it (ultralytics/__init__.py:11),
-    # so that importing them starts no threads.
-    "ultralytics.models.yolo",
-    "ultralytics.engine.trainer",
-    "ultralytics.engine.validator",
-    "ultralytics.models.yolo.depth.calibrate",
-    "ultralytics.utils.events",
-    # init_seeds imports these when it asks for deterministic algorithms (torch_utils.py).
-    "torch._inductor.config",
-    "torch._dynamo",
-    "matplotlib.pyplot",
-    "matplotlib.font_manager",
-    "pydantic",
-    "yaml",
-)
-
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -91,23 +74,28 @@ class Refused(Exception):
 
 @dataclass(frozen=True)
 class Preloaded:
-    """What the imports left behind, and what they had read."""
+    """What the imports left behind, and what they had read.
+
+    `places` are the variables that contain the folder `home`, each as a dict and a key.
+    """
 
     home: str
     environment: Mapping[str, str]
     added: Mapping[str, str]
+    places: Sequence[tuple[dict[Any, Any], object]]
     mark_address: int
 
     @classmethod
-    def load(cls) -> "Preloaded":
+    def load(cls, names: Sequence[str]) -> "Preloaded":
         """Import the modules, and compare the environment before and after."""
         mark_address = _address_of_mark()
         _write_mark(mark_address, os.environ["TRAINYARD_ATTEMPT"].rstrip())
         before = dict(os.environ)
-        for name in PRELOADED:
+        for name in names:
             importlib.import_module(name)
         added = {name: value for name, value in os.environ.items() if before.get(name) != value}
-        return cls(before["HOME"], before, added, mark_address)
+        home = before["HOME"]
+        return cls(home, before, added, list(_places_with(home)), mark_address)
 
     def check(self, environment: Mapping[str, str]) -> None:
         """Check that imports in this environment would have had the same results.
@@ -139,9 +127,10 @@ def _origin_of(name: str) -> str | None:
 
 def main() -> None:
     """Import everything, report readiness, and answer orders until the socket closes."""
-    with socket.socket(fileno=int(sys.argv[1])) as control:
+    number, *modules = sys.argv[1:]
+    with socket.socket(fileno=int(number)) as control:
         sys.meta_path.insert(0, BLOCKED)
-        preloaded = Preloaded.load()
+        preloaded = Preloaded.load(modules)
         gc.collect()
         gc.freeze()  # collections in children would otherwise copy every page
         _answer(control, {"ready": True, "doubts": list(_doubts())})
@@ -260,7 +249,7 @@ def _check_cuda() -> None:
 
 def _place(files: list[int], numbers: list[int], kept: int) -> int:
     """Give files the numbers of the order, `kept` a number above them, and close all others."""
-    free = max(numbers) + 1
+    free = max(2, *numbers) + 1
     high = [fcntl.fcntl(file, fcntl.F_DUPFD, free) for file in (*files, kept)]  # ascending
     os.closerange(3, free)
     with Path(os.devnull).open("rb") as nothing:
@@ -279,12 +268,15 @@ def _settle(order: dict[str, Any], preloaded: Preloaded) -> dict[str, str]:
     """Replace the environment and what imports kept of it; return the new environment."""
     home = order["environment"]["HOME"]
     added = {name: value.replace(preloaded.home, home) for name, value in preloaded.added.items()}
-    environment = {**order["environment"], **added}
+    environment = {**order["environment"], **added, MARK.decode(): order["attempt"]}
     os.environ.clear()
     os.environ.update(environment)
     _write_mark(preloaded.mark_address, order["attempt"])
-    tempfile.tempdir = None
-    _replace_in_modules(preloaded.home, home)
+    if tempfile.tempdir is not None:
+        tempfile.tempdir = None
+        tempfile.gettempdir()
+    for kept, key in preloaded.places:  # not with []: the settings would write their file
+        dict.__setitem__(kept, key, _replaced(kept[key], preloaded.home, home))
     _seed()
     return environment
 
@@ -297,35 +289,44 @@ def _seed() -> None:
         sys.modules["torch"].seed()
 
 
-def _replace_in_modules(old: str, new: str) -> None:
-    """Replace a folder in everything that modules have kept of it.
+def _places_with(folder: str) -> Iterator[tuple[dict[Any, Any], object]]:
+    """Yield dict and key of everything that modules have kept of a folder.
 
     The folder of this process has the same layout as that of an attempt.
     """
     for module in list(sys.modules.values()):
-        for name, value in list(getattr(module, "__dict__", {}).items()):
-            replaced = _replaced(value, old, new)
-            if replaced is not value:
-                setattr(module, name, replaced)
-    utils = sys.modules.get("ultralytics.utils")
-    if utils is not None:
-        settings: Any = utils.__dict__["SETTINGS"]  # a dict that writes its file when it changes
-        dict.update(settings, {key: _replaced(settings[key], old, new) for key in settings})
-        for name, value in list(vars(settings).items()):
-            setattr(settings, name, _replaced(value, old, new))
+        kept: dict[Any, Any] = getattr(module, "__dict__", {})
+        for name, value in list(kept.items()):
+            if _has(value, folder):
+                yield kept, name
+            elif type(value) is dict:
+                yield from _places_in(value, folder)
+    if "ultralytics.utils" in sys.modules:
+        settings = sys.modules["ultralytics.utils"].__dict__["SETTINGS"]
+        yield from _places_in(settings, folder)
+        yield from _places_in(vars(settings), folder)
 
 
-def _replaced(value: object, old: str, new: str) -> object:
-    """Return the value with the new folder, or the value itself if it does not have the old one."""
-    if isinstance(value, str):
-        return value.replace(old, new) if old in value else value
-    if isinstance(value, Path):
-        return type(value)(str(value).replace(old, new)) if old in str(value) else value
-    if type(value) in {list, tuple}:
+def _places_in(kept: dict[Any, Any], folder: str) -> Iterator[tuple[dict[Any, Any], object]]:
+    return ((kept, key) for key, value in list(kept.items()) if _has(value, folder))
+
+
+def _has(value: object, folder: str) -> bool:
+    # By type() and not isinstance(): that asks some lazy objects for an attribute.
+    kind = type(value)
+    if kind is str or issubclass(kind, Path):
+        return folder in str(value)
+    if kind in {list, tuple}:
         parts: Any = value
-        if any(isinstance(part, str | Path) and old in str(part) for part in parts):
-            return type(parts)(_replaced(part, old, new) for part in parts)
-    return value
+        return any(_has(part, folder) for part in parts if type(part) not in {list, tuple})
+    return False
+
+
+def _replaced(value: Any, old: str, new: str) -> Any:  # noqa: ANN401 -- a value with the folder
+    if isinstance(value, list | tuple):
+        parts = (_replaced(part, old, new) if _has(part, old) else part for part in value)
+        return type(value)(parts)
+    return type(value)(str(value).replace(old, new))
 
 
 def search_path(environment: Mapping[str, str]) -> list[str]:
@@ -343,7 +344,7 @@ def _run_python(argv: list[str], environment: Mapping[str, str]) -> int:
     try:
         if option == "-m":
             sys.meta_path.remove(BLOCKED)
-            sys.path[:0] = search_path(environment)
+            sys.path[:] = dict.fromkeys([*search_path(environment), *sys.path])
             importlib.invalidate_caches()
             runpy.run_module(program, run_name="__main__", alter_sys=True)
         else:

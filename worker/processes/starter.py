@@ -9,6 +9,7 @@ import os
 import shutil
 import sys
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 from typing import IO, Final
 
@@ -16,7 +17,7 @@ from app.core.files import PRIVATE_FOLDER, private_folder
 from app.core.logging import get_logger
 from app.settings import WarmStarts
 from worker.processes.forked import ForkedProcess
-from worker.processes.parent import NotForked, NotUsable, PreloadedParent
+from worker.processes.parent import PRELOADED, NotForked, NotUsable, PreloadedParent
 from worker.processes.process import AttemptProcess, Command, RunningProcess, kill_processes
 from worker.trainer.environment import trainer_environment
 
@@ -37,17 +38,24 @@ class ProcessStarter:
 
     Args:
         warm: whether to fork; see the setting.
-        folder: the folder of the parent, which no other living process uses. Its name marks the
-            parent, as the name of an attempt marks the processes of the attempt.
+        folder: the folder of the parent, which no other living process uses. Its name, which is
+            unique on this machine, marks the parent as an attempt's name marks its processes.
         idle_seconds: how long an `auto` parent without children lives.
+        modules: what the parent imports.
     """
 
     def __init__(
-        self, warm: WarmStarts, folder: Path, *, idle_seconds: float = IDLE_SECONDS
+        self,
+        warm: WarmStarts,
+        folder: Path,
+        *,
+        idle_seconds: float = IDLE_SECONDS,
+        modules: Sequence[str] = PRELOADED,
     ) -> None:
         self._warm: WarmStarts = warm
         self._folder = folder
         self._idle_seconds = idle_seconds
+        self._modules = modules
         self._lock = threading.RLock()
         self._parent: PreloadedParent | None = None
         self._packages: frozenset[tuple[str, int, int]] = frozenset()
@@ -121,7 +129,9 @@ class ProcessStarter:
         if self._parent is None:
             self._make_folder()
             environment = trainer_environment(self._folder, gpu=None, base=os.environ)
-            self._parent = PreloadedParent(environment, self._folder, self._folder.name)
+            self._parent = PreloadedParent(
+                environment, self._folder, self._folder.name, self._modules
+            )
             self._packages = packages
             log.info("preloaded.started", pid=self._parent.pid)
         return self._parent
