@@ -59,5 +59,4 @@ def started() -> Iterator[Callable[..., TrainerProcess]]:
 
     yield start_one
     for each in processes:
-        each.process.kill()
-        each.process.wait()
+        each.end()

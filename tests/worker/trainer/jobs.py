@@ -1,18 +1,21 @@
 """Builders of job files, and trainer processes started as the supervisor starts them."""
 
 import os
-import subprocess
 import sys
 import threading
 from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
+from uuid import uuid4
 
 from app.core.tasks import Task
 from app.jobs.spec.job_spec import JobSpec, SpecFacts, resolve_spec
 from tests.worker.trainer.drawn_datasets import CLASSES
+from tests.worlds.processes import STARTERS
+from worker.processes.process import Command, RunningProcess
 from worker.trainer.environment import trainer_environment
 from worker.trainer.protocol import (
     EVENTS_FD_VARIABLE,
@@ -104,20 +107,28 @@ def weights(path: Path, name: str = "mine.pt") -> ModelSource:
 class TrainerProcess:
     """A running trainer; its events are read as they arrive."""
 
-    process: subprocess.Popen[bytes]
+    process: RunningProcess
     directory: Path
     events: list[TrainerEvent] = field(default_factory=list)
     reader: threading.Thread | None = None
     reading: bool = True
+    layers: ExitStack = field(default_factory=ExitStack)
 
     def of(self, kind: str) -> list[Any]:
         return [event for event in list(self.events) if event.type == kind]
 
     def wait(self, within: float = 120) -> int:
+        """Return the exit code, once every process and event of the training has ended."""
         code = self.process.wait(within)
-        assert self.reader is not None
-        self.reader.join(within)
+        assert code is not None, f"it still runs after {within} seconds"
+        self.end()
         return code
+
+    def end(self) -> None:
+        """Kill what still runs of it, and read the rest of its events."""
+        self.layers.close()
+        assert self.reader is not None
+        self.reader.join(120)
 
     def stop_reading(self) -> None:
         """Close our end of the pipe after the next event."""
@@ -128,32 +139,36 @@ class TrainerProcess:
         return (self.directory / "train.log").read_text(encoding="utf-8", errors="replace")
 
 
-def start(job: JobFile, directory: Path, **environment: str) -> TrainerProcess:
-    """Start a trainer process in a separate session, with the environment of a real one."""
+def start(
+    job: JobFile, directory: Path, *, way: str = "warm", **environment: str
+) -> TrainerProcess:
+    """Start a trainer process in a separate session, with the environment of a real one.
+
+    Additional variables of `environment` make it a new process, as `way="cold"` does.
+    """
     (directory / "job.json").write_text(job.model_dump_json(), encoding="utf-8")
     reading, writing = os.pipe()
     env = trainer_environment(directory, gpu=None, base=os.environ)
+    command = Command(
+        [sys.executable, "-m", "worker.trainer", str(directory / "job.json")],
+        env | {EVENTS_FD_VARIABLE: str(writing)} | environment,
+        job.run_directory,
+        f"{job.job_id}-{uuid4().hex}",
+        pass_fds=(writing,),
+    )
     with (directory / "train.log").open("wb") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "worker.trainer", str(directory / "job.json")],
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            cwd=job.run_directory,
-            env=env | {EVENTS_FD_VARIABLE: str(writing)} | environment,
-            pass_fds=(writing,),
-            start_new_session=True,
-        )
+        process = STARTERS[way]().start(command, log, heavy=True)
     os.close(writing)
     running = TrainerProcess(process, directory)
+    running.layers.enter_context(process)
     running.reader = threading.Thread(target=_read, args=(reading, running), daemon=True)
     running.reader.start()
     return running
 
 
-def run(job: JobFile, directory: Path, **environment: str) -> TrainerProcess:
+def run(job: JobFile, directory: Path, *, way: str = "warm", **environment: str) -> TrainerProcess:
     """Start a trainer process and wait for its end."""
-    running = start(job, directory, **environment)
+    running = start(job, directory, way=way, **environment)
     running.wait()
     return running
 

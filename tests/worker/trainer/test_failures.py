@@ -151,7 +151,7 @@ class TestFailures:
 
 
 def exit_and_error(process: TrainerProcess) -> tuple[int | None, str]:
-    return process.process.returncode, last_word(process).code
+    return process.process.exit_code, last_word(process).code
 
 
 def last_word(process: TrainerProcess) -> ErrorEvent:

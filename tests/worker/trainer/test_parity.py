@@ -65,7 +65,7 @@ class TestParity:
 
         ours = run(job, job.run_directory.parent)
 
-        assert ours.process.returncode == 0, ours.log
+        assert ours.process.exit_code == 0, ours.log
         assert_same_training(job.run_directory, plain_runs[task])
         assert_it_trained(ours)
 

@@ -33,7 +33,7 @@ class TestCancel:
         ours = started(a_job(drawn("detect"), tmp_path, train=train), tmp_path)
         eventually(lambda: entered(ours, phase), within=60)
 
-        ours.process.send_signal(signal.SIGTERM)
+        os.kill(ours.process.pid, signal.SIGTERM)
 
         assert ours.wait(10) == EndReason.TRAINER_KILLED.exit_code, ours.log
         assert ours.of("final") == []
@@ -47,7 +47,7 @@ class TestCancel:
         ours = started(a_job(dataset, tmp_path), tmp_path)
         eventually(lambda: "summary:" in ours.log, within=60)
 
-        ours.process.send_signal(signal.SIGTERM)
+        os.kill(ours.process.pid, signal.SIGTERM)
 
         assert ours.wait(10) == EndReason.TRAINER_KILLED.exit_code, ours.log
         assert not list(dataset.rglob("*.cache")), "the labels had been read already"
@@ -58,7 +58,7 @@ class TestCancel:
         ours = started(a_job(drawn("detect"), tmp_path, train=LONG), tmp_path)
         eventually(lambda: ours.of("checkpoint"), within=60)
 
-        ours.process.send_signal(signal.SIGTERM)
+        os.kill(ours.process.pid, signal.SIGTERM)
 
         ours.wait(10)
         epoch = ours.of("checkpoint")[-1].epoch
@@ -73,7 +73,7 @@ class TestFinishEarly:
         ours = started(a_job(drawn("detect"), tmp_path, train=LONG), tmp_path)
         eventually(lambda: entered(ours, "training"), within=60)
 
-        ours.process.send_signal(signal.SIGUSR1)
+        os.kill(ours.process.pid, signal.SIGUSR1)
 
         assert ours.wait() == EndReason.SUCCEEDED.exit_code, ours.log
         epochs = ours.of("epoch")

@@ -122,7 +122,7 @@ def attempts_of(
         attempt = _attempt(job, processes, home, options)
         path = f"{packages}:{Path(__file__).parents[4]}"
         processes.append(run(attempt, home, PYTHONPATH=path))
-        assert processes[-1].process.returncode == (-9 if place else 0), processes[-1].log
+        assert processes[-1].process.exit_code == (-9 if place else 0), processes[-1].log
     lines = trace.read_text(encoding="utf-8").splitlines()
     return Attempts(processes, [json.loads(line) for line in lines])
 

@@ -67,7 +67,7 @@ class TestResume:
 
         ours = run(job, tmp_path)
 
-        assert ours.process.returncode == 0, ours.log
+        assert ours.process.exit_code == 0, ours.log
         assert [event.epoch for event in ours.of("epoch")] == [2]
         assert [event.first_epoch for event in ours.of("started")] == [2]
         rows = (job.run_directory / "results.csv").read_text().splitlines()
@@ -82,7 +82,7 @@ class TestResume:
 
         ours = run(job, tmp_path)
 
-        assert ours.process.returncode == 0, ours.log
+        assert ours.process.exit_code == 0, ours.log
         assert ours.of("epoch") == []
         (again,), (first,) = ours.of("final"), finished.of("final")
         assert without_plots(again) == without_plots(first)
@@ -101,7 +101,7 @@ class TestResume:
 
         ours = run(job, tmp_path)
 
-        assert ours.process.returncode == 0, ours.log
+        assert ours.process.exit_code == 0, ours.log
         assert (ours.of("started"), ours.of("epoch")) == ([], [])
         (final,) = ours.of("final")
         assert (final.epochs_done, final.best_epoch) == (1, 1)
@@ -122,7 +122,7 @@ class TestResume:
 
         ours = run(job, tmp_path)
 
-        assert ours.process.returncode == EndReason.BAD_CHECKPOINT.exit_code, ours.log
+        assert ours.process.exit_code == EndReason.BAD_CHECKPOINT.exit_code, ours.log
         (error,) = ours.of("error")
         assert error.code == "bad_checkpoint"
         assert str(tmp_path) not in error.message
@@ -144,7 +144,7 @@ class TestResume:
         ours = run(resumed(stopped, tmp_path / "second", epoch=epochs), tmp_path / "second")
 
         assert 1 < epochs < 9
-        assert ours.process.returncode == 0, ours.log
+        assert ours.process.exit_code == 0, ours.log
         assert ours.of("epoch") == []
         assert ours.of("final")[0].epochs_done == epochs
 

@@ -1,0 +1,88 @@
+"""A forked trainer writes the same numbers as one in a new process, to the last bit."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from app.core.tasks import TASKS, Task
+from tests.worker.trainer.drawn_datasets import draw_dataset
+from tests.worker.trainer.jobs import a_job, run
+from tests.worker.trainer.resume.exactness import differences
+
+IN_EVERY_RUN = {"detect"}
+SLOWLY = [
+    task if task in IN_EVERY_RUN else pytest.param(task, marks=pytest.mark.slow) for task in TASKS
+]
+
+
+def trained_both_ways(
+    folder: Path, task: Task = "detect", train: Mapping[str, object] | None = None, **changes: Any
+) -> tuple[Path, Path]:
+    """Train one job cold and warm; return the run directories."""
+    dataset = draw_dataset(folder / "data", task)
+    runs = []
+    for way in ("cold", "warm"):
+        arguments = {"plots": True} | dict(train or {})
+        job = a_job(dataset, folder / way, task=task, train=arguments, state_every=1, **changes)
+        trainer = run(job, folder / way, way=way)
+        assert trainer.process.exit_code == 0, trainer.log
+        runs.append(job.run_directory)
+    return runs[0], runs[1]
+
+
+def tensors_of(value: object, place: str = "") -> Iterator[tuple[str, torch.Tensor]]:
+    """Yield every tensor of a training state with its place."""
+    if isinstance(value, torch.Tensor):
+        yield place, value
+    elif isinstance(value, Mapping):
+        for key, part in value.items():
+            yield from tensors_of(part, f"{place}.{key}")
+    elif isinstance(value, list | tuple):
+        for number, part in enumerate(value):
+            yield from tensors_of(part, f"{place}[{number}]")
+
+
+def differing_parts_of_states(one: Path, other: Path) -> list[str]:
+    states = [torch.load(run / "weights/state.pt", weights_only=True) for run in (one, other)]
+    first, second = (dict(tensors_of(state["parts"])) for state in states)
+    assert first.keys() == second.keys()
+    return [place for place, tensor in first.items() if not torch.equal(tensor, second[place])]
+
+
+class TestEquality:
+    @pytest.mark.parametrize("task", SLOWLY)
+    def test_a_forked_training_equals_one_in_a_new_process(
+        self, task: Task, tmp_path: Path
+    ) -> None:
+        cold, warm = trained_both_ways(tmp_path, task)
+
+        assert differences(cold, warm) == []
+        assert differing_parts_of_states(cold, warm) == []
+
+    def test_a_forked_training_with_loader_workers_and_two_threads_equals_one_in_a_new_process(
+        self, tmp_path: Path
+    ) -> None:
+        cold, warm = trained_both_ways(tmp_path, threads=2, loader_workers=2)
+
+        assert differences(cold, warm) == []
+        assert differing_parts_of_states(cold, warm) == []
+
+    @pytest.mark.slow
+    def test_a_forked_training_with_one_thread_equals_one_in_a_new_process(
+        self, tmp_path: Path
+    ) -> None:
+        cold, warm = trained_both_ways(tmp_path, threads=1)
+
+        assert differences(cold, warm) == []
+
+    def test_a_forked_training_draws_the_plots_of_one_in_a_new_process(
+        self, tmp_path: Path
+    ) -> None:
+        cold, warm = trained_both_ways(tmp_path)
+
+        assert sorted(each.name for each in cold.iterdir()) == sorted(
+            each.name for each in warm.iterdir()
+        )
