@@ -133,7 +133,7 @@ class GarbageSettings(BaseModel):
     )
 
 
-WarmStarts = Literal["auto", "always", "never"]
+WarmTrainers = Literal["auto", "always", "never"]
 
 
 class WorkerSettings(BaseModel):
@@ -154,7 +154,7 @@ class WorkerSettings(BaseModel):
     log_bytes: int = Field(
         64 * MIB, ge=MIB, description="Maximum log of one attempt; later output is discarded."
     )
-    warm: WarmStarts = Field(
+    warm: WarmTrainers = Field(
         "auto",
         description="Whether trainers are forked by a process that has imported torch and "
         "Ultralytics (400 MB of memory per slot): auto (from a slot's first job until ten minutes "

@@ -27,9 +27,9 @@ TRAINING: Final = """
 """
 PROGRAMMING: Final = """
     answer argument authenticator background base broker chunk code command connection context
-    database digest directory download error failure field filter key kind level limit option order
-    page path pipe process protocol query reader route row server session setting signal source span
-    store text time upload user worker writer
+    database digest directory download error failure field filter finder key kind level limit
+    module option order page path pipe process protocol query reader route row server session
+    setting signal source span store text time upload user worker writer
 """
 EVERYDAY: Final = """
     announcement bound capacity change check checker choice effect end fact group holder

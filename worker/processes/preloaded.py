@@ -52,7 +52,7 @@ READY: Final = b"ready"
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
-class OwnPackagesBlocked:
+class BlockingFinder:
     """A finder that hides Trainyard: weights are proven to work without it."""
 
     def find_spec(self, name: str, *_: object) -> None:
@@ -61,19 +61,19 @@ class OwnPackagesBlocked:
             raise ModuleNotFoundError(f"{name} must not be needed", name=name)
 
 
-BLOCKED: Final = OwnPackagesBlocked()
+BLOCKED: Final = BlockingFinder()
 
 
 class NotEqual(Exception):
     """A new process would import something else than this one did; the text is the reason."""
 
 
-class Refused(Exception):
+class NoFork(Exception):
     """No fork is possible, or it is not usable; the text is the reason."""
 
 
 @dataclass(frozen=True)
-class Preloaded:
+class PreloadedModules:
     """What the imports left behind, and what they had read.
 
     `places` are the variables that contain the folder `home`, each as a dict and a key.
@@ -86,7 +86,7 @@ class Preloaded:
     mark_address: int
 
     @classmethod
-    def load(cls, names: Sequence[str]) -> "Preloaded":
+    def load(cls, names: Sequence[str]) -> "PreloadedModules":
         """Import the modules, and compare the environment before and after."""
         mark_address = _address_of_mark()
         _write_mark(mark_address, os.environ["TRAINYARD_ATTEMPT"].rstrip())
@@ -130,7 +130,7 @@ def main() -> None:
     number, *modules = sys.argv[1:]
     with socket.socket(fileno=int(number)) as control:
         sys.meta_path.insert(0, BLOCKED)
-        preloaded = Preloaded.load(modules)
+        preloaded = PreloadedModules.load(modules)
         gc.collect()
         gc.freeze()  # collections in children would otherwise copy every page
         _answer(control, {"ready": True, "doubts": list(_doubts())})
@@ -149,7 +149,7 @@ def _doubts() -> Iterator[str]:
 
 
 def _handle(
-    control: socket.socket, order: dict[str, Any], files: list[int], preloaded: Preloaded
+    control: socket.socket, order: dict[str, Any], files: list[int], preloaded: PreloadedModules
 ) -> None:
     if "release" in order:
         os.waitpid(order["release"], 0)
@@ -162,7 +162,7 @@ def _handle(
             pid = _fork(order, files, preloaded)
         except NotEqual as error:
             _answer(control, {"not_equal": str(error)})
-        except (Refused, OSError) as error:
+        except (NoFork, OSError) as error:
             _answer(control, {"refused": str(error)})
         else:
             pidfd = os.pidfd_open(pid)
@@ -180,11 +180,11 @@ def _exit_code_of(pid: int) -> int | None:
     return ended.si_status if ended.si_code == os.CLD_EXITED else -ended.si_status
 
 
-def _fork(order: dict[str, Any], files: list[int], preloaded: Preloaded) -> int:
+def _fork(order: dict[str, Any], files: list[int], preloaded: PreloadedModules) -> int:
     """Fork a child and return its id once it runs like a new process.
 
     Raises:
-        Refused: The child could not become one, and is reaped.
+        NoFork: The child could not become one, and is reaped.
     """
     parent = os.getpid()
     reading, writing = os.pipe()
@@ -196,7 +196,7 @@ def _fork(order: dict[str, Any], files: list[int], preloaded: Preloaded) -> int:
         report = pipe.read()
     if report != READY:
         os.waitpid(pid, 0)
-        raise Refused(f"the fork is not usable: {report.decode() or 'it died'}")
+        raise NoFork(f"the fork is not usable: {report.decode() or 'it died'}")
     return pid
 
 
@@ -216,7 +216,7 @@ def _leave_as(program: Callable[[], int]) -> None:
 
 
 def _run(
-    order: dict[str, Any], files: list[int], preloaded: Preloaded, parent: int, ready: int
+    order: dict[str, Any], files: list[int], preloaded: PreloadedModules, parent: int, ready: int
 ) -> int:
     """Become the process that was ordered, report it, and run its program."""
     try:
@@ -240,11 +240,11 @@ def _check_cuda() -> None:
     """Check that no import asked CUDA for anything, which would make it useless after a fork.
 
     Raises:
-        Refused: An import did.
+        NoFork: An import did.
     """
     torch: Any = sys.modules.get("torch")
     if torch is not None and torch.cuda._is_in_bad_fork():  # noqa: SLF001 -- no public name
-        raise Refused("an import asked CUDA for something, which makes it useless after a fork")
+        raise NoFork("an import asked CUDA for something, which makes it useless after a fork")
 
 
 def _place(files: list[int], numbers: list[int], kept: int) -> int:
@@ -264,7 +264,7 @@ def _place(files: list[int], numbers: list[int], kept: int) -> int:
     return high[-1]
 
 
-def _settle(order: dict[str, Any], preloaded: Preloaded) -> dict[str, str]:
+def _settle(order: dict[str, Any], preloaded: PreloadedModules) -> dict[str, str]:
     """Replace the environment and what imports kept of it; return the new environment."""
     home = order["environment"]["HOME"]
     added = {name: value.replace(preloaded.home, home) for name, value in preloaded.added.items()}

@@ -15,7 +15,7 @@ from typing import IO, Final
 
 from app.core.files import PRIVATE_FOLDER, private_folder
 from app.core.logging import get_logger
-from app.settings import WarmStarts
+from app.settings import WarmTrainers
 from worker.processes.forked import ForkedProcess
 from worker.processes.parent import PRELOADED, NotForked, NotUsable, PreloadedParent
 from worker.processes.process import AttemptProcess, Command, RunningProcess, kill_processes
@@ -46,13 +46,13 @@ class ProcessStarter:
 
     def __init__(
         self,
-        warm: WarmStarts,
+        warm: WarmTrainers,
         folder: Path,
         *,
         idle_seconds: float = IDLE_SECONDS,
         modules: Sequence[str] = PRELOADED,
     ) -> None:
-        self._warm: WarmStarts = warm
+        self._warm: WarmTrainers = warm
         self._folder = folder
         self._idle_seconds = idle_seconds
         self._modules = modules

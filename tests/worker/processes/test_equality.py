@@ -2,14 +2,14 @@
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from types import MappingProxyType
 
 import pytest
 import torch
 
 from app.core.tasks import TASKS, Task
 from tests.worker.trainer.drawn_datasets import draw_dataset
-from tests.worker.trainer.jobs import a_job, run
+from tests.worker.trainer.jobs import THREADS, a_job, run
 from tests.worker.trainer.resume.exactness import differences
 
 IN_EVERY_RUN = {"detect"}
@@ -19,14 +19,19 @@ SLOWLY = [
 
 
 def trained_both_ways(
-    folder: Path, task: Task = "detect", train: Mapping[str, object] | None = None, **changes: Any
+    folder: Path,
+    task: Task = "detect",
+    train: Mapping[str, object] = MappingProxyType({}),
+    threads: int = THREADS,
 ) -> tuple[Path, Path]:
     """Train one job cold and warm; return the run directories."""
     dataset = draw_dataset(folder / "data", task)
     runs = []
     for way in ("cold", "warm"):
-        arguments = {"plots": True} | dict(train or {})
-        job = a_job(dataset, folder / way, task=task, train=arguments, state_every=1, **changes)
+        arguments = {"plots": True} | dict(train)
+        job = a_job(
+            dataset, folder / way, task=task, train=arguments, state_every=1, threads=threads
+        )
         trainer = run(job, folder / way, way=way)
         assert trainer.process.exit_code == 0, trainer.log
         runs.append(job.run_directory)
@@ -65,7 +70,7 @@ class TestEquality:
     def test_a_forked_training_with_loader_workers_and_two_threads_equals_one_in_a_new_process(
         self, tmp_path: Path
     ) -> None:
-        cold, warm = trained_both_ways(tmp_path, threads=2, loader_workers=2)
+        cold, warm = trained_both_ways(tmp_path, train={"loader_workers": 2}, threads=2)
 
         assert differences(cold, warm) == []
         assert differing_parts_of_states(cold, warm) == []

@@ -12,7 +12,7 @@ import psutil
 import pytest
 from structlog.testing import capture_logs
 
-from app.settings import WarmStarts
+from app.settings import WarmTrainers
 from tests.waiting import eventually
 from tests.worlds.processes import is_alive
 from worker.processes import parent, starter
@@ -31,7 +31,7 @@ def make(tmp_path: Path) -> Iterator[Make]:
     made: list[ProcessStarter] = []
 
     def make_one(
-        warm: WarmStarts = "auto",
+        warm: WarmTrainers = "auto",
         *,
         idle_seconds: float = 600,
         modules: tuple[str, ...] = ("json",),

@@ -6,7 +6,7 @@ import sys
 OWN_PACKAGES = frozenset({"app", "worker"})
 
 
-class OwnPackagesBlocked:
+class BlockingFinder:
     """A finder that hides Trainyard."""
 
     def find_spec(self, name: str, *_: object) -> None:
@@ -24,7 +24,7 @@ def main() -> None:
     imported = [name for name in sys.modules if name.partition(".")[0] in OWN_PACKAGES]
     if imported:
         raise ModuleNotFoundError(f"{imported[0]} is imported, and must not be needed")
-    sys.meta_path.insert(0, OwnPackagesBlocked())
+    sys.meta_path.insert(0, BlockingFinder())
     del sys.argv[0]
     runpy.run_path(sys.argv[0], run_name="__main__")
 
