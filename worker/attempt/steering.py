@@ -11,6 +11,8 @@ from worker.attempt.lease import LeaseLost
 from worker.processes.process import RunningProcess
 
 TICK_SECONDS = 0.1
+"""Longest delay before what another thread has learned reaches the process: a request, a lost
+lease, a failed relay. The end of the process itself is seen at once."""
 
 log = get_logger(__name__)
 

@@ -110,16 +110,17 @@ class PreloadedParent:
             raise NotForked(answer["not_equal"])
         if "pid" not in answer:
             raise NotUsable(answer.get("refused", "an answer that is not known"))
+        if not files:
+            raise NotUsable("this process has too many open files for that of a child")
         return int(answer["pid"]), files[0]
 
-    def exit_code_of(self, pid: int) -> int | None:
-        """Return the exit code of a child, negative for a signal; None while it runs.
+    def exit_code_of(self, pid: int) -> int:
+        """Return the exit code of a child that has ended, negative for a signal.
 
         Raises:
             NotUsable: the parent is dead or silent.
         """
-        code: int | None = self._ask({"exit_code_of": pid})[0]["exit_code"]
-        return code
+        return int(self._ask({"exit_code_of": pid})[0]["exit_code"])
 
     def release(self, pid: int) -> None:
         """Reap a dead child; its process id can name another process afterwards.

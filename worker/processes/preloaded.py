@@ -10,8 +10,8 @@ Each message on the socket is one JSON object, and each has one answer:
 - `{"argv", "environment", "folder", "attempt", "numbers"}` with the file descriptors of `numbers`,
   the first of which becomes stdout and stderr: fork. Answer: `{"pid"}` and a pidfd, or
   `{"not_equal"}`, if a new process would import otherwise, or `{"refused"}`, if a fork fails.
-- `{"exit_code_of": pid}`: `{"exit_code"}`, negative for a signal, or null. The child stays a
-  zombie, so that its process id names no other process.
+- `{"exit_code_of": pid}` of a child that has ended: `{"exit_code"}`, negative for a signal. The
+  child stays a zombie, so that its process id names no other process.
 - `{"release": pid}`: reap the child. Answer: `{"released"}`.
 """
 
@@ -173,10 +173,8 @@ def _handle(
                 os.close(file)
 
 
-def _exit_code_of(pid: int) -> int | None:
-    ended = os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
-    if ended is None:
-        return None
+def _exit_code_of(pid: int) -> int:
+    ended = os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
     return ended.si_status if ended.si_code == os.CLD_EXITED else -ended.si_status
 
 

@@ -6,18 +6,19 @@ environment would escape, but no part of a trainer does that.
 """
 
 import os
+import select
 import signal
-import subprocess
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Event
-from typing import IO, Protocol, Self
+from typing import IO, Self
 
 from app.core.logging import get_logger
-from app.core.processes import signal_group, spawn
+from app.core.processes import spawn
 
 ATTEMPT_VARIABLE = "TRAINYARD_ATTEMPT"
 DEATH_SECONDS = 5.0
@@ -37,37 +38,69 @@ class Command:
     pass_fds: Sequence[int] = ()
 
 
-class RunningProcess(Protocol):
+class RunningProcess(ABC):
     """A running command. Leaving the block kills its whole session and waits until it is dead."""
 
-    exit_code: int | None
+    def __init__(self, attempt: str, pid: int, pidfd: int) -> None:
+        self.exit_code: int | None = None
+        self._attempt, self._pid, self._pidfd = attempt, pid, pidfd
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        try:
+            self.kill()
+            self._release()
+        finally:
+            os.close(self._pidfd)
 
     @property
     def pid(self) -> int:
         """Process id; also the id of its session and process group."""
-
-    def __enter__(self) -> Self: ...
-
-    def __exit__(self, *_: object) -> None: ...
+        return self._pid
 
     def wait(self, seconds: float) -> int | None:
-        """Return the exit code, negative for a signal; None while it still runs after `seconds`."""
+        """Return the exit code, negative for a signal; None while it still runs after `seconds`.
+
+        Returns at once when the process ends. It stays a zombie until the block ends, so its id is
+        not reused meanwhile.
+        """
+        if self.exit_code is None:
+            poll = select.poll()  # unlike select(), it takes descriptors above 1023
+            poll.register(self._pidfd, select.POLLIN)
+            if poll.poll(max(0.0, seconds) * 1000):
+                self.exit_code = self._code_of_ended()
+        return self.exit_code
 
     def request_leave(self) -> None:
         """Request every process of the session to leave now, by SIGTERM."""
+        with suppress(ProcessLookupError):
+            os.killpg(self._pid, signal.SIGTERM)
 
     def request_finish(self) -> None:
         """Request the process, but not its children, to finish early, by SIGUSR1."""
+        with suppress(ProcessLookupError):
+            signal.pidfd_send_signal(self._pidfd, signal.SIGUSR1)
 
     def kill(self) -> None:
         """Kill every process of the attempt, and return when all are dead."""
+        kill_processes(self._attempt, session=self._pid)
+        self.wait(DEATH_SECONDS)
+
+    @abstractmethod
+    def _code_of_ended(self) -> int:
+        """Return the exit code of the process, which has ended and is not reaped."""
+
+    @abstractmethod
+    def _release(self) -> None:
+        """Reap the process, if it has ended."""
 
 
-class AttemptProcess:
-    """A running command. Leaving the block kills its whole session and waits until it is dead."""
+class NewProcess(RunningProcess):
+    """A process that this one started."""
 
     def __init__(self, command: Command, output: IO[bytes]) -> None:
-        self._attempt = command.attempt
         self._process = spawn(
             command.argv,
             env={**command.environment, ATTEMPT_VARIABLE: command.attempt},
@@ -75,53 +108,22 @@ class AttemptProcess:
             pass_fds=command.pass_fds,
             cwd=command.folder,
         )
-        self.exit_code: int | None = None
+        try:
+            pidfd = os.pidfd_open(self._process.pid)  # readable from the moment the process ends
+        except OSError:  # this process has too many open files
+            kill_processes(command.attempt, session=self._process.pid)
+            self._process.wait()
+            raise
+        super().__init__(command.attempt, self._process.pid, pidfd)
 
-    def __enter__(self) -> Self:
-        return self
+    def _code_of_ended(self) -> int:
+        # Not by Popen, which would reap it.
+        ended = os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOWAIT)
+        killed = ended.si_code != os.CLD_EXITED
+        return -ended.si_status if killed else ended.si_status
 
-    def __exit__(self, *_: object) -> None:
-        self.kill()
-
-    @property
-    def pid(self) -> int:
-        """Process id; also the id of its session and process group."""
-        return self._process.pid
-
-    def wait(self, seconds: float) -> int | None:
-        """Return the exit code, negative for a signal; None while it still runs after `seconds`.
-
-        The process stays a zombie until the block ends, so its id is not reused meanwhile.
-        """
-        deadline, pause = time.monotonic() + seconds, Event()
-        while not self._has_ended():
-            if time.monotonic() >= deadline:
-                return None
-            pause.wait(POLL_SECONDS)
-        return self.exit_code
-
-    def request_leave(self) -> None:
-        """Request every process of the session to leave now, by SIGTERM."""
-        signal_group(self._process, signal.SIGTERM)
-
-    def request_finish(self) -> None:
-        """Request the process, but not its children, to finish early, by SIGUSR1."""
-        self._process.send_signal(signal.SIGUSR1)
-
-    def kill(self) -> None:
-        """Kill every process of the attempt, and return when all are dead."""
-        kill_processes(self._attempt, session=self.pid)
-        with suppress(subprocess.TimeoutExpired):  # a process stuck in the kernel
-            self.exit_code = self._process.wait(DEATH_SECONDS)
-
-    def _has_ended(self) -> bool:
-        if self.exit_code is None:
-            options = os.WEXITED | os.WNOHANG | os.WNOWAIT
-            ended = os.waitid(os.P_PID, self.pid, options)
-            if ended is not None:
-                killed = ended.si_code != os.CLD_EXITED
-                self.exit_code = -ended.si_status if killed else ended.si_status
-        return self.exit_code is not None
+    def _release(self) -> None:
+        self._process.poll()
 
 
 def kill_processes(attempt: str, *, session: int | None = None) -> bool:

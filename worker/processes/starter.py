@@ -18,7 +18,7 @@ from app.core.logging import get_logger
 from app.settings import WarmTrainers
 from worker.processes.forked import ForkedProcess
 from worker.processes.parent import PRELOADED, NotForked, NotUsable, PreloadedParent
-from worker.processes.process import AttemptProcess, Command, RunningProcess, kill_processes
+from worker.processes.process import Command, NewProcess, RunningProcess, kill_processes
 from worker.trainer.environment import trainer_environment
 
 IDLE_SECONDS: Final = 600.0
@@ -89,7 +89,7 @@ class ProcessStarter:
             forked = self._fork(command, output)
             if forked is not None:
                 return forked
-        return AttemptProcess(command, output)
+        return NewProcess(command, output)
 
     def close(self) -> None:
         """End the parent, if there is one."""

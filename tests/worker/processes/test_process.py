@@ -69,6 +69,11 @@ with open(folder + "/log", "wb") as output, starter.start(command, output, heavy
 Start: TypeAlias = Callable[..., RunningProcess]
 
 
+def open_files() -> list[str]:
+    """Return the descriptors of this process; the last one is that of the folder itself."""
+    return sorted(entry.name for entry in Path("/proc/self/fd").iterdir())
+
+
 @pytest.fixture
 def attempt() -> Iterator[str]:
     name = f"job_{uuid4().hex}-1"
@@ -128,11 +133,22 @@ class TestRunningProcess:
         with start(SLEEPING) as process:
             assert process.wait(0.05) is None
 
+    def test_a_process_leaves_no_open_file_behind(self, start: Start) -> None:
+        with start(""):
+            pass  # a preloaded parent is running from here on
+        before = open_files()
+
+        with start("") as process:
+            process.wait(10)
+
+        assert open_files() == before
+
     def test_the_id_of_an_ended_process_names_no_other_until_its_block_ends(
         self, start: Start
     ) -> None:
         with start("") as process:
             process.wait(10)
+            process.request_finish()
             state = Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()[0]
 
         assert state == "Z"

@@ -17,7 +17,7 @@ from tests.waiting import eventually
 from tests.worlds.processes import is_alive
 from worker.processes import parent, starter
 from worker.processes.forked import ForkedProcess
-from worker.processes.process import AttemptProcess, Command, RunningProcess, kill_processes
+from worker.processes.process import Command, NewProcess, RunningProcess, kill_processes
 from worker.processes.starter import ProcessStarter
 from worker.trainer.environment import trainer_environment
 
@@ -95,7 +95,7 @@ class TestForking:
         used = make()
 
         with start(used, heavy=False) as process:
-            assert isinstance(process, AttemptProcess)
+            assert isinstance(process, NewProcess)
 
         assert used.preloaded_pid is None
 
@@ -104,7 +104,7 @@ class TestForking:
         used.preload()
 
         with start(used) as process:
-            assert isinstance(process, AttemptProcess)
+            assert isinstance(process, NewProcess)
 
         assert used.preloaded_pid is None
 
@@ -138,7 +138,7 @@ class TestNotEqual:
         used = make()
 
         with start(used, variables={variable: value}) as other:
-            assert isinstance(other, AttemptProcess)
+            assert isinstance(other, NewProcess)
         with start(used) as process:
             assert isinstance(process, ForkedProcess)
 
@@ -150,7 +150,7 @@ class TestNotEqual:
         (tmp_path / "mine" / f"{module}.py").touch()
 
         with start(make(), variables={"PYTHONPATH": str(tmp_path / "mine")}) as process:
-            assert isinstance(process, AttemptProcess)
+            assert isinstance(process, NewProcess)
 
     def test_a_python_path_with_other_modules_is_no_reason_for_a_new_process(
         self, make: Make, start: Start, tmp_path: Path
@@ -170,7 +170,7 @@ class TestFailing:
         used = make(modules=("numpy",))  # before Ultralytics, which sets the number of threads
 
         with capture_logs() as logs, start(used) as process:
-            assert isinstance(process, AttemptProcess)
+            assert isinstance(process, NewProcess)
 
         assert "threads" in logs[-1]["reason"]
 
@@ -180,7 +180,7 @@ class TestFailing:
         os.kill(dead, signal.SIGKILL)
 
         with start(used) as first:
-            assert isinstance(first, AttemptProcess)
+            assert isinstance(first, NewProcess)
         with start(used) as second:
             assert isinstance(second, ForkedProcess)
 
@@ -197,7 +197,7 @@ class TestFailing:
         os.kill(silent, signal.SIGSTOP)
 
         with start(used) as process:
-            assert isinstance(process, AttemptProcess)
+            assert isinstance(process, NewProcess)
 
         assert not psutil.pid_exists(silent)
 
@@ -208,7 +208,7 @@ class TestFailing:
 
         for _ in range(2):
             with start(used) as process:
-                assert isinstance(process, AttemptProcess)
+                assert isinstance(process, NewProcess)
         used.preload()
 
         assert used.preloaded_pid is None

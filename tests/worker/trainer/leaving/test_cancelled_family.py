@@ -15,7 +15,7 @@ from app.jobs.spec.job_spec import TrainerChoice
 from tests.plugins import write_plugin
 from tests.waiting import eventually
 from tests.worker.trainer.jobs import a_job
-from worker.processes.process import AttemptProcess, Command, living_processes
+from worker.processes.process import Command, NewProcess, living_processes
 from worker.trainer.environment import trainer_environment
 from worker.trainer.protocol import JobFile
 
@@ -49,7 +49,7 @@ class Plugin(TrainerPlugin):
 
 
 @contextmanager
-def training(job: JobFile, directory: Path) -> Iterator[tuple[AttemptProcess, str, Path]]:
+def training(job: JobFile, directory: Path) -> Iterator[tuple[NewProcess, str, Path]]:
     """Start a real trainer as a worker does; yield the process, the attempt, and its log."""
     packages = write_plugin(directory / "packages", LARGE_FAMILY)
     (directory / "job.json").write_text(job.model_dump_json(), encoding="utf-8")
@@ -58,7 +58,7 @@ def training(job: JobFile, directory: Path) -> Iterator[tuple[AttemptProcess, st
     attempt, log = f"job_{uuid4().hex}-1", directory / "train.log"
     argv = [sys.executable, "-m", "worker.trainer", str(directory / "job.json")]
     command = Command(argv, environment, job.run_directory, attempt)
-    with log.open("wb") as output, AttemptProcess(command, output) as process:
+    with log.open("wb") as output, NewProcess(command, output) as process:
         yield process, attempt, log
 
 
