@@ -82,13 +82,17 @@ class Damaged:
 def store_checkpoint(
     store: ArtifactStore, event: CheckpointEvent, run_directory: Path
 ) -> StoredCheckpoint:
-    """Store the files that the trainer handed over as links, and remove the links."""
-    files = {}
+    """Store the files that the trainer handed over as links, and remove the links.
+
+    Names of the same file, such as a best.pt that is the last.pt, are stored once.
+    """
+    files: dict[str, StoredObject] = {}
+    stored: dict[int, StoredObject] = {}  # by inode: every file exists before the first is removed
     for name, relative in event.files.items():
         if relative is not None:
             path = run_directory / relative
-            began = time.monotonic()
-            files[str(name)] = store.put_file(path)
+            began, inode = time.monotonic(), path.stat().st_ino
+            files[str(name)] = stored[inode] = stored.get(inode) or store.put_file(path)
             path.unlink()
             if name == STATE:
                 _report_storing_time(run_directory, seconds=time.monotonic() - began)

@@ -24,7 +24,7 @@ from typing import Final, Self
 from pydantic import Field
 
 from app.artifacts.names import BEST, LAST, RESULTS, STATE, ArtifactKind
-from app.core.files import write_whole
+from app.core.files import link_whole, write_whole
 from app.jobs.end_reasons import EndReason
 from app.jobs.spec.job_spec import JobSpec
 from app.jobs.states import Phase
@@ -210,13 +210,14 @@ class _Training:
         _pause(seconds)
         self._write_results(upto=before.epoch, adding=state.epoch)
         content = state.written(self._options.checkpoint_bytes)
-        write_whole(self._run / "weights" / LAST, content)
+        last = self._run / "weights" / LAST
+        write_whole(last, content, durable=False)
         if state.best_epoch == state.epoch:
-            write_whole(self._run / "weights" / BEST, content)
+            link_whole(last.with_name(BEST), last)
         has_state = self._writes_state(state)
         if has_state:
             content = json.dumps(_training_state(self._job_file, state)).encode()
-            write_whole(self._run / "weights" / STATE, content)
+            write_whole(last.with_name(STATE), content, durable=False)
         self._report_epoch(state, has_state=has_state)
         return state
 
@@ -289,7 +290,7 @@ class _Training:
         table.writerows(row for row in csv.reader(kept) if int(row[0]) <= upto)
         if adding is not None:
             table.writerow([adding, 0.1, *metrics_of(adding).values()])
-        write_whole(file, lines.getvalue().encode())
+        write_whole(file, lines.getvalue(), durable=False)
 
 
 def _pause(seconds: float) -> None:

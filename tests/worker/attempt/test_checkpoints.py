@@ -1,5 +1,6 @@
 """A restore takes the newest complete checkpoint, or the one before it."""
 
+import hashlib
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from app.core.storage import ArtifactStore
 from app.jobs.life.recording import guarded_update
 from app.jobs.locks import Hold
 from app.jobs.tables import Job
+from tests.counting import counted
 from tests.worlds.rows import a_job, claim, some_rows
 from worker.attempt.checkpoints import (
     RestorableCheckpoint,
@@ -101,6 +103,25 @@ class TestStoreCheckpoint:
             store_checkpoint(store, CheckpointEvent(epoch=1, files={name: name}), tmp_path)
 
         assert 0 < float(told.read_text()) < 60
+
+    def test_a_best_that_is_the_last_is_read_and_stored_once(
+        self, store: ArtifactStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        names = ("last.pt", "best.pt", "best_f1.pt", "results.csv")
+        (tmp_path / "last.pt").write_text("of an epoch")
+        (tmp_path / "results.csv").write_text("epoch,time")
+        for name in ("best.pt", "best_f1.pt"):
+            (tmp_path / name).hardlink_to(tmp_path / "last.pt")
+        event = CheckpointEvent(epoch=1, files={name: name for name in names})
+
+        with counted(monkeypatch, hashlib, "file_digest") as digests:
+            stored = store_checkpoint(store, event, tmp_path)
+
+        assert len(digests) == 2
+        assert list(stored.files) == list(names)
+        assert stored.files["best.pt"] == stored.files["best_f1.pt"] == stored.files["last.pt"]
+        assert stored.files["results.csv"] != stored.files["last.pt"]
+        assert [name for name in names if (tmp_path / name).exists()] == []
 
 
 class TestRestoreCheckpoint:

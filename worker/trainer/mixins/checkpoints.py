@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from app.artifacts.names import BEST, LAST, RESULTS, STATE
-from worker.trainer.atomic_path import AtomicPath
+from worker.trainer.atomic_path import AtomicPath, equal_files_linked
 from worker.trainer.protocol import CheckpointEvent, CheckpointFile
 from worker.trainer.run import TrainerMixin
 
@@ -33,9 +33,10 @@ class Checkpoints(TrainerMixin):
         self.last, self.best = self.wdir / LAST, self.wdir / BEST
 
     def save_model(self) -> bool:
-        """Write last.pt and best.pt atomically, without paths of this machine."""
+        """Write last.pt and best.pt atomically, without paths of this machine; link equal ones."""
         # The model and its EMA share `args` with the trainer (detect/train.py:143, trainer.py:649).
-        with _replaced(self.args, portable_values(vars(self.args), self.run.job.model.name)):
+        portable = portable_values(vars(self.args), self.run.job.model.name)
+        with _replaced(self.args, portable), equal_files_linked():
             return super().save_model()
 
     def hook_after_epoch(self) -> None:

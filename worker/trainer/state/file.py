@@ -57,13 +57,15 @@ class ExactResume:
 
 
 def write_state(file: Path, header: StateHeader, parts: Mapping[str, Any]) -> int:
-    """Replace the file atomically and durably, and return its size in bytes.
+    """Replace the file atomically, and return its size in bytes.
+
+    It is not synced, as the run's folder does not outlive its supervisor.
 
     Raises:
         OSError, RuntimeError: The file cannot be written; the old file, if any, is unchanged and
             nothing else remains.
     """
-    with whole_file(file) as opened:
+    with whole_file(file, durable=False) as opened:
         torch.save({"heading": header.model_dump(), "parts": dict(parts)}, opened)
         return opened.tell()
 

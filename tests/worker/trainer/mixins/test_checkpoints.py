@@ -1,10 +1,12 @@
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from worker.trainer.atomic_path import AtomicPath
+from tests.counting import counted
+from worker.trainer.atomic_path import AtomicPath, equal_files_linked
 from worker.trainer.mixins.checkpoints import portable_values
 
 KILLED_WHILE_IT_WRITES = """
@@ -67,8 +69,64 @@ class TestAtomicPath:
 
         assert done.returncode == 0, done.stderr
 
+    def test_an_atomic_path_is_not_synced(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        with counted(monkeypatch, os, "fsync") as syncs:
+            AtomicPath(tmp_path / "last.pt").write_bytes(b"first")
+
+        assert syncs == []
+
     def test_children_of_an_atomic_path_are_atomic_paths(self, tmp_path: Path) -> None:
         assert isinstance(AtomicPath(tmp_path) / "epoch3.pt", AtomicPath)
+
+
+class TestEqualFilesLinked:
+    def test_a_second_path_of_the_same_bytes_becomes_a_link(self, tmp_path: Path) -> None:
+        last, best = AtomicPath(tmp_path / "last.pt"), AtomicPath(tmp_path / "best.pt")
+        best.write_bytes(b"of an earlier epoch")
+        content = b"first"
+
+        with equal_files_linked():
+            sizes = [file.write_bytes(content) for file in (last, best)]
+
+        assert sizes == [5, 5]
+        assert best.samefile(last)
+        assert {file.name for file in tmp_path.iterdir()} == {"last.pt", "best.pt"}
+
+    def test_a_path_of_other_bytes_becomes_a_file_of_its_own(self, tmp_path: Path) -> None:
+        last, best = AtomicPath(tmp_path / "last.pt"), AtomicPath(tmp_path / "best.pt")
+        first, second = b"first", b"second"
+
+        with equal_files_linked():
+            last.write_bytes(first)
+            last.write_bytes(second)
+            best.write_bytes(first)
+
+        assert (last.read_bytes(), best.read_bytes()) == (second, first)
+
+    def test_the_next_checkpoint_leaves_a_linked_best_alone(self, tmp_path: Path) -> None:
+        last, best = AtomicPath(tmp_path / "last.pt"), AtomicPath(tmp_path / "best.pt")
+        content = b"first"
+        with equal_files_linked():
+            last.write_bytes(content)
+            best.write_bytes(content)
+
+        with equal_files_linked():
+            last.write_bytes(b"second")
+
+        assert best.read_bytes() == b"first"
+
+    def test_bytes_that_may_change_are_not_linked(self, tmp_path: Path) -> None:
+        last, best = AtomicPath(tmp_path / "last.pt"), AtomicPath(tmp_path / "best.pt")
+        content = bytearray(b"first")
+
+        with equal_files_linked():
+            last.write_bytes(content)
+            content[:] = b"second"
+            best.write_bytes(content)
+
+        assert (last.read_bytes(), best.read_bytes()) == (b"first", b"second")
 
 
 class TestPortableValues:

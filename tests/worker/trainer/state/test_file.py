@@ -1,8 +1,10 @@
+import os
 from pathlib import Path
 
 import pytest
 import torch
 
+from tests.counting import counted
 from worker.trainer.state.file import FORMAT, Digests, StateHeader, read_state, write_state
 from worker.trainer.state.not_exact import NotExact
 from worker.trainer.state.parts import plain
@@ -37,6 +39,14 @@ class TestStateFile:
         assert found == {"best_fitness": None, "list": [1, 2.5, "x"]}
         assert size == (tmp_path / "state.pt").stat().st_size
         assert [file.name for file in tmp_path.iterdir()] == ["state.pt"]
+
+    def test_a_state_file_is_not_synced(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        with counted(monkeypatch, os, "fsync") as syncs:
+            write_state(tmp_path / "state.pt", HEADER, {"model": torch.rand(100)})
+
+        assert syncs == []
 
     @pytest.mark.parametrize("kept", [0, 10, 400])
     def test_a_truncated_state_file_is_unreadable(self, kept: int, tmp_path: Path) -> None:

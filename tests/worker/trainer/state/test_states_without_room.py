@@ -12,8 +12,8 @@ from tests.worker.trainer.jobs import a_job
 from worker.trainer.protocol import ArchitectureSource
 
 SMALL = ArchitectureSource(name="yolov8n.yaml")
-MEBIBYTES = 56
-"""last.pt and best.pt have 12 MB each, and as much again while they are finalized; a state 36."""
+MEBIBYTES = 44
+"""last.pt and best.pt are one file of 12 MB, and two while they are finalized; a state has 36."""
 
 pytestmark = pytest.mark.faults
 
