@@ -1,11 +1,17 @@
-"""Count the calls of a function of the standard library, which still does its work."""
+"""Count what code does, while it does it: calls of a function, and statements to the database."""
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import ModuleType
 from typing import Any
 
 import pytest
+from sqlalchemy import event
+
+from app.core.database import Database
+
+STATEMENT = re.compile(r"(INSERT) INTO (\w+)|(UPDATE) (\w+)|(DELETE|SELECT)\b.*?FROM (\w+)")
 
 
 @contextmanager
@@ -23,3 +29,20 @@ def counted(
     with monkeypatch.context() as patched:
         patched.setattr(module, name, count)
         yield calls
+
+
+@contextmanager
+def statements_to(database: Database) -> Iterator[list[str]]:
+    """Yield the list of the statements in the block: verb and table, such as `UPDATE jobs`."""
+    statements: list[str] = []
+
+    def note(_connection: object, _cursor: object, statement: str, *_: object) -> None:
+        found = STATEMENT.match(" ".join(statement.split()))
+        if found is not None:  # not BEGIN
+            statements.append(" ".join(filter(None, found.groups())))
+
+    event.listen(database.engine, "before_cursor_execute", note)
+    try:
+        yield statements
+    finally:
+        event.remove(database.engine, "before_cursor_execute", note)

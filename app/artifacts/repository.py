@@ -1,10 +1,11 @@
 """Queries and writes of a job's artifacts. Callers check first that the user may see the job."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import timedelta
 
 from pydantic import JsonValue
-from sqlalchemy import ColumnElement, case, delete, func, insert, select
+from sqlalchemy import ColumnElement, case, delete, func, insert, select, text
 from sqlalchemy.orm import Session
 
 from app.artifacts.names import LAST, RESULTS, STATE, ArtifactKind
@@ -13,6 +14,16 @@ from app.artifacts.tables import Artifact, CondemnedObject
 from app.core.database import ExcludedRow, database_now, upsert
 from app.core.ids import new_id
 from app.core.storage import StoredObject
+
+
+@dataclass(frozen=True)
+class CheckpointRow:
+    """What identifies the row of a checkpoint's file, and the digest of its bytes."""
+
+    id: str
+    name: str
+    epoch: int
+    sha256: str
 
 
 def insert_artifact(  # noqa: PLR0913 -- the columns of the row
@@ -50,6 +61,34 @@ def insert_artifact(  # noqa: PLR0913 -- the columns of the row
             created_at=database_now(),
         )
     )
+
+
+def insert_checkpoints(
+    session: Session, job_id: str, files: Mapping[NamedFile, StoredObject], *, attempt: int
+) -> list[CheckpointRow]:
+    """Insert the rows of stored files of checkpoints; replace rows of the same name and epoch."""
+    rows = [
+        CheckpointRow(new_id("art"), name, epoch, stored.sha256)
+        for (name, epoch), stored in files.items()
+    ]
+    values = [
+        {
+            "id": row.id,
+            "job_id": job_id,
+            "attempt": attempt,
+            "kind": ArtifactKind.CHECKPOINT,
+            "name": row.name,
+            "epoch": row.epoch,
+            "size_bytes": files[row.name, row.epoch].size_bytes,
+            "sha256": row.sha256,
+            "created_at": database_now(),
+        }
+        for row in rows
+    ]
+    if values:
+        key, of_checkpoints = ("job_id", "name", "epoch"), text("kind = 'checkpoint'")
+        session.execute(upsert(session, Artifact, values, key=key, where=of_checkpoints))
+    return rows
 
 
 def artifacts_of(session: Session, job_id: str) -> Sequence[Artifact]:
@@ -129,18 +168,38 @@ def files_of(checkpoints: Iterable[Artifact]) -> list[NamedFile]:
     return [(row.name, row.epoch) for row in checkpoints if row.epoch is not None]
 
 
+def checkpoint_rows(session: Session, job_id: str) -> list[CheckpointRow]:
+    """Return what identifies a job's checkpoints."""
+    columns = (Artifact.id, Artifact.name, Artifact.epoch, Artifact.sha256)
+    statement = select(*columns).where(
+        Artifact.job_id == job_id, Artifact.kind == ArtifactKind.CHECKPOINT
+    )
+    return [
+        CheckpointRow(id_, name, epoch, sha256)
+        for id_, name, epoch, sha256 in session.execute(statement)
+        if epoch is not None
+    ]
+
+
 def drop_superseded_checkpoints(
     session: Session, job_id: str, kept: KeptSets, *, grace: timedelta
 ) -> None:
     """Delete the checkpoints that no kept resume set needs, and condemn their bytes."""
-    rows = checkpoints_of(session, job_id)
-    outdated = superseded(files_of(rows), kept)
+    drop_superseded_rows(session, checkpoint_rows(session, job_id), kept, grace=grace)
+
+
+def drop_superseded_rows(
+    session: Session, rows: Collection[CheckpointRow], kept: KeptSets, *, grace: timedelta
+) -> list[CheckpointRow]:
+    """Do the same where all rows of a job's checkpoints are known; return those that stay."""
+    outdated = superseded([(row.name, row.epoch) for row in rows], kept)
     dropped = [row for row in rows if (row.name, row.epoch) in outdated]
-    if not dropped:
-        return
-    session.execute(delete(Artifact).where(Artifact.id.in_([row.id for row in dropped])))
-    still = {row.sha256 for row in rows if row not in dropped}
-    condemn(session, {row.sha256 for row in dropped} - still, grace=grace)
+    staying = [row for row in rows if (row.name, row.epoch) not in outdated]
+    if dropped:
+        session.execute(delete(Artifact).where(Artifact.id.in_([row.id for row in dropped])))
+        still = {row.sha256 for row in staying}
+        condemn(session, {row.sha256 for row in dropped} - still, grace=grace)
+    return staying
 
 
 def delete_checkpoints_after(session: Session, job_id: str, *, epoch: int) -> None:

@@ -132,6 +132,7 @@ def upsert(
     rows: Rows,
     *,
     key: Sequence[str],
+    where: ColumnElement[bool] | None = None,
     update: Callable[[ExcludedRow], Mapping[str, object]] | None = None,
 ) -> Insert:
     """Return the statement that inserts rows, or updates the rows that already have their key.
@@ -140,7 +141,8 @@ def upsert(
         session: a session of the database that will run the statement.
         table: the mapped class of the rows.
         rows: column values of one row, or of several rows with different keys.
-        key: the columns of a unique constraint or of the primary key.
+        key: the columns of a unique constraint or index, or of the primary key.
+        where: the condition of a unique index that is partial.
         update: called once with the columns of the row that could not be inserted (`excluded` in
             SQL); returns the columns to change in the existing row. Default: all columns of `rows`
             except the key.
@@ -152,7 +154,9 @@ def upsert(
     named = rows if isinstance(rows, Mapping) else rows[0]
     replaced = {column: new[column] for column in named if column not in key}
     changes = replaced if update is None else update(new)
-    statement: Insert = inserted.on_conflict_do_update(index_elements=key, set_=changes)
+    statement: Insert = inserted.on_conflict_do_update(
+        index_elements=key, index_where=where, set_=changes
+    )
     return statement
 
 

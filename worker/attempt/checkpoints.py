@@ -15,13 +15,15 @@ from pathlib import Path
 
 from sqlalchemy.orm import Session
 
-from app.artifacts.names import BEST, LAST, RESULTS, STATE, ArtifactKind
+from app.artifacts.names import BEST, LAST, RESULTS, STATE
 from app.artifacts.repository import (
+    CheckpointRow,
+    checkpoint_rows,
     checkpoints_of,
     delete_checkpoints_after,
-    drop_superseded_checkpoints,
+    drop_superseded_rows,
     files_of,
-    insert_artifact,
+    insert_checkpoints,
 )
 from app.artifacts.resume_sets import WHILE_NOT_ENDED, epochs_of_sets, set_of
 from app.core.files import write_whole
@@ -106,26 +108,29 @@ def _report_storing_time(run_directory: Path, *, seconds: float) -> None:
 
 
 def record_checkpoints(
-    session: Session, hold: Hold, checkpoints: Sequence[StoredCheckpoint]
-) -> None:
+    session: Session,
+    hold: Hold,
+    checkpoints: Sequence[StoredCheckpoint],
+    known: Sequence[CheckpointRow] | None = None,
+) -> list[CheckpointRow]:
     """Write the rows of checkpoints and drop superseded ones; the caller holds the row's lock.
 
     A worker deletes no bytes: a frozen worker that is fenced could delete bytes that its successor
     has just found in the store. It condemns them in this transaction, for the collector.
+
+    `known` are the rows of the job's checkpoints so far; by default they are read. Returns those
+    that there are now.
     """
-    for checkpoint in checkpoints:
-        for name, stored in checkpoint.files.items():
-            insert_artifact(
-                session,
-                hold.job_id,
-                stored,
-                attempt=hold.attempt,
-                kind=ArtifactKind.CHECKPOINT,
-                name=name,
-                epoch=checkpoint.epoch,
-            )
+    files = {
+        (name, checkpoint.epoch): stored
+        for checkpoint in checkpoints
+        for name, stored in checkpoint.files.items()
+    }
+    before = checkpoint_rows(session, hold.job_id) if known is None else known
+    made = insert_checkpoints(session, hold.job_id, files, attempt=hold.attempt)
+    rows = [*(row for row in before if (row.name, row.epoch) not in files), *made]
     # No grace: an epoch per minute would keep a terabyte per day, and no backup needs these files.
-    drop_superseded_checkpoints(session, hold.job_id, WHILE_NOT_ENDED, grace=timedelta())
+    return drop_superseded_rows(session, rows, WHILE_NOT_ENDED, grace=timedelta())
 
 
 def restorable_checkpoints(session: Session, job_id: str) -> list[RestorableCheckpoint]:

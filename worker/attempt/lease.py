@@ -8,7 +8,7 @@ the database's clock decides whether a lease is valid.
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from functools import partial
 from secrets import randbits
@@ -18,8 +18,8 @@ from sqlalchemy.orm import Session
 
 from app.core.database import OUTAGE, Database
 from app.core.logging import first_line, get_logger
-from app.jobs.life.recording import mark_write, pending_request, renew_lease
-from app.jobs.locks import Fenced, Hold
+from app.jobs.life.recording import pending_request, renew_lease
+from app.jobs.locks import AlreadyWritten, Fenced, Hold, mark_write
 from app.jobs.states import Request
 from app.settings import Timing
 
@@ -39,14 +39,14 @@ class LeaseLost(Exception):
 class _Once(Generic[Result]):
     """Work with its own mark: after a lost answer it is done again only if not committed."""
 
-    def __init__(self, hold: Hold, work: Callable[[Session], Result]) -> None:
-        self._hold = hold
+    def __init__(self, work: Callable[[Session], Result]) -> None:
         self._work = work
         self._mark = randbits(MARK_BITS)
         self._results: list[Result] = []
 
     def __call__(self, session: Session) -> Result:
-        if mark_write(session, self._hold, self._mark):
+        mark_write(session, self._mark)
+        with suppress(AlreadyWritten):
             self._results.append(self._work(session))
         return self._results[-1]
 
@@ -66,6 +66,7 @@ class Lease:
         self._timing = timing
         self._renewed_at = claimed_at
         self._request: Request | None = None
+        self._asked_at = claimed_at  # the newest question for the request, alone or by a renewal
         self._turn = threading.Lock()  # the row has room for the mark of one write
         self._fenced = threading.Event()
         self._ended = threading.Event()
@@ -123,7 +124,7 @@ class Lease:
             LeaseLost: the database was unavailable for too long.
         """
         with self._turn:
-            return self.insist(partial(self.write_once, _Once(self.hold, work)))
+            return self.insist(partial(self.write_once, _Once(work)))
 
     def read(self, work: Callable[[Session], Result]) -> Result:
         """Run `work`, which only reads, in one transaction; retries as `write` does.
@@ -179,7 +180,7 @@ class Lease:
             sqlalchemy.exc.SQLAlchemyError: the database is unavailable; there is no retry.
         """
         sent_at = time.monotonic()
-        self._request = self.write_once(work)
+        self._request, self._asked_at = self.write_once(work), sent_at
         if not self.is_lost:  # a lost lease stays lost: its trainer is already being killed
             self._renewed_at = max(self._renewed_at, sent_at)
 
@@ -196,11 +197,20 @@ class Lease:
                 self._log.warning("lease.not_renewed", error=first_line(error))
 
     def _keep_reading(self) -> None:
-        while not self._ended.wait(self._timing.request_poll_seconds) and not self.is_lost:
-            try:
-                with self._database.read() as unit:
-                    self._request = pending_request(unit.session, self.hold)
-            except Fenced:
-                self._fenced.set()
-            except OUTAGE as error:
-                log.debug("requests.not_read", job_id=self.hold.job_id, error=first_line(error))
+        """Read the request, except where a renewal has brought it within the last interval."""
+        every = self._timing.request_poll_seconds
+        while not self._ended.wait(max(0.0, self._asked_at + every - time.monotonic())):
+            if self.is_lost:
+                return
+            if time.monotonic() - self._asked_at >= every:
+                self._asked_at = time.monotonic()
+                self._read_request()
+
+    def _read_request(self) -> None:
+        try:
+            with self._database.read() as unit:
+                self._request = pending_request(unit.session, self.hold)
+        except Fenced:
+            self._fenced.set()
+        except OUTAGE as error:
+            log.debug("requests.not_read", job_id=self.hold.job_id, error=first_line(error))

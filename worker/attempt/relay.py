@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Self
 
@@ -23,20 +24,22 @@ from app.core.database import OUTAGE
 from app.core.logging import get_logger
 from app.core.storage import ArtifactStore
 from app.events.tables import Level
+from app.jobs.life.recorded import Recorded, recorded_of
 from app.jobs.life.recording import (
     EpochReport,
     ProgressReport,
-    guarded_update,
     log_event,
     note_resumed,
     note_started,
     record_epoch,
     record_progress,
-    set_phase,
+    renew_lease,
 )
-from app.jobs.locks import Fenced
+from app.jobs.locks import Fenced, guarded_update
 from app.jobs.spec.deciding_metric import DecidingMetric
 from app.jobs.spec.metric_table import FITNESS
+from app.jobs.states import Phase
+from app.jobs.tables import Job
 from worker.attempt.checkpoints import StoredCheckpoint, record_checkpoints, store_checkpoint
 from worker.attempt.lease import Lease, LeaseLost
 from worker.attempt.spool import EventSpool
@@ -95,7 +98,9 @@ class Relay:
         self._deciding = deciding
         self._waiting = WaitingCheckpoints(run_directory)
         self._unwritten: list[tuple[EpochEvent | None, StoredCheckpoint]] = []
+        self._recorded: Recorded | None = None
         self._last_seq = 0
+        self._phase: Phase | None = None
         self._progress_at = 0.0
         self._epoch: EpochEvent | None = None
 
@@ -168,7 +173,19 @@ class Relay:
             self.failure = error
 
     def _on_phase(self, event: PhaseEvent) -> None:
-        self._lease.write(lambda session: set_phase(session, self._lease.hold, event.phase))
+        """Write the phase with a renewal of the lease, which also brings the pending request.
+
+        The return from validation to training is written with what comes next: an epoch or a batch.
+        """
+        before, self._phase = self._phase, event.phase
+        if before is Phase.VALIDATING and event.phase is Phase.TRAINING:
+            return
+        hold, length, phase = self._lease.hold, self._lease.length, event.phase
+        self._lease.insist(
+            lambda: self._lease.renew_with(
+                lambda session: renew_lease(session, hold, lease=length, phase=phase)
+            )
+        )
 
     def _on_resumed(self, event: ResumedEvent) -> None:
         hold = self._lease.hold
@@ -188,6 +205,7 @@ class Relay:
         self._lease.write(
             lambda session: note_started(session, hold, device_name=device_name, data=data)
         )
+        self._recorded = self._recorded_before()
 
     def _on_batch(self, event: BatchEvent) -> None:
         """Write the progress at most once a second; drop it in an outage, it is soon outdated."""
@@ -208,6 +226,8 @@ class Relay:
                 lambda session: record_progress(session, hold, report, lease=length)
             )
             self._progress_at = now
+            if self._recorded is not None:
+                self._recorded = replace(self._recorded, progress_epoch=event.epoch)
         except OUTAGE:
             log.debug("progress.not_written", job_id=hold.job_id)
 
@@ -223,22 +243,30 @@ class Relay:
         self._unwritten.append((epoch, stored))
         if LAST in event.files and LAST not in remaining.files:
             return  # superseded: the epoch is written with the later checkpoint that waits
-        self._lease.write(self._recording(tuple(self._unwritten)))
+        self._recorded = self._lease.write(self._recording(tuple(self._unwritten)))
         self._unwritten.clear()
         crash_point(CrashPoint.EPOCH_AFTER_COMMIT)
 
+    def _recorded_before(self) -> Recorded:
+        hold = self._lease.hold
+        return self._recorded or self._lease.read(lambda session: recorded_of(session, hold))
+
     def _recording(
         self, unwritten: Sequence[tuple[EpochEvent | None, StoredCheckpoint]]
-    ) -> Callable[[Session], None]:
-        hold = self._lease.hold
+    ) -> Callable[[Session], Recorded]:
+        hold, before = self._lease.hold, self._recorded_before()
+        epochs = [epoch for epoch, _ in unwritten if epoch is not None]
 
-        def record(session: Session) -> None:
-            guarded_update(session, hold, {"attempt": hold.attempt})
-            for epoch, _ in unwritten:
-                if epoch is not None:
-                    record_epoch(session, hold, self._report(epoch))
-            record_checkpoints(session, hold, [stored for _, stored in unwritten])
+        def record(session: Session) -> Recorded:
+            recorded = before
+            if not epochs:
+                guarded_update(session, hold, {"last_seq": Job.last_seq})
+            for epoch in epochs:
+                recorded = record_epoch(session, hold, self._report(epoch), recorded)
+            stored = [checkpoint for _, checkpoint in unwritten]
+            rows = record_checkpoints(session, hold, stored, recorded.checkpoints)
             crash_point(CrashPoint.EPOCH_BEFORE_COMMIT)
+            return replace(recorded, checkpoints=rows)
 
         return record
 

@@ -4,12 +4,12 @@ An invalid hold raises `Fenced`, and the transaction is rolled back.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any
 
 from pydantic import JsonValue
-from sqlalchemy import delete, select, update
+from sqlalchemy import bindparam, delete, select, update
 from sqlalchemy.orm import Session
 
 from app.artifacts.names import ArtifactKind
@@ -20,8 +20,9 @@ from app.core.storage import StoredObject
 from app.events.repository import append_event
 from app.events.tables import Level
 from app.jobs.class_metrics import Columns, packed
+from app.jobs.life.recorded import Curve, Recorded, recorded_of
 from app.jobs.lineage import joint_of
-from app.jobs.locks import Fenced, Hold, held_by
+from app.jobs.locks import Fenced, Hold, guarded_update
 from app.jobs.states import JobState, Phase, Request
 from app.jobs.tables import Attempt, Epoch, EpochClasses, Job, JobProgress, LogChunk
 
@@ -62,46 +63,6 @@ class EpochReport:
     is_best: bool = False
 
 
-def guarded_update(session: Session, hold: Hold, values: Mapping[str, Any]) -> Job:
-    """Change the held job's row and return it with its row lock held.
-
-    Raises:
-        Fenced: the hold is no longer valid.
-    """
-    statement = (
-        update(Job)
-        .where(*held_by(hold))
-        .values(**values)
-        .returning(Job)
-        .execution_options(populate_existing=True, synchronize_session=False)
-    )
-    job = session.scalars(statement).one_or_none()
-    if job is None:
-        raise Fenced(hold)
-    return job
-
-
-def mark_write(session: Session, hold: Hold, mark: int) -> bool:
-    """Lock the held job's row and mark it with a write; return whether the write is still needed.
-
-    If the row already has the mark, the write was committed and the answer to its COMMIT was lost.
-
-    Raises:
-        Fenced: the hold is no longer valid.
-    """
-    statement = (
-        update(Job)
-        .where(*held_by(hold), Job.last_write.is_distinct_from(mark))
-        .values(last_write=mark)
-        .returning(Job.id)
-        .execution_options(synchronize_session=False)
-    )
-    if session.scalars(statement).one_or_none() is not None:
-        return True
-    guarded_update(session, hold, {"last_seq": Job.last_seq})
-    return False
-
-
 def unacknowledged_claim(session: Session, worker_id: str, *, lease: timedelta) -> Job | None:
     """Return the job that a slot claimed without receiving the answer, with its lease renewed.
 
@@ -121,9 +82,17 @@ def unacknowledged_claim(session: Session, worker_id: str, *, lease: timedelta) 
     return session.scalars(statement).one_or_none()
 
 
-def renew_lease(session: Session, hold: Hold, *, lease: timedelta) -> Request | None:
-    """Extend the lease from the current database time; return the job's pending request."""
-    return guarded_update(session, hold, {"lease_expires_at": database_now(lease)}).request
+def renew_lease(
+    session: Session, hold: Hold, *, lease: timedelta, phase: Phase | None = None
+) -> Request | None:
+    """Extend the lease from the current database time, and record a new phase if there is one.
+
+    Returns the job's pending request.
+    """
+    values: dict[str, Any] = {"lease_expires_at": database_now(lease)}
+    if phase is not None:
+        values["phase"] = phase
+    return guarded_update(session, hold, values).request
 
 
 def pending_request(session: Session, hold: Hold) -> Request | None:
@@ -132,10 +101,17 @@ def pending_request(session: Session, hold: Hold) -> Request | None:
     Raises:
         Fenced: the hold is no longer valid.
     """
-    job = session.get(Job, hold.job_id)
-    if job is None or job.attempt != hold.attempt or job.lease_expires_at is None:
+    row = session.connection().execute(_SELECT_REQUEST, {"job": hold.job_id}).one_or_none()
+    if row is None or row.attempt != hold.attempt or row.lease_expires_at is None:
         raise Fenced(hold)
-    return job.request
+    request: Request | None = row.request
+    return request
+
+
+# Built once: building a statement takes longer than running it.
+_SELECT_REQUEST = select(Job.request, Job.attempt, Job.lease_expires_at).where(
+    Job.id == bindparam("job")
+)
 
 
 def set_phase(session: Session, hold: Hold, phase: Phase) -> None:
@@ -169,14 +145,17 @@ def log_event(
 ) -> None:
     """Append an event to the held job's log."""
     job = guarded_update(session, hold, {"last_seq": Job.last_seq + 1})
-    append_event(session, job.id, job.last_seq, type_, level=level, data=data)
+    append_event(session, hold.job_id, job.last_seq, type_, level=level, data=data)
 
 
 def record_progress(
     session: Session, hold: Hold, report: ProgressReport, *, lease: timedelta
 ) -> Request | None:
-    """Write the progress row and renew the lease together; return the pending request."""
-    request = renew_lease(session, hold, lease=lease)
+    """Write the progress row and renew the lease together; return the pending request.
+
+    A batch has ended, so the job is training.
+    """
+    request = renew_lease(session, hold, lease=lease, phase=Phase.TRAINING)
     values: dict[str, Any] = {
         "job_id": hold.job_id,
         "epoch": report.epoch,
@@ -191,13 +170,32 @@ def record_progress(
     return request
 
 
-def record_epoch(session: Session, hold: Hold, report: EpochReport) -> None:
-    """Write a finished epoch. A repeated report of the same attempt changes nothing."""
-    job = guarded_update(session, hold, {"restarts": 0})
-    known = session.get(Epoch, (hold.job_id, report.epoch))
-    if known is not None and known.attempt == hold.attempt:
-        return
-    values: dict[str, Any] = {"last_seq": Job.last_seq + 1, "curve": _curve_with(job, report)}
+def record_epoch(
+    session: Session, hold: Hold, report: EpochReport, recorded: Recorded | None = None
+) -> Recorded:
+    """Write a finished epoch. A repeated report of the same attempt changes nothing.
+
+    Args:
+        session: a transaction.
+        hold: guards the writes.
+        report: the epoch.
+        recorded: what the rows say before. Default: it is read.
+
+    Returns:
+        What they say afterwards.
+    """
+    if recorded is None or report.epoch <= recorded.epoch:
+        guarded_update(session, hold, {"last_seq": Job.last_seq})
+        recorded = recorded or recorded_of(session, hold)
+    if report.epoch <= recorded.epoch:
+        return recorded
+    curve = _curve_with(recorded.curve, report)
+    values: dict[str, Any] = {
+        "last_seq": Job.last_seq + 1,
+        "restarts": 0,
+        "curve": curve,
+        "phase": Phase.TRAINING,
+    }
     if report.is_best:
         values |= {
             "best_epoch": report.epoch,
@@ -219,12 +217,15 @@ def record_epoch(session: Session, hold: Hold, report: EpochReport) -> None:
     if report.classes:
         classes = {**key, "columns": packed(report.classes)}
         session.execute(upsert(session, EpochClasses, classes, key=tuple(key)))
-    _catch_up(session, hold, report.epoch)
     finished: dict[str, JsonValue] = {
         "epoch": report.epoch,
         "optimizer_steps": report.optimizer_steps,
     }
-    append_event(session, job.id, job.last_seq, "epoch.finished", data=finished)
+    append_event(session, hold.job_id, job.last_seq, "epoch.finished", data=finished)
+    if recorded.progress_epoch is not None and recorded.progress_epoch < report.epoch:
+        _catch_up(session, hold, report.epoch)
+        recorded = replace(recorded, progress_epoch=report.epoch)
+    return replace(recorded, epoch=report.epoch, curve=curve)
 
 
 def _catch_up(session: Session, hold: Hold, epoch: int) -> None:
@@ -241,9 +242,9 @@ def curve_stride(epochs: int) -> int:
     return max(1, -(-epochs // CURVE_POINTS))
 
 
-def _curve_with(job: Job, report: EpochReport) -> list[float | None]:
+def _curve_with(curve: Curve, report: EpochReport) -> list[float | None]:
     stride = curve_stride(report.epochs)
-    points = list(job.curve or [])[: (report.epoch - 1) // stride]
+    points = list(curve)[: (report.epoch - 1) // stride]
     return points if report.epoch % stride else [*points, report.value]
 
 

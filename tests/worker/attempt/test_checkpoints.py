@@ -8,8 +8,7 @@ from sqlalchemy import select
 
 from app.core.database import Database
 from app.core.storage import ArtifactStore
-from app.jobs.life.recording import guarded_update
-from app.jobs.locks import Hold
+from app.jobs.locks import Hold, guarded_update
 from app.jobs.tables import Job
 from tests.counting import counted
 from tests.worlds.rows import a_job, claim, some_rows

@@ -10,11 +10,18 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 from app.core.database import Database, database_now
-from app.jobs.life.recording import EpochReport, append_log, record_epoch
+from app.jobs.life.recording import (
+    EpochReport,
+    append_log,
+    record_epoch,
+    renew_lease,
+    set_phase,
+)
 from app.jobs.life.transitions import apply_event as apply
 from app.jobs.locks import Fenced, Hold, lock_job
-from app.jobs.states import JobEvent, Request
+from app.jobs.states import JobEvent, Phase, Request
 from app.jobs.tables import Epoch, Job, LogChunk
+from tests.counting import statements_to
 from tests.waiting import eventually
 from tests.worlds.rows import a_job, claim, job_row, some_rows
 from tests.worlds.worker import a_lease
@@ -65,6 +72,17 @@ class TestKeeping:
             request(database, hold, event)
 
             assert eventually(lambda: lease.request, within=2) is Request(event.value)
+
+    def test_a_renewal_brings_the_request_so_that_it_need_not_be_read(
+        self, database: Database, hold: Hold
+    ) -> None:
+        lease = a_lease(database, hold)
+        request(database, hold, JobEvent.PAUSE)
+
+        with statements_to(database) as statements:
+            lease.renew_with(lambda session: renew_lease(session, hold, lease=lease.length))
+
+        assert (lease.request, statements) == (Request.PAUSE, ["UPDATE jobs"])
 
     def test_a_lease_sees_that_another_attempt_was_claimed(
         self, database: Database, hold: Hold
@@ -185,6 +203,16 @@ class TestWriting:
 
         with database.read() as unit:
             assert len(unit.session.scalars(select(Epoch)).all()) == 1
+
+    def test_a_write_of_one_guarded_update_is_one_statement(
+        self, database: Database, hold: Hold
+    ) -> None:
+        lease = a_lease(database, hold)
+
+        with statements_to(database) as statements:
+            lease.write(lambda session: set_phase(session, hold, Phase.TRAINING))
+
+        assert statements == ["UPDATE jobs"]
 
 
 class TestLength:

@@ -9,6 +9,7 @@ from app.core.storage import ArtifactStore
 from app.jobs.life.recording import append_log, log_pieces
 from app.jobs.locks import Hold
 from app.settings import Settings
+from tests.counting import statements_to
 from tests.waiting import eventually
 from tests.worlds.worker import a_lease
 from worker.attempt.log_shipping import CUT_NOTICE, PIECE_BYTES, LogShipper, store_logs
@@ -50,6 +51,16 @@ class TestLogShipper:
         ship.ship_rest()
 
         assert shipped(database, hold) == written
+
+    def test_a_piece_takes_two_statements(
+        self, database: Database, hold: Hold, log_file: Path
+    ) -> None:
+        log_file.write_bytes(b"a line\n")
+
+        with statements_to(database) as statements:
+            shipper(database, hold, log_file).ship_rest()
+
+        assert statements == ["UPDATE jobs", "INSERT log_chunks"]
 
     def test_a_piece_whose_answer_was_lost_is_kept_once(
         self, database: Database, hold: Hold, log_file: Path
