@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 
 from app.datasets.tables import DatasetVersion
 from app.jobs.plan.views import EstimatePlan
+from app.jobs.spec.spec_facts import images_used
 from app.jobs.states import JobState
 from app.jobs.tables import Epoch, Job
 
@@ -56,17 +57,14 @@ class AlikeJob:
 
 
 def images_of_epoch(images: Mapping[str, int], train: Mapping[str, Any]) -> EpochImages:
-    """Return the images of one epoch (Ultralytics 8.4.190, base.py:224).
+    """Return the images of one epoch.
 
     Args:
         images: images of the dataset, by split.
         train: arguments as in the resolved spec. `fraction` is a share up to 1, above it a number.
     """
-    fraction, available = train.get("fraction", 1.0), images.get("train", 0)
-    is_number = isinstance(fraction, int) and fraction > 1
-    count = fraction if is_number else max(1, round(available * fraction))
-    validation = images.get(train.get("split", "val"), 0)
-    return EpochImages(min(count, available), validation)
+    training = images_used(train.get("fraction", 1.0), images.get("train", 0))
+    return EpochImages(training, images.get(train.get("split", "val"), 0))
 
 
 # Built once: every submit runs it, and building a statement takes longer than running it.

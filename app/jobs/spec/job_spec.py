@@ -6,8 +6,7 @@ Regenerate the pinned schema with `python -m app.jobs.spec > docs/schema/job-spe
 
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable
 from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import (
@@ -41,6 +40,9 @@ from app.jobs.spec.customize_checks import (
     check_for_task,
 )
 from app.jobs.spec.metric_table import F1_METRICS, FITNESS, direction_of
+from app.jobs.spec.override_conditions import Asked
+from app.jobs.spec.overriding import as_it_runs, problems_of
+from app.jobs.spec.spec_facts import SpecFacts
 from app.jobs.spec.text_fields import (
     DATASET_PATTERN,
     DATASET_VERSION_PATTERN,
@@ -65,8 +67,10 @@ __all__ = [
     "SpecProblem",
     "TrainArguments",
     "TrainerChoice",
+    "asked_of",
     "check_task",
     "job_spec_json_schema",
+    "resolve_again",
     "resolve_spec",
 ]
 
@@ -230,45 +234,53 @@ class ResolvedSpec(JobSpec):
     )
 
 
-@dataclass(frozen=True)
-class SpecFacts:
-    """The facts about the dataset and the model that a spec names.
-
-    `class_counts` is the number of labels of each class in the training split.
-    `layers_with_parameters` are the indices of the model's layers with trainable parameters.
-    """
-
-    dataset_version: str
-    task: Task
-    classes: Sequence[str] = ()
-    class_counts: Mapping[str, int] = field(default_factory=dict)
-    architecture: str | None = None
-    layers_with_parameters: frozenset[int] = frozenset()
-
-
 def resolve_spec(spec: JobSpec, facts: SpecFacts) -> ResolvedSpec:
     """Return the spec as it will run, with every value set that its user left open.
 
     Raises:
         pydantic.ValidationError: a part of the spec does not fit the task, the classes of the
-            dataset or the layers of the model.
+            dataset or the layers of the model, or the job can never train.
     """
     fields: dict[str, Any] = {name: getattr(spec, name) for name in JobSpec.model_fields}
     checked = JobSpec(**fields | {"task": facts.task})
     customize = checked.customize or Customize()
-    problems = _within("customize", _misfits(customize, facts))
+    asked = asked_of(checked, facts)
+    problems = _within("customize", _misfits(customize, facts)) + problems_of(asked)
     if problems:
         raise problems_as_error(JobSpec.__name__, problems)
     frozen = {
         "dataset": facts.dataset_version,
         "task": facts.task,
-        "train": checked.train.effective(facts.task),
+        "train": as_it_runs(asked),
         "customize": _completed(customize, facts.task),
         "on_oom": spec.on_oom or _on_out_of_memory(spec.train),
         "architecture": facts.architecture,
         "class_weights": _class_weights(customize, facts),
     }
     return ResolvedSpec(**fields | frozen)
+
+
+def asked_of(spec: JobSpec, facts: SpecFacts) -> Asked:
+    """Return the arguments of the spec with defaults, and the facts that decide what they do."""
+    return Asked(
+        train=spec.train.effective(facts.task),
+        model=spec.model,
+        gpus=spec.resources.gpus,
+        has_plugin=spec.trainer is not None,
+        facts=facts,
+    )
+
+
+def resolve_again(spec: ResolvedSpec, facts: SpecFacts) -> ResolvedSpec:
+    """Return a resolved spec, perhaps of an earlier release, with the arguments that run.
+
+    Raises:
+        pydantic.ValidationError: the job can never train.
+    """
+    asked = asked_of(spec, facts)
+    if problems := problems_of(asked):
+        raise problems_as_error(JobSpec.__name__, problems)
+    return spec.model_copy(update={"train": as_it_runs(asked)})
 
 
 def _on_out_of_memory(train: TrainArguments) -> OnOutOfMemory:
