@@ -20,6 +20,7 @@ from app.core.pages import CursorSeal
 from app.core.problems import Problem, install_problem_handlers
 from app.core.secrets import read_or_make_secret
 from app.core.storage import ArtifactStore
+from app.datasets.fact_reader import FactReader
 from app.datasets.routes import router as datasets
 from app.datasets.verifier import Verifier
 from app.fleet.routes import router as workers
@@ -111,6 +112,7 @@ def _open(app: FastAPI, settings: Settings, stack: ExitStack) -> None:
     ensure_first_key(database, settings.home)
     doorbell = stack.enter_context(Doorbell(broker_url(settings)))
     verifier = stack.enter_context(Verifier(database, store, settings))
+    stack.enter_context(FactReader(database, store, settings))
     stack.enter_context(Reconciler(database, doorbell, settings.timing))
     stack.enter_context(Collector(database, store, settings))
     app.state.authenticator = Authenticator(database)

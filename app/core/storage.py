@@ -150,6 +150,11 @@ class ArtifactStore:
                 message = f"The stored object {sha256[:12]}… is damaged."
                 raise StoredBytesCorrupt(message)
 
+    def local_file(self, sha256: str) -> Path | None:
+        """Return the file of an object in a local store; None if it is not in place, or remote."""
+        path = None if self.local_root is None else self.local_root / _key(sha256)
+        return path if path is not None and path.is_file() else None
+
     def exists(self, sha256: str) -> bool:
         """Return whether the object is in place; an object that was moved aside is not."""
         with _store_errors():

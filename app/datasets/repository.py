@@ -10,7 +10,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, bindparam, delete, func, insert, select
+from sqlalchemy import ColumnElement, bindparam, delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -250,6 +250,26 @@ def record_crash(session: Session, hold: RowHold, *, verdict: Mapping[str, objec
     crashes so far, or None if the hold is no longer valid.
     """
     return VERIFICATIONS.record_crash(session, hold, last=_verified(verdict))
+
+
+def version_without_facts(
+    session: Session, *, except_for: Collection[str]
+) -> DatasetVersion | None:
+    """Return the newest ready version whose training facts have not been read, if there is one."""
+    statement = select(DatasetVersion).where(
+        DatasetVersion.state == VersionState.READY,
+        DatasetVersion.training_facts.is_(None),
+        DatasetVersion.id.not_in(except_for),
+    )
+    return session.scalars(statement.order_by(DatasetVersion.id.desc()).limit(1)).first()
+
+
+def record_facts(session: Session, version_id: str, facts: Mapping[str, object]) -> None:
+    """Store the training facts of a version, unless another server has stored them."""
+    statement = update(DatasetVersion).where(
+        DatasetVersion.id == version_id, DatasetVersion.training_facts.is_(None)
+    )
+    session.execute(statement.values(training_facts=facts))
 
 
 def ready_task(session: Session, dataset_id: str) -> str | None:

@@ -64,7 +64,13 @@ class DatasetVersion(LeasedRow, Base):
     pack_bytes: Mapped[int | None] = mapped_column(BigInteger)
     classes: Mapped[list[str] | None] = mapped_column(OrderedJson)
     images: Mapped[dict[str, int] | None] = mapped_column(OrderedJson, doc="images per split")
-    report: Mapped[dict[str, JsonValue] | None] = mapped_column(OrderedJson)
+    report: Mapped[dict[str, JsonValue] | None] = mapped_column(
+        OrderedJson, doc="without the training facts"
+    )
+    training_facts: Mapped[dict[str, JsonValue] | None] = mapped_column(
+        OrderedJson,
+        doc="null: not ready, or verified by an earlier release and not yet read from the pack",
+    )
     attempt: Mapped[int] = mapped_column(
         doc="number of verifications started; the fencing token of the lease"
     )

@@ -6,20 +6,15 @@ Then it writes the verdict, guarded by the claim's attempt number. If the server
 lease expires, and the same or another server claims the version again.
 """
 
-import os
-import signal
-import subprocess
-import sys
 import tempfile
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, Final
+from typing import Any
 
 from pydantic import ValidationError
 
-import app
 from app.core.background import Background
 from app.core.crash_points import CrashPoint, crash_point
 from app.core.database import OUTAGE, Database
@@ -27,7 +22,6 @@ from app.core.errors import TrainyardError
 from app.core.files import private_folder
 from app.core.leased_rows import MAX_CRASHES, LeaseKeeper, RowHold
 from app.core.logging import get_logger
-from app.core.processes import signal_group, spawn
 from app.core.storage import ArtifactStore, StoredBytesCorrupt, StoredObject
 from app.core.tasks import TASKS, Task
 from app.datasets.archives.findings import Code
@@ -47,17 +41,10 @@ from app.datasets.repository import (
     record_crash,
 )
 from app.datasets.tables import DatasetVersion, VersionState
+from app.datasets.verification_process import COMMAND, Ended, Interrupted, run_process
 from app.settings import Settings
 
 log = get_logger(__name__)
-
-COMMAND: Final = (sys.executable, "-m", "app.datasets.verification")
-POLL_SECONDS: Final = 0.05
-LOG_TAIL_BYTES: Final = 4096
-
-
-class Interrupted(Exception):
-    """The server is stopping or the lease is lost, so there is no verdict."""
 
 
 class Crashed(Exception):
@@ -171,36 +158,20 @@ class Verifier(Background):
         request = VerificationRequest(
             archive=archive, output=output, task=_task(version.declared_task)
         )
-        (directory / "request.json").write_text(request.model_dump_json())
-        with (directory / "log").open("w+b") as log_file:
-            argv = [*self._command, str(directory / "request.json")]
-            process = spawn(argv, env=_environment(), output=log_file, cwd=directory)
-            code = self._wait(process, lease)
-            log_tail = _tail(log_file)
-        return self._verdict(code, log_tail, output)
 
-    def _verdict(self, code: int, log_tail: str, output: Path) -> Verdict:
+        def interrupted(seconds: float) -> bool:
+            return lease.is_lost or self._stopping.wait(seconds)
+
+        ended = run_process(self._command, request, directory, interrupted=interrupted)
+        return self._verdict(ended, output)
+
+    def _verdict(self, ended: Ended, output: Path) -> Verdict:
         report = _report_in(output)
         if report is None:
-            log.error("verification.crashed", exit_code=code, output=log_tail)
-            raise Crashed(f"the verification process exited with {code}")
+            log.error("verification.crashed", exit_code=ended.exit_code, output=ended.output)
+            raise Crashed(f"the verification process exited with {ended.exit_code}")
         pack = self._store.put_file(output / PACK_NAME) if report.state == "ready" else None
         return Verdict(report, pack)
-
-    def _wait(self, process: subprocess.Popen[bytes], lease: LeaseKeeper) -> int:
-        """Wait for the verification process, then kill whatever is left of its session.
-
-        Raises:
-            Interrupted: the lease was lost or the server is stopping.
-        """
-        try:
-            while (code := process.poll()) is None:
-                if lease.is_lost or self._stopping.wait(POLL_SECONDS):
-                    raise Interrupted
-            return code
-        finally:
-            signal_group(process, signal.SIGKILL)
-            process.wait()
 
     def _conclude(self, hold: RowHold, verdict: Verdict) -> None:
         with self._database.write() as unit:
@@ -251,7 +222,8 @@ def columns_of(verdict: Verdict, *, present_task: str | None) -> dict[str, Any]:
         "pack_bytes": pack.size_bytes if pack else None,
         "classes": report.classes,
         "images": {split: summary.images for split, summary in report.splits.items()},
-        "report": report.model_dump(mode="json"),
+        "report": report.model_dump(mode="json", exclude={"training"}),
+        "training_facts": report.training.model_dump(mode="json") if report.training else None,
     }
 
 
@@ -264,18 +236,3 @@ def _report_in(output: Path) -> Report | None:
 
 def _task(declared: str | None) -> Task | None:
     return next((task for task in TASKS if task == declared), None)
-
-
-def _environment() -> dict[str, str]:
-    """Return a minimal environment: the verification process only has to find our package."""
-    return {
-        "PATH": os.environ.get("PATH", os.defpath),
-        "LANG": "C.UTF-8",
-        "PYTHONPATH": str(Path(app.__file__).parent.parent),
-    }
-
-
-def _tail(log_file: IO[bytes]) -> str:
-    log_file.seek(0, os.SEEK_END)
-    log_file.seek(max(0, log_file.tell() - LOG_TAIL_BYTES))
-    return log_file.read().decode("utf-8", "replace")

@@ -70,5 +70,8 @@ class ReportView(BaseModel):
     def of(cls, listed: ListedDataset) -> Self:
         """Return the report of one version."""
         version = listed.version
-        report = None if version.report is None else Report.model_validate(version.report)
+        stored = version.report
+        report = None
+        if stored is not None:
+            report = Report.model_validate({**stored, "training": version.training_facts})
         return cls(id=listed.dataset.id, version=version.id, state=version.state, report=report)

@@ -16,6 +16,7 @@ SPLITS: Final[tuple[Split, ...]] = get_args(Split)
 
 REPORT_NAME: Final = "report.json"
 PACK_NAME: Final = "pack.zip"
+FACTS_NAME: Final = "facts.json"
 """Files that the verification process writes; it keeps a pack only of a ready version."""
 
 MIB = 1024 * 1024
@@ -59,6 +60,18 @@ class VerificationRequest(BaseModel):
     process_limits: ProcessLimits = ProcessLimits()
 
 
+class PackRequest(BaseModel):
+    """The request to read the training facts of a pack that an earlier release wrote."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    pack: Path
+    output: Path
+    task: Task
+    limits: Limits = Limits()
+    process_limits: ProcessLimits = ProcessLimits()
+
+
 class SplitSummary(BaseModel):
     """Counts of one split; `backgrounds` are images without an object."""
 
@@ -74,6 +87,20 @@ class IgnoredMembers(BaseModel):
     reason: IgnoreReason
     count: int
     examples: list[str]
+
+
+class TrainingFacts(BaseModel):
+    """What decides, besides classes and sizes, which training arguments have an effect."""
+
+    model_config = ConfigDict(frozen=True)
+
+    object_records: dict[Split, list[tuple[int, int]]] | None = Field(
+        description="By split, each image with more objects than all images before it: its "
+        "position in training order, from 0, and its objects without duplicates. The first one is "
+        "the first image with an object. null: the targets are no label files."
+    )
+    has_flip_idx: bool = Field(description="Whether the data.yaml has flip_idx.")
+    has_masks: bool = Field(description="Whether the targets are masks of pixels.")
 
 
 class Report(BaseModel):
@@ -99,6 +126,10 @@ class Report(BaseModel):
     adds_background: bool = Field(
         default=False,
         description="true: Ultralytics adds a background class for pixels outside all polygons.",
+    )
+    training: TrainingFacts | None = Field(
+        None,
+        description="null: not ready, or verified by an earlier release and not yet read again.",
     )
     manifest_digest: str | None = Field(None, description="SHA-256 of manifest.json, hex.")
     pack_bytes: int | None = None

@@ -1,8 +1,9 @@
-"""The verification process: `python -m app.datasets.verification REQUEST`, run by the verifier.
+"""The verification process: `python -m app.datasets.verification REQUEST`, run by a server.
 
 It sets its own resource limits, reads the archive named in the request and writes `report.json` to
-the output directory. If the version is ready, it also writes `pack.zip` and `manifest.json`. It
-writes no other files. With exit code 0 the report is complete; otherwise the verification failed.
+the output directory. If the version is ready, it also writes `pack.zip` and `manifest.json`. Of a
+pack that an earlier release wrote, it writes `facts.json`. It writes no other files. With exit code
+0 the report or the facts are complete; otherwise the verification failed.
 """
 
 import errno
@@ -14,18 +15,26 @@ from pathlib import Path
 from types import FrameType
 from typing import Final
 
+from pydantic import TypeAdapter
+
 from app.core.files import write_whole
 from app.datasets.archives.findings import Code
 from app.datasets.archives.report import (
+    FACTS_NAME,
     PACK_NAME,
     REPORT_NAME,
+    PackRequest,
     ProcessLimits,
     Report,
     VerificationRequest,
     invalid_report,
 )
+from app.datasets.verification.pack_facts import read_pack_facts
 from app.datasets.verification.verify import verify
 
+REQUESTS: Final[TypeAdapter[VerificationRequest | PackRequest]] = TypeAdapter(
+    VerificationRequest | PackRequest
+)
 GRACE_SECONDS: Final = 30
 USAGE: Final = 2
 
@@ -35,12 +44,16 @@ class CpuTimeSpentError(Exception):
 
 
 def main(arguments: list[str]) -> int:
-    """Verify the archive of the request file and write the report; return the exit code."""
+    """Do what the request file asks for, and return the exit code."""
     if len(arguments) != 1:
         sys.stderr.write("usage: python -m app.datasets.verification REQUEST.json\n")
         return USAGE
-    request = VerificationRequest.model_validate_json(Path(arguments[0]).read_bytes())
+    request = REQUESTS.validate_json(Path(arguments[0]).read_bytes())
     _limit_this_process(request.process_limits)
+    if isinstance(request, PackRequest):
+        facts = read_pack_facts(request).model_dump_json()
+        write_whole(request.output / FACTS_NAME, facts, durable=False)
+        return 0
     report = _verify_within_limits(request)
     if report.state == "invalid":
         (request.output / PACK_NAME).unlink(missing_ok=True)

@@ -49,12 +49,16 @@ class LabelRules:
 
 @dataclass(frozen=True)
 class CheckedLabels:
-    """A label file as training reads it; `text` keeps the digits of all values."""
+    """A label file as training reads it; `text` keeps the digits of all values.
+
+    `class_counts` counts rows, `objects` the rows that are left without duplicates.
+    """
 
     text: str
     class_counts: Counter[int]
     remarks: tuple[Remark, ...]
     is_good: bool
+    objects: int = 0
 
 
 @dataclass(frozen=True)
@@ -130,6 +134,7 @@ def _judge_values(lines: Sequence[_Line], rules: LabelRules) -> CheckedLabels:
     remarks: list[Remark] = []
     counts: Counter[int] = Counter()
     seen: set[bytes] = set()
+    rows: list[Row] = []
     is_good = True
     for line in lines:
         row = _numbers(line)
@@ -138,11 +143,25 @@ def _judge_values(lines: Sequence[_Line], rules: LabelRules) -> CheckedLabels:
             is_good = False
             remarks.extend([fault] if fault else [])
             continue
+        rows.append(row)
         counts[int(row[0])] += 1
         remarks.extend(_row_warnings(row, line.number, seen, rules))
     text = "".join(" ".join(line.tokens) + "\n" for line in lines)
     faults_first = sorted(remarks, key=lambda remark: remark.code.severity)
-    return CheckedLabels(text, counts, tuple(faults_first[:MAX_REMARKS]), is_good)
+    kept = tuple(faults_first[:MAX_REMARKS])
+    return CheckedLabels(text, counts, kept, is_good, _objects(rows, rules))
+
+
+def _objects(rows: Sequence[Row], rules: LabelRules) -> int:
+    """Return the number of rows without duplicates (Ultralytics 8.4.190, data/utils.py:497-502).
+
+    A box is compared by its values, keypoints included only where the task is pose, and a polygon
+    by its bytes.
+    """
+    if any(not _is_box(row, rules) for row in rows):
+        return len({row.tobytes() for row in rows})
+    columns = rules.pose_columns if rules.task == "pose" else BOX_COLUMNS
+    return len(np.unique([row[:columns] for row in rows], axis=0)) if rows else 0
 
 
 def _numbers(line: _Line) -> Row | Remark:

@@ -33,6 +33,17 @@ class SampleRules:
         return LabelRules(self.task, self.classes, keypoints)
 
 
+@dataclass(frozen=True)
+class Counted:
+    """What a target contains: rows or masks by class, and rows of a label file without duplicates.
+
+    `objects` is None if the target is no label file.
+    """
+
+    classes: Counter[int]
+    objects: int | None = None
+
+
 class SampleChecker:
     """Checks and counts samples; only checked files go into the pack."""
 
@@ -52,10 +63,14 @@ class SampleChecker:
         if image is not None:
             self._store(sample.image_path, image.content)
             self._note_leak(split, sample)
-        counts = self._check_target(sample, image)
-        has_target = sample.target is not None or sample.label is not None
-        is_background = not counts and self._rules.task != "depth"
-        self._statistics.count(split, counts, has_target=has_target, is_background=is_background)
+        counted = self._check_target(sample, image)
+        self._statistics.count(
+            split,
+            counted.classes,
+            objects=counted.objects,
+            has_target=sample.target is not None or sample.label is not None,
+            is_background=not counted.classes and self._rules.task != "depth",
+        )
 
     def _check_image(self, sample: Sample) -> CheckedImage | None:
         content = self._members.read(sample.image)
@@ -81,27 +96,27 @@ class SampleChecker:
             text = f"{shown(name)} of {other} has the same bytes: scores will be too good."
             self._findings.add(Code.SPLIT_LEAK, text, file=sample.image)
 
-    def _check_target(self, sample: Sample, image: CheckedImage | None) -> Counter[int]:
+    def _check_target(self, sample: Sample, image: CheckedImage | None) -> Counted:
         if sample.label is not None:
-            return Counter([sample.label])
+            return Counted(Counter([sample.label]))
         if self._rules.task == "depth":
             self._check_depth(sample, image)
-            return Counter()
+            return Counted(Counter())
         if self._rules.masks is not None:
-            return self._check_mask(sample, image, self._rules.masks)
+            return Counted(self._check_mask(sample, image, self._rules.masks))
         return self._check_labels(sample)
 
-    def _check_labels(self, sample: Sample) -> Counter[int]:
+    def _check_labels(self, sample: Sample) -> Counted:
         if sample.target is None or sample.target_path is None:
-            return Counter()
+            return Counted(Counter(), objects=0)
         content = self._members.read_labels(sample.target)
         if content is None:
-            return Counter()
+            return Counted(Counter(), objects=0)
         checked = check_labels(content, self._rules.labels, self._members.limits)
         self._findings.add_remarks(checked.remarks, sample.target)
         if checked.is_good:
             self._store(sample.target_path, checked.text.encode())
-        return checked.class_counts
+        return Counted(checked.class_counts, checked.objects)
 
     def _check_mask(
         self, sample: Sample, image: CheckedImage | None, rules: MaskRules

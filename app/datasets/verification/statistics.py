@@ -7,18 +7,48 @@ from app.datasets.archives.findings import Code, Findings
 from app.datasets.archives.report import Split, SplitSummary
 
 
+class ObjectRecords:
+    """By split, each image with more objects than all images before it."""
+
+    def __init__(self) -> None:
+        self.by_split: dict[Split, list[tuple[int, int]]] = {}
+
+    def note(self, split: Split, position: int, objects: int) -> None:
+        """Note the objects of the next image of a split; positions count from 0."""
+        records = self.by_split.setdefault(split, [])
+        if objects > (records[-1][1] if records else 0):
+            records.append((position, objects))
+
+
 class Statistics:
     """Counts images, targets and objects while they are verified."""
 
     def __init__(self) -> None:
         self._summaries: dict[Split, SplitSummary] = {}
         self._classes: dict[Split, Counter[int]] = {}
+        self.records = ObjectRecords()
 
     def count(
-        self, split: Split, classes: Counter[int], *, has_target: bool, is_background: bool
+        self,
+        split: Split,
+        classes: Counter[int],
+        *,
+        objects: int | None,
+        has_target: bool,
+        is_background: bool,
     ) -> None:
-        """Count one image with its objects by class."""
+        """Count one image with its objects by class.
+
+        Args:
+            split: the split of the image.
+            classes: its rows, or the masks that it shows, by class.
+            objects: its rows without duplicates; None if its target is no label file.
+            has_target: whether it has a target.
+            is_background: whether it has no object.
+        """
         summary = self._summaries.setdefault(split, SplitSummary())
+        if objects is not None:
+            self.records.note(split, summary.images, objects)
         summary.images += 1
         summary.labels += has_target
         summary.backgrounds += is_background

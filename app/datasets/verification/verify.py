@@ -10,7 +10,13 @@ from app.core.tasks import Task
 from app.datasets.archives.audit import Archive, open_archive
 from app.datasets.archives.findings import Code, Findings
 from app.datasets.archives.pack import DATASET_YAML, PackWriter
-from app.datasets.archives.report import PACK_NAME, Report, Split, VerificationRequest
+from app.datasets.archives.report import (
+    PACK_NAME,
+    Report,
+    Split,
+    TrainingFacts,
+    VerificationRequest,
+)
 from app.datasets.verification.dataset_yaml import (
     DatasetFields,
     read_dataset_yaml,
@@ -89,6 +95,7 @@ def _report(run: Run, digest: str | None) -> Report:
         finding_totals=run.findings.totals(),
         ignored=run.tree.ignored_members(),
         **({} if plan is None else _read_by_models(plan)),
+        training=_training_facts(run, plan) if plan is not None and is_ready else None,
         manifest_digest=digest if is_ready else None,
         pack_bytes=pack.stat().st_size if is_ready else None,
     )
@@ -105,6 +112,15 @@ def _read_by_models(plan: Plan) -> dict[str, Any]:
         "keypoints": plan.fields.kpt_shape if plan.task == "pose" else None,
         "adds_background": is_outlined and len(plan.names) > 1,
     }
+
+
+def _training_facts(run: Run, plan: Plan) -> TrainingFacts:
+    has_labels = plan.task not in {"classify", "depth"} and not plan.has_masks
+    return TrainingFacts(
+        object_records=run.statistics.records.by_split if has_labels else None,
+        has_flip_idx=bool(plan.fields.flip_idx),
+        has_masks=plan.has_masks,
+    )
 
 
 def _plan(run: Run, archive: Archive) -> Plan | None:

@@ -33,6 +33,7 @@ from app.jobs.commands.submit import (
     JobDraft,
     Resolution,
     Submitted,
+    facts_of,
     write_job,
 )
 from app.jobs.errors import JobInTrash, JobNotEnded, NoTrainingState
@@ -43,7 +44,14 @@ from app.jobs.plan.plan import TrainingData, plan_of, read_capacity
 from app.jobs.repository import lock_visible_job, visible_job
 from app.jobs.spec.base_model import SpecModel
 from app.jobs.spec.deciding_metric import DecidingMetric, deciding_metric
-from app.jobs.spec.job_spec import JobSpec, ResolvedSpec, TrainArguments
+from app.jobs.spec.job_spec import (
+    JobSpec,
+    ResolvedSpec,
+    TrainArguments,
+    asked_of,
+    resolve_again,
+)
+from app.jobs.spec.overriding import overridden
 from app.jobs.spec.text_fields import Name
 from app.jobs.tables import Job, Joint
 from app.models.repository import ResolvedModel
@@ -293,11 +301,18 @@ def _resolution(
         sha256=parent.model_sha256,
         architecture=parent.architecture,
     )
+    facts = facts_of(version, model, resolved, resolved.task)
+    try:
+        resolved = resolve_again(resolved, facts)
+    except ValidationError as error:
+        raise invalid_fields(error.errors(include_input=False)) from None
+    changed = overridden(asked_of(spec, facts), spec.train)
     capacity = read_capacity(
         session, project_ids, resolved, silent=context.settings.timing.worker_silence
     )
     joint = PlannedJoint(parent.id, taken.epoch, taken.last_epoch, taken.rates)
-    plan = plan_of(spec, resolved, TrainingData.of(version), capacity, joint=joint)
+    data = TrainingData.of(version)
+    plan = plan_of(spec, resolved, data, capacity, joint=joint, overridden=changed)
     return Resolution(parent.project_id, dataset, version, model, resolved, plan)
 
 

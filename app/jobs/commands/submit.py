@@ -52,8 +52,10 @@ from app.jobs.spec.job_spec import (
     JobSpec,
     ResolvedSpec,
     SpecFacts,
+    asked_of,
     resolve_spec,
 )
+from app.jobs.spec.overriding import overridden
 from app.models.repository import ResolvedModel, resolve_model
 
 BOXES_FROM_OUTLINES = frozenset({"segment", "obb"})
@@ -158,14 +160,16 @@ def resolve(
     task = spec.task or _task_of(model, version)
     _check_fit(task, model, version)
     trainer = resolve_trainer(session, spec.trainer, task, silent=silent)
+    chosen = spec.model_copy(update={"trainer": trainer})
+    facts = facts_of(version, model, chosen, task)
     try:
-        chosen = spec.model_copy(update={"trainer": trainer})
-        resolved = resolve_spec(chosen, _facts(version, model, chosen, task))
+        resolved = resolve_spec(chosen, facts)
     except ValidationError as error:
         raise invalid_fields(error.errors(include_input=False)) from None
     _check_split(resolved, version)
     capacity = read_capacity(session, principal.project_ids, resolved, silent=silent)
-    plan = plan_of(spec, resolved, TrainingData.of(version), capacity)
+    changed = overridden(asked_of(chosen, facts), spec.train)
+    plan = plan_of(spec, resolved, TrainingData.of(version), capacity, overridden=changed)
     return Resolution(project_id, dataset, version, model, resolved, plan)
 
 
@@ -217,17 +221,24 @@ def _check_split(spec: ResolvedSpec, version: DatasetVersion) -> None:
     raise Invalid(message, errors=[FieldError("/train/split", "no-such-split", message)])
 
 
-def _facts(version: DatasetVersion, model: ResolvedModel, spec: JobSpec, task: Task) -> SpecFacts:
-    layers = layers_of_model(
-        model.architecture, TrainingData.of(version), single_cls=spec.train.single_cls
-    )
+def facts_of(version: DatasetVersion, model: ResolvedModel, spec: JobSpec, task: Task) -> SpecFacts:
+    """Return the facts about dataset and model that decide what the arguments of a spec do."""
+    data = TrainingData.of(version)
+    known: Any = version.training_facts or {}
+    layers = layers_of_model(model.architecture, data, single_cls=spec.train.single_cls)
     return SpecFacts(
         dataset_version=version.id,
         task=task,
-        classes=tuple(version.classes or ()),
+        classes=data.classes,
         class_counts=training_labels(version),
         architecture=model.architecture,
         layers_with_parameters=learning_layers(layers),
+        images=data.images,
+        channels=data.channels,
+        keypoints=data.keypoints,
+        object_records=known.get("object_records"),
+        has_flip_idx=known.get("has_flip_idx"),
+        has_masks=known.get("has_masks"),
     )
 
 

@@ -3,7 +3,7 @@
 `plan_of` is a pure function; `read_capacity` reads from the database what it needs.
 """
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Final, Self
@@ -53,6 +53,7 @@ from app.jobs.spec.customize import BalancedClassWeights, Customize
 from app.jobs.spec.job_spec import JobSpec, ResolvedSpec
 from app.jobs.spec.layer_rates import part_of
 from app.jobs.spec.metric_table import F1_METRICS
+from app.jobs.spec.overriding import Overridden
 from app.models.architectures import architecture as shipped_architecture
 from app.models.layer_tables import LayerRow, layer_table
 
@@ -155,6 +156,7 @@ def plan_of(
     capacity: Capacity,
     *,
     joint: PlannedJoint | None = None,
+    overridden: Sequence[Overridden] = (),
 ) -> StoredPlan:
     """Return the plan of a job.
 
@@ -164,6 +166,7 @@ def plan_of(
         data: the facts about its dataset version.
         capacity: live slots and past jobs.
         joint: where it continues another job's training; None if it does not.
+        overridden: the arguments that do not run as submitted.
     """
     train = spec.train
     first_epoch = 1 if joint is None else joint.epoch + 1
@@ -184,6 +187,8 @@ def plan_of(
         optimizer=_optimizer(optimization),
         extent=extent,
         has_live_slot=capacity.has_live_slot,
+        may_run_on_cpu=capacity.has_live_slot and CPU in capacity.devices,
+        overridden=overridden,
     )
     return StoredPlan(
         model=_model(spec, layers),

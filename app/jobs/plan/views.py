@@ -11,8 +11,10 @@ MAX_CLASSES_SHOWN: Final = 1000
 
 WarningCode = Literal[
     "architecture_unknown",
+    "argument_overridden",
     "batch_above_training_set",
     "batch_chosen_by_gpu",
+    "bf16_needs_a_gpu",
     "bound_never_met",
     "class_without_training_labels",
     "class_without_validation_labels",

@@ -1,6 +1,6 @@
 """Warnings about a valid job that may not do what its user wants. Each is one function."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -23,6 +23,7 @@ from app.jobs.spec.customize import (
 )
 from app.jobs.spec.job_spec import ResolvedSpec
 from app.jobs.spec.metric_table import metrics_of
+from app.jobs.spec.overriding import Overridden
 from app.models.architectures import Architecture
 
 FEW_OPTIMIZER_STEPS: Final = 100
@@ -39,6 +40,8 @@ class PlanDraft:
     optimizer: OptimizerPlan
     extent: ExtentPlan
     has_live_slot: bool
+    may_run_on_cpu: bool
+    overridden: Sequence[Overridden]
 
     @property
     def epochs_before(self) -> int:
@@ -57,12 +60,14 @@ def warnings_of(draft: PlanDraft) -> list[PlanWarning]:
     return [
         *_unknown_model(draft),
         *_unknown_before_the_run(draft),
+        *_overridden_arguments(draft),
         *_freezing(draft),
         *_frozen_with_a_factor(draft),
         *_overridden_factors(draft),
         *_absent_classes(draft),
         *_small_training(draft),
         *_bounds_never_met(draft.spec.customize, draft.spec.task),
+        *_bf16_on_a_cpu(draft),
         *_no_live_slot(draft),
     ]
 
@@ -101,6 +106,11 @@ def _unknown_before_the_run(draft: PlanDraft) -> Iterator[PlanWarning]:
         )
         message += "." if optimizer.is_certain else ", or AdamW if the batch becomes large."
         yield _warning("optimizer_chosen", "/train/optimizer", message)
+
+
+def _overridden_arguments(draft: PlanDraft) -> Iterator[PlanWarning]:
+    for found in draft.overridden:
+        yield _warning("argument_overridden", f"/train/{found.argument}", found.message)
 
 
 def _freezing(draft: PlanDraft) -> Iterator[PlanWarning]:
@@ -205,6 +215,15 @@ def _is_beyond(bounds: Bounds, *, is_score: bool) -> bool:
     too_high = is_score and bounds.min is not None and bounds.min > 1
     too_low = bounds.max is not None and bounds.max < 0
     return too_high or too_low
+
+
+def _bf16_on_a_cpu(draft: PlanDraft) -> Iterator[PlanWarning]:
+    if draft.may_run_on_cpu and draft.spec.train.amp == "bf16":
+        message = (
+            'A slot without a GPU may take the job, and would fail: a CPU cannot train in "bf16". '
+            'Set "resources.gpus" to 1.'
+        )
+        yield _warning("bf16_needs_a_gpu", "/resources/gpus", message)
 
 
 def _no_live_slot(draft: PlanDraft) -> Iterator[PlanWarning]:

@@ -105,6 +105,25 @@ STRICTER = {
 """Labels that Ultralytics accepts and we refuse: they fail later, or train on nonsense."""
 
 
+REPEATED = {
+    "none": Case("detect", ""),
+    "boxes": Case("detect", f"{BOX}\n{OTHER_BOX}\n{BOX}\n"),
+    "boxes-of-other-classes": Case("detect", f"{BOX}\n1{BOX[1:]}\n"),
+    "other-digits": Case("detect", f"{BOX}\n0 0.50 0.5 0.2 2e-1\n"),
+    "minus-zero": Case("detect", "0 0.0 0.5 0.2 0.2\n0 -0.0 0.5 0.2 0.2\n"),
+    "equal-as-float32": Case("detect", f"{BOX}\n0 0.500000000001 0.5 0.2 0.2\n"),
+    "polygons": Case("segment", f"{POLYGON}\n{FOUR_CORNERS}\n{POLYGON}\n"),
+    "polygons-with-one-box": Case("segment", f"{POLYGON}\n{POLYGON} 0.2 0.3\n"),
+    "polygons-for-boxes": Case("detect", f"{FOUR_CORNERS}\n{FOUR_CORNERS}\n"),
+    "obb": Case("obb", f"{FOUR_CORNERS}\n{FOUR_CORNERS}\n"),
+    "poses": Case("pose", f"{POSE}\n{POSE}\n", keypoints=(2, 3)),
+    "poses-with-one-box": Case("pose", f"{POSE}\n{POSE[:-1]}2\n", keypoints=(2, 3)),
+    "poses-for-boxes": Case("detect", f"{POSE}\n{POSE[:-1]}2\n", keypoints=(2, 3)),
+    "poses-and-boxes": Case("detect", f"{POSE}\n{BOX}\n{OTHER_BOX}\n", keypoints=(2, 3)),
+}
+"""Label files whose rows Ultralytics compares."""
+
+
 def checked(case: Case) -> CheckedLabels:
     return check_labels(case.content, case.rules, Limits())
 
@@ -120,6 +139,9 @@ class Judge:
 
     def keeps(self, case: Case) -> bool:
         return bool(self._verdict(case.content, case.rules)["good"])
+
+    def objects(self, case: Case) -> object:
+        return self._verdict(case.content, case.rules)["rows"]
 
     def boxes(self, content: bytes, rules: LabelRules) -> object:
         return self._verdict(content, rules)["boxes"]
@@ -173,6 +195,11 @@ class TestFindings:
 
         assert [(r.code, r.line) for r in result.remarks] == [(Code.LABEL_TOO_LARGE, 100_001)]
 
+    def test_objects_are_counted_without_duplicates(self) -> None:
+        result = checked(Case("detect", f"{BOX}\n{OTHER_BOX}\n{BOX}\n"))
+
+        assert (result.objects, result.class_counts) == (2, {0: 2, 1: 1})
+
     def test_objects_are_counted_by_class(self) -> None:
         result = checked(Case("detect", f"{BOX}\n{OTHER_BOX}\n1 0.2 0.2 0.1 0.1\n"))
 
@@ -199,6 +226,14 @@ class TestAgreementWithUltralytics:
         kept = judge.keeps(case)
 
         assert checked(case).is_good is kept
+
+    @pytest.mark.parametrize("row", REPEATED)
+    def test_objects_are_counted_as_it_counts_them(self, row: str, judge: Judge) -> None:
+        case = REPEATED[row]
+
+        objects = judge.objects(case)
+
+        assert checked(case).objects == objects
 
     @pytest.mark.parametrize("row", STRICTER)
     def test_only_listed_labels_are_refused_although_ultralytics_keeps_them(

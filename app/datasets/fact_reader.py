@@ -1,0 +1,126 @@
+"""The fact reader: a thread in every server that reads what an earlier release did not record.
+
+Versions that an earlier release verified have no training facts. The thread reads them once from
+the pack, in the verification process. Any number of servers may read the same pack: the first
+answer is stored, and it is the same for all.
+"""
+
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from pydantic import ValidationError
+
+from app.core.background import Background
+from app.core.database import OUTAGE, Database
+from app.core.errors import TrainyardError
+from app.core.files import private_folder
+from app.core.logging import get_logger
+from app.core.storage import ArtifactStore, StoredBytesCorrupt
+from app.core.tasks import TASKS
+from app.datasets.archives.report import FACTS_NAME, PackRequest, TrainingFacts
+from app.datasets.repository import record_facts, version_without_facts
+from app.datasets.tables import DatasetVersion
+from app.datasets.verification_process import COMMAND, Interrupted, run_process
+from app.settings import Settings
+
+log = get_logger(__name__)
+
+PERIOD_SECONDS: Final = 3600.0
+"""An earlier release may still run beside this server and verify another version."""
+
+
+class FactReader(Background):
+    """Reads missing training facts in its own thread while its `with` block runs.
+
+    A pack that cannot be read is tried again by the next start of a server. Its version stays
+    usable: the trainer then refuses what the server could have refused.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        store: ArtifactStore,
+        settings: Settings,
+        *,
+        command: Sequence[str] = COMMAND,
+    ) -> None:
+        super().__init__("fact reader")
+        self._database = database
+        self._store = store
+        self._spool = settings.home / "spool"
+        self._retry_seconds = settings.timing.reconcile_seconds
+        self._command = tuple(command)
+        self._unreadable: set[str] = set()
+
+    def _run(self) -> None:
+        while not self._stopping.is_set():
+            is_done = self._read_all()
+            self._stopping.wait(PERIOD_SECONDS if is_done else self._retry_seconds)
+
+    def _read_all(self) -> bool:
+        """Read until no version lacks its facts. Return False if an outage interrupts this."""
+        try:
+            while not self._stopping.is_set() and self.read_next():
+                pass
+        except Interrupted:
+            return True
+        except OUTAGE as error:
+            log.warning("facts.database_unavailable", error=type(error).__name__)
+        except (TrainyardError, OSError) as error:
+            log.warning("facts.storage_unavailable", error=type(error).__name__)
+        except Exception:  # outermost loop of the thread
+            log.exception("facts.failed")
+        else:
+            return True
+        return False
+
+    def read_next(self) -> bool:
+        """Read the facts of one version. Return False if no version lacks them.
+
+        Raises:
+            Interrupted: the server is stopping.
+            Exception: the database, the store or the disk failed.
+        """
+        with self._database.read() as unit:
+            version = version_without_facts(unit.session, except_for=self._unreadable)
+        if version is None:
+            return False
+        private_folder(self._spool)
+        with tempfile.TemporaryDirectory(prefix="facts-", dir=self._spool) as directory:
+            facts = self._facts_of(version, Path(directory))
+        if facts is None:
+            self._unreadable.add(version.id)
+            return True
+        with self._database.write() as unit:
+            record_facts(unit.session, version.id, facts.model_dump(mode="json"))
+        log.info("facts.read", version_id=version.id)
+        return True
+
+    def _facts_of(self, version: DatasetVersion, directory: Path) -> TrainingFacts | None:
+        """Return the facts, or None if the pack cannot be read."""
+        task = next(task for task in TASKS if task == version.task)
+        try:
+            pack = self._pack_of(version.pack_sha256 or "", directory)
+            request = PackRequest(pack=pack, output=directory, task=task)
+            ended = run_process(self._command, request, directory, interrupted=self._stopping.wait)
+            if ended.exit_code == 0:
+                return TrainingFacts.model_validate_json((directory / FACTS_NAME).read_bytes())
+            cause = ended.output
+        except (OSError, StoredBytesCorrupt, ValidationError) as error:
+            cause = str(error)
+        log.warning("facts.pack_unreadable", version_id=version.id, cause=cause)
+        return None
+
+    def _pack_of(self, sha256: str, directory: Path) -> Path:
+        """Return the pack's file in a local store, or fetch it: packs can be large."""
+        stored = self._store.local_file(sha256)
+        if stored is None:
+            stored = directory / "pack.zip"
+            self._store.fetch(sha256, stored, check=self._check)
+        return stored
+
+    def _check(self) -> None:
+        if self._stopping.is_set():
+            raise Interrupted
