@@ -76,6 +76,7 @@ def a_process(path: Path, body: str) -> tuple[str, str]:
         "from pathlib import Path\n"
         "request = Path(sys.argv[1])\n"
         "asked = json.loads(request.read_text())\n"
-        "archive, output = Path(asked['archive']), Path(asked['output'])\n" + body
+        "archive = Path(asked.get('archive') or asked['pack'])\n"
+        "output = Path(asked['output'])\n" + body
     )
     return sys.executable, str(path)

@@ -26,6 +26,8 @@ from app.settings import Settings
 SHA = "ab" * 32
 NO_JOB = "job_" + "0" * 26
 """An id that no job has."""
+FACTS = {"object_records": None, "has_flip_idx": False, "has_masks": False}
+"""Facts of a dataset that decide nothing."""
 SPEC = {"dataset": "ds_" + "0" * 26, "model": "yolo26n.yaml", "train": {"epochs": 3}}
 
 
@@ -129,6 +131,7 @@ def a_dataset(
             manifest_digest=SHA if ready else None,
             classes=["circle", "square"] if ready else None,
             images={"train": 4, "val": 2} if ready else None,
+            training_facts=FACTS if ready else None,
             attempt=1,
             created_at=database_now(),
         )

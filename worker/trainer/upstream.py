@@ -43,6 +43,15 @@ def device_name(device: torch.device) -> str:
     return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
 
 
+def computes_in_bfloat16(device: torch.device) -> bool:
+    """Return whether Ultralytics trains on the device in bfloat16."""
+    try:
+        torch_utils.autocast(torch.bfloat16, device=device.type)
+    except RuntimeError:
+        return False
+    return True
+
+
 def epoch_of_checkpoint(path: Path) -> int:
     """Return the epoch, from 1, after which an unstripped checkpoint was written."""
     checkpoint, _ = torch_safe_load(path)  # type: ignore[no-untyped-call]
@@ -121,6 +130,7 @@ if TYPE_CHECKING:
         def _do_train(self) -> None: ...
         def _handle_nan_recovery(self, epoch: int) -> bool: ...
         def _model_train(self) -> None: ...
+        def build_dataset(self, *arguments: Untyped, **options: Untyped) -> Untyped: ...
         def build_optimizer(
             self, model: Untyped, *arguments: Untyped, **options: Untyped
         ) -> Untyped: ...

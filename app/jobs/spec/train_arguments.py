@@ -166,7 +166,7 @@ class TrainArguments(SpecModel):
         default=0.7, description="Overlap above which non-maximum suppression drops a box."
     )
     max_det: int = Field(
-        default=300, ge=1, le=10_000, description="Maximum number of objects per image."
+        default=300, ge=1, le=100_000, description="Maximum number of objects per image."
     )
     nms: bool | None = Field(
         default=None, description="false: validate with the NMS-free head, if the model has one."

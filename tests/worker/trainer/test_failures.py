@@ -116,6 +116,32 @@ class TestFailures:
 
         assert exit_and_error(ours) == (EndReason.BAD_SPEC.exit_code, "bad_spec")
 
+    @pytest.mark.parametrize("has_empty_files", [False, True], ids=["no-files", "empty-files"])
+    def test_a_fraction_of_backgrounds_ends_as_a_named_error(
+        self, tmp_path: Path, *, has_empty_files: bool
+    ) -> None:
+        dataset = draw_dataset(tmp_path, "detect")
+        for label in sorted(dataset.glob("labels/train/*.txt"))[:6]:
+            label.unlink()
+            if has_empty_files:
+                label.touch()
+        job = a_job(dataset, tmp_path, train={"fraction": 6})
+
+        ours = run(job, tmp_path)
+
+        assert exit_and_error(ours) == (EndReason.BAD_SPEC.exit_code, "bad_spec"), ours.log
+        assert "fraction=6" in last_word(ours).message
+
+    def test_bfloat16_on_a_cpu_ends_as_a_named_error(
+        self, drawn: Callable[[Task], Path], tmp_path: Path
+    ) -> None:
+        job = a_job(drawn("detect"), tmp_path, train={"amp": "bf16"})
+
+        ours = run(job, tmp_path)
+
+        assert exit_and_error(ours) == (EndReason.BAD_SPEC.exit_code, "bad_spec"), ours.log
+        assert "bf16" in last_word(ours).message
+
     def test_a_job_file_that_is_none(self, tmp_path: Path) -> None:
         job = a_job(tmp_path, tmp_path).model_copy(update={"attempt": 0})
 

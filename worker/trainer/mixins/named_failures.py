@@ -15,9 +15,11 @@ from worker.trainer.errors import (
 )
 from worker.trainer.protocol import WarningEvent
 from worker.trainer.run import TrainerMixin
-from worker.trainer.upstream import Loader, Untyped
+from worker.trainer.upstream import Loader, Untyped, computes_in_bfloat16, device_name
 
 MAX_OOM_RETRIES: Final = 3  # as in Ultralytics 8.4.190, trainer.py:577
+NO_LABELS: Final = "No labels found in"  # data/dataset.py:161
+TASKS_WITH_LABELS: Final = frozenset({"detect", "segment", "pose", "obb", "semantic"})
 
 
 class NamedFailures(TrainerMixin):
@@ -44,6 +46,25 @@ class NamedFailures(TrainerMixin):
         with _named(BadData):
             return super().get_dataloader(*arguments, **options)
 
+    def build_dataset(self, *arguments: Untyped, **options: Untyped) -> Untyped:
+        """Raise `BadSpec` if none of the training images that `fraction` selects has an object.
+
+        The server refuses such a job, unless an earlier release verified the dataset.
+        """
+        message = (
+            f"None of the training images that fraction={self.args.fraction} selects, the first "
+            "ones by name, has an object: use more of them."
+        )
+        try:
+            dataset = super().build_dataset(*arguments, **options)
+        except ValueError as error:
+            if NO_LABELS in str(error) and self.args.fraction != 1:
+                raise BadSpec(message) from error
+            raise
+        if self.args.fraction != 1 and self.__has_only_backgrounds(dataset):
+            raise BadSpec(message)
+        return dataset
+
     def _build_train_pipeline(self) -> None:
         """Raise `BadSpec` if the batch size leaves a last batch of one image."""
         with _named(BadSpec, ValueError):  # "final batch=1 training", trainer.py:314
@@ -60,7 +81,14 @@ class NamedFailures(TrainerMixin):
             super().resume_training(ckpt)
 
     def setup_model(self) -> dict[str, Any] | None:
-        """Raise `BadWeights`, or `BadCheckpoint` on a resume, if the model cannot be loaded."""
+        """Raise `BadWeights`, or `BadCheckpoint` on a resume, if the model cannot be loaded.
+
+        The first method of the setup, so it also raises `BadSpec` if the device cannot compute in
+        bfloat16.
+        """
+        if self.args.amp == "bf16" and not computes_in_bfloat16(self.device):
+            name = device_name(self.device)
+            raise BadSpec(f'The device, {name}, cannot train in "bf16": set "amp" to true.')
         if self.resume:
             with _named(BadCheckpoint):
                 return super().setup_model()
@@ -79,6 +107,13 @@ class NamedFailures(TrainerMixin):
                 f"and the job's task is {self.run.job.task}."
             )
         return super().get_model(cfg=cfg, weights=weights, **options)
+
+    def __has_only_backgrounds(self, dataset: Untyped) -> bool:
+        """Return whether training images have label files, all without an object."""
+        job = self.run.job
+        if job.task not in TASKS_WITH_LABELS or self.data.get("masks_dir") or job.spec.trainer:
+            return False
+        return dataset.augment and not any(len(label["cls"]) for label in dataset.labels)
 
     def _handle_nan_recovery(self, epoch: int) -> bool:
         """Raise `Diverged` if the loss does not become finite, and report a repeated epoch."""
