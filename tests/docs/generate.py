@@ -32,6 +32,7 @@ BLOCKS: Final[dict[str, Callable[[], str]]] = {
     "spec-fields": job_blocks.spec_fields,
     "train-fields": job_blocks.train_fields,
     "refused-arguments": job_blocks.refused_arguments,
+    "overridden-arguments": job_blocks.overridden_arguments,
     "architectures": job_blocks.architectures,
     "chosen-metrics": customize_blocks.chosen_metrics,
     "customize-fields": customize_blocks.customize_fields,

@@ -8,6 +8,14 @@ from typing import TYPE_CHECKING
 from app.jobs.end_reasons import EndReason
 from app.jobs.guards import TRANSITIONS, Guard, Transition
 from app.jobs.spec.job_spec import job_spec_json_schema
+from app.jobs.spec.overridden_arguments import ROWS
+from app.jobs.spec.override_answers import Answer as AnswerOfARow
+from app.jobs.spec.override_answers import (
+    AnsweredElsewhere,
+    OnlyWarned,
+    Refused,
+    ShownAsItRuns,
+)
 from app.jobs.spec.refused_arguments import REFUSED_ARGUMENTS
 from app.jobs.spec.train_arguments import ALL_TASKS, tasks_of
 from app.jobs.states import USER_EVENTS, JobEvent, JobState
@@ -19,6 +27,10 @@ if TYPE_CHECKING:
     from app.jobs.spec.base_model import Refusal
 
 STARTS = "[*] --> queued"
+_IN_WORDS = defaultdict(
+    lambda: "N", {"architecture": "YOLO11 or YOLOv8", "optimizer": "An optimizer like Adam"}
+)
+"""Replaces the values of a job in the messages of the table of overridden arguments."""
 
 
 def letters() -> dict[Transition, str]:
@@ -152,6 +164,32 @@ def refused_arguments() -> str:
         names[refusal].append(code(name))
     rows = [[" ".join(alike), code(it.code), it.message] for it, alike in names.items()]
     return table(["argument", "code", "reason, or what to set instead"], rows)
+
+
+def overridden_arguments() -> str:
+    """Return the arguments that Ultralytics overrides, each with our answer."""
+    rows = [
+        [
+            " ".join(map(code, row.arguments)),
+            row.says.format_map(_IN_WORDS),
+            f"{row.source.file}:{row.source.line}",
+            _answer_to(row.answer),
+        ]
+        for row in ROWS
+    ]
+    return table(["argument", "Ultralytics", "source", "here"], rows)
+
+
+def _answer_to(answer: AnswerOfARow) -> str:
+    match answer:
+        case Refused(code=name):
+            return f"refused: {code(name)}"
+        case ShownAsItRuns():
+            return "`resolved` shows what runs; warned of"
+        case OnlyWarned():
+            return "warned of"
+        case AnsweredElsewhere(where=where):
+            return where
 
 
 def architectures() -> str:
