@@ -23,7 +23,7 @@ class Interrupted(Exception):
 
 
 @dataclass(frozen=True)
-class Ended:
+class ProcessEnd:
     """The exit code of a process, and the end of what it wrote."""
 
     exit_code: int
@@ -36,7 +36,7 @@ def run_process(
     directory: Path,
     *,
     interrupted: Callable[[float], bool],
-) -> Ended:
+) -> ProcessEnd:
     """Run the process to its end, then kill whatever is left of its session.
 
     Args:
@@ -57,7 +57,7 @@ def run_process(
             while (code := process.poll()) is None:
                 if interrupted(POLL_SECONDS):
                     raise Interrupted
-            return Ended(code, _tail(log_file))
+            return ProcessEnd(code, _tail(log_file))
         finally:
             signal_group(process, signal.SIGKILL)
             process.wait()

@@ -41,7 +41,7 @@ from app.datasets.repository import (
     record_crash,
 )
 from app.datasets.tables import DatasetVersion, VersionState
-from app.datasets.verification_process import COMMAND, Ended, Interrupted, run_process
+from app.datasets.verification_process import COMMAND, Interrupted, ProcessEnd, run_process
 from app.settings import Settings
 
 log = get_logger(__name__)
@@ -165,7 +165,7 @@ class Verifier(Background):
         ended = run_process(self._command, request, directory, interrupted=interrupted)
         return self._verdict(ended, output)
 
-    def _verdict(self, ended: Ended, output: Path) -> Verdict:
+    def _verdict(self, ended: ProcessEnd, output: Path) -> Verdict:
         report = _report_in(output)
         if report is None:
             log.error("verification.crashed", exit_code=ended.exit_code, output=ended.output)

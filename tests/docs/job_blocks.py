@@ -11,8 +11,8 @@ from app.jobs.spec.job_spec import job_spec_json_schema
 from app.jobs.spec.overridden_arguments import ROWS
 from app.jobs.spec.override_answers import Answer as AnswerOfARow
 from app.jobs.spec.override_answers import (
-    AnsweredElsewhere,
-    OnlyWarned,
+    OnlyWarning,
+    OtherAnswer,
     Refused,
     ShownAsItRuns,
 )
@@ -186,9 +186,9 @@ def _answer_to(answer: AnswerOfARow) -> str:
             return f"refused: {code(name)}"
         case ShownAsItRuns():
             return "`resolved` shows what runs; warned of"
-        case OnlyWarned():
+        case OnlyWarning():
             return "warned of"
-        case AnsweredElsewhere(where=where):
+        case OtherAnswer(where=where):
             return where
 
 

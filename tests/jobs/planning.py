@@ -13,7 +13,8 @@ from app.jobs.plan.plan import (
     plan_of,
 )
 from app.jobs.plan.views import StoredPlan
-from app.jobs.spec.job_spec import JobSpec, ResolvedSpec, SpecFacts, resolve_spec
+from app.jobs.spec.job_spec import JobSpec, SpecFacts, asked_of, resolve_spec
+from app.jobs.spec.overriding import overridden
 
 VERSION: Final = "dsv_" + "0" * 26
 SHAPES: Final = TrainingData(
@@ -30,17 +31,19 @@ LONG: Final[dict[str, object]] = {"epochs": 20, "batch": 4, "nbs": 4, "optimizer
 """Arguments that cause no warning."""
 
 
-def resolved(asked: JobSpec, data: TrainingData, architecture: str | None) -> ResolvedSpec:
+def facts_of(asked: JobSpec, data: TrainingData, architecture: str | None) -> SpecFacts:
     layers = layers_of_model(architecture, data, single_cls=asked.train.single_cls)
-    facts = SpecFacts(
+    return SpecFacts(
         dataset_version=VERSION,
         task=asked.task or "detect",
         classes=data.classes,
         class_counts=data.labels.get("train", {}),
         architecture=architecture,
         layers_with_parameters=learning_layers(layers),
+        images=data.images,
+        channels=data.channels,
+        keypoints=data.keypoints,
     )
-    return resolve_spec(asked, facts)
 
 
 def planned(
@@ -63,7 +66,15 @@ def planned(
         **spec,
     }
     asked = JobSpec.model_validate(body)
-    return plan_of(asked, resolved(asked, data, architecture), data, capacity, joint=joint)
+    facts = facts_of(asked, data, architecture)
+    return plan_of(
+        asked,
+        resolve_spec(asked, facts),
+        data,
+        capacity,
+        joint=joint,
+        overridden=overridden(asked_of(asked, facts), asked.train),
+    )
 
 
 def with_labels(**labels: Mapping[str, int]) -> TrainingData:

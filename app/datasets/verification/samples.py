@@ -34,7 +34,7 @@ class SampleRules:
 
 
 @dataclass(frozen=True)
-class Counted:
+class TargetCount:
     """What a target contains: rows or masks by class, and rows of a label file without duplicates.
 
     `objects` is None if the target is no label file.
@@ -96,27 +96,27 @@ class SampleChecker:
             text = f"{shown(name)} of {other} has the same bytes: scores will be too good."
             self._findings.add(Code.SPLIT_LEAK, text, file=sample.image)
 
-    def _check_target(self, sample: Sample, image: CheckedImage | None) -> Counted:
+    def _check_target(self, sample: Sample, image: CheckedImage | None) -> TargetCount:
         if sample.label is not None:
-            return Counted(Counter([sample.label]))
+            return TargetCount(Counter([sample.label]))
         if self._rules.task == "depth":
             self._check_depth(sample, image)
-            return Counted(Counter())
+            return TargetCount(Counter())
         if self._rules.masks is not None:
-            return Counted(self._check_mask(sample, image, self._rules.masks))
+            return TargetCount(self._check_mask(sample, image, self._rules.masks))
         return self._check_labels(sample)
 
-    def _check_labels(self, sample: Sample) -> Counted:
+    def _check_labels(self, sample: Sample) -> TargetCount:
         if sample.target is None or sample.target_path is None:
-            return Counted(Counter(), objects=0)
+            return TargetCount(Counter(), objects=0)
         content = self._members.read_labels(sample.target)
         if content is None:
-            return Counted(Counter(), objects=0)
+            return TargetCount(Counter(), objects=0)
         checked = check_labels(content, self._rules.labels, self._members.limits)
         self._findings.add_remarks(checked.remarks, sample.target)
         if checked.is_good:
             self._store(sample.target_path, checked.text.encode())
-        return Counted(checked.class_counts, checked.objects)
+        return TargetCount(checked.class_counts, checked.objects)
 
     def _check_mask(
         self, sample: Sample, image: CheckedImage | None, rules: MaskRules

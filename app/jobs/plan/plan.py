@@ -53,7 +53,7 @@ from app.jobs.spec.customize import BalancedClassWeights, Customize
 from app.jobs.spec.job_spec import JobSpec, ResolvedSpec
 from app.jobs.spec.layer_rates import part_of
 from app.jobs.spec.metric_table import F1_METRICS
-from app.jobs.spec.overriding import Overridden
+from app.jobs.spec.overriding import OverriddenArgument
 from app.models.architectures import architecture as shipped_architecture
 from app.models.layer_tables import LayerRow, layer_table
 
@@ -156,7 +156,7 @@ def plan_of(
     capacity: Capacity,
     *,
     joint: PlannedJoint | None = None,
-    overridden: Sequence[Overridden] = (),
+    overridden: Sequence[OverriddenArgument] = (),
 ) -> StoredPlan:
     """Return the plan of a job.
 

@@ -23,7 +23,7 @@ from app.jobs.spec.customize import (
 )
 from app.jobs.spec.job_spec import ResolvedSpec
 from app.jobs.spec.metric_table import metrics_of
-from app.jobs.spec.overriding import Overridden
+from app.jobs.spec.overriding import OverriddenArgument
 from app.models.architectures import Architecture
 
 FEW_OPTIMIZER_STEPS: Final = 100
@@ -41,7 +41,7 @@ class PlanDraft:
     extent: ExtentPlan
     has_live_slot: bool
     may_run_on_cpu: bool
-    overridden: Sequence[Overridden]
+    overridden: Sequence[OverriddenArgument]
 
     @property
     def epochs_before(self) -> int:

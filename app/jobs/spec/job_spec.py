@@ -40,7 +40,7 @@ from app.jobs.spec.customize_checks import (
     check_for_task,
 )
 from app.jobs.spec.metric_table import F1_METRICS, FITNESS, direction_of
-from app.jobs.spec.override_conditions import Asked
+from app.jobs.spec.override_conditions import AskedArguments
 from app.jobs.spec.overriding import as_it_runs, problems_of
 from app.jobs.spec.spec_facts import SpecFacts
 from app.jobs.spec.text_fields import (
@@ -260,9 +260,9 @@ def resolve_spec(spec: JobSpec, facts: SpecFacts) -> ResolvedSpec:
     return ResolvedSpec(**fields | frozen)
 
 
-def asked_of(spec: JobSpec, facts: SpecFacts) -> Asked:
+def asked_of(spec: JobSpec, facts: SpecFacts) -> AskedArguments:
     """Return the arguments of the spec with defaults, and the facts that decide what they do."""
-    return Asked(
+    return AskedArguments(
         train=spec.train.effective(facts.task),
         model=spec.model,
         gpus=spec.resources.gpus,

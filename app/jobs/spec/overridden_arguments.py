@@ -10,8 +10,8 @@ from typing import Final
 from app.jobs.spec import override_conditions as when
 from app.jobs.spec.override_answers import (
     LEFT_OUT,
-    AnsweredElsewhere,
-    OnlyWarned,
+    OnlyWarning,
+    OtherAnswer,
     Place,
     Refused,
     Row,
@@ -19,18 +19,18 @@ from app.jobs.spec.override_answers import (
     Source,
     Values,
 )
-from app.jobs.spec.override_conditions import Asked
+from app.jobs.spec.override_conditions import AskedArguments
 
 
-def _always(**values: object) -> Callable[[Asked], Values]:
+def _always(**values: object) -> Callable[[AskedArguments], Values]:
     return lambda _: values
 
 
-def _left_out(*names: str) -> Callable[[Asked], Values]:
+def _left_out(*names: str) -> Callable[[AskedArguments], Values]:
     return lambda _: dict.fromkeys(names, LEFT_OUT)
 
 
-def _of_the_last_batch(asked: Asked) -> Iterator[Place]:
+def _of_the_last_batch(asked: AskedArguments) -> Iterator[Place]:
     """Yield every argument that could be changed so that the job can train."""
     yield from (("train", "batch"), ("train", "imgsz"))
     if asked.train.multi_scale:
@@ -196,7 +196,7 @@ _BY_OTHER_ARGUMENTS: Final = (
         ("copy_paste_mode",),
         "No object is pasted: set copy_paste.",
         Source("data/augment.py", 1982, "self.p == 0"),
-        OnlyWarned(),
+        OnlyWarning(),
         lambda asked: asked.train.copy_paste == 0,
     ),
 )
@@ -227,15 +227,15 @@ _BY_DEVICE: Final = (
         ("channels_last",),
         "Training on a CPU ignores the memory layout; the final validation follows it.",
         Source("engine/trainer.py", 353, "is only supported on CUDA"),
-        OnlyWarned(),
+        OnlyWarning(),
         lambda asked: asked.is_on_cpu,
     ),
 )
 
-_REFUSED_BY_TASK: Final = AnsweredElsewhere("the spec refuses it for other tasks")
-_REFUSED_BY_AUTO: Final = AnsweredElsewhere("the spec refuses it with auto")
-_PLANNED: Final = AnsweredElsewhere("the plan shows it")
-_LOGGED: Final = AnsweredElsewhere("the log of the attempt says it")
+_REFUSED_BY_TASK: Final = OtherAnswer("the spec refuses it for other tasks")
+_REFUSED_BY_AUTO: Final = OtherAnswer("the spec refuses it with auto")
+_PLANNED: Final = OtherAnswer("the plan shows it")
+_LOGGED: Final = OtherAnswer("the log of the attempt says it")
 
 _ANSWERED_ELSEWHERE: Final = (
     Row(

@@ -4,17 +4,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
-from app.jobs.spec.override_conditions import Asked
+from app.jobs.spec.override_conditions import AskedArguments
 
 Place: TypeAlias = tuple[str, str]
 
 
-@dataclass(frozen=True)
-class Left:
-    """The mark of an argument without an off value: it is left out of what is shown."""
-
-
-LEFT_OUT: Final = Left()
+LEFT_OUT: Final = object()
+"""The mark of an argument without an off value: it is left out of what is shown."""
 Values: TypeAlias = Mapping[str, object]
 
 
@@ -32,7 +28,7 @@ class Refused:
     """The job can never train: the spec is refused at these fields."""
 
     code: str
-    places: Callable[[Asked], Sequence[Place]]
+    places: Callable[[AskedArguments], Sequence[Place]]
 
 
 @dataclass(frozen=True)
@@ -42,23 +38,23 @@ class ShownAsItRuns:
     With `even_defaults` the plan also warns if the user left the arguments open.
     """
 
-    values: Callable[[Asked], Values]
+    values: Callable[[AskedArguments], Values]
     even_defaults: bool = False
 
 
 @dataclass(frozen=True)
-class OnlyWarned:
+class OnlyWarning:
     """The plan warns if the user set an argument of the row, whose value stays."""
 
 
 @dataclass(frozen=True)
-class AnsweredElsewhere:
+class OtherAnswer:
     """Another part answers, named here: a check of the spec, a warning of the plan, or the log."""
 
     where: str
 
 
-Answer: TypeAlias = Refused | ShownAsItRuns | OnlyWarned | AnsweredElsewhere
+Answer: TypeAlias = Refused | ShownAsItRuns | OnlyWarning | OtherAnswer
 
 
 @dataclass(frozen=True)
@@ -67,7 +63,7 @@ class Row:
 
     Args:
         arguments: names, as in `TrainArguments`.
-        says: the condition and what Ultralytics does, for the user; `Asked.details` fills it in.
+        says: the condition and what Ultralytics does, for the user, with names of details.
         source: where Ultralytics does it.
         answer: what we do.
         applies: the condition; never, where another part answers.
@@ -77,8 +73,8 @@ class Row:
     says: str
     source: Source
     answer: Answer
-    applies: Callable[[Asked], bool] = lambda _: False
+    applies: Callable[[AskedArguments], bool] = lambda _: False
 
-    def message(self, asked: Asked) -> str:
+    def message(self, asked: AskedArguments) -> str:
         """Return what the user is told about a job that the row applies to."""
         return self.says.format_map(asked.details())

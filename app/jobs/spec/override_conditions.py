@@ -28,7 +28,7 @@ _WITH_BOXES: Final[frozenset[Task]] = frozenset({"detect", "segment", "pose", "o
 
 
 @dataclass(frozen=True)
-class Asked:
+class AskedArguments:
     """The arguments of a job, and the facts that decide what they do.
 
     Args:
@@ -109,7 +109,7 @@ class Asked:
         }
 
 
-def last_batch_has_one_image(asked: Asked) -> bool:
+def last_batch_has_one_image(asked: AskedArguments) -> bool:
     """Return whether batch normalization would get one value per channel from the last batch.
 
     On several devices each has a batch of its own; a job has at most one.
@@ -120,7 +120,7 @@ def last_batch_has_one_image(asked: Asked) -> bool:
     return (asked.images % batch or batch) == 1
 
 
-def trains_only_backgrounds(asked: Asked) -> bool:
+def trains_only_backgrounds(asked: AskedArguments) -> bool:
     """Return whether none of the training images that `fraction` selects has an object."""
     records = asked.facts.object_records
     if records is None or not asked.images:
@@ -128,23 +128,23 @@ def trains_only_backgrounds(asked: Asked) -> bool:
     return not any(position < asked.images for position, _ in records.get("train", ()))
 
 
-def lacks_flip_idx(asked: Asked) -> bool:
+def lacks_flip_idx(asked: AskedArguments) -> bool:
     """Return whether the keypoints of a flipped image would be wrong."""
     return asked.task == "pose" and asked.facts.has_flip_idx is False
 
 
-def has_crowded_images(asked: Asked) -> bool:
+def has_crowded_images(asked: AskedArguments) -> bool:
     """Return whether an image has more objects than the default of `max_det`."""
     is_default = asked.train.max_det == DEFAULT_MAX_DET
     return asked.task in _WITH_BOXES and is_default and asked.most_objects > DEFAULT_MAX_DET
 
 
-def has_no_visibility(asked: Asked) -> bool:
+def has_no_visibility(asked: AskedArguments) -> bool:
     """Return whether each keypoint has two values, x and y."""
     values = VISIBLE_KEYPOINT if asked.facts.keypoints is None else asked.facts.keypoints[1]
     return asked.task == "pose" and values < VISIBLE_KEYPOINT
 
 
-def is_of_an_older_family(asked: Asked) -> bool:
+def is_of_an_older_family(asked: AskedArguments) -> bool:
     """Return whether the model has neither an NMS-free head nor a residual loss of keypoints."""
     return asked.family not in {None, "yolo26"}

@@ -26,6 +26,7 @@ INVERSE: Final = {"customize": {"class_weights": {"mode": "inverse_frequency"}}}
 UNSEEN: Final = with_labels(val={"circle": 3})
 UNLEARNED: Final = with_labels(train={"circle": 3})
 FEW: Final = replace(SHAPES, images={"train": 3, "val": 3})
+ON_A_GPU: Final = Capacity(has_live_slot=True, devices=("NVIDIA H200",))
 WARNINGS: Final[dict[str, tuple[dict[str, Any], str, str]]] = {
     "frozen-for-good-with-a-factor": (
         frozen("backbone", **FACTOR),
@@ -91,6 +92,17 @@ WARNINGS: Final[dict[str, tuple[dict[str, Any], str, str]]] = {
     ),
     "batch-by-gpu": ({"train": {"batch": -1}}, "batch_chosen_by_gpu", "/train/batch"),
     "epochs-by-time": ({"train": {"time": 1.0}}, "time_sets_epochs", "/train/time"),
+    "overridden": (
+        {"train": {"rect": True, "mosaic": 1.0}},
+        "argument_overridden",
+        "/train/mosaic",
+    ),
+    "colours-of-gray": (
+        {"data": replace(SHAPES, channels=1)},
+        "argument_overridden",
+        "/train/hsv_h",
+    ),
+    "bf16-on-a-cpu": ({"train": {"amp": "bf16"}}, "bf16_needs_a_gpu", "/resources/gpus"),
     "plugin": ({"trainer": {"name": "mine"}}, "plugin_may_differ", "/trainer"),
 }
 
@@ -115,6 +127,11 @@ class TestWarnings:
             pytest.param(frozen([12], 4, **FACTOR), id="other-layers-frozen"),
             pytest.param({"train": {"close_mosaic": 19}}, id="mosaic-for-an-epoch"),
             pytest.param({"train": {"close_mosaic": 20, "mosaic": 0.0}}, id="no-mosaic-at-all"),
+            pytest.param(
+                {"train": {"amp": "bf16"}, "capacity": ON_A_GPU},
+                id="bf16-on-a-gpu",
+            ),
+            pytest.param({"resources": {"gpus": 0}}, id="defaults-on-a-cpu"),
             pytest.param({"data": UNLEARNED}, id="absent-class-without-weights"),
             pytest.param(kept("metrics/precision(B)", min=1), id="bound-just-met"),
             pytest.param(kept("val/box_loss", min=90), id="high-loss"),

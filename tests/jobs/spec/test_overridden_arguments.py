@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from app.core.tasks import Task
 from app.jobs.spec.job_spec import JobSpec, SpecFacts, TrainArguments, asked_of, resolve_spec
 from app.jobs.spec.overridden_arguments import ROWS
-from app.jobs.spec.override_answers import AnsweredElsewhere, Row
+from app.jobs.spec.override_answers import OtherAnswer, Row
 from app.jobs.spec.overriding import overridden
 from app.jobs.spec.train_arguments import TASKS_OF_ARGUMENT, tasks_of
 from tests.jobs.spec.documents import VERSION, a_document
@@ -270,7 +270,7 @@ CASES: Final[dict[str, Case]] = {
         shown={"loader_workers": 2, "batch": 0.5, "amp": True},
     ),
 }
-OWN_ROWS: Final = [row for row in ROWS if not isinstance(row.answer, AnsweredElsewhere)]
+OWN_ROWS: Final = [row for row in ROWS if not isinstance(row.answer, OtherAnswer)]
 
 
 def problems(case: Case) -> set[tuple[str, str]]:
@@ -341,7 +341,7 @@ class TestTheTable:
         by_task = {
             name
             for row in ROWS
-            if isinstance(row.answer, AnsweredElsewhere) and "tasks" in row.answer.where
+            if isinstance(row.answer, OtherAnswer) and "tasks" in row.answer.where
             for name in row.arguments
         }
 

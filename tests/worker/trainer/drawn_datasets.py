@@ -72,6 +72,14 @@ def spoil_labels(folder: Path) -> None:
         file.write_text("99 3.0 3.0 9.0 9.0\n", encoding="utf-8")
 
 
+def remove_flip_idx(folder: Path) -> None:
+    """Leave out of a pose dataset which keypoints change places in a mirror."""
+    file = folder / "data.yaml"
+    content = yaml.safe_load(file.read_text(encoding="utf-8"))
+    del content["flip_idx"]
+    file.write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
+
+
 @dataclass(frozen=True)
 class _Sample:
     split: str

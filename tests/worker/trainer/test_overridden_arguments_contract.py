@@ -1,7 +1,6 @@
 """The table of overridden arguments, compared with the installed Ultralytics, without training."""
 
 import random
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -11,7 +10,6 @@ import numpy as np
 import pytest
 import torch
 import ultralytics
-import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from ultralytics.cfg import get_cfg
@@ -33,11 +31,11 @@ from app.jobs.spec.override_conditions import (
     BATCH_ON_CPU,
     DEFAULT_MAX_DET,
     STRIDE,
-    Asked,
+    AskedArguments,
     last_batch_has_one_image,
 )
 from app.jobs.spec.train_arguments import Optimizer
-from tests.worker.trainer.drawn_datasets import draw_dataset
+from tests.worker.trainer.drawn_datasets import draw_dataset, remove_flip_idx
 
 INSTALLED = Path(ultralytics.__file__).parent
 FOUR_POINTS = torch.tensor([[0.3, 0.3, 1], [0.7, 0.3, 1], [0.3, 0.7, 1], [0.7, 0.7, 1]])
@@ -47,11 +45,11 @@ class ReachedValidationError(Exception):
     """The training loader was accepted."""
 
 
-def asked(**train: object) -> Asked:
+def asked(**train: object) -> AskedArguments:
     images = train.pop("images", 0)
     facts = SpecFacts("dsv", "detect", images={"train": images})  # type: ignore[dict-item]
     arguments = TrainArguments(**train).effective("detect")  # type: ignore[arg-type]
-    return Asked(arguments, "yolo26n.yaml", None, has_plugin=False, facts=facts)
+    return AskedArguments(arguments, "yolo26n.yaml", None, has_plugin=False, facts=facts)
 
 
 def dataset_of(folder: Path, task: Task, **arguments: object) -> Any:  # noqa: ANN401
@@ -169,11 +167,8 @@ class TestWhatTheDataSwitchesOff:
     def test_no_image_is_flipped_without_flip_idx(
         self, drawn: Callable[[Task], Path], tmp_path: Path
     ) -> None:
-        folder = tmp_path / "pose"
-        shutil.copytree(drawn("pose"), folder)
-        file = folder / "data.yaml"
-        content = yaml.safe_load(file.read_text())
-        file.write_text(yaml.safe_dump({key: content[key] for key in content if key != "flip_idx"}))
+        folder = draw_dataset(tmp_path, "pose")
+        remove_flip_idx(folder)
 
         without = dataset_of(folder, "pose", fliplr=0.9, flipud=0.5)
 

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from app.core.tasks import Task
+from tests.worker.trainer.drawn_datasets import draw_dataset, remove_flip_idx
 from tests.worker.trainer.jobs import TrainerProcess, a_job, run
 from tests.worker.trainer.plain import train_plainly
 from worker.trainer.protocol import JobFile
@@ -68,6 +69,56 @@ class TestParity:
         assert ours.process.exit_code == 0, ours.log
         assert_same_training(job.run_directory, plain_runs[task])
         assert_it_trained(ours)
+
+
+class TestOverriddenArguments:
+    @pytest.mark.parametrize(
+        ("task", "train", "facts", "shown"),
+        [
+            pytest.param(
+                "pose",
+                {"fliplr": 0.9, "flipud": 0.5},
+                {"has_flip_idx": False},
+                {"fliplr": 0.0, "flipud": 0.0},
+                id="flips",
+            ),
+            pytest.param(
+                "detect",
+                {"rect": True, "mosaic": 1.0, "cutmix": 0.5, "imgsz": 50},
+                {},
+                {"mosaic": 0.0, "cutmix": 0.0, "imgsz": 64},
+                id="mixing",
+                marks=pytest.mark.slow,
+            ),
+            pytest.param(
+                "classify",
+                {"hsv_h": 0.5, "hsv_s": 0.9},
+                {},
+                {"hsv_h": 0.0, "hsv_s": 0.0},
+                id="policy",
+                marks=pytest.mark.slow,
+            ),
+        ],
+    )
+    def test_a_job_shown_as_it_runs_equals_the_plain_trainer_with_the_values_submitted(
+        self,
+        task: Task,
+        train: dict[str, object],
+        facts: dict[str, object],
+        shown: dict[str, object],
+        tmp_path: Path,
+    ) -> None:
+        dataset = draw_dataset(tmp_path, task)
+        if task == "pose":
+            remove_flip_idx(dataset)
+        job = a_job(dataset, tmp_path, task=task, train=train, facts=facts)
+
+        ours = run(job, tmp_path)
+
+        assert ours.process.returncode == 0, ours.log
+        (plain,) = train_plainly([job], tmp_path / "plain", **train)
+        assert {name: getattr(job.spec.train, name) for name in shown} == shown
+        assert_same_training(job.run_directory, plain)
 
 
 def job_of(process: TrainerProcess) -> JobFile:
