@@ -16,7 +16,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Self
+from typing import BinaryIO, Self, TypeVar
 from urllib.parse import unquote, urlsplit
 
 import obstore
@@ -28,7 +28,11 @@ from app.core.errors import InsufficientStorage, Unavailable
 from app.core.files import DISK_FULL_ERRORS, PRIVATE_FILE, private_folder, whole_file
 from app.settings import Settings
 
+Value = TypeVar("Value")
+
 CHUNK_BYTES = 1024 * 1024
+LOCAL_PIECE_BYTES = 4 * CHUNK_BYTES
+"""Each piece of a download costs a thread switch in the server."""
 PUT_TRIES = 10
 READ_TRIES = 3
 LISTED_AT_ONCE = 500
@@ -121,13 +125,14 @@ class ArtifactStore:
         """
         if length == 0:
             return iter(())
+        if self.local_root is not None:
+            return self._open_local_range(self.local_root / _key(sha256), start, length)
         requested = (start, start + length)
         options: obstore.GetOptions = {"range": requested}
         with _store_errors():
             result = self._get(sha256, options)
         if tuple(result.range) != requested:
-            message = f"The stored object {sha256[:12]}… is truncated."
-            raise StoredBytesCorrupt(message)
+            raise _truncated(sha256)
         return (bytes(piece) for piece in result.stream(min_chunk_size=CHUNK_BYTES))
 
     def fetch(self, sha256: str, to: Path, *, check: Callable[[], None] = never_cancelled) -> None:
@@ -221,14 +226,29 @@ class ArtifactStore:
         files = [path for path in self.local_root.glob("*/*/*") if UNFINISHED.match(path.name)]
         return [path for path in files if _is_older(path, before)]
 
+    def _open_local_range(self, path: Path, start: int, length: int) -> Iterator[bytes]:
+        # obstore's stream of a local file costs seven times the CPU time of these reads.
+        with _store_errors():
+            file = self._restoring(path.name, lambda: path.open("rb", buffering=0))
+            if os.fstat(file.fileno()).st_size < start + length:
+                file.close()
+                raise _truncated(path.name)
+        return _pieces_of(file, start, length)
+
     def _get(self, sha256: str, options: "obstore.GetOptions | None" = None) -> "obstore.GetResult":
+        return self._restoring(
+            sha256, lambda: obstore.get(self._store, _key(sha256), options=options)
+        )
+
+    def _restoring(self, sha256: str, read: Callable[[], Value]) -> Value:
+        """Return what `read` returns; move an object back from aside that it does not find."""
         for _ in range(READ_TRIES):
             try:
-                return obstore.get(self._store, _key(sha256), options=options)
+                return read()
             except FileNotFoundError:
                 if not self.restore(sha256):
                     raise
-        return obstore.get(self._store, _key(sha256), options=options)
+        return read()
 
     def _pieces(self, sha256: str) -> Iterator[bytes]:
         with _store_errors():
@@ -277,6 +297,22 @@ def _store_errors() -> Iterator[None]:
         if _errno_of(error) in NO_ROOM:
             raise InsufficientStorage("The artifact store has no space for this file.") from error
         raise StoreUnavailable("The artifact store is unavailable; try again shortly.") from error
+
+
+def _pieces_of(file: BinaryIO, start: int, length: int) -> Iterator[bytes]:
+    """Yield `length` bytes from offset `start`, then close the file."""
+    with file:
+        file.seek(start)
+        while length > 0:
+            piece = file.read(min(LOCAL_PIECE_BYTES, length))
+            if not piece:
+                raise _truncated(Path(file.name).name)
+            length -= len(piece)
+            yield piece
+
+
+def _truncated(sha256: str) -> StoredBytesCorrupt:
+    return StoredBytesCorrupt(f"The stored object {sha256[:12]}… is truncated.")
 
 
 def _errno_of(error: Exception) -> int | None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from app.core import storage
 from app.core.errors import InsufficientStorage
 from app.core.storage import ArtifactStore, StoredBytesCorrupt, StoreUnavailable
 
@@ -84,6 +85,39 @@ class TestRead:
         part = b"".join(store.open_range(stored.sha256, 1000, 2_000_000))
 
         assert part == CONTENT[1000 : 1000 + 2_000_000]
+
+    def test_a_local_file_is_read_in_pieces(
+        self, store: ArtifactStore, source: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        stored = store.put_file(source)
+        monkeypatch.setattr(storage, "LOCAL_PIECE_BYTES", 1000)
+
+        pieces = list(store.open_range(stored.sha256, 10, 2500))
+
+        assert [len(piece) for piece in pieces] == [1000, 1000, 500]
+        assert b"".join(pieces) == CONTENT[10:2510]
+
+    def test_an_object_deleted_while_it_is_read_is_read_to_its_end(
+        self, store: ArtifactStore, source: Path
+    ) -> None:
+        stored = store.put_file(source)
+        pieces = store.open_range(stored.sha256, 0, len(CONTENT))
+
+        store.delete(stored.sha256)
+
+        assert b"".join(pieces) == CONTENT
+
+    def test_an_object_cut_while_it_is_read_ends_with_an_error(
+        self, store: ArtifactStore, source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        stored = store.put_file(source)
+        monkeypatch.setattr(storage, "LOCAL_PIECE_BYTES", 1000)
+        pieces = store.open_range(stored.sha256, 0, len(CONTENT))
+        next(pieces)
+        stored_file(tmp_path).write_bytes(CONTENT[:1500])
+
+        with pytest.raises(StoredBytesCorrupt):
+            list(pieces)
 
     def test_fetched_bytes_are_the_ones_that_were_put(
         self, store: ArtifactStore, source: Path, tmp_path: Path
