@@ -12,6 +12,7 @@ from app.core.storage import ArtifactStore, StoredObject
 from app.jobs.life.recording import append_log, attempts_with_logs, log_pieces
 from app.jobs.locks import Fenced, Hold
 from worker.attempt.lease import Lease, LeaseLost
+from worker.attempt.plain_text import PlainText, whole_lines
 
 PIECE_BYTES = 64 * 1024
 PAUSE_SECONDS = 1.0
@@ -19,17 +20,20 @@ CUT_NOTICE = b"\n[the log is cut here: it has reached the limit of one attempt]\
 
 
 class LogShipper:
-    """Reads the new bytes of a log file every second, and stores them piece by piece.
+    """Reads the new bytes of a log file every second, and stores its whole lines as plain text.
 
-    Bytes are kept unchanged, valid UTF-8 or not. Storing stops at `limit_bytes`. From then on the
-    file is emptied whenever it exceeds that size, so that it cannot fill the disk.
+    Reading stops at `limit_bytes`. From then on the file is emptied whenever it exceeds that size,
+    so that it cannot fill the disk. What is stored is never longer than what was read.
     """
 
-    def __init__(self, lease: Lease, path: Path, *, limit_bytes: int) -> None:
+    def __init__(self, lease: Lease, path: Path, *, limit_bytes: int, plain: PlainText) -> None:
         self._lease = lease
         self._path = path
         self._limit_bytes = limit_bytes
-        self._shipped_bytes = 0
+        self._plain = plain
+        self._read_bytes = 0
+        self._stored_bytes = 0
+        self._unfinished_line = b""
         self._is_cut = False
         self._ended = threading.Event()
 
@@ -45,36 +49,50 @@ class LogShipper:
             thread.join()
 
     def ship_rest(self) -> None:
-        """Ship all bytes that the file contains now; call it after `shipping` has ended.
+        """Ship all that the file contains now; call it after `shipping` has ended.
 
         Raises:
             Fenced: the hold is not valid any more.
             LeaseLost: the database was unavailable for too long.
         """
-        with self._path.open("rb") as file:
-            while self._ship_piece(file.fileno()):
-                pass
+        self._ship_lines()
+        self._store(self._plain.of(self._unfinished_line))
+        self._unfinished_line = b""
 
     def _run(self) -> None:
         with suppress(Fenced, LeaseLost):
             while not self._ended.wait(PAUSE_SECONDS):
-                self.ship_rest()
+                self._ship_lines()
+
+    def _ship_lines(self) -> None:
+        with self._path.open("rb") as file:
+            while self._ship_piece(file.fileno()):
+                pass
 
     def _ship_piece(self, descriptor: int) -> bool:
         if self._is_cut:
             self._empty_when_large(descriptor)
             return False
-        room = self._limit_bytes - self._shipped_bytes
-        piece = os.pread(descriptor, min(PIECE_BYTES, room), self._shipped_bytes)
+        room = self._limit_bytes - self._read_bytes
+        piece = os.pread(descriptor, min(PIECE_BYTES, room), self._read_bytes)
         if not piece:
             return False
-        self._is_cut = len(piece) == room
-        offset, stored = self._shipped_bytes, piece + (CUT_NOTICE if self._is_cut else b"")
-        self._lease.write(
-            lambda session: append_log(session, self._lease.hold, offset=offset, chunk=stored)
-        )
-        self._shipped_bytes += len(piece)
+        lines, unfinished = whole_lines(self._unfinished_line + piece)
+        is_cut = len(piece) == room
+        if is_cut:
+            self._store(self._plain.of(lines + unfinished) + CUT_NOTICE)
+        else:
+            self._store(self._plain.of(lines))
+        self._read_bytes += len(piece)
+        self._unfinished_line = b"" if is_cut else unfinished
+        self._is_cut = is_cut
         return True
+
+    def _store(self, text: bytes) -> None:
+        if text:
+            offset, hold = self._stored_bytes, self._lease.hold
+            self._lease.write(lambda session: append_log(session, hold, offset=offset, chunk=text))
+            self._stored_bytes += len(text)
 
     def _empty_when_large(self, descriptor: int) -> None:
         if os.fstat(descriptor).st_size > self._limit_bytes:

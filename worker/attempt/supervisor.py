@@ -34,6 +34,7 @@ from worker.attempt.lease import Lease, LeaseLost
 from worker.attempt.log_shipping import LogShipper
 from worker.attempt.out_of_memory import after_training
 from worker.attempt.outcome import Outcome, TrainerEnd, decide_outcome, left_on_request, outcome_of
+from worker.attempt.plain_text import PlainText, folders_of_this_machine
 from worker.attempt.preparation import prepare
 from worker.attempt.relay import Relay
 from worker.attempt.steering import Steering, Unwatched
@@ -106,7 +107,10 @@ def _run_phases(attempt: ClaimedAttempt) -> Conclusion:
         job_file = prepare(attempt, layers)
         output = layers.enter_context(attempt.directory.log_file.open("ab"))
         limit = attempt.context.settings.worker.log_bytes
-        shipper = LogShipper(attempt.lease, attempt.directory.log_file, limit_bytes=limit)
+        home = attempt.context.settings.home
+        plain = PlainText(folders_of_this_machine(attempt.directory.root, home))
+        log_file = attempt.directory.log_file
+        shipper = LogShipper(attempt.lease, log_file, limit_bytes=limit, plain=plain)
         try:
             with shipper.shipping():
                 return _run_processes(attempt, job_file, output)

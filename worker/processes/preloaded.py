@@ -175,6 +175,7 @@ def _handle(
 
 def _exit_code_of(pid: int) -> int:
     ended = os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+    assert ended is not None, "it is None with WNOHANG only"
     return ended.si_status if ended.si_code == os.CLD_EXITED else -ended.si_status
 
 

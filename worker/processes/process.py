@@ -119,6 +119,7 @@ class NewProcess(RunningProcess):
     def _code_of_ended(self) -> int:
         # Not by Popen, which would reap it.
         ended = os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOWAIT)
+        assert ended is not None, "it is None with WNOHANG only"
         killed = ended.si_code != os.CLD_EXITED
         return -ended.si_status if killed else ended.si_status
 

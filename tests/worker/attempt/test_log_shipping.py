@@ -1,4 +1,4 @@
-"""Every byte of a log is stored once, in order, up to the limit."""
+"""Every line of a log is stored once, in order, as plain text, up to the limit."""
 
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from tests.counting import statements_to
 from tests.waiting import eventually
 from tests.worlds.worker import a_lease
 from worker.attempt.log_shipping import CUT_NOTICE, PIECE_BYTES, LogShipper, store_logs
+from worker.attempt.plain_text import PlainText
 
 
 @pytest.fixture
@@ -23,7 +24,8 @@ def log_file(tmp_path: Path) -> Path:
 
 
 def shipper(database: Database, hold: Hold, path: Path, *, limit: int = 10**6) -> LogShipper:
-    return LogShipper(a_lease(database, hold), path, limit_bytes=limit)
+    plain = PlainText([path.parent])
+    return LogShipper(a_lease(database, hold), path, limit_bytes=limit, plain=plain)
 
 
 def shipped(database: Database, hold: Hold) -> bytes:
@@ -40,10 +42,40 @@ class TestLogShipper:
 
             eventually(lambda: shipped(database, hold) == b"first line\n", within=5)
 
-    def test_every_byte_arrives_once_in_pieces_of_64_kib(
+    def test_an_unfinished_line_is_shipped_with_its_end(
         self, database: Database, hold: Hold, log_file: Path
     ) -> None:
-        written = bytes(range(256)) * (3 * PIECE_BYTES // 256) + "half a rune \u00e9".encode()[:-1]
+        with shipper(database, hold, log_file).shipping():
+            log_file.write_bytes(b"first line\nsecond")
+            eventually(lambda: shipped(database, hold) == b"first line\n", within=5)
+            log_file.write_bytes(b"first line\nsecond line\nthird")
+            eventually(lambda: shipped(database, hold) == b"first line\nsecond line\n", within=5)
+
+    def test_the_rest_of_a_log_is_shipped_without_a_line_end(
+        self, database: Database, hold: Hold, log_file: Path
+    ) -> None:
+        log_file.write_bytes(b"first line\nlast words")
+
+        shipper(database, hold, log_file).ship_rest()
+
+        assert shipped(database, hold) == b"first line\nlast words"
+
+    def test_codes_and_folders_that_a_piece_cuts_are_removed(
+        self, database: Database, hold: Hold, log_file: Path
+    ) -> None:
+        line = f"\x1b[1m{log_file.parent}/run/weights/best.pt\x1b[0m\n".encode()
+        assert PIECE_BYTES % len(line)
+        log_file.write_bytes(line * (4 * PIECE_BYTES // len(line)))
+
+        shipper(database, hold, log_file).ship_rest()
+
+        assert set(shipped(database, hold).splitlines()) == {b"run/weights/best.pt"}
+
+    def test_every_line_arrives_once_in_pieces_of_64_kib(
+        self, database: Database, hold: Hold, log_file: Path
+    ) -> None:
+        lines = b"".join(b"%d \xff not UTF-8\n" % number for number in range(PIECE_BYTES // 6))
+        written = lines + "half a rune \u00e9".encode()[:-1]
         log_file.write_bytes(written)
         ship = shipper(database, hold, log_file)
 
