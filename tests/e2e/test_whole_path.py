@@ -1,7 +1,9 @@
 """From POST to best.pt through separate processes: server, worker, embedded Valkey."""
 
 import hashlib
+import sys
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -136,6 +138,17 @@ class TestFinishedJob:
 
         for name in ("best.pt", "last.pt", "args.yaml", "results.csv"):
             assert home not in server.download(watched[0], name, tmp_path).read_bytes()
+
+    def test_the_log_of_a_job_is_plain_and_has_the_losses_of_each_epoch(
+        self, server: Server, watched: tuple[str, list[dict[str, Any]]]
+    ) -> None:
+        log = server.client.get(f"/v1/jobs/{watched[0]}/logs").text
+
+        rows = [line.split() for line in log.splitlines()]
+        epochs = [cells[0] for header, cells in pairwise(rows) if "Epoch" in header]
+        assert epochs == [f"{epoch}/{EPOCHS}" for epoch in range(1, EPOCHS + 1)]
+        for hidden in ("\x1b", "\r", str(server.home), sys.prefix, str(Path.home())):
+            assert hidden not in log
 
     def test_the_log_of_a_job_can_be_read_from_any_byte(
         self, server: Server, watched: tuple[str, list[dict[str, Any]]]

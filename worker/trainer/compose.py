@@ -18,6 +18,7 @@ from worker.trainer.mixins.checkpoints import Checkpoints
 from worker.trainer.mixins.exact_resume import ExactResuming
 from worker.trainer.mixins.finalizing import Finalizing
 from worker.trainer.mixins.loader_notes import LoaderNotes
+from worker.trainer.mixins.log_rows import LogRows
 from worker.trainer.mixins.named_failures import NamedFailures
 from worker.trainer.mixins.plain_resume import Resuming
 from worker.trainer.mixins.plugin_callbacks import PluginCallbacks
@@ -58,6 +59,7 @@ AROUND: Final[tuple[type[TrainerMixin], ...]] = (
     TrainingStates,
     StopOnRequest,
     Reporting,
+    LogRows,
     LoaderNotes,
 )
 
