@@ -34,6 +34,14 @@ class PlanNotFound(NotFound):
         super().__init__("This job was submitted before plans were stored.")
 
 
+class AttemptNotFound(NotFound):
+    """The job has no attempt with this number."""
+
+    def __init__(self, number: int, newest: int) -> None:
+        has = f"its newest is {newest}" if newest else "it has not run yet"
+        super().__init__(f"The job has no attempt {number}; {has}.")
+
+
 class ClassMetricsNotFound(NotFound):
     """The job has no per-class metrics, or none for that epoch."""
 

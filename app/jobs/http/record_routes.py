@@ -2,7 +2,7 @@
 
 import csv
 import io
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Header, Query, Request, Response
@@ -23,7 +23,7 @@ from app.core.strict_json import StrictRoute
 from app.datasets.repository import class_names
 from app.events.repository import events_after
 from app.jobs.class_metrics import epoch_classes, unpacked
-from app.jobs.errors import ClassMetricsNotFound, PlanNotFound
+from app.jobs.errors import AttemptNotFound, ClassMetricsNotFound, PlanNotFound
 from app.jobs.http.views import (
     ArtifactView,
     AttemptView,
@@ -229,6 +229,8 @@ def read_log(
     """Read the training log of an attempt, running or ended. `Range` selects a part."""
     with context.database.read() as unit:
         job = visible_job(unit.session, principal.project_ids, job_id)
+        if attempt is not None and attempt > job.attempt:
+            raise AttemptNotFound(attempt, job.attempt)
         download = _log(unit, context, job, attempt or job.attempt)
     if tail is None:
         return download_response(request, download)
@@ -264,7 +266,7 @@ def _log_artifact(unit: UnitOfWork, job_id: str, attempt: int) -> Artifact | Non
 
 
 def _stored(context: Context, artifact: Artifact) -> Download:
-    def read(start: int, length: int) -> Iterator[bytes]:
+    def read(start: int, length: int) -> Iterable[bytes]:
         try:
             return context.store.open_range(artifact.sha256, start, length)
         except FileNotFoundError:

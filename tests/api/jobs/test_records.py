@@ -139,6 +139,22 @@ class TestLogs:
 
         assert (answer.status_code, answer.content) == (200, b"")
 
+    @pytest.mark.parametrize("attempt", [2, 9])
+    def test_the_log_of_an_attempt_that_the_job_does_not_have_is_not_found(
+        self, running: Running, attempt: int
+    ) -> None:
+        answer = running.api.client.get(f"{running.path}/logs", params={"attempt": attempt})
+
+        assert answer.status_code == 404
+        assert answer.json()["type"] == "urn:trainyard:problem:not-found"
+
+    def test_a_job_that_never_ran_has_no_first_attempt(self, api: Api) -> None:
+        path = f"/v1/jobs/{api.submit()['id']}/logs"
+
+        answer = api.client.get(path, params={"attempt": 1})
+
+        assert answer.json()["type"] == "urn:trainyard:problem:not-found"
+
     def test_an_earlier_attempts_log_is_read_while_the_next_one_runs(
         self, running: Running, tmp_path: Path
     ) -> None:
