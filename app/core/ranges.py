@@ -1,7 +1,7 @@
 """Download responses: byte ranges, entity tags and safe headers for streamed bytes."""
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from urllib.parse import quote
 
@@ -23,14 +23,14 @@ class Download:
         etag: entity tag; None if the file still grows.
         media_type: value of `Content-Type`.
         filename: name under which a browser saves the file.
-        read: returns an iterator over the bytes, given an offset and a length.
+        read: returns the bytes in pieces, given an offset and a length.
     """
 
     size_bytes: int
     etag: str | None
     media_type: str
     filename: str | None
-    read: Callable[[int, int], Iterator[bytes]]
+    read: Callable[[int, int], Iterable[bytes]]
 
 
 @dataclass(frozen=True)

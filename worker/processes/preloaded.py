@@ -31,7 +31,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from importlib.machinery import PathFinder
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
 
 PR_SET_PDEATHSIG: Final = 1
 MARK: Final = b"TRAINYARD_ATTEMPT"
@@ -174,8 +174,9 @@ def _handle(
 
 
 def _exit_code_of(pid: int) -> int:
-    ended = os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
-    assert ended is not None, "it is None with WNOHANG only"
+    ended = cast(
+        "os.waitid_result", os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+    )  # None only with WNOHANG
     return ended.si_status if ended.si_code == os.CLD_EXITED else -ended.si_status
 
 

@@ -15,7 +15,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Event
-from typing import IO, Self
+from typing import IO, Self, cast
 
 from app.core.logging import get_logger
 from app.core.processes import spawn
@@ -118,8 +118,9 @@ class NewProcess(RunningProcess):
 
     def _code_of_ended(self) -> int:
         # Not by Popen, which would reap it.
-        ended = os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOWAIT)
-        assert ended is not None, "it is None with WNOHANG only"
+        ended = cast(
+            "os.waitid_result", os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOWAIT)
+        )  # None only with WNOHANG
         killed = ended.si_code != os.CLD_EXITED
         return -ended.si_status if killed else ended.si_status
 

@@ -5,7 +5,7 @@ import pytest
 from app.jobs.states import Phase
 from tests.counting import statements_to
 from tests.worker.conftest import Relayed, epoch_event
-from worker.trainer.protocol import BatchEvent, Event, PhaseEvent, StartedEvent
+from worker.trainer.protocol import BatchEvent, PhaseEvent, StartedEvent, TrainerEvent
 
 OF_ANY_EPOCH = [
     "UPDATE jobs",  # the guard: fence, mark, phase, restarts, curve, best, number of the event
@@ -43,7 +43,7 @@ class Told:
         self._relayed = relayed
         self._seq = 0
 
-    def __call__(self, event: Event) -> list[str]:
+    def __call__(self, event: TrainerEvent) -> list[str]:
         """Handle an event; return its statements."""
         self._seq += 1
         with statements_to(self._relayed.database) as statements:

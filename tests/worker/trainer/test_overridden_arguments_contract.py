@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, get_args
@@ -12,15 +13,6 @@ import torch
 import ultralytics
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from ultralytics.cfg import get_cfg
-from ultralytics.data import augment
-from ultralytics.data.build import build_dataloader, build_yolo_dataset
-from ultralytics.data.dataset import ClassificationDataset
-from ultralytics.data.utils import check_det_dataset
-from ultralytics.engine.trainer import BaseTrainer
-from ultralytics.models.yolo.detect import DetectionTrainer, DetectionValidator
-from ultralytics.nn.tasks import DetectionModel, PoseModel
-from ultralytics.utils import autobatch, checks, nms, torch_utils
 
 from app.core.tasks import Task
 from app.jobs.spec.job_spec import SpecFacts, TrainArguments
@@ -36,6 +28,28 @@ from app.jobs.spec.override_conditions import (
 )
 from app.jobs.spec.train_arguments import Optimizer
 from tests.worker.trainer.drawn_datasets import draw_dataset, remove_flip_idx
+
+
+def _of_ultralytics(place: str, name: str = "") -> Any:  # noqa: ANN401 -- it has no types
+    module = import_module(f"ultralytics.{place}")
+    return getattr(module, name) if name else module
+
+
+get_cfg = _of_ultralytics("cfg", "get_cfg")
+build_dataloader = _of_ultralytics("data.build", "build_dataloader")
+build_yolo_dataset = _of_ultralytics("data.build", "build_yolo_dataset")
+ClassificationDataset = _of_ultralytics("data.dataset", "ClassificationDataset")
+check_det_dataset = _of_ultralytics("data.utils", "check_det_dataset")
+BaseTrainer = _of_ultralytics("engine.trainer", "BaseTrainer")
+DetectionTrainer = _of_ultralytics("models.yolo.detect", "DetectionTrainer")
+DetectionValidator = _of_ultralytics("models.yolo.detect", "DetectionValidator")
+DetectionModel = _of_ultralytics("nn.tasks", "DetectionModel")
+PoseModel = _of_ultralytics("nn.tasks", "PoseModel")
+augment = _of_ultralytics("data.augment")
+autobatch = _of_ultralytics("utils.autobatch")
+checks = _of_ultralytics("utils.checks")
+nms = _of_ultralytics("utils.nms")
+torch_utils = _of_ultralytics("utils.torch_utils")
 
 INSTALLED = Path(ultralytics.__file__).parent
 FOUR_POINTS = torch.tensor([[0.3, 0.3, 1], [0.7, 0.3, 1], [0.3, 0.7, 1], [0.7, 0.7, 1]])

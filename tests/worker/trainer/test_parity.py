@@ -115,7 +115,7 @@ class TestOverriddenArguments:
 
         ours = run(job, tmp_path)
 
-        assert ours.process.returncode == 0, ours.log
+        assert ours.process.exit_code == 0, ours.log
         (plain,) = train_plainly([job], tmp_path / "plain", **train)
         assert {name: getattr(job.spec.train, name) for name in shown} == shown
         assert_same_training(job.run_directory, plain)

@@ -84,7 +84,7 @@ class TestLogRows:
 
         trained = run(a_job(drawn(task), tmp_path, task=task), tmp_path)
 
-        assert trained.process.returncode == 0, trained.log
+        assert trained.process.exit_code == 0, trained.log
         for first, count in (("Epoch", 2), (header, 3)):
             found = list(rows_below(first, trained.log))
             assert len(found) == count
