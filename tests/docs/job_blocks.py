@@ -183,7 +183,7 @@ def overridden_arguments() -> str:
 def _answer_to(answer: AnswerOfARow) -> str:
     match answer:
         case Refused(code=name):
-            return f"refused: {code(name)}"
+            return f"refused: {code(name.replace('_', '-'))}"
         case ShownAsItRuns():
             return "`resolved` shows what runs; warned of"
         case OnlyWarning():

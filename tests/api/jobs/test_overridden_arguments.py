@@ -71,7 +71,7 @@ class TestRefusals:
 
         assert_refused(answer, status=422, slug="validation-error", pointer="/train/imgsz")
         codes = {each["pointer"]: each["code"] for each in answer.json()["errors"]}
-        assert codes == dict.fromkeys(("/train/batch", "/train/imgsz"), "final_batch_of_one")
+        assert codes == dict.fromkeys(("/train/batch", "/train/imgsz"), "final-batch-of-one")
 
     def test_a_clone_into_a_last_batch_of_one_is_refused(self, api: Api) -> None:
         job = api.submit()
