@@ -24,7 +24,7 @@ from app.core.database import OUTAGE
 from app.core.logging import get_logger
 from app.core.storage import ArtifactStore
 from app.events.tables import Level
-from app.jobs.life.recorded import Recorded, recorded_of
+from app.jobs.life.recorded import RecordedRows, recorded_of
 from app.jobs.life.recording import (
     EpochReport,
     ProgressReport,
@@ -98,7 +98,7 @@ class Relay:
         self._deciding = deciding
         self._waiting = WaitingCheckpoints(run_directory)
         self._unwritten: list[tuple[EpochEvent | None, StoredCheckpoint]] = []
-        self._recorded: Recorded | None = None
+        self._recorded: RecordedRows | None = None
         self._last_seq = 0
         self._phase: Phase | None = None
         self._progress_at = 0.0
@@ -247,17 +247,17 @@ class Relay:
         self._unwritten.clear()
         crash_point(CrashPoint.EPOCH_AFTER_COMMIT)
 
-    def _recorded_before(self) -> Recorded:
+    def _recorded_before(self) -> RecordedRows:
         hold = self._lease.hold
         return self._recorded or self._lease.read(lambda session: recorded_of(session, hold))
 
     def _recording(
         self, unwritten: Sequence[tuple[EpochEvent | None, StoredCheckpoint]]
-    ) -> Callable[[Session], Recorded]:
+    ) -> Callable[[Session], RecordedRows]:
         hold, before = self._lease.hold, self._recorded_before()
         epochs = [epoch for epoch, _ in unwritten if epoch is not None]
 
-        def record(session: Session) -> Recorded:
+        def record(session: Session) -> RecordedRows:
             recorded = before
             if not epochs:
                 guarded_update(session, hold, {"last_seq": Job.last_seq})

@@ -18,7 +18,7 @@ Curve = Sequence[float | None]
 
 
 @dataclass(frozen=True)
-class Recorded:
+class RecordedRows:
     """The rows as an attempt has left them.
 
     Args:
@@ -34,7 +34,7 @@ class Recorded:
     checkpoints: Sequence[CheckpointRow]
 
 
-def recorded_of(session: Session, hold: Hold) -> Recorded:
+def recorded_of(session: Session, hold: Hold) -> RecordedRows:
     """Read the rows of a held job."""
     newest = (
         select(func.max(Epoch.epoch))
@@ -47,4 +47,4 @@ def recorded_of(session: Session, hold: Hold) -> Recorded:
         .where(Job.id == hold.job_id)
     ).one()
     checkpoints = checkpoint_rows(session, hold.job_id)
-    return Recorded(epoch or 0, progress_epoch, curve or (), checkpoints)
+    return RecordedRows(epoch or 0, progress_epoch, curve or (), checkpoints)

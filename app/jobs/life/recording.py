@@ -20,7 +20,7 @@ from app.core.storage import StoredObject
 from app.events.repository import append_event
 from app.events.tables import Level
 from app.jobs.class_metrics import Columns, packed
-from app.jobs.life.recorded import Curve, Recorded, recorded_of
+from app.jobs.life.recorded import Curve, RecordedRows, recorded_of
 from app.jobs.lineage import joint_of
 from app.jobs.locks import Fenced, Hold, guarded_update
 from app.jobs.states import JobState, Phase, Request
@@ -171,8 +171,8 @@ def record_progress(
 
 
 def record_epoch(
-    session: Session, hold: Hold, report: EpochReport, recorded: Recorded | None = None
-) -> Recorded:
+    session: Session, hold: Hold, report: EpochReport, recorded: RecordedRows | None = None
+) -> RecordedRows:
     """Write a finished epoch. A repeated report of the same attempt changes nothing.
 
     Args:
