@@ -14,6 +14,7 @@ that file; an event is a call of `run_callbacks`, followed by the hooks that it 
                     get_model                   # 906
                 _build_train_pipeline           # 453
                     get_dataloader              # 304  of the training images
+                        build_dataset           # 958  in the trainer of the task
                     get_dataloader              # 315  of the validation images
                     build_optimizer             # 327
                 get_validator                   # 454

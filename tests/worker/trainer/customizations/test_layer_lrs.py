@@ -39,7 +39,7 @@ FROZEN_FOR_MUSGD = sorted(set(range(22)) - {0, 2, 15})
 LASTING = ("initial_lr", "param_group", "use_muon", "weight_decay")
 
 Options = dict[str, Any]
-RecordedRows = list[dict[tuple[str, ...], Options]]
+Recorded = list[dict[tuple[str, ...], Options]]
 
 
 def factor_by_hand(name: str) -> float:
@@ -97,7 +97,7 @@ class Steps(DetectionTrainer):
     """Records, at every optimizer step, the options of each group by the names of its tensors."""
 
     def train(self) -> None:
-        self.steps: RecordedRows = []
+        self.steps: Recorded = []
         super().train()  # type: ignore[no-untyped-call] # Ultralytics is untyped
 
     def optimizer_step(self) -> None:
