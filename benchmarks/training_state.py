@@ -1,8 +1,8 @@
 """Measure the cost of a training state: `python benchmarks/training_state.py`.
 
 Trains each model for some epochs on drawn shapes, with the trainer of jobs. Prints bytes, and
-milliseconds as medians of five: to capture and write a state with its sync to the disk, to hash it,
-which the worker does, and to read it. After an odd number of epochs gradients wait for their step,
+milliseconds as medians of five: to capture and write a state, to hash it, which the worker does,
+and to read it. After an odd number of epochs gradients wait for their step,
 as after most epochs of a training; a state is largest then.
 """
 

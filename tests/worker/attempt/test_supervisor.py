@@ -3,6 +3,7 @@
 import os
 import shutil
 import signal
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from app.events.repository import events_after
 from app.jobs.end_reasons import EndReason
 from app.jobs.repository import attempts_of
 from app.jobs.states import JobEvent, JobState
+from tests.counting import counted
 from tests.waiting import eventually
 from tests.worlds.rows import job_row
 from tests.worlds.worker import (
@@ -75,6 +77,19 @@ class TestCancel:
         with database.read() as unit:
             attempt = attempts_of(unit.session, job_id)[0]
         assert (attempt.end_reason, attempt.exit_code) == (EndReason.CANCELLED, 10)
+
+
+class TestProcesses:
+    def test_a_job_takes_one_process_to_train_and_one_to_prove_its_weights(
+        self, trains_nothing: Callable[[str], Worker], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        worker = trains_nothing("train")
+        worker.submit()
+
+        with counted(monkeypatch, subprocess, "Popen") as started:
+            work_on(worker.context)
+
+        assert len(started) == 2
 
 
 class TestInterruption:
