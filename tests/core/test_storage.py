@@ -150,6 +150,17 @@ class TestRead:
         with pytest.raises((StoredBytesCorrupt, StoreUnavailable)):
             store.open_range(stored.sha256, 0, len(CONTENT))
 
+    def test_the_file_of_an_object_is_known_in_a_local_store(
+        self, store: ArtifactStore, source: Path
+    ) -> None:
+        stored = store.put_file(source)
+
+        file = store.local_file(stored.sha256)
+
+        assert file is not None
+        assert file.read_bytes() == CONTENT
+        assert store.local_file("0" * 64) is None
+
     def test_reading_missing_bytes_raises_an_error(self, store: ArtifactStore) -> None:
         with pytest.raises(FileNotFoundError):
             store.open_range("0" * 64, 0, 1)

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from obstore.store import MemoryStore
 from sqlalchemy import update
 
 from app.core.database import Database
@@ -85,6 +86,23 @@ class TestReading:
         assert answers == (True, False)
         assert version_row(database, version_id).training_facts == FACTS
         assert list((settings.home / "spool").iterdir()) == []
+
+    def test_the_pack_of_a_remote_store_is_fetched(
+        self,
+        database: Database,
+        settings: Settings,
+        store: ArtifactStore,
+        old_version: Callable[[], str],
+    ) -> None:
+        version_id = old_version()
+        pack = store.local_file(version_row(database, version_id).pack_sha256 or "")
+        remote = ArtifactStore(MemoryStore(), local_root=None)
+        assert pack is not None
+        remote.put_file(pack)
+
+        FactReader(database, remote, settings).read_next()
+
+        assert version_row(database, version_id).training_facts == FACTS
 
     def test_facts_that_another_server_stored_first_stay(
         self, database: Database, rows: Rows
