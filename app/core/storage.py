@@ -155,11 +155,6 @@ class ArtifactStore:
                 message = f"The stored object {sha256[:12]}… is damaged."
                 raise StoredBytesCorrupt(message)
 
-    def local_file(self, sha256: str) -> Path | None:
-        """Return the file of an object in a local store; None if it is not in place, or remote."""
-        path = None if self.local_root is None else self.local_root / _key(sha256)
-        return path if path is not None and path.is_file() else None
-
     def exists(self, sha256: str) -> bool:
         """Return whether the object is in place; an object that was moved aside is not."""
         with _store_errors():
@@ -284,6 +279,12 @@ class ArtifactStore:
         path.chmod(PRIVATE_FILE)
         for synced in (path, path.parent, path.parent.parent, self.local_root):
             _fsync(synced)
+
+
+def local_file(store: ArtifactStore, sha256: str) -> Path | None:
+    """Return the file of an object in a local store; None if it is not in place, or remote."""
+    path = None if store.local_root is None else store.local_root / _key(sha256)
+    return path if path is not None and path.is_file() else None
 
 
 @contextmanager

@@ -17,7 +17,7 @@ from app.core.database import OUTAGE, Database
 from app.core.errors import TrainyardError
 from app.core.files import private_folder
 from app.core.logging import get_logger
-from app.core.storage import ArtifactStore, StoredBytesCorrupt
+from app.core.storage import ArtifactStore, StoredBytesCorrupt, local_file
 from app.core.tasks import TASKS
 from app.datasets.archives.report import FACTS_NAME, PackRequest, TrainingFacts
 from app.datasets.repository import record_facts, version_without_facts
@@ -115,7 +115,7 @@ class FactReader(Background):
 
     def _pack_of(self, sha256: str, directory: Path) -> Path:
         """Return the pack's file in a local store, or fetch it: packs can be large."""
-        stored = self._store.local_file(sha256)
+        stored = local_file(self._store, sha256)
         if stored is None:
             stored = directory / "pack.zip"
             self._store.fetch(sha256, stored, check=self._check)

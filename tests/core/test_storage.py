@@ -10,7 +10,12 @@ import pytest
 
 from app.core import storage
 from app.core.errors import InsufficientStorage
-from app.core.storage import ArtifactStore, StoredBytesCorrupt, StoreUnavailable
+from app.core.storage import (
+    ArtifactStore,
+    StoredBytesCorrupt,
+    StoreUnavailable,
+    local_file,
+)
 
 CONTENT = bytes(range(256)) * 10_000
 
@@ -155,11 +160,11 @@ class TestRead:
     ) -> None:
         stored = store.put_file(source)
 
-        file = store.local_file(stored.sha256)
+        file = local_file(store, stored.sha256)
 
         assert file is not None
         assert file.read_bytes() == CONTENT
-        assert store.local_file("0" * 64) is None
+        assert local_file(store, "0" * 64) is None
 
     def test_reading_missing_bytes_raises_an_error(self, store: ArtifactStore) -> None:
         with pytest.raises(FileNotFoundError):

@@ -8,7 +8,7 @@ from obstore.store import MemoryStore
 from sqlalchemy import update
 
 from app.core.database import Database
-from app.core.storage import ArtifactStore
+from app.core.storage import ArtifactStore, local_file
 from app.datasets.archives.report import VerificationRequest
 from app.datasets.fact_reader import FactReader
 from app.datasets.repository import record_facts
@@ -95,7 +95,7 @@ class TestReading:
         old_version: Callable[[], str],
     ) -> None:
         version_id = old_version()
-        pack = store.local_file(version_row(database, version_id).pack_sha256 or "")
+        pack = local_file(store, version_row(database, version_id).pack_sha256 or "")
         remote = ArtifactStore(MemoryStore(), local_root=None)
         assert pack is not None
         remote.put_file(pack)

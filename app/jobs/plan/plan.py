@@ -182,7 +182,6 @@ def plan_of(
     extent = _extent(spec, data, images, optimization.schedule, first_epoch=first_epoch)
     draft = PlanDraft(
         spec=spec,
-        architecture=shipped_architecture(spec.architecture or ""),
         classes=_classes(spec, data),
         optimizer=_optimizer(optimization),
         extent=extent,

@@ -24,7 +24,7 @@ from app.jobs.spec.customize import (
 from app.jobs.spec.job_spec import ResolvedSpec
 from app.jobs.spec.metric_table import metrics_of
 from app.jobs.spec.overriding import OverriddenArgument
-from app.models.architectures import Architecture
+from app.models.architectures import Architecture, architecture
 
 FEW_OPTIMIZER_STEPS: Final = 100
 _NAMES_SHOWN: Final = 10
@@ -35,13 +35,17 @@ class PlanDraft:
     """A plan without its warnings, which are derived from the other parts."""
 
     spec: ResolvedSpec
-    architecture: Architecture | None
     classes: ClassesPlan
     optimizer: OptimizerPlan
     extent: ExtentPlan
     has_live_slot: bool
     may_run_on_cpu: bool
     overridden: Sequence[OverriddenArgument]
+
+    @property
+    def architecture(self) -> Architecture | None:
+        """The shipped architecture of the model, if it has one."""
+        return architecture(self.spec.architecture or "")
 
     @property
     def epochs_before(self) -> int:

@@ -76,5 +76,5 @@ class Row:
     applies: Callable[[AskedArguments], bool] = lambda _: False
 
     def message(self, asked: AskedArguments) -> str:
-        """Return what the user is told about a job that the row applies to."""
+        """Return the message about a job that the row applies to."""
         return self.says.format_map(asked.details())
