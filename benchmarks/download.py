@@ -158,7 +158,7 @@ def nginx(stored: Path, folder: Path) -> Iterator[list[Peer]]:
 def nginx_configuration(served: Path, own: Path, port: int) -> str:
     """Return the configuration of one worker process, as Trainyard has one server process.
 
-    nginx's workers give up root unless they are told not to, and the store is private.
+    Workers started by root change to another user by default, which cannot read the private store.
     """
     user = "user root;" if os.geteuid() == 0 else ""
     temporary = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")

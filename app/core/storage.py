@@ -11,12 +11,12 @@ import hashlib
 import os
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import BinaryIO, Self, TypeVar
+from typing import Self, TypeVar
 from urllib.parse import unquote, urlsplit
 
 import obstore
@@ -25,14 +25,13 @@ from obstore.store import LocalStore, ObjectStore, from_url
 
 from app.core.crash_points import CrashPoint, crash_point
 from app.core.errors import InsufficientStorage, Unavailable
+from app.core.file_reader import FileReader
 from app.core.files import DISK_FULL_ERRORS, PRIVATE_FILE, private_folder, whole_file
 from app.settings import Settings
 
 Value = TypeVar("Value")
 
 CHUNK_BYTES = 1024 * 1024
-LOCAL_PIECE_BYTES = 4 * CHUNK_BYTES
-"""Each piece of a download costs a thread switch in the server."""
 PUT_TRIES = 10
 READ_TRIES = 3
 LISTED_AT_ONCE = 500
@@ -115,8 +114,10 @@ class ArtifactStore:
                 return StoredObject(digest, size)
         raise StoreUnavailable("The artifact store did not keep the file; try again shortly.")
 
-    def open_range(self, sha256: str, start: int, length: int) -> Iterator[bytes]:
-        """Open an object and return an iterator over `length` bytes from offset `start`.
+    def open_range(self, sha256: str, start: int, length: int) -> Iterable[bytes]:
+        """Open an object and return an iterable of `length` bytes from offset `start`.
+
+        Of a local file it is `FileReader`, which the event loop can read without threads.
 
         Raises, before the first piece is read:
             FileNotFoundError: the object does not exist.
@@ -124,7 +125,7 @@ class ArtifactStore:
             StoreUnavailable: the store cannot be reached.
         """
         if length == 0:
-            return iter(())
+            return ()
         if self.local_root is not None:
             return self._open_local_range(self.local_root / _key(sha256), start, length)
         requested = (start, start + length)
@@ -221,14 +222,14 @@ class ArtifactStore:
         files = [path for path in self.local_root.glob("*/*/*") if UNFINISHED.match(path.name)]
         return [path for path in files if _is_older(path, before)]
 
-    def _open_local_range(self, path: Path, start: int, length: int) -> Iterator[bytes]:
+    def _open_local_range(self, path: Path, start: int, length: int) -> FileReader:
         # obstore's stream of a local file costs seven times the CPU time of these reads.
         with _store_errors():
             file = self._restoring(path.name, lambda: path.open("rb", buffering=0))
             if os.fstat(file.fileno()).st_size < start + length:
                 file.close()
                 raise _truncated(path.name)
-        return _pieces_of(file, start, length)
+        return FileReader(file, start, length)
 
     def _get(self, sha256: str, options: "obstore.GetOptions | None" = None) -> "obstore.GetResult":
         return self._restoring(
@@ -298,18 +299,6 @@ def _store_errors() -> Iterator[None]:
         if _errno_of(error) in NO_ROOM:
             raise InsufficientStorage("The artifact store has no space for this file.") from error
         raise StoreUnavailable("The artifact store is unavailable; try again shortly.") from error
-
-
-def _pieces_of(file: BinaryIO, start: int, length: int) -> Iterator[bytes]:
-    """Yield `length` bytes from offset `start`, then close the file."""
-    with file:
-        file.seek(start)
-        while length > 0:
-            piece = file.read(min(LOCAL_PIECE_BYTES, length))
-            if not piece:
-                raise _truncated(Path(file.name).name)
-            length -= len(piece)
-            yield piece
 
 
 def _truncated(sha256: str) -> StoredBytesCorrupt:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from app.core import storage
+from app.core import file_reader
 from app.core.errors import InsufficientStorage
 from app.core.storage import (
     ArtifactStore,
@@ -95,7 +95,7 @@ class TestRead:
         self, store: ArtifactStore, source: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         stored = store.put_file(source)
-        monkeypatch.setattr(storage, "LOCAL_PIECE_BYTES", 1000)
+        monkeypatch.setattr(file_reader, "PIECE_BYTES", 1000)
 
         pieces = list(store.open_range(stored.sha256, 10, 2500))
 
@@ -116,12 +116,12 @@ class TestRead:
         self, store: ArtifactStore, source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         stored = store.put_file(source)
-        monkeypatch.setattr(storage, "LOCAL_PIECE_BYTES", 1000)
-        pieces = store.open_range(stored.sha256, 0, len(CONTENT))
+        monkeypatch.setattr(file_reader, "PIECE_BYTES", 1000)
+        pieces = iter(store.open_range(stored.sha256, 0, len(CONTENT)))
         next(pieces)
         stored_file(tmp_path).write_bytes(CONTENT[:1500])
 
-        with pytest.raises(StoredBytesCorrupt):
+        with pytest.raises(EOFError):
             list(pieces)
 
     def test_fetched_bytes_are_the_ones_that_were_put(

@@ -129,7 +129,7 @@ class TestWholeLines:
     def test_output_is_split_behind_its_last_line_end(self) -> None:
         assert whole_lines(b"one\ntwo\nthr") == (b"one\ntwo\n", b"thr")
 
-    def test_of_an_unfinished_progress_bar_only_the_last_text_is_kept(self) -> None:
+    def test_an_unfinished_progress_bar_keeps_only_its_last_text(self) -> None:
         assert whole_lines(b"one\n1%\r2%\r3%\r") == (b"one\n", b"3%\r")
 
     def test_a_very_long_line_is_split_behind_its_last_space(self) -> None:
