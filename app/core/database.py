@@ -20,6 +20,7 @@ from sqlalchemy import (
     Insert,
     MetaData,
     String,
+    TextClause,
     TypeDecorator,
     create_engine,
     event,

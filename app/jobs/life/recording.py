@@ -203,6 +203,19 @@ def record_epoch(
             "best_value": report.value,
         }
     job = guarded_update(session, hold, values)
+    _write_epoch(session, hold, report)
+    finished: dict[str, JsonValue] = {
+        "epoch": report.epoch,
+        "optimizer_steps": report.optimizer_steps,
+    }
+    append_event(session, hold.job_id, job.last_seq, "epoch.finished", data=finished)
+    if recorded.progress_epoch is not None and recorded.progress_epoch < report.epoch:
+        _catch_up(session, hold, report.epoch)
+        recorded = replace(recorded, progress_epoch=report.epoch)
+    return replace(recorded, epoch=report.epoch, curve=curve)
+
+
+def _write_epoch(session: Session, hold: Hold, report: EpochReport) -> None:
     key = {"job_id": hold.job_id, "epoch": report.epoch}
     row: dict[str, Any] = {
         **key,
@@ -217,15 +230,6 @@ def record_epoch(
     if report.classes:
         classes = {**key, "columns": packed(report.classes)}
         session.execute(upsert(session, EpochClasses, classes, key=tuple(key)))
-    finished: dict[str, JsonValue] = {
-        "epoch": report.epoch,
-        "optimizer_steps": report.optimizer_steps,
-    }
-    append_event(session, hold.job_id, job.last_seq, "epoch.finished", data=finished)
-    if recorded.progress_epoch is not None and recorded.progress_epoch < report.epoch:
-        _catch_up(session, hold, report.epoch)
-        recorded = replace(recorded, progress_epoch=report.epoch)
-    return replace(recorded, epoch=report.epoch, curve=curve)
 
 
 def _catch_up(session: Session, hold: Hold, epoch: int) -> None:
