@@ -14,6 +14,7 @@ from sqlalchemy import Connection, create_engine, inspect, select, table, text, 
 
 from app.core import migrations
 from app.core.database import Database
+from app.datasets.tables import DatasetVersion
 from app.jobs.end_reasons import EndReason
 from app.jobs.states import JobState
 from app.jobs.tables import Job
@@ -98,9 +99,14 @@ def rows_of(url: str) -> dict[str, list[str]]:
 
 
 def a_trained_job(url: str) -> None:
-    """Add a job with epochs, attempt, events and checkpoints."""
+    """Add a job with epochs, attempt, events and checkpoints.
+
+    Its dataset has no training facts: a downgrade drops them, and a server reads them again.
+    """
     database = Database(url, pool_size=2)
     train(database, a_job(database, some_rows(database)), (0.1, 0.2), states=(2,))
+    with database.write() as unit:
+        unit.session.execute(update(DatasetVersion).values(training_facts=None))
     database.dispose()
 
 

@@ -2,7 +2,6 @@
 
 import random
 from collections.abc import Callable
-from importlib import import_module
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, get_args
@@ -13,6 +12,14 @@ import torch
 import ultralytics
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from ultralytics.cfg import get_cfg
+from ultralytics.data import augment, build
+from ultralytics.data.dataset import ClassificationDataset
+from ultralytics.data.utils import check_det_dataset
+from ultralytics.engine.trainer import BaseTrainer
+from ultralytics.models.yolo.detect import DetectionTrainer, DetectionValidator
+from ultralytics.nn.tasks import DetectionModel, PoseModel
+from ultralytics.utils import autobatch, checks, nms, torch_utils
 
 from app.core.tasks import Task
 from app.jobs.spec.job_spec import SpecFacts, TrainArguments
@@ -29,29 +36,19 @@ from app.jobs.spec.override_conditions import (
 from app.jobs.spec.train_arguments import Optimizer
 from tests.worker.trainer.drawn_datasets import draw_dataset, remove_flip_idx
 
-
-def _of_ultralytics(place: str, name: str = "") -> Any:  # noqa: ANN401 -- it has no types
-    module = import_module(f"ultralytics.{place}")
-    return getattr(module, name) if name else module
-
-
-get_cfg = _of_ultralytics("cfg", "get_cfg")
-build_dataloader = _of_ultralytics("data.build", "build_dataloader")
-build_yolo_dataset = _of_ultralytics("data.build", "build_yolo_dataset")
-ClassificationDataset = _of_ultralytics("data.dataset", "ClassificationDataset")
-check_det_dataset = _of_ultralytics("data.utils", "check_det_dataset")
-BaseTrainer = _of_ultralytics("engine.trainer", "BaseTrainer")
-DetectionTrainer = _of_ultralytics("models.yolo.detect", "DetectionTrainer")
-DetectionValidator = _of_ultralytics("models.yolo.detect", "DetectionValidator")
-DetectionModel = _of_ultralytics("nn.tasks", "DetectionModel")
-PoseModel = _of_ultralytics("nn.tasks", "PoseModel")
-augment = _of_ultralytics("data.augment")
-autobatch = _of_ultralytics("utils.autobatch")
-checks = _of_ultralytics("utils.checks")
-nms = _of_ultralytics("utils.nms")
-torch_utils = _of_ultralytics("utils.torch_utils")
-
 INSTALLED = Path(ultralytics.__file__).parent
+UPSTREAM: Any = SimpleNamespace(
+    BaseTrainer=BaseTrainer,
+    ClassificationDataset=ClassificationDataset,
+    DetectionModel=DetectionModel,
+    DetectionTrainer=DetectionTrainer,
+    DetectionValidator=DetectionValidator,
+    PoseModel=PoseModel,
+    build=build,
+    check_amp=checks.check_amp,
+    check_imgsz=checks.check_imgsz,
+)
+"""Functions and classes of Ultralytics that have no types, or get stand-ins here."""
 FOUR_POINTS = torch.tensor([[0.3, 0.3, 1], [0.7, 0.3, 1], [0.3, 0.7, 1], [0.7, 0.7, 1]])
 
 
@@ -69,7 +66,7 @@ def asked(**train: object) -> AskedArguments:
 def dataset_of(folder: Path, task: Task, **arguments: object) -> Any:  # noqa: ANN401
     cfg = get_cfg(overrides={"task": task, "imgsz": 64, **arguments})
     found = check_det_dataset(str(folder / "data.yaml"))
-    return build_yolo_dataset(cfg, found["train"], 4, found, mode="train")
+    return UPSTREAM.build.build_yolo_dataset(cfg, found["train"], 4, found, mode="train")
 
 
 def transforms_of(transform: Any) -> list[Any]:  # noqa: ANN401
@@ -90,9 +87,11 @@ def upstream_refuses(images: int, batch: int, imgsz: int, multi_scale: float) ->
     def loader(_path: str, batch_size: int, mode: str, **_: object) -> object:
         if mode == "val":
             raise ReachedValidationError
-        return build_dataloader(list(range(images)), batch_size, workers=0, device="cpu")
+        return UPSTREAM.build.build_dataloader(
+            list(range(images)), batch_size, workers=0, device="cpu"
+        )
 
-    rounded = checks.check_imgsz(imgsz, stride=STRIDE, floor=STRIDE, max_dim=1)
+    rounded = UPSTREAM.check_imgsz(imgsz, stride=STRIDE, floor=STRIDE, max_dim=1)
     trainer = SimpleNamespace(
         args=SimpleNamespace(imgsz=rounded, multi_scale=multi_scale, split="val", task="detect"),
         batch_size=batch,
@@ -102,7 +101,7 @@ def upstream_refuses(images: int, batch: int, imgsz: int, multi_scale: float) ->
         world_size=0,
     )
     try:
-        BaseTrainer._build_train_pipeline(trainer)
+        UPSTREAM.BaseTrainer._build_train_pipeline(trainer)
     except ReachedValidationError:
         return False
     except ValueError:
@@ -113,7 +112,7 @@ def upstream_refuses(images: int, batch: int, imgsz: int, multi_scale: float) ->
 def pose_loss(architecture: str, values: int, **gains: float) -> float:
     """Return the loss of one pose of four keypoints under these gains."""
     torch.manual_seed(0)
-    model = PoseModel(architecture, nc=1, data_kpt_shape=[4, values], verbose=False)
+    model = UPSTREAM.PoseModel(architecture, nc=1, data_kpt_shape=[4, values], verbose=False)
     model.args = get_cfg(overrides={"task": "pose", **gains})
     batch = {
         "img": torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(1)),
@@ -174,7 +173,7 @@ class TestWhatCannotTrain:
         cfg.scale = (0.5, 1.5)
 
         with pytest.raises(TypeError):
-            ClassificationDataset(str(drawn("classify") / "train"), cfg, augment=True)
+            UPSTREAM.ClassificationDataset(str(drawn("classify") / "train"), cfg, augment=True)
 
 
 class TestWhatTheDataSwitchesOff:
@@ -214,7 +213,7 @@ class TestWhatTheDataSwitchesOff:
         arguments = SimpleNamespace(max_det=asked_for)
         crowded = SimpleNamespace(labels=[{"cls": np.zeros((412, 1))}])
 
-        DetectionValidator._check_max_det(arguments, {"train": crowded})
+        UPSTREAM.DetectionValidator._check_max_det(arguments, {"train": crowded})
 
         assert arguments.max_det == runs
 
@@ -229,7 +228,7 @@ class TestWhatTheDataSwitchesOff:
 class TestWhatTheModelDecides:
     @given(imgsz=st.integers(32, 4096))
     def test_sizes_are_rounded_up_to_the_stride(self, imgsz: int) -> None:
-        rounded = checks.check_imgsz(imgsz, stride=STRIDE, floor=STRIDE, max_dim=1)
+        rounded = UPSTREAM.check_imgsz(imgsz, stride=STRIDE, floor=STRIDE, max_dim=1)
 
         assert asked(imgsz=imgsz).imgsz == rounded
 
@@ -244,7 +243,7 @@ class TestWhatTheModelDecides:
         [("yolo26n.yaml", True), ("yolo11n.yaml", False), ("yolov8n.yaml", False)],
     )
     def test_only_yolo26_has_an_nms_free_head(self, architecture: str, *, has_it: bool) -> None:
-        model = DetectionModel(architecture, verbose=False)
+        model = UPSTREAM.DetectionModel(architecture, verbose=False)
 
         model.end2end = True
 
@@ -265,12 +264,14 @@ class TestWhatTheModelDecides:
         ]
         models = []
         for trainer in trainers:
-            trainer.set_model_names_for_load = DetectionTrainer.set_model_names_for_load.__get__(
-                trainer
+            trainer.set_model_names_for_load = (
+                UPSTREAM.DetectionTrainer.set_model_names_for_load.__get__(trainer)
             )
             torch.manual_seed(0)
-            trainer.model = DetectionTrainer.get_model(trainer, "yolo26n.yaml", verbose=False)
-            DetectionTrainer.set_model_attributes(trainer)
+            trainer.model = UPSTREAM.DetectionTrainer.get_model(
+                trainer, "yolo26n.yaml", verbose=False
+            )
+            UPSTREAM.DetectionTrainer.set_model_attributes(trainer)
             models.append(trainer.model)
 
         states = [model.state_dict() for model in models]
@@ -305,7 +306,7 @@ class TestWhatOtherArgumentsDecide:
         wrapped = SimpleNamespace(model=model, named_modules=model.named_modules)
         wrapped.parameters = model.parameters
 
-        optimizer = BaseTrainer.build_optimizer(trainer, wrapped, name=name)
+        optimizer = UPSTREAM.BaseTrainer.build_optimizer(trainer, wrapped, name=name)
 
         has_momentum = {"momentum" in group for group in optimizer.param_groups}
         assert has_momentum == {name not in ADAM_FAMILY}
@@ -313,7 +314,7 @@ class TestWhatOtherArgumentsDecide:
     def test_no_warmup_epochs_are_no_warmup_batches(self) -> None:
         trainer = SimpleNamespace(args=SimpleNamespace(warmup_epochs=0), epochs=5)
 
-        assert BaseTrainer._get_warmup_iterations(trainer, 100) == 0
+        assert UPSTREAM.BaseTrainer._get_warmup_iterations(trainer, 100) == 0
 
     def test_boxes_of_one_class_all_suppress_each_other(self) -> None:
         boxes = some_boxes(5, 200) * 64
@@ -339,9 +340,9 @@ class TestWhatOtherArgumentsDecide:
 
 class TestWhatTheDeviceDecides:
     def test_a_cpu_trains_in_fp32_in_batches_of_16(self) -> None:
-        model = DetectionModel("yolo26n.yaml", verbose=False)
+        model = UPSTREAM.DetectionModel("yolo26n.yaml", verbose=False)
 
-        assert checks.check_amp(model) is False
+        assert UPSTREAM.check_amp(model) is False
         assert autobatch.check_train_batch_size(model, 64, amp=False, batch=-1) == BATCH_ON_CPU
 
     def test_a_cpu_loads_images_in_its_own_process(
@@ -355,6 +356,6 @@ class TestWhatTheDeviceDecides:
             "save_dir": str(tmp_path / "run"),
         }
 
-        trainer = DetectionTrainer(overrides=arguments)
+        trainer = UPSTREAM.DetectionTrainer(overrides=arguments)
 
         assert trainer.args.workers == 0
