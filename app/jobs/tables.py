@@ -169,7 +169,7 @@ class JobProgress(Base):
 
     job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
     epoch: Mapped[int] = mapped_column(doc="the current epoch, from 1")
-    epochs: Mapped[int]
+    epochs: Mapped[int] = mapped_column(doc="the last epoch as far as the trainer knows")
     batch: Mapped[int] = mapped_column(doc="finished batches of this epoch")
     batches: Mapped[int]
     losses: Mapped[dict[str, float | None]] = mapped_column(OrderedJson, doc="running means")

@@ -83,9 +83,11 @@ def epoch_event(epoch: int, *, seq: int, fitness: float, best: float | None = No
     return EpochEvent(
         seq=seq,
         epoch=epoch,
+        epochs=max(3, epoch),
         metrics={"train/box_loss": 1.5, MAP: fitness},
         fitness=fitness,
         best_fitness=fitness if best is None else best,
         seconds=2.0,
         optimizer_steps=4,
+        eta_seconds=2.0 * (3 - epoch) if epoch < 3 else None,
     )

@@ -88,8 +88,8 @@ class FakeTrainer:
         self.say("resumed", mode=mode, epoch=epoch, reason=reason, message=reason)
 
     def batch(self, epoch: int) -> None:
-        self.say("batch", epoch=epoch, batch=1, batches=1, losses={"box": 1.0}, epoch_seconds=0.1,
-                 eta_seconds=None)  # fmt: skip
+        self.say("batch", epoch=epoch, epochs=EPOCHS, batch=1, batches=1, losses={"box": 1.0},
+                 epoch_seconds=0.1, eta_seconds=None)  # fmt: skip
 
     def epoch(self, epoch: int) -> None:
         fitness = epoch / 10
@@ -105,8 +105,9 @@ class FakeTrainer:
         if self.state_every is not None and epoch % self.state_every == 0:
             files["state.pt"] = f"outbox/{epoch}-state.pt"
             (self.run / files["state.pt"]).write_text(f"state.pt {epoch}")
-        self.say("epoch", epoch=epoch, metrics=metrics, fitness=fitness, best_fitness=fitness,
-                 seconds=0.1, optimizer_steps=4, lr={"lr/rest/weight": 0.01},
+        self.say("epoch", epoch=epoch, epochs=EPOCHS, metrics=metrics, fitness=fitness,
+                 best_fitness=fitness, seconds=0.1, optimizer_steps=4, eta_seconds=None,
+                 lr={"lr/rest/weight": 0.01},
                  classes={"recall(B)": [fitness, None]})  # fmt: skip
         self.say("checkpoint", epoch=epoch, files=files)
 

@@ -28,9 +28,11 @@ from app.jobs.life.recorded import RecordedRows, recorded_of
 from app.jobs.life.recording import (
     EpochReport,
     ProgressReport,
+    finish_progress,
     log_event,
     note_resumed,
     note_started,
+    put_progress,
     record_epoch,
     record_progress,
     renew_lease,
@@ -38,7 +40,7 @@ from app.jobs.life.recording import (
 from app.jobs.locks import Fenced, guarded_update
 from app.jobs.spec.deciding_metric import DecidingMetric
 from app.jobs.spec.metric_table import FITNESS
-from app.jobs.states import Phase
+from app.jobs.states import Phase, Request
 from app.jobs.tables import Job
 from worker.attempt.checkpoints import StoredCheckpoint, record_checkpoints, store_checkpoint
 from worker.attempt.lease import Lease, LeaseLost
@@ -73,7 +75,7 @@ class Relay:
         lease: the lease under which everything is written.
         store: receives the checkpoints.
         run_directory: paths in events are relative to it.
-        epochs: the number of epochs of the job.
+        epochs: the number of epochs in the spec.
         deciding: the metric that decides which epoch is the best.
     """
 
@@ -180,12 +182,15 @@ class Relay:
         before, self._phase = self._phase, event.phase
         if before is Phase.VALIDATING and event.phase is Phase.TRAINING:
             return
-        hold, length, phase = self._lease.hold, self._lease.length, event.phase
-        self._lease.insist(
-            lambda: self._lease.renew_with(
-                lambda session: renew_lease(session, hold, lease=length, phase=phase)
-            )
-        )
+        hold, length = self._lease.hold, self._lease.length
+
+        def enter(session: Session) -> Request | None:
+            request = renew_lease(session, hold, lease=length, phase=event.phase)
+            if event.epochs_done is not None:
+                finish_progress(session, hold, event.epochs_done)
+            return request
+
+        self._lease.insist(lambda: self._lease.renew_with(enter))
 
     def _on_resumed(self, event: ResumedEvent) -> None:
         hold = self._lease.hold
@@ -202,10 +207,22 @@ class Relay:
         self.batch_size = event.batch_size
         data = event.model_dump(exclude={"seq", "at", "type"})
         hold, device_name = self._lease.hold, event.device_name
-        self._lease.write(
-            lambda session: note_started(session, hold, device_name=device_name, data=data)
+        progress = ProgressReport(
+            epoch=event.first_epoch,
+            epochs=max(event.epochs, event.first_epoch),
+            batch=0,
+            batches=event.batches_per_epoch,
+            losses={},
+            eta_seconds=None,
         )
-        self._recorded = self._recorded_before()
+        before = self._recorded_before()
+
+        def note(session: Session) -> None:
+            note_started(session, hold, device_name=device_name, data=data)
+            put_progress(session, hold, progress)
+
+        self._lease.write(note)
+        self._recorded = replace(before, progress_epoch=event.first_epoch - 1)  # no batch yet
 
     def _on_batch(self, event: BatchEvent) -> None:
         """Write the progress at most once a second; drop it in an outage, it is soon outdated."""
@@ -214,7 +231,7 @@ class Relay:
             return
         report = ProgressReport(
             epoch=event.epoch,
-            epochs=self._epochs,
+            epochs=event.epochs,
             batch=event.batch,
             batches=event.batches,
             losses=event.losses,
@@ -274,6 +291,8 @@ class Relay:
         return EpochReport(
             epoch=event.epoch,
             epochs=self._epochs,
+            last_epoch=event.epochs,
+            eta_seconds=event.eta_seconds,
             metrics=event.metrics,
             duration_seconds=event.seconds,
             optimizer_steps=event.optimizer_steps,

@@ -197,14 +197,16 @@ class _Training:
     def epoch_after(self, before: State) -> State:
         state = before.after_an_epoch()
         seconds = self._options.seconds_per_epoch
+        epochs = self._last_epoch(state)
         self._pipe.emit(
             BatchEvent(
                 epoch=state.epoch,
+                epochs=epochs,
                 batch=1,
                 batches=STEPS,
                 losses={"box_loss": 1 / state.epoch},
                 epoch_seconds=0,
-                eta_seconds=seconds * (self._job_file.spec.train.epochs - before.epoch),
+                eta_seconds=seconds * (epochs - before.epoch),
             )
         )
         _pause(seconds)
@@ -222,7 +224,7 @@ class _Training:
         return state
 
     def finalize(self, state: State) -> None:
-        self._pipe.emit(PhaseEvent(phase=Phase.FINALIZING))
+        self._pipe.emit(PhaseEvent(phase=Phase.FINALIZING, epochs_done=state.epoch))
         best = state.best_epoch
         artifacts = [self._kept(BEST, best), self._kept(LAST, state.epoch)]
         self._pipe.emit(
@@ -245,20 +247,27 @@ class _Training:
         shutil.copyfile(checkpoint, final)
         return Artifact(name=name, path=f"final/{name}", kind=ArtifactKind.WEIGHTS, epoch=epoch)
 
+    def _last_epoch(self, state: State) -> int:
+        is_last = self._interrupts.stop_requested
+        return state.epoch if is_last else max(self._job_file.spec.train.epochs, state.epoch)
+
     def _writes_state(self, state: State) -> bool:
         is_last = self._interrupts.stop_requested or state.epoch == self._job_file.spec.train.epochs
         return is_last or state.epoch % (self._job_file.state_every or STATE_EVERY) == 0
 
     def _report_epoch(self, state: State, *, has_state: bool) -> None:
         epoch, best = state.epoch, state.best_epoch or state.epoch
+        seconds, epochs = self._options.seconds_per_epoch, self._last_epoch(state)
         self._pipe.emit(
             EpochEvent(
                 epoch=epoch,
+                epochs=epochs,
                 metrics=dict(metrics_of(epoch)),
                 fitness=fitness_of(epoch),
                 best_fitness=fitness_of(best),
-                seconds=self._options.seconds_per_epoch,
+                seconds=seconds,
                 optimizer_steps=STEPS,
+                eta_seconds=seconds * (epochs - epoch) if epochs > epoch else None,
             )
         )
         best_file = self._handed_over(f"weights/{BEST}", epoch) if best == epoch else None

@@ -143,6 +143,9 @@ class PhaseEvent(Event):
 
     type: Literal["phase"] = "phase"
     phase: Phase
+    epochs_done: int | None = Field(
+        default=None, ge=1, description="With `finalizing`: the epochs of the whole training."
+    )
 
 
 class ResumedEvent(Event):
@@ -176,11 +179,17 @@ class BatchEvent(Event):
 
     type: Literal["batch"] = "batch"
     epoch: int
+    epochs: int = Field(
+        description="The last epoch as far as is known: the current one after a stop request, and "
+        "Ultralytics' estimate with a time budget."
+    )
     batch: int
     batches: int
     losses: Metrics = Field(description="Running means over the epoch, by name.")
     epoch_seconds: float
-    eta_seconds: float | None = Field(description="To the end of the last epoch.")
+    eta_seconds: float | None = Field(
+        description="To the end of the last epoch, and at most what is left of the time budget."
+    )
 
 
 class EpochEvent(Event):
@@ -188,6 +197,7 @@ class EpochEvent(Event):
 
     type: Literal["epoch"] = "epoch"
     epoch: int
+    epochs: int = Field(description="As in `BatchEvent`: equal to `epoch` if this is the last one.")
     metrics: Metrics = Field(description="Columns of results.csv except epoch and time.")
     lr: Metrics = Field(default={}, description="Named rates: lr/<part>/<group>.")
     classes: dict[str, list[float | None]] | None = Field(
@@ -199,6 +209,7 @@ class EpochEvent(Event):
     best_fitness: float | None
     seconds: float
     optimizer_steps: int
+    eta_seconds: float | None = Field(description="As in `BatchEvent`; null after the last epoch.")
 
 
 class CheckpointEvent(Event):

@@ -18,14 +18,20 @@ from app.jobs.tables import Attempt, Epoch, Job, JobProgress
 
 
 class ProgressView(BaseModel):
-    """Progress of the running attempt. Epochs and batches count from 1."""
+    """Progress of the running or the last attempt. Epochs and batches count from 1."""
 
     epoch: int
-    epochs: int
-    batch: int
+    epochs: int = Field(
+        description="The last epoch as far as is known. A stop, early stopping and `train.time` "
+        "change it; when the job has finished it is the number of trained epochs."
+    )
+    batch: int = Field(description="Finished batches of the epoch.")
     batches: int
     losses: dict[str, float | None]
-    eta_seconds: float | None
+    eta_seconds: float | None = Field(
+        description="Seconds to the end of the last epoch, and at most what is left of "
+        "`train.time`. null unless the job is training or validating."
+    )
 
 
 class BestView(BaseModel):
@@ -329,14 +335,14 @@ def _scores_of(columns: Columns, index: int) -> dict[str, Any]:
 def _progress(job: Job, row: JobProgress | None) -> ProgressView | None:
     if row is None:
         return None
-    running = job.state is JobState.RUNNING
+    is_training = job.phase in {Phase.TRAINING, Phase.VALIDATING}
     return ProgressView(
         epoch=row.epoch,
         epochs=row.epochs,
         batch=row.batch,
         batches=row.batches,
         losses=row.losses,
-        eta_seconds=row.eta_seconds if running else None,
+        eta_seconds=row.eta_seconds if is_training else None,
     )
 
 

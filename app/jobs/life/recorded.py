@@ -23,7 +23,7 @@ class RecordedRows:
 
     Args:
         epoch: the newest epoch that this attempt has written; 0: none.
-        progress_epoch: the epoch of the progress row; None: there is no such row.
+        progress_epoch: the epoch whose batches the progress row shows; None: there is no such row.
         curve: the points of the curve in lists.
         checkpoints: the rows of the job's checkpoints.
     """

@@ -45,15 +45,19 @@ class ProgressReport:
 
 @dataclass(frozen=True)
 class EpochReport:
-    """One finished epoch of `epochs` planned, and its value of the deciding metric.
+    """One finished epoch, and its value of the deciding metric.
 
-    A metric that is not finite is None. `classes` are its per-class metrics, if requested.
+    `epochs` are those of the spec. `last_epoch` is the last one as far as the trainer knows, or
+    None if it is the spec's; `eta_seconds` is the time to its end, or None if this was the last
+    one. A metric that is not finite is None. `classes` are its per-class metrics, if requested.
     """
 
     epoch: int
     epochs: int
     metrics: Mapping[str, float | None]
     duration_seconds: float
+    last_epoch: int | None = None
+    eta_seconds: float | None = None
     optimizer_steps: int = 0
     lr: Mapping[str, float | None] = field(default_factory=dict)
     system: Mapping[str, float | None] = field(default_factory=dict)
@@ -156,6 +160,12 @@ def record_progress(
     A batch has ended, so the job is training.
     """
     request = renew_lease(session, hold, lease=lease, phase=Phase.TRAINING)
+    put_progress(session, hold, report)
+    return request
+
+
+def put_progress(session: Session, hold: Hold, report: ProgressReport) -> None:
+    """Write the progress row of the held job, in the transaction of a guarded UPDATE."""
     values: dict[str, Any] = {
         "job_id": hold.job_id,
         "epoch": report.epoch,
@@ -167,7 +177,21 @@ def record_progress(
         "updated_at": database_now(),
     }
     session.execute(upsert(session, JobProgress, values, key=("job_id",)))
-    return request
+
+
+def finish_progress(session: Session, hold: Hold, epochs: int) -> None:
+    """Set the progress to the end of the last epoch, in the transaction of a guarded UPDATE."""
+    session.execute(
+        update(JobProgress)
+        .where(JobProgress.job_id == hold.job_id)
+        .values(
+            epoch=epochs,
+            epochs=epochs,
+            batch=JobProgress.batches,
+            eta_seconds=None,
+            updated_at=database_now(),
+        )
+    )
 
 
 def record_epoch(
@@ -210,7 +234,7 @@ def record_epoch(
     }
     append_event(session, hold.job_id, job.last_seq, "epoch.finished", data=finished)
     if recorded.progress_epoch is not None and recorded.progress_epoch < report.epoch:
-        _catch_up(session, hold, report.epoch)
+        _catch_up(session, hold, report)
         recorded = replace(recorded, progress_epoch=report.epoch)
     return replace(recorded, epoch=report.epoch, curve=curve)
 
@@ -232,12 +256,18 @@ def _write_epoch(session: Session, hold: Hold, report: EpochReport) -> None:
         session.execute(upsert(session, EpochClasses, classes, key=tuple(key)))
 
 
-def _catch_up(session: Session, hold: Hold, epoch: int) -> None:
+def _catch_up(session: Session, hold: Hold, report: EpochReport) -> None:
     """Advance the progress to the end of an epoch that was too short for a progress report."""
     session.execute(
         update(JobProgress)
-        .where(JobProgress.job_id == hold.job_id, JobProgress.epoch < epoch)
-        .values(epoch=epoch, batch=JobProgress.batches, updated_at=database_now())
+        .where(JobProgress.job_id == hold.job_id, JobProgress.epoch <= report.epoch)
+        .values(
+            epoch=report.epoch,
+            epochs=report.last_epoch or report.epochs,
+            batch=JobProgress.batches,
+            eta_seconds=report.eta_seconds,
+            updated_at=database_now(),
+        )
     )
 
 

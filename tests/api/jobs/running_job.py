@@ -13,10 +13,18 @@ from app.core.storage import StoredObject
 from app.jobs.class_metrics import Columns
 from app.jobs.end_reasons import EndReason
 from app.jobs.life.claim import SlotOffer, claim_job
-from app.jobs.life.recording import EpochReport, append_log, record_epoch, replace_log_pieces
+from app.jobs.life.recording import (
+    EpochReport,
+    ProgressReport,
+    append_log,
+    record_epoch,
+    record_progress,
+    replace_log_pieces,
+    set_phase,
+)
 from app.jobs.life.transitions import AttemptEnd, apply_event
 from app.jobs.locks import Hold, lock_held
-from app.jobs.states import JobEvent
+from app.jobs.states import JobEvent, Phase
 from tests.worlds.server import Api
 
 LEASE = timedelta(seconds=90)
@@ -44,6 +52,12 @@ class Running:
         )
         with self.api.database.write() as unit:
             record_epoch(unit.session, self.hold, report)
+
+    def show_progress(self, phase: Phase, *, eta_seconds: float | None) -> None:
+        report = ProgressReport(2, 3, 4, 5, {"box_loss": 1.5}, eta_seconds)
+        with self.api.database.write() as unit:
+            set_phase(unit.session, self.hold, phase)
+            record_progress(unit.session, self.hold, report, lease=LEASE)
 
     def log(self, offset: int, chunk: bytes) -> None:
         with self.api.database.write() as unit:

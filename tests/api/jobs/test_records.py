@@ -8,6 +8,7 @@ import pytest
 from app.artifacts.names import ArtifactKind
 from app.core.storage import StoredObject
 from app.jobs.http.record_routes import _log
+from app.jobs.states import Phase
 from tests.api.jobs.running_job import Running, claimed
 from tests.worlds.rows import a_job, job_row, some_rows
 from tests.worlds.server import Api
@@ -29,6 +30,19 @@ RECORDS = (
 def running(api: Api) -> Running:
     api.submit()
     return claimed(api)
+
+
+class TestProgress:
+    @pytest.mark.parametrize("phase", Phase)
+    def test_a_remaining_time_is_shown_only_while_epochs_are_left(
+        self, running: Running, phase: Phase
+    ) -> None:
+        running.show_progress(phase, eta_seconds=60.0)
+
+        progress = running.api.client.get(running.path).json()["progress"]
+
+        is_training = phase in {Phase.TRAINING, Phase.VALIDATING}
+        assert progress["eta_seconds"] == (60.0 if is_training else None)
 
 
 class TestMetrics:

@@ -10,6 +10,7 @@ from app.core.database import Database
 from app.jobs.life.recording import (
     EpochReport,
     ProgressReport,
+    finish_progress,
     record_epoch,
     record_progress,
     trim_epochs_after,
@@ -34,6 +35,14 @@ def finish(database: Database, hold: Hold, epoch: int, *, loss: float, is_best: 
     )
     with database.write() as unit:
         record_epoch(unit.session, hold, report)
+
+
+def show(database: Database, hold: Hold, *, epoch: int, eta_seconds: float | None = None) -> None:
+    report = ProgressReport(
+        epoch=epoch, epochs=9, batch=4, batches=8, losses={LOSS: 1.0}, eta_seconds=eta_seconds
+    )
+    with database.write() as unit:
+        record_progress(unit.session, hold, report, lease=timedelta(minutes=1))
 
 
 def trim(database: Database, hold: Hold, epoch: int, *, best_epoch: int | None) -> Job:
@@ -104,21 +113,39 @@ class TestTrimEpochsAfter:
 
 
 class TestRecordEpoch:
-    @pytest.mark.parametrize(("reported", "told"), [(2, (3, 8)), (5, (5, 4))])
+    @pytest.mark.parametrize(("reported", "told"), [(2, (3, 8)), (3, (3, 8)), (5, (5, 4))])
     def test_recording_an_epoch_moves_progress_to_its_end_and_never_back(
         self, database: Database, hold: Hold, reported: int, told: tuple[int, int]
     ) -> None:
-        report = ProgressReport(
-            epoch=reported, epochs=9, batch=4, batches=8, losses={LOSS: 1.0}, eta_seconds=None
-        )
-        with database.write() as unit:
-            record_progress(unit.session, hold, report, lease=timedelta(minutes=1))
+        show(database, hold, epoch=reported)
 
         finish(database, hold, 3, loss=3.0, is_best=False)
 
         with database.read() as unit:
             progress = unit.session.get_one(JobProgress, hold.job_id)
             assert (progress.epoch, progress.batch) == told
+
+    @pytest.mark.parametrize(
+        ("last_epoch", "eta", "told"),
+        [(None, 6.0, (9, 6.0)), (7, 4.0, (7, 4.0)), (3, None, (3, None))],
+    )
+    def test_recording_an_epoch_updates_the_last_epoch_and_the_remaining_time(
+        self,
+        database: Database,
+        hold: Hold,
+        last_epoch: int | None,
+        eta: float | None,
+        told: tuple[int, float | None],
+    ) -> None:
+        show(database, hold, epoch=3, eta_seconds=50.0)
+        report = EpochReport(3, 9, {}, 1.0, last_epoch=last_epoch, eta_seconds=eta)
+
+        with database.write() as unit:
+            record_epoch(unit.session, hold, report)
+
+        with database.read() as unit:
+            progress = unit.session.get_one(JobProgress, hold.job_id)
+            assert (progress.epochs, progress.eta_seconds) == told
 
     def test_classes_of_an_epoch_recorded_twice_are_stored_once(
         self, database: Database, hold: Hold
@@ -128,3 +155,18 @@ class TestRecordEpoch:
 
         with database.read() as unit:
             assert list(unit.session.scalars(select(EpochClasses.epoch))) == [1]
+
+
+class TestFinishProgress:
+    @pytest.mark.parametrize("epoch", [3, 5], ids=["after-it", "after-a-lost-epoch"])
+    def test_a_finished_training_is_at_the_last_batch_of_its_last_epoch(
+        self, database: Database, hold: Hold, epoch: int
+    ) -> None:
+        show(database, hold, epoch=epoch, eta_seconds=50.0)
+
+        with database.write() as unit:
+            finish_progress(unit.session, hold, 3)
+
+        with database.read() as unit:
+            end = unit.session.get_one(JobProgress, hold.job_id)
+            assert (end.epoch, end.epochs, end.batch, end.eta_seconds) == (3, 3, 8, None)

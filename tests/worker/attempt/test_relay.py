@@ -156,21 +156,78 @@ class TestEpochs:
         assert kept == {("best_early.pt", 1), ("best_late.pt", 2), ("best_late.pt", 4)}
 
 
+def started_event(*, seq: int, first_epoch: int = 1) -> StartedEvent:
+    return StartedEvent(
+        seq=seq,
+        batches_per_epoch=5,
+        epochs=3,
+        first_epoch=first_epoch,
+        batch_size=4,
+        threads=1,
+        device_name="NVIDIA " + "X" * 300,
+        optimizer="SGD",
+        lr0=0.01,
+        train_images=18,
+        val_images=8,
+    )
+
+
+def batch_event(*, seq: int, epoch: int = 1, epochs: int = 3, batch: int = 1) -> BatchEvent:
+    return BatchEvent(
+        seq=seq,
+        epoch=epoch,
+        epochs=epochs,
+        batch=batch,
+        batches=9,
+        losses={"box": 1.0},
+        epoch_seconds=0.5,
+        eta_seconds=3.5,
+    )
+
+
+def progress_of(relayed: Relayed) -> JobProgress:
+    with relayed.database.read() as unit:
+        return unit.session.get_one(JobProgress, relayed.job_id)
+
+
+class TestProgress:
+    def test_progress_is_recorded_once_a_second(self, relayed: Relayed) -> None:
+        for batch in (1, 2):
+            relayed.handle(batch_event(seq=batch, batch=batch))
+
+        progress = progress_of(relayed)
+        assert (progress.batch, progress.eta_seconds) == (1, 3.5)
+
+    def test_progress_has_the_last_epoch_that_the_trainer_expects(self, relayed: Relayed) -> None:
+        relayed.handle(batch_event(seq=1, epochs=2))
+
+        assert progress_of(relayed).epochs == 2
+
+    def test_a_start_moves_progress_to_its_first_epoch_without_a_remaining_time(
+        self, relayed: Relayed
+    ) -> None:
+        relayed.handle(batch_event(seq=1, epoch=3, batch=7))
+
+        relayed.handle(started_event(seq=2, first_epoch=2))
+
+        progress = progress_of(relayed)
+        assert (progress.epoch, progress.epochs, progress.batch) == (2, 3, 0)
+        assert (progress.batches, progress.eta_seconds) == (5, None)
+
+    def test_finalizing_ends_progress_at_the_last_batch_of_the_epochs_done(
+        self, relayed: Relayed
+    ) -> None:
+        relayed.handle(batch_event(seq=1, epoch=2))
+
+        relayed.handle(PhaseEvent(seq=2, phase=Phase.FINALIZING, epochs_done=2))
+
+        end = progress_of(relayed)
+        assert (end.epoch, end.epochs, end.batch, end.eta_seconds) == (2, 2, 9, None)
+
+
 class TestOtherEvents:
     def test_the_start_is_logged_and_its_device_kept(self, relayed: Relayed) -> None:
-        started = StartedEvent(
-            seq=1,
-            batches_per_epoch=5,
-            epochs=3,
-            first_epoch=1,
-            batch_size=4,
-            threads=1,
-            device_name="NVIDIA " + "X" * 300,
-            optimizer="SGD",
-            lr0=0.01,
-            train_images=18,
-            val_images=8,
-        )
+        started = started_event(seq=1)
 
         relayed.handle(started)
 
@@ -218,24 +275,6 @@ class TestOtherEvents:
         relayed.handle(PhaseEvent(seq=1, phase=Phase.VALIDATING))
 
         assert job_row(relayed.database, relayed.job_id).phase is Phase.VALIDATING
-
-    def test_progress_is_recorded_once_a_second(self, relayed: Relayed) -> None:
-        for batch in (1, 2):
-            event = BatchEvent(
-                seq=batch,
-                epoch=1,
-                batch=batch,
-                batches=9,
-                losses={"box": 1.0},
-                epoch_seconds=0.5,
-                eta_seconds=3.5,
-            )
-            relayed.handle(event)
-
-        with relayed.database.read() as unit:
-            progress = unit.session.get(JobProgress, relayed.job_id)
-        assert progress is not None
-        assert (progress.batch, progress.eta_seconds) == (1, 3.5)
 
     def test_a_warning_becomes_an_event(self, relayed: Relayed) -> None:
         relayed.handle(WarningEvent(seq=1, code="odd", message="Odd."))

@@ -43,14 +43,24 @@ EVENTS: list[Event] = [
         train_images=18,
         val_images=8,
     ),
-    BatchEvent(epoch=1, batch=1, batches=5, losses={"ä": 0.1}, epoch_seconds=1, eta_seconds=None),
+    BatchEvent(
+        epoch=1,
+        epochs=2,
+        batch=1,
+        batches=5,
+        losses={"ä": 0.1},
+        epoch_seconds=1,
+        eta_seconds=None,
+    ),
     EpochEvent(
         epoch=1,
+        epochs=2,
         metrics={"val/loss": None},
         fitness=0.5,
         best_fitness=None,
         seconds=2,
         optimizer_steps=5,
+        eta_seconds=2.5,
     ),
     CheckpointEvent(epoch=1, files={"last.pt": "outbox/1-last.pt", "best.pt": None}),
     CheckpointEvent(
@@ -110,6 +120,7 @@ class TestEvents:
         with pytest.raises(ValidationError):
             BatchEvent(
                 epoch=1,
+                epochs=1,
                 batch=1,
                 batches=1,
                 losses={"box": number},

@@ -35,7 +35,7 @@ class Finalizing(TrainerMixin):
 
     def final_eval(self) -> None:
         """Begin the final phase, on copies of last.pt and best.pt for Ultralytics to strip."""
-        self.run.pipe.emit(PhaseEvent(phase=Phase.FINALIZING))
+        self.run.pipe.emit(PhaseEvent(phase=Phase.FINALIZING, epochs_done=self.epoch + 1))
         self.finalizing = True
         # Read them now: stripping removes the epoch.
         self.__epochs = {file.name: epoch_of_checkpoint(file) for file in _weights_in(self.wdir)}

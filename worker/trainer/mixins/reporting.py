@@ -84,9 +84,11 @@ class Reporting(TrainerMixin):
             message = f"Not a finite number in epoch {epoch}: {', '.join(lost)}."
             self.run.pipe.emit(WarningEvent(code="metric_not_finite", message=message))
         scores = finite(_floats({"now": self.fitness, "best": self.best_fitness}))
+        last_epoch = self.__last_epoch(at_least=epoch + 1)
         self.run.pipe.emit(
             EpochEvent(
                 epoch=epoch,
+                epochs=last_epoch,
                 metrics=finite(self.__row),
                 classes=None if self.class_columns is None else dict(self.class_columns),
                 lr=finite(self.__rates()),
@@ -94,6 +96,7 @@ class Reporting(TrainerMixin):
                 best_fitness=scores.get("best"),
                 seconds=round(self.epoch_time or 0.0, 3),
                 optimizer_steps=self.__steps,
+                eta_seconds=self.__eta_seconds(last_epoch, batches=0, validations=0),
             )
         )
 
@@ -127,20 +130,51 @@ class Reporting(TrainerMixin):
 
     def __report_batch(self, epoch_seconds: float) -> None:
         batches = len(self.train_loader)
-        epochs_left = max(self.epochs - self.epoch - 1, 0)
+        last_epoch = self.__last_epoch(at_least=self.epoch + 1)
         self.run.pipe.emit(
             BatchEvent(
                 epoch=self.epoch + 1,
+                epochs=last_epoch,
                 batch=self.__batch,
                 batches=batches,
                 losses=finite(_floats(self.tloss or {})),
                 epoch_seconds=round(epoch_seconds, 3),
-                eta_seconds=self.__pace.eta_seconds(
-                    batches_left=batches - self.__batch + batches * epochs_left,
-                    validations_left=epochs_left + 1,
+                eta_seconds=self.__eta_seconds(
+                    last_epoch, batches=batches - self.__batch, validations=1
                 ),
             )
         )
+
+    def __last_epoch(self, *, at_least: int) -> int:
+        """Return the last epoch as far as is known now.
+
+        Args:
+            at_least: The epoch that will be trained in any case, unless the training ends here.
+                With a time budget Ultralytics estimates the last epoch after each one (8.4.190,
+                trainer.py:680), and the estimate may be an epoch that is already over.
+        """
+        ends_here = self.stop or self.run.interrupts.stop_requested
+        return self.epoch + 1 if ends_here else max(self.epochs, at_least)
+
+    def __eta_seconds(self, last_epoch: int, *, batches: int, validations: int) -> float | None:
+        """Return the time to the end of the last epoch; None if nothing is left.
+
+        Args:
+            last_epoch: The last epoch, from 1.
+            batches: Batches that are left of the current epoch.
+            validations: Validations that are left of the current epoch.
+        """
+        later = last_epoch - self.epoch - 1
+        if not (later or validations):
+            return None
+        eta = self.__pace.eta_seconds(
+            batches_left=batches + later * len(self.train_loader),
+            validations_left=validations + later,
+        )
+        if eta is None or not self.args.time:
+            return eta
+        spent = time.time() - self.train_time_start
+        return max(0.0, min(eta, self.args.time * 3600 - spent))
 
     def __rates(self) -> dict[str, float]:
         return {name: self.__row[f"lr/pg{place}"] for place, name in enumerate(self.rate_names)}
