@@ -41,7 +41,7 @@ from worker.attempt.steering import Steering, Unwatched
 from worker.context import WorkerContext
 from worker.processes.process import Command, RunningProcess
 from worker.trainer.environment import trainer_environment
-from worker.trainer.errors import without_paths
+from worker.trainer.errors import plain_text, without_paths
 from worker.trainer.null_trainer import is_null_trainer, null_check
 from worker.trainer.protocol import EVENTS_FD_VARIABLE, FinalEvent, JobFile
 from worker.trainer.weights.portability import Verdict, portability_check
@@ -226,7 +226,7 @@ def _prove(attempt: ClaimedAttempt, weights: list[Path], output: IO[bytes]) -> V
     verdict = check.verdict()
     if exit_code == 0:
         return verdict
-    why = without_paths(verdict.failure or "see the log")
+    why = plain_text(verdict.failure or "see the log")
     return Conclusion(
         decide_outcome(TrainerEnd(exit_code), None, drains=False),
         exit_code=exit_code,

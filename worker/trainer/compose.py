@@ -15,6 +15,7 @@ from worker.trainer.customizations.keep_best import KeepBest
 from worker.trainer.customizations.layer_lrs import LayerRates
 from worker.trainer.customizations.metrics import ClassMetrics
 from worker.trainer.mixins.checkpoints import Checkpoints
+from worker.trainer.mixins.data_failures import DataFailures
 from worker.trainer.mixins.exact_resume import ExactResuming
 from worker.trainer.mixins.finalizing import Finalizing
 from worker.trainer.mixins.loader_notes import LoaderNotes
@@ -73,8 +74,8 @@ CUSTOMIZATIONS: Final[tuple[tuple[type[TrainerMixin], Callable[[ResolvedSpec], b
     (LayerRates, lambda spec: bool(spec.customize.layer_lrs)),
 )
 
-# Innermost: it must see Ultralytics' exceptions before any other class does.
-INNERMOST: Final[tuple[type[TrainerMixin], ...]] = (NamedFailures,)
+# Innermost: they must see Ultralytics' exceptions before any other class does.
+INNERMOST: Final[tuple[type[TrainerMixin], ...]] = (NamedFailures, DataFailures)
 
 
 def compose_trainer(run: TrainingRun) -> type[TrainerMixin]:

@@ -5,7 +5,7 @@ Does not import torch, since that import can fail, too.
 
 import errno
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import ClassVar, Final
 
@@ -96,6 +96,14 @@ _GPU_LOST_TEXTS: Final = (
     "nvml: unknown error",
     "xid ",
 )
+_TERMINAL_CODE: Final = re.compile(
+    r"\x1b\[[0-?]*[ -/]*[@-~]"  # colours and other sequences with parameters
+    r"|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)?"  # titles and links
+    r"|\x1b[ -/]*[0-~]?"
+)
+_SPACE: Final = re.compile(r"[\t-\r]+")
+_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+_IN_LOADER: Final = re.compile(r"Caught (\w+) in DataLoader worker process \d+\.\n")
 _PATH: Final = re.compile(r"(?<![\w:/.])/(?:[^\s'\":,;()\[\]]+/)+(?=[^\s'\":,;()\[\]/]*)")
 _MAX_MESSAGE: Final = 500
 
@@ -105,13 +113,13 @@ def diagnose(error: BaseException) -> Diagnosis:
     if is_disk_full(error):
         return _diagnosis(EndReason.DISK_FULL, "The worker's disk is full.")
     if is_out_of_memory(error):
-        return _diagnosis(EndReason.OUT_OF_MEMORY, f"Memory ran out: {_first_line(error)}")
+        return _diagnosis(EndReason.OUT_OF_MEMORY, f"Memory ran out: {plain_line(error)}")
     if is_gpu_lost(error):
-        return _diagnosis(EndReason.GPU_LOST, f"The GPU was lost: {_first_line(error)}")
+        return _diagnosis(EndReason.GPU_LOST, f"The GPU was lost: {plain_line(error)}")
     named = next((cause for cause in _chain(error) if isinstance(cause, TrainerError)), None)
     if named is not None:
-        return _diagnosis(named.reason, _first_line(named), hint=named.hint)
-    return _diagnosis(EndReason.TRAINER_BUG, f"{type(error).__name__}: {_first_line(error)}")
+        return _diagnosis(named.reason, plain_line(named), hint=named.hint)
+    return _diagnosis(EndReason.TRAINER_BUG, f"{type(error).__name__}: {plain_line(error)}")
 
 
 def is_disk_full(error: BaseException) -> bool:
@@ -131,6 +139,43 @@ def is_gpu_lost(error: BaseException) -> bool:
     and would happen again.
     """
     return any(_is_about_lost_gpu(cause) for cause in _chain(error))
+
+
+def is_of_this_machine(error: BaseException) -> bool:
+    """Return whether memory, disk or another part of this machine failed, and not the data.
+
+    Of errors of the operating system only causes count, since Ultralytics scans a dataset while it
+    handles that a cache is missing.
+    """
+    if any(isinstance(cause, OSError) and cause.errno for cause in _causes(error)):
+        return True
+    return is_out_of_memory(error) or is_gpu_lost(error)
+
+
+def plain_lines(error: BaseException) -> list[str]:
+    """Return the lines of an exception's text that are not empty, as plain text without folders.
+
+    An exception of a process that loads images arrives with its traceback as text.
+    """
+    text = str(error)
+    if found := _IN_LOADER.search(text):
+        *_, last = re.split(rf"^(?:\w+\.)*{found[1]}(?:: |$)", text, flags=re.MULTILINE)
+        text = text[: found.start()] + last
+    return [line for line in map(plain_text, text.splitlines()) if line]
+
+
+def plain_line(error: BaseException) -> str:
+    """Return the first of `plain_lines`, truncated."""
+    return next(iter(plain_lines(error)), "")[:_MAX_MESSAGE]
+
+
+def plain_text(text: str) -> str:
+    """Return a text as one line, without terminal codes, control characters and folders.
+
+    Neither JSON nor PostgreSQL can store lone surrogates or zero bytes.
+    """
+    visible = _CONTROL.sub("", _TERMINAL_CODE.sub("", _SPACE.sub(" ", text)))
+    return without_paths(visible.encode(errors="replace").decode()).strip()
 
 
 def without_paths(text: str) -> str:
@@ -156,19 +201,22 @@ def _is_about_lost_gpu(error: BaseException) -> bool:
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:
+    return _following(error, lambda current: current.__cause__ or current.__context__)
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    return _following(error, lambda current: current.__cause__)
+
+
+def _following(
+    error: BaseException, next_of: Callable[[BaseException], BaseException | None]
+) -> Iterator[BaseException]:
     seen: set[int] = set()
     current: BaseException | None = error
     while current is not None and id(current) not in seen:
         seen.add(id(current))
         yield current
-        current = current.__cause__ or current.__context__
-
-
-def _first_line(error: BaseException) -> str:
-    line = next(iter(str(error).strip().splitlines()), "")
-    # Neither JSON nor PostgreSQL can store lone surrogates or zero bytes.
-    text = line.replace("\0", "").encode(errors="replace").decode()
-    return without_paths(text)[:_MAX_MESSAGE]
+        current = next_of(current)
 
 
 def _diagnosis(reason: EndReason, message: str, *, hint: str = "") -> Diagnosis:

@@ -16,7 +16,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from app.jobs.spec.job_spec import TrainerChoice
 from worker.trainer import null_trainer
-from worker.trainer.errors import without_paths
+from worker.trainer.errors import plain_text
 from worker.trainer.plugins.interface import GROUP, load
 
 MAX_SCHEMA_CHARACTERS: Final = 65_536
@@ -50,7 +50,7 @@ def describe(point: EntryPoint, *, packages: int = 1) -> dict[str, Any]:
             raise ValueError("The JSON Schema of its options is too long.")  # noqa: TRY301
     except (Exception, SystemExit) as error:  # noqa: BLE001 -- a plugin's code: logged and reported
         traceback.print_exc()
-        message = without_paths(f"{type(error).__name__}: {error}").replace("\0", "")
+        message = plain_text(f"{type(error).__name__}: {error}")
         return known | {"error": message[:MAX_ERROR_CHARACTERS]}
     return known | {"tasks": sorted(plugin.tasks), "options_schema": schema}
 

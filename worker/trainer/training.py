@@ -12,7 +12,7 @@ from worker.trainer.plugins.interface import failures_named
 from worker.trainer.protocol import JobFile
 from worker.trainer.run import Emits, TrainerMixin, TrainingRun
 from worker.trainer.state.not_exact import NotExact
-from worker.trainer.upstream import configure_ultralytics, pin_threads
+from worker.trainer.upstream import configure_ultralytics, draw_text_as_written, pin_threads
 
 Composing = Callable[[TrainingRun], type[TrainerMixin]]
 
@@ -25,6 +25,8 @@ def train(job_file: JobFile, pipe: Emits, interrupts: Interrupts) -> None:
             out.
     """
     configure_ultralytics(threads=job_file.threads)
+    if job_file.spec.train.plots:
+        draw_text_as_written()
     with failures_named(job_file.spec.trainer):
         train_run(TrainingRun(job_file, pipe, interrupts))
 

@@ -4,16 +4,21 @@
 """
 
 import os
+from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import torch
 import ultralytics.utils
+from ultralytics.data import dataset
+from ultralytics.data.utils import save_dataset_cache_file
 from ultralytics.engine import trainer
 from ultralytics.models.yolo.depth.calibrate import calibrate_checkpoint
 from ultralytics.nn.tasks import torch_safe_load
 from ultralytics.utils import LOGGER, torch_utils
 from ultralytics.utils.git import GitRepo
+
+_STOCK_IMREAD: Final = dataset.ClassificationDataset.imread
 
 
 def configure_ultralytics(*, threads: int) -> None:
@@ -21,11 +26,24 @@ def configure_ultralytics(*, threads: int) -> None:
 
     Ultralytics uses `threads` CPU threads (`select_device` repeatedly sets its own number,
     torch_utils.py:364), prints no progress bars into the log, and does not write the surrounding
-    git repository, if any, into checkpoints (trainer.py:816).
+    git repository, if any, into checkpoints (trainer.py:816). It keeps no cache where the dataset
+    has a folder of the cache's name, and a classification dataset names an image that it cannot
+    decode, as the other datasets do (base.py:294).
     """
     torch_utils.NUM_THREADS = threads  # type: ignore[attr-defined] # a name that it imports
     ultralytics.utils.VERBOSE = False
     trainer.GIT = GitRepo(Path(os.devnull))  # type: ignore[attr-defined] # a name that it imports
+    dataset.save_dataset_cache_file = _save_cache  # type: ignore[attr-defined] # as above
+    dataset.ClassificationDataset.imread = staticmethod(_read_image)
+
+
+def draw_text_as_written() -> None:
+    """Have matplotlib draw text as it is, since `$...$` in a class name is not a formula.
+
+    Its formulas would end a training at its last validation. Imports matplotlib.
+    """
+    matplotlib = import_module("matplotlib")
+    matplotlib.rcParams["text.parse_math"] = False
 
 
 def log_line(text: str) -> None:
@@ -81,6 +99,29 @@ def calibrate_depth(path: Path, loader: "Loader", device: torch.device, data: "U
     calibrate_checkpoint(path, loader, device, dataset_hash=data.get("hash"), max_depth=farthest)
 
 
+def _save_cache(prefix: str, path: Path, x: dict[str, object], version: str) -> None:
+    """Save the cache of a scan (data/utils.py:1002), unless the dataset has a folder of its name.
+
+    The name is that of a folder of labels with the suffix .cache, also where that folder has it.
+    """
+    if path.is_dir():
+        x["version"] = version
+    else:
+        save_dataset_cache_file(prefix, path, x, version)
+
+
+def _read_image(file: str) -> "Untyped":
+    """Read an image of a classification dataset (data/dataset.py:1305).
+
+    Raises:
+        FileNotFoundError: OpenCV cannot decode the file.
+    """
+    image = _STOCK_IMREAD(file)
+    if image is None:
+        raise FileNotFoundError(f"Image Not Found {file}")
+    return image
+
+
 # Values passed through to Ultralytics, which has no types for them.
 Untyped: TypeAlias = Any
 
@@ -126,6 +167,7 @@ if TYPE_CHECKING:
         test_loader: Loader
         tloss: dict[str, Any] | None
         train_loader: Loader
+        train_time_start: float
         nan_recovery_attempts: int
         validator: Untyped
         wdir: Path

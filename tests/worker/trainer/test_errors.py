@@ -1,4 +1,5 @@
 import pytest
+from torch._utils import ExceptionWrapper
 
 from app.jobs.end_reasons import EndReason
 from worker.trainer.errors import (
@@ -8,6 +9,8 @@ from worker.trainer.errors import (
     BadWeights,
     Diverged,
     diagnose,
+    is_of_this_machine,
+    plain_line,
     without_paths,
 )
 from worker.trainer.protocol import exit_code_of
@@ -27,6 +30,11 @@ class AcceleratorError(RuntimeError):
 
 def caused(error: Exception, cause: Exception) -> Exception:
     error.__cause__ = cause
+    return error
+
+
+def in_the_context_of(error: Exception, context: Exception) -> Exception:
+    error.__context__ = context
     return error
 
 
@@ -132,6 +140,79 @@ class TestDiagnose:
         error.__cause__ = caused(RuntimeError("b"), error)
 
         assert diagnose(error).reason is EndReason.TRAINER_BUG
+
+
+TEXTS = {
+    "colours": ("\x1b[34m\x1b[1mtrain: \x1b[0mNo labels", "train: No labels"),
+    "link": ("\x1b]8;;https://x\x1b\\help\x1b]8;;\x07 me", "help me"),
+    "one-character": ("a\x1bMb\x1b", "ab"),
+    "eight-bit": ("a\x9b31mb", "a31mb"),
+    "controls": ("a\b\x0eb\tc\x7f", "ab c"),
+    "path": ("\x1b[1min '/home/me/x.jpg'\x1b[0m", "in 'x.jpg'"),
+    "empty-lines": ("\n\x1b[0m\n  first\nsecond", "first"),
+}
+
+
+class TestPlainLine:
+    @pytest.mark.parametrize(("text", "plain"), TEXTS.values(), ids=TEXTS.keys())
+    def test_a_plain_line_is_the_first_one_without_terminal_codes(
+        self, text: str, plain: str
+    ) -> None:
+        assert plain_line(ValueError(text)) == plain
+
+    @pytest.mark.parametrize("error", [BadData("x.tif is odd\nmore"), ValueError("x.tif is odd")])
+    def test_an_error_of_a_process_that_loads_images_has_its_own_text(
+        self, error: Exception
+    ) -> None:
+        with pytest.raises(type(error)) as raised:
+            raise_from_a_loader(error)
+
+        assert plain_line(raised.value) == "x.tif is odd"
+
+    def test_an_error_without_a_text_of_a_process_that_loads_images_has_none(self) -> None:
+        with pytest.raises(AssertionError) as raised:
+            raise_from_a_loader(AssertionError())
+
+        assert plain_line(raised.value) == ""
+
+
+def raise_from_a_loader(error: Exception) -> None:
+    """Raise an error in the way torch passes it on from a loader's process."""
+    try:
+        raise_it(error)
+    except type(error):
+        passed_on = ExceptionWrapper(where="in DataLoader worker process 0")
+    passed_on.reraise()
+
+
+def raise_it(error: Exception) -> None:
+    raise error
+
+
+OF_THE_MACHINE = {
+    "disk": OSError(5, "Input/output error"),
+    "cause": caused(RuntimeError("Dataset error"), PermissionError(13, "Denied")),
+    "memory": MemoryError(),
+}
+OF_THE_DATA = {
+    "no-image": OSError("cannot identify image file"),
+    "not-decoded": FileNotFoundError("Image Not Found x.tif"),
+    "context": in_the_context_of(ValueError("No labels"), OSError(2, "No cache")),
+}
+
+
+class TestIsOfThisMachine:
+    @pytest.mark.parametrize("error", OF_THE_MACHINE.values(), ids=OF_THE_MACHINE.keys())
+    def test_an_error_of_memory_or_the_operating_system_is_of_this_machine(
+        self, error: Exception
+    ) -> None:
+        assert is_of_this_machine(error)
+
+    @pytest.mark.parametrize("error", OF_THE_DATA.values(), ids=OF_THE_DATA.keys())
+    def test_an_error_about_the_content_of_a_file_is_not_of_this_machine(
+        self, error: Exception
+    ) -> None:
+        assert not is_of_this_machine(error)
 
 
 PATHS = {

@@ -6,7 +6,6 @@ from typing import Any, Final
 
 from worker.trainer.errors import (
     BadCheckpoint,
-    BadData,
     BadSpec,
     BadWeights,
     Diverged,
@@ -15,7 +14,7 @@ from worker.trainer.errors import (
 )
 from worker.trainer.protocol import WarningEvent
 from worker.trainer.run import TrainerMixin
-from worker.trainer.upstream import Loader, Untyped, computes_in_bfloat16, device_name
+from worker.trainer.upstream import Untyped, computes_in_bfloat16, device_name
 
 MAX_OOM_RETRIES: Final = 3  # as in Ultralytics 8.4.190, trainer.py:577
 NO_LABELS: Final = "No labels found in"  # data/dataset.py:161
@@ -35,16 +34,6 @@ class NamedFailures(TrainerMixin):
         # the first epoch, but the job's `on_oom` decides what happens when memory runs out. An
         # epoch that completes resets the count to 0, and no other code reads it.
         self._oom_retries = MAX_OOM_RETRIES
-
-    def get_dataset(self) -> dict[str, Any]:
-        """Raise `BadData` if the dataset is not valid."""
-        with _named(BadData):
-            return super().get_dataset()
-
-    def get_dataloader(self, *arguments: Untyped, **options: Untyped) -> Loader:
-        """Raise `BadData` if the loader cannot read the dataset."""
-        with _named(BadData):
-            return super().get_dataloader(*arguments, **options)
 
     def build_dataset(self, *arguments: Untyped, **options: Untyped) -> Untyped:
         """Raise `BadSpec` if none of the training images that `fraction` selects has an object.

@@ -13,7 +13,7 @@ from ultralytics.nn.modules.head import Depth, SemanticSegment
 from ultralytics.nn.tasks import _SafeLoad, parse_model, torch_safe_load, yaml_model_load
 
 from app.core.tasks import TASKS, Task
-from worker.trainer.errors import is_out_of_memory, without_paths
+from worker.trainer.errors import is_out_of_memory, plain_text
 from worker.trainer.weights.inspection import MAX_CLASS_NAME, MAX_CLASSES, Inspection, WeightsReport
 
 HEADS: Final[dict[Task, type[nn.Module]]] = {
@@ -53,7 +53,7 @@ def inspect(file: Path) -> Inspection:
         if is_out_of_memory(error):
             raise
         traceback.print_exc()
-        message = without_paths(f"{type(error).__name__}: {error}")[:300].replace("\0", "")
+        message = plain_text(f"{type(error).__name__}: {error}")[:300]
         return Inspection(refusal=f"Ultralytics cannot use the model ({message}).")
 
 
@@ -85,7 +85,7 @@ def _why_unreadable(error: Exception) -> str:
         return "It is a TorchScript archive; add the .pt file that it was exported from."
     if isinstance(error, TypeError):
         return "It cannot be read: the file is truncated, damaged, or of another kind."
-    name = without_paths(f"{type(error).__name__}: {error}").splitlines()[0][:300]
+    name = plain_text(f"{type(error).__name__}: {error}".splitlines()[0])[:300]
     return f"It cannot be read ({name})."
 
 
