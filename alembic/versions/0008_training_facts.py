@@ -4,7 +4,7 @@ Null for versions that an earlier release verified; a server reads them from the
 
 Revision ID: 0008_training_facts
 Revises: 0007_joints
-Create Date: 2026-11-30
+Create Date: 2026-11-29
 """
 
 import sqlalchemy as sa

@@ -121,6 +121,9 @@ class Job(Base):
     end_reason: Mapped[EndReason | None] = mapped_column(checked_enum(EndReason, "end_reason"))
     error_message: Mapped[str | None] = mapped_column(Text)
     error_hint: Mapped[str | None] = mapped_column(Text)
+    error_amended: Mapped[dict[str, Any] | None] = mapped_column(
+        OrderedJson, doc="merge patch of the spec as submitted that avoids the failure"
+    )
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
     started_at: Mapped[datetime | None] = mapped_column(
         UtcDateTime, doc="start of the first attempt"

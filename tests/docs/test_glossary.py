@@ -21,8 +21,8 @@ TEXT: Final = GLOSSARY.read_text()
 ENTRIES: Final = entries(TEXT)
 
 TRAINING: Final = """
-    architecture batch best callback class collate count data dataset entropy epoch freeze freezing
-    image label layer lr mask model optimization optimizer pass patience rate run
+    architecture batch best callback class collate count data dataset divergence entropy epoch
+    freeze freezing image label layer lr mask model optimization optimizer pass patience rate run
     schedule score statistic target weight
 """
 PROGRAMMING: Final = """

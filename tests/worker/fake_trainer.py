@@ -111,7 +111,7 @@ class FakeTrainer:
                  classes={"recall(B)": [fitness, None]})  # fmt: skip
         self.say("checkpoint", epoch=epoch, files=files)
 
-    def fail(self, exit_code: int, **words: str) -> NoReturn:
+    def fail(self, exit_code: int, **words: object) -> NoReturn:
         self.say("error", **words)
         sys.exit(exit_code)
 
@@ -190,6 +190,12 @@ def refuse_the_data(trainer: FakeTrainer) -> None:
     trainer.fail(11, code="bad_data", message="No labels.", hint="Add some.")
 
 
+def diverge(trainer: FakeTrainer) -> None:
+    train(trainer)
+    amended = {"train": {"lr0": 0.001}}
+    trainer.fail(14, code="diverged", message="The loss exploded.", hint="None.", amended=amended)
+
+
 def refuse_checkpoints(trainer: FakeTrainer, *, epochs: Collection[int]) -> None:
     if trainer.attempt == 1:
         train(trainer, until=2)
@@ -263,6 +269,7 @@ ACTS: dict[str, Callable[[FakeTrainer], None]] = {
     "train an epoch a second": train_slowly,
     "train an epoch": lambda trainer: train(trainer, until=1),
     "refuse the data": refuse_the_data,
+    "diverge": diverge,
     "die at once": lambda _: die(),
     "die once": die_once,
     "die once while it finalizes": die_once_while_it_finalizes,

@@ -51,7 +51,10 @@ class KeptArtifact:
 
 @dataclass(frozen=True)
 class Conclusion:
-    """How an attempt ended: outcome, the trainer's report, files to keep, the next batch size."""
+    """How an attempt ended: outcome, the trainer's report, files to keep, the next batch size.
+
+    `amended` is a merge patch of the job's spec that avoids a failure.
+    """
 
     outcome: Outcome
     exit_code: int | None = None
@@ -60,6 +63,7 @@ class Conclusion:
     final: FinalEvent | None = None
     kept: tuple[KeptArtifact, ...] = ()
     halved: HalvedBatch | None = None
+    amended: Mapping[str, JsonValue] | None = None
 
 
 def store_artifacts(
@@ -187,6 +191,7 @@ def _end_of(conclusion: Conclusion, context: WorkerContext) -> AttemptEnd:
         hint=conclusion.hint,
         restart_backoff=context.settings.timing.restart_backoff,
         halved=conclusion.halved,
+        amended=conclusion.amended,
     )
 
 

@@ -1,6 +1,7 @@
 """Decide what follows when a trainer runs out of memory: a retry with half the batch, or failure.
 
-The job's frozen `on_oom` decides. The hint of a failure contains the spec with half the batch.
+The job's frozen `on_oom` decides. A failure has the spec with half the batch: as text in its hint,
+and as a merge patch.
 """
 
 import json
@@ -34,7 +35,9 @@ def after_training(
         return trained
     halved = _halved(attempt)
     if halved is None:
-        return replace(trained, hint=_hint(attempt, batch_size))
+        half = _half_of_too_large(attempt, batch_size)
+        amended: dict[str, Any] | None = None if half is None else {"train": {"batch": half}}
+        return replace(trained, hint=_hint(attempt, half), amended=amended)
     outcome = Outcome(JobEvent.HALVE_BATCH, EndReason.OUT_OF_MEMORY)
     return replace(trained, outcome=outcome, halved=halved)
 
@@ -49,12 +52,17 @@ def _halved(attempt: ClaimedAttempt) -> HalvedBatch | None:
     return HalvedBatch(int(batch), int(batch) // 2)
 
 
-def _hint(attempt: ClaimedAttempt, batch_size: int | None) -> str:
+def _half_of_too_large(attempt: ClaimedAttempt, batch_size: int | None) -> int | None:
+    """Return half of the batch that did not fit; None if it was 1."""
     batch = attempt.spec.train.batch
     too_large = int(batch) if batch >= 1 else batch_size or DEFAULT_BATCH
-    if too_large == 1:
+    return None if too_large == 1 else too_large // 2
+
+
+def _hint(attempt: ClaimedAttempt, half: int | None) -> str:
+    if half is None:
         return NOTHING_TO_HALVE
-    train = _train_as_submitted(attempt) | {"batch": too_large // 2}
+    train = _train_as_submitted(attempt) | {"batch": half}
     return POST_THIS + json.dumps(attempt.job.spec | {"train": train}, ensure_ascii=False)
 
 

@@ -150,6 +150,7 @@ def _train(attempt: ClaimedAttempt, job_file: JobFile, output: IO[bytes]) -> Con
         message=relay.error.message if relay.error else None,
         hint=relay.error.hint if relay.error else None,
         final=relay.final,
+        amended=relay.error.amended if relay.error else None,
     )
     return after_training(trained, attempt, batch_size=relay.batch_size)
 

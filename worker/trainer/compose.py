@@ -16,6 +16,7 @@ from worker.trainer.customizations.layer_lrs import LayerRates
 from worker.trainer.customizations.metrics import ClassMetrics
 from worker.trainer.mixins.checkpoints import Checkpoints
 from worker.trainer.mixins.data_failures import DataFailures
+from worker.trainer.mixins.divergence import Divergence
 from worker.trainer.mixins.exact_resume import ExactResuming
 from worker.trainer.mixins.finalizing import Finalizing
 from worker.trainer.mixins.loader_notes import LoaderNotes
@@ -48,11 +49,13 @@ TASK_TRAINERS: Final[dict[Task, type]] = {
 
 # Outermost first. At the end of an epoch (`hook_after_epoch`) four classes call super() first, so
 # they act from the last to the first: Reporting reports the epoch, StopOnRequest decides whether to
-# stop, TrainingStates writes the training state, and Checkpoints hands all files over. Finalizing
-# is outermost because its report of the end comes after everything else. Resuming is around the
+# stop, TrainingStates writes the training state, and Checkpoints hands all files over. Divergence
+# is outermost because it decides whether there is a result to finalize; Finalizing is next because
+# its report of the end comes after everything else. Resuming is around the
 # whole loop, which it skips if no epoch is left. ExactResuming restores a state before any hook of
 # an epoch acts; LoaderNotes acts closest to the loaders. docs/training-loop.md has every point.
 AROUND: Final[tuple[type[TrainerMixin], ...]] = (
+    Divergence,
     Finalizing,
     Resuming,
     ExactResuming,

@@ -5,9 +5,9 @@ Does not import torch, since that import can fail, too.
 
 import errno
 import re
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from typing import ClassVar, Final
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, Final
 
 from app.core import files
 from app.jobs.end_reasons import EndReason
@@ -19,6 +19,8 @@ class TrainerError(Exception):
     reason: ClassVar[EndReason] = EndReason.TRAINER_BUG
     hint: ClassVar[str] = ""
     """The next step for the user, if a subclass knows more than the hint of its reason."""
+    amended: Mapping[str, Any] | None = None
+    """A merge patch of the job's spec that avoids the failure, if one is known."""
 
 
 class BadData(TrainerError):
@@ -46,18 +48,19 @@ class BadCheckpoint(TrainerError):
 
 
 class Diverged(TrainerError):
-    """Losses stayed NaN or infinite although the last checkpoint was restored repeatedly."""
+    """Losses stayed NaN or infinite after repeated restores, or grew without any result."""
 
     reason = EndReason.DIVERGED
 
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """Why the process exits, and the message and hint that it reports."""
+    """Why the process exits, and the message, the hint and the amended spec that it reports."""
 
     reason: EndReason
     message: str
     hint: str
+    amended: Mapping[str, Any] | None = None
 
 
 _OUT_OF_MEMORY_TYPES: Final = frozenset({"MemoryError", "OutOfMemoryError"})
@@ -118,7 +121,8 @@ def diagnose(error: BaseException) -> Diagnosis:
         return _diagnosis(EndReason.GPU_LOST, f"The GPU was lost: {plain_line(error)}")
     named = next((cause for cause in _chain(error) if isinstance(cause, TrainerError)), None)
     if named is not None:
-        return _diagnosis(named.reason, plain_line(named), hint=named.hint)
+        found = _diagnosis(named.reason, plain_line(named), hint=named.hint)
+        return replace(found, amended=named.amended)
     return _diagnosis(EndReason.TRAINER_BUG, f"{type(error).__name__}: {plain_line(error)}")
 
 

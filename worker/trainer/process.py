@@ -51,7 +51,14 @@ def _attempt(job_path: Path, pipe: EventPipe, interrupts: Interrupts) -> int:
         with suppress(OSError):  # the log is on the disk that may be full
             traceback.print_exc(file=sys.stderr)
         found = diagnose(error)
-        pipe.emit(ErrorEvent(code=found.reason, message=found.message, hint=found.hint))
+        pipe.emit(
+            ErrorEvent(
+                code=found.reason,
+                message=found.message,
+                hint=found.hint,
+                amended=None if found.amended is None else dict(found.amended),
+            )
+        )
         return exit_code_of(found.reason)
     return exit_code_of(EndReason.SUCCEEDED)
 

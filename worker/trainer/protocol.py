@@ -249,6 +249,9 @@ class ErrorEvent(Event):
     code: Annotated[EndReason, AfterValidator(_has_exit_code)]
     message: str
     hint: str
+    amended: dict[str, JsonValue] | None = Field(
+        default=None, description="A merge patch of the job's spec that avoids the failure."
+    )
 
 
 class Artifact(ProtocolModel):

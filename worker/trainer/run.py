@@ -45,6 +45,8 @@ class TrainerMixin(TrainerHooks):
     `last_step`: the batch of the last optimizer step, counted over all epochs from 0; -1 before the
     first step.
     `has_new_state`: whether state.pt is of this epoch.
+    `first_losses`: the sums of the training losses of the job's first batches, up to ten; None if
+    they are not known.
     `plugin_class`: the plugin of the job.
     """
 
@@ -56,4 +58,5 @@ class TrainerMixin(TrainerHooks):
     recorded_val_loader: RecordedOrder | None = None
     last_step: int = -1
     has_new_state: bool = False
+    first_losses: list[float] | None = None
     plugin_class: ClassVar[type[TrainerPlugin] | None] = None

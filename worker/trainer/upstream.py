@@ -156,6 +156,7 @@ if TYPE_CHECKING:
         fitness: float | None
         freeze_layer_names: list[str]
         last: Path
+        loss_items: dict[str, Any] | None
         metrics: dict[str, float]
         model: Any
         optimizer: Any

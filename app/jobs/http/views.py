@@ -48,6 +48,12 @@ class JobErrorView(BaseModel):
     code: EndReason
     message: str
     hint: str
+    amended: dict[str, JsonValue] | None = Field(
+        default=None,
+        exclude_if=lambda amended: amended is None,
+        description="A merge patch (RFC 7396) of `spec` that avoids the failure: the body of a "
+        "clone. Omitted if none is known.",
+    )
 
 
 class JobRow(BaseModel):
@@ -356,7 +362,10 @@ def _error(job: Job) -> JobErrorView | None:
     if job.state is not JobState.FAILED or job.end_reason is None:
         return None
     return JobErrorView(
-        code=job.end_reason, message=job.error_message or "", hint=job.error_hint or ""
+        code=job.end_reason,
+        message=job.error_message or "",
+        hint=job.error_hint or "",
+        amended=job.error_amended,
     )
 
 

@@ -46,7 +46,8 @@ class HalvedBatch:
 class AttemptEnd:
     """How an attempt ended: reason, exit code of the process (negative: signal), message and hint.
 
-    `halved` is the batch size of the next attempt, if there is one.
+    `halved` is the batch size of the next attempt, if there is one. `amended` is a merge patch of
+    the job's spec that avoids the failure, if one is known.
     """
 
     reason: EndReason
@@ -55,6 +56,7 @@ class AttemptEnd:
     hint: str | None = None
     restart_backoff: timedelta = timedelta(0)
     halved: HalvedBatch | None = None
+    amended: Mapping[str, JsonValue] | None = None
 
 
 @dataclass(frozen=True)
@@ -165,6 +167,7 @@ def _on_arrival(job: Job, transition: Transition, end: AttemptEnd | None) -> dic
             "end_reason": None,
             "error_message": None,
             "error_hint": None,
+            "error_amended": None,
         }
     if not transition.target.is_ended:
         return {}
@@ -172,8 +175,9 @@ def _on_arrival(job: Job, transition: Transition, end: AttemptEnd | None) -> dic
     values: dict[str, Any] = {"ended_at": database_now(), "end_reason": reason}
     if transition.target is JobState.FAILED and reason is not None:
         values["error_message"] = end.message if end and end.message else reason.value
-        hint = end.hint if end and end.hint and transition.forced_reason is None else None
-        values["error_hint"] = hint or reason.hint
+        own = end if end and transition.forced_reason is None else None
+        values["error_hint"] = (own and own.hint) or reason.hint
+        values["error_amended"] = dict(own.amended) if own and own.amended else None
     return values
 
 

@@ -8,11 +8,14 @@ from sqlalchemy import update
 
 from app.core.database import database_now
 from app.jobs.end_reasons import EndReason
-from app.jobs.states import JobState
+from app.jobs.life.transitions import AttemptEnd, apply_event
+from app.jobs.locks import lock_held
+from app.jobs.states import JobEvent, JobState
 from app.jobs.tables import Job
 from tests.api.asked import sql_on
+from tests.api.jobs.running_job import claimed
 from tests.api.refusals import assert_refused
-from tests.worlds.rows import a_dataset, a_job, some_rows
+from tests.worlds.rows import a_dataset, a_job, job_row, some_rows
 from tests.worlds.server import Api
 
 
@@ -244,6 +247,24 @@ class TestRead:
             "message": "the loss became NaN",
             "hint": "lower lr0",
         }
+
+    def test_the_amended_spec_of_a_failed_job_can_be_cloned_with_until_a_retry(
+        self, api: Api
+    ) -> None:
+        job_id = api.submit(train={"epochs": 2})["id"]
+        auto = {"optimizer": "AdamW", "lr0": 0.0001429, "momentum": 0.9, "warmup_bias_lr": 0.0}
+        end = AttemptEnd(EndReason.DIVERGED, message="The loss exploded.", amended={"train": auto})
+        hold = claimed(api).hold
+        with api.database.write() as unit:
+            apply_event(unit.session, lock_held(unit.session, hold), JobEvent.FAIL, end)
+
+        amended = api.client.get(f"/v1/jobs/{job_id}").json()["error"]["amended"]
+        clone = api.client.post(f"/v1/jobs/{job_id}/clone", json=amended)
+        api.client.post(f"/v1/jobs/{job_id}/retry")
+
+        assert amended == {"train": auto}
+        assert (clone.status_code, clone.json()["spec"]["train"]) == (201, auto | {"epochs": 2})
+        assert job_row(api.database, job_id).error_amended is None
 
 
 class TestChange:

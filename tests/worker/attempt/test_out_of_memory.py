@@ -7,6 +7,7 @@ import pytest
 
 from app.core.database import Database
 from app.events.repository import events_after
+from app.jobs.commands.clone import merge_patch
 from app.jobs.end_reasons import EndReason
 from app.jobs.life.transitions import apply_event
 from app.jobs.locks import lock_job
@@ -127,6 +128,10 @@ class TestFailing:
 
         job = job_row(database, job_id)
         proposed = spec_in(job.error_hint)
+        assert job.error_amended == {"train": {"batch": 3}}
+        assert merge_patch(job.spec, job.error_amended) == proposed.model_dump(
+            mode="json", exclude_unset=True
+        )
         assert (job.state, job.end_reason) == (JobState.FAILED, EndReason.OUT_OF_MEMORY)
         assert job.error_message == "Memory ran out."
         assert batch_of(database, job_id) == 6
@@ -139,6 +144,7 @@ class TestFailing:
 
         job = job_row(database, job_id)
         assert (job.end_reason, job.error_hint) == (EndReason.OUT_OF_MEMORY, NOTHING_TO_HALVE)
+        assert job.error_amended is None
         assert len(attempts(database, job_id)) == 1
 
     @pytest.mark.parametrize("batch", [-1, 0.5])

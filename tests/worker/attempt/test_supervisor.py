@@ -133,6 +133,23 @@ class TestInterruption:
         job = job_row(database, job_id)
         assert (job.end_reason, job.error_message) == (EndReason.BAD_DATA, "No labels.")
         assert job.error_hint == "Add some."
+        assert job.error_amended is None
+
+    def test_a_diverged_job_keeps_its_epochs_and_checkpoints_and_has_an_amended_spec(
+        self, database: Database, trains_nothing: Callable[[str], Worker]
+    ) -> None:
+        worker = trains_nothing("diverge")
+        job_id = worker.submit()
+
+        work_on(worker.context)
+
+        job = job_row(database, job_id)
+        with database.read() as unit:
+            kept = {row.epoch for row in checkpoints_of(unit.session, job_id)}
+        assert (job.state, job.end_reason) == (JobState.FAILED, EndReason.DIVERGED)
+        assert job.error_amended == {"train": {"lr0": 0.001}}
+        assert epochs_of(database, job_id) == [(1, 1), (2, 1), (3, 1)]
+        assert 3 in kept
 
     def test_a_leaving_worker_gives_its_job_back_uncounted(
         self, database: Database, trains_nothing: Callable[[str], Worker]

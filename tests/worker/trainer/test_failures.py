@@ -84,6 +84,19 @@ class TestFailures:
         assert codes == ["metric_not_finite", *["nan_recovered"] * 3]
         (epoch,) = ours.of("epoch")
         assert epoch.metrics["train/pose_loss"] is None
+        assert last_word(ours).amended == {"train": {"lr0": 0.001}}
+
+    def test_a_last_epoch_without_a_finite_loss_ends_as_diverged_with_its_checkpoint(
+        self, tmp_path: Path
+    ) -> None:
+        dataset = draw_dataset(tmp_path, "pose", oks_sigmas=1e-25)
+
+        ours = run(a_job(dataset, tmp_path, task="pose", train={"epochs": 1}), tmp_path)
+
+        assert exit_and_error(ours) == (EndReason.DIVERGED.exit_code, "diverged"), ours.log
+        assert [event.epoch for event in ours.of("epoch")] == [1]
+        assert [event.files["last.pt"] for event in ours.of("checkpoint")] != [None]
+        assert last_word(ours).amended == {"train": {"lr0": 0.001}}
 
     def test_weights_that_are_no_checkpoint(
         self, drawn: Callable[[Task], Path], tmp_path: Path

@@ -24,11 +24,13 @@ class Part:
         name: The key of the part in the file.
         read: Returns the part as plain data, at the end of an epoch.
         put: Restores the part in a trainer that was built for the same job.
+        may_be_missing: States of earlier releases lack the part; then None is restored.
     """
 
     name: str
     read: Callable[[Untyped], Any]
     put: Callable[[Untyped, Any], None]
+    may_be_missing: bool = False
 
 
 def parts_of(trainer: Untyped) -> Plain:
@@ -39,7 +41,8 @@ def parts_of(trainer: Untyped) -> Plain:
 def put_parts(parts: tuple[Part, ...], trainer: Untyped, state: Mapping[str, Any]) -> None:
     """Restore parts of a state in a trainer."""
     for part in parts:
-        part.put(trainer, state[part.name])
+        is_missing = part.may_be_missing and part.name not in state
+        part.put(trainer, None if is_missing else state[part.name])
 
 
 def _read_model(trainer: Untyped) -> Plain:
@@ -105,6 +108,15 @@ def _read_stopper(trainer: Untyped) -> Plain:
 
 def _put_stopper(trainer: Untyped, saved: Plain) -> None:
     vars(trainer.stopper).update(saved)
+
+
+def _read_first_losses(trainer: Untyped) -> list[float] | None:
+    losses: list[float] | None = trainer.first_losses
+    return None if losses is None else list(losses)
+
+
+def _put_first_losses(trainer: Untyped, saved: list[float] | None) -> None:
+    trainer.first_losses = saved
 
 
 def _read_gradients(trainer: Untyped) -> Plain:
@@ -208,6 +220,7 @@ AT_SETUP: Final = (
     Part("criterion", _read_criterion, _put_criterion),
     Part("best_fitness", _read_best, _put_best),
     Part("stopper", _read_stopper, _put_stopper),
+    Part("first_losses", _read_first_losses, _put_first_losses, may_be_missing=True),
 )
 """Restored where Ultralytics resumes, when trainer, loaders and optimizer are built."""
 
