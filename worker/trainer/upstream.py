@@ -34,7 +34,8 @@ def configure_ultralytics(*, threads: int) -> None:
     ultralytics.utils.VERBOSE = False
     trainer.GIT = GitRepo(Path(os.devnull))  # type: ignore[attr-defined] # a name that it imports
     dataset.save_dataset_cache_file = _save_cache  # type: ignore[attr-defined] # as above
-    dataset.ClassificationDataset.imread = staticmethod(_read_image)
+    reads_images: Untyped = dataset.ClassificationDataset
+    reads_images.imread = staticmethod(_read_image)
 
 
 def draw_text_as_written() -> None:

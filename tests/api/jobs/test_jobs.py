@@ -252,7 +252,7 @@ class TestRead:
         self, api: Api
     ) -> None:
         job_id = api.submit(train={"epochs": 2})["id"]
-        auto = {"optimizer": "AdamW", "lr0": 0.0001429, "momentum": 0.9, "warmup_bias_lr": 0.0}
+        auto: dict[str, Any] = {"optimizer": "AdamW", "lr0": 1e-4, "momentum": 0.9}
         end = AttemptEnd(EndReason.DIVERGED, message="The loss exploded.", amended={"train": auto})
         hold = claimed(api).hold
         with api.database.write() as unit:

@@ -1,3 +1,5 @@
+from typing import Any
+
 import pytest
 from torch._utils import ExceptionWrapper
 
@@ -181,7 +183,9 @@ def raise_from_a_loader(error: Exception) -> None:
     try:
         raise_it(error)
     except type(error):
-        passed_on = ExceptionWrapper(where="in DataLoader worker process 0")
+        passed_on: Any = ExceptionWrapper(  # type: ignore[no-untyped-call] # torch's own
+            where="in DataLoader worker process 0"
+        )
     passed_on.reraise()
 
 

@@ -173,8 +173,9 @@ class Reporting(TrainerMixin):
         )
         if eta is None or not self.args.time:
             return eta
+        budget: float = self.args.time * 3600
         spent = time.time() - self.train_time_start
-        return max(0.0, min(eta, self.args.time * 3600 - spent))
+        return max(0.0, min(eta, budget - spent))
 
     def __rates(self) -> dict[str, float]:
         return {name: self.__row[f"lr/pg{place}"] for place, name in enumerate(self.rate_names)}

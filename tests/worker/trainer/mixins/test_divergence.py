@@ -41,7 +41,7 @@ class Upstream:
         self.loss_items: dict[str, torch.Tensor] = {}
 
     def run_callbacks(self, event: str) -> None:
-        self.last = event
+        self.newest_event = event
 
     def save_metrics(self, metrics: dict[str, float]) -> None:
         with self.csv.open("a", encoding="utf-8") as table:
@@ -57,7 +57,7 @@ class Upstream:
         self.has_finalized = True
 
 
-class Trainer(Divergence, Upstream):
+class Trainer(Divergence, Upstream):  # type: ignore[misc] # it has fewer attributes
     """The mixin over the replaced trainer."""
 
     def train_epoch(self, loss: float, *, batches: Iterable[float] | None = None) -> None:

@@ -103,7 +103,8 @@ class TestBatches:
 
         event = after_a_batch(trainer)
 
-        assert (event.epochs, event.eta_seconds) == (EPOCHS, pytest.approx(36 - clock.now))
+        assert event.epochs == EPOCHS
+        assert event.eta_seconds == pytest.approx(36 - clock.now)
 
     def test_no_time_remains_of_a_budget_that_is_spent(self, trainer: Reporting) -> None:
         trainer.args.time = 1 / 3600
