@@ -67,7 +67,9 @@ class Timing(BaseModel):
         description="Delay before an interrupted job may be claimed again; doubles every time.",
     )
     kill_grace_seconds: Seconds = Field(
-        1.0, description="Time between SIGTERM and SIGKILL to a trainer."
+        10.0,
+        description="Time between SIGTERM and SIGKILL to a trainer, in which it writes its newest "
+        "training state; at most 1 s after a cancel.",
     )
     worker_silent_seconds: Seconds = Field(
         60.0, description="A slot counts as gone after this time without a heartbeat."

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from pydantic import JsonValue
-from sqlalchemy import ColumnElement, case, delete, func, insert, select, text
-from sqlalchemy.orm import Session
+from sqlalchemy import ColumnElement, ScalarSelect, case, delete, func, insert, select, text
+from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from app.artifacts.names import LAST, RESULTS, STATE, ArtifactKind
 from app.artifacts.resume_sets import KeptSets, NamedFile, epochs_of_sets, set_of, superseded
@@ -129,6 +129,30 @@ def has_checkpoint(session: Session, job_id: str) -> bool:
         Artifact.name == LAST,
     )
     return session.scalars(statement.limit(1)).first() is not None
+
+
+def resume_epoch_of(job_id: str | InstrumentedAttribute[str]) -> ScalarSelect[int | None]:
+    """Return the query of the epoch after which a job would resume.
+
+    It is the epoch of the newest training state, or else of the newest last.pt; null: the job would
+    start from the beginning. `job_id` may be a column of an enclosing query.
+    """
+    return (
+        select(Artifact.epoch)
+        .where(
+            Artifact.job_id == job_id,
+            Artifact.kind == ArtifactKind.CHECKPOINT,
+            Artifact.name.in_([STATE, LAST]),
+        )
+        .order_by(case((Artifact.name == STATE, 0), else_=1), Artifact.epoch.desc())
+        .limit(1)
+        .scalar_subquery()
+    )
+
+
+def resume_epoch(session: Session, job_id: str) -> int | None:
+    """Return the epoch after which a job would resume; see `resume_epoch_of`."""
+    return session.scalar(select(resume_epoch_of(job_id)))
 
 
 def has_artifacts(session: Session, artifact_ids: Collection[str]) -> bool:

@@ -1,8 +1,8 @@
 """Resume sets: the files that a resume starts from, and the rules for how many are kept.
 
 The set of an epoch is its last.pt and results.csv, the best.pt and best_<name>.pt files that were
-current in that epoch, and its state.pt if the training state was written. With a state.pt, a
-resume can be exact.
+current in that epoch, the train_batch<N>.jpg plots that were drawn until then, and its state.pt if
+the training state was written. With a state.pt, a resume can be exact.
 """
 
 from collections.abc import Collection, Mapping
@@ -19,10 +19,14 @@ NamedFile = tuple[str, int]
 
 @dataclass(frozen=True)
 class KeptSets:
-    """How many sets are kept: the newest sets, and the newest sets with a training state."""
+    """How many sets are kept: the newest sets, and the newest sets with a training state.
+
+    The set of the epoch `awaiting_state` is also kept: its training state is being written.
+    """
 
     newest: int
     with_state: int
+    awaiting_state: int | None = None
 
     @classmethod
     def of_ended(cls, *, succeeded: bool) -> Self:
@@ -55,6 +59,8 @@ def superseded(files: Collection[NamedFile], kept: KeptSets) -> frozenset[NamedF
     """Return the files that no kept set needs."""
     with_state = epochs_of_sets(files, having=STATE)[: kept.with_state]
     newest = epochs_of_sets(files)[: kept.newest]
-    needed = {file for epoch in {*with_state, *newest} for file in set_of(epoch, files).items()}
+    awaiting = [] if kept.awaiting_state is None else [kept.awaiting_state]
+    epochs = {*with_state, *newest, *awaiting}
+    needed = {file for epoch in epochs for file in set_of(epoch, files).items()}
     surplus = {file for file in needed if file[0] == STATE and file[1] not in with_state}
     return frozenset(files) - needed | surplus

@@ -20,7 +20,6 @@ from sqlalchemy import (
     Insert,
     MetaData,
     String,
-    TextClause,
     TypeDecorator,
     create_engine,
     event,

@@ -22,6 +22,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Session
 
+from app.artifacts.repository import resume_epoch_of
 from app.core.database import database_now
 from app.jobs.errors import JobNotFound
 from app.jobs.locks import lock_job
@@ -82,11 +83,15 @@ class JobOrder:
 
 @dataclass(frozen=True)
 class ListedJob:
-    """A job with its progress and tags, as in a list or a status."""
+    """A job with its progress and tags, as in a list or a status.
+
+    `resume_epoch` is the epoch after which it would resume; it is not read for a list.
+    """
 
     job: Job
     progress: JobProgress | None
     tags: Mapping[str, str]
+    resume_epoch: int | None = None
 
 
 # Built once: building these statements takes longer than running them, and every submit and poll
@@ -99,7 +104,7 @@ _INSERT_JOB = (
 )
 _INSERT_PLAN = insert(cast("Table", JobPlan.__table__))
 _STATUS = (
-    select(Job, JobProgress)
+    select(Job, JobProgress, resume_epoch_of(Job.id).label("resume_epoch"))
     .outerjoin(JobProgress, JobProgress.job_id == Job.id)
     .where(
         Job.project_id.in_(bindparam("project_ids", expanding=True)),
@@ -203,7 +208,7 @@ def listed_job_of(session: Session, project_ids: Collection[str], job_id: str) -
     if row is None:
         return None
     tags = dict(session.execute(_TAGS, {"job_id": job_id}).all())
-    return ListedJob(row.Job, row.JobProgress, tags)
+    return ListedJob(row.Job, row.JobProgress, tags, row.resume_epoch)
 
 
 def lock_visible_job(session: Session, project_ids: Collection[str], job_id: str) -> Job:

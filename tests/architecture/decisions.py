@@ -14,7 +14,7 @@ LINKS: Final = rf"{LINK}(?:(?:, | and ){LINK})*"
 STATUS: Final = re.compile(
     r"\*\*Status\.\*\* (?P<accepted>Accepted, \d{4}-\d\d-\d\d)"
     rf"(?:; superseded by (?P<replaced>{LINKS})"
-    rf"|; superseded in part by (?P<corrected>{LINKS})\. (?P<untrue>No longer true: .+[^.]))?\."
+    rf"|; superseded in part by (?P<corrected>{LINKS})\. (?P<untrue>No longer true: .+?[^.]))?\."
     rf"(?: Supersedes (?P<older>{LINKS})(?: in part)?\.)?"
 )
 

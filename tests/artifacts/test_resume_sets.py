@@ -1,6 +1,7 @@
 """Only those files of checkpoints are kept that a kept resume set needs."""
 
 from collections.abc import Collection
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -68,6 +69,15 @@ class TestSuperseded:
         bests = {epoch for name, epoch in kept_of(files, WHILE_NOT_ENDED) if name == "best.pt"}
 
         assert bests == {2, 5, 9}
+
+    def test_a_set_whose_state_is_being_written_is_kept_besides_the_others(self) -> None:
+        kept = replace(WHILE_NOT_ENDED, awaiting_state=5)
+        files = made(*range(1, 10), states=[1, 3], bests=[1, 2, 4, 9])
+
+        left = kept_of(files, kept)
+
+        assert set(epochs_of_sets(left)) == {9, 8, 5, 3, 1}
+        assert {epoch for name, epoch in left if name == "best.pt"} == {1, 2, 4, 9}
 
     @given(histories(), st.integers(0, 3), st.integers(0, 3))
     def test_kept_sets_stay_as_they_were_and_nothing_else_is_left(

@@ -22,13 +22,14 @@ ENTRIES: Final = entries(TEXT)
 
 TRAINING: Final = """
     architecture batch best callback class collate count data dataset divergence entropy epoch
-    freeze freezing image label layer lr mask model optimization optimizer pass patience rate run
+    freeze freezing image label layer lr mask model optimization optimizer pass patience plot rate
+    run
     schedule score statistic target weight
 """
 PROGRAMMING: Final = """
     answer argument authenticator background base broker chunk code command connection context
     database digest directory download error failure field filter finder key kind level limit
-    module option order page path pipe process protocol query reader route row server session
+    memory module option order page path pipe process protocol query reader route row server session
     setting signal source span store text time upload user worker writer
 """
 EVERYDAY: Final = """

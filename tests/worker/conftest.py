@@ -12,7 +12,7 @@ from app.jobs.locks import Hold
 from app.jobs.spec.deciding_metric import FITNESS_OF
 from tests.worlds.worker import Worker, a_lease, a_worker
 from worker.attempt.relay import Relay
-from worker.trainer.protocol import CheckpointEvent, EpochEvent, TrainerEvent
+from worker.trainer.protocol import CheckpointEvent, EpochEvent, StateEvent, TrainerEvent
 
 MAP = "metrics/mAP50-95(B)"
 
@@ -59,6 +59,7 @@ class Relayed:
     relay: Relay
     store: ArtifactStore
     checkpoint: Callable[..., CheckpointEvent]
+    run_directory: Path
 
     @property
     def job_id(self) -> str:
@@ -66,6 +67,11 @@ class Relayed:
 
     def handle(self, event: TrainerEvent) -> None:
         self.relay.handle(event)
+
+    def state(self, epoch: int, *, seq: int) -> StateEvent:
+        """Write a training state and return the event that comes after the epoch's checkpoint."""
+        (self.run_directory / "outbox" / "late").write_text(f"state.pt of {epoch}")
+        return StateEvent(seq=seq, epoch=epoch, file="outbox/late")
 
 
 @pytest.fixture
@@ -75,8 +81,9 @@ def relayed(
     relay: Relay,
     store: ArtifactStore,
     checkpoint: Callable[..., CheckpointEvent],
+    run_directory: Path,
 ) -> Relayed:
-    return Relayed(database, hold, relay, store, checkpoint)
+    return Relayed(database, hold, relay, store, checkpoint, run_directory)
 
 
 def epoch_event(epoch: int, *, seq: int, fitness: float, best: float | None = None) -> EpochEvent:

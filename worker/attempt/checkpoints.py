@@ -1,8 +1,8 @@
 """Store the checkpoints of epochs, and restore them for a resume.
 
 The checkpoint of an epoch consists of last.pt, results.csv, each best.pt and best_<name>.pt that
-changed in it, and state.pt if the training state was written. A resume starts from a set of such
-files: `app.artifacts.resume_sets`.
+changed in it, plots of its training batches, and state.pt if the training state was written. A
+resume starts from a set of such files: `app.artifacts.resume_sets`.
 """
 
 import shutil
@@ -15,7 +15,7 @@ from pathlib import Path
 
 from sqlalchemy.orm import Session
 
-from app.artifacts.names import BEST, LAST, RESULTS, STATE
+from app.artifacts.names import BEST, LAST, STATE
 from app.artifacts.repository import (
     CheckpointRow,
     checkpoint_rows,
@@ -112,8 +112,12 @@ def record_checkpoints(
     hold: Hold,
     checkpoints: Sequence[StoredCheckpoint],
     known: Sequence[CheckpointRow] | None = None,
+    *,
+    awaiting_state: int | None = None,
 ) -> list[CheckpointRow]:
     """Write the rows of checkpoints and drop superseded ones; the caller holds the row's lock.
+
+    The set of the epoch `awaiting_state` is kept: its training state follows.
 
     A worker deletes no bytes: a frozen worker that is fenced could delete bytes that its successor
     has just found in the store. It condemns them in this transaction, for the collector.
@@ -130,7 +134,8 @@ def record_checkpoints(
     made = insert_checkpoints(session, hold.job_id, files, attempt=hold.attempt)
     rows = [*(row for row in before if (row.name, row.epoch) not in files), *made]
     # No grace: an epoch per minute would keep a terabyte per day, and no backup needs these files.
-    return drop_superseded_rows(session, rows, WHILE_NOT_ENDED, grace=timedelta())
+    kept = replace(WHILE_NOT_ENDED, awaiting_state=awaiting_state)
+    return drop_superseded_rows(session, rows, kept, grace=timedelta())
 
 
 def restorable_checkpoints(session: Session, job_id: str) -> list[RestorableCheckpoint]:
@@ -179,15 +184,15 @@ def restore_checkpoint(
     """Fetch the first complete candidate.
 
     Its last.pt and state.pt go to `resume_folder`, which contains no other file; the rest goes to
-    `run_directory`.
+    its place in `run_directory`.
 
     Returns it, or None if no candidate is complete, and the damaged ones that were tried before.
     """
     damaged: list[Damaged] = []
     for candidate in candidates:
-        weights = {name: run_directory / "weights" / name for name in candidate.files}
-        apart = {LAST: resume_folder / LAST, STATE: resume_folder / STATE}
-        places = weights | apart | {RESULTS: run_directory / RESULTS}
+        places = {
+            name: _folder_of(name, resume_folder, run_directory) / name for name in candidate.files
+        }
         try:
             _fetch_all(store, candidate, places)
         except (FileNotFoundError, StoredBytesCorrupt) as error:
@@ -227,6 +232,12 @@ def _fetch_all(
     for name, sha256 in candidate.files.items():
         places[name].parent.mkdir(parents=True, exist_ok=True)
         store.fetch(sha256, places[name])
+
+
+def _folder_of(name: str, resume_folder: Path, run_directory: Path) -> Path:
+    if name in {LAST, STATE}:
+        return resume_folder
+    return run_directory / "weights" if name.endswith(".pt") else run_directory
 
 
 def _clear(folder: Path) -> None:

@@ -3,7 +3,8 @@
 One thread reads the pipe into a spool on disk, so that the trainer never waits for the database.
 Another thread writes the events in order, and continues where it was when the database returns. An
 epoch is written in one transaction with its checkpoint or that of a later epoch, after the bytes of
-that checkpoint are durable: a job can be resumed from what the API shows.
+that checkpoint are durable: a job can be resumed from what the API shows. A training state may
+follow its epoch.
 """
 
 import os
@@ -18,7 +19,7 @@ from typing import Self
 from pydantic import JsonValue, ValidationError
 from sqlalchemy.orm import Session
 
-from app.artifacts.names import LAST
+from app.artifacts.names import LAST, STATE
 from app.core.crash_points import CrashPoint, crash_point
 from app.core.database import OUTAGE
 from app.core.logging import get_logger
@@ -56,6 +57,7 @@ from worker.trainer.protocol import (
     PhaseEvent,
     ResumedEvent,
     StartedEvent,
+    StateEvent,
     TrainerEvent,
     WarningEvent,
     parse_event,
@@ -101,6 +103,7 @@ class Relay:
         self._waiting = WaitingCheckpoints(run_directory)
         self._unwritten: list[tuple[EpochEvent | None, StoredCheckpoint]] = []
         self._recorded: RecordedRows | None = None
+        self._awaiting_state: int | None = None
         self._last_seq = 0
         self._phase: Phase | None = None
         self._progress_at = 0.0
@@ -158,8 +161,8 @@ class Relay:
             return
         if isinstance(event, BatchEvent) and not spool.is_empty:
             return  # outdated: earlier events wait to be written
-        if isinstance(event, CheckpointEvent):
-            self._waiting.add(event)
+        if isinstance(event, CheckpointEvent | StateEvent):
+            self._waiting.add(_as_checkpoint(event))
         spool.append(line)
 
     def _write_events(self, spool: EventSpool) -> None:
@@ -257,12 +260,23 @@ class Relay:
         crash_point(CrashPoint.CHECKPOINT_STORED)
         epoch = self._epoch if self._epoch and self._epoch.epoch == event.epoch else None
         self._epoch = None
+        if event.state_follows:
+            self._awaiting_state = event.epoch
         self._unwritten.append((epoch, stored))
         if LAST in event.files and LAST not in remaining.files:
             return  # superseded: the epoch is written with the later checkpoint that waits
         self._recorded = self._lease.write(self._recording(tuple(self._unwritten)))
         self._unwritten.clear()
         crash_point(CrashPoint.EPOCH_AFTER_COMMIT)
+
+    def _on_state(self, event: StateEvent) -> None:
+        remaining = self._waiting.take(_as_checkpoint(event))
+        stored = store_checkpoint(self._store, remaining, self._run_directory)
+        crash_point(CrashPoint.CHECKPOINT_STORED)
+        if stored.files:
+            self._recorded = self._lease.write(self._recording(((None, stored),)))
+        if self._awaiting_state == event.epoch:
+            self._awaiting_state = None
 
     def _recorded_before(self) -> RecordedRows:
         hold = self._lease.hold
@@ -280,8 +294,13 @@ class Relay:
                 guarded_update(session, hold, {"last_seq": Job.last_seq})
             for epoch in epochs:
                 recorded = record_epoch(session, hold, self._report(epoch), recorded)
-            stored = [checkpoint for _, checkpoint in unwritten]
-            rows = record_checkpoints(session, hold, stored, recorded.checkpoints)
+            rows = record_checkpoints(
+                session,
+                hold,
+                [checkpoint for _, checkpoint in unwritten],
+                recorded.checkpoints,
+                awaiting_state=self._awaiting_state,
+            )
             crash_point(CrashPoint.EPOCH_BEFORE_COMMIT)
             return replace(recorded, checkpoints=rows)
 
@@ -334,8 +353,15 @@ class Relay:
         BatchEvent: _on_batch,
         EpochEvent: _on_epoch,
         CheckpointEvent: _on_checkpoint,
+        StateEvent: _on_state,
         NoticeEvent: _on_notice,
         WarningEvent: _on_warning,
         ErrorEvent: _on_error,
         FinalEvent: _on_final,
     }
+
+
+def _as_checkpoint(event: CheckpointEvent | StateEvent) -> CheckpointEvent:
+    if isinstance(event, CheckpointEvent):
+        return event
+    return CheckpointEvent(epoch=event.epoch, files={STATE: event.file})

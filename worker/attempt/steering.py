@@ -1,6 +1,7 @@
 """Wait for an attempt's process and pass stop, cancel and pause requests on to it."""
 
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -9,10 +10,13 @@ from app.jobs.states import Request
 from worker.attempt.claimed import ClaimedAttempt
 from worker.attempt.lease import LeaseLost
 from worker.processes.process import RunningProcess
+from worker.trainer.protocol import NO_STATE_FILE
 
 TICK_SECONDS = 0.1
 """Longest delay before what another thread has learned reaches the process: a request, a lost
 lease, a failed relay. The end of the process itself is seen at once."""
+CANCEL_GRACE_SECONDS = 1.0
+"""The longest grace period after a cancel, which ends a job within two seconds."""
 
 log = get_logger(__name__)
 
@@ -80,15 +84,26 @@ class Steering:
             self._request_finish(process)
 
     def _request_leave_or_kill(self, process: RunningProcess) -> None:
-        context = self._attempt.context
-        grace = context.settings.timing.kill_grace_seconds
         if self._leave_requested_at is None:
             self._leave_requested_at = time.monotonic()
+            if self._is_cancelled:
+                with suppress(OSError):  # on a full disk: the trainer may write a state in vain
+                    (self._attempt.directory.run / NO_STATE_FILE).touch()
             process.request_leave()
             log.info("trainer.leave_requested", job_id=self._attempt.job.id)
-        elif context.hurrying.is_set() or time.monotonic() - self._leave_requested_at >= grace:
+        elif self._attempt.context.hurrying.is_set() or self._is_grace_over(
+            time.monotonic() - self._leave_requested_at
+        ):
             process.kill()
             log.info("trainer.killed", job_id=self._attempt.job.id)
+
+    def _is_grace_over(self, seconds: float) -> bool:
+        grace = self._attempt.context.settings.timing.kill_grace_seconds
+        return seconds >= (min(grace, CANCEL_GRACE_SECONDS) if self._is_cancelled else grace)
+
+    @property
+    def _is_cancelled(self) -> bool:
+        return self._attempt.lease.request is Request.CANCEL
 
     def _request_finish(self, process: RunningProcess) -> None:
         if not self._finish_requested and self._watched.has_started:

@@ -3,40 +3,65 @@
 import threading
 from pathlib import Path
 
-from app.artifacts.resume_sets import WHILE_NOT_ENDED, superseded
+from app.artifacts.names import LAST, STATE
+from app.artifacts.resume_sets import NamedFile, set_of
 from worker.trainer.protocol import CheckpointEvent
 
 
 class WaitingCheckpoints:
-    """The files that a trainer has handed over as links and that are not stored yet.
+    """The files that a trainer has handed over and that are not stored yet.
 
-    It keeps the same sets as the store does for a job that has not ended: the store would delete
-    any other file at once.
+    It keeps the newest set, the newest training state with its set, and the set of an epoch whose
+    training state is being written. The store would soon delete any other file; it has the sets of
+    earlier epochs.
     """
 
     def __init__(self, run_directory: Path) -> None:
         self._run_directory = run_directory
-        self._files: dict[int, dict[str, str]] = {}
+        self._files: dict[NamedFile, str] = {}
+        self._superseded: set[NamedFile] = set()
+        self._awaiting_state: int | None = None
         self._lock = threading.Lock()
 
     def add(self, event: CheckpointEvent) -> None:
-        """Add a checkpoint, and remove the files that it supersedes."""
+        """Add the files of a checkpoint, and remove the files that they supersede."""
         with self._lock:
-            self._files[event.epoch] = {
-                str(name): path for name, path in event.files.items() if path is not None
+            self._files |= {
+                (str(name), event.epoch): path
+                for name, path in event.files.items()
+                if path is not None
             }
+            if event.state_follows:
+                self._awaiting_state = event.epoch
             self._drop_superseded()
 
     def take(self, event: CheckpointEvent) -> CheckpointEvent:
         """Remove a checkpoint and return it with only those files that were not superseded."""
         with self._lock:
-            files = self._files.pop(event.epoch, None)
-        if files is None:
+            of_event = {(str(name), event.epoch) for name in event.files}
+            gone = of_event & self._superseded
+            self._superseded -= of_event
+            for file in of_event:
+                self._files.pop(file, None)
+        if not gone:
             return event
+        files = {
+            name: path
+            for name, path in event.files.items()
+            if path and (name, event.epoch) not in gone
+        }
         return event.model_copy(update={"files": files})
 
     def _drop_superseded(self) -> None:
-        waiting = [(name, epoch) for epoch, files in self._files.items() for name in files]
-        for name, epoch in superseded(waiting, WHILE_NOT_ENDED):
-            path = self._files[epoch].pop(name)
-            (self._run_directory / path).unlink(missing_ok=True)
+        for file in self._files.keys() - self._needed():
+            (self._run_directory / self._files.pop(file)).unlink(missing_ok=True)
+            self._superseded.add(file)
+
+    def _needed(self) -> set[NamedFile]:
+        newest = {
+            name: max((epoch for each, epoch in self._files if each == name), default=None)
+            for name in (LAST, STATE)
+        }
+        kept = [each for each in (*newest.values(), self._awaiting_state) if each is not None]
+        needed = {file for epoch in kept for file in set_of(epoch, self._files).items()}
+        return {file for file in needed if file[0] != STATE or file[1] == newest[STATE]}

@@ -14,6 +14,7 @@ from worker.trainer.customizations.freezing import Freezing
 from worker.trainer.customizations.keep_best import KeepBest
 from worker.trainer.customizations.layer_lrs import LayerRates
 from worker.trainer.customizations.metrics import ClassMetrics
+from worker.trainer.mixins.batch_plots import BatchPlots
 from worker.trainer.mixins.checkpoints import Checkpoints
 from worker.trainer.mixins.data_failures import DataFailures
 from worker.trainer.mixins.divergence import Divergence
@@ -47,13 +48,14 @@ TASK_TRAINERS: Final[dict[Task, type]] = {
     "depth": yolo.depth.DepthTrainer,
 }
 
-# Outermost first. At the end of an epoch (`hook_after_epoch`) four classes call super() first, so
-# they act from the last to the first: Reporting reports the epoch, StopOnRequest decides whether to
-# stop, TrainingStates writes the training state, and Checkpoints hands all files over. Divergence
-# is outermost because it decides whether there is a result to finalize; Finalizing is next because
-# its report of the end comes after everything else. Resuming is around the
-# whole loop, which it skips if no epoch is left. ExactResuming restores a state before any hook of
-# an epoch acts; LoaderNotes acts closest to the loaders. docs/training-loop.md has every point.
+# Outermost first. At the end of an epoch (`hook_after_epoch`) five classes call super() first, so
+# they act from the last to the first: Reporting reports the epoch, BatchPlots waits for its plots,
+# StopOnRequest decides whether to stop, TrainingStates takes a snapshot of the training state, and
+# Checkpoints hands all files over. Divergence is outermost because it decides whether there is a
+# result to finalize; Finalizing is next because its report of the end comes after everything else.
+# Resuming is around the whole loop, which it skips if no epoch is left. ExactResuming restores a
+# state before any hook of an epoch acts; LoaderNotes acts closest to the loaders.
+# docs/training-loop.md has every point.
 AROUND: Final[tuple[type[TrainerMixin], ...]] = (
     Divergence,
     Finalizing,
@@ -62,6 +64,7 @@ AROUND: Final[tuple[type[TrainerMixin], ...]] = (
     Checkpoints,
     TrainingStates,
     StopOnRequest,
+    BatchPlots,
     Reporting,
     LogRows,
     LoaderNotes,

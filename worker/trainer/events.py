@@ -25,14 +25,16 @@ class EventPipe:
         self._on_broken = on_broken
         self._lines: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
         self._seq = 0
+        self._turn = threading.Lock()
         self._thread = threading.Thread(target=self._write, name="events", daemon=True)
         self._thread.start()
 
     def emit(self, event: Event) -> None:
-        """Queue an event. Call it only from the main thread, which numbers the events."""
-        self._seq += 1
-        stamped = event.model_copy(update={"seq": self._seq, "at": round(time.time(), 3)})
-        self._lines.put(event_line(stamped))
+        """Number an event and queue it; any thread can call it."""
+        with self._turn:
+            self._seq += 1
+            stamped = event.model_copy(update={"seq": self._seq, "at": round(time.time(), 3)})
+            self._lines.put(event_line(stamped))
 
     def close(self, *, within: float | None) -> None:
         """Wait until all events are written, the pipe breaks, or `within` seconds have passed.

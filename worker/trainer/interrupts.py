@@ -1,4 +1,4 @@
-"""Signals that end the process: SIGTERM at once, SIGUSR1 after the epoch, SIGKILL with the parent.
+"""Signals that end the process: SIGTERM now, SIGUSR1 after the epoch, SIGKILL with the parent.
 
 Standard library only, since the handlers are installed before anything heavy is imported.
 """
@@ -7,6 +7,8 @@ import ctypes
 import os
 import resource
 import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from types import FrameType
 from typing import Final
@@ -15,7 +17,7 @@ _PR_SET_PDEATHSIG: Final = 1
 
 
 class LeaveRequested(BaseException):
-    """The process received SIGTERM: it exits now, and the last checkpoint can be resumed.
+    """The process received SIGTERM: it exits, and the last finished epoch can be resumed.
 
     Not an `Exception`, since Ultralytics wraps those in several places (trainer.py:865, 1032) or
     swallows them (depth/train.py, final_eval).
@@ -33,6 +35,7 @@ class Interrupts:
     stop_requested: bool = False
     supervisor_gone: bool = False
     leaving: bool = False
+    is_deferred: bool = False
 
     def install(self) -> None:
         """Install handlers for SIGTERM, SIGINT and SIGUSR1. Call it from the main thread."""
@@ -50,6 +53,16 @@ class Interrupts:
         if self.leaving:
             raise SupervisorGone if self.supervisor_gone else LeaveRequested
 
+    @contextmanager
+    def deferred(self) -> Iterator[None]:
+        """Let the block complete before a signal's exception is raised."""
+        self.is_deferred = True
+        try:
+            yield
+        finally:
+            self.is_deferred = False
+        self.raise_if_leaving()
+
     def _leave(self, _signum: int, _frame: FrameType | None) -> None:
         # A second signal would interrupt the clean-up after the first one.
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
@@ -57,7 +70,8 @@ class Interrupts:
         # A signal to the process group also ends the loader's workers, and torch would raise.
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         self.leaving = True
-        self.raise_if_leaving()
+        if not self.is_deferred:
+            self.raise_if_leaving()
 
     def _finish_early(self, _signum: int, _frame: FrameType | None) -> None:
         self.stop_requested = True

@@ -30,9 +30,10 @@ from app.jobs.spec.job_spec import JobSpec
 from app.jobs.states import Phase
 from worker.trainer.errors import BadWeights
 from worker.trainer.events import EventPipe
-from worker.trainer.interrupts import Interrupts
+from worker.trainer.interrupts import Interrupts, LeaveRequested
 from worker.trainer.plugins import PluginOptions
 from worker.trainer.protocol import (
+    NO_STATE_FILE,
     Artifact,
     BatchEvent,
     CheckpointEvent,
@@ -42,6 +43,7 @@ from worker.trainer.protocol import (
     PhaseEvent,
     ResumedEvent,
     StartedEvent,
+    StateEvent,
     exit_code_of,
 )
 from worker.trainer.weights.portability import PortabilityCheck, Verdict
@@ -128,14 +130,19 @@ def train(job_file: JobFile, pipe: EventPipe, interrupts: Interrupts) -> None:
     """Run the remaining epochs and finalize.
 
     Raises:
-        LeaveRequested: The process received SIGTERM.
+        LeaveRequested: The process received SIGTERM; the training state of the last finished epoch
+            is handed over.
         BadWeights: The checkpoint to resume from is not valid.
     """
     training = _Training(job_file, pipe, interrupts)
     state = State.read(job_file.resume_from) if job_file.resume_from is not None else State()
     training.start(state)
-    while _continues(state, job_file, interrupts):
-        state = training.epoch_after(state)
+    try:
+        while _continues(state, job_file, interrupts):
+            state = training.epoch_after(state)
+    except LeaveRequested:
+        training.hand_over_newest_state()
+        raise
     training.finalize(state)
 
 
@@ -170,6 +177,7 @@ class _Training:
         self._run = job_file.run_directory
         choice = job_file.spec.trainer
         self._options = NullOptions.model_validate(choice.options if choice else {})
+        self._newest: tuple[int, bytes] | None = None  # epoch and training state, not handed over
         for folder in ("weights", "outbox", "final"):
             (self._run / folder).mkdir(exist_ok=True)
 
@@ -216,12 +224,25 @@ class _Training:
         write_whole(last, content, durable=False)
         if state.best_epoch == state.epoch:
             link_whole(last.with_name(BEST), last)
+        with self._interrupts.deferred():
+            self._end_epoch(state)
+        return state
+
+    def _end_epoch(self, state: State) -> None:
+        content = json.dumps(_training_state(self._job_file, state)).encode()
         has_state = self._writes_state(state)
         if has_state:
-            content = json.dumps(_training_state(self._job_file, state)).encode()
-            write_whole(last.with_name(STATE), content, durable=False)
+            write_whole(self._run / "weights" / STATE, content, durable=False)
+        self._newest = None if has_state else (state.epoch, content)
         self._report_epoch(state, has_state=has_state)
-        return state
+
+    def hand_over_newest_state(self) -> None:
+        """Write and report the training state of the last finished epoch, unless it is done."""
+        if self._newest is None or (self._run / NO_STATE_FILE).exists():
+            return
+        epoch, content = self._newest
+        write_whole(self._run / "weights" / STATE, content, durable=False)
+        self._pipe.emit(StateEvent(epoch=epoch, file=self._handed_over(f"weights/{STATE}", epoch)))
 
     def finalize(self, state: State) -> None:
         self._pipe.emit(PhaseEvent(phase=Phase.FINALIZING, epochs_done=state.epoch))

@@ -31,6 +31,10 @@ STORING_SECONDS_FILE: Final = "storing_seconds"
 """A file in the run directory with the seconds that the supervisor took to store the newest
 training state. The supervisor writes it afterwards, and the trainer removes it after reading."""
 
+NO_STATE_FILE: Final = "no_state"
+"""A file in the run directory that the supervisor creates when a job is cancelled, before it
+requests the trainer to leave: the trainer then leaves without writing a training state."""
+
 TrainedKind = Literal[
     ArtifactKind.WEIGHTS, ArtifactKind.TABLE, ArtifactKind.CONFIG, ArtifactKind.PLOT
 ]
@@ -41,7 +45,9 @@ Metrics = dict[str, float | None]
 _FILES_OF_A_RESUME: Final = "|".join(map(re.escape, (LAST, BEST, STATE, RESULTS)))
 CheckpointFile = Annotated[
     str,
-    StringConstraints(pattern=rf"^({_FILES_OF_A_RESUME}|best_[a-z0-9_]{{1,40}}\.pt)$"),
+    StringConstraints(
+        pattern=rf"^({_FILES_OF_A_RESUME}|best_[a-z0-9_]{{1,40}}\.pt|train_batch\d{{1,9}}\.jpg)$"
+    ),
 ]
 """The name, not the path, of a file of a checkpoint; results of a training are `Artifact`s."""
 
@@ -216,13 +222,29 @@ class CheckpointEvent(Event):
     """Files for the supervisor to upload and unlink, relative to run_directory.
 
     `best.pt` and each best_<name>.pt of `keep_best` are null when they have not changed in this
-    epoch. `results.csv` is a copy that ends with this epoch. `state.pt` is present if the training
-    state was written at the end of this epoch.
+    epoch. `results.csv` is a copy that ends with this epoch. `train_batch<N>.jpg` are plots of
+    batches of this epoch. `state.pt` is present if the training state was written at the end of
+    this epoch; usually it is written later, and a `state` event follows.
     """
 
     type: Literal["checkpoint"] = "checkpoint"
     epoch: int
     files: dict[CheckpointFile, str | None]
+    state_follows: bool = Field(
+        default=False,
+        description="The training state of this epoch is being written: keep the epoch's files.",
+    )
+
+
+class StateEvent(Event):
+    """The training state of an epoch, written after its checkpoint; upload and unlink it as well.
+
+    Checkpoints of later epochs may come before it.
+    """
+
+    type: Literal["state"] = "state"
+    epoch: int
+    file: str = Field(description="Relative to run_directory.")
 
 
 class NoticeEvent(Event):
@@ -281,6 +303,7 @@ TrainerEvent = Annotated[
     | BatchEvent
     | EpochEvent
     | CheckpointEvent
+    | StateEvent
     | NoticeEvent
     | WarningEvent
     | ErrorEvent

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from types import MappingProxyType
 from typing import ClassVar, Protocol
 
@@ -44,7 +45,9 @@ class TrainerMixin(TrainerHooks):
     `recorded_train_loader`, `recorded_val_loader`: the loaders, if they are Ultralytics' own.
     `last_step`: the batch of the last optimizer step, counted over all epochs from 0; -1 before the
     first step.
-    `has_new_state`: whether state.pt is of this epoch.
+    `state_file`: the training state of this epoch, if it is already written.
+    `state_follows`: whether the training state of this epoch is written during the next one.
+    `new_plots`: plots of training batches that were drawn since the last epoch.
     `first_losses`: the sums of the training losses of the job's first batches, up to ten; None if
     they are not known.
     `plugin_class`: the plugin of the job.
@@ -57,6 +60,8 @@ class TrainerMixin(TrainerHooks):
     recorded_train_loader: RecordedLoader | None = None
     recorded_val_loader: RecordedOrder | None = None
     last_step: int = -1
-    has_new_state: bool = False
+    state_file: Path | None = None
+    state_follows: bool = False
+    new_plots: tuple[Path, ...] = ()
     first_losses: list[float] | None = None
     plugin_class: ClassVar[type[TrainerPlugin] | None] = None

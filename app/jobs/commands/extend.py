@@ -7,7 +7,7 @@ need its parent. It is planned before that transaction, which checks that the pa
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from pydantic import Field, ValidationError
@@ -135,7 +135,7 @@ def extend_job(
         joint = {"epoch": epoch, "best_epoch": best_epoch, "best_value": best_value}
         unit.session.execute(insert(Joint).values(job_id=listed.job.id, **joint))
         copy_checkpoints(unit.session, planned.taken.files.values(), listed.job.id)
-    return Submitted(listed, replayed=False)
+    return Submitted(replace(listed, resume_epoch=epoch), replayed=False)
 
 
 def plan_extension(

@@ -47,6 +47,7 @@ def _view(unit: UnitOfWork, context: Context, principal: Principal, listed: List
     return JobView(
         **JobRow.fields_of(listed, principal.project_names),
         notes=job.notes,
+        resume_epoch=listed.resume_epoch,
         queue_position=queue_position(unit.session, job) if waits else None,
         waiting_reason=_waiting_reason(unit, context, listed) if waits else None,
         spec=job.spec,
@@ -66,4 +67,5 @@ def _waiting_reason(unit: UnitOfWork, context: Context, listed: ListedJob) -> st
 def _entity_tag(listed: ListedJob) -> str:
     progress = listed.progress
     updated_at = progress.updated_at.timestamp() if progress else 0
-    return f'W/"{listed.job.revision}-{listed.job.last_seq}-{listed.job.phase}-{updated_at}"'
+    job, resume_epoch = listed.job, listed.resume_epoch
+    return f'W/"{job.revision}-{job.last_seq}-{job.phase}-{updated_at}-{resume_epoch}"'

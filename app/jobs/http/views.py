@@ -127,6 +127,11 @@ class JobView(JobRow):
     """A job's status: its row, its spec as submitted and as resolved, and why it waits."""
 
     notes: str
+    resume_epoch: int | None = Field(
+        description="The epoch after which the job would continue if its worker died now, or after "
+        "a resume or retry. null: it would start from the beginning. A pause stores the newest "
+        "finished epoch first."
+    )
     queue_position: int | None
     waiting_reason: str | None
     spec: dict[str, JsonValue]

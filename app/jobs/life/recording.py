@@ -9,7 +9,7 @@ from datetime import timedelta
 from typing import Any
 
 from pydantic import JsonValue
-from sqlalchemy import bindparam, delete, select, update
+from sqlalchemy import bindparam, delete, func, select, update
 from sqlalchemy.orm import Session
 
 from app.artifacts.names import ArtifactKind
@@ -294,9 +294,15 @@ def trim_epochs_after(
 
     `best_epoch` is the epoch of the best.pt that belongs to the checkpoint. It becomes the job's
     best epoch again; it may be an epoch of the parent. `value_of` returns the deciding metric's
-    value from an epoch's metrics.
+    value from an epoch's metrics. The event `epochs.dropped` names the epochs.
     """
     job = guarded_update(session, hold, {"last_seq": Job.last_seq})
+    last_epoch = session.scalar(
+        select(func.max(Epoch.epoch)).where(Epoch.job_id == hold.job_id, Epoch.epoch > epoch)
+    )
+    if last_epoch is not None:
+        dropped: dict[str, JsonValue] = {"first_epoch": epoch + 1, "last_epoch": last_epoch}
+        log_event(session, hold, "epochs.dropped", data=dropped)
     for table in (Epoch, EpochClasses):
         session.execute(delete(table).where(table.job_id == hold.job_id, table.epoch > epoch))
     if job.best_epoch is None or job.best_epoch <= epoch:

@@ -12,7 +12,11 @@ from pydantic import JsonValue
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
-from app.artifacts.repository import drop_superseded_checkpoints, has_checkpoint
+from app.artifacts.repository import (
+    drop_superseded_checkpoints,
+    has_checkpoint,
+    resume_epoch,
+)
 from app.artifacts.resume_sets import KeptSets
 from app.core.database import database_now
 from app.events.repository import append_event
@@ -131,7 +135,7 @@ def apply_event(
         job.last_seq,
         transition.logged_as or event.value,
         level=Level.ERROR if transition.target is JobState.FAILED else Level.INFO,
-        data=_event_data(job, transition, end),
+        data=_event_data(job, transition, end) | _resume_data(session, job, transition),
     )
     return Applied(job, transition)
 
@@ -204,6 +208,14 @@ def _close_attempt(
 
 def _with_batch(resolved: dict[str, Any], batch: int) -> dict[str, Any]:
     return resolved | {"train": resolved["train"] | {"batch": batch}}
+
+
+def _resume_data(session: Session, job: Job, transition: Transition) -> dict[str, JsonValue]:
+    """Return the epoch after which a job continues that waits or is paused now."""
+    waits = transition.target in {JobState.QUEUED, JobState.PAUSED}
+    if transition.target is transition.source or not waits:
+        return {}
+    return {"resume_epoch": resume_epoch(session, job.id)}
 
 
 def _event_data(job: Job, transition: Transition, end: AttemptEnd | None) -> dict[str, JsonValue]:

@@ -10,7 +10,7 @@ from app.core.storage import StoredObject
 from app.jobs.http.record_routes import _log
 from app.jobs.states import Phase
 from tests.api.jobs.running_job import Running, claimed
-from tests.worlds.rows import a_job, job_row, some_rows
+from tests.worlds.rows import a_checkpoint, a_job, job_row, some_rows
 from tests.worlds.server import Api
 
 CONTENT = bytes(range(256)) * 4
@@ -43,6 +43,22 @@ class TestProgress:
 
         is_training = phase in {Phase.TRAINING, Phase.VALIDATING}
         assert progress["eta_seconds"] == (60.0 if is_training else None)
+
+
+class TestResumeEpoch:
+    def test_a_running_job_shows_the_epoch_of_its_newest_state_with_a_new_tag(
+        self, running: Running
+    ) -> None:
+        shown, tags = [], set()
+        for epoch, name in ((1, None), (1, "last.pt"), (2, "last.pt"), (1, "state.pt")):
+            if name is not None:
+                a_checkpoint(running.api.database, running.hold.job_id, epoch=epoch, name=name)
+            answer = running.api.client.get(running.path)
+            shown.append(answer.json()["resume_epoch"])
+            tags.add(answer.headers["ETag"])
+
+        assert shown == [None, 1, 2, 1]
+        assert len(tags) == 3
 
 
 class TestMetrics:

@@ -139,6 +139,21 @@ class TestRestoreCheckpoint:
         }
         assert (tmp_path / "run" / "weights" / "best_recall.pt").exists()
 
+    def test_plots_of_batches_are_restored_beside_the_results(
+        self, database: Database, store: ArtifactStore, tmp_path: Path
+    ) -> None:
+        a_job(database, some_rows(database))
+        hold = claim(database)
+        save(database, store, hold, tmp_path / "made", (1, ("last.pt", "train_batch0.jpg")))
+        save(database, store, hold, tmp_path / "made", (2, ("last.pt", "results.csv")))
+        with database.read() as unit:
+            candidates = restorable_checkpoints(unit.session, hold.job_id)
+
+        epoch, _, files = restore(store, candidates, tmp_path)
+
+        assert (epoch, files["train_batch0.jpg"]) == (2, "train_batch0.jpg of 1")
+        assert (tmp_path / "run" / "train_batch0.jpg").exists()
+
     def test_a_restorable_checkpoint_knows_the_epoch_of_its_best(
         self, saved: list[RestorableCheckpoint]
     ) -> None:

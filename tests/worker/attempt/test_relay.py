@@ -40,6 +40,12 @@ def epochs(database: Database) -> list[int]:
         return list(unit.session.scalars(select(Epoch.epoch).order_by(Epoch.epoch)))
 
 
+def names_by_epoch(relayed: Relayed) -> dict[int | None, set[str]]:
+    with relayed.database.read() as unit:
+        rows = checkpoints_of(unit.session, relayed.job_id)
+    return {row.epoch: {each.name for each in rows if each.epoch == row.epoch} for row in rows}
+
+
 class TestOldCheckpoints:
     def test_bytes_of_old_checkpoints_are_left_to_the_collector(self, relayed: Relayed) -> None:
         for epoch in range(1, 6):
@@ -68,6 +74,49 @@ class TestOldCheckpoints:
         stored = {digest for page in relayed.store.digests() for digest in page}
         assert stored == {row.sha256 for row in rows} | condemned
         assert len(condemned) == 2 * 4 + 1
+
+
+class TestLateStates:
+    def test_the_files_of_an_epoch_stay_until_its_state_is_there(self, relayed: Relayed) -> None:
+        for epoch in range(1, 5):
+            event = relayed.checkpoint(epoch, seq=epoch, best=epoch == 1)
+            relayed.handle(event.model_copy(update={"state_follows": epoch == 1}))
+        before = names_by_epoch(relayed)
+
+        relayed.handle(relayed.state(1, seq=5))
+        relayed.handle(relayed.checkpoint(5, seq=6, best=False))
+
+        assert before == {
+            1: {"last.pt", "results.csv", "best.pt"},
+            3: {"last.pt", "results.csv"},
+            4: {"last.pt", "results.csv"},
+        }
+        assert names_by_epoch(relayed) == {
+            1: {"last.pt", "results.csv", "best.pt", "state.pt"},
+            4: {"last.pt", "results.csv"},
+            5: {"last.pt", "results.csv"},
+        }
+
+    def test_a_state_that_never_comes_does_not_keep_files_once_another_one_is_awaited(
+        self, relayed: Relayed
+    ) -> None:
+        for epoch in range(1, 6):
+            event = relayed.checkpoint(epoch, seq=epoch, best=False)
+            relayed.handle(event.model_copy(update={"state_follows": epoch in {1, 2}}))
+
+        assert names_by_epoch(relayed).keys() == {2, 4, 5}
+
+    def test_a_state_between_an_epoch_and_its_checkpoint_loses_neither(
+        self, relayed: Relayed
+    ) -> None:
+        relayed.handle(relayed.checkpoint(1, seq=1))
+        relayed.handle(epoch_event(2, seq=2, fitness=0.1))
+
+        relayed.handle(relayed.state(1, seq=3))
+        relayed.handle(relayed.checkpoint(2, seq=4))
+
+        assert epochs(relayed.database) == [2]
+        assert "state.pt" in names_by_epoch(relayed)[1]
 
 
 class TestEpochs:

@@ -119,6 +119,21 @@ class TestLeaving:
         assert list(living_processes(f"{job_id}-1")) == []
 
 
+class TestGrace:
+    def test_a_cancel_ends_a_trainer_that_stays_long_before_its_grace_is_over(
+        self, database: Database, tmp_path: Path
+    ) -> None:
+        patient = PATIENT.model_copy(update={"kill_grace_seconds": 1000})
+        worker = a_worker(database, tmp_path, timing=patient).with_trainer("hang stubbornly")
+        job_id = worker.submit()
+
+        with working(worker):
+            eventually(lambda: epochs_of(database, job_id), within=20)
+            request(database, job_id, JobEvent.CANCEL)
+
+        assert job_row(database, job_id).state is JobState.CANCELLED
+
+
 class TestPause:
     def test_a_resumed_job_goes_on_from_its_last_checkpoint(
         self, database: Database, worker: Worker

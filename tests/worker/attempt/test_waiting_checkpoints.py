@@ -14,13 +14,23 @@ def run(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def a_checkpoint(run: Path, epoch: int, *, best: bool, state: bool = False) -> CheckpointEvent:
+def a_checkpoint(
+    run: Path, epoch: int, *, best: bool, state: bool = False, state_follows: bool = False
+) -> CheckpointEvent:
     files: dict[str, str | None] = {"best.pt": None}
     some = {"best.pt": best, "state.pt": state}
     for name in ("last.pt", "results.csv", *(name for name, is_made in some.items() if is_made)):
-        files[name] = f"outbox/{epoch}-{name}"
-        (run / f"outbox/{epoch}-{name}").touch()
-    return CheckpointEvent(epoch=epoch, files=files)
+        files[name] = made(run, epoch, name)
+    return CheckpointEvent(epoch=epoch, files=files, state_follows=state_follows)
+
+
+def a_late_state(run: Path, epoch: int) -> CheckpointEvent:
+    return CheckpointEvent(epoch=epoch, files={"state.pt": made(run, epoch, "state.pt")})
+
+
+def made(run: Path, epoch: int, name: str) -> str:
+    (run / f"outbox/{epoch}-{name}").touch()
+    return f"outbox/{epoch}-{name}"
 
 
 def on_disk(run: Path) -> set[str]:
@@ -28,15 +38,14 @@ def on_disk(run: Path) -> set[str]:
 
 
 class TestWaitingCheckpoints:
-    def test_two_keep_all_their_files(self, run: Path) -> None:
+    def test_the_newest_checkpoint_keeps_all_its_files(self, run: Path) -> None:
         waiting = WaitingCheckpoints(run)
-        events = [a_checkpoint(run, epoch, best=True) for epoch in (1, 2)]
+        event = a_checkpoint(run, 1, best=True)
 
-        for event in events:
-            waiting.add(event)
+        waiting.add(event)
 
-        assert len(on_disk(run)) == 6
-        assert [waiting.take(event).files for event in events] == [each.files for each in events]
+        assert len(on_disk(run)) == 3
+        assert waiting.take(event) == event
 
     def test_files_that_newer_checkpoints_supersede_are_gone(self, run: Path) -> None:
         waiting = WaitingCheckpoints(run)
@@ -44,33 +53,71 @@ class TestWaitingCheckpoints:
         for epoch in range(1, 6):
             waiting.add(a_checkpoint(run, epoch, best=True))
 
-        assert on_disk(run) == {
-            f"{epoch}-{name}" for epoch in (4, 5) for name in ("last.pt", "results.csv", "best.pt")
-        }
+        assert on_disk(run) == {f"5-{name}" for name in ("last.pt", "results.csv", "best.pt")}
 
-    def test_the_best_that_the_older_one_needs_stays(self, run: Path) -> None:
+    def test_the_best_that_the_newest_one_needs_stays(self, run: Path) -> None:
         waiting = WaitingCheckpoints(run)
 
-        for epoch, best in ((1, True), (2, True), (3, False), (4, False), (5, True)):
+        for epoch, best in ((1, True), (2, True), (3, False), (4, False)):
             waiting.add(a_checkpoint(run, epoch, best=best))
 
-        assert {name for name in on_disk(run) if "best" in name} == {"2-best.pt", "5-best.pt"}
+        assert {name for name in on_disk(run) if "best" in name} == {"2-best.pt"}
 
-    def test_a_checkpoint_with_a_state_stays_whole_until_there_are_two_newer_states(
+    def test_a_checkpoint_with_a_state_stays_whole_until_there_is_a_newer_state(
         self, run: Path
     ) -> None:
         waiting = WaitingCheckpoints(run)
         left = []
 
-        for epoch in range(1, 10):
-            waiting.add(a_checkpoint(run, epoch, best=epoch == 2, state=epoch in {3, 6, 9}))
-            left.append({name for name in on_disk(run) if name.endswith(("state.pt", "best.pt"))})
+        for epoch in range(1, 7):
+            waiting.add(a_checkpoint(run, epoch, best=epoch == 2, state=epoch in {3, 6}))
+            left.append(on_disk(run))
 
-        assert left[7] == {"2-best.pt", "3-state.pt", "6-state.pt"}
-        assert left[8] == {"2-best.pt", "6-state.pt", "9-state.pt"}
-        assert {name for name in on_disk(run) if "last" in name} == {
-            f"{epoch}-last.pt" for epoch in (6, 8, 9)
+        assert left[4] == {
+            "2-best.pt",
+            *("3-last.pt", "3-results.csv", "3-state.pt"),
+            *("5-last.pt", "5-results.csv"),
         }
+        assert left[5] == {"2-best.pt", "6-last.pt", "6-results.csv", "6-state.pt"}
+
+    def test_a_checkpoint_stays_whole_while_its_state_is_being_written(self, run: Path) -> None:
+        waiting = WaitingCheckpoints(run)
+
+        for epoch in range(1, 5):
+            waiting.add(a_checkpoint(run, epoch, best=epoch == 1, state_follows=epoch == 2))
+        before = on_disk(run)
+        waiting.add(a_late_state(run, 2))
+
+        assert before == {
+            "1-best.pt",
+            *("2-last.pt", "2-results.csv"),
+            *("4-last.pt", "4-results.csv"),
+        }
+        assert on_disk(run) == before | {"2-state.pt"}
+
+    def test_a_late_state_waits_although_the_other_files_of_its_epoch_were_taken(
+        self, run: Path
+    ) -> None:
+        waiting = WaitingCheckpoints(run)
+        event, late = a_checkpoint(run, 1, best=True, state_follows=True), a_late_state(run, 1)
+        waiting.add(event)
+        waiting.take(event)
+
+        waiting.add(late)
+        waiting.add(a_checkpoint(run, 2, best=False))
+
+        assert waiting.take(late) == late
+        assert (run / "outbox/1-state.pt").exists()
+
+    def test_an_older_state_that_waits_is_superseded_by_the_newest(self, run: Path) -> None:
+        waiting = WaitingCheckpoints(run)
+        states = [a_late_state(run, epoch) for epoch in (1, 4)]
+
+        for state in states:
+            waiting.add(state)
+
+        assert [waiting.take(state).files for state in states] == [{}, states[1].files]
+        assert on_disk(run) == {"4-state.pt"}
 
     def test_a_checkpoint_that_was_taken_is_left_alone(self, run: Path) -> None:
         waiting = WaitingCheckpoints(run)

@@ -15,6 +15,7 @@ from tests.worker.trainer.jobs import a_job
 from worker.trainer import compose
 from worker.trainer.errors import BadCheckpoint, BadData
 from worker.trainer.interrupts import Interrupts
+from worker.trainer.mixins.batch_plots import BatchPlots
 from worker.trainer.mixins.checkpoints import Checkpoints
 from worker.trainer.mixins.exact_resume import ExactResuming
 from worker.trainer.mixins.finalizing import Finalizing
@@ -80,6 +81,13 @@ def hands_checkpoints_over(whole: Training, directory: Path) -> bool:
     return len(train_here(again(whole, directory)).of("checkpoint")) == EPOCHS
 
 
+def hands_plots_over(whole: Training, directory: Path) -> bool:
+    train = whole.job.spec.train.model_copy(update={"plots": True})
+    spec = whole.job.spec.model_copy(update={"train": train})
+    first = train_here(again(whole, directory, spec=spec)).of("checkpoint")[0]
+    return {f"train_batch{number}.jpg" for number in range(3)} <= first.files.keys()
+
+
 def tells_its_epochs(whole: Training, directory: Path) -> bool:
     return len(train_here(again(whole, directory)).of("epoch")) == EPOCHS
 
@@ -101,6 +109,7 @@ WHAT_FOR: Final[dict[type[TrainerMixin], Callable[[Training, Path], bool]]] = {
     Checkpoints: hands_checkpoints_over,
     TrainingStates: leaves_a_state,
     StopOnRequest: ends_when_asked,
+    BatchPlots: hands_plots_over,
     Reporting: tells_its_epochs,
     LoaderNotes: leaves_a_state,
     NamedFailures: names_what_is_wrong_with_data,
@@ -109,7 +118,7 @@ WHAT_FOR: Final[dict[type[TrainerMixin], Callable[[Training, Path], bool]]] = {
 
 class TestMutants:
     @pytest.mark.parametrize(
-        "mixin", [Resuming, ExactResuming, TrainingStates, StopOnRequest, NamedFailures]
+        "mixin", [Resuming, ExactResuming, TrainingStates, StopOnRequest, BatchPlots, NamedFailures]
     )
     def test_a_training_that_lacks_nothing_does_what_each_is_for(
         self, mixin: type[TrainerMixin], whole: Training, tmp_path: Path

@@ -23,8 +23,9 @@ class Checkpoints(TrainerMixin):
     """Writes checkpoints atomically, without paths, and links them into the outbox.
 
     Overrides `__init__` (after super), `save_model` (around super) and `hook_after_epoch` (after
-    super, so that the epoch's own event comes first). Adds nothing to a checkpoint. Works the same
-    way on a resume.
+    super, so that the epoch's own event comes first). A signal to leave waits until all of that
+    hook is done: an epoch is reported with all of its files, or not at all. Adds nothing to a
+    checkpoint. Works the same way on a resume.
     """
 
     def __init__(self, *, overrides: dict[str, object]) -> None:
@@ -41,7 +42,11 @@ class Checkpoints(TrainerMixin):
 
     def hook_after_epoch(self) -> None:
         """Link the epoch's files into the outbox and report them."""
-        super().hook_after_epoch()
+        with self.run.interrupts.deferred():
+            super().hook_after_epoch()
+            self.__hand_over()
+
+    def __hand_over(self) -> None:
         epoch = self.epoch + 1
         has_new_best = self.best_fitness == self.fitness and self.best.exists()
         self.run.pipe.emit(
@@ -55,30 +60,37 @@ class Checkpoints(TrainerMixin):
                         for name, is_new in self.kept_files.items()
                     },
                     RESULTS: self.__copy(self.csv, epoch),
-                    **self.__new_state(epoch),
+                    **{plot.name: self.__link(plot, epoch) for plot in self.new_plots},
+                    **self.__new_state(),
                 },
+                state_follows=self.state_follows,
             )
         )
 
-    def __new_state(self, epoch: int) -> dict[CheckpointFile, str | None]:
-        return {STATE: self.__link(self.wdir / STATE, epoch)} if self.has_new_state else {}
+    def __new_state(self) -> dict[CheckpointFile, str | None]:
+        return {} if self.state_file is None else {STATE: self.__relative(self.state_file)}
 
     def __link(self, file: Path, epoch: int) -> str:
-        target = self.__in_outbox(file.name, epoch)
+        target = in_outbox(Path(self.save_dir), file.name, epoch)
         os.link(file, target)
-        return str(target.relative_to(self.save_dir))
+        return self.__relative(target)
 
     def __copy(self, file: Path, epoch: int) -> str:
-        target = self.__in_outbox(file.name, epoch)
+        target = in_outbox(Path(self.save_dir), file.name, epoch)
         shutil.copyfile(file, target)  # a linked file would keep growing
-        return str(target.relative_to(self.save_dir))
+        return self.__relative(target)
 
-    def __in_outbox(self, name: str, epoch: int) -> Path:
-        outbox = Path(self.save_dir) / OUTBOX
-        outbox.mkdir(exist_ok=True)
-        target = outbox / f"{epoch:06d}-{name}"
-        target.unlink(missing_ok=True)
-        return target
+    def __relative(self, file: Path) -> str:
+        return str(file.relative_to(self.save_dir))
+
+
+def in_outbox(run_directory: Path, name: str, epoch: int) -> Path:
+    """Return the place in the outbox for a file of an epoch, which is empty."""
+    outbox = run_directory / OUTBOX
+    outbox.mkdir(exist_ok=True)
+    target = outbox / f"{epoch:06d}-{name}"
+    target.unlink(missing_ok=True)
+    return target
 
 
 def portable_values(args: Mapping[str, Any], model_name: str) -> dict[str, Any]:

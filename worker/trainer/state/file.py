@@ -1,9 +1,11 @@
 """The file of a training state: plain data, replaced atomically, with the digests of its run."""
 
 import hashlib
+import os
 import pickle
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from io import BufferedReader
 from pathlib import Path
 from typing import Any, Final
 
@@ -103,12 +105,17 @@ class Digests:
 
     def of(self, files: Iterable[Path]) -> dict[str, str]:
         """Return the digests by file name."""
-        return {file.name: self._of(file) for file in files}
+        found = {}
+        for file in files:
+            with file.open("rb") as opened:
+                found[file.name] = self.of_open(opened)
+        return found
 
-    def _of(self, file: Path) -> str:
-        facts = file.stat()
+    def of_open(self, file: BufferedReader) -> str:
+        """Return the digest of an open file, which may have been replaced under its name."""
+        facts = os.fstat(file.fileno())
         key = (facts.st_ino, facts.st_mtime_ns, facts.st_size)
         if key not in self._known:
-            with file.open("rb") as opened:
-                self._known[key] = hashlib.file_digest(opened, "sha256").hexdigest()
+            file.seek(0)
+            self._known[key] = hashlib.file_digest(file, "sha256").hexdigest()
         return self._known[key]

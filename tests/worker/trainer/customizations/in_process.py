@@ -63,7 +63,11 @@ class Training:
 
 
 def train_here(
-    job: JobFile, *, watching: tuple[type, ...] = (), interrupts: Interrupts | None = None
+    job: JobFile,
+    *,
+    watching: tuple[type, ...] = (),
+    interrupts: Interrupts | None = None,
+    events: list[TrainerEvent] | None = None,
 ) -> Training:
     """Train the job.
 
@@ -71,8 +75,9 @@ def train_here(
         job: its `resume_from` is honoured.
         watching: outer classes that observe the composed one.
         interrupts: requests to the process; None: none.
+        events: gets the events, also those of a training that raises.
     """
-    heard = Heard()
+    heard = Heard([] if events is None else events)
     with _as_in_a_process_of_its_own(job.threads):
         # A name with "Trainer" would enable integrations: see compose_trainer.
         trainer = train_run(
@@ -139,12 +144,14 @@ def next_attempt(earlier: Training, directory: Path, *, epoch: int) -> JobFile:
             newest |= {name: earlier.directory / path for name, path in event.files.items() if path}
     (directory / "last.pt").write_bytes(newest.pop("last.pt").read_bytes())
     (run_directory / "results.csv").write_bytes(newest.pop("results.csv").read_bytes())
-    state = newest.pop("state.pt", None)
+    late = [event.file for event in earlier.of("state") if event.epoch == epoch]
+    state = earlier.directory / late[0] if late else newest.pop("state.pt", None)
     if state is not None:
         (directory / "state.pt").write_bytes(state.read_bytes())
     (directory / "best").mkdir()
     for name, file in newest.items():
-        for folder in (run_directory / "weights", directory / "best"):
+        place = run_directory / "weights" if name.endswith(".pt") else run_directory
+        for folder in (place, directory / "best"):
             (folder / name).write_bytes(file.read_bytes())
     changes = {
         "attempt": earlier.job.attempt + 1,

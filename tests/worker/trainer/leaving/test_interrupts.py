@@ -43,6 +43,15 @@ class TestInterrupts:
                 "once",
                 id="a-second-sigterm-does-not-break-the-clean-up",
             ),
+            pytest.param(
+                "try:\n"
+                "    with interrupts.deferred():\n"
+                "        os.kill(os.getpid(), signal.SIGTERM)\n"
+                "        print('completed', end=' ')\n"
+                "except LeaveRequested: print('left')",
+                "completed left",
+                id="a-block-that-defers-is-completed",
+            ),
         ],
     )
     def test_signals_become_what_they_mean(self, program: str, said: str) -> None:

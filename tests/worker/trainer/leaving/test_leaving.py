@@ -17,7 +17,8 @@ from tests.waiting import eventually
 from tests.worker.trainer.drawn_datasets import draw_dataset
 from tests.worker.trainer.jobs import TrainerProcess, a_job
 from worker.trainer.environment import trainer_environment
-from worker.trainer.protocol import EVENTS_FD_VARIABLE
+from worker.trainer.protocol import EVENTS_FD_VARIABLE, NO_STATE_FILE
+from worker.trainer.state.file import read_state
 
 Start = Callable[..., TrainerProcess]
 Drawn = Callable[[Task], Path]
@@ -52,18 +53,34 @@ class TestCancel:
         assert ours.wait(10) == EndReason.TRAINER_KILLED.exit_code, ours.log
         assert not list(dataset.rglob("*.cache")), "the labels had been read already"
 
-    def test_a_cancelled_trainer_leaves_a_checkpoint_that_can_be_resumed(
+    def test_a_trainer_that_leaves_hands_over_the_state_of_the_epoch_that_it_reported_last(
         self, drawn: Drawn, started: Start, tmp_path: Path
     ) -> None:
-        ours = started(a_job(drawn("detect"), tmp_path, train=LONG), tmp_path)
+        job = a_job(drawn("detect"), tmp_path, train=LONG, state_every=1000)
+        ours = started(job, tmp_path)
         eventually(lambda: ours.of("checkpoint"), within=60)
 
         os.kill(ours.process.pid, signal.SIGTERM)
 
-        ours.wait(10)
-        epoch = ours.of("checkpoint")[-1].epoch
-        file = ours.directory / "run" / "weights" / "last.pt"
-        assert torch.load(file, weights_only=False)["epoch"] + 1 >= epoch
+        assert ours.wait(30) == EndReason.TRAINER_KILLED.exit_code, ours.log
+        (state,) = ours.of("state")
+        checkpoint = ours.of("checkpoint")[-1]
+        header, _ = read_state(job.run_directory / state.file)
+        last = torch.load(job.run_directory / checkpoint.files["last.pt"], weights_only=False)
+        assert state.epoch == checkpoint.epoch == header.epoch == last["epoch"] + 1
+
+    def test_a_trainer_of_a_cancelled_job_leaves_without_writing_a_state(
+        self, drawn: Drawn, started: Start, tmp_path: Path
+    ) -> None:
+        job = a_job(drawn("detect"), tmp_path, train=LONG, state_every=1000)
+        ours = started(job, tmp_path)
+        eventually(lambda: ours.of("checkpoint"), within=60)
+
+        (job.run_directory / NO_STATE_FILE).touch()
+        ours.process.send_signal(signal.SIGTERM)
+
+        assert ours.wait(10) == EndReason.TRAINER_KILLED.exit_code, ours.log
+        assert ours.of("state") == []
 
 
 class TestFinishEarly:

@@ -38,6 +38,6 @@ class TestOddNames:
             a_job(dataset, tmp_path, task=task, train={"epochs": 1, "plots": True}), tmp_path
         )
 
-        assert ours.process.returncode == 0, ours.log
+        assert ours.process.exit_code == 0, ours.log
         (final,) = ours.of("final")
         assert "confusion_matrix.png" in {artifact.name for artifact in final.artifacts}

@@ -1,32 +1,49 @@
-"""Trainer processes that die at a place that a test chooses, and the attempts that follow."""
+"""Trainer processes that die at a place that a test chooses, and the attempts that follow.
+
+At any place but its own, a state that is being written is completed and reported first: however
+slow the disk is, a test knows from which epoch the next attempt continues.
+"""
 
 import json
+import signal
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from app.artifacts.resume_sets import epochs_of_sets, set_of
+from app.jobs.end_reasons import EndReason
 from app.jobs.spec.job_spec import TrainerChoice
 from tests.plugins import write_plugin
 from tests.worker.trainer.jobs import TrainerProcess, run
 from worker.trainer.protocol import JobFile
 
 PLUGIN = """
-import json, os, signal
+import json, os, signal, threading
 from typing import ClassVar
+
+import torch
 
 from tests.worker.trainer.resume.exactness import digest, labels_in
 from worker.trainer.plugins import PluginOptions, TrainerPlugin
 
 
 class Options(PluginOptions):
-    die_at: str = ""  # a place, epoch and batch: "batch 2 3", "validation 1", "state 1", "row 1"
+    # A place, epoch and batch: "batch 2 3", "validation 1", "state 1", "row 1". "leave batch 2 3"
+    # requests the process to leave there and does not kill it.
+    die_at: str = ""
     loader_workers: int = 0
     trace: str = ""
 
 
 def die():
     os.kill(os.getpid(), signal.SIGKILL)
+
+
+def wait_for_the_state_that_is_being_written():
+    for thread in threading.enumerate():
+        if thread.name == "training state" and thread is not threading.current_thread():
+            thread.join()
 
 
 class Dying:
@@ -38,16 +55,22 @@ class Dying:
 
         def replace_or_die(source, target, **options):
             if str(target).endswith("state.pt"):
-                self.die_in("state")  # all is written, and nothing has the name yet
+                epoch = torch.load(source, weights_only=True)["heading"]["epoch"]
+                self.die_in("state", epoch)  # all is written, and nothing has the name yet
                 replace(source, target, **options)
-                self.die_in("row")  # the state is there, and nobody was told
+                self.die_in("row", epoch)  # the state is there, and nobody was told
             else:
                 replace(source, target, **options)
 
         os.replace = replace_or_die
 
     def die_in(self, place, *more):
-        if " ".join(map(str, (place, self.epoch + 1, *more))) == self.plugin_options.die_at:
+        at = " ".join(map(str, (place, *more)))
+        if self.plugin_options.die_at == f"leave {at}":
+            os.kill(os.getpid(), signal.SIGTERM)
+        if self.plugin_options.die_at == at:
+            wait_for_the_state_that_is_being_written()
+            self.run.pipe.close(within=10)
             die()
 
     def preprocess_batch(self, batch):
@@ -57,7 +80,7 @@ class Dying:
 
     def final_eval(self):
         super().final_eval()
-        self.die_in("final")
+        self.die_in("final", self.epoch + 1)
 
 
 def epoch_starts(trainer):
@@ -70,11 +93,13 @@ def batch_ends(trainer):
     said = [trainer.epoch + 1, trainer.dying_batch, *trainer.dying_seen, float(trainer.loss), rates]
     with open(trainer.plugin_options.trace, "a") as file:
         file.write(json.dumps(said) + "\\n")
-    trainer.die_in("batch", trainer.dying_batch)
+    trainer.die_in("batch", trainer.epoch + 1, trainer.dying_batch)
 
 
 def training_starts(trainer):
-    trainer.validator.callbacks["on_val_batch_start"].append(lambda _: trainer.die_in("validation"))
+    trainer.validator.callbacks["on_val_batch_start"].append(
+        lambda _: trainer.die_in("validation", trainer.epoch + 1)
+    )
 
 
 class Plugin(TrainerPlugin):
@@ -122,9 +147,15 @@ def attempts_of(
         attempt = _attempt(job, processes, home, options)
         path = f"{packages}:{Path(__file__).parents[4]}"
         processes.append(run(attempt, home, PYTHONPATH=path))
-        assert processes[-1].process.exit_code == (-9 if place else 0), processes[-1].log
+        assert processes[-1].process.exit_code == _exit_code_at(place), processes[-1].log
     lines = trace.read_text(encoding="utf-8").splitlines()
     return Attempts(processes, [json.loads(line) for line in lines])
+
+
+def _exit_code_at(place: str) -> int | None:
+    if place.startswith("leave "):
+        return EndReason.TRAINER_KILLED.exit_code
+    return -signal.SIGKILL if place else 0
 
 
 def _attempt(
@@ -150,13 +181,14 @@ def _attempt(
 
 def _newest_set(processes: Sequence[TrainerProcess]) -> dict[str, Path]:
     """Return the files from which a resume starts, as the supervisor would have stored them."""
-    newest: dict[str, Path] = {}
-    complete: dict[str, Path] = {}
+    made: dict[tuple[str, int], Path] = {}
     for each in processes:
+        run_directory = each.directory / "run"
         for event in each.of("checkpoint"):
-            run_directory = each.directory / "run"
             files = {name: run_directory / path for name, path in event.files.items() if path}
-            newest = {**newest, **files}
-            if "state.pt" in files:
-                complete = dict(newest)
-    return complete
+            made |= {(name, event.epoch): file for name, file in files.items()}
+        for event in each.of("state"):
+            made["state.pt", event.epoch] = run_directory / event.file
+    states = epochs_of_sets(made, having="state.pt")
+    newest = set_of(states[0], made) if states else {}
+    return {name: made[name, epoch] for name, epoch in newest.items()}

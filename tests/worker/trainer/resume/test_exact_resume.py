@@ -74,7 +74,10 @@ class TestLastEpoch:
 
         run = train_here(job)
 
-        assert ["state.pt" in event.files for event in run.of("checkpoint")] == [True, False, True]
+        handed = run.of("checkpoint")
+        assert [event.state_follows for event in handed] == [True, False, False]
+        assert [event.epoch for event in run.of("state")] == [1]
+        assert ["state.pt" in event.files for event in handed] == [False, False, True]
 
 
 class Supervised(TrainerMixin):
@@ -89,7 +92,7 @@ class Supervised(TrainerMixin):
         if event == "on_fit_epoch_end" and not self.finalizing:
             told = Path(self.save_dir) / STORING_SECONDS_FILE
             self.was_read.append(not told.exists())
-            if self.has_new_state:
+            if self.state_follows:
                 told.write_text("0.5")
 
 

@@ -34,6 +34,42 @@ def assert_equal(killed: Attempts, whole: Attempts) -> None:
     assert differences(whole.run_directory, killed.run_directory) == []
 
 
+NO_PERIOD = 1000
+"""Epochs between two states: more than any of these jobs has."""
+
+
+class TestLeaving:
+    def test_a_training_that_is_requested_to_leave_loses_only_the_epoch_in_progress(
+        self, drawn: Callable[[Task], Path], tmp_path: Path
+    ) -> None:
+        job = a_job_of_epochs(drawn("detect"), 3, every=NO_PERIOD)
+        whole = attempts_of(job, tmp_path / "whole")
+
+        left = attempts_of(
+            job, tmp_path / "left", dying_at=["leave batch 2 3", "leave validation 3"]
+        )
+
+        assert [event.epoch for each in left.processes for event in each.of("resumed")] == [1, 2]
+        assert left.resumed == ["exact", "exact"]
+        assert_equal(left, whole)
+
+    @pytest.mark.slow
+    @pytest.mark.timeout(600)
+    @pytest.mark.parametrize("workers", [0, 2])
+    def test_a_training_that_leaves_while_a_state_is_being_written_ends_as_its_twin(
+        self, workers: int, drawn: Callable[[Task], Path], tmp_path: Path
+    ) -> None:
+        job = a_job_of_epochs(drawn("detect"), 5, every=2)
+        whole = attempts_of(job, tmp_path / "whole", loader_workers=workers)
+        places = ["leave state 2", "leave batch 4 1", "leave row 4", "leave final 5"]
+
+        left = attempts_of(job, tmp_path / "left", dying_at=places, loader_workers=workers)
+
+        assert [event.epoch for each in left.processes for event in each.of("resumed")] >= [2, 3, 4]
+        assert set(left.resumed) == {"exact"}
+        assert_equal(left, whole)
+
+
 class TestKilled:
     def test_a_training_killed_in_a_batch_and_between_state_and_row_ends_as_its_twin(
         self, drawn: Callable[[Task], Path], tmp_path: Path

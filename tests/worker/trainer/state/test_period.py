@@ -1,6 +1,13 @@
 import pytest
 
-from worker.trainer.state.period import SHARE, STORING_BYTES_PER_SECOND, StatePeriod
+from app.ops.garbage import READER_GRACE
+from app.settings import GarbageSettings
+from worker.trainer.state.period import (
+    SHARE,
+    STORED_BYTES_PER_SECOND,
+    STORING_BYTES_PER_SECOND,
+    StatePeriod,
+)
 
 MEGABYTE = 1_000_000
 
@@ -41,7 +48,7 @@ class TestAdaptivePeriod:
             if period.is_due(epoch=epoch, expected_bytes=size):
                 spent += writing_seconds + size / STORING_BYTES_PER_SECOND
                 states += 1
-                period.cost(seconds=writing_seconds, size=size)
+                period.written(seconds=writing_seconds, size=size)
                 period.stored(seconds=size / STORING_BYTES_PER_SECOND)
                 if states > 1:  # the cost of the first one was unknown
                     assert spent < SHARE * (clock.now - 1000.0)
@@ -58,7 +65,7 @@ class TestAdaptivePeriod:
         for epoch in range(1, 6):
             clock.now += 300
             due.append(period.is_due(epoch=epoch, expected_bytes=32 * MEGABYTE))
-            period.cost(seconds=0.2, size=32 * MEGABYTE)
+            period.written(seconds=0.2, size=32 * MEGABYTE)
             period.stored(seconds=0.3)
 
         assert due == [True] * 5
@@ -73,7 +80,7 @@ class TestAdaptivePeriod:
             for epoch in range(1, 1001):
                 clock.now += 10
                 if period.is_due(epoch=epoch, expected_bytes=40 * MEGABYTE):
-                    period.cost(seconds=0.1, size=40 * MEGABYTE)
+                    period.written(seconds=0.1, size=40 * MEGABYTE)
                     period.stored(seconds=storing_seconds)
                     due[storing_seconds] += 1
 
@@ -83,7 +90,7 @@ class TestAdaptivePeriod:
     def test_an_adaptive_period_waits_while_the_last_state_is_not_stored_yet(self) -> None:
         clock = Clock()
         period = StatePeriod(None, has_state=True, clock=clock)
-        period.cost(seconds=0.1, size=MEGABYTE)
+        period.written(seconds=0.1, size=MEGABYTE)
         clock.now += 100_000
 
         assert not period.is_due(epoch=1, expected_bytes=MEGABYTE)
@@ -98,6 +105,42 @@ class TestAdaptivePeriod:
         for epoch in range(1, 4):
             clock.now += 0.5
             due.append(period.is_due(epoch=epoch, expected_bytes=400 * MEGABYTE))
-            period.cost(seconds=0.5, size=400 * MEGABYTE)
+            period.written(seconds=0.5, size=400 * MEGABYTE)
 
         assert due == [True, False, False]
+
+    def test_an_adaptive_period_stores_at_most_its_bytes_per_second_however_fast_the_store(
+        self,
+    ) -> None:
+        clock = Clock()
+        period = StatePeriod(None, has_state=True, clock=clock)
+        size, states = 400 * MEGABYTE, 0
+
+        for epoch in range(1, 10_001):
+            clock.now += 1
+            if period.is_due(epoch=epoch, expected_bytes=size):
+                period.writing()
+                period.written(seconds=0.001, size=size)
+                period.stored(seconds=0.001)
+                states += 1
+
+        assert states == pytest.approx(STORED_BYTES_PER_SECOND * 10_000 / size, abs=1)
+
+    def test_replaced_states_of_a_running_job_take_at_most_four_gigabytes_in_the_store(
+        self,
+    ) -> None:
+        seconds = READER_GRACE.total_seconds() + GarbageSettings().period_seconds
+
+        assert STORED_BYTES_PER_SECOND * seconds < 4000 * MEGABYTE
+
+    def test_a_state_that_could_not_be_written_leaves_the_next_epoch_due(self) -> None:
+        period = StatePeriod(None, has_state=False, clock=Clock())
+        due = []
+
+        for epoch in (1, 2):
+            due.append(period.is_due(epoch=epoch, expected_bytes=MEGABYTE))
+            period.writing()
+            due.append(period.is_due(epoch=epoch, expected_bytes=MEGABYTE))
+            period.not_written()
+
+        assert due == [True, False, True, False]
