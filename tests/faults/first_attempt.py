@@ -5,7 +5,7 @@ from sqlalchemy import select
 from app.artifacts.repository import checkpoints_of
 from app.core.database import Database
 from app.events.repository import events_after
-from app.jobs.life.recording import log_pieces
+from app.jobs.life.log_pieces import log_pieces
 from app.jobs.tables import Epoch
 
 

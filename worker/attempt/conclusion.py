@@ -16,7 +16,8 @@ from app.core.logging import get_logger
 from app.core.storage import StoredObject
 from app.jobs.class_metrics import write_class_table
 from app.jobs.end_reasons import EndReason
-from app.jobs.life.recording import log_event, replace_log_pieces
+from app.jobs.life.log_pieces import replace_log_pieces
+from app.jobs.life.recording import log_event
 from app.jobs.life.transitions import AttemptEnd, HalvedBatch, Refused, apply_event
 from app.jobs.locks import Fenced, Hold, lock_held
 from app.jobs.states import JobEvent, Request

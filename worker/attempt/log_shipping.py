@@ -9,7 +9,7 @@ from typing import Self
 
 from app.core.database import Database
 from app.core.storage import ArtifactStore, StoredObject
-from app.jobs.life.recording import append_log, attempts_with_logs, log_pieces
+from app.jobs.life.log_pieces import append_log, attempts_with_logs, log_pieces
 from app.jobs.locks import Fenced, Hold
 from worker.attempt.lease import Lease, LeaseLost
 from worker.attempt.plain_text import PlainText, whole_lines

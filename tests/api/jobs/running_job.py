@@ -13,13 +13,12 @@ from app.core.storage import StoredObject
 from app.jobs.class_metrics import Columns
 from app.jobs.end_reasons import EndReason
 from app.jobs.life.claim import SlotOffer, claim_job
+from app.jobs.life.log_pieces import append_log, replace_log_pieces
 from app.jobs.life.recording import (
     EpochReport,
     ProgressReport,
-    append_log,
     record_epoch,
     record_progress,
-    replace_log_pieces,
     set_phase,
 )
 from app.jobs.life.transitions import AttemptEnd, apply_event

@@ -32,7 +32,13 @@ STARTED = StartedEvent(
 
 def batch(epoch: int) -> BatchEvent:
     return BatchEvent(
-        epoch=epoch, batch=1, batches=5, losses={"box": 1.0}, epoch_seconds=0.5, eta_seconds=None
+        epoch=epoch,
+        epochs=9,
+        batch=1,
+        batches=5,
+        losses={"box": 1.0},
+        epoch_seconds=0.5,
+        eta_seconds=None,
     )
 
 

@@ -10,9 +10,9 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 from app.core.database import Database, database_now
+from app.jobs.life.log_pieces import append_log
 from app.jobs.life.recording import (
     EpochReport,
-    append_log,
     record_epoch,
     renew_lease,
     set_phase,

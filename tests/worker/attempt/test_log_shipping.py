@@ -6,7 +6,7 @@ import pytest
 
 from app.core.database import Database
 from app.core.storage import ArtifactStore
-from app.jobs.life.recording import append_log, log_pieces
+from app.jobs.life.log_pieces import append_log, log_pieces
 from app.jobs.locks import Hold
 from app.settings import Settings
 from tests.counting import statements_to

@@ -1,6 +1,7 @@
 """Weights are checked before they are published: real files from a fake training."""
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -11,9 +12,19 @@ import pytest
 from app.artifacts.repository import artifacts_of
 from app.core.database import Database
 from app.jobs.end_reasons import EndReason
-from app.jobs.states import JobState
+from app.jobs.repository import attempts_of
+from app.jobs.states import JobEvent, JobState
+from tests.waiting import eventually
 from tests.worlds.rows import job_row
-from tests.worlds.worker import a_worker
+from tests.worlds.worker import (
+    PATIENT,
+    Worker,
+    a_worker,
+    checks_of_weights,
+    request,
+    working,
+)
+from worker.processes.process import living_processes
 from worker.tasks import work_on
 from worker.trainer.environment import trainer_environment
 
@@ -108,5 +119,39 @@ class TestProof:
         assert (job.state, job.end_reason) == (JobState.FAILED, EndReason.NOT_PORTABLE)
         assert "best_recall.pt" in str(job.error_message)
         assert str(worker.context.settings.home) not in str(job.error_message)
+        with database.read() as unit:
+            assert [row.name for row in artifacts_of(unit.session, job_id)] == ["train.log"]
+
+
+class TestInterruptedChecks:
+    def test_a_killed_check_of_the_weights_is_made_again(
+        self, database: Database, tmp_path: Path
+    ) -> None:
+        patient = PATIENT.model_copy(update={"restart_backoff_seconds": 60})
+        worker = a_worker(database, tmp_path, timing=patient).with_trainer("train")
+        job_id = worker.submit()
+
+        with working(worker):
+            eventually(lambda: checks_of_weights(f"{job_id}-1"), within=20)
+            for pid in checks_of_weights(f"{job_id}-1"):
+                os.kill(pid, signal.SIGKILL)
+
+        with database.read() as unit:
+            ended = attempts_of(unit.session, job_id)[0]
+        assert ended.end_reason is EndReason.TRAINER_KILLED
+        assert job_row(database, job_id).state is JobState.QUEUED
+
+    def test_a_cancel_ends_the_check_of_the_weights_too(
+        self, database: Database, worker: Worker
+    ) -> None:
+        worker = worker.with_trainer("train")
+        job_id = worker.submit()
+
+        with working(worker):
+            eventually(lambda: checks_of_weights(f"{job_id}-1"), within=20)
+            request(database, job_id, JobEvent.CANCEL)
+            eventually(lambda: list(living_processes(f"{job_id}-1")) == [], within=5)
+
+        assert job_row(database, job_id).state is JobState.CANCELLED
         with database.read() as unit:
             assert [row.name for row in artifacts_of(unit.session, job_id)] == ["train.log"]

@@ -1,8 +1,6 @@
 """Attempts from claim to end, with a fake trainer: these tests are about the supervisor."""
 
-import os
 import shutil
-import signal
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -25,7 +23,6 @@ from tests.worlds.worker import (
     a_worker,
     attempts,
     attempts_after_work,
-    checks_of_weights,
     epochs_of,
     events_of,
     request,
@@ -237,38 +234,6 @@ class TestFinalizing:
         eventually(lambda: attempts_after_work(worker, job_id) == 2, within=20)
 
         assert epochs_of(database, job_id) == [(1, 1), (2, 1), (3, 1)]
-
-    def test_a_killed_check_of_the_weights_is_made_again(
-        self, database: Database, tmp_path: Path
-    ) -> None:
-        patient = PATIENT.model_copy(update={"restart_backoff_seconds": 60})
-        worker = a_worker(database, tmp_path, timing=patient).with_trainer("train")
-        job_id = worker.submit()
-
-        with working(worker):
-            eventually(lambda: checks_of_weights(f"{job_id}-1"), within=20)
-            for pid in checks_of_weights(f"{job_id}-1"):
-                os.kill(pid, signal.SIGKILL)
-
-        with database.read() as unit:
-            ended = attempts_of(unit.session, job_id)[0]
-        assert ended.end_reason is EndReason.TRAINER_KILLED
-        assert job_row(database, job_id).state is JobState.QUEUED
-
-    def test_a_cancel_ends_the_check_of_the_weights_too(
-        self, database: Database, trains_nothing: Callable[[str], Worker]
-    ) -> None:
-        worker = trains_nothing("train")
-        job_id = worker.submit()
-
-        with working(worker):
-            eventually(lambda: checks_of_weights(f"{job_id}-1"), within=20)
-            request(database, job_id, JobEvent.CANCEL)
-            eventually(lambda: list(living_processes(f"{job_id}-1")) == [], within=5)
-
-        assert job_row(database, job_id).state is JobState.CANCELLED
-        with database.read() as unit:
-            assert [row.name for row in artifacts_of(unit.session, job_id)] == ["train.log"]
 
 
 class TestAWorkerInTrouble:

@@ -1,32 +1,49 @@
-"""Training states across whole attempts: which one a resume uses, and which an ended job keeps."""
+"""Training states across whole attempts: which one a resume uses, and which an ended job keeps.
 
+An interruption gives back an epoch in progress, or what came after the last stored state. The null
+trainer keeps its newest training state, and stores one only where `state_every` is due.
+"""
+
+import os
+import signal
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
+from sqlalchemy import select
 
 from app.artifacts.repository import checkpoints_of
 from app.artifacts.tables import Artifact
-from app.core.database import Database
+from app.core.database import Database, database_now
 from app.jobs.end_reasons import EndReason
+from app.jobs.spec.job_spec import SpecFacts, resolve_spec
 from app.jobs.states import JobEvent, JobState
+from app.jobs.tables import Job
 from tests.waiting import eventually
-from tests.worlds.rows import job_row
+from tests.worlds.rows import a_job, job_row
 from tests.worlds.worker import (
     PATIENT,
     Worker,
+    a_spec,
     a_worker,
     attempts,
     attempts_after_work,
     epochs_of,
     events_of,
     request,
+    working,
 )
+from worker.processes.process import living_processes
 from worker.tasks import work_on
+from worker.trainer import null_trainer
 
 pytestmark = pytest.mark.mostly_sqlite
 
 PAUSE = PATIENT.model_copy(update={"restart_backoff_seconds": 3})
+SECONDS_TO_LEAVE = 20.0
+RARELY = 1000
+"""Epochs between two stored states: more than any job here trains."""
 
 
 @pytest.fixture
@@ -43,6 +60,48 @@ def checkpoints(worker: Worker, job_id: str) -> Sequence[Artifact]:
 
 def epochs_with(worker: Worker, job_id: str, name: str) -> list[int | None]:
     return [row.epoch for row in checkpoints(worker, job_id) if row.name == name]
+
+
+def a_null_worker(database: Database, folder: Path, *, state_every: int = RARELY) -> Worker:
+    timing = PATIENT.model_copy(
+        update={"kill_grace_seconds": SECONDS_TO_LEAVE, "restart_backoff_seconds": 3}
+    )
+    return a_worker(database, folder, timing=timing, state_every=state_every)
+
+
+def submit(worker: Worker) -> str:
+    """Submit a job of many short epochs."""
+    trainer = {"name": null_trainer.NAME, "options": {"seconds_per_epoch": 0.05}}
+    spec = a_spec(worker.rows, None, {"trainer": trainer, "train": {"epochs": RARELY}})
+    facts = SpecFacts(dataset_version=worker.rows.version_id, task="detect")
+    return a_job(
+        worker.context.database,
+        worker.rows,
+        spec=spec.model_dump(mode="json", exclude_unset=True),
+        resolved_spec=resolve_spec(spec, facts).model_dump(mode="json"),
+    )
+
+
+def await_epochs(database: Database, job_id: str, *, attempt: int, count: int) -> None:
+    eventually(
+        lambda: [number for _, number in epochs_of(database, job_id)].count(attempt) >= count,
+        within=30,
+    )
+
+
+def data_of(database: Database, job_id: str, type_: str) -> Sequence[dict[str, Any]]:
+    return [dict(event.data) for event in events_of(database, job_id, type_)]
+
+
+def last_epoch(database: Database, job_id: str) -> int:
+    return epochs_of(database, job_id)[-1][0]
+
+
+def may_be_claimed(database: Database, job_id: str) -> bool:
+    """Return whether the back-off of a job that was killed is over."""
+    statement = select(Job.id).where(Job.id == job_id, Job.not_before_at <= database_now())
+    with database.read() as unit:
+        return unit.session.scalars(statement).first() is not None
 
 
 class TestResume:
@@ -152,3 +211,87 @@ class TestEndedJobs:
         rows = checkpoints(worker, job_id)
         assert {row.name for row in rows} == {"last.pt", "state.pt", "results.csv", "best.pt"}
         assert all(worker.context.store.exists(row.sha256) for row in rows)
+
+
+class TestPause:
+    def test_a_paused_job_continues_after_its_last_finished_epoch_and_says_so(
+        self, database: Database, tmp_path: Path
+    ) -> None:
+        worker = a_null_worker(database, tmp_path)
+        job_id = submit(worker)
+        with working(worker):
+            await_epochs(database, job_id, attempt=1, count=3)
+            request(database, job_id, JobEvent.PAUSE)
+        finished = last_epoch(database, job_id)
+
+        request(database, job_id, JobEvent.RESUME)
+        with working(worker):
+            await_epochs(database, job_id, attempt=2, count=2)
+            request(database, job_id, JobEvent.CANCEL)
+
+        assert data_of(database, job_id, "resume.exact") == [{"epoch": finished}]
+        assert data_of(database, job_id, "epochs.dropped") == []
+        assert epochs_of(database, job_id)[finished - 1 : finished + 1] == [
+            (finished, 1),
+            (finished + 1, 2),
+        ]
+        for type_ in ("job.paused", "job.resumed"):
+            (data,) = data_of(database, job_id, type_)
+            assert data["resume_epoch"] == finished
+
+    def test_a_job_of_a_draining_worker_continues_after_its_last_finished_epoch(
+        self, database: Database, tmp_path: Path
+    ) -> None:
+        worker = a_null_worker(database, tmp_path)
+        job_id = submit(worker)
+
+        with working(worker):
+            await_epochs(database, job_id, attempt=1, count=2)
+            worker.context.leaving.set()
+
+        (data,) = data_of(database, job_id, "job.requeued")
+        assert data["resume_epoch"] == last_epoch(database, job_id)
+
+    def test_a_cancelled_trainer_writes_no_state(self, database: Database, tmp_path: Path) -> None:
+        worker = a_null_worker(database, tmp_path)
+        job_id = submit(worker)
+
+        with working(worker):
+            await_epochs(database, job_id, attempt=1, count=2)
+            request(database, job_id, JobEvent.CANCEL)
+
+        assert job_row(database, job_id).state is JobState.CANCELLED
+        request(database, job_id, JobEvent.RETRY)
+        with working(worker):
+            await_epochs(database, job_id, attempt=2, count=1)
+            request(database, job_id, JobEvent.CANCEL)
+        assert [each.resumed for each in attempts(database, job_id)] == ["none", "plain"]
+
+
+class TestKill:
+    def test_a_killed_job_names_the_epochs_that_it_trains_again(
+        self, database: Database, tmp_path: Path
+    ) -> None:
+        worker = a_null_worker(database, tmp_path, state_every=4)
+        job_id = submit(worker)
+
+        with working(worker):
+            await_epochs(database, job_id, attempt=1, count=6)
+            for pid in living_processes(f"{job_id}-1"):
+                os.kill(pid, signal.SIGKILL)
+        finished = last_epoch(database, job_id)
+        eventually(lambda: may_be_claimed(database, job_id), within=20)
+        with working(worker):
+            await_epochs(database, job_id, attempt=2, count=1)
+            request(database, job_id, JobEvent.CANCEL)
+
+        (requeued,) = data_of(database, job_id, "job.requeued")
+        stored = requeued["resume_epoch"]
+        assert stored == finished // 4 * 4
+        assert data_of(database, job_id, "resume.exact") == [{"epoch": stored}]
+        dropped = {"first_epoch": stored + 1, "last_epoch": finished}
+        assert data_of(database, job_id, "epochs.dropped") == [dropped] * (stored < finished)
+        assert epochs_of(database, job_id)[stored - 1 : stored + 1] == [
+            (stored, 1),
+            (stored + 1, 2),
+        ]

@@ -85,7 +85,7 @@ def hands_plots_over(whole: Training, directory: Path) -> bool:
     train = whole.job.spec.train.model_copy(update={"plots": True})
     spec = whole.job.spec.model_copy(update={"train": train})
     first = train_here(again(whole, directory, spec=spec)).of("checkpoint")[0]
-    return {f"train_batch{number}.jpg" for number in range(3)} <= first.files.keys()
+    return {f"train_batch{number}.jpg" for number in range(3)} <= set(first.files)
 
 
 def tells_its_epochs(whole: Training, directory: Path) -> bool:

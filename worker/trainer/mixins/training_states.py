@@ -187,7 +187,7 @@ class TrainingStates(TrainerMixin):
         return in_outbox(Path(self.save_dir), STATE, epoch)
 
     def __expected_bytes(self) -> int:
-        return _BYTES_PER_NUMBER * sum(tensor.numel() for tensor in self.model.parameters())
+        return int(_BYTES_PER_NUMBER * sum(part.numel() for part in self.model.parameters()))
 
     def __known_loader(self) -> RecordedLoader | None:
         """Return the training loader, or None if a training state would be incomplete.
