@@ -55,8 +55,8 @@ class Running:
     def show_progress(self, phase: Phase, *, eta_seconds: float | None) -> None:
         report = ProgressReport(2, 3, 4, 5, {"box_loss": 1.5}, eta_seconds)
         with self.api.database.write() as unit:
-            set_phase(unit.session, self.hold, phase)
             record_progress(unit.session, self.hold, report, lease=LEASE)
+            set_phase(unit.session, self.hold, phase)
 
     def log(self, offset: int, chunk: bytes) -> None:
         with self.api.database.write() as unit:
