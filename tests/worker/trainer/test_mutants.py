@@ -3,23 +3,30 @@
 customizations/test_every_combination.py has the mutants of the customizations' mixins.
 """
 
+import logging
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
 import pytest
+from ultralytics.utils import LOGGER
 
 from app.core.tasks import Task
+from app.jobs.spec.job_spec import ResolvedSpec
 from tests.worker.trainer.customizations.in_process import Training, next_attempt, train_here
+from tests.worker.trainer.drawn_datasets import TRAIN_IMAGES
 from tests.worker.trainer.jobs import a_job
 from worker.trainer import compose
-from worker.trainer.errors import BadCheckpoint, BadData
+from worker.trainer.errors import BadCheckpoint, BadData, BadSpec
 from worker.trainer.interrupts import Interrupts
 from worker.trainer.mixins.batch_plots import BatchPlots
 from worker.trainer.mixins.checkpoints import Checkpoints
+from worker.trainer.mixins.data_failures import DataFailures
+from worker.trainer.mixins.divergence import Divergence
 from worker.trainer.mixins.exact_resume import ExactResuming
 from worker.trainer.mixins.finalizing import Finalizing
 from worker.trainer.mixins.loader_notes import LoaderNotes
+from worker.trainer.mixins.log_rows import LogRows
 from worker.trainer.mixins.named_failures import NamedFailures
 from worker.trainer.mixins.plain_resume import Resuming
 from worker.trainer.mixins.reporting import Reporting
@@ -47,6 +54,16 @@ def whole(drawn: Callable[[Task], Path], tmp_path_factory: pytest.TempPathFactor
 def again(whole: Training, directory: Path, **changes: object) -> JobFile:
     """Return the training's job, for a run in another directory."""
     return whole.job.model_copy(update={"run_directory": directory / "run"} | changes)
+
+
+def with_arguments(whole: Training, **arguments: object) -> ResolvedSpec:
+    train = whole.job.spec.train.model_copy(update=arguments)
+    return whole.job.spec.model_copy(update={"train": train})
+
+
+def knows_its_first_losses(whole: Training, directory: Path) -> bool:
+    losses: list[float] | None = train_here(again(whole, directory)).trainer.first_losses
+    return bool(losses)
 
 
 def gives_its_artifacts(whole: Training, directory: Path) -> bool:
@@ -82,14 +99,36 @@ def hands_checkpoints_over(whole: Training, directory: Path) -> bool:
 
 
 def hands_plots_over(whole: Training, directory: Path) -> bool:
-    train = whole.job.spec.train.model_copy(update={"plots": True})
-    spec = whole.job.spec.model_copy(update={"train": train})
+    spec = with_arguments(whole, plots=True)
     first = train_here(again(whole, directory, spec=spec)).of("checkpoint")[0]
     return {f"train_batch{number}.jpg" for number in range(3)} <= set(first.files)
 
 
 def tells_its_epochs(whole: Training, directory: Path) -> bool:
     return len(train_here(again(whole, directory)).of("epoch")) == EPOCHS
+
+
+def logs_a_row_of_losses(whole: Training, directory: Path) -> bool:
+    lines: list[str] = []
+    handler = logging.Handler()
+    handler.emit = lambda record: lines.append(record.getMessage())  # type: ignore[method-assign]
+    LOGGER.addHandler(handler)
+    try:
+        train_here(again(whole, directory))
+    finally:
+        LOGGER.removeHandler(handler)
+    return any(line.split()[:1] == [f"1/{EPOCHS}"] for line in lines)
+
+
+def names_a_batch_size_that_leaves_one_image(whole: Training, directory: Path) -> bool:
+    spec = with_arguments(whole, batch=TRAIN_IMAGES - 1)
+    try:
+        train_here(again(whole, directory, spec=spec))
+    except BadSpec:
+        return True
+    except ValueError:  # Ultralytics' own
+        return False
+    raise AssertionError("the last batch has one image of 32 pixels")
 
 
 def names_what_is_wrong_with_data(whole: Training, directory: Path) -> bool:
@@ -103,6 +142,7 @@ def names_what_is_wrong_with_data(whole: Training, directory: Path) -> bool:
 
 
 WHAT_FOR: Final[dict[type[TrainerMixin], Callable[[Training, Path], bool]]] = {
+    Divergence: knows_its_first_losses,
     Finalizing: gives_its_artifacts,
     Resuming: finalizes_what_had_trained_its_last_epoch,
     ExactResuming: goes_on_exactly,
@@ -111,14 +151,27 @@ WHAT_FOR: Final[dict[type[TrainerMixin], Callable[[Training, Path], bool]]] = {
     StopOnRequest: ends_when_asked,
     BatchPlots: hands_plots_over,
     Reporting: tells_its_epochs,
+    LogRows: logs_a_row_of_losses,
     LoaderNotes: leaves_a_state,
-    NamedFailures: names_what_is_wrong_with_data,
+    NamedFailures: names_a_batch_size_that_leaves_one_image,
+    DataFailures: names_what_is_wrong_with_data,
 }
 
 
 class TestMutants:
     @pytest.mark.parametrize(
-        "mixin", [Resuming, ExactResuming, TrainingStates, StopOnRequest, BatchPlots, NamedFailures]
+        "mixin",
+        [
+            Divergence,
+            Resuming,
+            ExactResuming,
+            TrainingStates,
+            StopOnRequest,
+            BatchPlots,
+            LogRows,
+            NamedFailures,
+            DataFailures,
+        ],
     )
     def test_a_training_that_lacks_nothing_does_what_each_is_for(
         self, mixin: type[TrainerMixin], whole: Training, tmp_path: Path
