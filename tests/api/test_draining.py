@@ -72,6 +72,7 @@ class TestSigterm:
         assert server.process.wait(CONTAINER_STOP_SECONDS) == 0
         assert time.monotonic() - began < DRAIN_SECONDS
 
+    @pytest.mark.slow
     def test_an_upload_that_never_ends_does_not_hold_up_a_draining_server(
         self, server: Server
     ) -> None:

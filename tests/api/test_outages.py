@@ -91,6 +91,7 @@ class TestDatabaseSilent:
                 yield api, proxy
                 proxy.heal()
 
+    @pytest.mark.slow
     def test_d1_no_request_waits_for_ever_and_all_comes_back(
         self, silenced: tuple[Api, FaultProxy]
     ) -> None:

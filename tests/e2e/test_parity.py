@@ -14,10 +14,10 @@ from tests.worlds.server import MODELS, TINY, TRAIN_IMAGES, VAL_IMAGES, Server
 JOB_SECONDS = 240.0
 STEPS_AN_EPOCH = 5
 TASKS = [
-    task if task in {"detect", "classify"} else pytest.param(task, marks=pytest.mark.slow)
+    task if task == "detect" else pytest.param(task, marks=pytest.mark.slow)
     for task in builders.ZIPS
 ]
-"""`make test` has time for one task with boxes and one without."""
+"""`make test` has time for one task; tests/worker/trainer/test_parity.py trains others, too."""
 pytestmark = pytest.mark.integration
 
 

@@ -201,6 +201,7 @@ class TestPostgres:
         with trainyard_up(tmp_path / "home", {"TRAINYARD_DATABASE_URL": postgres_url}) as server:
             yield server
 
+    @pytest.mark.slow
     def test_the_same_path_holds_by_a_setting(self, on_postgres: Server, archive: Path) -> None:
         dataset = on_postgres.upload(archive, name="shapes")
 

@@ -81,6 +81,7 @@ class TestBroker:
         assert (attempts(cluster, running), attempts(cluster, waiting)) == (1, 1)
         assert violations(cluster) == []
 
+    @pytest.mark.slow
     def test_q2_messages_that_are_flushed_are_rung_again(
         self, cluster_that_works: Cluster, dataset: str
     ) -> None:
@@ -98,6 +99,7 @@ class TestBroker:
             assert attempts(cluster, job_id) == 1
         assert violations(cluster) == []
 
+    @pytest.mark.slow
     def test_q3_messages_twice_late_and_out_of_order_run_each_job_once(
         self, cluster_that_works: Cluster, dataset: str
     ) -> None:

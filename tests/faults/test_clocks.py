@@ -30,9 +30,10 @@ def cluster(postgres_url: str, tmp_path: Path) -> Iterator[Cluster]:
         yield cluster
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "clock",
-    ["jumping", *(pytest.param(name, marks=pytest.mark.slow) for name in list(CLOCKS)[1:])],
+    CLOCKS,
 )
 def test_c1_c2_a_worker_with_a_wrong_clock_keeps_its_lease(
     cluster: Cluster, archive: Path, tmp_path: Path, clock: str

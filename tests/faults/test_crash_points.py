@@ -1,9 +1,10 @@
 """A server or worker that is killed at any named crash point loses and duplicates no record."""
 
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import httpx2 as httpx
 import pytest
@@ -25,7 +26,7 @@ OF_A_WORKER = {
     CrashPoint.CLAIM_BEFORE_COMMIT: 1,
     CrashPoint.CLAIM_AFTER_COMMIT: 1,
     CrashPoint.ATTEMPT_DIRECTORY_MADE: 1,
-    CrashPoint.DATASET_BROUGHT: 1,
+    CrashPoint.ATTEMPT_DIRECTORY_MADE: 1,
     CrashPoint.JOB_FILE_WRITTEN: 1,
     CrashPoint.TRAINER_SPAWNED: 1,
     CrashPoint.CHECKPOINT_STORED: 2,
@@ -44,6 +45,11 @@ LIKE_ANOTHER = {
     CrashPoint.EPOCH_AFTER_COMMIT,
     CrashPoint.WEIGHTS_PROVED,
     CrashPoint.FINALIZING_SET,
+    CrashPoint.CLAIM_AFTER_COMMIT,
+    CrashPoint.DATASET_BROUGHT,
+    CrashPoint.ARTIFACTS_STORED,
+    CrashPoint.BELL_BEFORE_SENDING,
+    CrashPoint.VERIFICATION_CLAIMED,
 }
 """Only `make test-slow` runs these: a neighbouring point leaves the same state behind."""
 OF_A_SUBMIT = (
@@ -53,6 +59,13 @@ OF_A_SUBMIT = (
 )
 OF_A_VERIFICATION = (CrashPoint.VERIFICATION_CLAIMED, CrashPoint.VERIFICATION_JUDGED)
 OF_THE_RECONCILER = (CrashPoint.RECONCILER_HAS_READ,)
+
+
+def marked(points: Iterable[CrashPoint]) -> list[Any]:
+    return [
+        pytest.param(point, marks=pytest.mark.slow if point in LIKE_ANOTHER else ())
+        for point in points
+    ]
 
 
 @pytest.fixture(
@@ -74,14 +87,7 @@ def worker(cluster: Cluster) -> Node:
 
 
 class TestAWorkerKilledAt:
-    @pytest.mark.parametrize(
-        "point",
-        [
-            pytest.param(point, marks=pytest.mark.slow if point in LIKE_ANOTHER else ())
-            for point in OF_A_WORKER
-        ],
-        ids=str,
-    )
+    @pytest.mark.parametrize("point", marked(OF_A_WORKER), ids=str)
     def test_a_job_succeeds_after_its_worker_was_killed_at_any_crash_point(
         self, cluster: Cluster, dataset: str, worker: Node, point: CrashPoint
     ) -> None:
@@ -97,7 +103,7 @@ class TestAWorkerKilledAt:
 
 
 class TestAServerKilledAt:
-    @pytest.mark.parametrize("point", OF_A_SUBMIT, ids=str)
+    @pytest.mark.parametrize("point", marked(OF_A_SUBMIT), ids=str)
     def test_a_submit_survives_a_server_killed_at_any_crash_point(
         self, cluster: Cluster, dataset: str, worker: Node, point: CrashPoint
     ) -> None:
@@ -114,7 +120,7 @@ class TestAServerKilledAt:
         cluster.finish(job_id, within=JOB_SECONDS)
         assert violations(cluster) == []
 
-    @pytest.mark.parametrize("point", OF_A_VERIFICATION, ids=str)
+    @pytest.mark.parametrize("point", marked(OF_A_VERIFICATION), ids=str)
     def test_a_verification_survives_a_server_killed_at_any_crash_point(
         self, cluster: Cluster, archive: Path, point: CrashPoint
     ) -> None:

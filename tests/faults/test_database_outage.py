@@ -93,7 +93,8 @@ def outlives(worker: Worker, first: FirstAttempt, outage: AbstractContextManager
 
 
 class TestOutage:
-    @pytest.mark.parametrize("fault", ["cut", pytest.param("stall", marks=pytest.mark.slow)])
+    @pytest.mark.slow
+    @pytest.mark.parametrize("fault", ["cut", "stall"])
     def test_a_training_outlives_an_outage_of_postgresql_for_a_third_of_the_lease(
         self,
         fault: str,
@@ -120,7 +121,7 @@ class TestOutage:
 
         outlives(worker, first, locked(open_database(sqlite_url)))
 
-    @pytest.mark.parametrize("fault", ["cut", "stall"])
+    @pytest.mark.parametrize("fault", ["cut", pytest.param("stall", marks=pytest.mark.slow)])
     def test_an_outage_beyond_the_self_fence_kills_the_trainer_and_nothing_is_recorded(
         self,
         fault: str,

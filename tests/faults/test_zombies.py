@@ -20,6 +20,7 @@ TABLES = (Epoch, Artifact, EventRow, Attempt)
 
 
 class TestAWorkerThatStoodStill:
+    @pytest.mark.slow
     def test_a_worker_that_stood_still_writes_nothing_and_continues_with_the_next_job(
         self, cluster: Cluster, dataset: str
     ) -> None:

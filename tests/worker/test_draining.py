@@ -93,6 +93,7 @@ class TestSigterm:
         assert list(living_processes(f"{job_id}-1")) == []
         assert seconds < CONTAINER_GRACE_SECONDS
 
+    @pytest.mark.slow
     def test_a_second_sigterm_kills_a_stubborn_trainer_and_gives_the_job_back(
         self, worker: Worker, tmp_path: Path
     ) -> None:

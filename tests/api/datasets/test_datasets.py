@@ -12,7 +12,7 @@ from tests.api.datasets.uploading import names, shapes_zip, upload, verified
 from tests.waiting import eventually
 from tests.worlds.server import Api
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.mostly_sqlite]
 
 
 @pytest.fixture

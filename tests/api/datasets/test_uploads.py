@@ -14,7 +14,7 @@ from app.settings import Limits, Settings
 from tests.api.datasets.uploading import names, shapes_zip, spooled, upload, verified
 from tests.worlds.server import NO_BROKER, Api
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.mostly_sqlite]
 
 MIB = 1024 * 1024
 

@@ -18,7 +18,7 @@ from tests.jobs.transition_table import ALL_FACTS, REFUSED, expected, name_of
 from tests.worlds.rows import NO_JOB, a_checkpoint, a_job, some_rows
 from tests.worlds.server import Api
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.mostly_sqlite]
 
 WITH_OR_WITHOUT_CHECKPOINT = {JobState.QUEUED, JobState.PAUSED}
 SITUATIONS = [

@@ -23,7 +23,7 @@ from tests.jobs.trained import FAILED, RATE, digest, train
 from tests.worlds.rows import NO_JOB, a_job, job_row, some_rows
 from tests.worlds.server import Api
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.mostly_sqlite]
 
 
 @pytest.fixture

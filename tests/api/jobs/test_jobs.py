@@ -18,6 +18,8 @@ from tests.api.refusals import assert_refused
 from tests.worlds.rows import a_dataset, a_job, job_row, some_rows
 from tests.worlds.server import Api
 
+pytestmark = pytest.mark.mostly_sqlite
+
 
 def set_job(api: Api, job_id: str, **values: object) -> None:
     with api.database.write() as unit:

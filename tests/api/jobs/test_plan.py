@@ -17,7 +17,7 @@ from tests.api.refusals import assert_refused, rows_by_table
 from tests.worlds.rows import Rows, a_job, some_rows
 from tests.worlds.server import Api
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.mostly_sqlite]
 
 FIVE = {
     "metrics": {"per_class": True},

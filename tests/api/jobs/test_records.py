@@ -25,6 +25,8 @@ RECORDS = (
     "artifacts/best.pt",
 )
 
+pytestmark = pytest.mark.mostly_sqlite
+
 
 @pytest.fixture
 def running(api: Api) -> Running:

@@ -45,6 +45,7 @@ def with_train(**train: object) -> dict[str, object]:
 
 
 class TestHalvingTheBatch:
+    @pytest.mark.slow
     def test_one_attempt_with_half_the_batch_starts_over_where_no_epoch_had_ended(
         self, database: Database, worker: Worker
     ) -> None:

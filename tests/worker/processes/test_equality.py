@@ -67,6 +67,7 @@ class TestEquality:
         assert differences(cold, warm) == []
         assert differing_parts_of_states(cold, warm) == []
 
+    @pytest.mark.slow
     def test_a_forked_training_with_loader_workers_and_two_threads_equals_one_in_a_new_process(
         self, tmp_path: Path
     ) -> None:
@@ -83,6 +84,7 @@ class TestEquality:
 
         assert differences(cold, warm) == []
 
+    @pytest.mark.slow
     def test_a_forked_training_draws_the_plots_of_one_in_a_new_process(
         self, tmp_path: Path
     ) -> None:

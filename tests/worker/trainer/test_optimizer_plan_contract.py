@@ -129,8 +129,15 @@ class TestRun:
     @pytest.mark.parametrize(
         ("train", "customize"),
         [
-            pytest.param({"optimizer": "SGD", "nbs": 12, "cos_lr": True}, None, id="cosine"),
-            pytest.param({"optimizer": "SGD", "nbs": 8}, CUSTOMIZED, id="factors"),
+            pytest.param(
+                {"optimizer": "SGD", "nbs": 12, "cos_lr": True},
+                None,
+                id="cosine",
+                marks=pytest.mark.slow,
+            ),
+            pytest.param(
+                {"optimizer": "SGD", "nbs": 8}, CUSTOMIZED, id="factors", marks=pytest.mark.slow
+            ),
             pytest.param(
                 {"optimizer": "MuSGD", "nbs": 16, "lr0": 0.002},
                 CUSTOMIZED,

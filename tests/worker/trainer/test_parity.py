@@ -47,6 +47,7 @@ class TestParity:
         assert_same_training(job.run_directory, plain)
         assert_it_trained(finished)
 
+    @pytest.mark.slow
     def test_another_seed_gives_another_training(
         self, finished: TrainerProcess, tmp_path: Path
     ) -> None:
@@ -81,6 +82,7 @@ class TestOverriddenArguments:
                 {"has_flip_idx": False},
                 {"fliplr": 0.0, "flipud": 0.0},
                 id="flips",
+                marks=pytest.mark.slow,
             ),
             pytest.param(
                 "detect",
@@ -96,7 +98,6 @@ class TestOverriddenArguments:
                 {},
                 {"hsv_h": 0.0, "hsv_s": 0.0},
                 id="policy",
-                marks=pytest.mark.slow,
             ),
         ],
     )

@@ -227,6 +227,7 @@ class TestResuming:
         assert first["epoch"] == second["epoch"] == "2"
         assert first["train/cls_loss"] != second["train/cls_loss"]
 
+    @pytest.mark.slow
     def test_a_recovery_from_nan_keeps_the_class_weights(
         self, drawn: Draws, tmp_path: Path
     ) -> None:

@@ -83,7 +83,7 @@ def training_with(
 
 
 class TestSubsets:
-    @_each_subset(quick_sizes={0, 1, len(ALL)})
+    @_each_subset(quick_sizes={0, len(ALL)})
     def test_each_member_shows_its_effect_and_those_left_out_do_not(
         self, training_with: Trainings, names: frozenset[str]
     ) -> None:
@@ -105,7 +105,9 @@ class TestSubsets:
 
         assert differing == names - only_observes
 
-    @pytest.mark.parametrize("names", [frozenset({"class_weights"}), ALL], ids=len)
+    @pytest.mark.parametrize(
+        "names", [pytest.param(frozenset({"class_weights"}), marks=pytest.mark.slow), ALL], ids=len
+    )
     def test_the_loss_of_a_fixed_batch_is_what_the_weights_imply(
         self, training_with: Trainings, names: frozenset[str]
     ) -> None:

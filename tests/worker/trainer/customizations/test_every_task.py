@@ -23,7 +23,7 @@ pytestmark = pytest.mark.integration
 
 EPOCHS = 4
 TASKS: tuple[Task, ...] = get_args(Task)
-QUICK_TASKS = {"detect", "segment", "classify", "semantic"}
+QUICK_TASKS = {"segment", "classify"}
 """One for each kind of loss; `make test` has no time for all."""
 BEFORE_AND_AFTER = (pytest.param(FROZEN_EPOCHS - 1, marks=pytest.mark.slow), FROZEN_EPOCHS + 1)
 

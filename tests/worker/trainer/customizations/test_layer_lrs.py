@@ -205,7 +205,7 @@ class TestEveryStep:
         ("optimizer", "warmup_epochs"),
         [
             pytest.param("SGD", 0, marks=pytest.mark.slow),
-            ("MuSGD", 0),
+            pytest.param("MuSGD", 0, marks=pytest.mark.slow),
             pytest.param("AdamW", 0, marks=pytest.mark.slow),
             ("SGD", 1),
         ],
@@ -232,7 +232,7 @@ class TestEveryStep:
         "optimizer",
         [
             pytest.param("SGD", marks=pytest.mark.slow),
-            "MuSGD",
+            pytest.param("MuSGD", marks=pytest.mark.slow),
             pytest.param("AdamW", marks=pytest.mark.slow),
             "auto",
         ],
@@ -266,6 +266,7 @@ class TestEveryStep:
         assert {rate for (kind, _), rate in first.items() if kind != "bias"} == {0.0}
         assert second["weight", 0.01] == pytest.approx(second["weight", 0.001] * 10)
 
+    @pytest.mark.slow
     def test_every_step_has_one_rate_without_factors(
         self, job_of: Callable[..., JobFile], thawing: Training
     ) -> None:

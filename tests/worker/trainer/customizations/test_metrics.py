@@ -211,7 +211,15 @@ class TestClassMetrics:
         expected = float(np.mean(by_hand.trainer.validator.metrics.box.f1))
         assert final.metrics["metrics/F1(B)"] == pytest.approx(expected)
 
-    @pytest.mark.parametrize("task", ["segment", "pose", "obb", "classify", "semantic"])
+    @pytest.mark.parametrize(
+        "task",
+        [
+            "segment",
+            "classify",
+            "semantic",
+            *(pytest.param(task, marks=pytest.mark.slow) for task in ("pose", "obb")),
+        ],
+    )
     def test_every_task_with_classes_has_its_own(self, task: Task, tmp_path: Path) -> None:
         customize = {"metrics": {"f1": True, "per_class": True}}
         job = a_job(

@@ -66,7 +66,9 @@ def family(attempt: str, session: int) -> set[int]:
     return set(living_processes(attempt, session=session))
 
 
-@pytest.mark.parametrize(("phase", "epochs"), [("training", 99), ("finalizing", 1)])
+@pytest.mark.parametrize(
+    ("phase", "epochs"), [("training", 99), pytest.param("finalizing", 1, marks=pytest.mark.slow)]
+)
 def test_no_loader_worker_and_no_runaway_outlives_a_cancel(
     drawn: Callable[[Task], Path], tmp_path: Path, phase: str, epochs: int
 ) -> None:

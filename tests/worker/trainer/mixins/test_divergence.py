@@ -242,6 +242,7 @@ class TestAmendedSpec:
 
 
 class TestFirstBatchesOfARealTraining:
+    @pytest.mark.slow
     def test_the_first_batches_of_a_job_are_known_after_an_exact_resume_and_only_then(
         self, drawn: Callable[[Task], Path], tmp_path: Path
     ) -> None:

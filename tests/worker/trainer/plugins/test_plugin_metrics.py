@@ -88,6 +88,7 @@ class TestAScoreThatIsNoNumber:
         assert warnings == ["metric_not_finite"] * 2
         assert [event.metrics["mine/score"] for event in scored.of("epoch")] == NUMBERS
 
+    @pytest.mark.slow
     def test_a_score_that_is_no_number_before_a_kill_leaves_the_resume_without_a_best(
         self, scored: Training, tmp_path: Path
     ) -> None:

@@ -44,8 +44,11 @@ class TestEveryCase:
 
 
 def told(training: Training) -> list[dict[str, object]]:
-    """Return the reports of the epochs, without their durations."""
-    return [event.model_dump(exclude={"seq", "at", "seconds"}) for event in training.of("epoch")]
+    """Return the reports of the epochs, without their durations and estimates of them."""
+    return [
+        event.model_dump(exclude={"seq", "at", "seconds", "eta_seconds"})
+        for event in training.of("epoch")
+    ]
 
 
 def a_small_job(

@@ -85,6 +85,7 @@ class TestFromAStateBeforeTheLastEpoch:
 
 
 class TestWhatTheServiceStates:
+    @pytest.mark.slow
     def test_the_optimizer_that_auto_chose_gives_what_auto_gives(
         self, drawn: Callable[[Task], Path], tmp_path: Path
     ) -> None:

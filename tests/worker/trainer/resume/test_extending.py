@@ -69,6 +69,7 @@ class TestExtending:
         assert best == sorted(best)
         assert child.of("epoch")[0].best_fitness >= parent.of("epoch")[-1].best_fitness
 
+    @pytest.mark.slow
     def test_a_killed_extension_continues_exactly_from_its_own_states(
         self, child: Training, tmp_path: Path
     ) -> None:
@@ -85,7 +86,7 @@ class TestExtending:
         [
             (0, "exact"),
             pytest.param(3, "exact", marks=pytest.mark.slow),
-            (0, "plain"),
+            pytest.param(0, "plain", marks=pytest.mark.slow),
             pytest.param(3, "plain", marks=pytest.mark.slow),
         ],
     )

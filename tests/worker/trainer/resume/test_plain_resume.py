@@ -75,6 +75,7 @@ class TestResume:
         assert rows[:2] == results_of(finished)[:2]
         assert ours.of("epoch")[0].optimizer_steps >= 4
 
+    @pytest.mark.slow
     def test_a_resume_from_the_last_epoch_only_finalizes_and_finds_the_same(
         self, finished: TrainerProcess, tmp_path: Path
     ) -> None:
@@ -93,6 +94,7 @@ class TestResume:
             assert all(torch.equal(made[key], before[key]) for key in before), name
         assert results_of(ours) == results_of(finished)
 
+    @pytest.mark.slow
     def test_a_resume_of_a_stopped_job_only_finalizes_the_weights_so_far(
         self, finished: TrainerProcess, tmp_path: Path
     ) -> None:

@@ -32,7 +32,7 @@ class TestWarmStart:
 
     @pytest.mark.parametrize(
         "classes",
-        [("square", "star"), (*CLASSES, "star")],
+        [("square", "star"), pytest.param((*CLASSES, "star"), marks=pytest.mark.slow)],
         ids=["fewer-and-others", "one-more"],
     )
     def test_a_warm_start_with_other_classes_takes_all_but_the_class_outputs(
