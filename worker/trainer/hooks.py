@@ -32,6 +32,7 @@ that file; an event is a call of `run_callbacks`, followed by the hooks that it 
                     loss                        # 549  forward
                     backward                    # 565
                     optimizer_step              # 603  every `accumulate` batches
+                    plot_training_samples       # 630  if plots are on, of a few batches
                     on_train_batch_end          # 632  hook_after_batch
                 on_train_epoch_end              # 647
                 validate                        # 655

@@ -221,7 +221,8 @@ class TestActs:
     )
     def test_a_hook_acts_on_its_side_of_super(self, act: Act) -> None:
         """Before an event, the outermost class acts first; after it, the innermost does."""
-        assert act.place == act.method.split("_")[1]
+        holds_signals_back = (act.owner, act.method) == ("Checkpoints", "hook_after_epoch")
+        assert act.place == ("around" if holds_signals_back else act.method.split("_")[1])
 
     def test_a_method_without_super_is_found(self) -> None:
         (method,) = ast.parse("def hook_after_epoch(self): self.stop = True").body
