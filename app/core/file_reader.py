@@ -43,6 +43,9 @@ class FileReader:
     def _read(self, most: int, flags: int = 0) -> memoryview:
         space = bytearray(min(most, self._end - self._at))
         count = os.preadv(self._file.fileno(), [space], self._at, flags)
+        if count == 0 and flags:
+            # Linux 5.9 and 5.10 answer so where a part is not in the cache (man preadv2, BUGS).
+            raise BlockingIOError
         if count == 0:
             raise EOFError(f"The file ends at byte {self._at}, before byte {self._end}.")
         self._at += count
