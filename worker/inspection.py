@@ -138,7 +138,7 @@ def _run_inspector(claimed: ClaimedInspection, weights: Path, root: Path) -> Ins
     )
     with (
         output_file.open("wb") as output,
-        context.starter.start(command, output, heavy=True) as process,
+        context.starter.start(command, output, heavy=True, check=claimed.check) as process,
     ):
         exit_code = _wait(claimed, process)
     found = read_inspection(report)

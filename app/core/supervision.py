@@ -27,8 +27,9 @@ STEADY_SECONDS = 60.0
 """A child that ran this long has started successfully; its next restart has the first pause."""
 
 TICK_SECONDS = 0.25
-STOP_SECONDS = 20.0
-"""How long `stop_in_reverse` waits for each child: a worker first stops its trainer."""
+STOP_SECONDS = 40.0
+"""How long `stop_in_reverse` waits for each child: a worker first stops its trainer, which has
+`kill_grace_seconds`, and stores what that has written."""
 DRAIN_SECONDS = 60.0
 """How long `stop_together` waits for all children."""
 ORPHAN_SECONDS = 2.0

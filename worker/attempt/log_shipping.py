@@ -23,7 +23,8 @@ class LogShipper:
     """Reads the new bytes of a log file every second, and stores its whole lines as plain text.
 
     Reading stops at `limit_bytes`. From then on the file is emptied whenever it exceeds that size,
-    so that it cannot fill the disk. What is stored is never longer than what was read.
+    so that it cannot fill the disk. What is stored is never longer than what was read, apart
+    from the notice of the cut.
     """
 
     def __init__(self, lease: Lease, path: Path, *, limit_bytes: int, plain: PlainText) -> None:

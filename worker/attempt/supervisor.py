@@ -162,7 +162,10 @@ def _trainer(attempt: ClaimedAttempt, relay: Relay, output: IO[bytes]) -> Iterat
     with relay.relaying(reading, attempt.directory.spool):
         try:
             process = attempt.context.starter.start(
-                _trainer_command(attempt, writing), output, heavy=_imports_torch(attempt)
+                _trainer_command(attempt, writing),
+                output,
+                heavy=_imports_torch(attempt),
+                check=attempt.check,
             )
         finally:
             os.close(writing)  # only the trainer's processes keep the pipe open
@@ -219,8 +222,8 @@ def _prove(attempt: ClaimedAttempt, weights: list[Path], output: IO[bytes]) -> V
     check = prove(weights, _environment(attempt), verdict_file)
     command = Command(check.argv, check.env, folder, attempt.directory.attempt)
     steering = Steering(attempt, Unwatched())
-    heavy = _imports_torch(attempt)
-    with attempt.context.starter.start(command, output, heavy=heavy) as process:
+    heavy, starter = _imports_torch(attempt), attempt.context.starter
+    with starter.start(command, output, heavy=heavy, check=attempt.check) as process:
         exit_code = steering.wait(process)
     if steering.leave_requested:
         raise LeaveRequested

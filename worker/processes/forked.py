@@ -15,7 +15,7 @@ class ForkedProcess(RunningProcess):
     """A process that a preloaded parent forked and will reap.
 
     Args:
-        parent: forks the process.
+        parent: forks the process; it is ready.
         command: what it runs.
         output: its stdout and stderr.
         on_end: called once the process is dead and released.

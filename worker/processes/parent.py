@@ -2,11 +2,14 @@
 
 import json
 import os
+import select
 import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -34,9 +37,13 @@ PRELOADED: Final = (
 
 MARK_ROOM: Final = 200  # equal to that of preloaded.py, which imports nothing of ours
 MAX_MESSAGE: Final = 64 * 1024
+MAX_OUTPUT: Final = 2000
+OUTPUT_SECONDS: Final = 1.0
 START_SECONDS: Final = 120.0
 """How long imports may take; without compiled bytecode they take half a minute."""
 ANSWER_SECONDS: Final = 5.0
+CHECK_SECONDS: Final = 0.1
+"""How often a wait for imports looks whether it is still wanted."""
 
 
 class NotUsable(Exception):
@@ -66,12 +73,13 @@ class PreloadedParent:
         self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._turn = threading.Lock()
         self._is_ready = False
+        self._has_unread_answer = False
         run = folder / "run"
         run.mkdir()
         variables = {**environment, ATTEMPT_VARIABLE: mark.ljust(MARK_ROOM)}
         variables.pop("PYTHONPATH", None)
-        self.log_file = folder / "preloaded.log"
-        with theirs, self.log_file.open("wb") as output:
+        self._log_file = folder / "preloaded.log"
+        with theirs, self._log_file.open("wb") as output:
             number = theirs.fileno()
             self._process = spawn(
                 [sys.executable, str(PROGRAM), str(number), *modules],
@@ -86,8 +94,35 @@ class PreloadedParent:
         """Process id of the parent."""
         return self._process.pid
 
+    def output(self) -> str:
+        """Return the end of what the parent has printed: the reason if it failed."""
+        with suppress(subprocess.TimeoutExpired):  # it closes its socket before it prints
+            self._process.wait(OUTPUT_SECONDS)
+        try:
+            return self._log_file.read_text(errors="replace")[-MAX_OUTPUT:]
+        except OSError:
+            return ""
+
+    def wait_until_ready(self, check: Callable[[], None]) -> None:
+        """Wait until its imports have ended.
+
+        Args:
+            check: called ten times a second; it raises if the wait is no longer wanted.
+
+        Raises:
+            NotUsable: the imports failed, or took too long.
+        """
+        poll, deadline = select.poll(), time.monotonic() + START_SECONDS
+        poll.register(self._control, select.POLLIN)
+        while not self._is_ready:
+            check()
+            if poll.poll(CHECK_SECONDS * 1000):
+                self._hear_that_it_is_ready()
+            elif time.monotonic() > deadline:
+                raise NotUsable(f"it was silent for {START_SECONDS:.0f} seconds")
+
     def fork(self, command: Command, output: int) -> tuple[int, int]:
-        """Return process id and pidfd of a child that runs the command; wait until imports end.
+        """Return process id and pidfd of a child that runs the command. It must be ready.
 
         Args:
             command: `python -m MODULE …` or `python -I FILE …`.
@@ -97,7 +132,6 @@ class PreloadedParent:
             NotForked: the environment of the command needs a new process.
             NotUsable: the parent cannot fork, or gives no answer.
         """
-        self._wait_until_ready()
         order = {
             "argv": list(command.argv[1:]),
             "environment": dict(command.environment),
@@ -117,10 +151,13 @@ class PreloadedParent:
     def exit_code_of(self, pid: int) -> int:
         """Return the exit code of a child that has ended, negative for a signal.
 
+        Waits for a slow parent as long as it lives: nobody else knows the exit code.
+
         Raises:
-            NotUsable: the parent is dead or silent.
+            NotUsable: the parent is dead.
         """
-        return int(self._ask({"exit_code_of": pid})[0]["exit_code"])
+        answer, _ = self._ask({"exit_code_of": pid}, is_patient=True)
+        return int(answer["exit_code"])
 
     def release(self, pid: int) -> None:
         """Reap a dead child; its process id can name another process afterwards.
@@ -133,37 +170,42 @@ class PreloadedParent:
     def close(self) -> None:
         """End the parent; its children are killed."""
         self._control.close()
-        try:
-            self._process.wait(ANSWER_SECONDS)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+        self._process.kill()
+        self._process.wait()
 
-    def _wait_until_ready(self) -> None:
-        if self._is_ready:
-            return
+    def _hear_that_it_is_ready(self) -> None:
         with self._turn:
-            answer, _ = self._receive(START_SECONDS)
+            answer, _ = self._receive()
         if answer["doubts"]:
             raise NotUsable("; ".join(answer["doubts"]))
         self._is_ready = True
 
     def _ask(
-        self, message: Mapping[str, object], files: list[int] | None = None
+        self,
+        message: Mapping[str, object],
+        files: list[int] | None = None,
+        *,
+        is_patient: bool = False,
     ) -> tuple[dict[str, Any], list[int]]:
         with self._turn:
+            if self._has_unread_answer:
+                raise NotUsable("it was silent before")
             try:
+                self._control.settimeout(ANSWER_SECONDS)
                 socket.send_fds(self._control, [json.dumps(message).encode()], files or [])
             except OSError as error:
                 raise NotUsable(f"it is gone ({error.strerror})") from error
-            return self._receive(ANSWER_SECONDS)
+            return self._receive(is_patient=is_patient)
 
-    def _receive(self, seconds: float) -> tuple[dict[str, Any], list[int]]:
-        self._control.settimeout(seconds)
+    def _receive(self, *, is_patient: bool = False) -> tuple[dict[str, Any], list[int]]:
+        self._control.settimeout(ANSWER_SECONDS)
         try:
             data, files, _, _ = socket.recv_fds(self._control, MAX_MESSAGE, 1)
         except TimeoutError as error:
-            raise NotUsable(f"it was silent for {seconds:.0f} seconds") from error
+            if is_patient and self._process.poll() is None:
+                return self._receive(is_patient=True)
+            self._has_unread_answer = True
+            raise NotUsable(f"it was silent for {ANSWER_SECONDS:.0f} seconds") from error
         except OSError as error:
             raise NotUsable(f"it is gone ({error.strerror})") from error
         if not data:

@@ -9,7 +9,9 @@ import os
 import shutil
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from itertools import chain
 from pathlib import Path
 from typing import IO, Final
 
@@ -26,8 +28,12 @@ IDLE_SECONDS: Final = 600.0
 MOST_FAILURES: Final = 2
 """Parents that failed one after another, after which the slot starts new processes only."""
 OPTIONS_OF_FORKS: Final = ("-m", "-I")
+RECORDS: Final = ("*.dist-info/RECORD", "*.dist-info/METADATA", "*.egg-info")
 
 log = get_logger(__name__)
+
+
+def _nothing() -> None: ...
 
 
 class ProcessStarter:
@@ -75,18 +81,29 @@ class ProcessStarter:
             try:
                 self._usable_parent()
             except OSError as error:
-                self._discard(str(error))
+                log.warning("preloaded.failed", reason=str(error))
+                self._end_without_children()
+            self._wait_for_idle()
 
-    def start(self, command: Command, output: IO[bytes], *, heavy: bool) -> RunningProcess:
+    def start(
+        self,
+        command: Command,
+        output: IO[bytes],
+        *,
+        heavy: bool,
+        check: Callable[[], None] = _nothing,
+    ) -> RunningProcess:
         """Start a process; use it as a context manager.
 
         Args:
             command: what it runs.
             output: its stdout and stderr.
             heavy: whether it imports torch, so that a fork is worth a parent.
+            check: called while a new parent imports, which takes seconds; it raises if the process
+                is no longer wanted, and its exception is raised here.
         """
         if heavy and _can_be_forked(command):
-            forked = self._fork(command, output)
+            forked = self._fork(command, output, check)
             if forked is not None:
                 return forked
         return NewProcess(command, output)
@@ -97,22 +114,26 @@ class ProcessStarter:
             self._stop_waiting()
             self._end()
 
-    def _fork(self, command: Command, output: IO[bytes]) -> ForkedProcess | None:
+    def _fork(
+        self, command: Command, output: IO[bytes], check: Callable[[], None]
+    ) -> ForkedProcess | None:
         with self._lock:
             try:
                 parent = self._usable_parent()
                 if parent is None:
                     return None
+                parent.wait_until_ready(check)
                 forked = ForkedProcess(parent, command, output, self._on_end)
+                self._children += 1
+                self._failures = 0
             except NotForked as reason:
                 log.info("process.started_cold", attempt=command.attempt, reason=str(reason))
-                self._wait_for_idle()
                 return None
             except (NotUsable, OSError) as error:
                 self._discard(str(error))
                 return None
-            self._children += 1
-            self._failures = 0
+            finally:
+                self._wait_for_idle()
             return forked
 
     def _usable_parent(self) -> PreloadedParent | None:
@@ -146,7 +167,11 @@ class ProcessStarter:
         """End a parent that failed, unless a child of it still lives."""
         self._failures += 1
         for_good = self._failures >= MOST_FAILURES
-        log.warning("preloaded.failed", reason=reason, cold_from_now_on=for_good)
+        output = self._parent.output() if self._parent is not None else ""
+        log.warning("preloaded.failed", reason=reason, cold_from_now_on=for_good, output=output)
+        self._end_without_children()
+
+    def _end_without_children(self) -> None:
         if not self._children:
             self._end()
 
@@ -162,7 +187,7 @@ class ProcessStarter:
             self._wait_for_idle()
 
     def _wait_for_idle(self) -> None:
-        if self._warm == "auto" and not self._children:
+        if self._warm == "auto" and self._parent is not None and not self._children:
             self._stop_waiting()
             self._idle = threading.Timer(self._idle_seconds, self._end_idle)
             self._idle.daemon = True
@@ -181,17 +206,17 @@ class ProcessStarter:
 
 
 def installed_packages() -> frozenset[tuple[str, int, int]]:
-    """Return the installed packages with a sign of each version: its record's file and time.
+    """Return the installed packages with a sign of each version: its records' files and times.
 
     Modules that a parent has not imported yet would come from the new version of a package.
     """
-    return frozenset(
-        (str(record), found.st_ino, found.st_mtime_ns)
-        for folder in map(Path, sys.path)
-        if folder.is_dir()
-        for record in folder.glob("*.dist-info/RECORD")
-        for found in (record.stat(),)
-    )
+    packages = set()
+    for folder in filter(Path.is_dir, map(Path, sys.path)):
+        for record in chain.from_iterable(map(folder.glob, RECORDS)):
+            with suppress(FileNotFoundError):  # a package is being replaced
+                found = record.stat()
+                packages.add((str(record), found.st_ino, found.st_mtime_ns))
+    return frozenset(packages)
 
 
 def _can_be_forked(command: Command) -> bool:

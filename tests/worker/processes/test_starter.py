@@ -5,6 +5,7 @@ import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from threading import Timer
 from types import MappingProxyType
 from typing import TypeAlias
 
@@ -57,12 +58,13 @@ def start(tmp_path: Path) -> Iterator[Start]:
             variables: Mapping[str, str] = MappingProxyType({}),
             *,
             heavy: bool = True,
+            check: Callable[[], None] = lambda: None,
         ) -> RunningProcess:
             file = tmp_path / "program.py"
             file.write_text(program, encoding="utf-8")
             environment = trainer_environment(tmp_path, gpu=None, base=os.environ) | dict(variables)
             command = Command([sys.executable, "-I", str(file)], environment, tmp_path, name)
-            return used.start(command, output, heavy=heavy)
+            return used.start(command, output, heavy=heavy, check=check)
 
         yield start_one
     kill_processes(name)
@@ -201,6 +203,28 @@ class TestFailing:
 
         assert not psutil.pid_exists(silent)
 
+    def test_the_output_of_a_parent_that_fails_is_logged(self, make: Make, start: Start) -> None:
+        used = make(modules=("no_such_module",))
+
+        with capture_logs() as logs, start(used) as process:
+            process.wait(10)
+
+        assert "No module named 'no_such_module'" in logs[-1]["output"]
+
+    def test_an_exit_code_is_waited_for_while_the_parent_is_slow(
+        self, make: Make, start: Start, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(parent, "ANSWER_SECONDS", 0.05)
+        used = make()
+
+        with start(used, "raise SystemExit(7)") as process:
+            slow = started_pid(used)
+            os.kill(slow, signal.SIGSTOP)
+            Timer(0.3, os.kill, (slow, signal.SIGCONT)).start()
+            code = process.wait(10)
+
+        assert code == 7
+
     def test_a_slot_whose_parents_fail_twice_starts_no_more_of_them(
         self, make: Make, start: Start
     ) -> None:
@@ -234,6 +258,25 @@ class TestEnding:
             process.wait(10)
 
         eventually(lambda: used.preloaded_pid is None, within=10)
+
+    def test_a_parent_that_was_never_used_ends(self, make: Make) -> None:
+        used = make(idle_seconds=0.05)
+
+        used.preload()
+
+        eventually(lambda: used.preloaded_pid is None, within=10)
+
+    def test_a_start_that_is_not_wanted_any_more_stops_waiting_for_the_imports(
+        self, make: Make, start: Start
+    ) -> None:
+        used = make()
+        os.kill(started_pid(used), signal.SIGSTOP)
+        answers = iter([None])
+
+        with pytest.raises(StopIteration):
+            start(used, check=lambda: next(answers))
+
+        assert used.preloaded_pid is not None
 
     def test_a_parent_does_not_end_while_a_child_lives(self, make: Make, start: Start) -> None:
         used = make(idle_seconds=0.05)
