@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import torch
 
+from app.jobs.spec.metric_table import metrics_of
 from worker.trainer.errors import Diverged
 from worker.trainer.mixins.results import rows_of
 from worker.trainer.protocol import WarningEvent
@@ -76,11 +77,24 @@ class Divergence(TrainerMixin):
 
     def final_eval(self) -> None:
         """Raise `Diverged` if the loss exploded in any epoch and the best fitness is 0 or none."""
-        best = self.best_fitness
-        has_learned = best is not None and math.isfinite(best) and best != 0
-        if not (has_learned or self.run.interrupts.stop_requested):
+        if not (self.__has_learned() or self.run.interrupts.stop_requested):
             self.__check_losses()
         super().final_eval()
+
+    def __has_learned(self) -> bool:
+        """Return whether the best fitness is above 0.
+
+        A chosen metric that is better when lower is never 0 after a loss that exploded. Then any
+        metric that is better when higher tells.
+        """
+        choice = self.run.job.spec.customize.best_model
+        if choice is None or choice.direction != "lower":
+            best = self.best_fitness
+            return best is not None and math.isfinite(best) and best != 0
+        higher = {name for name, way in metrics_of(self.run.job.task).items() if way == "higher"}
+        return any(
+            value > 0 for row in rows_of(self.csv) for name, value in row.items() if name in higher
+        )
 
     def __check_losses(self) -> None:
         for row in rows_of(self.csv):
@@ -111,13 +125,15 @@ class Divergence(TrainerMixin):
         """Return a merge patch of the spec with a tenth of the learning rate.
 
         With `optimizer: auto` the rate was chosen together with the optimizer, so both are named.
+        So they are for an extension, whose parent's optimizer may have been chosen that way.
         """
         train: dict[str, Any] = {"lr0": float(f"{self.args.lr0 / SLOWER:.6g}")}
-        if self.run.job.spec.train.optimizer == "auto":
-            if self.args.optimizer == "auto":  # a trainer plugin made the optimizer
-                return None
+        is_auto = self.run.job.spec.train.optimizer == "auto"
+        if is_auto and self.args.optimizer == "auto":  # a trainer plugin made the optimizer
+            return None
+        if is_auto or self.run.job.joint is not None:
             train["optimizer"] = self.args.optimizer
-            train["momentum"] = AUTO_MOMENTUM
+            train["momentum"] = AUTO_MOMENTUM if is_auto else self.args.momentum
             train["warmup_bias_lr"] = self.args.warmup_bias_lr
         return {"train": train}
 

@@ -2,7 +2,8 @@
 
 import csv
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 from typing import cast
@@ -33,11 +34,12 @@ class Upstream:
 
     def __init__(self, overrides: dict[str, object]) -> None:
         self.csv = Path(str(overrides["csv"]))
-        self.args = SimpleNamespace(lr0=0.02, optimizer="SGD", warmup_bias_lr=0.1)
+        self.args = SimpleNamespace(lr0=0.02, optimizer="SGD", momentum=0.9, warmup_bias_lr=0.1)
         self.best_fitness: float | None = 0.0
         self.epoch = -1
         self.resume = False
         self.has_finalized = False
+        self.map50 = 0.0
         self.loss_items: dict[str, torch.Tensor] = {}
 
     def run_callbacks(self, event: str) -> None:
@@ -64,8 +66,14 @@ class Trainer(Divergence, Upstream):  # type: ignore[misc] # it has fewer attrib
         """Train an epoch of a mean loss; its batches have this loss unless they are given."""
         self.epoch += 1
         self.train_batches([loss] * BATCHES if batches is None else batches)
-        parts = {"train/box_loss": 0.25 * loss, "train/cls_loss": 0.75 * loss, "val/box_loss": 1.0}
-        self.save_metrics(parts)
+        self.save_metrics(
+            {
+                "train/box_loss": 0.25 * loss,
+                "train/cls_loss": 0.75 * loss,
+                "metrics/mAP50(B)": self.map50,
+                "val/box_loss": 1.0,
+            }
+        )
 
     def train_batches(self, losses: Iterable[float]) -> None:
         self.run_callbacks("on_train_epoch_start")
@@ -82,8 +90,10 @@ class Trainer(Divergence, Upstream):  # type: ignore[misc] # it has fewer attrib
 def trainer_of(tmp_path: Path) -> Callable[..., Trainer]:
     """Return a function that makes a trainer of a job with the given arguments."""
 
-    def make(**train: object) -> Trainer:
-        job = a_job(tmp_path, tmp_path, train=train)
+    def make(
+        *, customize: Mapping[str, object] | None = None, joint: int | None = None, **train: object
+    ) -> Trainer:
+        job = a_job(tmp_path, tmp_path, train=train, customize=customize, joint=joint)
         run = TrainingRun(job, Heard(), Interrupts())
         kind = type("Training", (Trainer,), {"run": run})
         return cast("Trainer", kind(overrides={"csv": tmp_path / "results.csv"}))
@@ -129,6 +139,22 @@ class TestEnd:
         trainer.final_eval()
 
         assert trainer.has_finalized
+
+    @pytest.mark.parametrize(("map50", "has_diverged"), [(0.0, True), (0.1, False)])
+    def test_another_metric_tells_whether_it_learned_if_a_low_value_is_the_best(
+        self, trainer_of: Callable[..., Trainer], map50: float, *, has_diverged: bool
+    ) -> None:
+        choice = {"best_model": {"metric": "val/box_loss", "direction": "lower"}}
+        trainer = trainer_of(customize=choice)
+        trainer.map50 = map50
+        trainer.train_epoch(USUAL)
+        trainer.train_epoch(math.nan)
+        trainer.best_fitness = -1.0
+
+        with pytest.raises(Diverged) if has_diverged else nullcontext():
+            trainer.final_eval()
+
+        assert trainer.has_finalized is not has_diverged
 
     def test_a_training_that_was_requested_to_stop_keeps_its_result(self, trainer: Trainer) -> None:
         trainer.train_epoch(math.nan)
@@ -203,6 +229,17 @@ class TestAmendedSpec:
             trainer._handle_nan_recovery(2)
 
         assert raised.value.amended == {"train": {"lr0": 0.002}}
+
+    def test_the_optimizer_of_an_extension_is_named_since_auto_may_have_chosen_it(
+        self, trainer_of: Callable[..., Trainer]
+    ) -> None:
+        trainer = trainer_of(joint=2)
+
+        with pytest.raises(Diverged) as raised:
+            trainer._handle_nan_recovery(2)
+
+        chosen = {"optimizer": "SGD", "momentum": 0.9, "warmup_bias_lr": 0.1}
+        assert raised.value.amended == {"train": {"lr0": 0.002, **chosen}}
 
     @pytest.mark.parametrize(
         ("optimizer", "lr0"), [("AdamW", 0.001429), ("MuSGD", 0.01)], ids=["AdamW", "MuSGD"]
