@@ -5,7 +5,7 @@ Does not import torch, since that import can fail, too.
 
 import errno
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Final
 
@@ -192,16 +192,22 @@ def _is_about_memory(error: BaseException) -> bool:
         return True
     if isinstance(error, OSError) and error.errno == errno.ENOMEM:
         return True
-    message = str(error).lower()
-    return any(text in message for text in _OUT_OF_MEMORY_TEXTS)
+    return _contains_any(error, _OUT_OF_MEMORY_TEXTS)
 
 
 def _is_about_lost_gpu(error: BaseException) -> bool:
     is_of_torch = any(kind.__name__ == _GPU_LOST_TYPE for kind in type(error).__mro__)
     if is_of_torch and getattr(error, "error_code", None) in _GPU_LOST_CODES:
         return True
+    return _contains_any(error, _GPU_LOST_TEXTS)
+
+
+def _contains_any(error: BaseException, texts: Iterable[str]) -> bool:
+    """Return whether the message has one of the texts, unless it may be in the name of a file."""
+    if isinstance(error, TrainerError | FileNotFoundError):
+        return False
     message = str(error).lower()
-    return any(text in message for text in _GPU_LOST_TEXTS)
+    return any(text in message for text in texts)
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:

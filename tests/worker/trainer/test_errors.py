@@ -75,6 +75,11 @@ CASES = {
         EndReason.DISK_FULL,
     ),
     "named": (BadData("no labels"), EndReason.BAD_DATA),
+    "file-name-like-a-gpu-fault": (
+        caused(BadData("eisenoxid 3.png cannot be decoded"), FileNotFoundError("eisenoxid 3.png")),
+        EndReason.BAD_DATA,
+    ),
+    "file-name-like-memory": (BadData("insufficient memory.jpg has a hole"), EndReason.BAD_DATA),
     "named-below": (caused(RuntimeError("outer"), BadWeights("inner")), EndReason.BAD_WEIGHTS),
     "diverged": (Diverged("NaN"), EndReason.DIVERGED),
     "launch-failure": (
