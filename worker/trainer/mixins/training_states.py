@@ -162,10 +162,13 @@ class TrainingStates(TrainerMixin):
         is_cancelled = (Path(self.save_dir) / NO_STATE_FILE).exists()
         if is_cancelled or self.run.interrupts.supervisor_gone:
             return
-        self.__writer.finish()
-        newest, self.__newest = self.__newest, None
-        if newest is not None and newest.epoch != self.__last_written:
-            self.__report(self.__writer.write(newest))
+        with self.run.interrupts.deferred():
+            try:
+                self.__writer.finish()
+            finally:
+                newest, self.__newest = self.__newest, None
+                if newest is not None and newest.epoch != self.__last_written:
+                    self.__report(self.__writer.write(newest))
 
     def __forget_newest(self) -> None:
         newest, self.__newest = self.__newest, None
