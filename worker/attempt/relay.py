@@ -106,6 +106,7 @@ class Relay:
         self._awaiting_state: int | None = None
         self._last_seq = 0
         self._phase: Phase | None = None
+        self._progress: ProgressReport | None = None
         self._progress_at = 0.0
         self._epoch: EpochEvent | None = None
 
@@ -180,20 +181,28 @@ class Relay:
     def _on_phase(self, event: PhaseEvent) -> None:
         """Write the phase with a renewal of the lease, which also brings the pending request.
 
-        The return from validation to training is written with what comes next: an epoch or a batch.
+        A validation comes after the last batch of an epoch, so the progress moves there. The return
+        from validation to training is written with what comes next: an epoch or a batch.
         """
         before, self._phase = self._phase, event.phase
         if before is Phase.VALIDATING and event.phase is Phase.TRAINING:
             return
         hold, length = self._lease.hold, self._lease.length
+        is_validation = event.phase is Phase.VALIDATING
+        progress = self._progress if is_validation else None
 
         def enter(session: Session) -> Request | None:
             request = renew_lease(session, hold, lease=length, phase=event.phase)
+            if progress is not None:
+                put_progress(session, hold, replace(progress, batch=progress.batches))
             if event.epochs_done is not None:
                 finish_progress(session, hold, event.epochs_done)
             return request
 
         self._lease.insist(lambda: self._lease.renew_with(enter))
+        if progress is not None:
+            self._progress_is_written(progress)
+            self._progress = None  # of a finished epoch
 
     def _on_resumed(self, event: ResumedEvent) -> None:
         hold = self._lease.hold
@@ -229,9 +238,6 @@ class Relay:
 
     def _on_batch(self, event: BatchEvent) -> None:
         """Write the progress at most once a second; drop it in an outage, it is soon outdated."""
-        now = time.monotonic()
-        if now - self._progress_at < PROGRESS_SECONDS:
-            return
         report = ProgressReport(
             epoch=event.epoch,
             epochs=event.epochs,
@@ -240,16 +246,23 @@ class Relay:
             losses=event.losses,
             eta_seconds=event.eta_seconds,
         )
+        self._progress = report
+        now = time.monotonic()
+        if now - self._progress_at < PROGRESS_SECONDS:
+            return
         hold, length = self._lease.hold, self._lease.length
         try:
             self._lease.renew_with(
                 lambda session: record_progress(session, hold, report, lease=length)
             )
             self._progress_at = now
-            if self._recorded is not None:
-                self._recorded = replace(self._recorded, progress_epoch=event.epoch)
+            self._progress_is_written(report)
         except OUTAGE:
             log.debug("progress.not_written", job_id=hold.job_id)
+
+    def _progress_is_written(self, progress: ProgressReport) -> None:
+        if self._recorded is not None:
+            self._recorded = replace(self._recorded, progress_epoch=progress.epoch)
 
     def _on_epoch(self, event: EpochEvent) -> None:
         self._epoch = event  # written together with its checkpoint, which comes next

@@ -350,8 +350,7 @@ def _progress(job: Job, row: JobProgress | None) -> ProgressView | None:
     return ProgressView(
         epoch=row.epoch,
         epochs=row.epochs,
-        # The last batches of an epoch may be missing in the row, which is written once a second.
-        batch=row.batches if job.phase is Phase.VALIDATING else row.batch,
+        batch=row.batch,
         batches=row.batches,
         losses=row.losses,
         eta_seconds=row.eta_seconds if is_training else None,

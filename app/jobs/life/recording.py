@@ -255,7 +255,7 @@ def _catch_up(session: Session, hold: Hold, report: EpochReport) -> None:
     """Advance the progress to the end of an epoch that was too short for a progress report."""
     session.execute(
         update(JobProgress)
-        .where(JobProgress.job_id == hold.job_id, JobProgress.epoch < report.epoch)
+        .where(JobProgress.job_id == hold.job_id, JobProgress.epoch <= report.epoch)
         .values(
             epoch=report.epoch,
             epochs=report.last_epoch or report.epochs,

@@ -46,16 +46,6 @@ class TestProgress:
         is_training = phase in {Phase.TRAINING, Phase.VALIDATING}
         assert progress["eta_seconds"] == (60.0 if is_training else None)
 
-    @pytest.mark.parametrize(("phase", "batch"), [(Phase.TRAINING, 4), (Phase.VALIDATING, 5)])
-    def test_an_epoch_that_is_validated_shows_all_its_batches(
-        self, running: Running, phase: Phase, batch: int
-    ) -> None:
-        running.show_progress(phase, eta_seconds=60.0)
-
-        progress = running.api.client.get(running.path).json()["progress"]
-
-        assert (progress["batch"], progress["batches"]) == (batch, 5)
-
 
 class TestResumeEpoch:
     def test_a_running_job_shows_the_epoch_of_its_newest_state_with_a_new_tag(

@@ -110,12 +110,13 @@ class TestEpochStatements:
 
         assert sorted(said) == sorted([*OF_ANY_EPOCH, "INSERT epoch_classes"])
 
-    def test_a_validation_takes_one_statement_in_place_of_a_read_of_the_request(
+    def test_a_validation_takes_two_statements_in_place_of_a_read_of_the_request(
         self, told: Told
     ) -> None:
         told(PhaseEvent(phase=Phase.TRAINING))
+        told(batch(1))
 
         phases = [told(PhaseEvent(phase=phase)) for phase in (Phase.VALIDATING, Phase.TRAINING)]
 
-        assert phases == [["UPDATE jobs"], []]
+        assert phases == [["UPDATE jobs", "INSERT job_progress"], []]
         assert told.epoch(1) == OF_ANY_EPOCH

@@ -247,6 +247,17 @@ class TestProgress:
         progress = progress_of(relayed)
         assert (progress.batch, progress.eta_seconds) == (1, 3.5)
 
+    def test_a_validation_moves_progress_to_the_last_batch_of_its_epoch(
+        self, relayed: Relayed
+    ) -> None:
+        for batch in (1, 2):
+            relayed.handle(batch_event(seq=batch, batch=batch))
+
+        relayed.handle(PhaseEvent(seq=3, phase=Phase.VALIDATING))
+
+        progress = progress_of(relayed)
+        assert progress.batch == progress.batches == 9
+
     def test_progress_has_the_last_epoch_that_the_trainer_expects(self, relayed: Relayed) -> None:
         relayed.handle(batch_event(seq=1, epochs=2))
 
