@@ -4,16 +4,16 @@ import threading
 from pathlib import Path
 
 from app.artifacts.names import LAST, STATE
-from app.artifacts.resume_sets import NamedFile, set_of
+from app.artifacts.resume_sets import WHILE_NOT_ENDED, NamedFile, set_of
 from worker.trainer.protocol import CheckpointEvent
 
 
 class WaitingCheckpoints:
     """The files that a trainer has handed over and that are not stored yet.
 
-    It keeps the newest set, the newest training state with its set, and the set of an epoch whose
-    training state is being written. The store would soon delete any other file; it has the sets of
-    earlier epochs.
+    It keeps the two newest sets, the newest training state with its set, and the set of an epoch
+    whose training state is being written. The store would soon delete any other file; it has the
+    sets of earlier epochs.
     """
 
     def __init__(self, run_directory: Path) -> None:
@@ -58,10 +58,12 @@ class WaitingCheckpoints:
             self._superseded.add(file)
 
     def _needed(self) -> set[NamedFile]:
-        newest = {
-            name: max((epoch for each, epoch in self._files if each == name), default=None)
-            for name in (LAST, STATE)
-        }
-        kept = [each for each in (*newest.values(), self._awaiting_state) if each is not None]
+        states = self._newest_epochs(STATE, most=1)
+        kept = {*self._newest_epochs(LAST, most=WHILE_NOT_ENDED.newest), *states}
+        if self._awaiting_state is not None:
+            kept.add(self._awaiting_state)
         needed = {file for epoch in kept for file in set_of(epoch, self._files).items()}
-        return {file for file in needed if file[0] != STATE or file[1] == newest[STATE]}
+        return {file for file in needed if file[0] != STATE or file[1] in states}
+
+    def _newest_epochs(self, name: str, *, most: int) -> list[int]:
+        return sorted((epoch for each, epoch in self._files if each == name), reverse=True)[:most]

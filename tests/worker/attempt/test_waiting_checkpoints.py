@@ -53,15 +53,17 @@ class TestWaitingCheckpoints:
         for epoch in range(1, 6):
             waiting.add(a_checkpoint(run, epoch, best=True))
 
-        assert on_disk(run) == {f"5-{name}" for name in ("last.pt", "results.csv", "best.pt")}
+        assert on_disk(run) == {
+            f"{epoch}-{name}" for epoch in (4, 5) for name in ("last.pt", "results.csv", "best.pt")
+        }
 
-    def test_the_best_that_the_newest_one_needs_stays(self, run: Path) -> None:
+    def test_the_best_that_the_older_one_needs_stays(self, run: Path) -> None:
         waiting = WaitingCheckpoints(run)
 
-        for epoch, best in ((1, True), (2, True), (3, False), (4, False)):
+        for epoch, best in ((1, True), (2, True), (3, False), (4, False), (5, True)):
             waiting.add(a_checkpoint(run, epoch, best=best))
 
-        assert {name for name in on_disk(run) if "best" in name} == {"2-best.pt"}
+        assert {name for name in on_disk(run) if "best" in name} == {"2-best.pt", "5-best.pt"}
 
     def test_a_checkpoint_with_a_state_stays_whole_until_there_is_a_newer_state(
         self, run: Path
@@ -76,9 +78,13 @@ class TestWaitingCheckpoints:
         assert left[4] == {
             "2-best.pt",
             *("3-last.pt", "3-results.csv", "3-state.pt"),
-            *("5-last.pt", "5-results.csv"),
+            *(f"{epoch}-{name}" for epoch in (4, 5) for name in ("last.pt", "results.csv")),
         }
-        assert left[5] == {"2-best.pt", "6-last.pt", "6-results.csv", "6-state.pt"}
+        assert left[5] == {
+            "2-best.pt",
+            *("5-last.pt", "5-results.csv"),
+            *("6-last.pt", "6-results.csv", "6-state.pt"),
+        }
 
     def test_a_checkpoint_stays_whole_while_its_state_is_being_written(self, run: Path) -> None:
         waiting = WaitingCheckpoints(run)
@@ -90,8 +96,7 @@ class TestWaitingCheckpoints:
 
         assert before == {
             "1-best.pt",
-            *("2-last.pt", "2-results.csv"),
-            *("4-last.pt", "4-results.csv"),
+            *(f"{epoch}-{name}" for epoch in (2, 3, 4) for name in ("last.pt", "results.csv")),
         }
         assert on_disk(run) == before | {"2-state.pt"}
 
