@@ -34,8 +34,8 @@ PERIOD_SECONDS: Final = 3600.0
 class FactReader(Background):
     """Reads missing training facts in its own thread while its `with` block runs.
 
-    A pack that cannot be read is tried again by the next start of a server. Its version stays
-    usable: the trainer then refuses what the server could have refused.
+    A pack that cannot be read is tried again after an hour. Its version stays usable: the trainer
+    then refuses what the server could have refused.
     """
 
     def __init__(
@@ -57,6 +57,8 @@ class FactReader(Background):
     def _run(self) -> None:
         while not self._stopping.is_set():
             is_done = self._read_all()
+            if is_done:
+                self._unreadable.clear()
             self._stopping.wait(PERIOD_SECONDS if is_done else self._retry_seconds)
 
     def _read_all(self) -> bool:
@@ -68,8 +70,8 @@ class FactReader(Background):
             return True
         except OUTAGE as error:
             log.warning("facts.database_unavailable", error=type(error).__name__)
-        except (TrainyardError, OSError) as error:
-            log.warning("facts.storage_unavailable", error=type(error).__name__)
+        except OSError as error:
+            log.warning("facts.disk_unavailable", error=type(error).__name__)
         except Exception:  # outermost loop of the thread
             log.exception("facts.failed")
         else:
@@ -81,7 +83,7 @@ class FactReader(Background):
 
         Raises:
             Interrupted: the server is stopping.
-            Exception: the database, the store or the disk failed.
+            Exception: the database or the disk failed.
         """
         with self._database.read() as unit:
             version = version_without_facts(unit.session, except_for=self._unreadable)
@@ -103,15 +105,19 @@ class FactReader(Background):
         task = next(task for task in TASKS if task == version.task)
         try:
             pack = self._pack_of(version.pack_sha256 or "", directory)
-            request = PackRequest(pack=pack, output=directory, task=task)
-            ended = run_process(self._command, request, directory, interrupted=self._stopping.wait)
-            if ended.exit_code == 0:
-                return TrainingFacts.model_validate_json((directory / FACTS_NAME).read_bytes())
-            cause = ended.output
-        except (OSError, StoredBytesCorrupt, ValidationError) as error:
-            cause = str(error)
-        log.warning("facts.pack_unreadable", version_id=version.id, cause=cause)
-        return None
+        except (FileNotFoundError, TrainyardError, StoredBytesCorrupt) as error:
+            _log_unreadable(version, cause=str(error))
+            return None
+        request = PackRequest(pack=pack, output=directory, task=task)
+        ended = run_process(self._command, request, directory, interrupted=self._stopping.wait)
+        if ended.exit_code != 0:
+            _log_unreadable(version, cause=ended.output)
+            return None
+        try:
+            return TrainingFacts.model_validate_json((directory / FACTS_NAME).read_bytes())
+        except (FileNotFoundError, ValidationError) as error:
+            _log_unreadable(version, cause=str(error))
+            return None
 
     def _pack_of(self, sha256: str, directory: Path) -> Path:
         """Return the pack's file in a local store, or fetch it: packs can be large."""
@@ -124,3 +130,7 @@ class FactReader(Background):
     def _check(self) -> None:
         if self._stopping.is_set():
             raise Interrupted
+
+
+def _log_unreadable(version: DatasetVersion, *, cause: str) -> None:
+    log.warning("facts.pack_unreadable", version_id=version.id, cause=cause)

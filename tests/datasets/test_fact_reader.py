@@ -23,7 +23,7 @@ from tests.worlds.rows import Rows, some_rows
 pytestmark = [pytest.mark.integration, pytest.mark.mostly_sqlite]
 
 FACTS = {
-    "object_records": {"train": [[0, 1], [1, 2]], "val": [[0, 1], [1, 2]]},
+    "running_max_objects": {"train": [[0, 1], [1, 2]], "val": [[0, 1], [1, 2]]},
     "has_flip_idx": True,
     "has_masks": False,
 }
@@ -126,6 +126,24 @@ class TestReading:
 
         assert answers == (True, False)
         assert version_row(database, rows.version_id).training_facts is None
+
+    def test_a_fault_of_the_disk_leaves_a_version_for_the_next_time(
+        self,
+        database: Database,
+        store: ArtifactStore,
+        settings: Settings,
+        old_version: Callable[[], str],
+    ) -> None:
+        version_id = old_version()
+        (settings.home / "spool").write_text("not a folder")
+        reader = FactReader(database, store, settings)
+
+        with pytest.raises(OSError, match="spool"):
+            reader.read_next()
+        (settings.home / "spool").unlink()
+
+        assert reader.read_next()
+        assert version_row(database, version_id).training_facts == FACTS
 
     def test_a_process_that_crashes_is_not_started_again(
         self,

@@ -26,7 +26,7 @@ from app.settings import Settings
 SHA = "ab" * 32
 NO_JOB = "job_" + "0" * 26
 """An id that no job has."""
-FACTS = {"object_records": None, "has_flip_idx": False, "has_masks": False}
+FACTS = {"running_max_objects": None, "has_flip_idx": False, "has_masks": False}
 """Facts of a dataset that decide nothing."""
 SPEC = {"dataset": "ds_" + "0" * 26, "model": "yolo26n.yaml", "train": {"epochs": 3}}
 

@@ -94,7 +94,7 @@ class TrainingFacts(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    object_records: dict[Split, list[tuple[int, int]]] | None = Field(
+    running_max_objects: dict[Split, list[tuple[int, int]]] | None = Field(
         description="By split, each image with more objects than all images before it: its "
         "position in training order, from 0, and its objects without duplicates. The first one is "
         "the first image with an object. null: the targets are no label files."

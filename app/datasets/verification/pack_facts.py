@@ -13,9 +13,9 @@ from app.datasets.archives.pack import DATASET_YAML, PACK_LIMITS, PackCorruptErr
 from app.datasets.archives.report import SPLITS, PackRequest, Split, TrainingFacts
 from app.datasets.verification.dataset_yaml import DatasetFields, read_dataset_yaml
 from app.datasets.verification.labels import KEYPOINT_TASKS, LabelRules, check_labels
-from app.datasets.verification.statistics import ObjectRecords
+from app.datasets.verification.statistics import RunningMaximum
 
-NO_FACTS: Final = TrainingFacts(object_records=None, has_flip_idx=False, has_masks=False)
+NO_FACTS: Final = TrainingFacts(running_max_objects=None, has_flip_idx=False, has_masks=False)
 """Of a dataset without a data.yaml: for classification the folders are the labels."""
 
 
@@ -50,12 +50,12 @@ def _facts(
         return facts
     keypoints = fields.kpt_shape if request.task in KEYPOINT_TASKS else None
     rules = LabelRules(request.task, len(fields.class_names or ()), keypoints)
-    records = ObjectRecords()
+    records = RunningMaximum()
     for split in SPLITS:
         for position, label in enumerate(_labels(split, members)):
             content = b"" if label is None else archive.read(label)
             records.note(split, position, check_labels(content, rules, request.limits).objects)
-    return facts.model_copy(update={"object_records": records.by_split})
+    return facts.model_copy(update={"running_max_objects": records.by_split})
 
 
 def _labels(split: Split, members: dict[str, Member]) -> Iterator[Member | None]:

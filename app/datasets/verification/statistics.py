@@ -7,7 +7,7 @@ from app.datasets.archives.findings import Code, Findings
 from app.datasets.archives.report import Split, SplitSummary
 
 
-class ObjectRecords:
+class RunningMaximum:
     """By split, each image with more objects than all images before it."""
 
     def __init__(self) -> None:
@@ -26,7 +26,7 @@ class Statistics:
     def __init__(self) -> None:
         self._summaries: dict[Split, SplitSummary] = {}
         self._classes: dict[Split, Counter[int]] = {}
-        self.records = ObjectRecords()
+        self.records = RunningMaximum()
 
     def count(
         self,

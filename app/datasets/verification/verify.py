@@ -117,7 +117,7 @@ def _read_by_models(plan: Plan) -> dict[str, Any]:
 def _training_facts(run: Run, plan: Plan) -> TrainingFacts:
     has_labels = plan.task not in {"classify", "depth"} and not plan.has_masks
     return TrainingFacts(
-        object_records=run.statistics.records.by_split if has_labels else None,
+        running_max_objects=run.statistics.records.by_split if has_labels else None,
         has_flip_idx=bool(plan.fields.flip_idx),
         has_masks=plan.has_masks,
     )

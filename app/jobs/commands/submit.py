@@ -236,7 +236,7 @@ def facts_of(version: DatasetVersion, model: ResolvedModel, spec: JobSpec, task:
         images=data.images,
         channels=data.channels,
         keypoints=data.keypoints,
-        object_records=known.get("object_records"),
+        running_max_objects=known.get("running_max_objects"),
         has_flip_idx=known.get("has_flip_idx"),
         has_masks=known.get("has_masks"),
     )

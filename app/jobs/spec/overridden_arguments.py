@@ -71,6 +71,13 @@ _CANNOT_TRAIN: Final = (
         Refused("not_for_this_task", lambda _: (("train", "scale"),)),
         lambda asked: asked.task == "classify" and isinstance(asked.train.scale, tuple),
     ),
+    Row(
+        ("hsv_h",),
+        "Without auto_augment, classification changes the hue by 0.5 at most.",
+        Source("data/augment.py", 3055, "hue=hsv_h"),
+        Refused("not_for_this_task", lambda _: (("train", "hsv_h"),)),
+        when.changes_hue_too_much,
+    ),
 )
 
 _BY_DATA: Final = (
@@ -124,7 +131,7 @@ _BY_MODEL: Final = (
         "Training rounds {asked_imgsz} up to {imgsz}, a multiple of the model's stride.",
         Source("engine/trainer.py", 358, "check_imgsz(self.args.imgsz"),
         ShownAsItRuns(lambda asked: {"imgsz": asked.imgsz}),
-        lambda asked: asked.family is not None and asked.imgsz != asked.train.imgsz,
+        lambda asked: asked.imgsz != asked.train.imgsz,
     ),
     Row(
         ("rle",),

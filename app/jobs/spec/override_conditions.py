@@ -20,6 +20,8 @@ BATCH_ON_CPU: Final = 16
 """Used on a CPU in place of a share of the GPU's memory (Ultralytics 8.4.190, autobatch.py:82)."""
 DEFAULT_MAX_DET: Final = 300
 COLOURS: Final = 3
+LARGEST_HUE: Final = 0.5
+"""Of `ColorJitter` of torchvision."""
 VISIBLE_KEYPOINT: Final = 3
 """The values of a keypoint with visibility: x, y, visible."""
 ADAM_FAMILY: Final = frozenset({"Adam", "Adamax", "AdamW", "NAdam", "RAdam"})
@@ -84,7 +86,7 @@ class AskedArguments:
         return max((objects for _, objects in self._records_used()), default=0)
 
     def _records_used(self) -> Iterator[tuple[int, int]]:
-        records = self.facts.object_records or {}
+        records = self.facts.running_max_objects or {}
         yield from (row for row in records.get("train", ()) if row[0] < self.images)
         yield from records.get(self.train.split, ())
 
@@ -109,6 +111,12 @@ class AskedArguments:
         }
 
 
+def changes_hue_too_much(asked: AskedArguments) -> bool:
+    """Return whether torchvision refuses the change of hue of a classification."""
+    is_applied = asked.task == "classify" and asked.train.auto_augment is None
+    return is_applied and asked.train.hsv_h > LARGEST_HUE
+
+
 def last_batch_has_one_image(asked: AskedArguments) -> bool:
     """Return whether batch normalization would get one value per channel from the last batch.
 
@@ -122,7 +130,7 @@ def last_batch_has_one_image(asked: AskedArguments) -> bool:
 
 def trains_only_backgrounds(asked: AskedArguments) -> bool:
     """Return whether none of the training images that `fraction` selects has an object."""
-    records = asked.facts.object_records
+    records = asked.facts.running_max_objects
     if records is None or not asked.images:
         return False
     return not any(position < asked.images for position, _ in records.get("train", ()))

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from app.core.tasks import Task
 
-ObjectRecords = Mapping[str, Sequence[tuple[int, int]]]
+RunningMaximum = Mapping[str, Sequence[tuple[int, int]]]
 """By split, each image with more objects than all images before it: (position, objects)."""
 
 
@@ -23,8 +23,8 @@ class SpecFacts:
         images: images of the dataset, by split; empty if they are not known.
         channels: channels of the images.
         keypoints: for a dataset with keypoints, their number and the values of each.
-        object_records: of label files; None if an earlier release verified the dataset and its pack
-            has not been read yet, or if the targets are no label files.
+        running_max_objects: of label files; None if an earlier release verified the dataset and
+            its pack has not been read yet, or if the targets are no label files.
         has_flip_idx: whether the data.yaml has `flip_idx`; None as above.
         has_masks: whether the targets are masks; None as above.
     """
@@ -38,7 +38,7 @@ class SpecFacts:
     images: Mapping[str, int] = field(default_factory=dict)
     channels: int = 3
     keypoints: tuple[int, int] | None = None
-    object_records: ObjectRecords | None = None
+    running_max_objects: RunningMaximum | None = None
     has_flip_idx: bool | None = None
     has_masks: bool | None = None
 

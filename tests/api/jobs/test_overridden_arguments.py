@@ -29,7 +29,7 @@ def api(shared_api: Api) -> Api:
 
 def dataset(api: Api, task: str = "detect", **facts: object) -> str:
     """Add a ready dataset of four training images with these facts, and return its id."""
-    plain = {"object_records": None, "has_flip_idx": False, "has_masks": False}
+    plain = {"running_max_objects": None, "has_flip_idx": False, "has_masks": False}
     owner = (api.rows.project_id, api.rows.user_id)
     with api.database.write() as unit:
         dataset_id, version_id = a_dataset(unit.session, *owner, name=new_id("ds"), task=task)
@@ -82,7 +82,7 @@ class TestRefusals:
 
     def test_a_fraction_of_backgrounds_is_refused(self, api: Api) -> None:
         half = {"epochs": 2, "imgsz": 64, "fraction": 0.5}
-        spec = api.spec(dataset=dataset(api, object_records=SECOND_HALF), train=half)
+        spec = api.spec(dataset=dataset(api, running_max_objects=SECOND_HALF), train=half)
 
         answer = api.client.post("/v1/jobs", json=spec)
 
@@ -126,7 +126,7 @@ class TestWhatIsShown:
             DatasetVersion.id == job_row(api.database, parent).dataset_version_id
         )
         with api.database.write() as unit:
-            facts = {"object_records": None, "has_flip_idx": False, "has_masks": False}
+            facts = {"running_max_objects": None, "has_flip_idx": False, "has_masks": False}
             unit.session.execute(version.values(training_facts=facts))
 
         child = extend(api, parent).json()

@@ -27,7 +27,7 @@ SETS: Final[dict[str, tuple[Task, Files, TrainingFacts]]] = {
         "detect",
         label_files("detect"),
         TrainingFacts(
-            object_records={"train": [(0, 1), (1, 2)], "val": [(0, 1), (1, 2)]},
+            running_max_objects={"train": [(0, 1), (1, 2)], "val": [(0, 1), (1, 2)]},
             has_flip_idx=False,
             has_masks=False,
         ),
@@ -36,7 +36,7 @@ SETS: Final[dict[str, tuple[Task, Files, TrainingFacts]]] = {
         "pose",
         label_files("pose", **POSE_KEYS),
         TrainingFacts(
-            object_records={"train": [(0, 1), (1, 2)], "val": [(0, 1), (1, 2)]},
+            running_max_objects={"train": [(0, 1), (1, 2)], "val": [(0, 1), (1, 2)]},
             has_flip_idx=True,
             has_masks=False,
         ),
@@ -45,7 +45,7 @@ SETS: Final[dict[str, tuple[Task, Files, TrainingFacts]]] = {
         "pose",
         label_files("pose", **NOT_FLIPPED),
         TrainingFacts(
-            object_records={"train": [(0, 1), (1, 2)], "val": [(0, 1), (1, 2)]},
+            running_max_objects={"train": [(0, 1), (1, 2)], "val": [(0, 1), (1, 2)]},
             has_flip_idx=False,
             has_masks=False,
         ),
@@ -54,7 +54,7 @@ SETS: Final[dict[str, tuple[Task, Files, TrainingFacts]]] = {
         "semantic",
         label_files("segment"),
         TrainingFacts(
-            object_records={"train": [(0, 1), (1, 2)], "val": [(0, 1), (1, 2)]},
+            running_max_objects={"train": [(0, 1), (1, 2)], "val": [(0, 1), (1, 2)]},
             has_flip_idx=False,
             has_masks=False,
         ),
@@ -62,17 +62,17 @@ SETS: Final[dict[str, tuple[Task, Files, TrainingFacts]]] = {
     "masks": (
         "semantic",
         mask_files(),
-        TrainingFacts(object_records=None, has_flip_idx=False, has_masks=True),
+        TrainingFacts(running_max_objects=None, has_flip_idx=False, has_masks=True),
     ),
     "depth": (
         "depth",
         depth_files(),
-        TrainingFacts(object_records=None, has_flip_idx=False, has_masks=False),
+        TrainingFacts(running_max_objects=None, has_flip_idx=False, has_masks=False),
     ),
     "classify": (
         "classify",
         class_files(),
-        TrainingFacts(object_records=None, has_flip_idx=False, has_masks=False),
+        TrainingFacts(running_max_objects=None, has_flip_idx=False, has_masks=False),
     ),
 }
 
@@ -112,8 +112,8 @@ class TestFacts:
 
         facts = in_the_pack(tmp_path, "detect")
 
-        assert facts.object_records is not None
-        assert facts.object_records["train"] == [(2, 1), (5, 2)]
+        assert facts.running_max_objects is not None
+        assert facts.running_max_objects["train"] == [(2, 1), (5, 2)]
         assert facts == report.training
 
     def test_an_invalid_dataset_has_no_facts(self, verified: Verify) -> None:

@@ -54,7 +54,7 @@ class Case:
     def known(self) -> SpecFacts:
         plain: dict[str, Any] = {
             "images": IMAGES,
-            "object_records": EVERY,
+            "running_max_objects": EVERY,
             "has_flip_idx": True,
             "has_masks": False,
         }
@@ -116,17 +116,17 @@ CASES: Final[dict[str, Case]] = {
     "last-batch-of-one-of-a-plugin": Case(ONE_LEFT, spec={"trainer": {"name": "mine"}}),
     "backgrounds": Case(
         {"fraction": 0.5},
-        facts={"object_records": SECOND_HALF},
+        facts={"running_max_objects": SECOND_HALF},
         refused=refused("train/fraction", code="only_backgrounds"),
     ),
     "backgrounds-by-number": Case(
         {"fraction": 4},
-        facts={"object_records": SECOND_HALF},
+        facts={"running_max_objects": SECOND_HALF},
         task="semantic",
         refused=refused("train/fraction", code="only_backgrounds"),
     ),
-    "one-object": Case({"fraction": 5}, facts={"object_records": SECOND_HALF}),
-    "backgrounds-not-known": Case({"fraction": 0.5}, facts={"object_records": None}),
+    "one-object": Case({"fraction": 5}, facts={"running_max_objects": SECOND_HALF}),
+    "backgrounds-not-known": Case({"fraction": 0.5}, facts={"running_max_objects": None}),
     "bf16-on-a-cpu": Case(
         {"amp": "bf16"},
         spec=ON_CPU,
@@ -137,6 +137,14 @@ CASES: Final[dict[str, Case]] = {
         {"scale": [0.5, 1.5]},
         task="classify",
         refused=refused("train/scale", code="not_for_this_task"),
+    ),
+    "hue-of-a-class": Case(
+        {"auto_augment": None, "hsv_h": 0.51},
+        task="classify",
+        refused=refused("train/hsv_h", code="not_for_this_task"),
+    ),
+    "largest-hue-of-a-class": Case(
+        {"auto_augment": None, "hsv_h": 0.5}, task="classify", shown={"hsv_h": 0.5}
     ),
     "scale-pair": Case({"scale": [0.5, 1.5]}, shown={"scale": (0.5, 1.5)}),
     "no-flip-idx": Case(
@@ -169,22 +177,22 @@ CASES: Final[dict[str, Case]] = {
     "masks": Case(
         {"copy_paste": 0.5},
         task="semantic",
-        facts={"has_masks": True, "object_records": None},
+        facts={"has_masks": True, "running_max_objects": None},
         shown={"copy_paste": 0.0},
         warned=warned("copy_paste"),
     ),
     "outlines": Case({"copy_paste": 0.5}, task="semantic", shown={"copy_paste": 0.5}),
     "crowded": Case(
-        facts={"object_records": CROWDED}, shown={"max_det": 412}, warned=warned("max_det")
+        facts={"running_max_objects": CROWDED}, shown={"max_det": 412}, warned=warned("max_det")
     ),
     "crowded-validation": Case(
         {"fraction": 5},
-        facts={"object_records": CROWDED},
+        facts={"running_max_objects": CROWDED},
         shown={"max_det": 350},
         warned=warned("max_det"),
     ),
     "crowded-with-a-limit": Case(
-        {"max_det": 299}, facts={"object_records": CROWDED}, shown={"max_det": 299}
+        {"max_det": 299}, facts={"running_max_objects": CROWDED}, shown={"max_det": 299}
     ),
     "no-visibility": Case(
         {"kobj": 2.0},
