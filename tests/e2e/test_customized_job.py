@@ -124,6 +124,7 @@ class TestCustomizedJob:
         assert plan["extent"]["optimizer_steps"] == 5 * EPOCHS
 
 
+@pytest.mark.slow
 class TestExtended:
     """The same job, extended by two epochs."""
 

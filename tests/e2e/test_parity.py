@@ -13,12 +13,7 @@ from tests.worlds.server import MODELS, TINY, TRAIN_IMAGES, VAL_IMAGES, Server
 
 JOB_SECONDS = 240.0
 STEPS_AN_EPOCH = 5
-TASKS = [
-    task if task == "detect" else pytest.param(task, marks=pytest.mark.slow)
-    for task in builders.ZIPS
-]
-"""`make test` has time for one task; tests/worker/trainer/test_parity.py trains others, too."""
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
 
 def plain_arguments(task: str, folder: Path, save_dir: Path) -> dict[str, Any]:
@@ -42,7 +37,7 @@ def rows_of(results: Path) -> list[dict[str, str]]:
 
 
 class TestEqualRuns:
-    @pytest.mark.parametrize("task", TASKS)
+    @pytest.mark.parametrize("task", builders.ZIPS)
     def test_results_and_weights_are_those_of_plain_ultralytics(
         self, task: str, server: Server, plain: Plain, tmp_path: Path
     ) -> None:

@@ -97,6 +97,7 @@ def slots_with_plugins(server: Server) -> list[str]:
     return [each["id"] for each in server.get("/v1/workers")["data"] if each["plugins"]]
 
 
+@pytest.mark.slow
 def test_the_one_of_ten_idle_slots_with_the_plugin_trains_the_job_at_once(
     server: Server, idle_slots: list[str], with_plugin: str, tmp_path: Path
 ) -> None:

@@ -61,6 +61,7 @@ class TestBroker:
         assert started_without_broker.program.is_alive
         assert violations(cluster_that_works) == []
 
+    @pytest.mark.slow
     def test_q2_an_outage_of_the_broker_leaves_a_running_job_alone(
         self, cluster_that_works: Cluster, dataset: str
     ) -> None:

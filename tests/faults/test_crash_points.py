@@ -26,7 +26,7 @@ OF_A_WORKER = {
     CrashPoint.CLAIM_BEFORE_COMMIT: 1,
     CrashPoint.CLAIM_AFTER_COMMIT: 1,
     CrashPoint.ATTEMPT_DIRECTORY_MADE: 1,
-    CrashPoint.ATTEMPT_DIRECTORY_MADE: 1,
+    CrashPoint.DATASET_BROUGHT: 1,
     CrashPoint.JOB_FILE_WRITTEN: 1,
     CrashPoint.TRAINER_SPAWNED: 1,
     CrashPoint.CHECKPOINT_STORED: 2,
@@ -50,6 +50,9 @@ LIKE_ANOTHER = {
     CrashPoint.ARTIFACTS_STORED,
     CrashPoint.BELL_BEFORE_SENDING,
     CrashPoint.VERIFICATION_CLAIMED,
+    CrashPoint.CHECKPOINT_STORED,
+    CrashPoint.END_AFTER_COMMIT,
+    CrashPoint.SUBMIT_AFTER_COMMIT,
 }
 """Only `make test-slow` runs these: a neighbouring point leaves the same state behind."""
 OF_A_SUBMIT = (

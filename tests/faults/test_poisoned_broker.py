@@ -115,6 +115,7 @@ class TestAFullBroker:
         cluster.finish(job_id, within=JOB_SECONDS)
         assert violations(cluster) == []
 
+    @pytest.mark.slow
     def test_q2_a_flushed_broker_loses_nothing(self, cluster: Cluster, dataset: str) -> None:
         jobs = [cluster.submit(dataset, **null_job()) for _ in range(3)]
         cluster.redis.flushall()

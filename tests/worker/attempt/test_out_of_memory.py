@@ -64,6 +64,7 @@ class TestHalvingTheBatch:
             HALVED | {"attempt": 1, "reason": "out_of_memory", "message": "Memory ran out."}
         ]
 
+    @pytest.mark.slow
     def test_one_attempt_with_half_the_batch_continues_from_the_last_checkpoint(
         self, database: Database, worker: Worker
     ) -> None:

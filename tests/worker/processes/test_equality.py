@@ -51,7 +51,8 @@ def tensors_of(value: object, place: str = "") -> Iterator[tuple[str, torch.Tens
 
 
 def differing_parts_of_states(one: Path, other: Path) -> list[str]:
-    states = [torch.load(run / "weights/state.pt", weights_only=True) for run in (one, other)]
+    files = [max((run / "outbox").glob("*-state.pt")) for run in (one, other)]
+    states = [torch.load(file, weights_only=True) for file in files]
     first, second = (dict(tensors_of(state["parts"])) for state in states)
     assert first.keys() == second.keys()
     return [place for place, tensor in first.items() if not torch.equal(tensor, second[place])]

@@ -108,6 +108,7 @@ class TestFailures:
 
         assert exit_and_error(ours) == (EndReason.BAD_WEIGHTS.exit_code, "bad_weights")
 
+    @pytest.mark.slow
     def test_weights_of_another_task_end_as_a_named_error(
         self, drawn: Callable[[Task], Path], finished: TrainerProcess, tmp_path: Path
     ) -> None:

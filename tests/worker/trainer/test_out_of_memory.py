@@ -56,6 +56,7 @@ class TestNoHalvingInSilence:
 
 
 class TestHalvedBatch:
+    @pytest.mark.slow
     def test_a_resume_goes_on_with_half_the_batch(
         self, drawn: Callable[[Task], Path], tmp_path: Path
     ) -> None:

@@ -98,6 +98,7 @@ class TestOverriddenArguments:
                 {},
                 {"hsv_h": 0.0, "hsv_s": 0.0},
                 id="policy",
+                marks=pytest.mark.slow,
             ),
         ],
     )

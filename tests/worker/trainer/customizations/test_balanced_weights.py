@@ -118,6 +118,7 @@ class TestBalanced:
         [before], [after] = (weights_in_loss(each.model) for each in (balanced.trainer, resumed))
         assert torch.equal(after, before)
 
+    @pytest.mark.slow
     def test_the_best_pt_of_balanced_weights_loads_safely_without_trainyard(
         self, balanced: Training, tmp_path: Path
     ) -> None:

@@ -177,6 +177,7 @@ class TestAgainstATrainerWrittenByHand:
         assert ours.rows == by_hand.rows
         assert differing_tensors(ours.trainer.last, by_hand.trainer.last) == []
 
+    @pytest.mark.slow
     def test_another_weight_gives_other_losses_and_weights(
         self, weighted: Callable[..., Training], tmp_path: Path
     ) -> None:
@@ -211,6 +212,7 @@ class TestResuming:
         for model in (resumed.model, resumed.ema.ema):
             ASSERT_WEIGHS[task](model, batch, IN_ORDER)
 
+    @pytest.mark.slow
     def test_a_resume_continues_with_class_weights(
         self, weighted: Callable[..., Training], tmp_path: Path
     ) -> None:
@@ -259,6 +261,7 @@ class TestTheCheckpoint:
 
         assert "tests" in classes_pickled_in(tmp_path / "a.pt")
 
+    @pytest.mark.slow
     def test_a_checkpoint_with_class_weights_loads_safely_without_trainyard(
         self, weighted: Callable[..., Training], tmp_path: Path
     ) -> None:

@@ -91,7 +91,7 @@ class TestSubsets:
 
         assert {each.name for each in FIVE if _shows(each, run)} == names
 
-    @_each_subset(quick_sizes={0, 1})
+    @_each_subset(quick_sizes=set())
     def test_the_run_that_lacks_a_member_is_another_training_where_it_must_be(
         self, training_with: Trainings, names: frozenset[str]
     ) -> None:

@@ -72,6 +72,7 @@ class TestEveryTask:
         assert verdict.checks["best.pt"].task == whole.job.task
 
     @pytest.mark.parametrize("epoch", BEFORE_AND_AFTER)
+    @pytest.mark.slow
     def test_every_effect_persists_after_a_kill(
         self, whole: Training, tmp_path: Path, epoch: int
     ) -> None:

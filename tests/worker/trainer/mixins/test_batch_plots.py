@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from app.core.tasks import Task
 from tests.worker.trainer.customizations.in_process import Training, next_attempt, train_here
 from tests.worker.trainer.jobs import a_job
@@ -22,6 +24,7 @@ def batch_plots_of(training: Training) -> dict[str, bytes]:
 
 
 class TestBatchPlots:
+    @pytest.mark.slow
     def test_a_resumed_training_has_the_plots_that_its_first_attempt_drew(
         self, drawn: Callable[[Task], Path], tmp_path: Path
     ) -> None:

@@ -126,6 +126,7 @@ class TestStateOfPlugins:
 
         assert first_difference(whole.trainer.trace, resumed.trainer.trace) is not None
 
+    @pytest.mark.slow
     def test_plugin_state_that_is_not_saved_makes_the_resume_plain(
         self, whole: Training, tmp_path: Path
     ) -> None:

@@ -73,6 +73,7 @@ class TestFromAStateBeforeTheLastEpoch:
     def test_an_extension_opens_a_mosaic_that_the_parent_had_closed(self, longer: Training) -> None:
         assert longer.trainer.mosaic_in == [3], "it closes before the last three of six"
 
+    @pytest.mark.slow
     def test_an_extension_may_have_fewer_epochs_than_the_parent_was_planned_for(
         self, parent: Training, tmp_path: Path
     ) -> None:

@@ -49,6 +49,7 @@ class TestWarmStart:
         assert all(name.startswith(OF_CLASSES) for name in differing), differing
         assert len(groups["equal"]) > 300
 
+    @pytest.mark.slow
     def test_a_start_from_scratch_has_other_tensors(
         self, finished: TrainerProcess, drawn: Callable[[Task], Path], tmp_path: Path
     ) -> None:
