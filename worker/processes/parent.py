@@ -151,7 +151,7 @@ class PreloadedParent:
     def exit_code_of(self, pid: int) -> int:
         """Return the exit code of a child that has ended, negative for a signal.
 
-        Waits for a slow parent as long as it lives: nobody else knows the exit code.
+        Waits for a slow parent as long as it lives: only the parent knows the exit code.
 
         Raises:
             NotUsable: the parent is dead.

@@ -208,7 +208,9 @@ CASES: Final[dict[str, Case]] = {
         shown={"imgsz": 128},
         warned=warned("imgsz"),
     ),
-    "size-of-an-unknown-model": Case({"imgsz": 100}, spec=FROM_WEIGHTS, shown={"imgsz": 100}),
+    "size-of-an-unknown-model": Case(
+        {"imgsz": 100}, spec=FROM_WEIGHTS, shown={"imgsz": 128}, warned=warned("imgsz")
+    ),
     "no-residual-loss": Case(
         {"rle": 2.0}, task="pose", facts=OLD, shown={"rle": LEFT_OUT}, warned=warned("rle")
     ),
