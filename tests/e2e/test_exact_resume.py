@@ -29,10 +29,12 @@ SPEC: dict[str, Any] = {
 """Two batches of 2 make a step and an epoch has nine, so gradients cross the end of an epoch."""
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
+@pytest.fixture(params=["sqlite", "postgresql", "sqlite, cold"])
 def fresh_yard(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Server]:
     """Run a server whose trainers write a training state after every epoch, on either database."""
-    environment = {"TRAINYARD_STATE_EVERY": "1"}
+    is_cold = request.param.endswith("cold")
+    warm = {"TRAINYARD_WORKER__WARM": "never" if is_cold else "always"}
+    environment = {"TRAINYARD_STATE_EVERY": "1", **warm}
     if request.param == "postgresql":
         environment["TRAINYARD_DATABASE_URL"] = request.getfixturevalue("postgres_url")
     with trainyard_up(tmp_path / "home", environment) as server:

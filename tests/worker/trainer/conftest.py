@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from app.core.tasks import Task
+from tests.worker.trainer import jobs
 from tests.worker.trainer.drawn_datasets import draw_dataset
 from tests.worker.trainer.jobs import TrainerProcess, a_job, start
 from tests.worker.trainer.watching import watched_environment
@@ -46,6 +47,12 @@ def finished(
     running = start(job, directory, **watched_environment(directory))
     assert running.wait() == 0, running.log
     return running
+
+
+@pytest.fixture(params=["warm", pytest.param("cold", marks=pytest.mark.slow)])
+def both_ways(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Start the trainers of a test as forks, and in `make test-slow` also as new processes."""
+    monkeypatch.setattr(jobs, "default_way", lambda: request.param)
 
 
 @pytest.fixture

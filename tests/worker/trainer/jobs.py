@@ -99,6 +99,11 @@ def a_job(
     return JobFile(**fields | changes)
 
 
+def default_way() -> str:
+    """Return how trainers are started: a key of `STARTERS`."""
+    return "warm"
+
+
 def weights(path: Path, name: str = "mine.pt") -> ModelSource:
     return WeightsSource(name=name, path=path)
 
@@ -140,9 +145,11 @@ class TrainerProcess:
 
 
 def start(
-    job: JobFile, directory: Path, *, way: str = "warm", **environment: str
+    job: JobFile, directory: Path, *, way: str | None = None, **environment: str
 ) -> TrainerProcess:
     """Start a trainer process in a separate session, with the environment of a real one.
+
+    It is forked from a preloaded parent by default; the fixture `both_ways` changes the default.
 
     Additional variables of `environment` make it a new process, as `way="cold"` does.
     """
@@ -157,7 +164,7 @@ def start(
         pass_fds=(writing,),
     )
     with (directory / "train.log").open("wb") as log:
-        process = STARTERS[way]().start(command, log, heavy=True)
+        process = STARTERS[way or default_way()]().start(command, log, heavy=True)
     os.close(writing)
     running = TrainerProcess(process, directory)
     running.layers.enter_context(process)
@@ -166,7 +173,9 @@ def start(
     return running
 
 
-def run(job: JobFile, directory: Path, *, way: str = "warm", **environment: str) -> TrainerProcess:
+def run(
+    job: JobFile, directory: Path, *, way: str | None = None, **environment: str
+) -> TrainerProcess:
     """Start a trainer process and wait for its end."""
     running = start(job, directory, way=way, **environment)
     running.wait()

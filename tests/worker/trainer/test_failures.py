@@ -14,6 +14,8 @@ from tests.worker.trainer.drawn_datasets import draw_dataset, spoil_labels
 from tests.worker.trainer.jobs import TrainerProcess, a_job, run, weights
 from worker.trainer.protocol import ErrorEvent
 
+pytestmark = pytest.mark.usefixtures("both_ways")
+
 BREAKS_OUR_REPORTING = """
 import sys
 from importlib.abc import MetaPathFinder

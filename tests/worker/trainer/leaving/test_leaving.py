@@ -24,6 +24,8 @@ Start = Callable[..., TrainerProcess]
 Drawn = Callable[[Task], Path]
 LONG = {"epochs": 99}
 
+pytestmark = pytest.mark.usefixtures("both_ways")
+
 
 class TestCancel:
     @pytest.mark.parametrize("phase", ["preparing", "training", "validating", "finalizing"])
