@@ -74,7 +74,7 @@ _CANNOT_TRAIN: Final = (
     Row(
         ("hsv_h",),
         "Without auto_augment, classification changes the hue by 0.5 at most.",
-        Source("data/augment.py", 3055, "hue=hsv_h"),
+        Source("data/augment.py", 3059, "hue=hsv_h"),
         Refused("not_for_this_task", lambda _: (("train", "hsv_h"),)),
         when.changes_hue_too_much,
     ),
