@@ -49,10 +49,11 @@ class TrainingStates(TrainerMixin):
     written, and `stop` already shows whether it was the last one. The state read here is the one
     that the next epoch, or a resume, starts with.
 
-    A thread writes a due snapshot while the next epoch trains. It starts with that epoch's first
-    batch, when the loader's workers are forked. If the training is interrupted, the newest snapshot
-    is written before the process leaves. There are at most two: the one that is being written, and
-    the newest. A job with a time budget gets no states, since its clock cannot be set back.
+    A thread writes a due snapshot while the next epoch trains; only the first state of a job is
+    written at once. The thread starts with the epoch's first batch, when the loader's workers are
+    forked. If the training is interrupted, the newest snapshot is written before the process
+    leaves. There are at most two: the one that is being written, and the newest. A job with a time
+    budget gets no states, since its clock cannot be set back.
     """
 
     def __init__(self, *, overrides: dict[str, object]) -> None:
@@ -118,6 +119,10 @@ class TrainingStates(TrainerMixin):
 
     def __take_snapshot(self, period: StatePeriod, loader: RecordedLoader) -> None:
         is_due = period.is_due(epoch=self.epoch + 1, expected_bytes=self.__expected_bytes())
+        if is_due and period.has_no_state:
+            # Handed over with its epoch: a kill between the two would make the resume plain.
+            self.__write_now(period, loader)
+            return
         if is_due:
             self.__writer.finish()  # with a fixed period the last state may still be written
         self.__forget_newest()

@@ -49,6 +49,11 @@ class StatePeriod:
     def __post_init__(self) -> None:
         self.began = self.clock()
 
+    @property
+    def has_no_state(self) -> bool:
+        """Whether neither this process nor an earlier one has written a state of this job."""
+        return self.next_seconds is None and not self.has_state
+
     def is_due(self, *, epoch: int, expected_bytes: int) -> bool:
         """Return whether a state is due.
 
@@ -60,7 +65,7 @@ class StatePeriod:
             return epoch % self.every == 0
         if self.is_in_flight:
             return False
-        if self.next_seconds is None and not self.has_state:
+        if self.has_no_state:
             return True
         size, seconds = self.next_bytes or expected_bytes, self.next_seconds
         if seconds is None:

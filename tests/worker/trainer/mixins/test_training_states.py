@@ -21,7 +21,7 @@ Drawn = Callable[[Task], Path]
 SMALL = ArchitectureSource(name="yolov8n.yaml")
 
 
-class FailingInTheThirdEpoch(TrainerMixin):
+class FailingInTheFourthEpoch(TrainerMixin):
     """Copies the state at the end of each epoch, tensor by tensor, until it fails."""
 
     copies: ClassVar[dict[int, list[object]]] = {}
@@ -32,7 +32,7 @@ class FailingInTheThirdEpoch(TrainerMixin):
 
     def hook_after_batch(self) -> None:
         super().hook_after_batch()
-        if self.epoch == 2:
+        if self.epoch == 3:
             raise ZeroDivisionError
 
 
@@ -77,22 +77,29 @@ class TestSnapshots:
     def test_states_are_what_they_were_at_the_end_of_their_epochs_although_the_training_went_on(
         self, drawn: Drawn, tmp_path: Path
     ) -> None:
-        """That of epoch 1 is written while epoch 2 trains, that of epoch 2 after an error."""
-        copies = FailingInTheThirdEpoch.copies
+        """That of epoch 2 is written while epoch 3 trains, that of epoch 3 after an error."""
+        copies = FailingInTheFourthEpoch.copies
         events: list[Any] = []
-        job = a_small_job(drawn("detect"), tmp_path)
+        job = a_small_job(drawn("detect"), tmp_path, every=1)
 
         with pytest.raises(ZeroDivisionError):
-            train_here(job, watching=(FailingInTheThirdEpoch,), events=events)
+            train_here(job, watching=(FailingInTheFourthEpoch,), events=events)
 
         states = [event for event in events if event.type == "state"]
-        assert [event.epoch for event in states] == [1, 2]
+        assert [event.epoch for event in states] == [2, 3]
         for event in states:
             header, parts = read_state(job.run_directory / event.file)
             found = list(leaves_of(parts))
             assert header.epoch == event.epoch
             assert len(found) == len(copies[event.epoch]) > 1000
             assert all(map(is_equal, found, copies[event.epoch]))
+
+    def test_the_first_state_of_a_job_is_handed_over_with_its_epoch(
+        self, drawn: Drawn, tmp_path: Path
+    ) -> None:
+        trained = train_here(a_small_job(drawn("detect"), tmp_path))
+
+        assert "state.pt" in trained.of("checkpoint")[0].files
 
     def test_a_training_without_memory_for_snapshots_writes_due_states_at_once_and_says_so(
         self, drawn: Drawn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
