@@ -4,6 +4,7 @@ What the service reports about each interruption must be what happens: which epo
 again, and that a pause and a drain give back no finished epoch.
 """
 
+import os
 import random
 import signal
 from collections.abc import Iterator
@@ -18,19 +19,20 @@ from tests.e2e.conftest import Plain
 from tests.e2e.killing import a_chance, assert_equal_jobs
 from tests.waiting import eventually
 from tests.worlds.server import TRAIN_IMAGES, VAL_IMAGES, Server, trainyard_up
+from worker.processes.process import living_processes
 
-EPOCHS, INTERRUPTIONS = 30, 10
+EPOCHS, INTERRUPTIONS = 24, 10
 KINDS = ("kill the trainer", "kill the worker", "pause", "drain")
 KILLED = {"trainer_killed", "worker_lost"}
 JOB_SECONDS = 400.0
 STEP_SECONDS = 90.0
-UNINTERRUPTED_SECONDS = 2.5
+UNINTERRUPTED_SECONDS = 2.0
 """An interruption comes at most this long after its attempt has begun to train."""
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow, pytest.mark.timeout(900)]
 
 SPEC: dict[str, Any] = {
-    "train": {"epochs": EPOCHS, "mixup": 0.3, "batch": 6},
+    "train": {"epochs": EPOCHS, "mixup": 0.3},
     "customize": {
         "metrics": {"f1": True, "per_class": True},
         "freeze": {"layers": "backbone", "epochs": EPOCHS // 2},
@@ -69,8 +71,9 @@ def interrupt(server: Server, job_id: str, kind: str) -> None:
     elif kind == "kill the worker":
         worker.kill()
     else:
-        for process in server.processes("worker.trainer"):
-            process.kill()
+        attempt = server.job(job_id)["attempt"]
+        for pid in living_processes(f"{job_id}-{attempt}"):
+            os.kill(pid, signal.SIGKILL)
 
 
 def interrupt_repeatedly(server: Server, job_id: str, chance: random.Random) -> list[str]:

@@ -15,6 +15,7 @@ from tests.e2e.killing import a_chance, assert_equal_jobs, kill_worker
 from tests.e2e.series import columns, without_named_rates
 from tests.waiting import eventually
 from tests.worlds.server import TRAIN_IMAGES, VAL_IMAGES, Server, trainyard_up
+from worker.processes.process import living_processes
 
 EPOCHS = 3
 JOB_SECONDS = 180.0
@@ -192,7 +193,7 @@ class TestCancel:
 
         assert answer.status_code == 202
         assert server.finish(job_id, within=30)["state"] == "cancelled"
-        assert server.processes("worker.trainer") == []
+        assert list(living_processes(f"{job_id}-1")) == []
 
 
 class TestPostgres:
