@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from app.core.database import Database
 from app.jobs.class_metrics import ROWS_AT_ONCE, Columns, packed, unpacked, write_class_table
+from app.jobs.life.recorded import recorded_of
 from app.jobs.life.recording import EpochReport, record_epoch
 from app.jobs.locks import Hold
 from tests.worlds.rows import job_row
@@ -20,7 +21,7 @@ def finish(database: Database, hold: Hold, epochs: dict[int, Columns]) -> None:
             report = EpochReport(
                 epoch=epoch, epochs=99, metrics={}, duration_seconds=1.0, classes=columns
             )
-            record_epoch(unit.session, hold, report)
+            record_epoch(unit.session, hold, report, recorded_of(unit.session, hold))
 
 
 def table_of(database: Database, hold: Hold) -> tuple[bool, list[str]]:

@@ -10,6 +10,7 @@ from app.core.database import Database
 from app.core.storage import StoredObject
 from app.jobs.end_reasons import EndReason
 from app.jobs.life.claim import SlotOffer, claim_job
+from app.jobs.life.recorded import recorded_of
 from app.jobs.life.recording import EpochReport, freeze_threads, log_event, record_epoch
 from app.jobs.life.transitions import AttemptEnd, apply_event
 from app.jobs.locks import Hold, lock_held
@@ -74,7 +75,7 @@ def _finish_epoch(
             value=value,
             is_best=is_best,
         )
-        record_epoch(unit.session, hold, report)
+        record_epoch(unit.session, hold, report, recorded_of(unit.session, hold))
         names = ["last.pt", "results.csv", *["best.pt"] * is_best, *["state.pt"] * with_state]
         for name in names:
             insert_artifact(

@@ -18,7 +18,6 @@ from sqlalchemy.orm import Session
 from app.artifacts.names import BEST, LAST, STATE
 from app.artifacts.repository import (
     CheckpointRow,
-    checkpoint_rows,
     checkpoints_of,
     delete_checkpoints_after,
     drop_superseded_rows,
@@ -111,7 +110,7 @@ def record_checkpoints(
     session: Session,
     hold: Hold,
     checkpoints: Sequence[StoredCheckpoint],
-    known: Sequence[CheckpointRow] | None = None,
+    known: Sequence[CheckpointRow],
     *,
     awaiting_state: int | None = None,
 ) -> list[CheckpointRow]:
@@ -122,17 +121,15 @@ def record_checkpoints(
     A worker deletes no bytes: a frozen worker that is fenced could delete bytes that its successor
     has just found in the store. It condemns them in this transaction, for the collector.
 
-    `known` are the rows of the job's checkpoints so far; by default they are read. Returns those
-    that there are now.
+    `known` are the rows of the job's checkpoints so far. Returns those that there are now.
     """
     files = {
         (name, checkpoint.epoch): stored
         for checkpoint in checkpoints
         for name, stored in checkpoint.files.items()
     }
-    before = checkpoint_rows(session, hold.job_id) if known is None else known
     made = insert_checkpoints(session, hold.job_id, files, attempt=hold.attempt)
-    rows = [*(row for row in before if (row.name, row.epoch) not in files), *made]
+    rows = [*(row for row in known if (row.name, row.epoch) not in files), *made]
     # No grace: an epoch per minute would keep a terabyte per day, and no backup needs these files.
     kept = replace(WHILE_NOT_ENDED, awaiting_state=awaiting_state)
     return drop_superseded_rows(session, rows, kept, grace=timedelta())

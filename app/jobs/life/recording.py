@@ -16,7 +16,7 @@ from app.core.database import database_now, upsert
 from app.events.repository import append_event
 from app.events.tables import Level
 from app.jobs.class_metrics import Columns, packed
-from app.jobs.life.recorded import Curve, RecordedRows, recorded_of
+from app.jobs.life.recorded import Curve, RecordedRows
 from app.jobs.lineage import joint_of
 from app.jobs.locks import Fenced, Hold, guarded_update
 from app.jobs.states import JobState, Phase, Request
@@ -190,7 +190,7 @@ def finish_progress(session: Session, hold: Hold, epochs: int) -> None:
 
 
 def record_epoch(
-    session: Session, hold: Hold, report: EpochReport, recorded: RecordedRows | None = None
+    session: Session, hold: Hold, report: EpochReport, recorded: RecordedRows
 ) -> RecordedRows:
     """Write a finished epoch. A repeated report of the same attempt changes nothing.
 
@@ -198,15 +198,13 @@ def record_epoch(
         session: a transaction.
         hold: guards the writes.
         report: the epoch.
-        recorded: what the rows say before. Default: it is read.
+        recorded: what the rows say before.
 
     Returns:
         What they say afterwards.
     """
-    if recorded is None or report.epoch <= recorded.epoch:
-        guarded_update(session, hold, {"last_seq": Job.last_seq})
-        recorded = recorded or recorded_of(session, hold)
     if report.epoch <= recorded.epoch:
+        guarded_update(session, hold, {"last_seq": Job.last_seq})
         return recorded
     curve = _curve_with(recorded.curve, report)
     values: dict[str, Any] = {

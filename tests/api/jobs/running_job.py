@@ -14,6 +14,7 @@ from app.jobs.class_metrics import Columns
 from app.jobs.end_reasons import EndReason
 from app.jobs.life.claim import SlotOffer, claim_job
 from app.jobs.life.log_pieces import append_log, replace_log_pieces
+from app.jobs.life.recorded import recorded_of
 from app.jobs.life.recording import (
     EpochReport,
     ProgressReport,
@@ -50,7 +51,7 @@ class Running:
             duration_seconds=1.0,
         )
         with self.api.database.write() as unit:
-            record_epoch(unit.session, self.hold, report)
+            record_epoch(unit.session, self.hold, report, recorded_of(unit.session, self.hold))
 
     def show_progress(self, phase: Phase, *, eta_seconds: float | None) -> None:
         report = ProgressReport(2, 3, 4, 5, {"box_loss": 1.5}, eta_seconds)

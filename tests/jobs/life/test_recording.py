@@ -7,6 +7,7 @@ import pytest
 from sqlalchemy import insert, select
 
 from app.core.database import Database
+from app.jobs.life.recorded import recorded_of
 from app.jobs.life.recording import (
     EpochReport,
     ProgressReport,
@@ -34,7 +35,7 @@ def finish(database: Database, hold: Hold, epoch: int, *, loss: float, is_best: 
         is_best=is_best,
     )
     with database.write() as unit:
-        record_epoch(unit.session, hold, report)
+        record_epoch(unit.session, hold, report, recorded_of(unit.session, hold))
 
 
 def show(database: Database, hold: Hold, *, epoch: int, eta_seconds: float | None = None) -> None:
@@ -141,7 +142,7 @@ class TestRecordEpoch:
         report = EpochReport(3, 9, {}, 1.0, last_epoch=last_epoch, eta_seconds=eta)
 
         with database.write() as unit:
-            record_epoch(unit.session, hold, report)
+            record_epoch(unit.session, hold, report, recorded_of(unit.session, hold))
 
         with database.read() as unit:
             progress = unit.session.get_one(JobProgress, hold.job_id)

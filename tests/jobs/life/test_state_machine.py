@@ -21,6 +21,7 @@ from app.core.database import Database
 from app.jobs.end_reasons import EndReason
 from app.jobs.guards import JobFacts
 from app.jobs.life.claim import SlotOffer, claim_job
+from app.jobs.life.recorded import recorded_of
 from app.jobs.life.recording import EpochReport, record_epoch
 from app.jobs.life.transitions import Applied, AttemptEnd, HalvedBatch, apply_event
 from app.jobs.locks import Fenced, Hold, lock_held
@@ -122,8 +123,9 @@ class JobLife(RuleBasedStateMachine):
         report = EpochReport(
             epoch=self.epochs, epochs=1000, metrics={}, lr={}, duration_seconds=1.0
         )
+        hold = Hold(self.job_id, self.attempt)
         with self.database.write() as unit:
-            record_epoch(unit.session, Hold(self.job_id, self.attempt), report)
+            record_epoch(unit.session, hold, report, recorded_of(unit.session, hold))
         if saved:
             a_checkpoint(self.database, self.job_id, epoch=self.epochs)
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select
 
+from app.artifacts.repository import checkpoint_rows
 from app.core.database import Database
 from app.core.storage import ArtifactStore
 from app.jobs.locks import Hold, guarded_update
@@ -67,7 +68,8 @@ def save(
     stored = store_checkpoint(store, event, folder)
     with database.write() as unit:
         guarded_update(unit.session, hold, {"attempt": hold.attempt})
-        record_checkpoints(unit.session, hold, [stored])
+        known = checkpoint_rows(unit.session, hold.job_id)
+        record_checkpoints(unit.session, hold, [stored], known)
 
 
 def restore(

@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 
 from app.core.database import Database, database_now
 from app.jobs.life.log_pieces import append_log
+from app.jobs.life.recorded import recorded_of
 from app.jobs.life.recording import (
     EpochReport,
     record_epoch,
@@ -129,7 +130,9 @@ class TestWriting:
         claim_again(database, hold)
 
         with pytest.raises(Fenced):
-            lease.write(lambda session: record_epoch(session, hold, REPORT))
+            lease.write(
+                lambda session: record_epoch(session, hold, REPORT, recorded_of(session, hold))
+            )
 
         with database.read() as unit:
             assert unit.session.scalars(select(Epoch)).all() == []
@@ -140,7 +143,9 @@ class TestWriting:
         lease._renewed_at -= 100
 
         with pytest.raises(LeaseLost):
-            lease.write(lambda session: record_epoch(session, hold, REPORT))
+            lease.write(
+                lambda session: record_epoch(session, hold, REPORT, recorded_of(session, hold))
+            )
 
     def test_an_attempt_ended_between_its_lock_and_its_insert_is_not_overtaken(
         self,
@@ -195,7 +200,7 @@ class TestWriting:
 
         def work(session: Session) -> None:
             tries.append(1)
-            record_epoch(session, hold, REPORT)
+            record_epoch(session, hold, REPORT, recorded_of(session, hold))
             if len(tries) < 3:
                 raise OperationalError("COMMIT", {}, Exception("the server closed the connection"))
 
