@@ -12,6 +12,8 @@ from app.core.database import database_now
 from app.settings import Settings
 from tests.worlds.server import Api
 
+pytestmark = pytest.mark.mostly_sqlite
+
 OPEN = {"/livez", "/readyz", "/version", "/openapi.json"}
 
 

@@ -22,7 +22,7 @@ from tests.api.hostile_requests import DEEP, JSON, ROWS, Hostile, spec
 from tests.api.refusals import CANARY, assert_refused, rows_by_table
 from tests.worlds.server import Api
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.mostly_sqlite]
 
 BURN_SECONDS = 0.5
 LOG = bytes(range(256)) * 4

@@ -241,6 +241,7 @@ class TestEveryWritingRoute:
         assert driven.happened == expected
 
     @pytest.mark.parametrize("route", CALLS, ids=" ".join)
+    @pytest.mark.mostly_sqlite
     def test_every_writing_route_answers_while_the_broker_hangs(
         self, settings: Settings, route: tuple[str, str], tmp_path: Path
     ) -> None:

@@ -48,6 +48,7 @@ def half_an_upload(server: Server) -> Iterator[socket.socket]:
 
 
 class TestSigterm:
+    @pytest.mark.slow
     def test_a_running_upload_is_answered_while_readiness_says_503(self, server: Server) -> None:
         url = server.url
         assert status_of(f"{url}/readyz") == 200

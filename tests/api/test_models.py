@@ -14,7 +14,7 @@ from app.models.inspection import Findings
 from tests.models.builders import SHA256, a_model, a_ready_model, a_refused_model
 from tests.worlds.server import Api
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.mostly_sqlite]
 
 
 def listed(api: Api, **query: Any) -> list[dict[str, Any]]:  # noqa: ANN401

@@ -31,8 +31,9 @@ class TestDocument:
 
 
 class TestConformance:
+    @pytest.mark.parametrize("phase", ["fuzzing", pytest.param("coverage", marks=pytest.mark.slow)])
     def test_requests_made_from_the_document_get_documented_answers(
-        self, postgres_url: str, tmp_path: Path
+        self, postgres_url: str, tmp_path: Path, phase: str
     ) -> None:
         with a_server(tmp_path / "home", postgres_url) as server:
             base, key = server.url, server.key
@@ -45,7 +46,10 @@ class TestConformance:
             }
 
             said = subprocess.run(
-                [SCHEMATHESIS, "--config-file", CONFIGURATION, "run", f"{base}/openapi.json"],
+                [
+                    *(SCHEMATHESIS, "--config-file", CONFIGURATION),
+                    *("run", f"{base}/openapi.json", "--phases", phase),
+                ],
                 cwd=tmp_path,
                 env={**os.environ, **names},
                 capture_output=True,

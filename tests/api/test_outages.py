@@ -156,6 +156,7 @@ class TestDatabaseLocked:
     def api(self, sqlite_url: str, tmp_path: Path) -> Iterator[Api]:
         yield from serving(on(sqlite_url, tmp_path / "home"))
 
+    @pytest.mark.slow
     def test_d3_every_writer_hears_so_in_time_and_reading_goes_on(
         self, api: Api, open_database: Callable[[str], Database]
     ) -> None:

@@ -178,6 +178,7 @@ class TestEnding:
         assert not (server.home / "run/broker.sock").exists()
 
     @pytest.mark.faults
+    @pytest.mark.slow
     def test_nothing_outlives_a_command_that_is_killed_and_the_next_one_starts(
         self, tmp_path: Path
     ) -> None:

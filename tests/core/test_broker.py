@@ -146,6 +146,7 @@ class TestEmbeddedBroker:
 
         assert (second.pid, second.is_alive()) == (None, True)
 
+    @pytest.mark.slow
     def test_an_adopted_broker_that_answers_late_is_alive(
         self, running: EmbeddedBroker, home: Path
     ) -> None:

@@ -74,6 +74,7 @@ class TestWrite:
 
         assert rung == []
 
+    @pytest.mark.slow
     def test_sixteen_threads_that_read_and_then_write_all_succeed(self, sqlite_url: str) -> None:
         database = Database(sqlite_url, pool_size=THREADS)
         project_id = add_project(database, "0")

@@ -85,6 +85,7 @@ def outcomes(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Outcome]:
     return found
 
 
+@pytest.mark.slow
 class TestWorkedChanges:
     @EVERY_PAGE
     def test_a_worked_change_applies_and_passes_its_own_test(

@@ -28,6 +28,7 @@ QUICK = {**ARGUMENTS, "epochs": 2, "imgsz": 96, "fraction": 0.3}
 pytestmark = [pytest.mark.real_data, pytest.mark.integration]
 
 
+@pytest.mark.slow
 def test_two_epochs_on_blood_cells_learn_something(server: Server) -> None:
     dataset = server.upload(BCCD, name="bccd")
 

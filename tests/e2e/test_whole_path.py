@@ -51,6 +51,7 @@ def watched(server: Server, dataset: str) -> tuple[str, list[dict[str, Any]]]:
     return job_id, seen
 
 
+@pytest.mark.slow
 class TestFinishedJob:
     def test_epochs_of_a_job_arrive_one_by_one_while_it_runs(
         self, watched: tuple[str, list[dict[str, Any]]]
@@ -164,6 +165,7 @@ class TestFinishedJob:
 
 
 class TestKilledWorker:
+    @pytest.mark.slow
     def test_the_job_ends_as_one_that_was_left_alone_without_any_help(
         self,
         server: Server,

@@ -53,6 +53,7 @@ def attempts(cluster: Cluster, job_id: str) -> int:
 
 
 class TestBroker:
+    @pytest.mark.slow
     def test_q1_a_worker_started_without_it_comes_up_when_it_returns(
         self, cluster_that_works: Cluster
     ) -> None:

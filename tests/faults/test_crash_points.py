@@ -53,6 +53,9 @@ LIKE_ANOTHER = {
     CrashPoint.CHECKPOINT_STORED,
     CrashPoint.END_AFTER_COMMIT,
     CrashPoint.SUBMIT_AFTER_COMMIT,
+    CrashPoint.ATTEMPT_DIRECTORY_MADE,
+    CrashPoint.END_BEFORE_COMMIT,
+    CrashPoint.CLAIM_BEFORE_COMMIT,
 }
 """Only `make test-slow` runs these: a neighbouring point leaves the same state behind."""
 OF_A_SUBMIT = (
@@ -124,6 +127,7 @@ class TestAServerKilledAt:
         assert violations(cluster) == []
 
     @pytest.mark.parametrize("point", marked(OF_A_VERIFICATION), ids=str)
+    @pytest.mark.slow
     def test_a_verification_survives_a_server_killed_at_any_crash_point(
         self, cluster: Cluster, archive: Path, point: CrashPoint
     ) -> None:
@@ -144,6 +148,7 @@ class TestAServerKilledAt:
         assert violations(cluster) == []
 
     @pytest.mark.parametrize("point", OF_THE_RECONCILER, ids=str)
+    @pytest.mark.slow
     def test_a_reconciliation_survives_a_server_killed_at_any_crash_point(
         self, cluster: Cluster, dataset: str, worker: Node, point: CrashPoint
     ) -> None:

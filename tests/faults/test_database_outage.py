@@ -110,6 +110,7 @@ class TestOutage:
 
             outlives(worker, first, away(proxy, fault))
 
+    @pytest.mark.slow
     def test_a_training_outlives_an_outage_of_sqlite_for_a_third_of_the_lease(
         self, sqlite_url: str, open_database: Callable[[str], Database], tmp_path: Path
     ) -> None:
@@ -122,6 +123,7 @@ class TestOutage:
         outlives(worker, first, locked(open_database(sqlite_url)))
 
     @pytest.mark.parametrize("fault", ["cut", pytest.param("stall", marks=pytest.mark.slow)])
+    @pytest.mark.slow
     def test_an_outage_beyond_the_self_fence_kills_the_trainer_and_nothing_is_recorded(
         self,
         fault: str,

@@ -49,6 +49,7 @@ def read_only(url: str) -> Iterator[None]:
     engine.dispose()
 
 
+@pytest.mark.slow
 def test_d4_a_pool_without_a_connection_is_said_in_time(api: Api) -> None:
     api.client.get("/v1/jobs")
 

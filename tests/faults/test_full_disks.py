@@ -47,7 +47,7 @@ def cluster(disks: dict[str, SmallDisk], folder: Path, sqlite_template: Path) ->
 
 
 class TestAFullDisk:
-    @pytest.mark.parametrize("where", ["store", "worker-0"])
+    @pytest.mark.parametrize("where", ["store", pytest.param("worker-0", marks=pytest.mark.slow)])
     def test_s1_a_full_disk_fails_the_job_by_name_and_the_next_one_succeeds(
         self, cluster: Cluster, dataset: str, disks: dict[str, SmallDisk], where: str
     ) -> None:

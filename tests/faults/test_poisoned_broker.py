@@ -64,6 +64,7 @@ def a_message(task: str, body: bytes, content_type: str) -> str:
 
 
 class TestPoison:
+    @pytest.mark.slow
     def test_q5_a_poisoned_message_is_thrown_away_and_the_next_job_runs(
         self, cluster: Cluster, dataset: str, tmp_path: Path
     ) -> None:
@@ -91,6 +92,7 @@ class TestPoison:
         assert not trace.exists()
         assert violations(cluster) == []
 
+    @pytest.mark.slow
     def test_q5_a_message_without_an_envelope_ends_a_slot_that_is_started_again(
         self, cluster: Cluster, dataset: str
     ) -> None:
@@ -103,6 +105,7 @@ class TestPoison:
 
 
 class TestAFullBroker:
+    @pytest.mark.slow
     def test_q7_a_full_broker_takes_no_bell_and_the_job_runs_later(
         self, cluster: Cluster, dataset: str
     ) -> None:

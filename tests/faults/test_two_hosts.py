@@ -43,6 +43,7 @@ def hosts(postgres_url: str, tmp_path: Path, kind: str) -> Iterator[Cluster]:
         yield cluster
 
 
+@pytest.mark.slow
 def test_the_other_machine_finishes_what_a_dead_one_began(
     hosts: Cluster, archive: Path, kind: str
 ) -> None:

@@ -19,7 +19,7 @@ from app.models.inspection import (
 from app.models.tables import Model, ModelState
 from tests.models.builders import FINDINGS, LEASE, a_model, a_ready_model, hold_of, model_now
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.mostly_sqlite]
 
 MODELS, CLAIMANTS = 12, 8
 

@@ -32,6 +32,7 @@ def real_model(row: Architecture, *, classes: int) -> nn.Module:
 
 class TestSmallestOfEachFamilyAndTask:
     @pytest.mark.parametrize("row", SMALLEST, ids=lambda row: row.name)
+    @pytest.mark.slow
     def test_a_whole_model_has_the_layers_of_the_table(self, row: Architecture) -> None:
         model = real_model(row, classes=3)
 
@@ -51,6 +52,7 @@ class TestSmallestOfEachFamilyAndTask:
 
     @pytest.mark.parametrize("keypoints", KEYPOINTS, ids=str)
     @pytest.mark.parametrize("name", ["yolo26n-pose.yaml", "yolov8n-pose.yaml"])
+    @pytest.mark.slow
     def test_every_number_of_a_pose_model_holds_for_any_keypoints(
         self, name: str, keypoints: tuple[int, int] | None
     ) -> None:

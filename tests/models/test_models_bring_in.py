@@ -24,7 +24,7 @@ from app.models.repository import model_of
 from app.models.tables import Model, ModelSource, ModelState
 from tests.models.builders import FINDINGS, a_model, a_ready_model, a_refused_model, hold_of
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.mostly_sqlite]
 
 WEIGHTS = b"PK\x03\x04" + b"weights" * 1000
 DIGEST = hashlib.sha256(WEIGHTS).hexdigest()

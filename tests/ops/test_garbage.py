@@ -177,6 +177,7 @@ class TestAnyOrder:
         deadline=None,
         suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
     )
+    @pytest.mark.mostly_sqlite
     def test_referenced_bytes_are_whole_and_all_others_go_in_any_order(
         self, instance: Instance, steps: list[tuple[str, int]]
     ) -> None:

@@ -122,6 +122,7 @@ PASSINGS = {
 
 class TestAKilledCollector:
     @pytest.mark.parametrize("point", PASSINGS, ids=str)
+    @pytest.mark.mostly_sqlite
     def test_a_killed_collector_leaves_what_the_next_one_finishes(
         self, database: Database, database_url: str, tmp_path: Path, point: CrashPoint
     ) -> None:

@@ -33,6 +33,8 @@ from tests.ops.stored_bytes import (
 from tests.waiting import eventually
 from tests.worlds.rows import Rows, a_checkpoint, a_job, job_row, some_rows
 
+pytestmark = pytest.mark.mostly_sqlite
+
 WEEK, DAY = timedelta(days=7), timedelta(days=1)
 A_FORTNIGHT_AND_MORE = timedelta(days=-15)
 

@@ -47,6 +47,7 @@ raise SystemExit(any(codes))
 
 @pytest.mark.integration
 class TestClaiming:
+    @pytest.mark.mostly_sqlite
     def test_one_of_eight_processes_that_hear_every_bell_starts_each_of_200_jobs(
         self, database: Database, database_url: str
     ) -> None:

@@ -74,6 +74,7 @@ def serving(
 
 
 class TestSigterm:
+    @pytest.mark.slow
     def test_a_worker_gives_its_job_back_within_the_grace_of_a_container(
         self, worker: Worker, tmp_path: Path
     ) -> None:

@@ -7,6 +7,8 @@ from tests.api.asked import sql_on
 from tests.api.jobs.running_job import Running, claimed
 from tests.worlds.server import Api
 
+pytestmark = pytest.mark.mostly_sqlite
+
 
 @pytest.fixture
 def running(api: Api) -> Running:

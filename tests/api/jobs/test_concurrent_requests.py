@@ -16,7 +16,7 @@ from tests.jobs.trained import FAILED, FINISHED, digest, train
 from tests.worlds.rows import job_row
 from tests.worlds.server import Api
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.mostly_sqlite]
 
 KEY = {"Idempotency-Key": "a"}
 

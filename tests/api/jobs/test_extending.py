@@ -96,6 +96,7 @@ class TestTheNewJob:
 
         assert extend(api, parent, 80).json()["curve"] == [0.2, 0.4], "every second epoch of 80"
 
+    @pytest.mark.slow
     def test_an_extension_is_made_without_reading_all_epochs_of_its_parent(self, api: Api) -> None:
         values = [number / 300 for number in range(1, 301)]
         parent = trained(api, values, states=(300,), train={"epochs": 300})

@@ -6,7 +6,7 @@ from tests.api.jobs.extending import delete_for_good, extended, metrics, trained
 from tests.jobs.trained import MAP, RATE, train
 from tests.worlds.server import Api
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.mostly_sqlite]
 
 
 @pytest.fixture

@@ -17,6 +17,8 @@ from tests.api.refusals import CANARY, assert_refused
 from tests.plugins import write_plugin
 from tests.worlds.server import Api
 
+pytestmark = pytest.mark.mostly_sqlite
+
 SCHEMA: dict[str, Any] = {
     "type": "object",
     "additionalProperties": False,

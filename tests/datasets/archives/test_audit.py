@@ -206,6 +206,7 @@ class TestAcceptedArchives:
 
         assert (len(names), codes) == (2, set())
 
+    @pytest.mark.slow
     def test_a_hundred_thousand_members_are_audited_in_time(self, tmp_path: Path) -> None:
         content = zipped(*((f"images/train/{number:06d}.jpg", b"") for number in range(100_000)))
         started = time.monotonic()

@@ -195,5 +195,6 @@ def machine(module_database_url: str) -> Iterator[type[JobLife]]:
 
 
 class TestLife:
+    @pytest.mark.mostly_sqlite
     def test_the_life_of_a_job_is_what_the_table_says(self, machine: type[JobLife]) -> None:
         run_state_machine_as_test(machine, settings=BOUNDS)

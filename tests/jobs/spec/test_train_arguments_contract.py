@@ -152,6 +152,7 @@ class TestDrift:
 
     @settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
     @given(st.data())
+    @pytest.mark.slow
     def test_arguments_that_we_accept_are_accepted_upstream(
         self, ultralytics_cfg: ModuleType, data: st.DataObject
     ) -> None:

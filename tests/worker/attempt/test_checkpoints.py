@@ -23,6 +23,8 @@ from worker.attempt.checkpoints import (
 )
 from worker.trainer.protocol import STORING_SECONDS_FILE, CheckpointEvent
 
+pytestmark = pytest.mark.mostly_sqlite
+
 
 @pytest.fixture
 def saved(database: Database, store: ArtifactStore, tmp_path: Path) -> list[RestorableCheckpoint]:

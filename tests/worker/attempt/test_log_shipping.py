@@ -15,6 +15,8 @@ from tests.worlds.worker import a_lease
 from worker.attempt.log_shipping import CUT_NOTICE, PIECE_BYTES, LogShipper, store_logs
 from worker.attempt.plain_text import PlainText
 
+pytestmark = pytest.mark.mostly_sqlite
+
 
 @pytest.fixture
 def log_file(tmp_path: Path) -> Path:

@@ -99,7 +99,9 @@ class TestProof:
             "3,square,",
         ]
 
-    @pytest.mark.parametrize("name", ["nan.pt", "own class.pt"])
+    @pytest.mark.parametrize(
+        "name", ["nan.pt", pytest.param("own class.pt", marks=pytest.mark.slow)]
+    )
     def test_weights_of_which_one_fails_fail_the_job_and_none_is_handed_out(
         self,
         sqlite_url: str,

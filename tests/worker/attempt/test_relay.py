@@ -34,6 +34,8 @@ from worker.trainer.protocol import (
     event_line,
 )
 
+pytestmark = pytest.mark.mostly_sqlite
+
 
 def epochs(database: Database) -> list[int]:
     with database.read() as unit:

@@ -254,6 +254,7 @@ class TestAWorkerInTrouble:
         assert ended.message is not None
         assert str(worker.context.settings.home) not in ended.message
 
+    @pytest.mark.slow
     def test_s5_a_store_that_is_not_the_jobs_costs_no_checkpoint(
         self, database: Database, tmp_path: Path
     ) -> None:

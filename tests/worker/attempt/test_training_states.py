@@ -269,6 +269,7 @@ class TestPause:
 
 
 class TestKill:
+    @pytest.mark.slow
     def test_a_killed_job_names_the_epochs_that_it_trains_again(
         self, database: Database, tmp_path: Path
     ) -> None:

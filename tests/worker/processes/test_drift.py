@@ -79,6 +79,7 @@ class TestDrift:
         assert differing == {}
         assert len(cold) > 10_000
 
+    @pytest.mark.slow
     def test_a_forked_trainer_imports_no_more_than_one_in_a_new_process(
         self, both: list[dict[str, Any]]
     ) -> None:

@@ -60,6 +60,7 @@ def differing_parts_of_states(one: Path, other: Path) -> list[str]:
 
 class TestEquality:
     @pytest.mark.parametrize("task", SLOWLY)
+    @pytest.mark.slow
     def test_a_forked_training_equals_one_in_a_new_process(
         self, task: Task, tmp_path: Path
     ) -> None:

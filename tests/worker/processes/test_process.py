@@ -143,6 +143,7 @@ class TestRunningProcess:
 
         assert open_files() == before
 
+    @pytest.mark.slow
     def test_the_id_of_an_ended_process_names_no_other_until_its_block_ends(
         self, start: Start
     ) -> None:

@@ -72,6 +72,7 @@ class TestFailures:
             ours.log
         )
 
+    @pytest.mark.slow
     def test_losses_that_stay_nan_after_three_recoveries_end_as_diverged(
         self, tmp_path: Path
     ) -> None:

@@ -173,6 +173,7 @@ class TestMutants:
             DataFailures,
         ],
     )
+    @pytest.mark.slow
     def test_a_training_that_lacks_nothing_does_what_each_is_for(
         self, mixin: type[TrainerMixin], whole: Training, tmp_path: Path
     ) -> None:
@@ -183,6 +184,7 @@ class TestMutants:
     @pytest.mark.parametrize(
         "mixin", [*compose.AROUND, *compose.INNERMOST], ids=lambda mixin: mixin.__name__
     )
+    @pytest.mark.slow
     def test_a_mixin_that_is_dropped_is_missed(
         self,
         mixin: type[TrainerMixin],

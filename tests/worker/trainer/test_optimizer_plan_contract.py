@@ -133,20 +133,17 @@ class TestRun:
                 {"optimizer": "SGD", "nbs": 12, "cos_lr": True},
                 None,
                 id="cosine",
-                marks=pytest.mark.slow,
             ),
-            pytest.param(
-                {"optimizer": "SGD", "nbs": 8}, CUSTOMIZED, id="factors", marks=pytest.mark.slow
-            ),
+            pytest.param({"optimizer": "SGD", "nbs": 8}, CUSTOMIZED, id="factors"),
             pytest.param(
                 {"optimizer": "MuSGD", "nbs": 16, "lr0": 0.002},
                 CUSTOMIZED,
                 id="factors under MuSGD",
-                marks=pytest.mark.slow,  # its steps take seconds each on a CPU
             ),
             pytest.param({"optimizer": "AdamW", "nbs": 4, "fraction": 14}, None, id="part"),
         ],
     )
+    @pytest.mark.slow
     def test_rates_groups_and_steps_of_a_run_with_warm_up_are_as_planned(
         self,
         drawn: Callable[[Task], Path],
@@ -163,6 +160,7 @@ class TestRun:
         without = run.job.spec.train.model_copy(update={"warmup_epochs": 0.0})
         assert recorded_rates(run) != foretold_rates(plan_of(run, train=without))
 
+    @pytest.mark.slow
     def test_rates_groups_and_steps_that_auto_chooses_are_as_planned(
         self, drawn: Callable[[Task], Path], tmp_path: Path
     ) -> None:

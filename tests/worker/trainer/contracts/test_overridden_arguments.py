@@ -218,6 +218,7 @@ class TestWhatTheDataSwitchesOff:
         assert arguments.max_det == runs
 
     @pytest.mark.parametrize("architecture", ["yolo26n-pose.yaml", "yolo11n-pose.yaml"])
+    @pytest.mark.slow
     def test_keypoints_without_visibility_have_no_loss_of_it(self, architecture: str) -> None:
         losses = {pose_loss(architecture, 2, kobj=gain) for gain in (0.0, 1000.0)}
 
@@ -300,6 +301,7 @@ class TestWhatOtherArgumentsDecide:
         assert "ColorJitter" in none
 
     @pytest.mark.parametrize("name", [name for name in get_args(Optimizer) if name != "auto"])
+    @pytest.mark.slow
     def test_only_some_optimizers_have_a_momentum_to_warm_up(self, name: str) -> None:
         trainer = SimpleNamespace(args=get_cfg(), data={"nc": 2})
         model = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.BatchNorm2d(4))

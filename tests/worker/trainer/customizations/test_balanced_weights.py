@@ -81,6 +81,7 @@ class TestBalanced:
             pytest.param("semantic", "segment", id="semantic-polygons, which add a background"),
         ],
     )
+    @pytest.mark.slow
     def test_balanced_weights_weigh_the_loss_of_every_task_as_cls_pw_does(
         self, task: Task, dataset: Task, drawn: Callable[[Task], Path], tmp_path: Path
     ) -> None:
@@ -109,6 +110,7 @@ class TestBalanced:
         assert len(set(counts)) > 1
         assert np.allclose(weights.numpy(), powered / powered.mean())
 
+    @pytest.mark.slow
     def test_balanced_weights_weigh_again_after_a_resume(
         self, balanced: Training, tmp_path: Path
     ) -> None:

@@ -164,6 +164,7 @@ class TestBestModel:
         assert told[-1] == final.best_epoch == ours.trainer.stopper.best_epoch == best
         assert final.best_fitness == ours.trainer.stopper.best_fitness == -losses[best]
 
+    @pytest.mark.slow
     def test_a_resume_goes_on_with_the_best_of_before(
         self, ours: Training, resumed: Training
     ) -> None:
@@ -176,6 +177,7 @@ class TestBestModel:
         assert final.best_epoch == losses.index(min(losses)) + 1
         assert resumed.of("epoch")[0].best_fitness == -min(losses[:3])
 
+    @pytest.mark.slow
     def test_patience_counts_by_the_chosen_metric_and_best_pt_is_another_one(
         self, ours: Training, plain: Training, cells_job: JobFile, tmp_path: Path
     ) -> None:
@@ -199,6 +201,7 @@ class TestBestModel:
         assert own[stopped - 1] > max(own[: stopped - 1]), "mAP would have gone on"
         assert differing_tensors(best_of(training), best_of(plain))
 
+    @pytest.mark.slow
     def test_a_metric_that_stays_zero_still_yields_a_best_pt(self, tmp_path: Path) -> None:
         job = a_job(
             draw_cells(tmp_path, classes_in_val=0),

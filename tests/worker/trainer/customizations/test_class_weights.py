@@ -200,6 +200,7 @@ class TestResuming:
             ("semantic", "yolo26n-sem.yaml"),
         ],
     )
+    @pytest.mark.slow
     def test_a_resume_weighs_the_losses_of_training_and_of_validation_again(
         self, weighted: Callable[..., Training], tmp_path: Path, task: Task, architecture: str
     ) -> None:
@@ -244,7 +245,13 @@ class TestResuming:
 
 
 class TestTheCheckpoint:
-    @pytest.mark.parametrize("task", ["detect", "classify", "semantic"])
+    @pytest.mark.parametrize(
+        "task",
+        [
+            *(pytest.param(each, marks=pytest.mark.slow) for each in ("detect", "semantic")),
+            "classify",
+        ],
+    )
     def test_a_checkpoint_with_class_weights_needs_no_class_of_ours(
         self, weighted: Callable[..., Training], task: Task
     ) -> None:

@@ -46,6 +46,7 @@ class TestAcceptedSpecs:
     @pytest.mark.integration
     @given(drawn_spec=tasks_and_customizations(*TASKS))
     @settings(SETTINGS, max_examples=12)
+    @pytest.mark.slow
     def test_every_accepted_customization_builds_its_model_and_optimizer(
         self, drawn_spec: tuple[Task, dict[str, Any]], drawn: Callable[[Task], Path]
     ) -> None:

@@ -33,15 +33,8 @@ class TestExamples:
         for each in FIVE:
             assert {each.name} in [names - {"keep_best"} for names in asked]
 
-    @pytest.mark.parametrize(
-        "block",
-        [
-            SHOWN[0],
-            *(pytest.param(each, marks=pytest.mark.slow) for each in SHOWN[1:-1]),
-            SHOWN[-1],
-        ],
-        ids=str,
-    )
+    @pytest.mark.parametrize("block", SHOWN, ids=str)
+    @pytest.mark.slow
     def test_a_documented_example_trains(self, block: Block, shapes: Path, tmp_path: Path) -> None:
         spec = JobSpec.model_validate_json(block.text)
         document = json.loads(block.text)

@@ -141,6 +141,7 @@ class TestMutants:
     @pytest.mark.parametrize(
         "mixin", [mixin for mixin, _ in compose.CUSTOMIZATIONS], ids=lambda mixin: mixin.__name__
     )
+    @pytest.mark.slow
     def test_a_mixin_that_is_dropped_is_missed(
         self,
         mixin: type[TrainerMixin],

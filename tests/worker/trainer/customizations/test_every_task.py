@@ -19,22 +19,14 @@ from tests.worker.trainer.customizations.in_process import Training, next_attemp
 from tests.worker.trainer.customizations.proving import verdict_of
 from tests.worker.trainer.jobs import ARCHITECTURES
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
 EPOCHS = 4
 TASKS: tuple[Task, ...] = get_args(Task)
-QUICK_TASKS = {"segment", "classify"}
-"""One for each kind of loss; `make test` has no time for all."""
-BEFORE_AND_AFTER = (pytest.param(FROZEN_EPOCHS - 1, marks=pytest.mark.slow), FROZEN_EPOCHS + 1)
+BEFORE_AND_AFTER = (FROZEN_EPOCHS - 1, FROZEN_EPOCHS + 1)
 
 
-@pytest.fixture(
-    scope="module",
-    params=[
-        task if task in QUICK_TASKS else pytest.param(task, marks=pytest.mark.slow)
-        for task in TASKS
-    ],
-)
+@pytest.fixture(scope="module", params=TASKS)
 def whole(
     request: pytest.FixtureRequest,
     drawn: Callable[[Task], Path],
@@ -72,7 +64,6 @@ class TestEveryTask:
         assert verdict.checks["best.pt"].task == whole.job.task
 
     @pytest.mark.parametrize("epoch", BEFORE_AND_AFTER)
-    @pytest.mark.slow
     def test_every_effect_persists_after_a_kill(
         self, whole: Training, tmp_path: Path, epoch: int
     ) -> None:

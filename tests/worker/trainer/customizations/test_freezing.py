@@ -144,6 +144,7 @@ class TestFreezing:
             "parameters": parameters,
         }
 
+    @pytest.mark.slow
     def test_freezing_without_a_number_of_epochs_is_for_good(
         self, job_of: Callable[..., JobFile]
     ) -> None:
@@ -154,6 +155,7 @@ class TestFreezing:
         assert layers_of(changes(frozen, 0, 2)) > {3}
         assert frozen.of("notice") == []
 
+    @pytest.mark.slow
     def test_freezing_leaves_tensors_that_never_learn_to_ultralytics(
         self, job_of: Callable[..., JobFile]
     ) -> None:
@@ -172,6 +174,7 @@ class TestFreezing:
 
 class TestResumedFreezing:
     @pytest.mark.parametrize("done", [1, 2, 3], ids=["before", "at", "past"])
+    @pytest.mark.slow
     def test_a_resumed_training_is_frozen_in_the_same_epochs(
         self, thawing: Training, done: int, tmp_path: Path
     ) -> None:

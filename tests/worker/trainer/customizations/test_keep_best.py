@@ -173,6 +173,7 @@ class TestKeepBest:
         assert (notice.code, notice.data["name"]) == ("keep_best_unmet", "never")
         assert not list(ours.directory.rglob("*best_never*"))
 
+    @pytest.mark.slow
     def test_a_resume_remembers_what_was_best(self, resumed: Training) -> None:
         final = {each.name: each.epoch for each in resumed.of("final")[0].artifacts}
         for file, metric, sign in (
@@ -183,6 +184,7 @@ class TestKeepBest:
 
             assert final[file] == max(values, key=lambda epoch: (values[epoch], epoch))
 
+    @pytest.mark.slow
     def test_a_resume_keeps_the_file_of_an_earlier_attempt(
         self, ours: Training, resumed: Training
     ) -> None:
@@ -195,6 +197,7 @@ class TestKeepBest:
         assert differing_tensors(kept, ours.directory / f"outbox/{before:06d}-last.pt") == []
         assert all(event.files["best_tight.pt"] is None for event in resumed.of("checkpoint"))
 
+    @pytest.mark.slow
     def test_depth_weights_are_calibrated_as_best_pt_is(self, tmp_path: Path) -> None:
         job = a_job(
             draw_dataset(tmp_path, "depth"),

@@ -237,6 +237,7 @@ class TestEveryStep:
             "auto",
         ],
     )
+    @pytest.mark.slow
     def test_every_step_uses_the_same_groups_after_a_resume(
         self, optimizer: str, recorded: Callable[..., Training], tmp_path: Path
     ) -> None:
@@ -251,6 +252,7 @@ class TestEveryStep:
         moments = resumed.optimizer.state_dict()["state"]
         assert moments.keys() == whole.trainer.optimizer.state_dict()["state"].keys()
 
+    @pytest.mark.slow
     def test_a_warm_up_begins_for_biases_where_the_arguments_say(
         self, job_of: Callable[..., JobFile]
     ) -> None:
@@ -295,6 +297,7 @@ class TestFrozenLayers:
         assert {int(name.split(".")[1]) for name in learnt} >= set(range(10))
 
     @pytest.mark.parametrize("done", [1, 2], ids=["before unfreezing", "at it"])
+    @pytest.mark.slow
     def test_frozen_layers_have_the_same_groups_after_a_resume(
         self, done: int, thawing: Training, tmp_path: Path
     ) -> None:

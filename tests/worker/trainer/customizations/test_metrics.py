@@ -220,6 +220,7 @@ class TestClassMetrics:
             *(pytest.param(task, marks=pytest.mark.slow) for task in ("pose", "obb")),
         ],
     )
+    @pytest.mark.slow
     def test_every_task_with_classes_has_its_own(self, task: Task, tmp_path: Path) -> None:
         customize = {"metrics": {"f1": True, "per_class": True}}
         job = a_job(

@@ -69,6 +69,7 @@ def family(attempt: str, session: int) -> set[int]:
 @pytest.mark.parametrize(
     ("phase", "epochs"), [("training", 99), pytest.param("finalizing", 1, marks=pytest.mark.slow)]
 )
+@pytest.mark.slow
 def test_no_loader_worker_and_no_runaway_outlives_a_cancel(
     drawn: Callable[[Task], Path], tmp_path: Path, phase: str, epochs: int
 ) -> None:

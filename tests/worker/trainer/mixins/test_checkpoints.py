@@ -60,6 +60,7 @@ class TestAtomicPath:
 
         assert file.read_bytes() == b"first"
 
+    @pytest.mark.slow
     def test_a_file_of_an_atomic_path_is_whole_whenever_its_process_is_killed(
         self, tmp_path: Path
     ) -> None:

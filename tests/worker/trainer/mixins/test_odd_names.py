@@ -24,6 +24,7 @@ def move_into(folder: Path, name: str) -> None:
 
 
 class TestOddNames:
+    @pytest.mark.slow
     @pytest.mark.parametrize("task", NAMES)
     def test_a_training_with_odd_names_of_classes_and_folders_ends_with_its_plots(
         self, task: Task, tmp_path: Path

@@ -137,6 +137,7 @@ class TestEpochs:
 
 
 class TestRealTraining:
+    @pytest.mark.slow
     def test_a_training_with_a_time_budget_ends_with_the_epoch_in_which_it_is_spent(
         self, drawn: Callable[[Task], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:

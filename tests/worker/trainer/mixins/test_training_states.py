@@ -101,6 +101,7 @@ class TestSnapshots:
 
         assert "state.pt" in trained.of("checkpoint")[0].files
 
+    @pytest.mark.slow
     def test_a_training_without_memory_for_snapshots_writes_due_states_at_once_and_says_so(
         self, drawn: Drawn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:

@@ -150,6 +150,7 @@ class TestAPluginThatOverridesRunCallbacks:
             "hook_after_training": 1,
         }
 
+    @pytest.mark.slow
     def test_a_plugin_that_overrides_run_callbacks_trains_and_reports_as_any_job(
         self, training: Training
     ) -> None:

@@ -68,6 +68,7 @@ def a_scored_job(dataset: Path, directory: Path) -> JobFile:
 
 
 class TestAScoreThatIsNoNumber:
+    @pytest.mark.slow
     def test_a_score_that_is_no_number_never_wins(self, scored: Training) -> None:
         scored.assert_it_trained()
 
@@ -80,6 +81,7 @@ class TestAScoreThatIsNoNumber:
         kept = {each.name: each.epoch for each in final.artifacts}
         assert kept["best_low.pt"] == 3
 
+    @pytest.mark.slow
     def test_a_score_that_is_no_number_is_warned_of_and_repeats_no_epoch(
         self, scored: Training
     ) -> None:

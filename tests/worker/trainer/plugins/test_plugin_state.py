@@ -104,6 +104,7 @@ def with_plugin(job: JobFile, name: str) -> JobFile:
 
 
 class TestStateOfPlugins:
+    @pytest.mark.slow
     def test_plugin_state_that_is_saved_is_loaded_again(
         self, whole: Training, tmp_path: Path
     ) -> None:
@@ -151,6 +152,7 @@ class TestStateOfPlugins:
         (said,) = resumed.of("resumed")
         assert (said.mode, said.reason) == ("plain", "unknown_loader")
 
+    @pytest.mark.slow
     def test_plugin_state_that_is_no_plain_data_is_refused(
         self, whole: Training, tmp_path: Path
     ) -> None:

@@ -99,6 +99,7 @@ class TestTheExample:
         for training in trainings.values():
             training.assert_it_trained()
 
+    @pytest.mark.slow
     def test_the_example_plugin_with_probability_0_changes_no_training(
         self, trainings: Mapping[float | None, Training]
     ) -> None:
@@ -120,6 +121,7 @@ class TestTheExample:
         assert all(0 < share < 1 for share in column)
         assert [row[SHARE] for row in trainings[0.0].rows] == ["0", "0"]
 
+    @pytest.mark.slow
     def test_freezing_beside_the_example_plugin_works_as_without_it(
         self, trainings: Mapping[float | None, Training]
     ) -> None:
@@ -150,6 +152,7 @@ class TestTheExample:
         assert shares[0] != shares[1]
         assert final.best_epoch == 1 + shares.index(min(shares))
 
+    @pytest.mark.slow
     def test_a_resumed_job_draws_for_an_epoch_what_it_would_have_drawn(
         self, trainings: Mapping[float | None, Training], tmp_path: Path
     ) -> None:
@@ -259,6 +262,7 @@ class Plugin(TrainerPlugin):
         with pytest.raises(BadSpec, match=r"trainer\.options\.hue"):
             composed(with_plugin(job, hue=1))
 
+    @pytest.mark.slow
     def test_names_that_trainyard_uses_for_itself_are_free_for_a_plugin(
         self, install: Install, drawn: Callable[[Task], Path], tmp_path: Path
     ) -> None:

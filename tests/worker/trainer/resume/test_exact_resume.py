@@ -100,6 +100,7 @@ class Supervised(TrainerMixin):
 
 
 class TestPeriod:
+    @pytest.mark.slow
     def test_the_period_counts_the_storing_time_that_the_supervisor_reports(
         self, drawn: Callable[[Task], Path], tmp_path: Path
     ) -> None:

@@ -57,6 +57,7 @@ def longer(parent: Training, tmp_path_factory: pytest.TempPathFactory) -> Traini
 
 
 class TestFromAStateBeforeTheLastEpoch:
+    @pytest.mark.slow
     def test_an_extension_from_an_older_state_trains_epochs_again_by_the_planned_rates(
         self, parent: Training, longer: Training
     ) -> None:
@@ -70,6 +71,7 @@ class TestFromAStateBeforeTheLastEpoch:
         assert rates == pytest.approx(planned_rates(longer.job, first_epoch=3), rel=1e-5)
         assert rates[0] > parent.of("epoch")[JOINT].lr["lr/rest/weight"]
 
+    @pytest.mark.slow
     def test_an_extension_opens_a_mosaic_that_the_parent_had_closed(self, longer: Training) -> None:
         assert longer.trainer.mosaic_in == [3], "it closes before the last three of six"
 
@@ -104,6 +106,7 @@ class TestWhatTheServiceStates:
 
 
 class TestWithHalfTheBatch:
+    @pytest.mark.slow
     def test_an_extension_with_half_the_batch_continues_plainly_to_the_new_total(
         self, parent: Training, tmp_path: Path
     ) -> None:

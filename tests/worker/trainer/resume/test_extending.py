@@ -53,6 +53,7 @@ class TestExtending:
         assert child.trainer.mosaic_in == [3, 4, 5]
         assert parent.trainer.args.close_mosaic == 1
 
+    @pytest.mark.slow
     def test_an_extension_weighs_the_heads_of_an_end_to_end_loss_by_the_new_total(
         self, child: Training
     ) -> None:
@@ -90,6 +91,7 @@ class TestExtending:
             pytest.param(3, "plain", marks=pytest.mark.slow),
         ],
     )
+    @pytest.mark.slow
     def test_an_extension_of_a_job_that_stopped_early_restarts_its_patience(
         self, more: int, mode: str, drawn: Callable[[Task], Path], tmp_path: Path
     ) -> None:

@@ -98,6 +98,7 @@ class TestPlainResume:
         assert [event.epoch for event in resumed.of("epoch")] == [2]
         assert [row["epoch"] for row in resumed.rows] == ["1", "2"]
 
+    @pytest.mark.slow
     def test_a_resume_that_turns_plain_once_the_loaders_exist_keeps_the_rows_before(
         self, earlier: Training, tmp_path: Path
     ) -> None:

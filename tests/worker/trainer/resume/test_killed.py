@@ -40,6 +40,7 @@ NO_PERIOD = 1000
 
 class TestLeaving:
     @pytest.mark.usefixtures("both_ways")
+    @pytest.mark.slow
     def test_a_training_that_is_requested_to_leave_loses_only_the_epoch_in_progress(
         self, drawn: Callable[[Task], Path], tmp_path: Path
     ) -> None:
@@ -73,6 +74,7 @@ class TestLeaving:
 
 class TestKilled:
     @pytest.mark.usefixtures("both_ways")
+    @pytest.mark.slow
     def test_a_training_killed_in_a_batch_and_between_state_and_row_ends_as_its_twin(
         self, drawn: Callable[[Task], Path], tmp_path: Path
     ) -> None:

@@ -113,6 +113,7 @@ class TestResume:
         assert results_of(ours) == results_of(finished)[:2]
 
     @pytest.mark.parametrize("bytes_kept", [0, 500_000])
+    @pytest.mark.slow
     def test_a_resume_from_a_truncated_file_says_that_it_is_the_file(
         self, finished: TrainerProcess, tmp_path: Path, bytes_kept: int
     ) -> None:
@@ -129,6 +130,7 @@ class TestResume:
         assert error.code == "bad_checkpoint"
         assert str(tmp_path) not in error.message
 
+    @pytest.mark.slow
     def test_a_resume_after_early_stopping_only_finalizes(
         self, drawn: Callable[[Task], Path], tmp_path: Path
     ) -> None:

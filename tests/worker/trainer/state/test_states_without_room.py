@@ -18,6 +18,7 @@ MEBIBYTES = 44
 pytestmark = pytest.mark.faults
 
 
+@pytest.mark.slow
 def test_a_job_ends_without_the_state_that_finds_no_room_and_says_so(
     drawn: Callable[[Task], Path], tmp_path: Path
 ) -> None:

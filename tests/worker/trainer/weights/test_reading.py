@@ -65,6 +65,7 @@ class TestInspect:
             ("yolo26n-depth.yaml", "depth"),
         ],
     )
+    @pytest.mark.slow
     def test_what_ultralytics_saves_is_known_by_task_and_architecture(
         self, tmp_path: Path, name: str, task: str
     ) -> None:

@@ -91,6 +91,7 @@ class TestProve:
 
 
 class TestPortabilityCheck:
+    @pytest.mark.slow
     def test_the_portability_check_names_the_file_that_fails_and_passes_those_before(
         self, tmp_path: Path
     ) -> None:

@@ -30,9 +30,10 @@ class TestWarmStart:
         assert (groups["changed"], groups["reshaped"]) == ([], [])
         assert len(groups["equal"]) > 300
 
+    @pytest.mark.slow
     @pytest.mark.parametrize(
         "classes",
-        [("square", "star"), pytest.param((*CLASSES, "star"), marks=pytest.mark.slow)],
+        [("square", "star"), (*CLASSES, "star")],
         ids=["fewer-and-others", "one-more"],
     )
     def test_a_warm_start_with_other_classes_takes_all_but_the_class_outputs(
