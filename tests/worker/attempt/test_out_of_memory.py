@@ -61,7 +61,13 @@ class TestHalvingTheBatch:
         job = job_row(database, job_id)
         assert (job.restarts, "batch" in job.spec["train"]) == (0, False)
         assert events_of(database, job_id, "job.batch_halved") == [
-            HALVED | {"attempt": 1, "reason": "out_of_memory", "message": "Memory ran out."}
+            HALVED
+            | {
+                "attempt": 1,
+                "reason": "out_of_memory",
+                "message": "Memory ran out.",
+                "resume_epoch": None,
+            }
         ]
 
     @pytest.mark.slow
