@@ -79,10 +79,10 @@ class EmptyArchive(BadRequest):
 
 
 class NotAnArchive(UnsupportedMediaType):
-    """The Content-Type of an upload is not that of a zip archive."""
+    """The Content-Type of an upload is not that of a zip or tar."""
 
     def __init__(self) -> None:
         super().__init__(
-            "Send the zip archive itself as the body, as application/zip; "
+            "Send the archive itself as the body, as application/zip or application/x-tar; "
             'resumable uploads ({"upload": …}) are not supported yet.'
         )

@@ -48,6 +48,7 @@ class NewVersion:
     archive_sha256: str
     archive_bytes: int
     declared_task: str | None
+    options: Mapping[str, Any]
 
 
 VERIFICATIONS: Final = LeasedRows(
@@ -196,6 +197,7 @@ def insert_version(session: Session, dataset_id: str, new: NewVersion) -> Datase
             number=number.scalar_subquery(),
             state=VersionState.VALIDATING,
             declared_task=new.declared_task,
+            options=new.options,
             archive_sha256=new.archive_sha256,
             archive_bytes=new.archive_bytes,
             attempt=0,

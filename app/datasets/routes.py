@@ -12,7 +12,7 @@ from app.core.errors import TooLarge
 from app.core.pages import Page, PageSize
 from app.core.problems import problem_response, responses_for
 from app.core.strict_json import StrictRoute
-from app.core.tasks import Task
+from app.datasets.archives.report import ImportOptions
 from app.datasets.errors import DatasetNotFound, NotAnArchive
 from app.datasets.receive import spooled
 from app.datasets.repository import (
@@ -21,22 +21,44 @@ from app.datasets.repository import (
     delete_dataset,
     visible_dataset,
 )
-from app.datasets.submit_version import Submission, SubmittedVersion, submit_version
+from app.datasets.submit_version import (
+    Submission,
+    SubmittedVersion,
+    read_again,
+    submit_version,
+)
 from app.datasets.tables import VersionState
 from app.datasets.views import DatasetView, ReportView
 
 Reader = Annotated[Principal, Depends(needs("datasets:read"))]
 Writer = Annotated[Principal, Depends(needs("datasets:write"))]
 NAME_PATTERN: Final = r"^\w[\w .,()+@-]*$"
-ARCHIVE_TYPES: Final = frozenset(
-    {"", "application/zip", "application/x-zip-compressed", "application/octet-stream"}
-)
+BODY_TYPES: Final = ("application/zip", "application/x-tar", "application/gzip")
+ARCHIVE_TYPES: Final = frozenset(BODY_TYPES) | {
+    "",
+    "application/octet-stream",
+    "application/x-zip",
+    "application/x-zip-compressed",
+    "application/tar",
+    "application/x-gtar",
+    "application/x-tgz",
+    "application/tar+gzip",
+    "application/x-gzip",
+    "application/x-compressed",
+    "application/x-compressed-tar",
+    "application/x-bzip2",
+    "application/x-bzip-compressed-tar",
+    "application/x-xz",
+    "application/x-xz-compressed-tar",
+}
 LIMITED_HERE: Final = 2**63 - 1
 """The upload route limits its body by a setting; the framework's limit is meant for JSON."""
 ARCHIVE_BODY: Final[dict[str, Any]] = {
     "requestBody": {
         "required": True,
-        "content": {"application/zip": {"schema": {"type": "string", "format": "binary"}}},
+        "content": {
+            name: {"schema": {"type": "string", "format": "binary"}} for name in BODY_TYPES
+        },
     }
 }
 PAGE_KIND: Final = "datasets:-created"
@@ -50,8 +72,8 @@ router = APIRouter(
 )
 
 
-class UploadQuery(BaseModel):
-    """The dataset that an archive is uploaded to."""
+class UploadQuery(ImportOptions):
+    """The dataset that an archive is uploaded to, and how the archive is read."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -61,10 +83,27 @@ class UploadQuery(BaseModel):
         pattern=NAME_PATTERN,
         description="Name of the dataset. An existing dataset gets a new version.",
     )
-    task: Task | None = Field(default=None, description="Optional if the files determine the task.")
     project: str = Field(
         default="default", max_length=200, description="Project that owns the dataset."
     )
+
+    def options(self) -> ImportOptions:
+        """Return how the archive is read."""
+        return ImportOptions.model_validate(self.model_dump(exclude={"name", "project"}))
+
+
+class NewVersionBody(ImportOptions):
+    """How the stored bytes of a version are read again."""
+
+    version: str | None = Field(
+        default=None,
+        max_length=40,
+        description="Id of the version whose bytes are read (dsv_…). Default: the newest.",
+    )
+
+    def options(self) -> ImportOptions:
+        """Return how the archive is read."""
+        return ImportOptions.model_validate(self.model_dump(exclude={"version"}))
 
 
 class DatasetListQuery(BaseModel):
@@ -102,7 +141,7 @@ async def upload_dataset(
     principal: Writer,
     query: Annotated[UploadQuery, Query()],
 ) -> Any:  # noqa: ANN401 -- a refused body also closes the connection
-    """Upload a zip archive as the body (`curl -T`). It is verified afterwards; poll its state."""
+    """Upload a zip or tar as the body (`curl -T`). It is verified afterwards; poll its state."""
     media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if media_type not in ARCHIVE_TYPES:
         raise NotAnArchive
@@ -110,7 +149,7 @@ async def upload_dataset(
         project_id=principal.project_id(query.project, pointer="query/project"),
         owner_id=principal.user_id,
         name=query.name,
-        task=query.task,
+        options=query.options(),
     )
     limit = context.settings.limits.dataset_archive_bytes
     try:
@@ -173,6 +212,29 @@ def read_report(
     if reference not in {listed.dataset.id, listed.version.id}:
         raise DatasetNotFound
     return ReportView.of(listed)
+
+
+@router.post(
+    "/{reference}/versions",
+    status_code=202,
+    responses=responses_for(404, 409, 413, 415)
+    | {200: {"model": DatasetView, "description": "A valid version was read in this way."}},
+)
+def create_version(
+    reference: str,
+    body: NewVersionBody,
+    response: Response,
+    context: InContext,
+    principal: Writer,
+) -> DatasetView:
+    """Read the stored bytes of a version again, with other options, as the next version."""
+    source = body.version or reference
+    with context.database.read() as unit:
+        listed = visible_dataset(unit.session, principal.project_ids, source)
+    if reference not in {listed.dataset.id, listed.version.id}:
+        raise DatasetNotFound
+    submitted = read_again(context, principal.project_ids, source, body.options())
+    return _answer(response, submitted, principal)
 
 
 @router.delete("/{reference}", status_code=204, responses=responses_for(404, 409, 507))

@@ -1,9 +1,13 @@
-"""Store an uploaded archive as the next version of its dataset, unless a valid version has it."""
+"""Add the next version of a dataset: from an uploaded archive, or from stored bytes."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
+from sqlalchemy.orm import Session
+
 from app.core.context import Context
+from app.datasets.archives.report import ImportOptions
 from app.datasets.errors import DatasetTaskMismatch
 from app.datasets.repository import (
     ListedDataset,
@@ -11,17 +15,19 @@ from app.datasets.repository import (
     insert_version,
     lock_or_insert_dataset,
     valid_versions,
+    visible_dataset,
 )
+from app.datasets.tables import Dataset
 
 
 @dataclass(frozen=True)
 class Submission:
-    """The destination of an uploaded archive; without `task`, the files determine the task."""
+    """The destination of an uploaded archive, and how it is read."""
 
     project_id: str
     owner_id: str
     name: str
-    task: str | None
+    options: ImportOptions
 
 
 @dataclass(frozen=True)
@@ -44,14 +50,55 @@ def submit_version(context: Context, submission: Submission, archive: Path) -> S
         dataset = lock_or_insert_dataset(
             unit.session, submission.project_id, submission.name, owner_id=submission.owner_id
         )
-        versions = valid_versions(unit.session, dataset.id)
-        task = next((version.task or version.declared_task for version in versions), None)
-        if submission.task and task and submission.task != task:
-            raise DatasetTaskMismatch(submission.name, task, submission.task)
-        for version in versions:
-            if version.archive_sha256 == stored.sha256:
-                return SubmittedVersion(ListedDataset(dataset, version), created=False)
-        new = NewVersion(stored.sha256, stored.size_bytes, declared_task=submission.task or task)
-        version = insert_version(unit.session, dataset.id, new)
-        unit.after_commit(context.wake_verifier)
-    return SubmittedVersion(ListedDataset(dataset, version), created=True)
+        submitted = _add_version(
+            unit.session, dataset, submission.options, stored.sha256, stored.size_bytes
+        )
+        if submitted.created:
+            unit.after_commit(context.wake_verifier)
+    return submitted
+
+
+def read_again(
+    context: Context, project_ids: Collection[str], reference: str, options: ImportOptions
+) -> SubmittedVersion:
+    """Insert a version with the stored bytes of another one, read with other options.
+
+    Returns the valid version with the same bytes and options, if there is one.
+
+    Raises:
+        DatasetNotFound: the caller's projects have no dataset or version with this id.
+        DatasetTaskMismatch: a ready or validating version of the dataset has another task.
+    """
+    with context.database.write() as unit:
+        source = visible_dataset(unit.session, project_ids, reference)
+        dataset = lock_or_insert_dataset(
+            unit.session,
+            source.dataset.project_id,
+            source.dataset.name,
+            owner_id=source.dataset.owner_id,
+        )
+        version = source.version
+        submitted = _add_version(
+            unit.session, dataset, options, version.archive_sha256, version.archive_bytes
+        )
+        if submitted.created:
+            unit.after_commit(context.wake_verifier)
+    return submitted
+
+
+def _add_version(
+    session: Session, dataset: Dataset, options: ImportOptions, sha256: str, size_bytes: int
+) -> SubmittedVersion:
+    """Insert the next version, unless a valid version was read from these bytes in this way."""
+    versions = valid_versions(session, dataset.id)
+    task = next((version.task or version.declared_task for version in versions), None)
+    if options.task and task and options.task != task:
+        raise DatasetTaskMismatch(dataset.name, task, options.task)
+    stored_options = options.model_dump(mode="json", exclude={"task"}, exclude_defaults=True)
+    for version in versions:
+        if version.archive_sha256 == sha256 and (version.options or {}) == stored_options:
+            return SubmittedVersion(ListedDataset(dataset, version), created=False)
+    new = NewVersion(sha256, size_bytes, options.task or task, stored_options)
+    return SubmittedVersion(
+        ListedDataset(dataset, insert_version(session, dataset.id, new)), created=True
+    )

@@ -50,6 +50,9 @@ class DatasetVersion(LeasedRow, Base):
     number: Mapped[int] = mapped_column(doc="counts from 1 within the dataset")
     state: Mapped[VersionState] = mapped_column(checked_enum(VersionState, "state"), index=True)
     declared_task: Mapped[str | None] = mapped_column(String(20), doc="as given with the upload")
+    options: Mapped[dict[str, JsonValue] | None] = mapped_column(
+        OrderedJson, doc="how the archive is read; null: an upload to an earlier release"
+    )
     task: Mapped[str | None] = mapped_column(String(20), doc="known once ready")
     archive_sha256: Mapped[str] = mapped_column(
         String(64), index=True, doc="hex; the uploaded archive"

@@ -24,10 +24,11 @@ from app.core.leased_rows import MAX_CRASHES, LeaseKeeper, RowHold
 from app.core.logging import get_logger
 from app.core.storage import ArtifactStore, StoredBytesCorrupt, StoredObject
 from app.core.tasks import TASKS, Task
-from app.datasets.archives.findings import Code
+from app.datasets.archives.finding_codes import Code
 from app.datasets.archives.report import (
     PACK_NAME,
     REPORT_NAME,
+    ImportOptions,
     Report,
     VerificationRequest,
     invalid_report,
@@ -156,7 +157,11 @@ class Verifier(Background):
         self._store.fetch(version.archive_sha256, archive)
         output.mkdir()
         request = VerificationRequest(
-            archive=archive, output=output, task=_task(version.declared_task)
+            archive=archive,
+            output=output,
+            options=ImportOptions.model_validate(
+                {**(version.options or {}), "task": _task(version.declared_task)}
+            ),
         )
 
         def interrupted(seconds: float) -> bool:

@@ -3,7 +3,7 @@
 import schemathesis
 
 
-@schemathesis.serializer("application/zip")
+@schemathesis.serializer("application/zip", "application/x-tar", "application/gzip")
 def as_bytes(_context: object, value: object) -> bytes:
-    """Send the generated text or bytes unchanged: a body, though not a zip archive."""
+    """Send the generated text or bytes unchanged: a body, though not an archive."""
     return value if isinstance(value, bytes) else str(value).encode()

@@ -123,6 +123,9 @@ CALLS: dict[tuple[str, str], Callable[[Context, Rows, Path], Call]] = {
         "application/zip",
         "name=new",
     ),
+    ("POST", "/v1/datasets/{reference}/versions"): lambda _c, rows, _p: Call(
+        "POST", f"/v1/datasets/{rows.dataset_id}/versions", b'{"policy": "strict"}'
+    ),
     ("DELETE", "/v1/datasets/{reference}"): lambda context, rows, _p: Call(
         "DELETE", f"/v1/datasets/{unused_dataset(context, rows)}"
     ),

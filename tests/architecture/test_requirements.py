@@ -115,6 +115,6 @@ class TestRequirements:
             assert {package: everything.get(package) for package in pins} == pins
 
     def test_the_server_installs_without_torch(self) -> None:
-        heavy = {"torch", "torchvision", "ultralytics-opencv-headless", "opencv-python-headless"}
+        heavy = {"torch", "torchvision", "ultralytics-opencv-headless"}
 
         assert heavy & pinned(ROOT / "requirements.txt").keys() == set()

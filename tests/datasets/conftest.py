@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from app.core.tasks import Task
-from app.datasets.archives.report import Report, VerificationRequest
+from app.datasets.archives.report import ImportOptions, Report, VerificationRequest
 from app.datasets.verification.verify import verify
 from tests.datasets.builders import Files, a_zip
 from tests.datasets.oracle import Oracle, an_oracle
@@ -23,8 +23,9 @@ def oracle(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Oracle]:
 def verified(tmp_path: Path) -> Verify:
     """Return a function that verifies files as one upload."""
 
-    def verified_files(files: Files, task: Task | None = None) -> Report:
+    def verified_files(files: Files, task: Task | None = None, **given: object) -> Report:
         archive = a_zip(tmp_path / "upload.zip", files)
-        return verify(VerificationRequest(archive=archive, output=tmp_path, task=task))
+        options = ImportOptions.model_validate({"task": task, **given})
+        return verify(VerificationRequest(archive=archive, output=tmp_path, options=options))
 
     return verified_files

@@ -3,7 +3,6 @@
 import io
 import stat
 import struct
-import tarfile
 import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -12,7 +11,7 @@ import numpy as np
 import yaml
 from PIL import Image
 
-from app.datasets.archives.findings import Code
+from app.datasets.archives.finding_codes import Code
 from tests.datasets.builders import (
     Files,
     a_yaml,
@@ -23,6 +22,7 @@ from tests.datasets.builders import (
     with_central_bytes,
     with_flags,
 )
+from tests.datasets.tars import entry, gzipped, pax, tarred
 
 CANARY = "c4n4ry"
 BOX = "0 0.5 0.5 0.2 0.2"
@@ -113,14 +113,19 @@ def with_two_disks() -> bytes:
     return archive[: at + 4] + struct.pack("<HH", 1, 0) + archive[at + 8 :]
 
 
-def as_tar() -> bytes:
-    stream = io.BytesIO()
-    with tarfile.open(fileobj=stream, mode="w") as archive:
-        for name, content in good_files().items():
-            entry = tarfile.TarInfo(name)
-            entry.size = len(content)
-            archive.addfile(entry, io.BytesIO(content))
-    return stream.getvalue()
+def tar_with(*entries: bytes) -> Callable[[], bytes]:
+    """Return a valid dataset as a tar with entries before its own."""
+    return lambda: b"".join(entries) + tarred(good_files())
+
+
+def inner(content: bytes, name: str = "set.zip") -> bytes:
+    return zipped({name: content, "README.md": b"#"})
+
+
+def bomb_over_levels() -> bytes:
+    """Return zeros in an archive in an archive; each one alone is within the ratio."""
+    dense = {f"images/train/{number}.bmp": bytes(200_000) for number in range(200)}
+    return inner(inner(zipped(dense)))
 
 
 def overlapping() -> bytes:
@@ -225,8 +230,31 @@ FAULTY = {
     "U9-lzma": Faulty(with_method(14), Code.UNSUPPORTED_COMPRESSION),
     "U9-zstd": Faulty(with_method(93), Code.UNSUPPORTED_COMPRESSION),
     "U9-two-disks": Faulty(with_two_disks, Code.UNSUPPORTED_COMPRESSION),
-    "U9-tar": Faulty(as_tar, Code.ARCHIVE_CORRUPT),
-    "U9-zip-in-zip": Faulty(lambda: zipped({"set.zip": zipped(good_files())}), Code.ARCHIVE_EMPTY),
+    "tar-link": Faulty(tar_with(entry(b"l", kind=b"2")), Code.SPECIAL_FILE, "l"),
+    "tar-hard-link": Faulty(
+        tar_with(entry(b"l", kind=b"1", target=b"data.yaml")), Code.SPECIAL_FILE, "l"
+    ),
+    "tar-device": Faulty(tar_with(entry(b"sda", kind=b"4")), Code.SPECIAL_FILE, "sda"),
+    "tar-sparse": Faulty(tar_with(entry(b"a.jpg", kind=b"S")), Code.SPECIAL_FILE, "a.jpg"),
+    "tar-pax-name": Faulty(
+        tar_with(pax({"path": "../x.jpg"}), entry(b"x.jpg")), Code.PATH_TRAVERSAL, "../x.jpg"
+    ),
+    "tar-pax-size": Faulty(
+        tar_with(pax({"size": "10"}), entry(b"x.jpg", bytes(9))), Code.ARCHIVE_CORRUPT
+    ),
+    "tar-truncated": Faulty(lambda: tarred(good_files())[:-11_000], Code.ARCHIVE_CORRUPT),
+    "tar-gz-truncated": Faulty(lambda: gzipped(tarred(good_files()))[:-100], Code.ARCHIVE_CORRUPT),
+    "inner-bomb": Faulty(bomb_over_levels, Code.ARCHIVE_BOMB),
+    "inner-traversal": Faulty(
+        lambda: inner(zipped({"../../x.jpg": b"x"})), Code.PATH_TRAVERSAL, "../../x.jpg"
+    ),
+    "inner-truncated": Faulty(lambda: inner(zipped(good_files())[:-200]), Code.ARCHIVE_CORRUPT),
+    "rar": Faulty(lambda: b"Rar!\x1a\x07\x01\x00" + bytes(600), Code.FORMAT_UNREAD),
+    "7z-inside": Faulty(
+        lambda: inner(b"7z\xbc\xaf\x27\x1c" + bytes(600), "set.7z"), Code.FORMAT_UNREAD, "set.7z"
+    ),
+    "deep-name": Faulty(with_file("d/" * 32_000 + "a.jpg", b"x"), Code.NAME_TOO_LONG),
+    "names-undecided": Faulty(with_raw_name(b"\xff\xfe\xfd.jpg"), Code.NAMES_UNDECIDED),
     "U10-ratio": Faulty(with_file("images/train/a.bmp", bytes(32 * MIB)), Code.ARCHIVE_BOMB),
     "U10-overlap": Faulty(overlapping, Code.ARCHIVE_BOMB),
     "U10-lying-size": Faulty(lying_size, Code.ARCHIVE_CORRUPT),
@@ -238,11 +266,6 @@ FAULTY = {
     "U11-no-archive": Faulty(CANARY.encode, Code.ARCHIVE_CORRUPT),
     "U15-truncated": Faulty(with_image(an_image()[:-400]), Code.IMAGE_UNREADABLE, TRAIN_IMAGE),
     "U15-svg": Faulty(with_image(b"<svg/>"), Code.IMAGE_UNREADABLE, TRAIN_IMAGE),
-    "U15-jpeg-2000": Faulty(
-        with_image(encoded(Image.new("RGB", (64, 64)), "JPEG2000")),
-        Code.IMAGE_UNREADABLE,
-        TRAIN_IMAGE,
-    ),
     "U17-four-columns": Faulty(
         with_label(f"{BOX}\n0 0.5 0.5 0.2"), Code.LABEL_COLUMNS, TRAIN_LABEL, 2
     ),
@@ -261,18 +284,12 @@ FAULTY = {
     "U17-million-rows": Faulty(
         with_label(f"{BOX}\n" * 200_000), Code.LABEL_TOO_LARGE, TRAIN_LABEL, 100_001
     ),
-    "U18-no-train": Faulty(without("images/train/"), Code.YAML_PATH),
+    "U18-no-train": Faulty(without("images/train/"), Code.SPLIT_MISSING),
     "U18-no-val": Faulty(without_val, Code.SPLIT_MISSING),
     "U18-all-labels-corrupt": Faulty(every_label(CANARY), Code.LABEL_COLUMNS),
     "U18-no-object": Faulty(every_label(""), Code.LABELS_MISSING),
-    "U20-download": Faulty(
-        with_yaml(yaml_of(download="import os; os.mkdir('/tmp/x')")),
-        Code.YAML_DOWNLOAD,
-        "data.yaml",
-    ),
     "U20-parent": Faulty(with_yaml(yaml_of(val="../../secret")), Code.YAML_PATH),
     "U20-absolute": Faulty(with_yaml(yaml_of(val="/etc")), Code.YAML_PATH),
-    "U20-absolute-root": Faulty(with_yaml(yaml_of(path="/etc")), Code.YAML_PATH, "data.yaml"),
     "U20-anchors": Faulty(with_yaml(anchors_bomb()), Code.YAML_INVALID, "data.yaml", 1),
     "U20-deep": Faulty(with_yaml("names: " + "[" * 20_000), Code.YAML_INVALID, "data.yaml", 1),
     "U20-python": Faulty(
@@ -281,7 +298,6 @@ FAULTY = {
         "data.yaml",
         1,
     ),
-    "U20-yes": Faulty(with_yaml("names: [yes, no, maybe]"), Code.YAML_VALUE, "data.yaml"),
     "U20-many-classes": Faulty(with_yaml("nc: 100000"), Code.YAML_VALUE, "data.yaml"),
     "U20-duplicate-keys": Faulty(
         with_yaml(yaml_of() + "names: [a]\n"), Code.YAML_INVALID, "data.yaml"
@@ -289,6 +305,16 @@ FAULTY = {
 }
 
 ODD = {
+    "tar": Odd(lambda: tarred(good_files())),
+    "tar-gz": Odd(lambda: gzipped(tarred(good_files()))),
+    "U9-zip-in-zip": Odd(
+        lambda: inner(zipped(good_files())), codes=frozenset({Code.INNER_ARCHIVE})
+    ),
+    "names-decoded": Odd(
+        with_raw_name("Größe.md".encode("cp437")),
+        codes=frozenset({Code.NAMES_DECODED}),
+        ignored=frozenset({"unread-type"}),
+    ),
     "U6-windows-separators": Odd(with_windows_separators),
     "U11-zip64": Odd(as_zip64),
     "U12-labels-cache": Odd(
@@ -325,6 +351,13 @@ ODD = {
     ),
     "U17-crlf-and-bom": Odd(with_label(b"\xef\xbb\xbf" + f"{BOX}\r\n".encode())),
     "U18-absent-class": Odd(every_label(f"{BOX}\n"), codes=frozenset({Code.CLASS_ABSENT})),
+    "U20-download": Odd(
+        with_yaml(yaml_of(download="import os; os.mkdir('/tmp/x')")),
+        codes=frozenset({Code.YAML_DOWNLOAD}),
+    ),
+    "U20-absolute-root": Odd(
+        with_yaml(yaml_of(path="/etc")), codes=frozenset({Code.YAML_ROOT_IGNORED})
+    ),
     "U20-own-root": Odd(
         with_yaml(yaml_of(path="datasets/mine")), codes=frozenset({Code.YAML_ROOT_IGNORED})
     ),

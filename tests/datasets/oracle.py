@@ -24,12 +24,56 @@ def labels(image, label, keypoint, classes, points, dims):
         return {"good": False, "message": result[-1]}
     return {"good": True, "rows": len(result[1]), "boxes": result[1].tolist()}
 
+def label_texts(image, label, keypoint, classes, points, dims, texts):
+    verdicts = []
+    for text in texts:
+        with open(label, "w", newline="") as file:
+            file.write(text)
+        verdicts.append(labels(image, label, keypoint, classes, points, dims))
+    return {"verdicts": verdicts}
+
 def image(path):
     try:
         message, shape = utils.check_image(path)
     except Exception as error:
         return {"good": False, "message": str(error)}
     return {"good": True, "shape": list(shape), "message": message}
+
+def pictures(paths, channels, for_classes):
+    import cv2
+    from ultralytics.data.dataset import ClassificationDataset
+    from ultralytics.utils.patches import imread
+    flags = {1: cv2.IMREAD_GRAYSCALE, 3: cv2.IMREAD_COLOR}.get(channels, cv2.IMREAD_UNCHANGED)
+    verdicts = []
+    for path in paths:
+        said = image(path)
+        try:
+            read = ClassificationDataset.imread(path) if for_classes else imread(path, flags)
+        except cv2.error:
+            read = None
+        trains = read is not None and str(read.dtype) == "uint8" and read.shape[2] == channels
+        verdicts.append({**said, "read": list(read.shape[:2]) if trains else None})
+    return {"verdicts": verdicts}
+
+def counts_agree(task, boxes, segments):
+    from ultralytics.data.dataset import PolygonSemanticDataset, YOLODataset
+    kind = PolygonSemanticDataset if task == "semantic" else YOLODataset
+    dataset = kind.__new__(kind)
+    dataset.use_segments, dataset.use_obb = task == "segment", task == "obb"
+    label = {"cls": [0] * boxes, "bboxes": [0] * boxes, "segments": [0] * segments}
+    try:
+        dataset.verify_labels([label], "a.cache")
+    except ValueError as error:
+        return {"message": str(error)}
+    return {"message": ""}
+
+def box_loss(width, side):
+    import torch
+    from ultralytics.utils.metrics import bbox_iou
+    from ultralytics.utils.ops import xywh2xyxy
+    target = xywh2xyxy(torch.tensor([[0.5, 0.5, float(width), 0.2]]) * side)
+    found = torch.tensor([[10.0, 10.0, 50.0, 50.0]])
+    return {"is_finite": bool(bbox_iou(found, target, xywh=False, CIoU=True).isfinite().all())}
 
 def mask(image, mask, classes):
     invalid = np.arange(256, dtype=np.uint8)
@@ -56,6 +100,12 @@ def dataset(view, task):
     boxes = [label["bboxes"].tolist() for label in built.labels]
     files, keys = built.im_files, sorted(sample)
     return {"names": found["names"], "files": files, "boxes": boxes, "keys": keys}
+
+def coco(annotations, output, outlines, keypoints):
+    from pathlib import Path
+    from ultralytics.data.converter import convert_coco
+    convert_coco(annotations, output, outlines, keypoints, cls91to80=False)
+    return {path.stem: path.read_text() for path in Path(output).rglob("*.txt")}
 
 sys.stdout.write("\\n")
 for line in sys.stdin:

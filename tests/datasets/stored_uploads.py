@@ -49,7 +49,7 @@ def an_upload(
         dataset = lock_or_insert_dataset(
             unit.session, owner.project_id, name, owner_id=owner.user_id
         )
-        return insert_version(unit.session, dataset.id, NewVersion(sha256, 3, task))
+        return insert_version(unit.session, dataset.id, NewVersion(sha256, 3, task, {}))
 
 
 def a_stored_upload(

@@ -9,7 +9,7 @@ from sqlalchemy import update
 
 from app.core.database import Database
 from app.core.storage import ArtifactStore, local_file
-from app.datasets.archives.report import VerificationRequest
+from app.datasets.archives.report import ImportOptions, VerificationRequest
 from app.datasets.fact_reader import FactReader
 from app.datasets.repository import record_facts
 from app.datasets.tables import DatasetVersion
@@ -54,7 +54,11 @@ def old_version(
     def make() -> str:
         files = label_files("pose", **POSE_KEYS)
         archive = a_zip(tmp_path / "upload.zip", files)
-        verify(VerificationRequest(archive=archive, output=tmp_path, task="pose"))
+        verify(
+            VerificationRequest(
+                archive=archive, output=tmp_path, options=ImportOptions(task="pose")
+            )
+        )
         pack = store.put_file(tmp_path / "pack.zip")
         with database.write() as unit:
             of_version = update(DatasetVersion).where(DatasetVersion.id == rows.version_id)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from app.datasets.archives.findings import Code, Severity
+from app.datasets.archives.finding_codes import Code, Severity
 from app.datasets.archives.report import Report
 from tests.datasets.builders import Files
 

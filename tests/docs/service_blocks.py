@@ -7,7 +7,7 @@ from pathlib import Path
 from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
 
-from app.datasets.archives.findings import Code
+from app.datasets.archives.finding_codes import Code
 from app.datasets.archives.report import Limits
 from app.datasets.verification.dataset_yaml import DatasetFields
 from app.main import ROUTERS, create_app

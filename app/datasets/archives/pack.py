@@ -17,7 +17,7 @@ from typing import Final, Self
 
 from app.core.files import whole_folder
 from app.core.tasks import Task
-from app.datasets.archives.audit import Archive, MemberCorruptError, open_archive
+from app.datasets.archives.audit import Archive, MemberCorruptError, open_zip
 from app.datasets.archives.findings import Findings
 from app.datasets.archives.report import GIB, Limits
 
@@ -27,7 +27,10 @@ UNIX: Final = 3
 READ_ONLY: Final = 0o444
 
 PACK_LIMITS: Final = Limits(
-    max_members=2_000_000, max_directory_bytes=GIB, max_total_bytes=1024 * GIB
+    max_members=2_000_000,
+    max_directory_bytes=GIB,
+    max_names_characters=GIB,
+    max_total_bytes=1024 * GIB,
 )
 
 
@@ -117,7 +120,7 @@ def extract_pack(pack: Path, to: Path) -> None:
 
 def _unpack(pack: Path, root: Path) -> None:
     findings = Findings()
-    with open_archive(pack, PACK_LIMITS, findings) as archive:
+    with open_zip(pack, PACK_LIMITS, findings) as archive:
         if archive is None:
             raise PackCorruptError(findings.kept()[0].message)
         _write_members(archive, root)

@@ -1,24 +1,37 @@
 """The request and the report of the verification process: the files that it reads and writes."""
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Literal, get_args
+from typing import Annotated, Final, Literal, Self, get_args
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    WithJsonSchema,
+    model_validator,
+)
+from pydantic_core import PydanticCustomError
 
 from app.core.tasks import Task
-from app.datasets.archives.findings import Code, Finding, Findings
+from app.datasets.archives.finding_codes import Code
+from app.datasets.archives.findings import Finding, Findings, Policy
 
 Split = Literal["train", "val", "test"]
 IgnoreReason = Literal["system-metadata", "labels-cache", "unread-type", "not-in-a-split"]
 
 SPLITS: Final[tuple[Split, ...]] = get_args(Split)
+SHARES_TOLERANCE: Final = 1e-6
 
 REPORT_NAME: Final = "report.json"
 PACK_NAME: Final = "pack.zip"
 FACTS_NAME: Final = "facts.json"
 """Files that the verification process writes; it keeps a pack only of a ready version."""
 
+PARTS: Final = re.compile(r"[0-9]{1,6}(\.[0-9]{1,6})?")
 MIB = 1024 * 1024
 GIB = 1024 * MIB
 
@@ -29,6 +42,10 @@ class Limits:
 
     max_members: int = 500_000
     max_directory_bytes: int = 128 * MIB
+    max_name_characters: int = 4096
+    max_name_folders: int = 64
+    max_names_characters: int = 64 * MIB
+    max_inner_archives: int = 2
     max_member_bytes: int = 512 * MIB
     max_total_bytes: int = 64 * GIB
     max_ratio: int = 100
@@ -48,6 +65,87 @@ class ProcessLimits:
     file_bytes: int = 64 * GIB
 
 
+class SplitShares(BaseModel):
+    """The share of the images that each split gets where splits are made; they sum up to 1."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    train: float = Field(0.8, gt=0, lt=1)
+    val: float = Field(0.2, gt=0, lt=1)
+    test: float = Field(0.0, ge=0, lt=1)
+
+    @model_validator(mode="after")
+    def _sum_up(self) -> Self:
+        total = self.train + self.val + self.test
+        if abs(total - 1) > SHARES_TOLERANCE:
+            raise ValueError(f"the shares of train, val and test must sum up to 1, not {total:g}")
+        return self
+
+
+def _shares(value: object) -> object:
+    """Read `80:20` or `70:20:10` (train, val and test); other values are left to the model."""
+    if not isinstance(value, str):
+        return value
+    numbers = [float(part) for part in value.split(":") if PARTS.fullmatch(part)]
+    total = sum(numbers)
+    if len(numbers) not in {2, 3} or value.count(":") + 1 != len(numbers) or not total:
+        raise PydanticCustomError(
+            "split-shares", "Shares of train, val and test are expected, such as 80:20 or 70:20:10."
+        )
+    train, val, test = (*(number / total for number in numbers), 0.0)[:3]
+    return {"train": train, "val": val, "test": test}
+
+
+def _as_text(shares: SplitShares) -> str:
+    return f"{shares.train * 100:g}:{shares.val * 100:g}:{shares.test * 100:g}"
+
+
+Shares = Annotated[
+    SplitShares,
+    BeforeValidator(_shares),
+    PlainSerializer(_as_text),
+    WithJsonSchema({"type": "string", "pattern": "^[0-9.]+(:[0-9.]+){1,2}$", "maxLength": 40}),
+]
+ClassName = Annotated[str, Field(min_length=1, max_length=200)]
+
+
+class ImportOptions(BaseModel):
+    """How an archive is read; what is left out is determined from its files."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    task: Task | None = Field(default=None, description="Optional if the files determine the task.")
+    policy: Policy = Field(
+        default="lenient",
+        description="lenient: an image that training would skip is dropped and reported. "
+        "strict: it makes the version invalid.",
+    )
+    max_bad_ratio: float = Field(
+        default=0.3,
+        ge=0,
+        le=1,
+        description="Largest share of images that the lenient policy may drop.",
+    )
+    data_yaml: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=1000,
+        description="Path of the data.yaml in the archive. Default: the one that describes the "
+        "dataset.",
+    )
+    names: list[ClassName] | None = Field(
+        default=None,
+        min_length=1,
+        max_length=30_000,
+        description="Class names in class order. Default: as in the archive.",
+    )
+    splits: Shares | None = Field(
+        default=None,
+        description="Divide all images again by these shares of train, val and test, such as 80:20 "
+        "or 70:20:10. Default: as the author divided them; a missing val is made from train.",
+    )
+
+
 class VerificationRequest(BaseModel):
     """The content of the file that is passed to the verification process."""
 
@@ -55,7 +153,7 @@ class VerificationRequest(BaseModel):
 
     archive: Path
     output: Path
-    task: Task | None = None
+    options: ImportOptions = ImportOptions()
     limits: Limits = Limits()
     process_limits: ProcessLimits = ProcessLimits()
 
@@ -73,9 +171,13 @@ class PackRequest(BaseModel):
 
 
 class SplitSummary(BaseModel):
-    """Counts of one split; `backgrounds` are images without an object."""
+    """Counts of one split; `backgrounds` are images without an object.
+
+    `images` are those that training reads; `dropped` were left out because of a fault.
+    """
 
     images: int = 0
+    dropped: int = 0
     labels: int = 0
     backgrounds: int = 0
     objects: int = 0
@@ -110,6 +212,7 @@ class Report(BaseModel):
     """
 
     task: Task | None = None
+    format: str | None = Field(None, description="The format that was recognised.")
     state: Literal["ready", "invalid"]
     classes: list[str] = []
     splits: dict[Split, SplitSummary] = {}

@@ -18,7 +18,7 @@ from typing import Final
 from pydantic import TypeAdapter
 
 from app.core.files import write_whole
-from app.datasets.archives.findings import Code
+from app.datasets.archives.finding_codes import Code
 from app.datasets.archives.report import (
     FACTS_NAME,
     PACK_NAME,

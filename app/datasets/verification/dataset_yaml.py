@@ -1,12 +1,11 @@
 """Read the few keys of an uploaded data.yaml that training uses, and write the generated one.
 
 Training never reads the uploaded file, because Ultralytics runs its `download` and follows its
-paths (8.4.190, data/utils.py:789-828). Aliases, tags, deep nesting and repeated keys are refused.
+paths (8.4.190, data/utils.py:789-828). Every value arrives as the text that was written.
 """
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Annotated, Any, Final, Literal, Self
 
 import yaml
@@ -15,48 +14,60 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
-    StrictFloat,
-    StrictInt,
     StrictStr,
     ValidationError,
     model_validator,
 )
 
-from app.datasets.archives.findings import Code, Findings, shown
+from app.datasets.archives.finding_codes import Code
+from app.datasets.archives.findings import Findings, shown
+from app.datasets.archives.legacy_text import decode_text
+from app.datasets.verification.plain_yaml import YamlRefusedError, load_plain_yaml
 
-MAX_YAML_BYTES: Final = 4 * 1024 * 1024
-MAX_YAML_DEPTH: Final = 12
 MAX_CLASSES: Final = 30_000
 MAX_NAME_CHARACTERS: Final = 200
 MAX_KEYPOINTS: Final = 1000
 IGNORED_ID: Final = 255
 
-UNUSED_KEYS: Final = frozenset({"path", "roboflow", "task", "minival"})
+UTF_8: Final = "utf-8"
+NULLS: Final = frozenset({"null", "Null", "NULL", "~"})
+UNUSED_KEYS: Final = frozenset({"path", "roboflow", "task", "minival", "nc", "no"})
 """Keys that have no effect here and are not reported either."""
+KEY_SYNONYMS: Final = {
+    "validation": "val",
+    "valid": "val",
+    "training": "train",
+    "testing": "test",
+    **{key: key for key in ("train", "val", "test", "names", "nc", "path")},
+}
+"""The key that is meant, by its usual other names in lower case."""
+EXPECTED: Final = {
+    "train": "a folder or a list of images is expected",
+    "val": "a folder or a list of images is expected",
+    "test": "a folder or a list of images is expected",
+    "path": "one folder is expected",
+    "nc": f"a whole number from 1 to {MAX_CLASSES} is expected",
+    "kpt_shape": f"[keypoints, 2 or 3] is expected, with 1 to {MAX_KEYPOINTS} keypoints",
+    "flip_idx": "a list with the number of each keypoint's mirror image is expected",
+    "kpt_oks_sigmas": "a list of numbers above 0 is expected",
+    "channels": "a whole number from 1 to 64 is expected",
+    "masks_dir": "the name of one folder is expected",
+    "depth_scale": "a number above 0 is expected",
+    "max_depth": "a number above 0 is expected",
+}
+"""By field, what its value must be; the rules themselves are those of `DatasetFields`."""
 
 
 class UnfitValueError(ValueError):
     """A value has the wrong type or range; pydantic converts this into a validation error."""
 
 
-class YamlRefusedError(Exception):
-    """The text is not in the accepted subset of YAML; `line` counts from 1."""
-
-    def __init__(self, message: str, line: int | None = None) -> None:
-        super().__init__(message)
-        self.line = line
-
-
 def _class_name(value: object) -> str:
-    if isinstance(value, bool) or not isinstance(value, str | int):
-        raise UnfitValueError(
-            f"a class name must be text: quote {shown(str(value))!r}, which YAML reads as"
-            f" {type(value).__name__}"
-        )
-    name = str(value)
-    if not name.strip() or len(name) > MAX_NAME_CHARACTERS or not name.isprintable():
+    if not isinstance(value, str):
+        raise UnfitValueError("a class name must be text")
+    if not value.strip() or len(value) > MAX_NAME_CHARACTERS or not value.isprintable():
         raise UnfitValueError(f"a class name has 1 to {MAX_NAME_CHARACTERS} printable characters")
-    return name
+    return value
 
 
 def _class_names(value: object) -> list[str]:
@@ -76,13 +87,19 @@ def _class_names(value: object) -> list[str]:
 
 
 def _integer(value: object) -> int:
-    """Return `value` as an integer; `3.0` and `"3"` are accepted too."""
-    if isinstance(value, bool) or not isinstance(value, int | float | str):
-        raise UnfitValueError("an integer is expected")
-    number = float(value)
+    """Return `value` as an integer; `3.0` is accepted too."""
+    try:
+        is_number = isinstance(value, str | int) and not isinstance(value, bool)
+        number = float(value) if is_number else math.nan  # type: ignore[arg-type] # checked above
+    except (ValueError, OverflowError):
+        number = math.nan
     if not number.is_integer():
-        raise UnfitValueError("an integer is expected")
+        raise UnfitValueError("a whole number is expected")
     return int(number)
+
+
+def _integers(value: object) -> object:
+    return [_integer(each) for each in value] if isinstance(value, list) else value
 
 
 def _folders(value: object) -> object:
@@ -95,7 +112,7 @@ def _label_mapping(value: object) -> dict[int, int]:
         raise UnfitValueError("a mapping of mask ids to class ids is expected")
     mapping = {}
     for raw, mapped in value.items():
-        ignored = mapped is None or mapped == "ignore_label"
+        ignored = mapped == "ignore_label" or mapped in NULLS
         mapping[_integer(raw)] = IGNORED_ID if ignored else _integer(mapped)
     if any(not 0 <= mapped <= IGNORED_ID for mapped in mapping.values()):
         raise UnfitValueError("mapped ids are 0 to 255; 255 means ignored")
@@ -118,7 +135,8 @@ Folders = Annotated[
     Field(min_length=1, max_length=100),
     BeforeValidator(_folders),
 ]
-PositiveFloat = Annotated[StrictFloat, Field(gt=0, le=1e6, allow_inf_nan=False)]
+Integer = Annotated[int, BeforeValidator(_integer)]
+PositiveFloat = Annotated[float, Field(gt=0, le=1e6, allow_inf_nan=False)]
 
 
 class DatasetFields(BaseModel):
@@ -130,13 +148,19 @@ class DatasetFields(BaseModel):
     val: Folders | None = None
     test: Folders | None = None
     path: Annotated[StrictStr, Field(max_length=1000)] | None = None
-    nc: Annotated[int, BeforeValidator(_integer), Field(ge=1, le=MAX_CLASSES)] | None = None
+    nc: Annotated[Integer, Field(ge=1, le=MAX_CLASSES)] | None = None
     names: Annotated[list[str], BeforeValidator(_class_names)] | None = None
-    kpt_shape: tuple[Annotated[int, Field(ge=1, le=MAX_KEYPOINTS)], Literal[2, 3]] | None = None
-    flip_idx: list[Annotated[StrictInt, Field(ge=0)]] | None = None
+    kpt_shape: (
+        Annotated[
+            tuple[Annotated[int, Field(ge=1, le=MAX_KEYPOINTS)], Literal[2, 3]],
+            BeforeValidator(_integers),
+        ]
+        | None
+    ) = None
+    flip_idx: Annotated[list[Annotated[int, Field(ge=0)]], BeforeValidator(_integers)] | None = None
     kpt_names: Annotated[dict[int, list[str]], BeforeValidator(_keypoint_names)] | None = None
     kpt_oks_sigmas: list[PositiveFloat] | None = None
-    channels: Annotated[StrictInt, Field(ge=1, le=64)] = 3
+    channels: Annotated[Integer, Field(ge=1, le=64)] = 3
     masks_dir: Annotated[StrictStr, Field(min_length=1, max_length=200)] | None = None
     label_mapping: Annotated[dict[int, int], BeforeValidator(_label_mapping)] | None = None
     depth_scale: PositiveFloat | None = None
@@ -170,100 +194,57 @@ class DatasetFields(BaseModel):
 
 def read_dataset_yaml(content: bytes, file: str, findings: Findings) -> DatasetFields | None:
     """Read a data.yaml. Return None, with the reasons in `findings`, if it cannot be used."""
+    keys = read_keys(content, file, findings)
+    return None if keys is None else dataset_fields(keys, file, findings)
+
+
+def read_keys(content: bytes, file: str, findings: Findings) -> dict[str, Any] | None:
+    """Return the keys of a YAML file with their values as text, or None with a finding."""
+    decoded = decode_text(content)
+    if decoded is None:
+        findings.add(Code.YAML_INVALID, "It is not text. Save it as UTF-8.", file=file)
+        return None
+    text, encoding = decoded
+    if encoding != UTF_8:
+        findings.add(Code.YAML_ENCODING, f"It was read as {encoding}. Save it as UTF-8.", file=file)
     try:
-        keys = load_plain_yaml(content)
+        return load_plain_yaml(text)
     except YamlRefusedError as error:
         findings.add(Code.YAML_INVALID, str(error), file=file, line=error.line)
         return None
-    if keys.get("download") is not None:
+
+
+def dataset_fields(keys: dict[str, Any], file: str, findings: Findings) -> DatasetFields | None:
+    """Return the fields among the keys of a data.yaml, or None with findings on their values."""
+    keys = {KEY_SYNONYMS.get(key.strip().casefold(), key): value for key, value in keys.items()}
+    if not _is_empty(keys.get("download")):
         findings.add(
-            Code.YAML_DOWNLOAD,
-            "Remove `download`: an archive must contain all files of its dataset.",
-            file=file,
+            Code.YAML_DOWNLOAD, "`download` is not run; the archive holds the images.", file=file
         )
-    if "val" not in keys and "validation" in keys:
-        keys["val"] = keys.pop("validation")
     known = DatasetFields.model_fields.keys() | UNUSED_KEYS | {"download"}
-    for key in sorted(keys.keys() - known):
-        findings.add(Code.YAML_KEY_IGNORED, f"`{shown(key)}` is ignored.", file=file)
+    ignored = sorted(shown(key) for key in keys.keys() - known)
+    if ignored:
+        text = f"These keys are not used: {shown(', '.join(ignored[:20]))}."
+        findings.add(Code.YAML_KEY_IGNORED, text, file=file)
     return _validated(keys, file, findings)
 
 
+def _is_empty(value: object) -> bool:
+    return value is None or value in ("", [], {}) or (isinstance(value, str) and value in NULLS)
+
+
 def _validated(keys: dict[str, Any], file: str, findings: Findings) -> DatasetFields | None:
-    given = {key: value for key, value in keys.items() if value is not None}
+    given = {key: value for key, value in keys.items() if not _is_empty(value)}
     try:
         return DatasetFields.model_validate(given)
     except ValidationError as invalid:
-        for error in invalid.errors(include_url=False, include_input=False, include_context=False):
+        for error in invalid.errors(include_url=False):
             where = ".".join(str(part) for part in error["loc"])
-            text = f"{where}: {error['msg']}" if where else error["msg"]
+            reason = error.get("ctx", {}).get("error") or EXPECTED.get(str(error["loc"][0]), "")
+            value = "" if isinstance(error["input"], DatasetFields) else error["input"]
+            text = f"{where}: {reason}; it is {shown(str(value))!r}." if where else f"{reason}."
             findings.add(Code.YAML_VALUE, shown(text), file=file)
         return None
-
-
-@dataclass
-class _Nesting:
-    """Checks YAML events and refuses what appears only in an attack or by mistake."""
-
-    depth: int = 0
-
-    def follow(self, event: yaml.Event) -> None:
-        line = event.start_mark.line + 1 if event.start_mark else None
-        if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
-            raise YamlRefusedError("Anchors and aliases (& and *) are not supported.", line)
-        if getattr(event, "tag", None):
-            raise YamlRefusedError("Tags (!) are not supported.", line)
-        if isinstance(event, yaml.CollectionStartEvent):
-            self.depth += 1
-        elif isinstance(event, yaml.CollectionEndEvent):
-            self.depth -= 1
-        if self.depth > MAX_YAML_DEPTH:
-            raise YamlRefusedError(f"More than {MAX_YAML_DEPTH} levels are not supported.", line)
-
-
-def load_plain_yaml(content: bytes) -> dict[str, Any]:
-    """Return the mapping in `content`. Its keys are text and unique.
-
-    Raises:
-        YamlRefusedError: the text is too large, is not YAML or not a mapping, or uses a refused
-            feature.
-    """
-    if len(content) > MAX_YAML_BYTES:
-        raise YamlRefusedError(f"It has more than {MAX_YAML_BYTES} bytes.")
-    try:
-        text = content.decode("utf-8-sig")
-        nesting = _Nesting()
-        for event in yaml.parse(text, Loader=yaml.CSafeLoader):
-            nesting.follow(event)
-        node = yaml.compose(text, Loader=yaml.CSafeLoader)
-        _refuse_repeated_keys([node] if node else [])
-        loaded = yaml.load(text, Loader=yaml.CSafeLoader)
-    except yaml.MarkedYAMLError as error:
-        line = error.problem_mark.line + 1 if error.problem_mark else None
-        raise YamlRefusedError(shown(f"It is not valid YAML: {error.problem}."), line) from error
-    except (yaml.YAMLError, ValueError) as error:
-        raise YamlRefusedError(shown(f"It cannot be read: {error}.")) from error
-    if not isinstance(loaded, dict) or not all(isinstance(key, str) for key in loaded):
-        raise YamlRefusedError("A mapping with text as keys is expected.")
-    return loaded
-
-
-def _refuse_repeated_keys(nodes: Iterable[yaml.Node]) -> None:
-    pending = list(nodes)
-    while pending:
-        node = pending.pop()
-        if isinstance(node, yaml.SequenceNode):
-            pending.extend(node.value)
-        elif isinstance(node, yaml.MappingNode):
-            seen = set()
-            for key, value in node.value:
-                if not isinstance(key, yaml.ScalarNode):
-                    raise YamlRefusedError("A key must be one word.", key.start_mark.line + 1)
-                if key.value in seen:
-                    line = key.start_mark.line + 1
-                    raise YamlRefusedError(f"The key {shown(key.value)!r} appears twice.", line)
-                seen.add(key.value)
-                pending.append(value)
 
 
 def render_dataset_yaml(fields: dict[str, Any], names: list[str], splits: Iterable[str]) -> bytes:

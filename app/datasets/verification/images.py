@@ -1,76 +1,184 @@
-"""Check an image file, first its header and then every pixel, so that training can read it.
+"""Check an image file, first its header and then its pixels, so that training can read it.
 
-The bytes stay unchanged, including an EXIF rotation. Only a JPEG without an end marker is
-re-encoded, exactly as Ultralytics would do inside the dataset (8.4.190, data/utils.py:280).
+Pillow reads the header, as the scan of Ultralytics does (8.4.190, data/utils.py:263), and refuses
+sizes above the limits. OpenCV, which reads images in training, then decodes the pixels once. The
+bytes stay unchanged, including an EXIF rotation. Only a JPEG without an end marker is re-encoded,
+exactly as Ultralytics would do inside the dataset (data/utils.py:280).
 """
 
-import struct
-import warnings
 from dataclasses import dataclass
 from io import BytesIO
 from typing import Final
 
+import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL.TiffImagePlugin import TiffImageFile
 
-from app.datasets.archives.findings import Code, Remark, shown
+from app.datasets.archives.finding_codes import Code
+from app.datasets.archives.findings import Remark, shown
 from app.datasets.archives.report import Limits
+from app.datasets.verification.checks.decoding import (
+    DECODING_ERRORS,
+    Pixels,
+    decode,
+    decode_for_classes,
+    opened,
+)
 
-IMAGE_SUFFIXES: Final = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"})
-IMAGE_FORMATS: Final = ("JPEG", "PNG", "BMP", "WEBP", "TIFF")
+IMAGE_SUFFIXES: Final = frozenset(
+    {
+        ".jpg",
+        ".jpeg",
+        ".png",
+        ".bmp",
+        ".webp",
+        ".tif",
+        ".tiff",
+        ".avif",
+        ".jp2",
+        ".mpo",
+        ".dng",
+    }
+)
+"""Suffixes of images that are read: Ultralytics takes them and OpenCV decodes them."""
+
+UNREAD_PICTURE_SUFFIXES: Final = frozenset(
+    {
+        ".heic",
+        ".heif",
+        ".gif",
+        ".jfif",
+        ".jpe",
+        ".jxl",
+        ".j2k",
+        ".jpx",
+        ".pbm",
+        ".pgm",
+        ".ppm",
+        ".pnm",
+        ".tga",
+        ".ico",
+        ".svg",
+        ".psd",
+        ".exr",
+        ".hdr",
+        ".cr2",
+        ".nef",
+        ".arw",
+        ".dcm",
+    }
+)
+"""Suffixes of pictures that are not read: Ultralytics ignores them, or nothing decodes them."""
+
+IMAGE_FORMATS: Final = ("JPEG", "PNG", "BMP", "WEBP", "TIFF", "AVIF", "JPEG2000")
+"""Formats of contents, whatever the suffix says (Ultralytics 8.4.190, data/utils.py:282).
+
+Pillow reads a JPEG of several pictures, MPO, as JPEG.
+"""
+
 MIN_SIDE: Final = 10
 ORIENTATION_TAG: Final = 274
 SIDEWAYS: Final = frozenset({5, 6, 7, 8})
+TURNED_BY_HEADER: Final = frozenset({"JPEG", "MPO", "PNG", "AVIF"})
 JPEG_END: Final = b"\xff\xd9"
+BYTES_TO_DECODE_PIXEL: Final = 8
+"""Of four channels and a second buffer of the same size."""
 
-DECODING_ERRORS: Final = (
-    OSError,
-    SyntaxError,
-    ValueError,
-    LookupError,
-    TypeError,
-    AttributeError,
-    ArithmeticError,
-    EOFError,
-    struct.error,
-    Image.DecompressionBombError,
-    Image.DecompressionBombWarning,
-)
-"""What Pillow's decoders raise for broken files; the types differ between decoders."""
+CURE: Final = "save it as PNG or JPEG with 8 bits per channel"
+
+
+@dataclass(frozen=True)
+class ImageRules:
+    """How training reads the images."""
+
+    channels: int = 3
+    is_classified: bool = False
+
+    def decode(self, content: bytes, suffix: str) -> Pixels | None:
+        """Return the pixels as training reads them, or None."""
+        if self.is_classified:
+            return decode_for_classes(content, suffix)
+        return decode(content, suffix, self.channels)
+
+    @property
+    def has_pages(self) -> bool:
+        """Whether the pages of a TIFF are channels."""
+        return self.channels not in {1, 3}
 
 
 @dataclass(frozen=True)
 class CheckedImage:
-    """An image that training can read; width and height are upright, in pixels."""
+    """An image that training can read.
+
+    `width` and `height` are those that the scan of Ultralytics reads in the header, upright;
+    `decoded` are those of the pixels. They differ only if the header is ambiguous.
+    """
 
     content: bytes
     width: int
     height: int
+    decoded: tuple[int, int]
     remarks: tuple[Remark, ...] = ()
 
 
-def check_image(content: bytes, channels: int, limits: Limits) -> CheckedImage | Remark:
-    """Check one image file. A remark instead of an image gives the reason why it is refused."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        warnings.simplefilter("error", Image.DecompressionBombWarning)
-        try:
-            with Image.open(BytesIO(content), formats=IMAGE_FORMATS) as image:
-                refusal = _refuse_size(image, limits) or _refuse_channels(image, channels)
-                if refusal:
-                    return refusal
-                image.verify()
-            return _decode(content, channels)
-        except (Image.DecompressionBombError, Image.DecompressionBombWarning):
+@dataclass(frozen=True)
+class _Header:
+    kind: str
+    mode: str
+    size: tuple[int, int]
+    is_sideways: bool
+    frames: int
+
+
+def check_image(
+    content: bytes, suffix: str, rules: ImageRules, limits: Limits
+) -> CheckedImage | Remark:
+    """Check one image file. A remark instead of an image gives the reason why it is refused.
+
+    Raises:
+        MemoryError: there is no memory for an image within the limits.
+    """
+    header = _read_header(content, rules, limits)
+    if isinstance(header, Remark):
+        return header
+    try:
+        return _read(content, suffix, header, rules)
+    except MemoryError:
+        raise
+    except DECODING_ERRORS as error:
+        return Remark(Code.IMAGE_UNREADABLE, shown(f"It cannot be decoded: {error}."))
+
+
+def _read_header(content: bytes, rules: ImageRules, limits: Limits) -> _Header | Remark:
+    try:
+        return _judge_header(content, rules, limits)
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning, MemoryError):
+        return Remark(Code.IMAGE_TOO_LARGE, f"It has more than {limits.max_image_pixels} pixels.")
+    except UnidentifiedImageError:
+        return Remark(
+            Code.IMAGE_UNREADABLE,
+            f"Its content is not in one of the formats {', '.join(IMAGE_FORMATS)}.",
+        )
+    except DECODING_ERRORS as error:
+        return Remark(Code.IMAGE_UNREADABLE, shown(f"It cannot be decoded: {error}."))
+
+
+def _judge_header(content: bytes, rules: ImageRules, limits: Limits) -> _Header | Remark:
+    with opened(content, IMAGE_FORMATS) as image:
+        refusal = _refuse_size(image, limits)
+        if refusal is not None:
+            return refusal
+        image.verify()
+        kind, mode, size = str(image.format), image.mode, image.size
+        is_sideways = _is_sideways(image)
+        frames = _frames(image)
+        if rules.has_pages and kind == "TIFF" and not _pages_fit(content, frames, rules, limits):
             return Remark(
-                Code.IMAGE_TOO_LARGE, f"It has more than {limits.max_image_pixels} pixels."
+                Code.IMAGE_TOO_LARGE,
+                f"Its {frames} pages have more pixels than {rules.channels} channels of"
+                f" {limits.max_image_pixels}.",
             )
-        except UnidentifiedImageError:
-            return Remark(
-                Code.IMAGE_UNREADABLE,
-                f"Its content is not in one of the formats {', '.join(IMAGE_FORMATS)}.",
-            )
-        except DECODING_ERRORS as error:
-            return Remark(Code.IMAGE_UNREADABLE, shown(f"It cannot be decoded: {error}."))
+    return _Header(kind, mode, size, is_sideways, frames)
 
 
 def _refuse_size(image: Image.Image, limits: Limits) -> Remark | None:
@@ -89,53 +197,97 @@ def _refuse_size(image: Image.Image, limits: Limits) -> Remark | None:
     return None
 
 
+def _is_sideways(image: Image.Image) -> bool:
+    """Return whether EXIF turns the image by 90 degrees; of unreadable EXIF, no."""
+    try:
+        tags = image.tag_v2 if isinstance(image, TiffImageFile) else image.getexif()
+        return tags.get(ORIENTATION_TAG) in SIDEWAYS
+    except DECODING_ERRORS:
+        return False
+
+
 def _frames(image: Image.Image) -> int:
-    return int(getattr(image, "n_frames", 1))
+    """Return the number of frames; where a later frame cannot be found, 1."""
+    try:
+        return int(getattr(image, "n_frames", 1))
+    except DECODING_ERRORS:
+        return 1
 
 
-def _refuse_channels(image: Image.Image, channels: int) -> Remark | None:
-    """Refuse an image without the required channels.
-
-    Any gray or colour image can be read with 1 or 3 channels. Other numbers must equal the pages
-    times the bands of a TIFF.
-    """
-    if channels in {1, 3}:
-        return None
-    held = _frames(image) * len(image.getbands())
-    if image.format == "TIFF" and held == channels:
-        return None
-    return Remark(
-        Code.IMAGE_CHANNELS,
-        f"data.yaml requires a TIFF with {channels} channels; this image has {held}.",
-    )
-
-
-def _decode(content: bytes, channels: int) -> CheckedImage:
-    """Load every pixel; a truncated file raises an error here."""
-    with Image.open(BytesIO(content), formats=IMAGE_FORMATS) as image:
-        frames = _frames(image)
-        for frame in range(1 if channels in {1, 3} else frames):
+def _pages_fit(content: bytes, frames: int, rules: ImageRules, limits: Limits) -> bool:
+    """Return whether all pages together are as small as the channels of one image may be."""
+    pixels = 0
+    with opened(content, ("TIFF",)) as image:
+        for frame in range(frames):
             image.seek(frame)
-            image.load()
-        width, height = image.size
-        if image.getexif().get(ORIENTATION_TAG) in SIDEWAYS:
-            width, height = height, width
-        remarks = []
-        if frames > 1 and channels in {1, 3}:
-            remarks.append(Remark(Code.IMAGE_FRAMES, f"The first of {frames} frames is used."))
-        if image.format == "JPEG" and not content.endswith(JPEG_END):
-            content = _restored_jpeg(content)
-            remarks.append(
-                Remark(
-                    Code.JPEG_RESTORED, "It had no end marker; it was re-encoded at quality 100."
-                )
-            )
-    return CheckedImage(content, width, height, tuple(remarks))
+            pixels += image.width * image.height
+    return pixels <= limits.max_image_pixels * rules.channels
+
+
+def _read(content: bytes, suffix: str, header: _Header, rules: ImageRules) -> CheckedImage | Remark:
+    remarks = []
+    if header.kind == "JPEG" and not content.endswith(JPEG_END):
+        content = _restored_jpeg(content)
+        text = "It had no end marker; it was re-encoded at quality 100."
+        remarks.append(Remark(Code.JPEG_RESTORED, text))
+    pixels = rules.decode(content, suffix)
+    if pixels is None:
+        _need_memory(header)
+        return _undecoded(header)
+    refusal = _refuse_pixels(pixels, header, rules)
+    if refusal is not None:
+        return refusal
+    if header.frames > 1 and not (rules.has_pages and header.kind == "TIFF"):
+        text = f"The first of {header.frames} frames is used."
+        remarks.append(Remark(Code.IMAGE_FRAMES, text))
+    width, height = _scanned_size(content, suffix, header, pixels)
+    decoded = pixels.shape[1], pixels.shape[0]
+    return CheckedImage(content, width, height, decoded, tuple(remarks))
 
 
 def _restored_jpeg(content: bytes) -> bytes:
     """Re-encode a JPEG as Ultralytics does: upright, quality 100, no chroma subsampling."""
     restored = BytesIO()
-    with Image.open(BytesIO(content), formats=("JPEG",)) as image:
+    with opened(content, ("JPEG",)) as image:
         ImageOps.exif_transpose(image).save(restored, "JPEG", subsampling=0, quality=100)
     return restored.getvalue()
+
+
+def _need_memory(header: _Header) -> None:
+    """Raise MemoryError if that is why OpenCV decoded nothing; it does not say why."""
+    np.empty(header.size[0] * header.size[1] * BYTES_TO_DECODE_PIXEL, np.uint8)
+
+
+def _undecoded(header: _Header) -> Remark:
+    return Remark(
+        Code.IMAGE_UNREADABLE,
+        f"OpenCV, which reads images in training, cannot decode it ({header.kind}, mode"
+        f" {header.mode}); {CURE}.",
+    )
+
+
+def _refuse_pixels(pixels: Pixels, header: _Header, rules: ImageRules) -> Remark | None:
+    held = pixels.shape[2]
+    if held != rules.channels:
+        return Remark(
+            Code.IMAGE_CHANNELS,
+            f"data.yaml requires {rules.channels} channels; OpenCV reads {held} from this"
+            f" {header.kind} of {header.frames} frames. Save it as one TIFF of {rules.channels}"
+            " gray pages of one size, or correct `channels`.",
+        )
+    if pixels.dtype != np.uint8:
+        return Remark(
+            Code.IMAGE_UNREADABLE,
+            f"Its pixels are {pixels.dtype}; training reads 8 or 16 bits: {CURE}.",
+        )
+    return None
+
+
+def _scanned_size(content: bytes, suffix: str, header: _Header, pixels: Pixels) -> tuple[int, int]:
+    """Return width and height as Ultralytics' scan finds them (data/utils.py:248)."""
+    if not header.is_sideways:
+        return header.size
+    if header.kind in TURNED_BY_HEADER:
+        return header.size[1], header.size[0]
+    colours = pixels if pixels.shape[2] in {1, 3} else decode(content, suffix, 3)
+    return header.size if colours is None else (colours.shape[1], colours.shape[0])

@@ -1,11 +1,15 @@
-"""Check label files row by row and report each fault with its line.
+"""Check label files and report each fault with its line.
 
-A file is good exactly if Ultralytics would keep its image (8.4.190, data/utils.py:435). The rules
-are stricter where Ultralytics would train on invalid values: inf, a box of a pose outside the
-image, or rows of another task (obb needs 9 columns, polygons need 3 or more points).
+A file is good exactly if Ultralytics keeps its image (8.4.190, data/utils.py:435), with three
+exceptions. They are refused although its scan keeps them, because training then fails:
+
+- boxes where the task needs polygons (segment, obb, semantic): one such file ends the training
+  (data/dataset.py:266, "requires equal numbers of boxes and segments"),
+- a box of a pose that is infinite, or would be in pixels: the loss of the validation is NaN
+  (utils/metrics.py: bbox_iou; all other boxes are compared with 1),
+- a file that is larger than the limits.
 """
 
-import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,19 +20,27 @@ import numpy as np
 import numpy.typing as npt
 
 from app.core.tasks import Task
-from app.datasets.archives.findings import Code, Remark, shown
+from app.datasets.archives.finding_codes import Code
+from app.datasets.archives.findings import Remark, shown
 from app.datasets.archives.report import Limits
 
 BOX_COLUMNS: Final = 5
 OBB_COLUMNS: Final = 9
 MIN_POLYGON_COLUMNS: Final = 7
-MAX_COORDINATE: Final = 1.01
-MIN_COORDINATE: Final = -0.01
+POINT_COLUMNS: Final = 3
+"""Of a polygon of one point; Ultralytics keeps it among others."""
+
+MAX_COORDINATE: Final = np.float32(1.01)
+MIN_COORDINATE: Final = np.float32(-0.01)
+MAX_POSE_BOX: Final = np.finfo(np.float32).max / np.float32(16_384)
+"""Largest share of an image whose pixels are finite in float32, at the longest side allowed."""
+
 MAX_REMARKS: Final = 20
 KEYPOINT_TASKS: Final[frozenset[Task]] = frozenset({"pose", "detect"})
 POLYGON_TASKS: Final[frozenset[Task]] = frozenset({"segment", "obb", "semantic"})
 
-Row = npt.NDArray[np.float32]
+Values = npt.NDArray[np.float32]
+Rows = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -46,12 +58,17 @@ class LabelRules:
             return None
         return BOX_COLUMNS + self.keypoints[0] * self.keypoints[1]
 
+    @property
+    def box_columns(self) -> frozenset[int]:
+        """The numbers of columns of a row that is read as a box."""
+        return frozenset({BOX_COLUMNS, self.pose_columns or BOX_COLUMNS})
+
 
 @dataclass(frozen=True)
 class CheckedLabels:
     """A label file as training reads it; `text` keeps the digits of all values.
 
-    `class_counts` counts rows, `objects` the rows that are left without duplicates.
+    `class_counts` counts the rows of a good file without duplicates, `objects` is their number.
     """
 
     text: str
@@ -67,6 +84,17 @@ class _Line:
     tokens: list[str]
 
 
+@dataclass(frozen=True)
+class _Table:
+    """Rows in float32, as Ultralytics stores them: class, x, y, width, height, keypoints.
+
+    `polygons` has the points of each row, (n, 2), or is empty if the rows are boxes.
+    """
+
+    values: Values
+    polygons: list[Values]
+
+
 def check_labels(content: bytes, rules: LabelRules, limits: Limits) -> CheckedLabels:
     """Check one label file. The remarks are at most 20, errors before warnings."""
     try:
@@ -80,28 +108,61 @@ def check_labels(content: bytes, rules: LabelRules, limits: Limits) -> CheckedLa
     if len(lines) > limits.max_label_rows:
         text = f"It has more than {limits.max_label_rows} rows."
         return _refused(Remark(Code.LABEL_TOO_LARGE, text, lines[-1].number))
-    faults = _wrong_columns(lines, rules)
-    if faults:
-        return _refused(*faults[:MAX_REMARKS])
-    return _judge_values(lines, rules)
+    if not lines:
+        return CheckedLabels("", Counter(), (), is_good=True)
+    return _check_rows(lines, rules)
 
 
 def _refused(*remarks: Remark) -> CheckedLabels:
-    return CheckedLabels("", Counter(), remarks, is_good=False)
+    return CheckedLabels("", Counter(), remarks[:MAX_REMARKS], is_good=False)
+
+
+def _check_rows(lines: Sequence[_Line], rules: LabelRules) -> CheckedLabels:
+    faults = _wrong_columns(lines, rules)
+    if faults:
+        return _refused(*faults)
+    table = _table(lines, rules)
+    if table is None:
+        return _refused(*_not_numbers(lines))
+    remarks: list[Remark] = []
+    if not _is_plain(table, rules):
+        faults = _wrong_values(lines, table, rules)
+        if faults:
+            return _refused(*faults)
+        remarks = [*_without_size(lines, table), *_outside(lines, table, rules)]
+    kept = _without_duplicates(table)
+    numbers = table.values[:, 0].tolist()
+    counts = Counter(int(numbers[row]) for row in kept)
+    remarks += _repeated(lines, kept)
+    text = "".join(" ".join(line.tokens) + "\n" for line in lines)
+    return CheckedLabels(
+        text, counts, tuple(remarks[:MAX_REMARKS]), is_good=True, objects=len(kept)
+    )
 
 
 def _wrong_columns(lines: Sequence[_Line], rules: LabelRules) -> list[Remark]:
+    held = {len(line.tokens) for line in lines}
     if rules.task == "pose":
         return _all_have(lines, {rules.pose_columns or 0}, "5 + keypoints x dimensions")
-    boxes = {BOX_COLUMNS} | ({rules.pose_columns} if rules.pose_columns else set())
-    shapes = [line for line in lines if len(line.tokens) not in boxes]
-    has_polygons = any(len(line.tokens) > BOX_COLUMNS + 1 for line in shapes)
-    if not has_polygons and rules.task not in POLYGON_TASKS:
-        return _all_have(lines, boxes, "class, x, y, width, height")
-    return _wrong_polygons(lines, rules, boxes)
+    shapes = held - rules.box_columns
+    if max(shapes, default=0) > BOX_COLUMNS + 1:
+        return _wrong_polygons(lines, rules)
+    if rules.task in POLYGON_TASKS:
+        return [
+            Remark(
+                Code.LABEL_COLUMNS,
+                f"{len(line.tokens)} columns; a class and the x y pairs of a polygon are expected:"
+                f" training for {rules.task} does not start with a box among its labels.",
+                line.number,
+            )
+            for line in lines
+        ]
+    return _all_have(lines, rules.box_columns, "class, x, y, width, height")
 
 
-def _all_have(lines: Sequence[_Line], columns: set[int], what: str) -> list[Remark]:
+def _all_have(
+    lines: Sequence[_Line], columns: set[int] | frozenset[int], what: str
+) -> list[Remark]:
     wanted = " or ".join(str(count) for count in sorted(columns))
     return [
         Remark(
@@ -114,116 +175,157 @@ def _all_have(lines: Sequence[_Line], columns: set[int], what: str) -> list[Rema
     ]
 
 
-def _wrong_polygons(lines: Sequence[_Line], rules: LabelRules, boxes: set[int]) -> list[Remark]:
+def _wrong_polygons(lines: Sequence[_Line], rules: LabelRules) -> list[Remark]:
     faults = []
     for line in lines:
         columns = len(line.tokens)
-        if columns in boxes and rules.task not in POLYGON_TASKS:
+        if columns in rules.box_columns:
             text = "A box among polygons: Ultralytics drops an image that has both."
             faults.append(Remark(Code.LABEL_MIXED, text, line.number))
-        elif rules.task == "obb" and columns != OBB_COLUMNS:
-            text = f"{columns} columns; 9 are expected (class and four corners)."
-            faults.append(Remark(Code.LABEL_COLUMNS, text, line.number))
-        elif columns < MIN_POLYGON_COLUMNS or columns % 2 == 0:
-            text = f"{columns} columns; a class and three or more x y pairs are expected."
+        elif columns < POINT_COLUMNS or columns % 2 == 0:
+            text = f"{columns} columns; a class and x y pairs are expected."
             faults.append(Remark(Code.LABEL_COLUMNS, text, line.number))
     return faults
 
 
-def _judge_values(lines: Sequence[_Line], rules: LabelRules) -> CheckedLabels:
-    remarks: list[Remark] = []
-    counts: Counter[int] = Counter()
-    seen: set[bytes] = set()
-    rows: list[Row] = []
-    is_good = True
-    for line in lines:
-        row = _numbers(line)
-        fault = row if isinstance(row, Remark) else _row_fault(row, line.number, rules)
-        if isinstance(row, Remark) or fault is not None:
-            is_good = False
-            remarks.extend([fault] if fault else [])
-            continue
-        rows.append(row)
-        counts[int(row[0])] += 1
-        remarks.extend(_row_warnings(row, line.number, seen, rules))
-    text = "".join(" ".join(line.tokens) + "\n" for line in lines)
-    faults_first = sorted(remarks, key=lambda remark: remark.code.severity)
-    kept = tuple(faults_first[:MAX_REMARKS])
-    return CheckedLabels(text, counts, kept, is_good, _objects(rows, rules))
-
-
-def _objects(rows: Sequence[Row], rules: LabelRules) -> int:
-    """Return the number of rows without duplicates (Ultralytics 8.4.190, data/utils.py:497-502).
-
-    A box is compared by its values, keypoints included only where the task is pose, and a polygon
-    by its bytes.
-    """
-    if any(not _is_box(row, rules) for row in rows):
-        return len({row.tobytes() for row in rows})
-    columns = rules.pose_columns if rules.task == "pose" else BOX_COLUMNS
-    return len(np.unique([row[:columns] for row in rows], axis=0)) if rows else 0
-
-
-def _numbers(line: _Line) -> Row | Remark:
-    """Return the row in float32, as Ultralytics stores it."""
+def _table(lines: Sequence[_Line], rules: LabelRules) -> _Table | None:
+    """Return the values of the rows, or None if a value is no number."""
+    columns = None if rules.task == "pose" else BOX_COLUMNS
     try:
-        values = [float(token) for token in line.tokens]
+        with np.errstate(over="ignore", invalid="ignore"):
+            if rules.task == "pose" or len(lines[0].tokens) in rules.box_columns:
+                rows = [line.tokens[:columns] for line in lines]
+                return _Table(np.array(rows, dtype=np.float32), [])
+            classes = np.array([line.tokens[0] for line in lines], dtype=np.float32)
+            polygons = [
+                np.array(line.tokens[1:], dtype=np.float32).reshape(-1, 2) for line in lines
+            ]
+            return _Table(np.column_stack((classes, _boxes(polygons))), polygons)
     except ValueError:
-        values = [math.nan]
-    row = " ".join(line.tokens)
-    if not all(map(math.isfinite, values)) or "_" in row or not row.isascii():
-        return Remark(
-            Code.LABEL_NOT_A_NUMBER, f"Finite numbers are expected: {shown(row)}", line.number
-        )
-    with np.errstate(over="ignore"):
-        return np.array(values, dtype=np.float32)
+        return None
 
 
-def _row_fault(row: Row, line: int, rules: LabelRules) -> Remark | None:
-    number = float(row[0])
-    if not number.is_integer() or not 0 <= number < rules.classes:
-        text = f"Class {number:g}; integers from 0 to {rules.classes - 1} are expected."
-        return Remark(Code.LABEL_CLASS, text, line)
-    box, points = _box_and_points(row, rules)
-    if max(box.max(), points.max()) > np.float32(MAX_COORDINATE):
-        text = f"Coordinates are fractions of the image, from 0 to 1; {row[1:].max():g} is above 1."
-        return Remark(Code.LABEL_OUT_OF_RANGE, text, line)
-    values = row if rules.pose_columns == len(row) and rules.task == "pose" else box
-    lowest = values.min()
-    if lowest < 0 and (lowest < np.float32(MIN_COORDINATE) or box[2:4].min() < 0):
-        return Remark(Code.LABEL_NEGATIVE, f"{lowest:g} is below 0.", line)
-    return None
+def _boxes(polygons: Sequence[Values]) -> Values:
+    """Return the box around each polygon (8.4.190, utils/ops.py: segments2boxes)."""
+    corners = np.array([[*points.min(axis=0), *points.max(axis=0)] for points in polygons])
+    low, high = corners[:, :2], corners[:, 2:]
+    return np.concatenate(((low + high) / 2, high - low), axis=1)
 
 
-def _is_box(row: Row, rules: LabelRules) -> bool:
-    if rules.task == "pose":
-        return True
-    return len(row) in {BOX_COLUMNS, rules.pose_columns}
+def _not_numbers(lines: Sequence[_Line]) -> list[Remark]:
+    return [_not_a_number(line) for line in lines if not all(map(_is_number, line.tokens))]
 
 
-def _box_and_points(row: Row, rules: LabelRules) -> tuple[Row, Row]:
-    """Return the box (x, y, width, height) and the points that must not exceed the upper bound."""
-    if not _is_box(row, rules):
-        xy = row[1:].reshape(-1, 2)
-        low, high = xy.min(axis=0), xy.max(axis=0)
-        box = np.concatenate(((low + high) / 2, high - low))
-        return box, box
-    box = row[1:BOX_COLUMNS]
-    if rules.task == "pose" and rules.keypoints:
-        return box, row[BOX_COLUMNS:].reshape(-1, rules.keypoints[1])[:, :2]
-    return box, box
+def _is_number(token: str) -> bool:
+    try:
+        float(token)
+    except ValueError:
+        return False
+    return True
 
 
-def _row_warnings(row: Row, line: int, seen: set[bytes], rules: LabelRules) -> list[Remark]:
-    warnings = []
-    key = row.tobytes()
-    if key in seen:
-        warnings.append(Remark(Code.LABEL_DUPLICATE, "An earlier row is the same.", line))
-    seen.add(key)
-    coordinates = row[1:]
-    if not _is_box(row, rules) and (
-        coordinates.max() > np.float32(MAX_COORDINATE)
-        or coordinates.min() < np.float32(MIN_COORDINATE)
-    ):
-        warnings.append(Remark(Code.LABEL_OUTSIDE, "The polygon extends beyond the image.", line))
-    return warnings
+def _not_a_number(line: _Line) -> Remark:
+    row = shown(" ".join(line.tokens))
+    return Remark(Code.LABEL_NOT_A_NUMBER, f"Finite numbers are expected: {row}", line.number)
+
+
+def _is_plain(table: _Table, rules: LabelRules) -> bool:
+    """Return whether all values are so usual that nothing can be said about a row.
+
+    Most files are such; a full check of few rows costs as much as to decode a small image.
+    """
+    if rules.task == "pose" or table.polygons:
+        return False
+    box = table.values[:, 1:]
+    return bool(box.min() > 0 and box.max() <= 1) and all(
+        number.is_integer() and 0 <= number < rules.classes
+        for number in table.values[:, 0].tolist()
+    )
+
+
+def _wrong_values(lines: Sequence[_Line], table: _Table, rules: LabelRules) -> list[Remark]:
+    """Return the first fault of each row, by the conditions of Ultralytics."""
+    values, points = table.values, _points(table, rules)
+    number, box = values[:, 0], values[:, 1:BOX_COLUMNS]
+    with np.errstate(invalid="ignore"):
+        lowest, smallest = values.min(axis=1), box[:, 2:].min(axis=1)
+        highest = np.maximum(points.max(axis=1), np.where(box > MAX_POSE_BOX, box, 0).max(axis=1))
+        finite = np.isfinite(values[:, :BOX_COLUMNS]).all(axis=1) & np.isfinite(points).all(axis=1)
+        finite &= ~np.isnan(lowest)
+        in_classes = (number % 1 == 0) & (number >= 0) & (number < rules.classes)
+        is_low = (lowest < 0) & ((lowest < MIN_COORDINATE) | (smallest < 0))
+        is_good = finite & in_classes & (highest <= MAX_COORDINATE) & ~is_low
+    faults = []
+    for row in np.flatnonzero(~is_good)[:MAX_REMARKS].tolist():
+        line = lines[row]
+        if not finite[row]:
+            faults.append(_not_a_number(line))
+        elif not in_classes[row]:
+            text = f"Class {number[row]:g}; integers from 0 to {rules.classes - 1} are expected."
+            faults.append(Remark(Code.LABEL_CLASS, text, line.number))
+        elif highest[row] > MAX_COORDINATE:
+            text = f"Coordinates are fractions of the image, from 0 to 1; {highest[row]:g} is above"
+            faults.append(Remark(Code.LABEL_OUT_OF_RANGE, f"{text} 1.", line.number))
+        else:
+            text = f"{lowest[row]:g} is below 0."
+            faults.append(Remark(Code.LABEL_NEGATIVE, text, line.number))
+    return faults
+
+
+def _points(table: _Table, rules: LabelRules) -> Values:
+    """Return the values of each row that must not exceed 1: keypoints, or the box."""
+    if rules.task != "pose" or rules.keypoints is None:
+        return table.values[:, 1:]
+    count, dimensions = rules.keypoints
+    keypoints = table.values[:, BOX_COLUMNS:].reshape(-1, count, dimensions)
+    return keypoints[:, :, :2].reshape(len(table.values), -1)
+
+
+def _without_duplicates(table: _Table) -> Sequence[int]:
+    """Return the rows that training reads: the first of equal ones (data/utils.py:497-507).
+
+    Boxes are compared by their values, where -0 is 0, and polygons by class and points.
+    """
+    rows = [row.tobytes() for row in table.values + np.float32(0)]
+    if len(set(rows)) == len(rows):
+        return range(len(rows))
+    if table.polygons:
+        pairs = zip(table.values[:, 0], table.polygons, strict=True)
+        rows = [number.tobytes() + points.tobytes() for number, points in pairs]
+    first = {row: index for index, row in reversed(list(enumerate(rows)))}
+    return sorted(first.values())
+
+
+def _repeated(lines: Sequence[_Line], kept: Sequence[int]) -> list[Remark]:
+    if len(kept) == len(lines):
+        return []
+    repeated = sorted(set(range(len(lines))).difference(kept))
+    text = "An earlier row is the same."
+    return [Remark(Code.LABEL_DUPLICATE, text, lines[row].number) for row in repeated[:MAX_REMARKS]]
+
+
+def _without_size(lines: Sequence[_Line], table: _Table) -> list[Remark]:
+    flat = _lines_where(lines, (table.values[:, 3:BOX_COLUMNS] == 0).any(axis=1))
+    if not flat:
+        return []
+    text = f"Objects without width or height: {len(flat)}. Training keeps them, but learns nothing."
+    return [Remark(Code.LABEL_NO_SIZE, text, flat[0])]
+
+
+def _outside(lines: Sequence[_Line], table: _Table, rules: LabelRules) -> list[Remark]:
+    if table.polygons:
+        low = np.array([points.min() for points in table.polygons])
+        high = np.array([points.max() for points in table.polygons])
+        what = "polygon"
+    elif rules.task == "pose":
+        low = high = table.values[:, 1:BOX_COLUMNS].max(axis=1)
+        what = "box"
+    else:
+        return []
+    outside = _lines_where(lines, (high > MAX_COORDINATE) | (low < MIN_COORDINATE))
+    text = f"The {what} extends beyond the image."
+    return [Remark(Code.LABEL_OUTSIDE, text, line) for line in outside[:MAX_REMARKS]]
+
+
+def _lines_where(lines: Sequence[_Line], rows: Rows) -> list[int]:
+    return [lines[row].number for row in np.flatnonzero(rows).tolist()]

@@ -3,9 +3,10 @@
 from dataclasses import dataclass
 
 from app.datasets.archives.audit import Archive, MemberCorruptError
-from app.datasets.archives.findings import Code, Findings, shown
+from app.datasets.archives.finding_codes import Code
+from app.datasets.archives.findings import Findings, shown
 from app.datasets.archives.report import Limits
-from app.datasets.verification.layout import Tree
+from app.datasets.verification.tree import Tree
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,13 @@ class MemberReader:
         except MemberCorruptError as error:
             self.findings.add(Code.ARCHIVE_CORRUPT, shown(f"{error}."), file=path)
             return None
+
+    def prefix(self, path: str, size: int) -> bytes:
+        """Return the first `size` bytes of a file; of a damaged one, nothing."""
+        try:
+            return self.archive.prefix(self.tree.files[path], size)
+        except MemberCorruptError:
+            return b""
 
     def read_labels(self, path: str) -> bytes | None:
         """Return the bytes of a label file, or add a finding and return None if it is too large."""

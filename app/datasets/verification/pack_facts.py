@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import PurePosixPath
 from typing import Final
 
-from app.datasets.archives.audit import Archive, Member, open_archive
+from app.datasets.archives.audit import Archive, Member, open_zip
 from app.datasets.archives.findings import Findings
 from app.datasets.archives.pack import DATASET_YAML, PACK_LIMITS, PackCorruptError
 from app.datasets.archives.report import SPLITS, PackRequest, Split, TrainingFacts
@@ -26,7 +26,7 @@ def read_pack_facts(request: PackRequest) -> TrainingFacts:
         PackCorruptError: the file is damaged or is not a pack.
     """
     findings = Findings()
-    with open_archive(request.pack, PACK_LIMITS, findings) as archive:
+    with open_zip(request.pack, PACK_LIMITS, findings) as archive:
         if archive is None:
             raise PackCorruptError(findings.kept()[0].message)
         members = {member.name: member for member in archive.members}

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from app.datasets.archives.findings import Severity
+from app.datasets.archives.finding_codes import Severity
 from tests.api.datasets.uploading import spooled, upload, verified
 from tests.api.refusals import assert_refused
 from tests.datasets.hostile_archives import FAULTY, ODD
@@ -43,8 +43,9 @@ class TestFaultyArchives:
         content = faulty.build()
         before = stored_files(api)
 
-        view = verified(api, upload(api, content, name=row, task="detect")["id"])
+        sent = upload(api, content, name=row, task="detect", policy="strict")
 
+        view = verified(api, sent["id"])
         report = report_of(api, view["id"])
         errors = [each for each in report["findings"] if each["severity"] == Severity.ERROR]
         assert view["state"] == report["state"] == "invalid"

@@ -62,7 +62,17 @@ class TestUpload:
         assert verified(api, view["id"])["task"] == "detect"
 
     @pytest.mark.parametrize(
-        "media_type", [None, "application/octet-stream", "application/zip; x=y", "Application/ZIP"]
+        "media_type",
+        [
+            None,
+            "application/octet-stream",
+            "application/zip; x=y",
+            "Application/ZIP",
+            "application/x-tar",
+            "application/gzip",
+            "application/x-gzip",
+            "application/x-compressed-tar",
+        ],
     )
     def test_an_upload_as_curl_sends_it_is_accepted(
         self, api: Api, shapes: bytes, media_type: str | None

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from app.datasets.archives.audit import Archive, MemberCorruptError, normalised_name, open_archive
-from app.datasets.archives.findings import Code, Findings
+from app.datasets.archives.finding_codes import Code
+from app.datasets.archives.findings import Findings
 from app.datasets.archives.report import Limits
 from tests.datasets.builders import with_central_bytes, with_flags
 

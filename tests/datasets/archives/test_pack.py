@@ -10,9 +10,9 @@ import pytest
 import yaml
 
 from app.core.tasks import Task
-from app.datasets.archives.findings import Code
+from app.datasets.archives.finding_codes import Code
 from app.datasets.archives.pack import PackCorruptError, PackWriter, extract_pack, materialise_view
-from app.datasets.archives.report import Report, VerificationRequest
+from app.datasets.archives.report import ImportOptions, Report, VerificationRequest
 from app.datasets.verification.verify import verify
 from tests.datasets.builders import (
     POSE_KEYS,
@@ -42,7 +42,9 @@ SETS: dict[str, tuple[Files, Task]] = {
 def packed(folder: Path, files: Files, task: Task) -> Report:
     folder.mkdir(parents=True, exist_ok=True)
     archive = a_zip(folder / "upload.zip", files)
-    return verify(VerificationRequest(archive=archive, output=folder, task=task))
+    return verify(
+        VerificationRequest(archive=archive, output=folder, options=ImportOptions(task=task))
+    )
 
 
 def a_view(folder: Path, files: Files, task: Task) -> Path:

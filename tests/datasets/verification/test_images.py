@@ -1,17 +1,22 @@
-"""Images: sizes are checked first, every pixel is decoded once, and JPEGs must be complete."""
+"""Images: sizes are checked first, and the decoder of training decides about the pixels."""
 
 import struct
 import zlib
+from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image
 
-from app.datasets.archives.findings import Code, Remark
+from app.datasets.archives.finding_codes import Code
+from app.datasets.archives.findings import Remark
 from app.datasets.archives.report import Limits
-from app.datasets.verification.images import CheckedImage, check_image
+from app.datasets.verification.images import CheckedImage, ImageRules, check_image
 from tests.datasets.builders import an_image, encoded
 from tests.datasets.oracle import Oracle
 
@@ -56,6 +61,9 @@ ACCEPTED = {
     "U15-cmyk": encoded(a_gray(mode="CMYK"), "JPEG"),
     "U15-16-bit": encoded(Image.fromarray(np.zeros((20, 20), np.uint16))),
     "U15-exif-rotated": turned(),
+    "U15-avif": encoded(a_gray(mode="RGB"), "AVIF"),
+    "U15-jp2": encoded(a_gray(), "JPEG2000"),
+    "U15-cut-jpeg-with-an-end": an_image()[:-400] + b"\xff\xd9",
 }
 
 REFUSED = {
@@ -69,15 +77,76 @@ REFUSED = {
     "U15-svg": (b"<svg xmlns='http://www.w3.org/2000/svg'/>", Code.IMAGE_UNREADABLE),
     "U15-html": (b"<!DOCTYPE html><script>alert(1)</script>", Code.IMAGE_UNREADABLE),
     "U15-gif": (encoded(a_gray(), "GIF"), Code.IMAGE_UNREADABLE),
-    "U15-avif": (encoded(a_gray(mode="RGB"), "AVIF"), Code.IMAGE_UNREADABLE),
-    "U15-jp2": (encoded(a_gray(), "JPEG2000"), Code.IMAGE_UNREADABLE),
+    "U15-32-bit-tiff": (encoded(a_gray(mode="F"), "TIFF"), Code.IMAGE_UNREADABLE),
+    "U15-zstd-tiff": (encoded(a_gray(), "TIFF", compression="zstd"), Code.IMAGE_UNREADABLE),
+    "U15-cmyk-jp2": (encoded(a_gray(mode="CMYK"), "JPEG2000"), Code.IMAGE_UNREADABLE),
     "U15-postscript": (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", Code.IMAGE_UNREADABLE),
     "empty": (b"", Code.IMAGE_UNREADABLE),
 }
 
 
-def check(content: bytes, channels: int = 3) -> CheckedImage | Remark:
-    return check_image(content, channels, Limits())
+def check(content: bytes, channels: int = 3, suffix: str = ".tif") -> CheckedImage | Remark:
+    return check_image(content, suffix, ImageRules(channels), Limits())
+
+
+MODES = ("1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "I;16", "I", "F", "YCbCr", "LAB")
+KINDS = {
+    "JPEG": ".jpg",
+    "PNG": ".png",
+    "BMP": ".bmp",
+    "WEBP": ".webp",
+    "TIFF": ".tiff",
+    "AVIF": ".avif",
+    "JPEG2000": ".jp2",
+    "MPO": ".mpo",
+    "GIF": ".png",
+}
+
+
+def a_noise(mode: str) -> Image.Image:
+    values = np.random.default_rng(5).integers(0, 255, (20, 32, 3), dtype=np.uint8)
+    picture = Image.fromarray(values)
+    if mode in {"I;16", "I", "F"}:
+        return picture.convert("L").convert(mode)
+    return Image.new("LAB", picture.size) if mode == "LAB" else picture.convert(mode)
+
+
+def with_late_exif(png: bytes, exif: bytes) -> bytes:
+    """Move the orientation of a PNG behind its pixels."""
+    chunk = b"eXIf" + exif
+    ending = len(png) - 12
+    body = struct.pack(">L", len(exif)) + chunk + struct.pack(">L", zlib.crc32(chunk))
+    return png[:ending] + body + png[ending:]
+
+
+def files_of_all_kinds() -> Iterator[tuple[str, bytes]]:
+    """Yield suffixes and contents: modes, orientations, cuts, compressions and pages."""
+    exif = Image.Exif()
+    for kind, ending in KINDS.items():
+        for mode in MODES:
+            with suppress(OSError, ValueError, KeyError):
+                yield ending, encoded(a_noise(mode), kind)
+        whole = encoded(a_noise("RGB"), kind)
+        yield ".jpg", whole
+        for share in (0.1, 0.6, 0.95):
+            yield ending, whole[: int(len(whole) * share)]
+        yield ending, whole + b"\0\0"
+        for orientation in (3, 5, 6):
+            exif[274] = orientation
+            yield ending, encoded(a_noise("RGB"), kind, exif=exif)
+    yield ".png", with_late_exif(encoded(a_noise("RGB")), exif.tobytes())
+    yield ".png", encoded(a_noise("RGB")).replace(b"IEND\xae", b"IEND\xaf")
+    damaged = bytearray(encoded(a_noise("RGB")))
+    damaged[-30] ^= 1
+    yield ".png", bytes(damaged)
+    for compression in ("tiff_lzw", "tiff_adobe_deflate", "jpeg", "packbits", "zstd", "lzma"):
+        yield ".tif", encoded(a_noise("RGB"), "TIFF", compression=compression)
+    for mode in ("L", "LA", "RGB", "P", "F", "I;16"):
+        for count in (2, 6):
+            pages = [a_noise(mode) for _ in range(count)]
+            yield ".tif", encoded(pages[0], "TIFF", save_all=True, append_images=pages[1:])
+            pages[-1] = pages[-1].resize((16, 16))
+            yield ".tif", encoded(pages[0], "TIFF", save_all=True, append_images=pages[1:])
 
 
 class TestImages:
@@ -97,20 +166,46 @@ class TestImages:
         assert isinstance(image, Remark)
         assert image.code is code
 
-    @pytest.mark.parametrize("row", ["jpeg", "png", "bmp", "webp", "tiff", "U15-exif-rotated"])
-    def test_the_size_is_upright_as_ultralytics_sees_it(
-        self, row: str, oracle: Oracle, tmp_path: Path
+    @pytest.mark.parametrize(
+        "rules",
+        [ImageRules(1), ImageRules(3), ImageRules(3, is_classified=True)]
+        + [ImageRules(channels) for channels in (2, 4, 6)],
+        ids=repr,
+    )
+    def test_verdict_and_size_are_those_of_scan_and_training(
+        self, rules: ImageRules, oracle: Oracle, tmp_path: Path
     ) -> None:
-        path = tmp_path / "a.jpg"
-        path.write_bytes(ACCEPTED[row])
+        files = list(files_of_all_kinds())
+        paths = [tmp_path / f"{number}{ending}" for number, (ending, _) in enumerate(files)]
+        for path, (_, content) in zip(paths, files, strict=True):
+            path.write_bytes(content)
 
-        image = check(ACCEPTED[row])
+        said = oracle.ask("pictures", list(map(str, paths)), rules.channels, rules.is_classified)
 
-        assert isinstance(image, CheckedImage)
-        assert oracle.ask("image", path)["shape"] == [image.height, image.width]
+        for path, (ending, content), verdict in zip(paths, files, said["verdicts"], strict=True):
+            image = check_image(content, ending, rules, Limits())
+            held = None if isinstance(image, Remark) else [image.height, image.width]
+            assert held == (verdict["shape"] if verdict["good"] and verdict["read"] else None), path
+            if isinstance(image, CheckedImage):
+                assert [image.decoded[1], image.decoded[0]] == verdict["read"]
+
+    @given(content=st.binary(max_size=60), start=st.sampled_from(list(ACCEPTED.values())))
+    @settings(max_examples=150, deadline=None, derandomize=True)
+    def test_any_bytes_are_an_image_or_a_remark(self, content: bytes, start: bytes) -> None:
+        place = len(content) * 7 % len(start)
+
+        image = check(start[:place] + content + start[place + len(content) :])
+
+        assert isinstance(image, CheckedImage | Remark)
+
+    def test_decoders_write_nothing_to_stderr(self, capfd: pytest.CaptureFixture[str]) -> None:
+        for content in (*(content for content, _ in REFUSED.values()), *ACCEPTED.values()):
+            check(content)
+
+        assert capfd.readouterr().err == ""
 
     def test_the_limits_of_images_are_settings(self) -> None:
-        image = check_image(an_image(), 3, replace(Limits(), max_image_side=63))
+        image = check_image(an_image(), ".jpg", ImageRules(), replace(Limits(), max_image_side=63))
 
         assert isinstance(image, Remark)
 
@@ -126,6 +221,14 @@ class TestImages:
 
         assert isinstance(image, CheckedImage)
         assert image.remarks == ()
+
+    def test_pages_beyond_the_limits_are_refused_before_they_are_decoded(self) -> None:
+        limits = replace(Limits(), max_image_pixels=500)
+
+        image = check_image(frames("TIFF", 5), ".tif", ImageRules(2), limits)
+
+        assert isinstance(image, Remark)
+        assert image.code is Code.IMAGE_TOO_LARGE
 
     @pytest.mark.parametrize("content", [frames("TIFF", 4), an_image()], ids=["pages", "jpeg"])
     def test_too_few_channels_are_refused(self, content: bytes) -> None:

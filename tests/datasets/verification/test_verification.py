@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from app.datasets.archives.findings import MAX_FINDINGS_PER_CODE, Code, Findings, Severity, shown
+from app.datasets.archives.finding_codes import Code, Severity
+from app.datasets.archives.findings import MAX_FINDINGS_PER_CODE, Findings, shown
 from app.datasets.archives.report import Limits, ProcessLimits, Report, VerificationRequest
 from tests.datasets.builders import a_detect_zip, a_zip, encoded, label_files
 
@@ -54,11 +55,11 @@ class TestTheProcess:
         assert report.pack_bytes == (tmp_path / "pack.zip").stat().st_size
 
     def test_an_invalid_set_leaves_a_report_and_no_pack(self, tmp_path: Path) -> None:
-        archive = a_zip(tmp_path / "a.zip", label_files("detect") | {"data.yaml": b"download: x"})
+        archive = a_zip(tmp_path / "a.zip", label_files("detect") | {"data.yaml": b"train: a\n"})
 
         report = report_of(VerificationRequest(archive=archive, output=tmp_path))
 
-        assert codes(report) == [Code.YAML_DOWNLOAD]
+        assert set(codes(report)) == {Code.NAMES_MISSING, Code.SPLIT_FOLDER_MISSING}
         assert sorted(path.name for path in tmp_path.iterdir()) == [
             "a.zip",
             "report.json",

@@ -1,70 +1,140 @@
-"""Classification datasets: `train/<class>/image`, and the same in val (or valid, …) and test."""
+"""Classification datasets: the folder of an image is its class.
 
-from app.datasets.archives.findings import Code, Findings, shown
-from app.datasets.archives.report import SPLITS, Split
-from app.datasets.verification.layout import (
-    MAX_PART_BYTES,
-    SPLIT_FOLDERS,
-    Layout,
-    Sample,
-    Tree,
-    place,
-)
+Class folders lie in folders that are named like splits (`train`, `Training`, `seg_train`), or
+directly at the root. The classes are the folders of train, sorted, as in Ultralytics.
+"""
+
+from collections import defaultdict
+from typing import Final
+
+from app.datasets.archives.finding_codes import Code
+from app.datasets.archives.findings import shown
+from app.datasets.archives.report import Split
+from app.datasets.verification.matching import folded, split_of_part
+from app.datasets.verification.source import Source, SourceImage, Upload
+from app.datasets.verification.tree import MAX_PART_BYTES, Tree
+
+NAME: Final = "class folders"
+NO_CLASSES: Final = frozenset({"images", "labels"})
+
+ByClass = dict[str, list[tuple[str, str]]]
+"""By class, the images with their paths below the class folder."""
 
 
-def plan_classes(tree: Tree, findings: Findings) -> Layout | None:
-    """Read the classes from the folders of train. If it has none, add a finding and return None."""
-    folders = {split: _split_folder(tree, split) for split in SPLITS}
-    train = folders["train"]
-    classes = _classes_below(tree, train) if train else []
-    if not classes or classes == ["images"]:
-        findings.add(
-            Code.LAYOUT_UNKNOWN,
-            "A classification dataset has its images in train/<class>/ and val/<class>/.",
-        )
+def read_classes(upload: Upload) -> Source | None:
+    """Read a classification dataset. Return None, without a finding, if there are no classes."""
+    divided = _divided(upload.tree)
+    classes = _classes_of(upload, divided)
+    if not classes or {folded(name) for name in classes} <= NO_CLASSES:
         return None
-    _refuse_unsafe(classes, findings)
-    samples: dict[Split, list[Sample]] = {}
-    for split, folder in folders.items():
-        if folder is not None:
-            samples[split] = _samples_of(tree, split, folder, classes, findings)
-    return Layout({split: found for split, found in samples.items() if found}, classes)
+    _refuse_unsafe(classes, upload)
+    numbers = {name: number for number, name in enumerate(classes)}
+    images: dict[Split | None, list[SourceImage]] = {}
+    for split, by_class in divided.items():
+        found = images.setdefault(split, [])
+        for name in sorted(by_class):
+            if name not in numbers:
+                _note_unknown(upload, split, name, by_class[name])
+                continue
+            found.extend(
+                SourceImage(path, f"{name}/{below}", label=numbers[name])
+                for path, below in by_class[name]
+            )
+    return Source(NAME, "classify", classes, images)
 
 
-def _split_folder(tree: Tree, split: Split) -> str | None:
-    return next((name for name in SPLIT_FOLDERS[split] if tree.has_folder(name)), None)
+def _divided(tree: Tree) -> dict[Split | None, ByClass]:
+    """Return the images below split folders by class; without such folders, those at the root."""
+    divided: dict[Split | None, ByClass] = {}
+    for folder in _split_folders(tree):
+        split = split_of_part(folder.rpartition("/")[2])
+        by_class = divided.setdefault(split, defaultdict(list))
+        _collect(tree, _holding_classes(tree, folder), by_class)
+    if not divided:
+        by_class = defaultdict(list)
+        _collect(tree, _holding_classes(tree, ""), by_class)
+        divided[None] = by_class
+    return {split: by_class for split, by_class in divided.items() if by_class}
 
 
-def _classes_below(tree: Tree, folder: str) -> list[str]:
-    """Return the class folders that contain an image, in Ultralytics' order."""
-    return [name for name in tree.folders_in(folder) if tree.images_below(f"{folder}/{name}")]
+def _split_folders(tree: Tree) -> list[str]:
+    """Return the folders that are named like a split and lie in no other such folder."""
+    found: list[str] = []
+    for folder in sorted(tree.image_folders()):
+        parents = folder.split("/")[:-1]
+        is_split = split_of_part(folder.rpartition("/")[2]) is not None
+        if is_split and not any(split_of_part(part) for part in parents):
+            found.append(folder)
+    return found
 
 
-def _refuse_unsafe(classes: list[str], findings: Findings) -> None:
+def _holding_classes(tree: Tree, folder: str) -> str:
+    """Return the folder that has the class folders: `folder`, or its only folder if that has them.
+
+    `seg_train/seg_train/street/1.jpg` has one more folder inside.
+    """
+    while True:
+        inside = [
+            name for name in tree.folders_in(folder) if tree.has_images(_joined(folder, name))
+        ]
+        if len(inside) != 1 or _direct_images(tree, folder):
+            return folder
+        only = _joined(folder, inside[0])
+        if _direct_images(tree, only) or not tree.folders_in(only):
+            return folder
+        folder = only
+
+
+def _joined(folder: str, name: str) -> str:
+    return f"{folder}/{name}" if folder else name
+
+
+def _direct_images(tree: Tree, folder: str) -> bool:
+    prefix = f"{folder}/" if folder else ""
+    return any("/" not in path[len(prefix) :] for path in tree.images_below(folder))
+
+
+def _collect(tree: Tree, folder: str, by_class: ByClass) -> None:
+    prefix = f"{folder}/" if folder else ""
+    for path in tree.images_below(folder):
+        name, slash, below = path[len(prefix) :].partition("/")
+        if slash:
+            by_class[name].append((path, below))
+    for path in tree.empty_folders:
+        name = path.removeprefix(prefix)
+        if path.startswith(prefix) and "/" not in name and by_class:
+            by_class.setdefault(name, [])
+
+
+def _classes_of(upload: Upload, divided: dict[Split | None, ByClass]) -> list[str]:
+    if upload.options.names is not None:
+        return list(upload.options.names)
+    first = divided.get("train") or divided.get(None) or {}
+    empty = sorted(name for name, images in first.items() if not images)
+    if empty and len(empty) < len(first):
+        upload.findings.add(
+            Code.CLASS_ABSENT,
+            f"Empty class folders count as classes: {shown(', '.join(empty[:20]))}.",
+        )
+    return sorted(first) if len(empty) < len(first) else []
+
+
+def _refuse_unsafe(classes: list[str], upload: Upload) -> None:
     for name in classes:
         if not name.isprintable() or len(name.encode()) > MAX_PART_BYTES:
-            findings.add(
+            upload.findings.add(
                 Code.CLASS_NAME_INVALID,
                 f"Class folders need printable names of at most {MAX_PART_BYTES} bytes:"
                 f" {shown(name)}",
             )
 
 
-def _samples_of(
-    tree: Tree, split: Split, folder: str, classes: list[str], findings: Findings
-) -> list[Sample]:
-    numbers = {name: number for number, name in enumerate(classes)}
-    samples: list[Sample] = []
-    for name in _classes_below(tree, folder):
-        if name not in numbers:
-            findings.add(
-                Code.CLASS_UNKNOWN, f"train has no class {shown(name)!r}.", file=f"{folder}/{name}"
-            )
-            continue
-        prefix = f"{folder}/{name}/"
-        entries = [(path, path[len(prefix) :]) for path in tree.images_below(prefix[:-1])]
-        samples.extend(
-            Sample(image, f"{split}/{name}/{path}", label=numbers[name])
-            for image, path in place(split, entries, findings)
+def _note_unknown(
+    upload: Upload, split: Split | None, name: str, images: list[tuple[str, str]]
+) -> None:
+    if images:
+        folder = images[0][0].removesuffix(images[0][1]).rstrip("/")
+        text = (
+            f"train has no class {shown(name)!r}; its {len(images)} images of {split} are left out."
         )
-    return samples
+        upload.findings.add(Code.CLASS_UNKNOWN, text, file=folder)

@@ -4,16 +4,18 @@ An NPY is read without pickle. Its header is checked before its data is loaded.
 """
 
 import math
+import tokenize
 from io import BytesIO
 from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, UnidentifiedImageError
+from PIL import UnidentifiedImageError
 
-from app.datasets.archives.findings import Code, Remark, shown
+from app.datasets.archives.finding_codes import Code
+from app.datasets.archives.findings import Remark, shown
 from app.datasets.archives.report import Limits
-from app.datasets.verification.images import DECODING_ERRORS
+from app.datasets.verification.checks.decoding import DECODING_ERRORS, opened
 
 PNG_MODES: Final = frozenset({"I", "I;16"})
 MAX_ASPECT_DIFFERENCE: Final = 0.02
@@ -44,7 +46,7 @@ def _is_too_large(width: int, height: int, limits: Limits) -> bool:
 
 def _read_png(content: bytes, limits: Limits) -> npt.NDArray[Any] | Remark:
     try:
-        with Image.open(BytesIO(content), formats=("PNG",)) as image:
+        with opened(content, ("PNG",)) as image:
             if image.mode not in PNG_MODES:
                 return Remark(
                     Code.DEPTH_KIND, f"Its mode is {image.mode}; a 16-bit gray PNG is expected."
@@ -62,26 +64,31 @@ def _read_png(content: bytes, limits: Limits) -> npt.NDArray[Any] | Remark:
 
 
 def _read_npy(content: bytes, limits: Limits) -> npt.NDArray[Any] | Remark:
+    stream = BytesIO(content)
     try:
-        shape, kind = _npy_header(BytesIO(content))
-        if len(shape) != 2 or kind.kind != "f":  # noqa: PLR2004 -- height and width
-            return Remark(
-                Code.DEPTH_KIND, f"It contains {kind} of shape {shape}; 2-D floats are expected."
-            )
-        if _is_too_large(shape[1], shape[0], limits):
-            return Remark(Code.IMAGE_TOO_LARGE, f"It has {shape[1]} x {shape[0]} pixels.")
-        loaded: npt.NDArray[Any] = np.load(BytesIO(content), allow_pickle=False)
-    except (ValueError, OSError, EOFError, SyntaxError, TypeError, KeyError) as error:
-        return Remark(Code.DEPTH_UNREADABLE, shown(f"It is not a plain NPY file: {error}."))
-    return loaded
+        shape, by_columns, kind = _npy_header(stream)
+    except (*DECODING_ERRORS, tokenize.TokenError) as error:
+        reason = str(error) or type(error).__name__  # a MemoryError here is that of the parser
+        return Remark(Code.DEPTH_UNREADABLE, shown(f"It is not a plain NPY file: {reason}."))
+    if len(shape) != 2 or kind.kind != "f":  # noqa: PLR2004 -- height and width
+        text = f"It contains {kind} with {len(shape)} axes; 2-D floats are expected."
+        return Remark(Code.DEPTH_KIND, shown(text))
+    if min(shape) < 0 or _is_too_large(shape[1], shape[0], limits):
+        return Remark(
+            Code.IMAGE_TOO_LARGE, f"Its header has more than {limits.max_image_pixels} pixels."
+        )
+    count, offset = shape[0] * shape[1], stream.tell()
+    if len(content) - offset < count * kind.itemsize:
+        text = f"It ends before the {count} values of its header."
+        return Remark(Code.DEPTH_UNREADABLE, text)
+    values = np.frombuffer(content, kind, count, offset)
+    return values.reshape(shape, order="F" if by_columns else "C")
 
 
-def _npy_header(stream: BytesIO) -> tuple[tuple[int, ...], np.dtype[Any]]:
+def _npy_header(stream: BytesIO) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
     version = np.lib.format.read_magic(stream)
     if version == (1, 0):
-        shape, _, kind = np.lib.format.read_array_header_1_0(stream)
-    elif version == (2, 0):
-        shape, _, kind = np.lib.format.read_array_header_2_0(stream)
-    else:
-        raise ValueError(f"format version {version} is not supported")
-    return shape, kind
+        return np.lib.format.read_array_header_1_0(stream)
+    if version == (2, 0):
+        return np.lib.format.read_array_header_2_0(stream)
+    raise ValueError(f"format version {version} is not supported")

@@ -1,86 +1,152 @@
-"""Semantic masks: PNG files whose pixel values are class ids; pixels of 255 are ignored."""
+"""Semantic masks: PNG files whose pixel values are class ids; pixels of 255 are ignored.
 
-from dataclasses import dataclass
+Masks of only 0 and 255 are how other tools write "background" and "foreground". Ultralytics would
+ignore all foreground, so if all masks of a dataset are such, 255 is stored as class 1.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 from io import BytesIO
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image, UnidentifiedImageError
 
-from app.datasets.archives.findings import Code, Remark, shown
+from app.datasets.archives.finding_codes import Code
+from app.datasets.archives.findings import Remark, shown
+from app.datasets.archives.report import Limits
+from app.datasets.verification.checks.decoding import (
+    DECODING_ERRORS,
+    decode_mask,
+    is_gray,
+    opened,
+)
 from app.datasets.verification.dataset_yaml import IGNORED_ID
-from app.datasets.verification.images import DECODING_ERRORS
 
-ID_MODES: Final = frozenset({"1", "L", "P", "I", "I;16"})
+ONE_BIT: Final = "1"
+PALETTE: Final = "P"
+GRAY_MODES: Final = frozenset({ONE_BIT, "L", "I", "I;16"})
 RAW_IDS: Final = 256
+BINARY_IDS: Final = frozenset({0, IGNORED_ID})
+MAX_BINARY_CLASSES: Final = 2
+BACKGROUND_NAMES: Final = frozenset(
+    {"background", "_background_", "bg", "unlabeled", "unlabelled", "void", "ground"}
+)
 
 Table = npt.NDArray[np.uint8]
-Ids = npt.NDArray[np.int64]
+Ids = npt.NDArray[Any]
+Size = tuple[int, int]
 
 
 @dataclass(frozen=True)
 class MaskRules:
-    """The class of each raw id, as Ultralytics maps them (8.4.190, data/dataset.py:969)."""
+    """The class of each raw id, as Ultralytics maps them (8.4.190, data/dataset.py:969).
+
+    `may_be_binary`: one class has a background, so that 0 and 255 can mean 0 and 1. `is_binary`:
+    they do, because all masks contain nothing else.
+    """
 
     classes: int
     table: Table
+    may_be_binary: bool = False
+    is_binary: bool = False
 
     @classmethod
-    def of(cls, classes: int, mapping: dict[int, int] | None) -> "MaskRules":
+    def of(cls, names: Sequence[str], mapping: dict[int, int] | None) -> "MaskRules":
         """Build the table from label_mapping. Ids outside 0-255 are left out: no pixel has them."""
         table = np.arange(RAW_IDS, dtype=np.uint8)
         for raw, mapped in (mapping or {}).items():
             if 0 <= raw < RAW_IDS:
                 table[raw] = mapped
-        return cls(classes, table)
+        foreground = names[-1].strip().lower() if names else ""
+        may_be_binary = (
+            mapping is None
+            and len(names) <= MAX_BINARY_CLASSES
+            and foreground not in BACKGROUND_NAMES
+        )
+        return cls(len(names), table, may_be_binary)
 
     @property
     def last_id(self) -> int:
         """The largest class id; with one class, 0 is the background and 1 the foreground."""
         return max(self.classes - 1, 1)
 
+    def for_masks(self, masks: Iterable[bytes], limits: Limits) -> "MaskRules":
+        """Return the rules for a dataset of these masks; reads on only while all are binary."""
+        if not self.may_be_binary:
+            return self
+        found: set[int] = set()
+        for content in masks:
+            ids = _read_ids(content, lambda held: held[0] * held[1] <= limits.max_image_pixels)
+            if isinstance(ids, np.ndarray):
+                found.update(np.unique(ids).tolist())
+            if not found <= BINARY_IDS:
+                return self
+        return replace(self, is_binary=IGNORED_ID in found)
+
 
 @dataclass(frozen=True)
 class CheckedMask:
-    """The classes in a valid mask."""
+    """A valid mask and the classes in it."""
 
+    content: bytes
     classes: frozenset[int]
 
 
-def check_mask(content: bytes, size: tuple[int, int], rules: MaskRules) -> CheckedMask | Remark:
+def check_mask(content: bytes, size: Size, rules: MaskRules) -> CheckedMask | Remark:
     """Check one mask against `size`, the (width, height) of its image."""
+    ids = _read_ids(content, lambda held: held in {size, size[::-1]})
+    if ids is None:
+        return Remark(Code.MASK_SIZE, f"Its size is not that of its image, {size[0]} x {size[1]}.")
+    if isinstance(ids, Remark):
+        return ids
+    if (ids.shape[1], ids.shape[0]) != size:
+        text = f"It has {ids.shape[1]} x {ids.shape[0]} pixels, its image {size[0]} x {size[1]}."
+        return Remark(Code.MASK_SIZE, text)
+    if rules.is_binary:
+        ids = (ids == IGNORED_ID).astype(np.uint8)
+        content = _png_of(ids)
+    held = _judge_ids(np.unique(ids).astype(np.int64), rules)
+    return held if isinstance(held, Remark) else CheckedMask(content, held)
+
+
+def _read_ids(content: bytes, fits: Callable[[Size], bool]) -> Ids | Remark | None:
+    """Return the ids as Ultralytics reads them (data/utils.py:371); None if the size is unfit."""
     try:
-        with Image.open(BytesIO(content), formats=("PNG",)) as mask:
-            if mask.mode not in ID_MODES:
-                return Remark(
-                    Code.MASK_MODE,
-                    f"Its mode is {mask.mode}; class ids need a gray or palette PNG.",
-                )
-            if mask.size != size:
-                return Remark(
-                    Code.MASK_SIZE,
-                    f"It has {mask.width} x {mask.height} pixels, its image {size[0]} x {size[1]}.",
-                )
-            mask.load()
-            raw = np.unique(_ids(mask)).astype(np.int64)
+        with opened(content, ("PNG",)) as mask:
+            if not fits(mask.size):
+                return None
+            if mask.mode == PALETTE:
+                return _palette_ids(mask)
+            mode = mask.mode
     except UnidentifiedImageError:
         return Remark(Code.MASK_UNREADABLE, "It is not a PNG.")
     except DECODING_ERRORS as error:
         return Remark(Code.MASK_UNREADABLE, shown(f"It cannot be decoded: {error}."))
-    return _judge_ids(raw, rules)
+    if mode not in GRAY_MODES and not is_gray(content):
+        text = f"It has colours (mode {mode}); class ids need a gray or palette PNG."
+        return Remark(Code.MASK_MODE, text)
+    ids = decode_mask(content)
+    if ids is None:
+        return Remark(Code.MASK_UNREADABLE, "It cannot be decoded: it is damaged or incomplete.")
+    return ids // IGNORED_ID if mode == ONE_BIT else ids
 
 
-def _ids(mask: Image.Image) -> npt.NDArray[np.generic]:
-    """Return the ids as Ultralytics reads them: indices of a colour palette, levels of gray."""
-    if mask.mode == "P":
-        palette = np.array(mask.getpalette()).reshape(-1, 3)
-        is_gray = bool((palette == palette[:, :1]).all())
-        return np.asarray(mask.convert("L") if is_gray else mask)
-    return np.asarray(mask)
+def _palette_ids(mask: Image.Image) -> Ids:
+    """Return the indices of a colour palette, or the levels of a gray one."""
+    palette = np.array(mask.getpalette()).reshape(-1, 3)
+    is_gray_palette = bool((palette == palette[:, :1]).all())
+    return np.asarray(mask.convert("L") if is_gray_palette else mask)
 
 
-def _judge_ids(raw: Ids, rules: MaskRules) -> CheckedMask | Remark:
+def _png_of(ids: Ids) -> bytes:
+    stream = BytesIO()
+    Image.fromarray(ids).save(stream, "PNG")
+    return stream.getvalue()
+
+
+def _judge_ids(raw: npt.NDArray[np.int64], rules: MaskRules) -> frozenset[int] | Remark:
     beyond = raw[(raw < 0) | (raw >= RAW_IDS)]
     known = raw[(raw >= 0) & (raw < RAW_IDS)]
     mapped = rules.table[known]
@@ -93,5 +159,5 @@ def _judge_ids(raw: Ids, rules: MaskRules) -> CheckedMask | Remark:
         )
     ids_held = {int(number) for number in mapped if number != IGNORED_ID}
     if rules.classes == 1:
-        return CheckedMask(frozenset({0} if 1 in ids_held else set()))
-    return CheckedMask(frozenset(ids_held))
+        return frozenset({0} if 1 in ids_held else set())
+    return frozenset(ids_held)

@@ -1,31 +1,25 @@
-"""Datasets with a target file per image, found by the data.yaml or by the usual folder names.
+"""Datasets with a target file per image: labels, masks or depth maps, found by a data.yaml or not.
 
 The usual folders are `images/train` beside `labels/train`, or Roboflow's `train/images` beside
-`train/labels`. A split path in the data.yaml is looked up below its `path`, then below the
-archive's root, then without its leading `../` (Roboflow writes `../train/images` for a folder of
-the same archive).
+`train/labels`.
 """
 
 import posixpath
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import PurePosixPath
 from typing import Final
 
-from app.datasets.archives.audit import DRIVE
-from app.datasets.archives.findings import Code, Findings, shown
-from app.datasets.archives.report import SPLITS, Split
+from app.datasets.archives.finding_codes import Code
+from app.datasets.archives.findings import shown
+from app.datasets.archives.report import Split
 from app.datasets.verification.dataset_yaml import DatasetFields
-from app.datasets.verification.layout import (
-    SPLIT_FOLDERS,
-    YAML_SUFFIXES,
-    Layout,
-    Sample,
-    Tree,
-    place,
-    suffix,
-)
-
-PREFERRED_YAML: Final = ("data.yaml", "data.yml", "dataset.yaml", "dataset.yml")
+from app.datasets.verification.formats.class_names import is_name_file, name_files, read_names
+from app.datasets.verification.formats.yolo_labels import LabelFinder, target_stem
+from app.datasets.verification.formats.yolo_splits import Divided, YoloSplits
+from app.datasets.verification.formats.yolo_yaml import ChosenYaml
+from app.datasets.verification.source import YOLO, Source, SourceImage, Upload
+from app.datasets.verification.task_guess import guess_task
+from app.datasets.verification.tree import Tree, suffix
 
 
 @dataclass(frozen=True)
@@ -35,6 +29,13 @@ class Targets:
     folder: str
     suffixes: tuple[str, ...]
     pack_folder: str
+
+    def are_in(self, tree: Tree) -> bool:
+        """Return whether the archive has such a target."""
+        return any(
+            f"/{self.folder}/" in f"/{path}" and suffix(path) in self.suffixes
+            for path in tree.files
+        )
 
 
 LABELS: Final = Targets("labels", (".txt",), "labels")
@@ -46,191 +47,131 @@ def mask_targets(fields: DatasetFields) -> Targets:
     return Targets(posixpath.normpath(fields.masks_dir or "masks"), (".png",), "masks")
 
 
-def find_yaml(tree: Tree, findings: Findings) -> str | None:
-    """Return the data.yaml at the root: by its name, or the only YAML file there.
-
-    Adds a finding if several files could be meant.
-    """
-    found = sorted(path for path in tree.files if "/" not in path and suffix(path) in YAML_SUFFIXES)
-    for name in PREFERRED_YAML:
-        if name in found:
-            return name
-    if len(found) > 1:
-        findings.add(
-            Code.YAML_AMBIGUOUS,
-            f"Rename one of them to data.yaml: {shown(', '.join(found[:5]))}.",
-        )
-    return found[0] if len(found) == 1 else None
+def has_targets(upload: Upload, fields: DatasetFields) -> bool:
+    """Return whether the archive has labels, masks or depth maps in YOLO's places."""
+    tree = upload.tree
+    if DEPTH.are_in(tree) or mask_targets(fields).are_in(tree) or LABELS.are_in(tree):
+        return True
+    return LabelFinder(tree).has_labels(tree.images_below(""))
 
 
-def plan_yolo(
-    tree: Tree, fields: DatasetFields, targets: Targets, findings: Findings
-) -> Layout | None:
-    """Pair every image of every split with its target. Return None if a split path is wrong."""
-    folders = {split: _split_folders(tree, fields, split, findings) for split in SPLITS}
-    if findings.has_errors:
+def read_yolo(upload: Upload, yaml: ChosenYaml) -> Source | None:
+    """Read a dataset with a target file per image; without a data.yaml, by its folders."""
+    targets = _targets(upload, yaml.fields)
+    finder = LabelFinder(upload.tree)
+
+    def is_target(path: str) -> bool:
+        return targets is not LABELS and f"/{targets.folder}/" in f"/{path}"
+
+    def is_labelled(images: Sequence[str]) -> bool:
+        return targets is not LABELS or finder.has_labels(images)
+
+    divided = YoloSplits(upload, yaml, is_target, is_labelled).divide()
+    if divided is None or not _has_images(upload, divided):
         return None
-    samples: dict[Split, list[Sample]] = {}
-    for split, below in folders.items():
-        images = _images_of(tree, below, targets, split, findings)
-        if images:
-            samples[split] = _pair(tree, split, images, targets, findings)
-    _refuse_shared_images(samples, findings)
-    return Layout(samples)
+    found = _targets_of(upload, divided, targets, finder)
+    read = {yaml.file} if yaml.file is not None else set()
+    source = _source(upload, yaml.fields, targets, sorted(set(found.values())), read)
+    if source is None:
+        return None
+    source.images = {
+        split: [SourceImage(image, name, found.get(image)) for image, name in images.items()]
+        for split, images in divided.items()
+    }
+    return source
 
 
-def _split_folders(
-    tree: Tree, fields: DatasetFields, split: Split, findings: Findings
-) -> list[str]:
-    given: list[str] | None = getattr(fields, split)
-    if given is None:
-        return _usual_folders(tree, split)
-    found = []
-    for value in given:
-        folder = _resolve(tree, value, fields.path)
-        if isinstance(folder, Wrong):
-            code = Code.YAML_PATH
-            if split == "test" and folder.is_missing:
-                code = Code.SPLIT_FOLDER_MISSING
-            findings.add(code, f"{split}: {shown(value)!r} {folder.reason}")
-        else:
-            found.append(folder)
+def _targets(upload: Upload, fields: DatasetFields) -> Targets:
+    task, masks = upload.options.task, mask_targets(fields)
+    if task == "depth" or (task is None and DEPTH.are_in(upload.tree)):
+        return DEPTH
+    if task in {None, "semantic"} and fields.kpt_shape is None and masks.are_in(upload.tree):
+        return masks
+    return LABELS
+
+
+def _has_images(upload: Upload, divided: Divided) -> bool:
+    if any(divided.values()):
+        return True
+    labels = sum(suffix(path) == ".txt" for path in upload.tree.files)
+    upload.findings.add(
+        Code.IMAGES_MISSING,
+        f"The archive has {labels} text files, but no image of the dataset. Export it with its"
+        " images: in CVAT with `Save images`, in Label Studio as `YOLO with images`.",
+    )
+    return False
+
+
+def _targets_of(
+    upload: Upload, divided: Divided, targets: Targets, finder: LabelFinder
+) -> dict[str, str]:
+    images = sorted({image for of_split in divided.values() for image in of_split})
+    if targets is LABELS:
+        return finder.labels_of(images, upload.findings)
+    found = {}
+    for image in images:
+        stem = target_stem(image, targets.folder)
+        files = upload.tree.files
+        target = next((stem + end for end in targets.suffixes if stem + end in files), None)
+        if target is not None:
+            found[image] = target
     return found
 
 
-def _usual_folders(tree: Tree, split: Split) -> list[str]:
-    for name in SPLIT_FOLDERS[split]:
-        for folder in (f"images/{name}", f"{name}/images"):
-            if tree.has_folder(folder):
-                return [folder]
-    return []
-
-
-@dataclass(frozen=True)
-class Wrong:
-    """The reason why a path in the data.yaml is refused."""
-
-    reason: str
-    is_missing: bool = False
-
-
-def _resolve(tree: Tree, value: str, root: str | None) -> str | Wrong:
-    path = value.replace("\\", "/")
-    if path.startswith("/") or DRIVE.match(path) or "://" in path:
-        return Wrong("must be a folder of the archive, not an absolute path.")
-    below_root = posixpath.normpath(posixpath.join((root or ".").replace("\\", "/"), path))
-    plain = posixpath.normpath(path)
-    stripped = plain
-    while stripped.startswith("../"):
-        stripped = stripped[3:]
-    for candidate in (below_root, plain, stripped):
-        folder = "" if candidate == "." else candidate
-        if tree.has_folder(folder):
-            return folder
-        if candidate in tree.files or suffix(candidate) == ".txt":
-            return Wrong("is a file; name a folder of images. Lists of images are not read.")
-    return Wrong("is not a folder of the archive.", is_missing=True)
-
-
-def refuse_absolute_root(fields: DatasetFields, file: str, findings: Findings) -> None:
-    """Add an error if `path` is absolute, and an info for any other `path`: it is only a hint."""
-    if fields.path is None:
-        return
-    path = fields.path.replace("\\", "/")
-    if path.startswith("/") or DRIVE.match(path) or "://" in path:
-        findings.add(
-            Code.YAML_PATH,
-            "Remove `path`: an absolute path has no meaning inside an archive.",
-            file=file,
+def _source(
+    upload: Upload, fields: DatasetFields, targets: Targets, found: Sequence[str], read: set[str]
+) -> Source | None:
+    if targets is DEPTH:
+        return Source(YOLO, "depth", ["depth"], {}, fields, read=read)
+    if targets is LABELS and not found:
+        upload.findings.add(
+            Code.ANNOTATIONS_MISSING,
+            "No image has a label file. Labels are text files with the names of their images, in"
+            " `labels/` beside `images/`, or annotations in one of the formats of the docs.",
         )
-    elif posixpath.normpath(path) != ".":
-        findings.add(
-            Code.YAML_ROOT_IGNORED,
-            f"path {shown(fields.path)!r} is used only if it is a folder of the archive.",
-            file=file,
+        return None
+    names = _names(upload, fields, read)
+    task = upload.options.task if targets is LABELS else "semantic"
+    if task is None:
+        task = guess_task(found, fields, upload.members)
+    if names is None or task is None:
+        return None
+    if task == "pose" and fields.kpt_shape is None:
+        upload.findings.add(
+            Code.KPT_SHAPE_MISSING, "Add kpt_shape: [keypoints, 2 or 3] to the data.yaml."
         )
+        return None
+    return Source(YOLO, task, names, {}, fields, targets is not LABELS, read)
 
 
-def _images_of(
-    tree: Tree, folders: list[str], targets: Targets, split: Split, findings: Findings
-) -> list[tuple[str, str]]:
-    """Return (image, preferred path) in training order, without targets that are image files."""
-    several = len(folders) > 1
-    found: dict[str, str] = {}
-    for folder in folders:
-        below = "" if several or not folder else f"{folder}/"
-        for path in tree.images_below(folder):
-            if _is_target(path, targets):
-                continue
-            if path in found:
-                findings.add(
-                    Code.SPLIT_OVERLAP, f"Two folders of {split} contain this image.", file=path
-                )
-            found[path] = _without_images_folders(path[len(below) :])
-    return sorted(found.items())
+def _names(upload: Upload, fields: DatasetFields, read: set[str]) -> list[str] | None:
+    """Return the class names: as sent, as in the data.yaml, or as in a file of names."""
+    if upload.options.names is not None:
+        return list(upload.options.names)
+    if fields.names is not None:
+        return fields.names
+    files = name_files(upload)
+    before = upload.findings.has_errors
+    named = read_names(upload, files)
+    if named is not None and fields.nc in {None, len(named[0])}:
+        read.add(named[1])
+        return named[0]
+    if fields.nc is not None:
+        return fields.class_names
+    if upload.findings.has_errors == before:
+        text = "Send `names`, or add a data.yaml with names or a classes.txt to the archive."
+        upload.findings.add(Code.NAMES_MISSING, f"There are no class names. {shown(text)}")
+    return None
 
 
-def _is_target(path: str, targets: Targets) -> bool:
-    """Return whether an image file is a mask or depth map: inside their folder, at any level."""
-    if targets.suffixes[0] == ".txt":
-        return False
-    return f"/{targets.folder}/" in f"/{path}"
-
-
-def _without_images_folders(path: str) -> str:
-    *parents, name = path.split("/")
-    return "/".join([*(part for part in parents if part != "images"), name])
-
-
-def target_stem(image: str, folder: str) -> str:
-    """Return the target's path without suffix: the last folder `images` is replaced by `folder`.
-
-    Ultralytics pairs them in the same way (8.4.190, data/utils.py:123). Without such a folder, the
-    target is beside the image.
-    """
-    parts = list(PurePosixPath(image).parts)
-    for index in range(len(parts) - 2, -1, -1):
-        if parts[index] == "images":
-            parts[index] = folder
-            break
-    return "/".join(parts).rpartition(".")[0]
-
-
-def _pair(
-    tree: Tree,
-    split: Split,
-    images: list[tuple[str, str]],
-    targets: Targets,
-    findings: Findings,
-) -> list[Sample]:
-    samples = []
-    for image, path in place(split, images, findings):
-        stem = target_stem(image, targets.folder)
-        target = next((stem + end for end in targets.suffixes if stem + end in tree.files), None)
-        target_path = None
-        if target is not None:
-            ending = suffix(target)
-            target_path = f"{targets.pack_folder}/{split}/{path.rpartition('.')[0]}{ending}"
-        samples.append(Sample(image, f"images/{split}/{path}", target, target_path))
-    return samples
-
-
-def _refuse_shared_images(samples: dict[Split, list[Sample]], findings: Findings) -> None:
-    seen: dict[str, Split] = {}
-    for split, of_split in samples.items():
-        for sample in of_split:
-            other = seen.setdefault(sample.image, split)
-            if other != split:
-                findings.add(
-                    Code.SPLIT_OVERLAP, f"It is in {other} and in {split}.", file=sample.image
-                )
-
-
-def labels_without_image(tree: Tree, layout: Layout) -> list[str]:
-    """Return the label files that no image of a split uses."""
-    used = {sample.target for samples in layout.samples.values() for sample in samples}
+def labels_without_image(tree: Tree, images: dict[Split | None, list[SourceImage]]) -> list[str]:
+    """Return the label files that no image uses."""
+    used = {image.target for of_split in images.values() for image in of_split}
     return sorted(
         path
         for path in tree.files
-        if suffix(path) == ".txt" and "/labels/" in f"/{path}" and path not in used
+        if suffix(path) == ".txt"
+        and "/labels/" in f"/{path}"
+        and path not in used
+        and not is_name_file(path)
     )

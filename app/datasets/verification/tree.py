@@ -9,16 +9,22 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
-from pathlib import PurePosixPath
 from typing import Final
 
 from app.datasets.archives.audit import Member
-from app.datasets.archives.findings import Code, Findings
+from app.datasets.archives.finding_codes import Code
+from app.datasets.archives.findings import Findings
 from app.datasets.archives.report import IgnoredMembers, IgnoreReason, Split
 from app.datasets.verification.images import IMAGE_SUFFIXES
 
 YAML_SUFFIXES: Final = frozenset({".yaml", ".yml"})
-READ_SUFFIXES: Final = IMAGE_SUFFIXES | YAML_SUFFIXES | {".txt", ".npy"}
+ANNOTATION_SUFFIXES: Final = frozenset(
+    {".json", ".jsonl", ".ndjson", ".xml", ".csv", ".names", ".data", ".labels"}
+)
+READ_SUFFIXES: Final = IMAGE_SUFFIXES | YAML_SUFFIXES | ANNOTATION_SUFFIXES | {".txt", ".npy"}
+DESCRIBING_TEXTS: Final = frozenset(
+    {"classes.txt", "predefined_classes.txt", "train.txt", "val.txt", "valid.txt", "test.txt"}
+)
 SYSTEM_FILES: Final = frozenset({"thumbs.db", "desktop.ini"})
 SYSTEM_FOLDERS: Final = frozenset({"__macosx", "@eadir", "$recycle.bin"})
 SPLIT_FOLDERS: Final[dict[Split, tuple[str, ...]]] = {
@@ -31,6 +37,9 @@ SPLIT_FOLDERS: Final[dict[Split, tuple[str, ...]]] = {
 LAYOUT_FOLDERS: Final = frozenset(
     {"images", "labels", "masks", "depth", "train", "val", "validation", "valid", "test"}
 )
+WRITTEN_SUFFIXES: Final = (".cache", ".npy")
+"""Of files that Ultralytics writes (8.4.190, data/dataset.py:306, data/base.py:174)."""
+
 MAX_EXAMPLES: Final = 5
 MAX_PART_BYTES: Final = 200
 MAX_PATH_BYTES: Final = 1000
@@ -40,7 +49,9 @@ MAX_PATH_BYTES: Final = 1000
 class Sample:
     """An image and its target: their paths in the archive and in the pack.
 
-    For classification, `target` is None and `label` is the class. Otherwise `label` is None.
+    For classification, `target` is None and `label` is the class. Otherwise `label` is None. `rows`
+    are label rows that were converted from another format, and then `target` is None; if they are
+    `in_pixels`, they are divided by the size of the image when it is checked.
     """
 
     image: str
@@ -48,37 +59,45 @@ class Sample:
     target: str | None = None
     target_path: str | None = None
     label: int | None = None
-
-
-@dataclass(frozen=True)
-class Layout:
-    """The samples of each split in training order; for classification also the class folders."""
-
-    samples: dict[Split, list[Sample]]
-    class_folders: list[str] | None = None
+    rows: bytes | None = None
+    in_pixels: bool = False
 
 
 def suffix(path: str) -> str:
     """Return the lower-case suffix of the file name, with its dot."""
-    return PurePosixPath(path).suffix.lower()
+    name = path[path.rfind("/") + 1 :]
+    dot = name.rfind(".")
+    return name[dot:].lower() if 0 < dot < len(name) - 1 else ""
 
 
 @dataclass
 class Tree:
-    """The files that are read. Their names are relative to the folder around everything, if any."""
+    """The files that are read. Their names are relative to the folder around everything, if any.
+
+    `root` is that folder, with a final slash, or "".
+    """
 
     files: dict[str, Member]
+    root: str = ""
+    empty_folders: list[str] = field(default_factory=list)
     ignored: dict[IgnoreReason, list[str]] = field(default_factory=lambda: defaultdict(list))
 
     def __post_init__(self) -> None:
         self._images = sorted(path for path in self.files if suffix(path) in IMAGE_SUFFIXES)
-        self._folders = {
-            str(folder) for path in self.files for folder in PurePosixPath(path).parents
-        }
+        self._folders = _folders_of(self.files)
+        self._image_folders = _folders_of(self._images)
 
     def has_folder(self, folder: str) -> bool:
         """Return whether `folder` contains, at any depth, a file that is read; "" is the root."""
-        return (folder or ".") in self._folders
+        return not folder or folder in self._folders
+
+    def has_images(self, folder: str) -> bool:
+        """Return whether `folder` contains an image at any depth; "" is the root."""
+        return bool(self.images_below(folder))
+
+    def image_folders(self) -> set[str]:
+        """Return every folder that contains an image at any depth, without the root."""
+        return self._image_folders
 
     def images_below(self, folder: str) -> Sequence[str]:
         """Return the images below `folder` in the order in which Ultralytics sorts them."""
@@ -91,12 +110,13 @@ class Tree:
         """Return the names of the folders directly in `folder`, sorted."""
         prefix = f"{folder}/" if folder else ""
         inside = (name[len(prefix) :] for name in self._folders if name.startswith(prefix))
-        return sorted(name for name in inside if name not in {"", "."} and "/" not in name)
+        return sorted(name for name in inside if name and "/" not in name)
 
     def ignore_unused(self, used: Iterable[str | None]) -> None:
         """Record as ignored every file that belongs to no split."""
-        rest = self.files.keys() - set(used)
-        self.ignored["not-in-a-split"].extend(sorted(rest))
+        for path in sorted(self.files.keys() - set(used)):
+            is_annotation = suffix(path) in ANNOTATION_SUFFIXES
+            self.ignored["unread-type" if is_annotation else "not-in-a-split"].append(path)
 
     def ignored_members(self) -> list[IgnoredMembers]:
         """Return the ignored members by reason."""
@@ -107,8 +127,22 @@ class Tree:
         ]
 
 
-def tree_of(members: Iterable[Member]) -> Tree:
-    """Divide the members into those that are read and those that are ignored."""
+def _folders_of(paths: Iterable[str]) -> set[str]:
+    """Return the folders around the paths, without the root."""
+    folders: set[str] = set()
+    for path in paths:
+        folder = path.rpartition("/")[0]
+        while folder and folder not in folders:
+            folders.add(folder)
+            folder = folder.rpartition("/")[0]
+    return folders
+
+
+def tree_of(members: Sequence[Member], folders: Iterable[str] = ()) -> Tree:
+    """Divide the members into those that are read and those that are ignored.
+
+    `folders` are those that the archive lists, with files or without.
+    """
     read: dict[str, Member] = {}
     ignored: dict[IgnoreReason, list[str]] = defaultdict(list)
     for member in members:
@@ -120,7 +154,13 @@ def tree_of(members: Iterable[Member]) -> Tree:
     root = _wrapping_folder(read)
     files = {name[len(root) :]: member for name, member in read.items() if name.startswith(root)}
     ignored["not-in-a-split"].extend(name for name in read if not name.startswith(root))
-    return Tree(files, ignored)
+    filled = _folders_of(member.name for member in members)
+    empty = [
+        folder[len(root) :]
+        for folder in sorted(set(folders) - filled)
+        if folder.startswith(root) and _reason_to_ignore(f"{folder}/x.txt") is None
+    ]
+    return Tree(files, root, empty, ignored)
 
 
 def _reason_to_ignore(name: str) -> IgnoreReason | None:
@@ -135,8 +175,21 @@ def _reason_to_ignore(name: str) -> IgnoreReason | None:
 
 
 def _wrapping_folder(names: Iterable[str]) -> str:
-    """Return the folders around all files, with a final slash; .txt files outside do not count."""
-    folders = [name.split("/")[:-1] for name in names if suffix(name) != ".txt"]
+    """Return the folders around all files, with a final slash.
+
+    Text files directly in one of these folders do not count, unless they describe the dataset.
+    """
+    folders: list[list[str]] = []
+    texts: list[list[str]] = []
+    for name in names:
+        is_text = suffix(name) == ".txt" and name.rpartition("/")[2].lower() not in DESCRIBING_TEXTS
+        (texts if is_text else folders).append(name.split("/")[:-1])
+    root = _shared_folders(folders)
+    folders += [parts for parts in texts if parts != root[: len(parts)]]
+    return "".join(f"{part}/" for part in _shared_folders(folders))
+
+
+def _shared_folders(folders: Sequence[Sequence[str]]) -> list[str]:
     root: list[str] = []
     while folders:
         first = folders[0][len(root) : len(root) + 1]
@@ -145,7 +198,7 @@ def _wrapping_folder(names: Iterable[str]) -> str:
         if any(parts[len(root) : len(root) + 1] != first for parts in folders):
             break
         root += first
-    return "".join(f"{part}/" for part in root)
+    return root
 
 
 def place(
@@ -154,7 +207,8 @@ def place(
     """Choose the path in the pack, below the split's folder, of each image of a split.
 
     `entries` are (path in the archive, preferred path) in training order. If the preferred paths
-    would change that order, collide or be unsafe, numbers replace all of them.
+    would change that order, collide with each other or with files that Ultralytics writes, or be
+    unsafe, numbers replace all of them.
     """
     preferred = [path for _, path in entries]
     stems = [path.rpartition(".")[0] for path in preferred]
@@ -169,12 +223,15 @@ def place(
 
 
 def _is_safe(path: str) -> bool:
-    """Return whether every file system can store the name.
+    """Return whether every file system can store the name, and Ultralytics can write beside it.
 
-    The limits leave room for the suffixes of files that Ultralytics writes beside it.
+    The limits leave room for the suffixes of files that Ultralytics writes. A folder must not have
+    the name of one of them: `train.cache` beside `train`, `a.npy` beside `a.jpg`.
     """
+    folders = path.lower().split("/")[:-1]
     return (
         path.isprintable()
+        and not any(folder.endswith(WRITTEN_SUFFIXES) for folder in folders)
         and len(path.encode()) <= MAX_PATH_BYTES
         and all(len(part.encode()) <= MAX_PART_BYTES for part in path.split("/"))
     )
