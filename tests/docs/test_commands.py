@@ -17,6 +17,7 @@ from pydantic import TypeAdapter
 
 from app.cli import cli
 from app.core.problems import Problem
+from app.datasets.routes import NewVersionBody
 from app.datasets.views import DatasetView
 from app.jobs.http.views import (
     ArtifactView,
@@ -48,6 +49,7 @@ SHOWN: Final[dict[str, Any]] = {
         JobView,
         LineageMetricsView,
         MetricsView,
+        NewVersionBody,
         PlanView,
         Problem,
         Settings,
@@ -87,7 +89,7 @@ class TestBlocks:
 
     @pytest.mark.parametrize("block", ALL, ids=str)
     def test_each_block_has_a_language_that_is_checked(self, block: Block) -> None:
-        assert block.language in SHELL | READERS.keys() | {"mermaid", "diff"}
+        assert block.language in SHELL | READERS.keys() | {"mermaid", "diff", "text"}
 
     @pytest.mark.parametrize("block", SCRIPTS, ids=str)
     def test_scripts_are_read_by_bash(self, block: Block) -> None:

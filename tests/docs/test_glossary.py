@@ -21,25 +21,25 @@ TEXT: Final = GLOSSARY.read_text()
 ENTRIES: Final = entries(TEXT)
 
 TRAINING: Final = """
-    architecture batch best callback class collate count data dataset divergence entropy epoch
-    freeze freezing image label layer lr mask model optimization optimizer pass patience plot rate
-    run
-    schedule score statistic target weight
+    annotation architecture batch best callback class collate count data dataset divergence entropy
+    epoch freeze freezing image label layer lr mask model optimization optimizer pass patience plot
+    rate run schedule score statistic target weight
 """
 PROGRAMMING: Final = """
-    answer argument authenticator background base broker chunk code command connection context
-    database digest directory download error failure field filter finder key kind level limit
-    memory module option order page path pipe process protocol query reader route row server session
-    setting signal source span store text time upload user worker writer
+    answer argument authenticator background base body broker budget category chunk code command
+    connection container context conversion database digest directory download error failure field
+    filter finder format id index key kind level limit memory module option order page path pipe
+    process protocol query reader record route row server session setting shape signal span
+    split store stream survey table text time unit upload user worker writer yaml
 """
 EVERYDAY: Final = """
     announcement bound capacity change check checker choice effect end fact group holder
     membership period progress project readiness reporting resource resuming role rule severity
-    shipper start submission summary tag timing use warning
+    copie divided drop place readable share shipper start submission summary tag timing use warning
 """
 HAPPENINGS: Final = """
     again alive applied collected damaged emit expired now on overdue planned ready refused
-    submitted unwatched watched wrong
+    submitted unread unwatched watched
 """
 PLAIN: Final = frozenset(f"{TRAINING} {PROGRAMMING} {EVERYDAY} {HAPPENINGS}".split())
 """Last words of class names that are used as in English, Python, HTTP or machine learning.
