@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 
 from app.core.context import Context
 from app.datasets.archives.report import ImportOptions
-from app.datasets.errors import DatasetTaskMismatch
+from app.datasets.errors import DatasetNotFound, DatasetTaskMismatch
 from app.datasets.repository import (
     ListedDataset,
     NewVersion,
@@ -77,6 +77,8 @@ def read_again(
             source.dataset.name,
             owner_id=source.dataset.owner_id,
         )
+        if dataset.id != source.dataset.id:  # deleted meanwhile, and made again by the lock
+            raise DatasetNotFound
         version = source.version
         submitted = _add_version(
             unit.session, dataset, options, version.archive_sha256, version.archive_bytes

@@ -132,7 +132,7 @@ class Verifier(Background):
                 self._conclude(hold, verdict)
         except Interrupted:
             self._release(hold)
-        except (Crashed, FileNotFoundError, StoredBytesCorrupt) as error:
+        except (Crashed, FileNotFoundError, StoredBytesCorrupt, ValidationError) as error:
             self._count_crash(hold, error)
         except Exception:
             self._release(hold)

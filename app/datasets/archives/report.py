@@ -70,8 +70,8 @@ class SplitShares(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    train: float = Field(0.8, gt=0, lt=1)
-    val: float = Field(0.2, gt=0, lt=1)
+    train: float = Field(0.8, ge=0.001, lt=1)
+    val: float = Field(0.2, ge=0.001, lt=1)
     test: float = Field(0.0, ge=0, lt=1)
 
     @model_validator(mode="after")
@@ -97,7 +97,8 @@ def _shares(value: object) -> object:
 
 
 def _as_text(shares: SplitShares) -> str:
-    return f"{shares.train * 100:g}:{shares.val * 100:g}:{shares.test * 100:g}"
+    # Fixed decimals: an exponent would not be read back.
+    return f"{shares.train * 100:.4f}:{shares.val * 100:.4f}:{shares.test * 100:.4f}"
 
 
 Shares = Annotated[

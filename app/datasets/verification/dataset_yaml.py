@@ -112,7 +112,7 @@ def _label_mapping(value: object) -> dict[int, int]:
         raise UnfitValueError("a mapping of mask ids to class ids is expected")
     mapping = {}
     for raw, mapped in value.items():
-        ignored = mapped == "ignore_label" or mapped in NULLS
+        ignored = isinstance(mapped, str) and mapped in NULLS | {"", "ignore_label"}
         mapping[_integer(raw)] = IGNORED_ID if ignored else _integer(mapped)
     if any(not 0 <= mapped <= IGNORED_ID for mapped in mapping.values()):
         raise UnfitValueError("mapped ids are 0 to 255; 255 means ignored")

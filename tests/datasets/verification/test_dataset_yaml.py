@@ -65,6 +65,7 @@ REFUSED: dict[str, tuple[str | bytes, Code]] = {
     "sigma-zero": ("kpt_shape: [1, 3]\nkpt_oks_sigmas: [0]\n" + NAMES, Code.YAML_VALUE),
     "channels-zero": ("channels: 0\n" + NAMES, Code.YAML_VALUE),
     "channels-true": ("channels: true\n" + NAMES, Code.YAML_VALUE),
+    "mapping-to-a-list": ("label_mapping: {0: [1]}\n" + NAMES, Code.YAML_VALUE),
     "mapping-beyond": ("label_mapping: {7: 256}\n" + NAMES, Code.YAML_VALUE),
     "depth-scale-nan": ("depth_scale: .nan\n" + NAMES, Code.YAML_VALUE),
     "max-depth-negative": ("max_depth: -1\n" + NAMES, Code.YAML_VALUE),
@@ -109,8 +110,8 @@ ACCEPTED: dict[str, tuple[str, dict[str, Any]]] = {
     "empty-value": ("test:\n" + NAMES, {"test": None}),
     "bom": ("\ufeff" + NAMES, {"names": ["disc", "square"]}),
     "mapping-ignore": (
-        "label_mapping: {-1: ignore_label, 7: 0, 8: ~}\n" + NAMES,
-        {"label_mapping": {-1: 255, 7: 0, 8: 255}},
+        "label_mapping:\n  -1: ignore_label\n  7: 0\n  8: ~\n  9:\n" + NAMES,
+        {"label_mapping": {-1: 255, 7: 0, 8: 255, 9: 255}},
     ),
     "whole-scale": ("depth_scale: 256\n" + NAMES, {"depth_scale": 256}),
     "keypoint-names": (

@@ -101,6 +101,13 @@ class TestLayouts:
 
         assert (report.state, report.classes) == ("ready", ["disc", "square", "triangle"])
 
+    def test_an_id_in_the_notes_that_is_no_number_is_no_name(self, verified: Verify) -> None:
+        notes = b'{"categories": [{"id": 1e999, "name": "a"}]}'
+
+        report = verified({**without(PLAIN, "data.yaml"), "notes.json": notes})
+
+        assert codes(report) == {Code.NAMES_MISSING}
+
     def test_several_yamls_of_one_dataset_are_one(self, verified: Verify) -> None:
         two = moved(PLAIN, "data.yaml", "a.yaml") | {"b.yaml": PLAIN["data.yaml"]}
 

@@ -60,7 +60,7 @@ def _from_notes(text: str) -> list[str] | None:
     try:
         categories = json.loads(text)["categories"]
         by_id = {int(each["id"]): str(each["name"]) for each in categories}
-    except (ValueError, TypeError, LookupError, RecursionError):
+    except (ValueError, TypeError, LookupError, RecursionError, OverflowError):
         return None
     return [by_id[number] for number in sorted(by_id)]
 
