@@ -98,7 +98,9 @@ def _add_version(
         raise DatasetTaskMismatch(dataset.name, task, options.task)
     stored_options = options.model_dump(mode="json", exclude={"task"}, exclude_defaults=True)
     for version in versions:
-        if version.archive_sha256 == sha256 and (version.options or {}) == stored_options:
+        of_version = version.task or version.declared_task
+        is_alike = (version.options or {}) == stored_options
+        if version.archive_sha256 == sha256 and is_alike and options.task in {None, of_version}:
             return SubmittedVersion(ListedDataset(dataset, version), created=False)
     new = NewVersion(sha256, size_bytes, options.task or task, stored_options)
     return SubmittedVersion(

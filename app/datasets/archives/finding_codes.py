@@ -179,6 +179,11 @@ class Code(StrEnum):
         "the data.yaml has neither names nor nc",
     )
     NAMES_MADE = ("names-made", Severity.WARNING, "classes without names were given names")
+    NAMES_MISFIT = (
+        "names-misfit",
+        Severity.ERROR,
+        "the names that were sent are not those of the class folders",
+    )
     NAMES_REPEATED = ("names-repeated", Severity.WARNING, "two classes have the same name")
     CLASS_NAME_INVALID = (
         "class-name-invalid",

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Annotated, Final, Literal, Self, get_args
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -107,7 +108,15 @@ Shares = Annotated[
     PlainSerializer(_as_text),
     WithJsonSchema({"type": "string", "pattern": "^[0-9.]+(:[0-9.]+){1,2}$", "maxLength": 40}),
 ]
-ClassName = Annotated[str, Field(min_length=1, max_length=200)]
+
+
+def _class_name(value: str) -> str:
+    if not value.strip() or not value.isprintable():
+        raise PydanticCustomError("class-name", "A class name has printable characters.")
+    return value
+
+
+ClassName = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_class_name)]
 
 
 class ImportOptions(BaseModel):

@@ -6,11 +6,42 @@ All packs have one layout: `images/<split>/…` beside `labels`, `masks` or `dep
 
 from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import replace
 
-from app.datasets.archives.findings import Findings
+from app.datasets.archives.finding_codes import Code
+from app.datasets.archives.findings import Findings, shown
 from app.datasets.archives.report import SPLITS, Split
 from app.datasets.verification.source import Source, SourceImage
-from app.datasets.verification.tree import Sample, place, suffix
+from app.datasets.verification.tree import MAX_PART_BYTES, Sample, place, suffix
+
+
+def sort_classes(source: Source, findings: Findings) -> None:
+    """Sort the classes of a classification dataset by name, as Ultralytics sorts their folders.
+
+    A class that cannot be the name of a folder is an error.
+    """
+    for name in source.names:
+        if not _is_folder(name):
+            text = (
+                f"A class is the name of a folder, printable and of at most {MAX_PART_BYTES} bytes;"
+                f" rename {shown(name)}."
+            )
+            findings.add(Code.CLASS_NAME_INVALID, text)
+    order = sorted(range(len(source.names)), key=lambda number: source.names[number])
+    numbers = {old: new for new, old in enumerate(order)}
+    source.names = [source.names[number] for number in order]
+    source.images = {
+        split: [
+            replace(image, label=None if image.label is None else numbers[image.label])
+            for image in images
+        ]
+        for split, images in source.images.items()
+    }
+
+
+def _is_folder(name: str) -> bool:
+    is_plain = name.isprintable() and not {"/", "\\"}.intersection(name)
+    return is_plain and name not in {".", ".."} and len(name.encode()) <= MAX_PART_BYTES
 
 
 def arrange(source: Source, findings: Findings) -> dict[Split, list[Sample]]:
@@ -19,7 +50,7 @@ def arrange(source: Source, findings: Findings) -> dict[Split, list[Sample]]:
     for split in SPLITS:
         images = source.images.get(split)
         if images and source.task == "classify":
-            arranged[split] = _classified(split, images, findings)
+            arranged[split] = _classified(split, images, source.names, findings)
         elif images:
             arranged[split] = _paired(split, images, _pack_folder(source), findings)
     return arranged
@@ -55,14 +86,15 @@ def _paired(
     return samples
 
 
-def _classified(split: Split, images: Sequence[SourceImage], findings: Findings) -> list[Sample]:
-    by_class: dict[str, list[tuple[str, str]]] = defaultdict(list)
-    labels = {image.image: image.label for image in images}
+def _classified(
+    split: Split, images: Sequence[SourceImage], names: Sequence[str], findings: Findings
+) -> list[Sample]:
+    by_class: dict[int, list[tuple[str, str]]] = defaultdict(list)
     for image in images:
-        name, _, below = image.name.partition("/")
-        by_class[name].append((image.image, below))
+        if image.label is not None:
+            by_class[image.label].append((image.image, image.name))
     return [
-        Sample(path, f"{split}/{name}/{below}", label=labels[path])
-        for name in sorted(by_class)
-        for path, below in place(split, by_class[name], findings)
+        Sample(path, f"{split}/{names[label]}/{below}", label=label)
+        for label in sorted(by_class)
+        for path, below in place(split, by_class[label], findings)
     ]

@@ -13,7 +13,8 @@ from typing import Final
 
 from app.datasets.archives.audit import Member
 from app.datasets.archives.finding_codes import Code
-from app.datasets.archives.findings import Findings
+from app.datasets.archives.findings import Findings, shown
+from app.datasets.archives.names import is_system_file
 from app.datasets.archives.report import IgnoredMembers, IgnoreReason, Split
 from app.datasets.verification.images import IMAGE_SUFFIXES
 
@@ -25,8 +26,6 @@ READ_SUFFIXES: Final = IMAGE_SUFFIXES | YAML_SUFFIXES | ANNOTATION_SUFFIXES | {"
 DESCRIBING_TEXTS: Final = frozenset(
     {"classes.txt", "predefined_classes.txt", "train.txt", "val.txt", "valid.txt", "test.txt"}
 )
-SYSTEM_FILES: Final = frozenset({"thumbs.db", "desktop.ini"})
-SYSTEM_FOLDERS: Final = frozenset({"__macosx", "@eadir", "$recycle.bin"})
 SPLIT_FOLDERS: Final[dict[Split, tuple[str, ...]]] = {
     "train": ("train",),
     "val": ("val", "validation", "valid"),
@@ -119,9 +118,11 @@ class Tree:
             self.ignored["unread-type" if is_annotation else "not-in-a-split"].append(path)
 
     def ignored_members(self) -> list[IgnoredMembers]:
-        """Return the ignored members by reason."""
+        """Return the ignored members by reason; unprintable characters of names are escaped."""
         return [
-            IgnoredMembers(reason=reason, count=len(names), examples=names[:MAX_EXAMPLES])
+            IgnoredMembers(
+                reason=reason, count=len(names), examples=[*map(shown, names[:MAX_EXAMPLES])]
+            )
             for reason, names in sorted(self.ignored.items())
             if names
         ]
@@ -164,12 +165,9 @@ def tree_of(members: Sequence[Member], folders: Iterable[str] = ()) -> Tree:
 
 
 def _reason_to_ignore(name: str) -> IgnoreReason | None:
-    parts = name.lower().split("/")
-    if SYSTEM_FOLDERS.intersection(parts) or any(part.startswith(".") for part in parts):
+    if is_system_file(name):
         return "system-metadata"
-    if parts[-1] in SYSTEM_FILES:
-        return "system-metadata"
-    if parts[-1].endswith(".cache"):
+    if name.lower().endswith(".cache"):
         return "labels-cache"
     return None if suffix(name) in READ_SUFFIXES else "unread-type"
 

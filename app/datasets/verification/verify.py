@@ -18,7 +18,7 @@ from app.datasets.archives.report import (
     TrainingFacts,
     VerificationRequest,
 )
-from app.datasets.verification.arrange import arrange
+from app.datasets.verification.arrange import arrange, sort_classes
 from app.datasets.verification.dataset_yaml import render_dataset_yaml
 from app.datasets.verification.formats.choose import read_source
 from app.datasets.verification.formats.masks import MaskRules
@@ -35,6 +35,7 @@ from app.datasets.verification.statistics import Statistics
 from app.datasets.verification.tree import Sample, Tree, suffix, tree_of
 
 MANIFEST_NAME: Final = "manifest.json"
+EMPTY_CLASS: Final = ".empty"
 NEEDED_SPLITS: Final[tuple[Split, ...]] = ("train", "val")
 
 Samples = dict[Split, list[Sample]]
@@ -115,6 +116,8 @@ def _read(run: Run, members: MemberReader) -> Samples | None:
     source = run.source = read_source(upload)
     if source is None:
         return None
+    if source.task == "classify":
+        sort_classes(source, run.findings)
     complete_splits(source, upload)
     samples = arrange(source, run.findings)
     _judge_splits(run, source, samples)
@@ -196,6 +199,8 @@ def _check_and_pack(
         if source.task != "classify":
             pack.add(DATASET_YAML, _our_yaml(source, samples))
         SampleChecker(rules, members, pack, run.statistics).check_all(samples)
+        if source.task == "classify":
+            _keep_empty_classes(run, source, pack)
     if source.task != "depth":
         run.statistics.judge(source.names, samples, run.findings)
     if run.findings.has_errors:
@@ -203,6 +208,17 @@ def _check_and_pack(
     manifest = pack.manifest(source.task)
     (output / MANIFEST_NAME).write_bytes(manifest.to_json())
     return manifest.digest()
+
+
+def _keep_empty_classes(run: Run, source: Source, pack: PackWriter) -> None:
+    """Store a file in the folder of each class without an image in train.
+
+    Training numbers the folders of train, and an archive of files has no empty folder.
+    """
+    counts = run.statistics.by_name(source.names).get("train", {})
+    for name in source.names:
+        if not counts.get(name):
+            pack.add(f"train/{name}/{EMPTY_CLASS}", b"")
 
 
 def _our_yaml(source: Source, samples: Samples) -> bytes:

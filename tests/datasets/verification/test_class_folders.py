@@ -1,9 +1,16 @@
 """Classification datasets as people keep them: the folder of an image is its class."""
 
+import json
+from pathlib import Path
+
 import pytest
 
 from app.datasets.archives.finding_codes import Code
-from tests.datasets.builders import an_image, class_files
+from app.datasets.archives.pack import extract_pack, materialise_view
+from app.datasets.archives.report import PACK_NAME, ImportOptions, VerificationRequest
+from app.datasets.verification.verify import verify
+from tests.datasets.builders import a_zip, an_image, class_files
+from tests.datasets.oracle import Oracle
 from tests.datasets.verdicts import Verify, codes, moved, warnings
 
 
@@ -69,3 +76,83 @@ class TestClassFolders:
         assert codes(verified(moved(class_files(), "disc", "di\u202esc"))) == {
             Code.CLASS_NAME_INVALID
         }
+
+    def test_a_class_may_be_called_like_a_split(self, verified: Verify) -> None:
+        report = verified(moved(moved(class_files(val=0), "train/", ""), "disc/", "train/"))
+
+        assert (report.task, report.classes) == ("classify", ["square", "train", "triangle"])
+
+    def test_names_in_any_order_are_those_of_the_sorted_folders(self, verified: Verify) -> None:
+        report = verified(class_files(), "classify", names=["triangle", "disc", "square"])
+
+        assert report.classes == ["disc", "square", "triangle"]
+
+    def test_names_that_are_not_the_folders_are_refused(self, verified: Verify) -> None:
+        assert codes(verified(class_files(), "classify", names=["a", "b", "c"])) == {
+            Code.NAMES_MISFIT
+        }
+
+    def test_a_class_that_only_val_has_stays_where_all_is_divided_again(
+        self, verified: Verify
+    ) -> None:
+        files = class_files() | {f"val/unicorn/{n}.jpg": an_image(n) for n in range(7, 10)}
+
+        report = verified(files, splits="50:50")
+
+        assert report.classes == ["disc", "square", "triangle", "unicorn"]
+
+    def test_class_folders_without_train_can_be_divided(self, verified: Verify) -> None:
+        files = moved(class_files(val=0), "train/", "test/")
+
+        refused, divided = verified(files, "classify"), verified(files, "classify", splits="50:50")
+
+        assert codes(refused) == {Code.SPLIT_MISSING}
+        assert divided.state == "ready"
+
+
+class TestWhatTrainingSees:
+    def test_training_counts_an_empty_class(self, oracle: Oracle, tmp_path: Path) -> None:
+        archive = a_zip(tmp_path / "upload.zip", {**class_files(), "train/disc2/": b""})
+
+        report = verify(VerificationRequest(archive=archive, output=tmp_path))
+
+        assert report.classes == ["disc", "disc2", "square", "triangle"]
+        assert trained_names(oracle, tmp_path) == report.classes
+
+    def test_training_counts_a_class_whose_images_were_all_dropped(
+        self, oracle: Oracle, tmp_path: Path
+    ) -> None:
+        files = {**class_files(), "train/broken/a.jpg": b"<html>"}
+        archive = a_zip(tmp_path / "upload.zip", files)
+
+        report = verify(VerificationRequest(archive=archive, output=tmp_path))
+
+        assert report.splits["train"].dropped == 1
+        assert trained_names(oracle, tmp_path) == report.classes
+
+    def test_classes_that_a_file_names_are_those_of_training(
+        self, oracle: Oracle, tmp_path: Path
+    ) -> None:
+        heads = [{"type": "dataset", "task": "classify", "class_names": {"0": "z", "1": "a"}}]
+        heads += [
+            {"type": "image", "file": f"dogs/{n}.jpg", "split": split, "annotations": {
+                "classification": [n % 2]}}
+            for n, split in enumerate(["train", "train", "val", "val"])
+        ]  # fmt: skip
+        files = {f"dogs/{n}.jpg": an_image(n) for n in range(4)}
+        text = "\n".join(map(json.dumps, heads)).encode()
+        archive = a_zip(tmp_path / "upload.zip", {**files, "set.ndjson": text})
+        options = ImportOptions(task="classify")
+
+        report = verify(VerificationRequest(archive=archive, output=tmp_path, options=options))
+
+        assert report.class_counts["train"] == {"a": 1, "z": 1}
+        assert trained_names(oracle, tmp_path) == ["a", "z"]
+
+
+def trained_names(oracle: Oracle, folder: Path) -> list[str]:
+    """Return the class names that Ultralytics finds in the pack, in the order of its numbers."""
+    extract_pack(folder / PACK_NAME, folder / "pack")
+    view = materialise_view(folder / "pack", folder / "view")
+    names: dict[str, str] = oracle.ask("dataset", view, "classify")["names"]
+    return [names[number] for number in sorted(names, key=int)]

@@ -366,3 +366,9 @@ class TestUnreadPictures:
         report = verified({**PLAIN, "notes/sketch.heic": b"x"})
 
         assert (report.state, report.findings) == ("ready", [])
+
+
+def test_names_of_ignored_files_are_escaped(verified: Verify) -> None:
+    report = verified({**PLAIN, "notes\u202e.md": b"x"})
+
+    assert report.ignored[0].examples == ["notes\\u202e.md"]

@@ -109,7 +109,16 @@ def _name_unread(upload: Upload) -> bool:
 
 
 def _classes(upload: Upload) -> Source | None:
+    """Read classes that a file names, else the class folders, else the tags of CVAT."""
+    named = ((ndjson.recognise, ndjson.read), (image_folder.recognise, image_folder.read))
+    for recognise, read in named:
+        files = recognise(upload)
+        if files:
+            return read(upload, files)
     found = read_classes(upload)
+    tagged = cvat.recognise(upload) if found is None else []
+    if tagged:
+        return cvat.read(upload, tagged)
     if found is None:
         upload.findings.add(
             Code.LAYOUT_UNKNOWN,

@@ -12,7 +12,7 @@ from app.datasets.archives.findings import shown
 from app.datasets.archives.report import Split
 from app.datasets.verification.matching import folded, split_of_part
 from app.datasets.verification.source import Source, SourceImage, Upload
-from app.datasets.verification.tree import MAX_PART_BYTES, Tree
+from app.datasets.verification.tree import Tree
 
 NAME: Final = "class folders"
 NO_CLASSES: Final = frozenset({"images", "labels"})
@@ -25,9 +25,9 @@ def read_classes(upload: Upload) -> Source | None:
     """Read a classification dataset. Return None, without a finding, if there are no classes."""
     divided = _divided(upload.tree)
     classes = _classes_of(upload, divided)
-    if not classes or {folded(name) for name in classes} <= NO_CLASSES:
+    if all(folded(name) in NO_CLASSES or split_of_part(name) for name in classes):
         return None
-    _refuse_unsafe(classes, upload)
+    _compare_names(upload, classes)
     numbers = {name: number for number, name in enumerate(classes)}
     images: dict[Split | None, list[SourceImage]] = {}
     for split, by_class in divided.items():
@@ -37,24 +37,26 @@ def read_classes(upload: Upload) -> Source | None:
                 _note_unknown(upload, split, name, by_class[name])
                 continue
             found.extend(
-                SourceImage(path, f"{name}/{below}", label=numbers[name])
-                for path, below in by_class[name]
+                SourceImage(path, below, label=numbers[name]) for path, below in by_class[name]
             )
     return Source(NAME, "classify", classes, images)
 
 
 def _divided(tree: Tree) -> dict[Split | None, ByClass]:
-    """Return the images below split folders by class; without such folders, those at the root."""
-    divided: dict[Split | None, ByClass] = {}
+    """Return the images below split folders by class; without such folders, those at the root.
+
+    A folder that is named like a split and has no class folders is itself a class, such as `train`
+    beside `bus`.
+    """
+    divided: dict[Split | None, ByClass] = defaultdict(lambda: defaultdict(list))
     for folder in _split_folders(tree):
         split = split_of_part(folder.rpartition("/")[2])
-        by_class = divided.setdefault(split, defaultdict(list))
-        _collect(tree, _holding_classes(tree, folder), by_class)
-    if not divided:
-        by_class = defaultdict(list)
-        _collect(tree, _holding_classes(tree, ""), by_class)
-        divided[None] = by_class
-    return {split: by_class for split, by_class in divided.items() if by_class}
+        _collect(tree, _holding_classes(tree, folder), divided[split])
+    found = {split: by_class for split, by_class in divided.items() if by_class}
+    if not found:
+        _collect(tree, _holding_classes(tree, ""), divided[None])
+        found = {None: divided[None]}
+    return found
 
 
 def _split_folders(tree: Tree) -> list[str]:
@@ -107,26 +109,32 @@ def _collect(tree: Tree, folder: str, by_class: ByClass) -> None:
 
 
 def _classes_of(upload: Upload, divided: dict[Split | None, ByClass]) -> list[str]:
-    if upload.options.names is not None:
-        return list(upload.options.names)
-    first = divided.get("train") or divided.get(None) or {}
+    """Return the classes of train; of all splits if they are divided again or there is no train."""
+    first = divided.get("train") or divided.get(None)
+    if first is None or upload.options.splits is not None:
+        every = [by_class.items() for by_class in divided.values()]
+        first = {}
+        for items in every:
+            for name, images in items:
+                first.setdefault(name, []).extend(images)
     empty = sorted(name for name, images in first.items() if not images)
-    if empty and len(empty) < len(first):
-        upload.findings.add(
-            Code.CLASS_ABSENT,
-            f"Empty class folders count as classes: {shown(', '.join(empty[:20]))}.",
+    if len(empty) == len(first):
+        return []
+    if empty:
+        text = f"Empty class folders count as classes: {shown(', '.join(empty[:20]))}."
+        upload.findings.add(Code.CLASS_ABSENT, text)
+    return sorted(first)
+
+
+def _compare_names(upload: Upload, classes: list[str]) -> None:
+    """Refuse names that were sent and are not those of the folders, which training reads."""
+    names = upload.options.names
+    if names is not None and sorted(names) != classes:
+        text = (
+            "The classes are the folders; rename these, or leave out `names`:"
+            f" {', '.join(classes[:20])}."
         )
-    return sorted(first) if len(empty) < len(first) else []
-
-
-def _refuse_unsafe(classes: list[str], upload: Upload) -> None:
-    for name in classes:
-        if not name.isprintable() or len(name.encode()) > MAX_PART_BYTES:
-            upload.findings.add(
-                Code.CLASS_NAME_INVALID,
-                f"Class folders need printable names of at most {MAX_PART_BYTES} bytes:"
-                f" {shown(name)}",
-            )
+        upload.findings.add(Code.NAMES_MISFIT, shown(text))
 
 
 def _note_unknown(

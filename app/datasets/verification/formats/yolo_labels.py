@@ -18,6 +18,8 @@ from app.datasets.verification.matching import folded, split_of
 from app.datasets.verification.tree import Tree, suffix
 
 LABEL_SUFFIX: Final = ".txt"
+MAX_FOLDERS_OF_A_NAME: Final = 100
+"""A name that is in more folders of labels does not tell which of them is meant."""
 MIN_SHARE_OF_NAMES: Final = 0.5
 """A folder has the labels of a folder of images if it has as many of their names as this."""
 
@@ -53,9 +55,11 @@ class LabelFinder:
         self._files = {stem_of(path): path for path in sorted(tree.files) if is_label_file(path)}
         self._by_folded = {_folded_path(stem): path for stem, path in self._files.items()}
         self._by_folder: dict[str, dict[str, str]] = defaultdict(dict)
+        self._folders_with: dict[str, list[str]] = defaultdict(list)
         for stem, path in self._files.items():
             folder, _, name = stem.rpartition("/")
             self._by_folder[folder][name] = path
+            self._folders_with[name].append(folder)
 
     def labels_of(self, images: Sequence[str], findings: Findings) -> dict[str, str]:
         """Return the label file of each image that has one."""
@@ -98,11 +102,18 @@ class LabelFinder:
         """Return the labels of the one folder whose files have the names of the images."""
         names = {image: stem_of(image).rpartition("/")[2] for image in images}
         held: Counter[str] = Counter()
-        for at, labels in self._by_folder.items():
-            if split_of(f"{at}/") in {split_of(f"{folder}/"), None}:
-                held[at] = len(labels.keys() & set(names.values()))
-        best = [at for at, count in held.items() if count and count == max(held.values())]
-        if len(best) != 1 or held[best[0]] < MIN_SHARE_OF_NAMES * len(images):
+        for name in set(names.values()):
+            folders = self._folders_with[name]
+            if len(folders) <= MAX_FOLDERS_OF_A_NAME:
+                held.update(folders)
+        split = split_of(f"{folder}/")
+        most = max(held.values(), default=0)
+        best = [
+            at
+            for at, count in held.items()
+            if count == most and split_of(f"{at}/") in {split, None}
+        ]
+        if len(best) != 1 or most < MIN_SHARE_OF_NAMES * len(images):
             return {}
         labels = self._by_folder[best[0]]
         return {image: labels[name] for image, name in names.items() if name in labels}

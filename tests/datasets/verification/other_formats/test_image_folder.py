@@ -4,8 +4,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from app.datasets.archives.finding_codes import Code
 from app.datasets.verification.formats.other_formats import image_folder
 from tests.datasets.builders import Files
+from tests.datasets.verdicts import Verify, codes
 from tests.datasets.verification.other_formats.conftest import OpenUpload, ReadBy
 
 IMAGE = b"an image that is not decoded here"
@@ -77,11 +79,12 @@ class TestImageFolder:
 
         assert [(each.code, each.line) for each in reading.findings] == [("annotation-ignored", 2)]
 
-    def test_a_class_that_is_no_folder_is_refused(self, read_by: ReadBy) -> None:
-        reading = read_by(image_folder, with_images({"file_name": "a.jpg", "label": "../up"}))
+    def test_a_class_that_is_no_folder_is_refused(self, verified: Verify) -> None:
+        rows = [{"file_name": "a.jpg", "label": "../up"}, {"file_name": "b.jpg", "label": "up"}]
 
-        assert reading.source is None
-        assert reading.codes == {"class-name-invalid"}
+        report = verified(with_images(*rows))
+
+        assert Code.CLASS_NAME_INVALID in codes(report)
 
     @settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
     @given(

@@ -160,7 +160,7 @@ def _has_all_images(upload: Upload, file: str, lines: _Lines) -> bool:
 
 
 def _source(upload: Upload, file: str, lines: _Lines) -> Source | None:
-    names = _names(lines.head.get("class_names"), lines.last_class)
+    names = upload.options.names or _names(lines.head.get("class_names"), lines.last_class)
     if lines.task == "classify":
         used = {image.label for images in lines.images.values() for image in images.values()}
         labels = sorted(label for label in used if label is not None)
