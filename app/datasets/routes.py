@@ -228,12 +228,8 @@ def create_version(
     principal: Writer,
 ) -> DatasetView:
     """Read the stored bytes of a version again, with other options, as the next version."""
-    source = body.version or reference
-    with context.database.read() as unit:
-        listed = visible_dataset(unit.session, principal.project_ids, source)
-    if reference not in {listed.dataset.id, listed.version.id}:
-        raise DatasetNotFound
-    submitted = read_again(context, principal.project_ids, source, body.options())
+    named = (reference, body.version)
+    submitted = read_again(context, principal.project_ids, named, body.options())
     return _answer(response, submitted, principal)
 
 

@@ -59,18 +59,26 @@ def submit_version(context: Context, submission: Submission, archive: Path) -> S
 
 
 def read_again(
-    context: Context, project_ids: Collection[str], reference: str, options: ImportOptions
+    context: Context,
+    project_ids: Collection[str],
+    named: tuple[str, str | None],
+    options: ImportOptions,
 ) -> SubmittedVersion:
     """Insert a version with the stored bytes of another one, read with other options.
 
-    Returns the valid version with the same bytes and options, if there is one.
+    `named` are the dataset, or one of its versions, and the version whose bytes are read; without
+    it, they are those of the newest version. Returns the valid version with the same bytes and
+    options, if there is one.
 
     Raises:
         DatasetNotFound: the caller's projects have no dataset or version with this id.
         DatasetTaskMismatch: a ready or validating version of the dataset has another task.
     """
     with context.database.write() as unit:
-        source = visible_dataset(unit.session, project_ids, reference)
+        reference, version_id = named
+        source = visible_dataset(unit.session, project_ids, version_id or reference)
+        if reference not in {source.dataset.id, source.version.id}:
+            raise DatasetNotFound
         dataset = lock_or_insert_dataset(
             unit.session,
             source.dataset.project_id,

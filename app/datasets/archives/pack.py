@@ -60,10 +60,6 @@ class Manifest:
         content = {"format": 1, "task": self.task, "files": files}
         return json.dumps(content, sort_keys=True, separators=(",", ":")).encode() + b"\n"
 
-    def digest(self) -> str:
-        """Return the SHA-256 of the manifest, hex."""
-        return hashlib.sha256(self.to_json()).hexdigest()
-
 
 class PackWriter:
     """Writes a pack, member by member, in the order of the calls."""

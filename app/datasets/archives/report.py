@@ -79,7 +79,8 @@ class SplitShares(BaseModel):
     def _sum_up(self) -> Self:
         total = self.train + self.val + self.test
         if abs(total - 1) > SHARES_TOLERANCE:
-            raise ValueError(f"the shares of train, val and test must sum up to 1, not {total:g}")
+            text = f"The shares of train, val and test must sum up to 1, not {total:g}."
+            raise PydanticCustomError("split-shares-total", text)
         return self
 
 

@@ -4,6 +4,7 @@ A format reads the archive into a `Source`; missing splits are made; every image
 annotations and stored. Every file is inflated and checked once.
 """
 
+import hashlib
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -205,9 +206,9 @@ def _check_and_pack(
         run.statistics.judge(source.names, samples, run.findings)
     if run.findings.has_errors:
         return None
-    manifest = pack.manifest(source.task)
-    (output / MANIFEST_NAME).write_bytes(manifest.to_json())
-    return manifest.digest()
+    manifest = pack.manifest(source.task).to_json()
+    (output / MANIFEST_NAME).write_bytes(manifest)
+    return hashlib.sha256(manifest).hexdigest()
 
 
 def _keep_empty_classes(run: Run, source: Source, pack: PackWriter) -> None:

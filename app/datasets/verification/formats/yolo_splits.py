@@ -3,6 +3,7 @@
 import posixpath
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Final
 
 from app.datasets.archives.finding_codes import Code
@@ -65,6 +66,10 @@ class YoloSplits:
         if posixpath.normpath(root) != "." and not self.upload.tree.has_folder(root.strip("/")):
             text = f"path {shown(root)!r} is no folder of the archive and was not needed."
             self.upload.findings.add(Code.YAML_ROOT_IGNORED, text, file=self.yaml.file)
+
+    @cached_property
+    def _listed_images(self) -> ListedImages:
+        return ListedImages(self.upload.tree)
 
     def _given(self) -> dict[Split, list[str]]:
         fields = self.yaml.fields
@@ -159,7 +164,7 @@ class YoloSplits:
     def _listed(self, path: str) -> list[str]:
         decoded = decode_text(self.upload.members.read(path) or b"")
         lines = [] if decoded is None else decoded[0].splitlines()
-        images, missing = ListedImages(self.upload.tree).find(lines, path)
+        images, missing = self._listed_images.find(lines, path)
         if missing:
             examples = shown(", ".join(missing[:MAX_EXAMPLES]))
             text = f"{len(missing)} of its {len(lines)} lines name no image: {examples}."
