@@ -3,7 +3,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
-.PHONY: help setup up demo test test-slow test-class-weights soak lint format requirements clean
+.PHONY: help setup up demo test test-slow test-class-weights soak lint format requirements oracle-fixtures clean
 
 PYTHON ?= python3
 UV_VERSION := 0.13.9
@@ -73,6 +73,11 @@ requirements: $(BIN)/uv  ## compile the requirement files with the versions they
 	$(COMPILE) $(REQUIREMENTS_ARGS) --all-extras --output-file requirements-dev.txt
 	$(COMPILE) --constraint requirements-dev.txt --extra postgres --output-file requirements.txt
 	$(COMPILE) --constraint requirements-dev.txt --extra worker --extra postgres --output-file requirements-worker.txt
+
+# They run in an environment of their own, because nothing else here needs them.
+oracle-fixtures: $(BIN)/uv  ## ask supervision and globox again for the boxes of tests/data/first_try
+	$(UV) run --isolated --no-project --python $(BIN)/python \
+		--with-requirements tests/data/oracles/requirements.txt python -W ignore tests/data/oracles/ask.py
 
 clean:  ## remove .venv and every cache
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .schemathesis build dist

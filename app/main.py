@@ -21,7 +21,12 @@ from app.core.problems import Problem, install_problem_handlers
 from app.core.secrets import read_or_make_secret
 from app.core.storage import ArtifactStore
 from app.datasets.fact_reader import FactReader
-from app.datasets.routes import router as datasets
+from app.datasets.http.finding_routes import router as findings
+from app.datasets.http.from_upload_routes import router as datasets_from_uploads
+from app.datasets.http.listing_routes import router as dataset_listings
+from app.datasets.http.overview_routes import router as dataset_overviews
+from app.datasets.http.routes import router as datasets
+from app.datasets.http.version_routes import router as dataset_versions
 from app.datasets.verifier import Verifier
 from app.fleet.routes import router as workers
 from app.jobs.http.control_routes import router as job_control
@@ -33,6 +38,8 @@ from app.models.routes import router as models
 from app.ops.collector import Collector
 from app.ops.routes import router as operations
 from app.settings import Settings
+from app.uploads.routes import router as uploads
+from app.uploads.tus_middleware import TusMiddleware
 from app.version import VERSION
 
 ROUTERS: tuple[APIRouter, ...] = (
@@ -41,6 +48,12 @@ ROUTERS: tuple[APIRouter, ...] = (
     job_control,
     job_records,
     datasets,
+    findings,
+    dataset_listings,
+    dataset_overviews,
+    dataset_versions,
+    datasets_from_uploads,
+    uploads,
     models,
     workers,
 )
@@ -79,13 +92,14 @@ def create_app(settings: Settings) -> FastAPI:
 
 
 class _EdgeApp(FastAPI):
-    """FastAPI inside `EdgeMiddleware`, which must also see responses of FastAPI's body limit.
+    """FastAPI inside our middleware, which must also see responses of FastAPI's body limit.
 
     A middleware added with `add_middleware` would run inside that limit.
     """
 
     def build_middleware_stack(self) -> ASGIApp:
-        return EdgeMiddleware(super().build_middleware_stack(), self.state.allowed_hosts)
+        edge = EdgeMiddleware(super().build_middleware_stack(), self.state.allowed_hosts)
+        return TusMiddleware(edge)
 
 
 def _routes(app: FastAPI) -> list[BaseRoute]:

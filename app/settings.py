@@ -30,6 +30,7 @@ from pydantic_settings import (
 Seconds = Annotated[float, Field(gt=0, le=86_400)]
 
 MIB = 1024 * 1024
+GIB = 1024 * MIB
 
 
 class Timing(BaseModel):
@@ -117,6 +118,11 @@ class Limits(BaseModel):
     dataset_archive_bytes: int = Field(
         64 * 1024 * MIB, ge=MIB, description="Maximum size of a dataset archive."
     )
+    disk_reserve_bytes: int = Field(
+        2 * 1024 * MIB,
+        ge=0,
+        description="Free space that uploads leave on a disk, at most 10 % of the disk.",
+    )
 
 
 class GarbageSettings(BaseModel):
@@ -135,6 +141,56 @@ class GarbageSettings(BaseModel):
     )
 
 
+class RetentionSettings(BaseModel):
+    """How long data is kept that is still useful, but that nothing depends on."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    upload_days: float = Field(
+        30,
+        ge=0,
+        le=36_500,
+        description="Days for which the uploaded archive of a dataset version is kept after its "
+        "last use: its upload, its verification, or a new version read from it.",
+    )
+    invalid_upload_days: float = Field(
+        7, ge=0, le=36_500, description="The same, of a version that is invalid."
+    )
+
+
+class VerificationSettings(BaseModel):
+    """How many uploaded datasets a server verifies at once."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    processes: int | None = Field(
+        None,
+        ge=1,
+        le=256,
+        description="Number of datasets that a server verifies at once, each in a process that "
+        "uses one CPU core. Default: half of the cores and at least 2, but at most one for each "
+        "2 GiB of memory.",
+    )
+
+    @property
+    def effective_processes(self) -> int:
+        """`processes`, or its default on this machine."""
+        if self.processes is not None:
+            return self.processes
+        memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+        return default_processes(cores or 1, memory)
+
+
+def default_processes(cores: int, memory_bytes: int) -> int:
+    """Return how many verifications run at once on a machine of this size.
+
+    Two on a small machine, so that a small upload does not wait for a large one. A verification
+    of large images needs about 1 GiB (64 megapixels, decoded and converted).
+    """
+    return max(1, min(max(2, cores // 2), memory_bytes // (2 * GIB)))
+
+
 WarmTrainers = Literal["auto", "always", "never"]
 
 
@@ -151,7 +207,7 @@ class WorkerSettings(BaseModel):
     dataset_cache_bytes: int = Field(
         100 * 1024 * MIB,
         ge=0,
-        description="Size of the cache of extracted datasets on the worker's disk.",
+        description="Size of the dataset cache on the worker's disk: versions, scans and arrays.",
     )
     log_bytes: int = Field(
         64 * MIB, ge=MIB, description="Maximum log of one attempt; later output is discarded."
@@ -220,6 +276,12 @@ class Settings(BaseSettings):
     keep_state_days: float = Field(
         14, ge=0, le=36_500, description="Days for which an ended job keeps its training state."
     )
+    keep_upload_hours: float = Field(
+        24,
+        gt=0,
+        le=8760,
+        description="Hours for which an upload is kept after its last byte arrived.",
+    )
     request_threads: int = Field(
         40,
         ge=1,
@@ -236,6 +298,8 @@ class Settings(BaseSettings):
     timing: Timing = Timing()
     garbage: GarbageSettings = GarbageSettings()
     limits: Limits = Limits()
+    verification: VerificationSettings = VerificationSettings()
+    retention: RetentionSettings = RetentionSettings()
     worker: WorkerSettings = WorkerSettings()
 
     @field_validator("broker_url")

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from app.settings import Settings
+from app.settings import GIB, Settings, VerificationSettings, default_processes
 
 SECRET = "hunter2"
 
@@ -58,3 +58,17 @@ class TestBrokerUrl:
             Settings.model_validate({"broker_url": f"redis://:{SECRET}@\u2100broker/0"})
 
         assert SECRET not in str(refusal.value.errors(include_input=False))
+
+
+class TestVerificationProcesses:
+    @pytest.mark.parametrize(
+        ("cores", "gib", "processes"),
+        [(1, 1, 1), (1, 4, 2), (2, 8, 2), (8, 16, 4), (8, 4, 2), (64, 256, 32)],
+    )
+    def test_the_default_is_half_of_the_cores_and_fits_into_the_memory(
+        self, cores: int, gib: int, processes: int
+    ) -> None:
+        assert default_processes(cores, gib * GIB) == processes
+
+    def test_a_number_that_is_set_is_used_on_every_machine(self) -> None:
+        assert VerificationSettings(processes=7).effective_processes == 7

@@ -9,11 +9,12 @@ from app.core.database import Database
 from app.core.storage import ArtifactStore
 from app.jobs.life.claim import SlotOffer
 from app.settings import Settings
-from worker.dataset_cache import DatasetCache
+from worker.dataset_cache.cache import DatasetCache
 from worker.processes.starter import ProcessStarter
 from worker.slots import Slot
 
 TRAINER_ARGV = (sys.executable, "-m", "worker.trainer")
+PREPARER_ARGV = (sys.executable, "-m", "worker.trainer.datasets")
 INSPECTOR_ARGV = (sys.executable, "-m", "worker.trainer.weights")
 
 
@@ -24,6 +25,7 @@ class WorkerContext:
     `plugins` names the usable trainer plugins. `leaving` is set when the process must end,
     `hurrying` when it must end without a grace period for the trainer. `starter` starts trainers,
     proofs and inspections. `trainer_argv` starts the trainer; the path of its job.json is appended.
+    `preparer_argv` starts the program that scans and decodes datasets, with a request's path.
     `inspector_argv` starts the program that inspects weights.
     """
 
@@ -39,6 +41,7 @@ class WorkerContext:
     hurrying: threading.Event = field(default_factory=threading.Event)
     plugins: tuple[str, ...] = ()
     trainer_argv: tuple[str, ...] = TRAINER_ARGV
+    preparer_argv: tuple[str, ...] = PREPARER_ARGV
     inspector_argv: tuple[str, ...] = INSPECTOR_ARGV
 
     @property

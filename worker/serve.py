@@ -21,7 +21,6 @@ from app.core.database import Database
 from app.core.ids import new_id
 from app.core.logging import configure_logging, get_logger
 from app.core.storage import ArtifactStore
-from app.datasets.archives.pack import extract_pack
 from app.fleet.repository import Registration, usable_names
 from app.jobs.life.claim import SlotOffer
 from app.jobs.life.doorbell import INSPECTION_TASK, RUN_JOB_TASK, queue_of_jobs, queue_of_slot
@@ -29,7 +28,7 @@ from app.settings import Settings
 from worker.attempt.directory import clear_dead_attempts
 from worker.celery_app import make_celery_app, worker_arguments
 from worker.context import WorkerContext, attempts_folder, worker_home
-from worker.dataset_cache import DatasetCache
+from worker.dataset_cache.cache import DatasetCache
 from worker.plugins import installed_plugins
 from worker.processes.starter import ProcessStarter
 from worker.registration import heartbeats, host_name, register_slot
@@ -92,12 +91,7 @@ def _context(
     settings: Settings, database: Database, slot: Slot, offer: SlotOffer, node: str
 ) -> WorkerContext:
     store = ArtifactStore.from_settings(settings)
-    cache = DatasetCache(
-        worker_home(settings) / "datasets",
-        store,
-        extract_pack,
-        settings.worker.dataset_cache_bytes,
-    )
+    cache = DatasetCache(worker_home(settings) / "datasets", settings.worker.dataset_cache_bytes)
     return WorkerContext(
         settings=settings,
         database=database,

@@ -9,6 +9,7 @@ from fastapi import Depends, Request
 
 from app.core.database import Database
 from app.core.pages import CursorSeal
+from app.core.reservations import Reservations
 from app.core.shared_reads import SharedReads
 from app.core.storage import ArtifactStore
 from app.settings import Settings
@@ -26,6 +27,7 @@ class Context:
         ring: rings the doorbell for a job, see `Doorbell.ring`.
         wake_verifier: wakes the thread that verifies uploaded archives.
         shared_reads: shares the result of a read among concurrent requests.
+        reservations: the bytes that running requests have announced.
         draining: set when the server has started to shut down.
     """
 
@@ -36,6 +38,7 @@ class Context:
     ring: Callable[[str, int, str], None]
     wake_verifier: Callable[[], None]
     shared_reads: SharedReads = field(default_factory=SharedReads)
+    reservations: Reservations = field(default_factory=Reservations)
     draining: Event = field(default_factory=Event)
 
 

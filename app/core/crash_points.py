@@ -37,10 +37,15 @@ class CrashPoint(StrEnum):
     RECONCILER_HAS_READ = "reconciler.has_read"
     VERIFICATION_CLAIMED = "verification.claimed"
     VERIFICATION_JUDGED = "verification.judged"
+    UPLOAD_SYNCED = "upload.synced"
+    UPLOAD_SAVED = "upload.saved"
+    UPLOAD_STORED = "upload.stored"
+    UPLOAD_FINISHED = "upload.finished"
     OBJECT_COPIED_ASIDE = "garbage.copied_aside"
     OBJECT_SET_ASIDE = "garbage.set_aside"
     JOB_PURGE_BEFORE_COMMIT = "garbage.purge_before_commit"
     STATE_DROP_BEFORE_COMMIT = "garbage.state_drop_before_commit"
+    UPLOADS_REMOVED_BEFORE_COMMIT = "garbage.uploads_before_commit"
     ASIDE_ERASED = "garbage.erased"
 
 

@@ -10,6 +10,7 @@ The kinds (`+`), grouped by what the caller can do (`x`, which are not classes):
     + NotAcceptable         the response has no media type that the caller accepts
     + UnsupportedMediaType  the route does not accept the media type of the body
     + TooLarge              the body is too large
+    + ChecksumMismatch      the body does not have the checksum that the caller sent
     + RangeNotSatisfiable   the requested bytes do not exist
   x use another API key
     + Unauthenticated       the key is missing or invalid
@@ -20,6 +21,7 @@ The kinds (`+`), grouped by what the caller can do (`x`, which are not classes):
   x read the resource again, then decide
     + Conflict              its current state does not allow the request
     + PreconditionFailed    its revision has changed since the caller read it
+    + TooManyRequests       the caller has too much of something open; finish some first
   x send the same request later
     + Unavailable           something that it requires is temporarily unavailable
     + InsufficientStorage   there is not enough space; an operator must free some
@@ -128,6 +130,18 @@ class TooLarge(TrainyardError):
     """The body is larger than this route accepts."""
 
     slug, title = "body-too-large", "Body too large"
+
+
+class ChecksumMismatch(TrainyardError):
+    """The body does not have the checksum that the caller sent; nothing of it was kept."""
+
+    slug, title = "checksum-mismatch", "Checksum mismatch"
+
+
+class TooManyRequests(TrainyardError):
+    """The caller has too much of something open and must finish some of it first."""
+
+    slug, title = "too-many-requests", "Too many requests"
 
 
 class UnsupportedMediaType(TrainyardError):

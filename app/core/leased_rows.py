@@ -8,14 +8,14 @@ number, so a process that lost its row changes nothing. Jobs have a separate lea
 
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Final, Generic, Self, TypeVar
+from typing import Any, Final, Generic, Self, TypeVar
 
-from sqlalchemy import ColumnElement, case, or_, select, update
+from sqlalchemy import ColumnElement, Select, case, or_, select, update
 from sqlalchemy.exc import SQLAlchemyError
-from sqlalchemy.orm import Mapped, Session
+from sqlalchemy.orm import InstrumentedAttribute, Mapped, Session
 
 from app.core.background import Background
 from app.core.database import Database, database_now
@@ -26,6 +26,9 @@ log = get_logger(__name__)
 
 MAX_CRASHES: Final = 3
 """After this number of crashes a row is finished as failed."""
+
+NOTES_SECONDS: Final = 1.0
+"""Shortest time between two renewals of a lease that only write notes about the work."""
 
 
 class LeasedRow:
@@ -61,15 +64,23 @@ class LeasedRows(Generic[Row_co]):
         work: a noun for the work, such as "verification", for logs and messages.
         id_field: the log field of the row's id.
         waiting: the condition for rows whose work is not finished, claimed or not.
+        notes: nullable columns about the running work; null when a claim begins or ends.
     """
 
     def __init__(
-        self, table: type[Row_co], *, work: str, id_field: str, waiting: ColumnElement[bool]
+        self,
+        table: type[Row_co],
+        *,
+        work: str,
+        id_field: str,
+        waiting: ColumnElement[bool],
+        notes: Sequence[InstrumentedAttribute[Any]] = (),
     ) -> None:
         self.work = work
         self.id_field = id_field
         self._table = table
         self._waiting = waiting
+        self._ended: dict[str, object] = dict.fromkeys((note.key for note in notes), None)
 
     def claimable(self) -> tuple[ColumnElement[bool], ...]:
         """Return the condition for waiting rows without a valid lease."""
@@ -94,12 +105,18 @@ class LeasedRows(Generic[Row_co]):
         """
         table = self._table
         order = [table.id] if rung_for is None else [table.id != rung_for, table.id]
+        return self.claim_first(session, select(table.id).order_by(*order), lease=lease)
+
+    def claim_first(
+        self, session: Session, candidates: Select[str], *, lease: timedelta
+    ) -> Row_co | None:
+        """Claim the first claimable row of `candidates`, which selects ids in order; see `claim`.
+
+        Returns None if no row can be claimed.
+        """
+        table = self._table
         first = (
-            select(table.id)
-            .where(*self.claimable())
-            .order_by(*order)
-            .limit(1)
-            .with_for_update(skip_locked=True)
+            candidates.where(*self.claimable()).limit(1).with_for_update(skip_locked=True, of=table)
         )
         expired = case((table.lease_expires_at.is_(None), 0), else_=1)
         statement = (
@@ -109,14 +126,22 @@ class LeasedRows(Generic[Row_co]):
                 attempt=table.attempt + 1,
                 crashes=table.crashes + expired,
                 lease_expires_at=database_now(lease),
+                **self._ended,
             )
             .returning(table)
         )
         return session.scalars(statement).first()
 
-    def renew(self, session: Session, hold: RowHold, *, lease: timedelta) -> bool:
-        """Renew the lease; return whether the hold is still valid."""
-        values = {"lease_expires_at": database_now(lease)}
+    def renew(
+        self,
+        session: Session,
+        hold: RowHold,
+        *,
+        lease: timedelta,
+        notes: Mapping[str, object] | None = None,
+    ) -> bool:
+        """Renew the lease and write notes about the work; return whether the hold is valid."""
+        values = {"lease_expires_at": database_now(lease), **(notes or {})}
         return self._guarded_update(session, hold, values) is not None
 
     def release(self, session: Session, hold: RowHold) -> bool:
@@ -124,7 +149,8 @@ class LeasedRows(Generic[Row_co]):
 
         Returns whether the hold was still valid.
         """
-        return self._guarded_update(session, hold, {"lease_expires_at": None}) is not None
+        values = {"lease_expires_at": None, **self._ended}
+        return self._guarded_update(session, hold, values) is not None
 
     def record_crash(
         self, session: Session, hold: RowHold, *, last: Mapping[str, object]
@@ -139,7 +165,8 @@ class LeasedRows(Generic[Row_co]):
         Returns:
             The number of crashes of the row; None if the hold is no longer valid.
         """
-        values = {"lease_expires_at": None, "crashes": self._table.crashes + 1}
+        crashed = {"lease_expires_at": None, "crashes": self._table.crashes + 1}
+        values = {**crashed, **self._ended}
         crashes = self._guarded_update(session, hold, values)
         if crashes is not None and crashes >= MAX_CRASHES:
             self.finish(session, hold, last)
@@ -164,7 +191,7 @@ class LeasedRows(Generic[Row_co]):
             Whether the result was written; False if the hold is no longer valid or `further` is not
             true.
         """
-        ended = {**values, "lease_expires_at": None}
+        ended = {**values, "lease_expires_at": None, **self._ended}
         return self._guarded_update(session, hold, ended, *further) is not None
 
     def gave_up(self, reason: str) -> str:
@@ -210,6 +237,25 @@ class LeaseKeeper(Background):
         self._timing = timing
         self._log = log.bind(work=rows.work, **{rows.id_field: hold.row_id}, attempt=hold.attempt)
         self._lost = threading.Event()
+        self._waking = threading.Event()
+        self._ending = threading.Event()
+        self._notes: Mapping[str, object] | None = None
+
+    def note(self, **notes: object) -> None:
+        """Write notes about the work with the next renewal, within about a second.
+
+        Call it from one thread. Returns at once; newer notes replace older ones.
+        """
+        self._notes = notes
+        self._waking.set()
+
+    def end(self) -> None:
+        """Expect that the row is finished from now on: then it is not lost."""
+        self._ending.set()
+
+    def _stop(self) -> None:
+        super()._stop()
+        self._waking.set()
 
     @property
     def is_lost(self) -> bool:
@@ -218,10 +264,12 @@ class LeaseKeeper(Background):
 
     def _run(self) -> None:
         renewed_at = time.monotonic()
-        while not self._stopping.wait(self._timing.heartbeat_seconds):
+        while self._is_due_again():
             sent_at = time.monotonic()
             try:
                 if not self._renew():
+                    if self._ending.is_set():
+                        return
                     self._log.warning("lease.fenced")
                     break
                 renewed_at = sent_at
@@ -234,7 +282,16 @@ class LeaseKeeper(Background):
             return
         self._lost.set()
 
+    def _is_due_again(self) -> bool:
+        """Wait until the next renewal is due. Return False if the work is over."""
+        heartbeat = self._timing.heartbeat_seconds
+        rest = min(heartbeat, NOTES_SECONDS)
+        if not self._stopping.wait(rest):
+            self._waking.wait(heartbeat - rest)
+        return not self._stopping.is_set()
+
     def _renew(self) -> bool:
-        lease = self._timing.lease
+        self._waking.clear()
+        notes = self._notes
         with self._database.write() as unit:
-            return self._rows.renew(unit.session, self._hold, lease=lease)
+            return self._rows.renew(unit.session, self._hold, lease=self._timing.lease, notes=notes)

@@ -45,6 +45,8 @@ STATUS: Final[Mapping[type[TrainyardError], int]] = {
     errors.UnsupportedMediaType: 415,
     errors.RangeNotSatisfiable: 416,
     errors.Invalid: 422,
+    errors.TooManyRequests: 429,
+    errors.ChecksumMismatch: 460,  # not of HTTP, but of tus
     errors.Unavailable: 503,
     errors.InsufficientStorage: 507,
     TrainyardError: 500,
@@ -121,7 +123,7 @@ def problem_response(error: TrainyardError, headers: Mapping[str, str] | None = 
     extra = dict(headers or {})
     if status == STATUS[errors.Unauthenticated]:
         extra["WWW-Authenticate"] = "Bearer"
-    if status == STATUS[errors.TooLarge]:
+    if status in {STATUS[errors.TooLarge], STATUS[errors.InsufficientStorage]}:
         extra["Connection"] = "close"  # the unread rest of the body may be endless
     if status == STATUS[errors.Unavailable]:
         extra["Retry-After"] = str(RETRY_AFTER_SECONDS)

@@ -8,6 +8,7 @@ that found the object in the store before the move has this time to commit a ref
 
 import errno
 import hashlib
+import math
 import os
 import re
 import time
@@ -34,6 +35,10 @@ Value = TypeVar("Value")
 CHUNK_BYTES = 1024 * 1024
 PUT_TRIES = 10
 READ_TRIES = 3
+PART_BYTES, MAX_PARTS = 5 * 1024 * 1024, 10_000
+"""S3 requires parts of at least 5 MiB, except for the last one, and at most 10,000 parts."""
+PARTS_AT_ONCE = 3
+"""Parts of a file that are in memory while it is stored."""
 LISTED_AT_ONCE = 500
 MAX_COPY_BYTES = 5 * 1024**3
 """Maximum size that S3 copies itself; larger objects are copied through this process in chunks."""
@@ -109,7 +114,13 @@ class ArtifactStore:
                 # Sync existing objects too: a power cut before the sync can leave the name without
                 # the bytes, and another process that has just stored them may not have synced yet.
                 if self._size_of(_key(digest)) != size:
-                    obstore.put(self._store, _key(digest), path)
+                    obstore.put(
+                        self._store,
+                        _key(digest),
+                        path,
+                        chunk_size=max(PART_BYTES, math.ceil(size / MAX_PARTS)),
+                        max_concurrency=PARTS_AT_ONCE,
+                    )
                 self._sync(_key(digest))
                 return StoredObject(digest, size)
         raise StoreUnavailable("The artifact store did not keep the file; try again shortly.")

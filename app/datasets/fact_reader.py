@@ -1,8 +1,8 @@
 """The fact reader: a thread in every server that reads what an earlier release did not record.
 
-Versions that an earlier release verified have no training facts. The thread reads them once from
-the pack, in the verification process. Any number of servers may read the same pack: the first
-answer is stored, and it is the same for all.
+Versions that an earlier release verified have no training facts, or no manifest in the store. The
+thread reads them once from the pack, in the verification process. Any number of servers may read
+the same pack: the first answer is stored, and it is the same for all.
 """
 
 import tempfile
@@ -17,11 +17,13 @@ from app.core.database import OUTAGE, Database
 from app.core.errors import TrainyardError
 from app.core.files import private_folder
 from app.core.logging import get_logger
-from app.core.storage import ArtifactStore, StoredBytesCorrupt, local_file
+from app.core.storage import ArtifactStore, StoredBytesCorrupt, StoredObject, local_file
 from app.core.tasks import TASKS
-from app.datasets.archives.report import FACTS_NAME, PackRequest, TrainingFacts
+from app.datasets.reports.report import FACTS_NAME, PackRequest, TrainingFacts
 from app.datasets.repository import record_facts, version_without_facts
-from app.datasets.tables import DatasetVersion
+from app.datasets.stored.keep import FilesKeeper
+from app.datasets.stored.repository import link_packs, record_manifest
+from app.datasets.tables import Dataset, DatasetVersion
 from app.datasets.verification_process import COMMAND, Interrupted, run_process
 from app.settings import Settings
 
@@ -91,14 +93,27 @@ class FactReader(Background):
             return False
         private_folder(self._spool)
         with tempfile.TemporaryDirectory(prefix="facts-", dir=self._spool) as directory:
-            facts = self._facts_of(version, Path(directory))
-        if facts is None:
-            self._unreadable.add(version.id)
-            return True
-        with self._database.write() as unit:
-            record_facts(unit.session, version.id, facts.model_dump(mode="json"))
+            output = Path(directory)
+            facts = self._facts_of(version, output)
+            if facts is None:
+                self._unreadable.add(version.id)
+                return True
+            self._record(version, facts, output)
         log.info("facts.read", version_id=version.id)
         return True
+
+    def _record(self, version: DatasetVersion, facts: TrainingFacts, output: Path) -> None:
+        with self._database.read() as unit:
+            dataset = unit.session.get(Dataset, version.dataset_id)
+        if dataset is None:
+            return  # deleted meanwhile, with its versions
+        keeper = FilesKeeper(self._database, self._store, dataset.project_id)
+        pack = StoredObject(version.pack_sha256 or "", version.pack_bytes or 0)
+        files = keeper.adopt(output, pack)
+        with self._database.write() as unit:
+            record_facts(unit.session, version.id, facts.model_dump(mode="json"))
+            if record_manifest(unit.session, version.id, files.manifest):
+                link_packs(unit.session, version.id, files.pack_ids)
 
     def _facts_of(self, version: DatasetVersion, directory: Path) -> TrainingFacts | None:
         """Return the facts, or None if the pack cannot be read."""

@@ -8,17 +8,18 @@ worker's are by the job's.
 import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
-from sqlalchemy import ColumnElement, bindparam, delete, func, insert, select, update
+from sqlalchemy import ColumnElement, bindparam, delete, func, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from app.core.database import database_now, upsert
 from app.core.ids import new_id
-from app.core.leased_rows import LeasedRows, RowHold
+from app.core.leased_rows import RowHold
 from app.datasets.errors import DatasetInUse, DatasetNotFound, DatasetNotReady, UnknownDataset
 from app.datasets.tables import Dataset, DatasetVersion, VersionState
+from app.datasets.verification_queue import VERIFICATIONS
 
 VERSION_PREFIX = "dsv_"
 REFERENCE = re.compile(r"(ds|dsv)_[0-9A-Z]{26}\Z")
@@ -43,21 +44,18 @@ class ListedDataset:
 
 @dataclass(frozen=True)
 class NewVersion:
-    """An upload whose bytes are in the artifact store."""
+    """What a version is made from, with all bytes in the artifact store, and how it is read.
+
+    Without a `recipe` it is made from its archive alone. `archive_sha256` is the digest of the
+    recipe if there is no archive.
+    """
 
     archive_sha256: str
     archive_bytes: int
     declared_task: str | None
     options: Mapping[str, Any]
-
-
-VERIFICATIONS: Final = LeasedRows(
-    DatasetVersion,
-    work="verification",
-    id_field="version_id",
-    waiting=DatasetVersion.state == VersionState.VALIDATING,
-)
-"""The versions that wait for verification, of all projects."""
+    recipe: Mapping[str, Any] | None = None
+    listing_sha256: str | None = None
 
 
 # Built once: every submit runs these, and building a statement takes longer than running it.
@@ -184,6 +182,23 @@ def valid_versions(session: Session, dataset_id: str) -> Sequence[DatasetVersion
     return session.scalars(statement.order_by(DatasetVersion.number.desc())).all()
 
 
+def version_page(
+    session: Session,
+    dataset_id: str,
+    *,
+    before: int | None,
+    limit: int,
+    state: VersionState | None = None,
+) -> Sequence[DatasetVersion]:
+    """Return up to `limit` versions of a visible dataset with a lower number, newest first."""
+    statement = select(DatasetVersion).where(DatasetVersion.dataset_id == dataset_id)
+    if before is not None:
+        statement = statement.where(DatasetVersion.number < before)
+    if state is not None:
+        statement = statement.where(DatasetVersion.state == state)
+    return session.scalars(statement.order_by(DatasetVersion.number.desc()).limit(limit)).all()
+
+
 def insert_version(session: Session, dataset_id: str, new: NewVersion) -> DatasetVersion:
     """Insert the next version of a locked dataset; it waits for verification."""
     number = select(func.coalesce(func.max(DatasetVersion.number), 0) + 1).where(
@@ -200,12 +215,37 @@ def insert_version(session: Session, dataset_id: str, new: NewVersion) -> Datase
             options=new.options,
             archive_sha256=new.archive_sha256,
             archive_bytes=new.archive_bytes,
+            recipe=new.recipe,
+            listing_sha256=new.listing_sha256,
+            upload_used_at=database_now(),
             attempt=0,
             created_at=database_now(),
         )
         .returning(DatasetVersion)
     )
     return session.scalars(statement).one()
+
+
+def use_upload(session: Session, version_id: str) -> bool:
+    """Note that the uploaded archive of a version is used now, which keeps its bytes.
+
+    Returns False if this version no longer references the bytes. Until the transaction ends, no
+    collector ends the reference.
+    """
+    statement = (
+        update(DatasetVersion)
+        .where(DatasetVersion.id == version_id, DatasetVersion.upload_removed_at.is_(None))
+        .values(upload_used_at=database_now())
+        .returning(DatasetVersion.id)
+    )
+    return session.scalars(statement).first() is not None
+
+
+def restore_upload(session: Session, version_id: str) -> None:
+    """Let a version reference its uploaded archive, whose bytes are in the store now."""
+    statement = update(DatasetVersion).where(DatasetVersion.id == version_id)
+    kept = {"upload_used_at": database_now(), "upload_removed_at": None}
+    session.execute(statement.values(kept))
 
 
 def delete_dataset(session: Session, project_ids: Collection[str], dataset_id: str) -> None:
@@ -230,12 +270,6 @@ def delete_dataset(session: Session, project_ids: Collection[str], dataset_id: s
         raise DatasetInUse from None
 
 
-def awaits_verification(session: Session) -> bool:
-    """Return whether any version of any project can be claimed for verification now."""
-    statement = select(DatasetVersion.id).where(*VERIFICATIONS.claimable())
-    return session.scalars(statement.limit(1)).first() is not None
-
-
 def finish_verification(session: Session, hold: RowHold, values: Mapping[str, object]) -> bool:
     """Write the result of a verification and end it. Return False if the hold is no longer valid.
 
@@ -257,10 +291,10 @@ def record_crash(session: Session, hold: RowHold, *, verdict: Mapping[str, objec
 def version_without_facts(
     session: Session, *, except_for: Collection[str]
 ) -> DatasetVersion | None:
-    """Return the newest ready version whose training facts have not been read, if there is one."""
+    """Return the newest ready version without training facts or manifest, if there is one."""
     statement = select(DatasetVersion).where(
         DatasetVersion.state == VersionState.READY,
-        DatasetVersion.training_facts.is_(None),
+        or_(DatasetVersion.training_facts.is_(None), DatasetVersion.manifest_bytes.is_(None)),
         DatasetVersion.id.not_in(except_for),
     )
     return session.scalars(statement.order_by(DatasetVersion.id.desc()).limit(1)).first()
@@ -305,4 +339,4 @@ def _named(project_ids: Collection[str], reference: str) -> tuple[ColumnElement[
 
 
 def _verified(values: Mapping[str, object]) -> dict[str, object]:
-    return {**values, "verified_at": database_now()}
+    return {**values, "verified_at": database_now(), "upload_used_at": database_now()}

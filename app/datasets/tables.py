@@ -1,10 +1,21 @@
-"""Datasets and their versions. A ready version never changes."""
+"""Datasets, their versions, and the packs with the files of these.
+
+A ready version never changes. A pack belongs to a project; its versions share it.
+"""
 
 from datetime import datetime
 from enum import StrEnum
 
 from pydantic import JsonValue
-from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, String, UniqueConstraint
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    ForeignKey,
+    Index,
+    String,
+    UniqueConstraint,
+    text,
+)
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.core.columns import checked_enum
@@ -39,9 +50,18 @@ class DatasetVersion(LeasedRow, Base):
     __tablename__ = "dataset_versions"
     __table_args__ = (
         UniqueConstraint("dataset_id", "number"),
-        CheckConstraint("(state = 'ready') = (pack_sha256 IS NOT NULL)", name="ready_has_a_pack"),
+        CheckConstraint(
+            "(state = 'ready') = (manifest_digest IS NOT NULL)", name="ready_has_a_manifest"
+        ),
         CheckConstraint(
             "state = 'validating' OR lease_expires_at IS NULL", name="lease_while_validating"
+        ),
+        Index(
+            "ix_dataset_versions_kept_uploads",
+            "state",
+            "upload_used_at",
+            sqlite_where=text("upload_removed_at IS NULL"),
+            postgresql_where=text("upload_removed_at IS NULL"),
         ),
     )
 
@@ -58,17 +78,49 @@ class DatasetVersion(LeasedRow, Base):
         String(64), index=True, doc="hex; the uploaded archive"
     )
     archive_bytes: Mapped[int] = mapped_column(BigInteger)
+    recipe: Mapped[dict[str, JsonValue] | None] = mapped_column(
+        OrderedJson, doc="from what the version is made; null: from its archive alone"
+    )
+    listing_sha256: Mapped[str | None] = mapped_column(
+        String(64), index=True, doc="hex; the client's list of files, if it sent one"
+    )
+    upload_used_at: Mapped[datetime | None] = mapped_column(
+        UtcDateTime,
+        doc="when the archive was uploaded or read last; null: an earlier release added the row",
+    )
+    upload_removed_at: Mapped[datetime | None] = mapped_column(
+        UtcDateTime,
+        doc="when this row stopped to reference the bytes of the archive; null: it references them",
+    )
     manifest_digest: Mapped[str | None] = mapped_column(
-        String(64), doc="hex; SHA-256 of the pack's manifest"
+        String(64), index=True, doc="hex; SHA-256 of the manifest"
+    )
+    manifest_bytes: Mapped[int | None] = mapped_column(
+        BigInteger,
+        doc="null: not ready, or verified by an earlier release: the store has no manifest yet",
     )
     pack_sha256: Mapped[str | None] = mapped_column(
-        String(64), index=True, doc="hex; the pack that workers fetch"
+        String(64), index=True, doc="hex; the one pack of a version of an earlier release"
     )
-    pack_bytes: Mapped[int | None] = mapped_column(BigInteger)
+    pack_bytes: Mapped[int | None] = mapped_column(
+        BigInteger, doc="size of that pack, or of all files of the version"
+    )
+    changes: Mapped[dict[str, int] | None] = mapped_column(
+        OrderedJson, doc="numbers of files that differ from the ready version before this one"
+    )
+    overview_sha256: Mapped[str | None] = mapped_column(
+        String(64),
+        index=True,
+        doc="hex; samples, statistics and duplicates; null: not ready, or of an earlier release",
+    )
+    overview_bytes: Mapped[int | None] = mapped_column(BigInteger)
     classes: Mapped[list[str] | None] = mapped_column(OrderedJson)
     images: Mapped[dict[str, int] | None] = mapped_column(OrderedJson, doc="images per split")
     report: Mapped[dict[str, JsonValue] | None] = mapped_column(
         OrderedJson, doc="without the training facts"
+    )
+    findings_sha256: Mapped[str | None] = mapped_column(
+        String(64), index=True, doc="hex; all findings; null: the report has all of them"
     )
     training_facts: Mapped[dict[str, JsonValue] | None] = mapped_column(
         OrderedJson,
@@ -83,5 +135,59 @@ class DatasetVersion(LeasedRow, Base):
     lease_expires_at: Mapped[datetime | None] = mapped_column(
         UtcDateTime, doc="null: no verifier has claimed it"
     )
+    progress: Mapped[dict[str, JsonValue] | None] = mapped_column(
+        OrderedJson,
+        doc="step of the running verification and the share of it that is done, from 0 to 1",
+    )
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
     verified_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+
+
+class StoredPack(Base):
+    """A pack whose bytes are in the store. It is removed when no version uses it."""
+
+    __tablename__ = "packs"
+    __table_args__ = (UniqueConstraint("project_id", "sha256"),)
+
+    id: Mapped[str] = mapped_column(String(40), primary_key=True)
+    project_id: Mapped[str] = mapped_column(ForeignKey("projects.id"))
+    sha256: Mapped[str] = mapped_column(
+        String(64), index=True, doc="hex; also the key in the store"
+    )
+    size_bytes: Mapped[int] = mapped_column(BigInteger)
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
+class VersionPack(Base):
+    """A pack that holds files of a version."""
+
+    __tablename__ = "version_packs"
+
+    version_id: Mapped[str] = mapped_column(
+        ForeignKey("dataset_versions.id", ondelete="CASCADE"), primary_key=True
+    )
+    pack_id: Mapped[str] = mapped_column(ForeignKey("packs.id"), primary_key=True, index=True)
+
+
+class PackedBytes(Base):
+    """The bytes of one file inside a pack."""
+
+    __tablename__ = "packed_bytes"
+
+    pack_id: Mapped[str] = mapped_column(
+        ForeignKey("packs.id", ondelete="CASCADE"), primary_key=True
+    )
+    sha256: Mapped[str] = mapped_column(String(64), primary_key=True, index=True, doc="hex")
+    offset: Mapped[int] = mapped_column(BigInteger, doc="position in the pack, in bytes")
+    size: Mapped[int] = mapped_column(BigInteger, doc="in bytes")
+
+
+class VerificationTurn(Base):
+    """When a verifier last claimed a version of a project. The next one is of another project."""
+
+    __tablename__ = "verification_turns"
+
+    project_id: Mapped[str] = mapped_column(
+        ForeignKey("projects.id", ondelete="CASCADE"), primary_key=True
+    )
+    claimed_at: Mapped[datetime] = mapped_column(UtcDateTime)

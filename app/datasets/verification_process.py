@@ -16,6 +16,8 @@ from app.core.processes import signal_group, spawn
 COMMAND: Final = (sys.executable, "-m", "app.datasets.verification")
 POLL_SECONDS: Final = 0.05
 LOG_TAIL_BYTES: Final = 4096
+ONE_THREAD: Final = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+"""NumPy's library starts a thread for each core when it is loaded; a verification uses one core."""
 
 
 class Interrupted(Exception):
@@ -69,6 +71,7 @@ def _environment() -> dict[str, str]:
         "PATH": os.environ.get("PATH", os.defpath),
         "LANG": "C.UTF-8",
         "PYTHONPATH": str(Path(app.__file__).parent.parent),
+        **ONE_THREAD,
     }
 
 

@@ -1,19 +1,22 @@
-"""The verifier: a thread in every server process that verifies uploaded dataset versions.
+"""The verifier: threads in every server process that verify uploaded dataset versions.
 
-It claims a version with a lease and starts the verification process
-(`python -m app.datasets.verification`) to check the archive; the process dies with this thread.
+A thread claims a version with a lease and starts the verification process
+(`python -m app.datasets.verification`) to check the archive; the process dies with its thread.
 Then it writes the verdict, guarded by the claim's attempt number. If the server is killed, the
 lease expires, and the same or another server claims the version again.
 """
 
 import tempfile
 import threading
-from collections.abc import Sequence
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from pydantic import ValidationError
+from sqlalchemy.exc import IntegrityError
 
 from app.core.background import Background
 from app.core.crash_points import CrashPoint, crash_point
@@ -24,9 +27,14 @@ from app.core.leased_rows import MAX_CRASHES, LeaseKeeper, RowHold
 from app.core.logging import get_logger
 from app.core.storage import ArtifactStore, StoredBytesCorrupt, StoredObject
 from app.core.tasks import TASKS, Task
-from app.datasets.archives.finding_codes import Code
-from app.datasets.archives.report import (
-    PACK_NAME,
+from app.datasets.packs.manifest import ManifestCorruptError
+from app.datasets.packs.pack import PackCorruptError
+from app.datasets.packs.progress import WRITE_SECONDS, VerificationProgress, read_progress
+from app.datasets.reports.finding_codes import Code
+from app.datasets.reports.findings import MAX_FINDINGS_PER_CODE, Fix
+from app.datasets.reports.overview import OVERVIEW_NAME
+from app.datasets.reports.report import (
+    FINDINGS_NAME,
     REPORT_NAME,
     ImportOptions,
     Report,
@@ -34,18 +42,23 @@ from app.datasets.archives.report import (
     invalid_report,
 )
 from app.datasets.repository import (
-    VERIFICATIONS,
-    awaits_verification,
     finish_verification,
     lock_dataset_of,
     ready_task,
     record_crash,
 )
+from app.datasets.stored.inputs import Inputs, InputsReader
+from app.datasets.stored.keep import FilesKeeper, KeptFiles
+from app.datasets.stored.repository import link_packs
 from app.datasets.tables import DatasetVersion, VersionState
-from app.datasets.verification_process import COMMAND, Interrupted, ProcessEnd, run_process
+from app.datasets.verification_process import COMMAND, Interrupted, run_process
+from app.datasets.verification_queue import VERIFICATIONS, awaits_verification, claim_next_version
 from app.settings import Settings
 
 log = get_logger(__name__)
+
+WITH_BOXES: Final = frozenset({"segment", "obb", "pose"})
+"""Tasks whose labels can be read as boxes."""
 
 
 class Crashed(Exception):
@@ -54,14 +67,61 @@ class Crashed(Exception):
 
 @dataclass(frozen=True)
 class Verdict:
-    """The report of the verification process and, if the version is valid, its stored pack."""
+    """The report of the verification process and, if the version is valid, its stored files.
+
+    `findings` are all findings, if the report has only the first of a code.
+    """
 
     report: Report
-    pack: StoredObject | None
+    files: KeptFiles | None = None
+    overview: StoredObject | None = None
+    findings: StoredObject | None = None
+
+
+CRASHES: Final = (
+    Crashed,
+    FileNotFoundError,
+    ManifestCorruptError,
+    PackCorruptError,
+    StoredBytesCorrupt,
+    ValidationError,
+)
+"""Faults that another try would meet again."""
+
+SMALL_ARCHIVE_BYTES: Final = 1024 * 1024 * 1024
+"""The last free thread takes no larger archive, so that a small one waits for no large ones."""
+
+
+_STARTED: Final = VerificationProgress(step="reading", done=0)
+_STORING: Final = VerificationProgress(step="storing", done=0)
+
+
+class _Reporting:
+    """Passes the progress of a process to the lease, which writes it to the row."""
+
+    def __init__(self, output: Path, lease: LeaseKeeper) -> None:
+        self._output = output
+        self._lease = lease
+        self._looked_at = time.monotonic()
+        self._last = _STARTED
+
+    def look(self) -> None:
+        """Look for progress, at most once in `WRITE_SECONDS`."""
+        if time.monotonic() - self._looked_at < WRITE_SECONDS:
+            return
+        self._looked_at = time.monotonic()
+        progress = read_progress(self._output)
+        if progress is not None and progress != self._last:
+            self._last = progress
+            self._lease.note(progress=progress.model_dump())
 
 
 class Verifier(Background):
-    """Verifies versions one after another in its own thread while its `with` block runs."""
+    """Verifies versions in its own threads while its `with` block runs, several at once.
+
+    One free thread at a time looks for work. When it has claimed a version, the next one looks, so
+    that the database is asked equally often however many threads are free.
+    """
 
     def __init__(
         self,
@@ -71,34 +131,57 @@ class Verifier(Background):
         *,
         command: Sequence[str] = COMMAND,
     ) -> None:
-        super().__init__("verifier")
+        self._processes = settings.verification.effective_processes
+        super().__init__("verifier", threads=self._processes)
         self._database = database
         self._store = store
         self._timing = settings.timing
         self._spool = settings.home / "spool"
         self._command = tuple(command)
         self._waking = threading.Event()
+        self._looking = threading.Lock()
+        self._verifying: set[int] = set()
 
     def _stop(self) -> None:
         super()._stop()
         self._waking.set()
 
     def wake(self) -> None:
-        """Make the thread look for work now. Returns at once; called after an upload's commit."""
+        """Make a thread look for work now. Returns at once; called after an upload's commit."""
         self._waking.set()
 
     def _run(self) -> None:
-        while not self._stopping.is_set():
-            self._waking.clear()
-            if not self._verify_waiting():
-                self._stopping.wait(self._timing.reconcile_seconds)
-            self._waking.wait(self._timing.reconcile_seconds)
+        while (version := self._wait_for_version()) is not None:
+            try:
+                with self._failures_logged():
+                    self._verify(version)
+            finally:
+                self._verifying.discard(threading.get_ident())
+                self.wake()  # a thread that was the last free one may now take a large archive
 
-    def _verify_waiting(self) -> bool:
-        """Verify until no version waits. Return False if an error interrupts this."""
+    def _wait_for_version(self) -> DatasetVersion | None:
+        """Wait for a version and claim it. Return None if the server is stopping."""
+        with self._looking:
+            while not self._stopping.is_set():
+                self._waking.clear()
+                with self._failures_logged():
+                    version = self._claim(max_bytes=self._max_bytes())
+                    if version is not None:
+                        self._verifying.add(threading.get_ident())
+                        return version
+                self._waking.wait(self._timing.reconcile_seconds)
+        return None
+
+    def _max_bytes(self) -> int | None:
+        """Return the size of the largest archive that may be claimed now; None is any size."""
+        is_last = len(self._verifying) >= self._processes - 1
+        return SMALL_ARCHIVE_BYTES if is_last and self._processes > 1 else None
+
+    @contextmanager
+    def _failures_logged(self) -> Iterator[None]:
+        """Log what fails in the block, and wait before the thread goes on."""
         try:
-            while not self._stopping.is_set() and self.verify_next():
-                pass
+            yield
         except OUTAGE as error:
             log.warning("verification.database_unavailable", **_error_fields(error))
         except (TrainyardError, OSError) as error:
@@ -106,11 +189,11 @@ class Verifier(Background):
         except Exception:  # outermost loop of the thread: without it, no upload is verified
             log.exception("verification.failed")
         else:
-            return True
-        return False
+            return
+        self._stopping.wait(self._timing.reconcile_seconds)
 
     def verify_next(self) -> bool:
-        """Verify the oldest waiting version. Return False if no version waits.
+        """Verify the next version in this thread. Return False if no version waits.
 
         Raises:
             Exception: the database, the store or the disk failed; the version keeps waiting.
@@ -118,6 +201,10 @@ class Verifier(Background):
         version = self._claim()
         if version is None:
             return False
+        self._verify(version)
+        return True
+
+    def _verify(self, version: DatasetVersion) -> None:
         hold = RowHold.of(version)
         log.info("verification.started", version_id=version.id, attempt=version.attempt)
         crash_point(CrashPoint.VERIFICATION_CLAIMED)
@@ -129,22 +216,27 @@ class Verifier(Background):
             ):
                 verdict = self._check_archive(version, Path(directory), lease)
                 crash_point(CrashPoint.VERIFICATION_JUDGED)
+                lease.end()
                 self._conclude(hold, verdict)
         except Interrupted:
             self._release(hold)
-        except (Crashed, FileNotFoundError, StoredBytesCorrupt, ValidationError) as error:
+        except CRASHES as error:
             self._count_crash(hold, error)
+        except IntegrityError:
+            # A pack with files of this version was removed meanwhile; the next try stores them.
+            log.warning("verification.pack_removed", version_id=version.id)
+            self._release(hold)
         except Exception:
             self._release(hold)
             raise
-        return True
 
-    def _claim(self) -> DatasetVersion | None:
+    def _claim(self, *, max_bytes: int | None = None) -> DatasetVersion | None:
         with self._database.read() as unit:
-            if not awaits_verification(unit.session):
+            if not awaits_verification(unit.session, max_bytes=max_bytes):
                 return None
         with self._database.write() as unit:
-            return VERIFICATIONS.claim(unit.session, lease=self._timing.lease)
+            lease = self._timing.lease
+            return claim_next_version(unit.session, lease=lease, max_bytes=max_bytes)
 
     def _check_archive(
         self, version: DatasetVersion, directory: Path, lease: LeaseKeeper
@@ -153,30 +245,50 @@ class Verifier(Background):
             reason = "servers were killed while they verified it"
             log.warning("verification.broken_off", version_id=version.id, cause=reason)
             return _failure(reason)
-        archive, output = directory / "archive.zip", directory / "output"
-        self._store.fetch(version.archive_sha256, archive)
+        lease.note(progress=_STARTED.model_dump())
+        output = directory / "output"
+        reporting = _Reporting(output, lease)
+
+        def interrupted(seconds: float) -> bool:
+            reporting.look()
+            return lease.is_lost or self._stopping.wait(seconds)
+
+        def check() -> None:
+            if interrupted(0):
+                raise Interrupted
+
+        inputs = InputsReader(self._database, self._store, directory, check).read(version)
         output.mkdir()
         request = VerificationRequest(
-            archive=archive,
+            archive=inputs.archive,
+            assembly=inputs.assembly,
+            is_listing=inputs.is_listing,
+            previous=inputs.previous,
             output=output,
             options=ImportOptions.model_validate(
                 {**(version.options or {}), "task": _task(version.declared_task)}
             ),
         )
-
-        def interrupted(seconds: float) -> bool:
-            return lease.is_lost or self._stopping.wait(seconds)
-
         ended = run_process(self._command, request, directory, interrupted=interrupted)
-        return self._verdict(ended, output)
-
-    def _verdict(self, ended: ProcessEnd, output: Path) -> Verdict:
+        lease.note(progress=_STORING.model_dump())
         report = _report_in(output)
         if report is None:
             log.error("verification.crashed", exit_code=ended.exit_code, output=ended.output)
             raise Crashed(f"the verification process exited with {ended.exit_code}")
-        pack = self._store.put_file(output / PACK_NAME) if report.state == "ready" else None
-        return Verdict(report, pack)
+        # Packs first: what is stored before them would wait long for the row that references it.
+        files = self._kept(report, inputs, output) if report.state == "ready" else None
+        overview = None if files is None else self._store.put_file(output / OVERVIEW_NAME)
+        findings = None
+        if _omits_findings(report) and (output / FINDINGS_NAME).is_file():
+            findings = self._store.put_file(output / FINDINGS_NAME)
+        return Verdict(report, files, overview, findings)
+
+    def _kept(self, report: Report, inputs: Inputs, output: Path) -> KeptFiles:
+        keeper = FilesKeeper(self._database, self._store, inputs.project_id)
+        files = keeper.keep(output, inputs.pack_ids)
+        if files.manifest.sha256 != report.manifest_digest:
+            raise Crashed("the verification process wrote another manifest than it reported")
+        return files
 
     def _conclude(self, hold: RowHold, verdict: Verdict) -> None:
         with self._database.write() as unit:
@@ -184,6 +296,8 @@ class Verifier(Background):
             present = ready_task(unit.session, dataset.id) if dataset else None
             values = columns_of(verdict, present_task=present)
             kept = finish_verification(unit.session, hold, values)
+            if kept and verdict.files is not None and values["state"] is VersionState.READY:
+                link_packs(unit.session, hold.row_id, verdict.files.pack_ids)
         state = values["state"] if kept else "fenced"
         log.info("verification.finished", version_id=hold.row_id, state=state)
 
@@ -207,7 +321,7 @@ def _error_fields(error: Exception) -> dict[str, str]:
 
 
 def _failure(reason: str) -> Verdict:
-    return Verdict(invalid_report(Code.VERIFICATION_CRASHED, VERIFICATIONS.gave_up(reason)), None)
+    return Verdict(invalid_report(Code.VERIFICATION_CRASHED, VERIFICATIONS.gave_up(reason)))
 
 
 def columns_of(verdict: Verdict, *, present_task: str | None) -> dict[str, Any]:
@@ -215,21 +329,36 @@ def columns_of(verdict: Verdict, *, present_task: str | None) -> dict[str, Any]:
 
     A valid version becomes invalid if its task is not that of the dataset's ready versions.
     """
-    report, pack = verdict.report, verdict.pack
-    if pack is not None and present_task not in {None, report.task}:
-        message = f"The labels are for {report.task}, the dataset is for {present_task}."
-        report, pack = invalid_report(Code.TASK_MISMATCH, message), None
+    report, files = verdict.report, verdict.files
+    if files is not None and present_task not in {None, report.task}:
+        verdict = Verdict(_mismatch(report.task, present_task))
+        report, files = verdict.report, None
+    overview, findings = verdict.overview, verdict.findings
     return {
         "state": VersionState(report.state),
         "task": report.task,
         "manifest_digest": report.manifest_digest,
-        "pack_sha256": pack.sha256 if pack else None,
-        "pack_bytes": pack.size_bytes if pack else None,
+        "manifest_bytes": files.manifest.size_bytes if files else None,
+        "pack_bytes": report.pack_bytes,
+        "changes": report.changes,
+        "overview_sha256": overview.sha256 if overview else None,
+        "overview_bytes": overview.size_bytes if overview else None,
+        "findings_sha256": findings.sha256 if findings else None,
         "classes": report.classes,
         "images": {split: summary.images for split, summary in report.splits.items()},
         "report": report.model_dump(mode="json", exclude={"training"}),
         "training_facts": report.training.model_dump(mode="json") if report.training else None,
     }
+
+
+def _mismatch(found: Task | None, present: str | None) -> Report:
+    message = f"The labels are for {found}, the dataset is for {present}."
+    fixes: list[Fix] = [{"task": present}] if present == "detect" and found in WITH_BOXES else []
+    return invalid_report(Code.TASK_MISMATCH, message, fixes)
+
+
+def _omits_findings(report: Report) -> bool:
+    return any(count > MAX_FINDINGS_PER_CODE for count in report.finding_totals.values())
 
 
 def _report_in(output: Path) -> Report | None:

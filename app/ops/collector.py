@@ -7,7 +7,7 @@ acts, and can be killed at any point. Requests never wait for it.
 import math
 import shutil
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -23,6 +23,7 @@ from app.core.database import OUTAGE, Database, database_now
 from app.core.errors import TrainyardError
 from app.core.logging import get_logger
 from app.core.storage import ArtifactStore
+from app.datasets.stored.repository import delete_unused_packs, unused_packs
 from app.jobs.tables import Job
 from app.ops.garbage import (
     AT_ONCE,
@@ -34,15 +35,22 @@ from app.ops.garbage import (
     set_due_objects_aside,
 )
 from app.ops.retention import (
+    UploadRetention,
     count_expired_rows,
+    count_expired_uploads,
     count_outdated_states,
+    count_unused_uploads,
     delete_expired_rows,
+    delete_expired_uploads,
     drop_outdated_state,
     jobs_with_outdated_states,
     purge_job,
+    remove_unused_uploads,
     trashed_jobs,
+    unfinished_among,
 )
 from app.settings import Settings
+from app.uploads.spool import UploadSpool
 
 log = get_logger(__name__)
 
@@ -60,7 +68,10 @@ class Collected:
 
     trashed_jobs: int = 0
     training_states: int = 0
+    uploads: int = 0
     expired_rows: int = 0
+    unused_packs: int = 0
+    expired_uploads: int = 0
     orphans_condemned: int = 0
     objects_set_aside: int = 0
     objects_put_back: int = 0
@@ -95,8 +106,13 @@ class Collector(Background):
         self._grace = timedelta(hours=settings.garbage.grace_hours)
         self._trash = timedelta(days=settings.trash_days)
         self._keep_state = timedelta(days=settings.keep_state_days)
+        self._retention = UploadRetention(
+            ready=timedelta(days=settings.retention.upload_days),
+            invalid=timedelta(days=settings.retention.invalid_upload_days),
+        )
         self._period = settings.garbage.period_seconds
         self._spool = settings.home / "spool"
+        self._uploads = UploadSpool(settings.home)
         self._hold = hold
         self._sweep_at = time.monotonic()
 
@@ -145,8 +161,11 @@ class Collector(Background):
             counted = Collected(
                 trashed_jobs=unit.session.scalar(jobs) or 0,
                 training_states=count_outdated_states(unit.session, after=self._keep_state),
+                uploads=count_unused_uploads(unit.session, self._retention),
                 expired_rows=count_expired_rows(unit.session, grace=self._grace),
+                expired_uploads=count_expired_uploads(unit.session),
                 objects_set_aside=unit.session.scalar(due) or 0,
+                unused_packs=len(unused_packs(unit.session, after=self._longer_grace)),
                 leftover_files=len(self._leftovers()),
             )
         return replace(
@@ -163,7 +182,8 @@ class Collector(Background):
                 yield due_aside(unit.session, page)
 
     def _collect_known(self) -> Collected:
-        purged, states = self._purge_jobs(), self._drop_states()
+        purged, states, packs = self._purge_jobs(), self._drop_states(), self._delete_packs()
+        archives, uploads = self._remove_archives(), self._drop_uploads()
         expired, moved = self._delete_expired(), self._set_aside()
         restored, erased = 0, 0
         for page in self._until_stopped(self._store.aside()):
@@ -172,7 +192,10 @@ class Collector(Background):
         return Collected(
             trashed_jobs=purged,
             training_states=states,
+            uploads=archives,
             expired_rows=expired,
+            unused_packs=packs,
+            expired_uploads=uploads,
             objects_set_aside=moved,
             objects_put_back=restored,
             objects_erased=erased,
@@ -196,13 +219,48 @@ class Collector(Background):
             dropped += drop_outdated_state(self._database, job_id, after=after, grace=self._grace)
         return dropped
 
+    def _remove_archives(self) -> int:
+        return self._in_batches(
+            lambda: remove_unused_uploads(self._database, self._retention, grace=self._grace)
+        )
+
     def _delete_expired(self) -> int:
-        deleted = 0
-        while not self._stopping.is_set():
-            newly = delete_expired_rows(self._database, grace=self._grace)
-            if not newly:
-                break
-            deleted += newly
+        return self._in_batches(lambda: delete_expired_rows(self._database, grace=self._grace))
+
+    def _in_batches(self, act: Callable[[], int]) -> int:
+        """Repeat a bounded step until it finds nothing; return the sum of its counts."""
+        total = 0
+        while not self._stopping.is_set() and (newly := act()):
+            total += newly
+        return total
+
+    def _delete_packs(self) -> int:
+        """Delete the rows of packs that no version uses; their bytes are then garbage."""
+        return self._in_batches(self._delete_some_packs)
+
+    @property
+    def _longer_grace(self) -> timedelta:
+        """A pack is in use while it is written, which may take longer than the grace."""
+        return max(self._grace, SHORTEST_LEFTOVER)
+
+    def _delete_some_packs(self) -> int:
+        with self._database.write() as unit:
+            return delete_unused_packs(unit.session, after=self._longer_grace, limit=1)
+
+    def _drop_uploads(self) -> int:
+        """Delete expired uploads, then the files of this spool that no unfinished upload needs.
+
+        A file is created after its row, so a file without a row is never needed again.
+        """
+        deleted = self._in_batches(
+            lambda: delete_expired_uploads(self._database, grace=self._grace)
+        )
+        ids = list(self._uploads.upload_ids())
+        for page in (ids[start : start + AT_ONCE] for start in range(0, len(ids), AT_ONCE)):
+            with self._database.read() as unit:
+                needed = unfinished_among(unit.session, page)
+            for upload_id in set(page) - needed:
+                self._uploads.remove(upload_id)
         return deleted
 
     def _set_aside(self) -> int:
@@ -216,10 +274,14 @@ class Collector(Background):
         return takewhile(lambda _: not self._stopping.is_set(), items)
 
     def _leftovers(self) -> list[Path]:
-        """Return files that killed processes left on this machine: partial objects and uploads."""
+        """Return files that killed processes left on this machine: partial objects and archives.
+
+        Files of resumable uploads are not among them: rows determine how long those are kept.
+        """
         before = datetime.now(UTC) - max(self._grace, SHORTEST_LEFTOVER)
         spooled = self._spool.iterdir() if self._spool.is_dir() else iter(())
-        cut = [path for path in spooled if _last_written(path) < before.timestamp()]
+        written = (path for path in spooled if path != self._uploads.folder)
+        cut = [path for path in written if _last_written(path) < before.timestamp()]
         return [*self._store.unfinished(before=before), *cut]
 
 

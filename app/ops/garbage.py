@@ -12,11 +12,11 @@ processes can run it at once. No other code removes bytes.
 """
 
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Any, Final
 
-from sqlalchemy import delete, select, union, update
+from sqlalchemy import ColumnElement, delete, select, true, union, update
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from app.artifacts.repository import condemn
@@ -24,7 +24,7 @@ from app.artifacts.tables import Artifact, CondemnedObject
 from app.core.crash_points import CrashPoint, crash_point
 from app.core.database import Database, database_now
 from app.core.storage import ArtifactStore, AsideObject
-from app.datasets.tables import DatasetVersion
+from app.datasets.tables import DatasetVersion, StoredPack
 from app.jobs.tables import Job
 from app.models.tables import Model
 from app.uploads.tables import Upload
@@ -32,12 +32,23 @@ from app.uploads.tables import Upload
 REFERENCES: Final[tuple[InstrumentedAttribute[str] | InstrumentedAttribute[str | None], ...]] = (
     Artifact.sha256,
     DatasetVersion.archive_sha256,
+    DatasetVersion.findings_sha256,
+    DatasetVersion.listing_sha256,
+    DatasetVersion.manifest_digest,
     DatasetVersion.pack_sha256,
+    DatasetVersion.overview_sha256,
     Job.model_sha256,
     Model.sha256,
+    StoredPack.sha256,
     Upload.sha256,
 )
 """Every column that references bytes in the store; each has an index."""
+
+KEPT_WHILE: Final[Mapping[InstrumentedAttribute[Any], ColumnElement[bool]]] = {
+    DatasetVersion.archive_sha256: DatasetVersion.upload_removed_at.is_(None),
+    DatasetVersion.listing_sha256: DatasetVersion.upload_removed_at.is_(None),
+}
+"""The conditions under which columns reference bytes; all others always do."""
 
 READER_GRACE: Final = timedelta(minutes=30)
 """The default hold: how long an object stays aside and readable before it is erased.
@@ -50,7 +61,10 @@ RETRY: Final = timedelta(minutes=10)
 
 def named(session: Session, digests: Collection[str]) -> set[str]:
     """Return those of `digests` that any row references."""
-    selects = [select(column).where(column.in_(digests)) for column in REFERENCES]
+    selects = [
+        select(column).where(column.in_(digests), KEPT_WHILE.get(column, true()))
+        for column in REFERENCES
+    ]
     return {digest for digest in session.scalars(union(*selects)) if digest is not None}
 
 

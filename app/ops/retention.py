@@ -1,9 +1,14 @@
-"""Delete outdated rows: trashed jobs, training states, idempotency keys and credentials."""
+"""Delete outdated rows: trashed jobs, training states, uploads, idempotency keys, credentials.
 
+Uploaded archives that are no longer used lose their reference, and then their bytes.
+"""
+
+from collections.abc import Collection
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
 
-from sqlalchemy import Select, delete, func, or_, select, tuple_, update
+from sqlalchemy import ColumnElement, Select, and_, delete, func, or_, select, tuple_, update
 from sqlalchemy.orm import Session
 
 from app.accounts.tables import ApiKey, BrowserSession
@@ -13,8 +18,10 @@ from app.artifacts.resume_sets import KeptSets
 from app.artifacts.tables import Artifact
 from app.core.crash_points import CrashPoint, crash_point
 from app.core.database import Database, database_now
+from app.datasets.tables import DatasetVersion, VersionState
 from app.jobs.states import JobState
 from app.jobs.tables import IdempotencyKey, Job
+from app.uploads.tables import Upload
 
 IDEMPOTENCY: Final = timedelta(hours=24)
 """How long a repeated submit with the same idempotency key returns the same job."""
@@ -89,6 +96,86 @@ def _outdated_states(after: timedelta) -> Select[str]:
             Job.ended_at < database_now(-after),
         )
     )
+
+
+@dataclass(frozen=True)
+class UploadRetention:
+    """How long uploaded archives are kept after their last use."""
+
+    ready: timedelta
+    invalid: timedelta
+
+
+def remove_unused_uploads(
+    database: Database, retention: UploadRetention, *, grace: timedelta
+) -> int:
+    """End one batch of references to uploaded archives that are no longer used.
+
+    A version keeps the digest of its archive, so an equal upload is still recognised. Returns how
+    many references were ended.
+    """
+    due = _unused_uploads(retention).limit(AT_ONCE).with_for_update(skip_locked=True)
+    with database.write() as unit:
+        ids = unit.session.scalars(due).all()
+        statement = (
+            update(DatasetVersion)
+            .where(DatasetVersion.id.in_(ids), DatasetVersion.upload_removed_at.is_(None))
+            .values(upload_removed_at=database_now())
+            .returning(DatasetVersion.archive_sha256)
+        )
+        digests = unit.session.scalars(statement).all() if ids else ()
+        condemn(unit.session, digests, grace=grace)
+        crash_point(CrashPoint.UPLOADS_REMOVED_BEFORE_COMMIT)
+    return len(digests)
+
+
+def count_unused_uploads(session: Session, retention: UploadRetention) -> int:
+    """Return how many references `remove_unused_uploads` would end in all."""
+    unused = _unused_uploads(retention).subquery()
+    return session.scalar(select(func.count()).select_from(unused)) or 0
+
+
+def _unused_uploads(retention: UploadRetention) -> Select[str]:
+    return select(DatasetVersion.id).where(
+        DatasetVersion.upload_removed_at.is_(None),
+        or_(
+            *_unused(VersionState.READY, retention.ready),
+            *_unused(VersionState.INVALID, retention.invalid),
+        ),
+    )
+
+
+def _unused(state: VersionState, after: timedelta) -> tuple[ColumnElement[bool], ...]:
+    version, before = DatasetVersion, database_now(-after)
+    never_noted = and_(version.upload_used_at.is_(None), version.created_at < before)
+    return (
+        and_(version.state == state, version.upload_used_at < before),
+        and_(version.state == state, never_noted),
+    )
+
+
+def delete_expired_uploads(database: Database, *, grace: timedelta) -> int:
+    """Delete one batch of expired uploads and condemn their stored bytes; return how many."""
+    with database.write() as unit:
+        expired = unit.session.scalars(_expired_uploads().limit(AT_ONCE).with_for_update()).all()
+        condemn(unit.session, (it.sha256 for it in expired if it.sha256), grace=grace)
+        unit.session.execute(delete(Upload).where(Upload.id.in_([it.id for it in expired])))
+    return len(expired)
+
+
+def count_expired_uploads(session: Session) -> int:
+    """Return how many uploads `delete_expired_uploads` would delete in all."""
+    return session.scalar(select(func.count()).select_from(_expired_uploads().subquery())) or 0
+
+
+def unfinished_among(session: Session, upload_ids: Collection[str]) -> set[str]:
+    """Return those of `upload_ids` that still need their file in a spool."""
+    statement = select(Upload.id).where(Upload.id.in_(upload_ids), Upload.sha256.is_(None))
+    return set(session.scalars(statement))
+
+
+def _expired_uploads() -> Select[Upload]:
+    return select(Upload).where(Upload.expires_at < database_now()).order_by(Upload.expires_at)
 
 
 def delete_expired_rows(database: Database, *, grace: timedelta) -> int:

@@ -3,7 +3,13 @@
 import schemathesis
 
 
-@schemathesis.serializer("application/zip", "application/x-tar", "application/gzip")
+@schemathesis.serializer(
+    "application/zip",
+    "application/x-tar",
+    "application/gzip",
+    "application/offset+octet-stream",
+    "application/x-ndjson",
+)
 def as_bytes(_context: object, value: object) -> bytes:
     """Send the generated text or bytes unchanged: a body, though not an archive."""
     return value if isinstance(value, bytes) else str(value).encode()

@@ -17,19 +17,24 @@ import anyio
 import pytest
 from fastapi import FastAPI
 from pydantic import SecretStr
-from sqlalchemy import event
+from sqlalchemy import event, update
 
 from app.core.context import Context
 from app.core.database import database_now
 from app.jobs.states import JobState
 from app.main import create_app
 from app.settings import Settings
+from app.uploads.creation import begin_upload
+from app.uploads.repository import NewUpload
+from app.uploads.tables import Upload
 from tests.datasets.builders import a_detect_zip
 from tests.jobs.trained import train
 from tests.worlds.rows import SPEC, Rows, a_checkpoint, a_dataset, a_job, a_ready_dataset
 
+TUS = (b"tus-resumable", b"1.0.0")
 WRITING = {"POST", "PUT", "PATCH", "DELETE"}
 STORING_NOTHING = {
+    ("POST", "/v1/datasets/missing-files"),
     ("POST", "/v1/jobs/validate"),
     ("POST", "/v1/jobs/{job_id}/extend/validate"),
 }
@@ -59,6 +64,7 @@ class Call:
     body: bytes = b""
     media_type: str = "application/json"
     query: str = ""
+    headers: tuple[tuple[bytes, bytes], ...] = ()
 
 
 def a_spec(rows: Rows) -> bytes:
@@ -81,6 +87,21 @@ def a_job_with_a_checkpoint(context: Context, rows: Rows) -> str:
     job_id = a_job(context.database, rows)
     a_checkpoint(context.database, job_id)
     return job_id
+
+
+def an_upload(context: Context, rows: Rows, size: int = 10) -> str:
+    new = NewUpload(rows.project_id, rows.user_id, "a.zip", size, None)
+    return begin_upload(context, new).id
+
+
+def a_finished_upload(context: Context, rows: Rows, path: Path) -> str:
+    archive = a_detect_zip(path / "set.zip")
+    stored = context.store.put_file(archive)
+    upload_id = an_upload(context, rows, stored.size_bytes)
+    with context.database.write() as unit:
+        done = {"offset_bytes": stored.size_bytes, "sha256": stored.sha256}
+        unit.session.execute(update(Upload).where(Upload.id == upload_id).values(**done))
+    return upload_id
 
 
 def a_trained_job(context: Context, rows: Rows) -> str:
@@ -122,6 +143,31 @@ CALLS: dict[tuple[str, str], Callable[[Context, Rows, Path], Call]] = {
         a_detect_zip(path / "set.zip").read_bytes(),
         "application/zip",
         "name=new",
+    ),
+    ("POST", "/v1/datasets/from-files"): lambda context, rows, path: Call(
+        "POST",
+        "/v1/datasets/from-files",
+        json.dumps({"path": "a.jpg", "sha256": "0" * 64, "size": 9}).encode(),
+        "application/x-ndjson",
+        f"name=new&upload={a_finished_upload(context, rows, path)}",
+    ),
+    ("POST", "/v1/datasets/from-upload"): lambda context, rows, path: Call(
+        "POST",
+        "/v1/datasets/from-upload",
+        json.dumps({"upload": a_finished_upload(context, rows, path), "name": "new"}).encode(),
+    ),
+    ("POST", "/v1/uploads"): lambda _c, _r, _p: Call(
+        "POST", "/v1/uploads", headers=(TUS, (b"upload-length", b"10"))
+    ),
+    ("PATCH", "/v1/uploads/{upload_id}"): lambda context, rows, _p: Call(
+        "PATCH",
+        f"/v1/uploads/{an_upload(context, rows)}",
+        b"a part",
+        "application/offset+octet-stream",
+        headers=(TUS, (b"upload-offset", b"0")),
+    ),
+    ("DELETE", "/v1/uploads/{upload_id}"): lambda context, rows, _p: Call(
+        "DELETE", f"/v1/uploads/{an_upload(context, rows)}", headers=(TUS,)
     ),
     ("POST", "/v1/datasets/{reference}/versions"): lambda _c, rows, _p: Call(
         "POST", f"/v1/datasets/{rows.dataset_id}/versions", b'{"policy": "strict"}'
@@ -181,6 +227,7 @@ async def drive(app: FastAPI, call: Call, key: str, driven: Driven) -> None:
             (b"authorization", f"Bearer {key}".encode()),
             (b"content-type", call.media_type.encode()),
             (b"content-length", str(len(call.body)).encode()),
+            *call.headers,
         ],
         "client": ("127.0.0.1", 1),
         "server": ("127.0.0.1", 80),

@@ -17,7 +17,8 @@ SCRIPTS = Path(__file__).parents[2] / "benchmarks"
 class TestScripts:
     @pytest.mark.integration
     @pytest.mark.parametrize(
-        "name", ["overhead", "start", "requests", "cancel", "training_state", "download"]
+        "name",
+        ["overhead", "start", "requests", "cancel", "training_state", "download", "datasets"],
     )
     def test_each_runs_as_a_script(self, name: str) -> None:
         done = subprocess.run(

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 from uuid import uuid4
 
@@ -13,7 +14,7 @@ from alembic.migration import MigrationContext
 from sqlalchemy import Connection, create_engine, inspect, select, table, text, update
 
 from app.core import migrations
-from app.core.database import Database
+from app.core.database import Database, database_now
 from app.datasets.tables import DatasetVersion
 from app.jobs.end_reasons import EndReason
 from app.jobs.states import JobState
@@ -110,6 +111,14 @@ def a_trained_job(url: str) -> None:
     database.dispose()
 
 
+def forget_uses_of_uploads(url: str) -> None:
+    """Remove the time of the migration, from which the uploads of earlier releases are kept."""
+    database = Database(url, pool_size=1)
+    with database.write() as unit:
+        unit.session.execute(update(DatasetVersion).values(upload_used_at=None))
+    database.dispose()
+
+
 def take_down(url: str, revision: str) -> None:
     with migrations._migrating_connection(url) as connection:
         command.downgrade(migrations._config(connection), revision)
@@ -156,6 +165,7 @@ class TestUpgrade:
         take_down(empty_url, "0005_outage")
         migrations.upgrade(empty_url)
 
+        forget_uses_of_uploads(empty_url)
         assert rows_of(empty_url) == before
         assert all(before[name] for name in ("jobs", "attempts", "epochs", "artifacts", "events"))
 
@@ -175,6 +185,24 @@ class TestUpgrade:
             reasons = unit.session.scalars(text("SELECT end_reason FROM jobs")).all()
         database.dispose()
         assert reasons == ["bad_checkpoint"]
+
+    def test_the_days_for_which_uploads_are_kept_begin_with_the_migration(
+        self, empty_url: str
+    ) -> None:
+        migrations.upgrade(empty_url)
+        database = Database(empty_url, pool_size=1)
+        some_rows(database)
+        with database.write() as unit:
+            old = {"created_at": database_now(-timedelta(days=90))}
+            unit.session.execute(update(DatasetVersion).values(old))
+
+        take_down(empty_url, "0010_import_options")
+        migrations.upgrade(empty_url)
+
+        with database.read() as unit:
+            begun = select(DatasetVersion.upload_used_at > database_now(-timedelta(hours=1)))
+            assert unit.session.scalars(begun).all() == [True]
+        database.dispose()
 
     def test_a_second_time_changes_nothing(self, empty_url: str) -> None:
         first = migrations.upgrade(empty_url)

@@ -5,10 +5,12 @@ import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
+import obstore
 import pytest
 
-from app.core import file_reader
+from app.core import file_reader, storage
 from app.core.errors import InsufficientStorage
 from app.core.storage import (
     ArtifactStore,
@@ -43,6 +45,25 @@ def files_of_at_most(size_bytes: int) -> Iterator[None]:
 
 
 class TestPut:
+    def test_a_file_too_large_for_s3s_number_of_parts_is_stored_in_larger_ones(
+        self, store: ArtifactStore, source: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        sizes: list[int] = []
+        put = obstore.put
+
+        def record(*arguments: Any, **options: Any) -> object:  # noqa: ANN401 -- of obstore.put
+            sizes.append(options["chunk_size"])
+            return put(*arguments, **options)
+
+        monkeypatch.setattr(obstore, "put", record)
+        monkeypatch.setattr(storage, "PART_BYTES", 1000)
+        monkeypatch.setattr(storage, "MAX_PARTS", 3)
+
+        stored = store.put_file(source)
+
+        assert sizes == [-(-len(CONTENT) // 3)]
+        assert b"".join(store.open_range(stored.sha256, 0, len(CONTENT))) == CONTENT
+
     def test_equal_bytes_are_stored_once(self, store: ArtifactStore, source: Path) -> None:
         first, second = store.put_file(source), store.put_file(source)
 

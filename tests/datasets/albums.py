@@ -8,8 +8,8 @@ import numpy as np
 from PIL import Image, ImageEnhance
 
 from app.datasets.archives.audit import open_archive
-from app.datasets.archives.findings import Findings
-from app.datasets.archives.report import ImportOptions, Limits, SplitShares
+from app.datasets.reports.findings import Findings
+from app.datasets.reports.report import ImportOptions, Limits, SplitShares
 from app.datasets.verification.members import MemberReader
 from app.datasets.verification.source import Upload
 from app.datasets.verification.tree import tree_of

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from app.core.tasks import Task
-from app.datasets.archives.report import ImportOptions, Report, VerificationRequest
+from app.datasets.reports.report import ImportOptions, Report, VerificationRequest
 from app.datasets.verification.verify import verify
 from tests.datasets.builders import Files, a_zip
 from tests.datasets.oracle import Oracle, an_oracle

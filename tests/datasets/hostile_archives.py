@@ -11,7 +11,7 @@ import numpy as np
 import yaml
 from PIL import Image
 
-from app.datasets.archives.finding_codes import Code
+from app.datasets.reports.finding_codes import Code
 from tests.datasets.builders import (
     Files,
     a_yaml,

@@ -9,9 +9,9 @@ from types import ModuleType
 from typing import Any
 
 from app.datasets.archives.audit import open_archive
-from app.datasets.archives.finding_codes import Code
-from app.datasets.archives.findings import Findings
-from app.datasets.archives.report import ImportOptions, Limits
+from app.datasets.reports.finding_codes import Code
+from app.datasets.reports.findings import Findings
+from app.datasets.reports.report import ImportOptions, Limits
 from app.datasets.verification.members import MemberReader
 from app.datasets.verification.source import Source, SourceImage, Upload
 from app.datasets.verification.tree import tree_of

@@ -4,7 +4,7 @@ import random
 from dataclasses import dataclass
 
 from app.core.tasks import Task
-from app.datasets.archives.finding_codes import Code
+from app.datasets.reports.finding_codes import Code
 from app.datasets.verification.labels import LabelRules
 
 BOX = "0 0.5 0.5 0.2 0.2"

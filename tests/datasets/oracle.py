@@ -15,6 +15,7 @@ from typing import Any
 
 PROGRAM = """
 import json, sys
+from pathlib import Path
 import numpy as np
 from ultralytics.data import utils
 
@@ -101,8 +102,21 @@ def dataset(view, task):
     files, keys = built.im_files, sorted(sample)
     return {"names": found["names"], "files": files, "boxes": boxes, "keys": keys}
 
+def train(task, model, data, folder, arguments):
+    from ultralytics import YOLO
+    trainer = YOLO.task_map.fget(None)[task]["trainer"](overrides={
+        "model": model, "data": data, "project": folder, "name": "run", "device": "cpu",
+        "workers": 0, "plots": False, "amp": False, **arguments,
+    })
+    trainer.train()
+    head, *rows = Path(folder, "run", "results.csv").read_text().splitlines()
+    loaders = {"train": trainer.train_loader, "val": trainer.test_loader}
+    return {
+        "images": {split: len(loader.dataset) for split, loader in loaders.items()},
+        "epochs": [dict(zip(head.split(","), map(float, row.split(",")))) for row in rows],
+    }
+
 def coco(annotations, output, outlines, keypoints):
-    from pathlib import Path
     from ultralytics.data.converter import convert_coco
     convert_coco(annotations, output, outlines, keypoints, cls91to80=False)
     return {path.stem: path.read_text() for path in Path(output).rglob("*.txt")}

@@ -9,8 +9,8 @@ from sqlalchemy import update
 
 from app.core.database import Database
 from app.core.storage import ArtifactStore, local_file
-from app.datasets.archives.report import ImportOptions, VerificationRequest
 from app.datasets.fact_reader import FactReader
+from app.datasets.reports.report import ImportOptions, VerificationRequest
 from app.datasets.repository import record_facts
 from app.datasets.tables import DatasetVersion
 from app.datasets.verification.verify import verify

@@ -10,7 +10,6 @@ from app.core.database import Database
 from app.core.leased_rows import RowHold
 from app.datasets.errors import DatasetInUse, DatasetNotFound, DatasetNotReady, UnknownDataset
 from app.datasets.repository import (
-    VERIFICATIONS,
     DatasetFilter,
     dataset_page,
     delete_dataset,
@@ -20,6 +19,7 @@ from app.datasets.repository import (
     visible_dataset,
 )
 from app.datasets.tables import Dataset, DatasetVersion, VersionState
+from app.datasets.verification_queue import VERIFICATIONS
 from tests.datasets.stored_uploads import an_upload, version_row
 from tests.worlds.rows import Owner, a_job, an_owner, some_rows
 
@@ -35,7 +35,9 @@ def owner(database: Database) -> Owner:
 
 
 def finish(database: Database, version: DatasetVersion, state: VersionState) -> None:
-    pack = {"pack_sha256": "cd" * 32, "pack_bytes": 1} if state is VersionState.READY else {}
+    pack = (
+        {"manifest_digest": "cd" * 32, "manifest_bytes": 1} if state is VersionState.READY else {}
+    )
     with database.write() as unit:
         values = {"state": state, "task": "detect", "report": {}, **pack}
         assert finish_verification(unit.session, RowHold(version.id, 0), values)

@@ -2,8 +2,8 @@
 
 from collections.abc import Callable
 
-from app.datasets.archives.finding_codes import Code, Severity
-from app.datasets.archives.report import Report
+from app.datasets.reports.finding_codes import Code, Severity
+from app.datasets.reports.report import Report
 from tests.datasets.builders import Files
 
 Verify = Callable[..., Report]

@@ -7,8 +7,9 @@ from pathlib import Path
 from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
 
-from app.datasets.archives.finding_codes import Code
-from app.datasets.archives.report import Limits
+from app.datasets.remedies.sentences import REMEDIES
+from app.datasets.reports.finding_codes import Code
+from app.datasets.reports.report import Limits
 from app.datasets.verification.dataset_yaml import DatasetFields
 from app.main import ROUTERS, create_app
 from app.settings import Settings
@@ -68,8 +69,8 @@ def settings() -> str:
 
 def finding_codes() -> str:
     """Return the table of all codes in a report."""
-    rows = [[code(each), each.severity, each.meaning] for each in Code]
-    return table(["code", "severity", "meaning"], rows)
+    rows = [[code(each), each.severity, each.meaning, REMEDIES[each]] for each in Code]
+    return table(["code", "severity", "meaning", "remedy"], rows)
 
 
 def yaml_keys() -> str:

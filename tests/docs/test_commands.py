@@ -17,8 +17,12 @@ from pydantic import TypeAdapter
 
 from app.cli import cli
 from app.core.problems import Problem
-from app.datasets.routes import NewVersionBody
-from app.datasets.views import DatasetView
+from app.datasets.http.overview_views import SamplesView
+from app.datasets.http.routes import NewVersionBody
+from app.datasets.http.views import DatasetView
+from app.datasets.packs.progress import VerificationProgress
+from app.datasets.remedies.requests import FindingView
+from app.datasets.stored.listing import ListedFile
 from app.jobs.http.views import (
     ArtifactView,
     ClassMetricsView,
@@ -36,7 +40,7 @@ from tests.docs.worked_changes import MODULE
 
 pytestmark = pytest.mark.unit
 
-NEEDS: Final = {"server": 13, "internet": 2, "servers": 2, "gpu": 1, "container engine": 1}
+NEEDS: Final = {"server": 15, "internet": 2, "servers": 2, "gpu": 1, "container engine": 1}
 """The number of blocks that are not run here, by what they need."""
 
 SHOWN: Final[dict[str, Any]] = {
@@ -47,11 +51,15 @@ SHOWN: Final[dict[str, Any]] = {
         DatasetView,
         JobSpec,
         JobView,
+        ListedFile,
         LineageMetricsView,
         MetricsView,
+        FindingView,
         NewVersionBody,
+        VerificationProgress,
         PlanView,
         Problem,
+        SamplesView,
         Settings,
     )
 }

@@ -16,6 +16,9 @@ ROWS = [
     *(f"K{number}" for number in range(1, 12)),
     *(f"S{number}" for number in range(1, 7)),
     *(f"C{number}" for number in range(1, 5)),
+    *(f"U{number}" for number in range(1, 26)),
+    *(f"T{number}" for number in range(1, 6)),
+    *(f"I{number}" for number in range(1, 4)),
 ]
 TEXT = (ROOT / "docs" / "faults.md").read_text()
 NAMED = re.findall(r"`(tests/[\w/]+\.py)(?:::(\w+))?`", TEXT)

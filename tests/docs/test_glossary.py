@@ -21,21 +21,23 @@ TEXT: Final = GLOSSARY.read_text()
 ENTRIES: Final = entries(TEXT)
 
 TRAINING: Final = """
-    annotation architecture batch best callback class collate count data dataset divergence entropy
-    epoch freeze freezing image label layer lr mask model optimization optimizer pass patience plot
-    rate run schedule score statistic target weight
+    annotation architecture batch best callback class collate count data dataset divergence
+    entropy epoch freeze freezing histogram image label layer lr mask model optimization
+    optimizer pass patience plot rate run schedule score statistic target weight
 """
 PROGRAMMING: Final = """
-    answer argument authenticator background base body broker budget category chunk code command
-    connection container context conversion database digest directory download error failure field
-    filter finder format id index key kind level limit memory module option order page path pipe
-    process protocol query reader record route row server session setting shape signal span
-    split store stream survey table text time unit upload user worker writer yaml
+    answer argument authenticator background base body broker budget byte categorie category
+    checksum chunk code command connection container context conversion database digest
+    directory download error failure field filter finder format id index key kind level limit
+    memory module option order page path pipe process protocol query reader record route row
+    server session setting shape signal span split store stream survey table text time unit
+    upload user worker writer yaml
 """
 EVERYDAY: Final = """
-    announcement bound capacity change check checker choice effect end fact group holder
-    membership period progress project readiness reporting resource resuming role rule severity
-    copie divided drop place readable share shipper start submission summary tag timing use warning
+    announcement bound capacity change check checker choice copie difference divided drop effect
+    end fact group heading histogram holder input membership origin period place progress
+    project readable readiness reporting reservation resource resuming role rule severity share
+    shipper side size start submission summary tag timing use warning
 """
 HAPPENINGS: Final = """
     again alive applied collected damaged emit expired now on overdue planned ready refused

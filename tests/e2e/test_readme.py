@@ -1,5 +1,6 @@
 """The README's first job and the API's examples, run unchanged against a real Trainyard."""
 
+import hashlib
 import json
 import os
 import re
@@ -75,7 +76,8 @@ def first_job(server: Server, tmp_path_factory: pytest.TempPathFactory) -> First
         (folder / name).symlink_to(ROOT / name)
     upload_to_logs, download = script_of("README.md")
     readme = changed(upload_to_logs, server)
-    more = [*script_of("docs/api.md"), *script_of("docs/operations.md")]
+    others = ("docs/api.md", "docs/datasets.md", "docs/operations.md")
+    more = [text for document in others for text in script_of(document)]
     done = subprocess.run(
         [BASH, "-c", "\n".join([PREAMBLE, readme, WAIT, download, *more, RESULT])],
         cwd=folder,
@@ -132,6 +134,16 @@ class TestReadme:
 
         assert (status["tags"], status["revision"]) == ({"line": "4"}, 2)
         assert (first_job.folder / "part").stat().st_size == 100
+
+    def test_the_examples_of_large_uploads_sent_the_archive_and_made_a_dataset(
+        self, first_job: FirstJob
+    ) -> None:
+        uploads = first_job.server.get("/v1/uploads")["data"]
+        datasets = first_job.server.get("/v1/datasets", name="large")["data"]
+
+        digest = hashlib.sha256((first_job.folder / "shapes.zip").read_bytes()).hexdigest()
+        assert [it["sha256"] for it in uploads] == [digest] * 2
+        assert len(datasets) == 1
 
 
 LOAD: Final = """

@@ -18,7 +18,7 @@ from sqlalchemy.orm import Session
 from app.artifacts.names import LAST, RESULTS, STATE
 from app.artifacts.tables import Artifact
 from app.core.storage import sha256_of
-from app.datasets.tables import DatasetVersion
+from app.datasets.tables import DatasetVersion, StoredPack
 from app.events.tables import EventRow
 from app.jobs.states import JobState
 from app.jobs.tables import Attempt, Epoch, Job
@@ -122,14 +122,27 @@ def _no_row_without_object(session: Session, cluster: Cluster) -> Iterable[str]:
     for row in session.scalars(select(Artifact)):
         named[row.sha256] = f"{row.kind} {row.name} of {row.job_id}"
     for version in session.scalars(select(DatasetVersion)):
-        named[version.archive_sha256] = f"archive of {version.id}"
-        if version.pack_sha256 is not None:
-            named[version.pack_sha256] = f"pack of {version.id}"
+        named |= {digest: f"{what} of {version.id}" for what, digest in _objects_of(version)}
+    for pack in session.scalars(select(StoredPack)):
+        named[pack.sha256] = f"pack {pack.id}"
     for model in session.scalars(select(Model)):
         named[model.sha256] = f"model {model.name}"
     for digest, what in named.items():
         if not _object(cluster, digest).exists():
             yield f"5: {what} is not in the store"
+
+
+def _objects_of(version: DatasetVersion) -> Iterable[tuple[str, str]]:
+    """Yield what the row of a version says is in the store, with the digest."""
+    is_made_of_files = version.recipe is not None and "archive" not in version.recipe
+    if version.upload_removed_at is None and not is_made_of_files:
+        yield "archive", version.archive_sha256
+    if version.manifest_bytes is not None and version.manifest_digest is not None:
+        yield "manifest", version.manifest_digest
+    for column in ("pack_sha256", "findings_sha256", "listing_sha256"):
+        digest = getattr(version, column)
+        if digest is not None:
+            yield column, digest
 
 
 def _resume_sets_are_whole(session: Session) -> Iterable[str]:

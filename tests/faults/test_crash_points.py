@@ -1,5 +1,6 @@
 """A server or worker that is killed at any named crash point loses and duplicates no record."""
 
+import hashlib
 import signal
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
@@ -19,6 +20,7 @@ from tests.worlds.server import MODELS
 
 pytestmark = [pytest.mark.integration, pytest.mark.faults]
 
+TUS = {"Tus-Resumable": "1.0.0"}
 DEATH_SECONDS = 60.0
 JOB_SECONDS = 90.0
 
@@ -56,6 +58,9 @@ LIKE_ANOTHER = {
     CrashPoint.ATTEMPT_DIRECTORY_MADE,
     CrashPoint.END_BEFORE_COMMIT,
     CrashPoint.CLAIM_BEFORE_COMMIT,
+    CrashPoint.UPLOAD_SAVED,
+    CrashPoint.UPLOAD_STORED,
+    CrashPoint.UPLOAD_FINISHED,
 }
 """Only `make test-slow` runs these: a neighbouring point leaves the same state behind."""
 OF_A_SUBMIT = (
@@ -64,6 +69,13 @@ OF_A_SUBMIT = (
     CrashPoint.BELL_BEFORE_SENDING,
 )
 OF_A_VERIFICATION = (CrashPoint.VERIFICATION_CLAIMED, CrashPoint.VERIFICATION_JUDGED)
+OF_AN_UPLOAD = {
+    CrashPoint.UPLOAD_SYNCED: 2,
+    CrashPoint.UPLOAD_SAVED: 1,
+    CrashPoint.UPLOAD_STORED: 1,
+    CrashPoint.UPLOAD_FINISHED: 1,
+}
+"""The pass at which the server dies: in the second of two requests, or after the first."""
 OF_THE_RECONCILER = (CrashPoint.RECONCILER_HAS_READ,)
 
 
@@ -147,6 +159,29 @@ class TestAServerKilledAt:
         cluster.upload(archive, name=point.name.lower())
         assert violations(cluster) == []
 
+    @pytest.mark.parametrize("point", marked(OF_AN_UPLOAD), ids=str)
+    def test_an_upload_survives_a_server_killed_at_any_crash_point(
+        self, cluster: Cluster, archive: Path, point: CrashPoint
+    ) -> None:
+        (server,) = cluster.servers
+        content = archive.read_bytes() + point.encode()
+        created = cluster.insist(
+            "POST", "/v1/uploads", headers={**TUS, "Upload-Length": str(len(content))}
+        )
+        path = created.headers["Location"]
+        server.program.kill()
+        server.program.started(**{CRASH_AT_VARIABLE: f"{point}:{OF_AN_UPLOAD[point]}"})
+
+        with suppress(httpx.HTTPError):
+            _send_halves(cluster, path, content)
+        assert server.program.died(DEATH_SECONDS) == -signal.SIGKILL
+        server.program.start()
+        _send_halves(cluster, path, content)
+
+        upload = cluster.get(path)
+        assert upload["sha256"] == hashlib.sha256(content).hexdigest()
+        assert violations(cluster) == []
+
     @pytest.mark.parametrize("point", OF_THE_RECONCILER, ids=str)
     @pytest.mark.slow
     def test_a_reconciliation_survives_a_server_killed_at_any_crash_point(
@@ -169,7 +204,13 @@ class TestAServerKilledAt:
 
 
 def test_every_point_has_its_kill() -> None:
-    here = {*OF_A_WORKER, *OF_A_SUBMIT, *OF_A_VERIFICATION, *OF_THE_RECONCILER}
+    here = {
+        *OF_A_WORKER,
+        *OF_A_SUBMIT,
+        *OF_A_VERIFICATION,
+        *OF_AN_UPLOAD,
+        *OF_THE_RECONCILER,
+    }
     of_the_collector = (ROOT / "tests" / "ops" / "test_racing.py").read_text()
 
     missing = [point for point in CrashPoint if point not in here]
@@ -186,3 +227,17 @@ def _submit_once(cluster: Cluster, dataset: str, *, key: str) -> None:
     spec = {"dataset": dataset, "model": MODELS["detect"], **null_job()}
     with cluster.client() as client, suppress(httpx.HTTPError):
         client.post("/v1/jobs", json=spec, headers={"Idempotency-Key": key})
+
+
+def _send_halves(cluster: Cluster, path: str, content: bytes) -> None:
+    """Send what the server lacks: first up to the half, then the rest, or an empty last chunk."""
+    for end in (len(content) // 2, len(content)):
+        answer = cluster.insist("HEAD", path, headers=TUS)
+        offset = int(answer.headers["Upload-Offset"])
+        headers = {
+            **TUS,
+            "Content-Type": "application/offset+octet-stream",
+            "Upload-Offset": str(offset),
+        }
+        with cluster.client() as client:
+            client.patch(path, content=content[offset:end], headers=headers).raise_for_status()

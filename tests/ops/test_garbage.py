@@ -20,8 +20,8 @@ from tests.worlds.rows import a_job, some_rows
 
 NAME_NO_OBJECT = {
     "condemned_objects.sha256",  # the collector's own records
-    "dataset_versions.manifest_digest",  # digest of a list inside the pack
     "idempotency_keys.request_sha256",  # digest of a request
+    "packed_bytes.sha256",  # digest of a file inside a pack
 }
 
 

@@ -13,9 +13,12 @@ from app.jobs.states import JobState
 from app.jobs.tables import Job
 from app.ops.garbage import due_objects, named
 from app.ops.retention import (
+    UploadRetention,
+    count_unused_uploads,
     delete_expired_rows,
     jobs_with_outdated_states,
     purge_job,
+    remove_unused_uploads,
     trashed_jobs,
 )
 from app.tables import METADATA
@@ -75,6 +78,10 @@ class TestQuestions:
             pytest.param(
                 lambda session: jobs_with_outdated_states(session, after=DAY, limit=9), id="states"
             ),
+            pytest.param(
+                lambda session: count_unused_uploads(session, UploadRetention(DAY, DAY)),
+                id="uploads",
+            ),
         ],
     )
     def test_queries_for_due_rows_use_indexes(
@@ -88,6 +95,15 @@ class TestQuestions:
         found = scans(sqlite, lambda: delete_expired_rows(sqlite, grace=DAY))
 
         assert set(found) <= {"SCAN api_keys", "SCAN sessions"}, "few, for every person"
+
+    def test_the_removal_of_unused_uploads_uses_indexes(self, sqlite: Database) -> None:
+        some_rows(sqlite)
+        now = UploadRetention(-DAY, -DAY)
+
+        assert scans(sqlite, lambda: remove_unused_uploads(sqlite, now, grace=DAY)) == []
+
+        with sqlite.read() as unit:
+            assert count_unused_uploads(unit.session, now) == 0
 
     def test_the_purge_of_a_job_uses_indexes(self, sqlite: Database) -> None:
         rows = some_rows(sqlite)

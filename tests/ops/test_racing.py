@@ -13,10 +13,12 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from sqlalchemy import update
 
 from app.artifacts.repository import has_checkpoint
 from app.core.crash_points import CRASH_AT_VARIABLE, TESTING_VARIABLE, CrashPoint
 from app.core.database import Database, database_now
+from app.datasets.tables import DatasetVersion
 from app.jobs.states import JobState
 from app.models.repository import NewWeights, insert_model
 from app.models.tables import ModelSource
@@ -32,7 +34,7 @@ from tests.ops.stored_bytes import (
     jobs_in,
 )
 from tests.waiting import eventually
-from tests.worlds.rows import a_checkpoint, a_job, some_rows
+from tests.worlds.rows import Rows, a_checkpoint, a_job, some_rows
 
 pytestmark = pytest.mark.integration
 
@@ -116,6 +118,7 @@ PASSINGS = {
     CrashPoint.OBJECT_SET_ASIDE: 2,
     CrashPoint.JOB_PURGE_BEFORE_COMMIT: 1,
     CrashPoint.STATE_DROP_BEFORE_COMMIT: 1,
+    CrashPoint.UPLOADS_REMOVED_BEFORE_COMMIT: 1,
     CrashPoint.ASIDE_ERASED: 2,
 }
 
@@ -128,7 +131,9 @@ class TestAKilledCollector:
     ) -> None:
         instance = an_instance(database, tmp_path / "home")
         aside_already(instance, 1, 2, 3)
-        old = a_trashed_job(instance, some_rows(database), since=A_WEEK_AND_MORE)
+        rows = some_rows(database)
+        unused = an_unused_upload(instance, rows, 10)
+        old = a_trashed_job(instance, rows, since=A_WEEK_AND_MORE)
         insert_artifact(instance, old, instance.put(9))
         ended = a_job_with_an_outdated_state(instance, 8)
         for number in (4, 5, 6, 7):
@@ -142,6 +147,8 @@ class TestAKilledCollector:
             assert instance.is_whole(9), "the rows go before the bytes"
         if has_checkpoint_of(instance, ended):
             assert instance.is_whole(8), "the rows go before the bytes"
+        if keeps_upload(instance, unused):
+            assert instance.is_whole(10), "the reference goes before the bytes"
 
         for _ in range(3):
             instance.collect()
@@ -149,6 +156,23 @@ class TestAKilledCollector:
             instance.let_the_hold_pass()
         assert (instance.stored(), instance.aside()) == ({digest_of(7)}, set())
         assert jobs_in(instance) == {ended}
+
+
+def an_unused_upload(instance: Instance, rows: Rows, number: int) -> str:
+    """Let the version have an archive that was not used for long."""
+    values = {
+        "archive_sha256": instance.put(number),
+        "upload_used_at": database_now(timedelta(days=-90)),
+    }
+    with instance.database.write() as unit:
+        of_version = DatasetVersion.id == rows.version_id
+        unit.session.execute(update(DatasetVersion).where(of_version).values(values))
+    return rows.version_id
+
+
+def keeps_upload(instance: Instance, version_id: str) -> bool:
+    with instance.database.read() as unit:
+        return unit.session.get_one(DatasetVersion, version_id).upload_removed_at is None
 
 
 def a_job_with_an_outdated_state(instance: Instance, number: int) -> str:

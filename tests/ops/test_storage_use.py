@@ -1,8 +1,12 @@
 """Stored bytes by use, on both databases."""
 
+from sqlalchemy import update
+
 from app.artifacts.names import ArtifactKind
 from app.artifacts.repository import insert_artifact
+from app.core.database import database_now
 from app.core.storage import StoredObject
+from app.datasets.tables import DatasetVersion
 from app.ops.storage_use import stored_bytes
 from tests.models.builders import a_model
 from tests.ops.stored_bytes import Instance
@@ -40,6 +44,16 @@ class TestStoredBytes:
             "weights": 20,
             "models": 10,
         }
+
+    def test_an_upload_that_is_no_longer_kept_is_not_counted(self, instance: Instance) -> None:
+        some_rows(instance.database)
+        with instance.database.write() as unit:
+            removed = {"archive_sha256": "cd" * 32, "archive_bytes": 500}
+            unit.session.execute(
+                update(DatasetVersion).values(upload_removed_at=database_now(), **removed)
+            )
+
+        assert use_of(instance) == {"datasets": 1}, "the pack"
 
     def test_bytes_of_a_state_that_two_jobs_reference_count_once(self, instance: Instance) -> None:
         rows = some_rows(instance.database)

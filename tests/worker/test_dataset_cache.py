@@ -6,14 +6,15 @@ from pathlib import Path
 import pytest
 
 from app.core.storage import ArtifactStore, StoredBytesCorrupt
-from app.datasets.archives.pack import PackWriter, extract_pack
-from worker.dataset_cache import DatasetCache
+from app.datasets.packs.pack import PackWriter
+from worker.dataset_cache.cache import DatasetCache
+from worker.dataset_cache.sources import WholePack
 
 FILE_BYTES = 1000
 
 
-def a_cache(store: ArtifactStore, folder: Path, *, limit_bytes: int = 2**30) -> DatasetCache:
-    return DatasetCache(folder / "datasets", store, extract_pack, limit_bytes)
+def a_cache(folder: Path, *, limit_bytes: int = 2**30) -> DatasetCache:
+    return DatasetCache(folder / "datasets", limit_bytes)
 
 
 def a_pack(store: ArtifactStore, folder: Path, content: str) -> str:
@@ -43,49 +44,49 @@ class TestDatasetCache:
     ) -> None:
         digest = a_pack(store, tmp_path, "a")
 
-        with a_cache(store, tmp_path).entry(digest) as folder:
-            content = (folder / "images/train/0.png").read_bytes()
+        with a_cache(tmp_path).entry(WholePack(store, digest)) as version:
+            content = (version.files / "images/train/0.png").read_bytes()
 
         assert content == b"a" * FILE_BYTES
 
     def test_the_cache_fetches_a_pack_once(self, store: ArtifactStore, tmp_path: Path) -> None:
         digest = a_pack(store, tmp_path, "a")
-        cache = a_cache(store, tmp_path)
-        with cache.entry(digest):
+        cache = a_cache(tmp_path)
+        with cache.entry(WholePack(store, digest)):
             store.delete(digest)
 
-        with cache.entry(digest) as folder:
-            assert folder.is_dir()
+        with cache.entry(WholePack(store, digest)) as version:
+            assert version.files.is_dir()
 
     def test_two_slots_use_one_entry_at_a_time(self, store: ArtifactStore, tmp_path: Path) -> None:
         digest = a_pack(store, tmp_path, "a")
 
         with (
-            a_cache(store, tmp_path).entry(digest) as first,
-            a_cache(store, tmp_path).entry(digest) as second,
+            a_cache(tmp_path).entry(WholePack(store, digest)) as first,
+            a_cache(tmp_path).entry(WholePack(store, digest)) as second,
         ):
             assert first == second
 
     def test_a_pack_that_is_not_wanted_any_more_is_not_fetched(
         self, store: ArtifactStore, tmp_path: Path
     ) -> None:
-        cache, digest = a_cache(store, tmp_path), a_pack(store, tmp_path, "one")
+        cache, digest = a_cache(tmp_path), a_pack(store, tmp_path, "one")
 
-        with pytest.raises(NotWanted), cache.entry(digest, check=leave):
+        with pytest.raises(NotWanted), cache.entry(WholePack(store, digest), check=leave):
             pass
 
-        with cache.entry(digest) as folder:
-            assert folder.is_dir()
+        with cache.entry(WholePack(store, digest)) as version:
+            assert version.files.is_dir()
 
     def test_nobody_waits_for_another_slot_that_fetches_once_it_is_not_wanted(
         self, store: ArtifactStore, tmp_path: Path
     ) -> None:
-        cache, digest = a_cache(store, tmp_path), a_pack(store, tmp_path, "one")
+        cache, digest = a_cache(tmp_path), a_pack(store, tmp_path, "one")
         cache.folder.mkdir(parents=True)
         with (cache.folder / f"{digest}.lock").open("wb") as other:
             fcntl.flock(other, fcntl.LOCK_EX)
 
-            with pytest.raises(NotWanted), cache.entry(digest, check=leave):
+            with pytest.raises(NotWanted), cache.entry(WholePack(store, digest), check=leave):
                 pass
 
     def test_a_damaged_pack_is_refused_and_leaves_nothing(
@@ -94,10 +95,10 @@ class TestDatasetCache:
         digest = a_pack(store, tmp_path, "a")
         damage(tmp_path, digest)
 
-        with pytest.raises(StoredBytesCorrupt), a_cache(store, tmp_path).entry(digest):
+        with pytest.raises(StoredBytesCorrupt), a_cache(tmp_path).entry(WholePack(store, digest)):
             pytest.fail("a damaged dataset was handed out")
 
-        assert [each.name for each in (tmp_path / "datasets").iterdir()] == [f"{digest}.lock"]
+        assert {each.name for each in (tmp_path / "datasets").iterdir()} == {f"{digest}.lock"}
 
     def test_a_pack_that_a_killed_process_left_half_extracted_is_extracted_again(
         self, store: ArtifactStore, tmp_path: Path
@@ -107,8 +108,8 @@ class TestDatasetCache:
         leftover.mkdir(parents=True)
         (leftover / "half").touch()
 
-        with a_cache(store, tmp_path).entry(digest) as folder:
-            assert not (folder / "half").exists()
+        with a_cache(tmp_path).entry(WholePack(store, digest)) as version:
+            assert not (version.files / "half").exists()
 
         assert not leftover.exists()
 
@@ -116,12 +117,12 @@ class TestDatasetCache:
         self, store: ArtifactStore, tmp_path: Path
     ) -> None:
         packs = [a_pack(store, tmp_path, content) for content in ("a", "b", "c")]
-        cache = a_cache(store, tmp_path, limit_bytes=3 * FILE_BYTES)
+        cache = a_cache(tmp_path, limit_bytes=3 * FILE_BYTES)
         for digest in (packs[0], packs[1], packs[0]):
-            with cache.entry(digest):
+            with cache.entry(WholePack(store, digest)):
                 pass
 
-        cache = a_cache(store, tmp_path, limit_bytes=FILE_BYTES + FILE_BYTES // 2)
+        cache = a_cache(tmp_path, limit_bytes=FILE_BYTES + FILE_BYTES // 2)
         cache.evict()
 
         folder = tmp_path / "datasets"
@@ -131,8 +132,8 @@ class TestDatasetCache:
         self, store: ArtifactStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         digest = a_pack(store, tmp_path, "a")
-        cache = a_cache(store, tmp_path, limit_bytes=0)
-        with cache.entry(digest):
+        cache = a_cache(tmp_path, limit_bytes=0)
+        with cache.entry(WholePack(store, digest)):
             pass
 
         def killed_half_way(folder: Path, **_: object) -> None:
@@ -141,20 +142,20 @@ class TestDatasetCache:
             raise KeyboardInterrupt
 
         with monkeypatch.context() as patch:
-            patch.setattr("worker.dataset_cache.shutil.rmtree", killed_half_way)
+            patch.setattr("worker.dataset_cache.entry.shutil.rmtree", killed_half_way)
             with pytest.raises(KeyboardInterrupt):
                 cache.evict()
 
-        with a_cache(store, tmp_path).entry(digest) as folder:
-            assert (folder / "images/train/0.png").is_file()
+        with a_cache(tmp_path).entry(WholePack(store, digest)) as version:
+            assert (version.files / "images/train/0.png").is_file()
 
     def test_an_entry_in_use_is_not_evicted(self, store: ArtifactStore, tmp_path: Path) -> None:
         digest = a_pack(store, tmp_path, "a")
-        cache = a_cache(store, tmp_path, limit_bytes=0)
+        cache = a_cache(tmp_path, limit_bytes=0)
 
-        with cache.entry(digest) as folder:
-            a_cache(store, tmp_path, limit_bytes=0).evict()
-            in_use = folder.is_dir()
+        with cache.entry(WholePack(store, digest)) as version:
+            a_cache(tmp_path, limit_bytes=0).evict()
+            in_use = version.files.is_dir()
         cache.evict()
 
-        assert (in_use, folder.is_dir()) == (True, False)
+        assert (in_use, version.folder.exists()) == (True, False)

@@ -124,9 +124,11 @@ class TestTheLastCheckpoint:
         job_id = worker.submit()
 
         with working(worker):
-            eventually(lambda: any(living_processes(f"{job_id}-1")), within=20)
+            attempt = worker.context.attempts_folder / f"{job_id}-1"
+            eventually((attempt / "job.json").exists, within=20)
+            eventually(lambda: any(living_processes(attempt.name)), within=20)
             with database.write():  # no other attempt can write, and the trainer continues
-                run = worker.context.attempts_folder / f"{job_id}-1" / "run"
+                run = attempt / "run"
                 eventually((run / "results.csv").exists, within=20)
                 worker.context.leaving.set()
                 eventually(lambda: not any(living_processes(f"{job_id}-1")), within=20)

@@ -13,7 +13,7 @@ from sqlalchemy import select, update
 
 from app.core.database import Database
 from app.core.storage import ArtifactStore
-from app.datasets.archives.pack import PackWriter, extract_pack
+from app.datasets.packs.pack import PackWriter
 from app.datasets.tables import DatasetVersion
 from app.events.repository import events_after
 from app.events.tables import EventRow
@@ -27,13 +27,16 @@ from app.settings import Settings, Timing
 from tests.worlds.rows import WORKER_ID, Rows, a_job, job_row, some_rows
 from worker.attempt.lease import Lease
 from worker.context import TRAINER_ARGV, WorkerContext
-from worker.dataset_cache import DatasetCache
+from worker.dataset_cache.cache import DatasetCache
 from worker.processes.process import living_processes
 from worker.processes.starter import ProcessStarter
 from worker.slots import Slot
 from worker.tasks import work_on
 
 FAKE_TRAINER = Path(__file__).parents[1] / "worker/fake_trainer.py"
+
+NO_PREPARER = (sys.executable, "-c", "raise SystemExit(1)")
+"""A program that prepares no dataset: a fake trainer reads none."""
 
 QUICK = Timing(
     lease_seconds=3,
@@ -104,7 +107,7 @@ def a_worker(
 ) -> Worker:
     """Make a slot in `folder`; its dataset is one file, which the fake trainer does not read.
 
-    The fake trainer writes training states only if `state_every` is set.
+    It prepares no dataset. The fake trainer writes training states only if `state_every` is set.
     """
     settings = Settings(home=folder / "home", timing=timing, state_every=state_every)
     store = ArtifactStore.from_settings(settings)
@@ -123,13 +126,14 @@ def a_worker(
         settings=settings,
         database=database,
         store=store,
-        datasets=DatasetCache(settings.home / "worker" / "datasets", store, extract_pack, 2**30),
+        datasets=DatasetCache(settings.home / "worker" / "datasets", 2**30),
         slot=Slot(),
         worker_id=WORKER_ID,
         queues=("default",),
         leaving=threading.Event(),
         starter=ProcessStarter("never", folder / "preloaded"),
         trainer_argv=TRAINER_ARGV,
+        preparer_argv=NO_PREPARER,
     )
     return Worker(context, rows)
 

@@ -52,6 +52,13 @@ class ClaimedAttempt:
         requested = self.lease.request in {Request.CANCEL, Request.PAUSE}
         return requested or self.context.leaving.is_set()
 
+    @property
+    def memory_limit_bytes(self) -> int | None:
+        """The limit of the address space of a trainer; None for none."""
+        # CUDA reserves more address space than there is memory: with a limit it could not start.
+        on_cpu = not self.context.slot.gpus
+        return self.context.settings.worker.memory_limit_bytes if on_cpu else None
+
     def check(self) -> None:
         """Check that the attempt may continue; called between steps that run no process.
 

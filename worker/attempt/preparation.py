@@ -2,7 +2,6 @@
 
 import os
 from contextlib import ExitStack
-from pathlib import Path
 
 from sqlalchemy.orm import Session
 
@@ -10,8 +9,6 @@ from app.artifacts.names import LAST, STATE
 from app.artifacts.repository import delete_checkpoints_after, forget_states
 from app.core.crash_points import CrashPoint, crash_point
 from app.core.storage import StoredBytesCorrupt, StoreUnavailable
-from app.datasets.archives.pack import PackCorruptError, materialise_view
-from app.datasets.tables import DatasetVersion
 from app.jobs.end_reasons import EndReason
 from app.jobs.life.recording import freeze_threads, trim_epochs_after
 from app.jobs.lineage import joint_of
@@ -27,6 +24,7 @@ from worker.attempt.checkpoints import (
     restore_checkpoint,
 )
 from worker.attempt.claimed import AttemptFailed, ClaimedAttempt
+from worker.attempt.dataset import bring_dataset, stored_digest
 from worker.trainer.protocol import ArchitectureSource, JobFile, ModelSource, WeightsSource
 
 MAX_DEFAULT_THREADS = 8
@@ -43,7 +41,7 @@ def prepare(attempt: ClaimedAttempt, layers: ExitStack) -> JobFile:
         LeaveRequested, LeaseLost, Fenced: the attempt must not continue.
     """
     attempt.check()
-    dataset = _fetch_dataset(attempt, layers)
+    dataset = bring_dataset(attempt, layers)
     crash_point(CrashPoint.DATASET_BROUGHT)
     attempt.check()
     model = _fetch_model(attempt)
@@ -57,7 +55,9 @@ def prepare(attempt: ClaimedAttempt, layers: ExitStack) -> JobFile:
         attempt=attempt.job.attempt,
         spec=attempt.spec,
         task=attempt.spec.task,
-        dataset_path=dataset,
+        dataset_path=dataset.path,
+        scan=dataset.scan,
+        without_arrays=dataset.without_arrays,
         model=model,
         run_directory=attempt.directory.run,
         device=attempt.context.slot.device,
@@ -67,33 +67,11 @@ def prepare(attempt: ClaimedAttempt, layers: ExitStack) -> JobFile:
         state_every=_state_every(attempt),
         joint=None if joint is None else joint.epoch,
         only_finalize=_only_finalizes(attempt, restored),
-        memory_limit_bytes=_memory_limit(attempt),
+        memory_limit_bytes=attempt.memory_limit_bytes,
     )
     attempt.directory.job_file.write_text(job_file.model_dump_json(), encoding="utf-8")
     crash_point(CrashPoint.JOB_FILE_WRITTEN)
     return job_file
-
-
-def _fetch_dataset(attempt: ClaimedAttempt, layers: ExitStack) -> Path:
-    digest = _pack_digest(attempt)
-    try:
-        content = layers.enter_context(attempt.context.datasets.entry(digest, check=attempt.check))
-    except (FileNotFoundError, StoredBytesCorrupt, PackCorruptError) as error:
-        raise AttemptFailed(
-            EndReason.BAD_DATA, f"The stored dataset {digest[:12]}… is missing or damaged."
-        ) from error
-    materialise_view(content, attempt.directory.dataset)
-    return attempt.directory.dataset
-
-
-def _pack_digest(attempt: ClaimedAttempt) -> str:
-    with attempt.context.database.read() as unit:
-        version = unit.session.get(DatasetVersion, attempt.job.dataset_version_id)
-        if version is None or version.pack_sha256 is None:
-            raise AttemptFailed(
-                EndReason.BAD_DATA, f"{attempt.job.dataset_version_id} is not a ready version."
-            )
-        return version.pack_sha256
 
 
 def _fetch_model(attempt: ClaimedAttempt) -> ModelSource:
@@ -127,7 +105,7 @@ def _fetch_checkpoint(attempt: ClaimedAttempt, joint: Joint | None) -> Restorabl
         resume_folder=attempt.directory.resume,
         run_directory=attempt.directory.run,
     )
-    if damaged and not attempt.context.store.exists(_pack_digest(attempt)):
+    if damaged and not attempt.context.store.exists(stored_digest(attempt)):
         # The store is another folder or bucket, or is not mounted; the dataset was cached here.
         raise StoreUnavailable("The artifact store has neither checkpoint nor dataset of the job.")
     if joint is not None and restored is None:
@@ -200,9 +178,3 @@ def _threads(attempt: ClaimedAttempt) -> int:
 def default_threads(cores: int) -> int:
     """Return the CPU threads of a trainer, as Ultralytics 8.4.190 does (utils/__init__.py)."""
     return min(MAX_DEFAULT_THREADS, max(1, cores - 1))
-
-
-def _memory_limit(attempt: ClaimedAttempt) -> int | None:
-    # CUDA reserves more address space than there is memory: with a limit it could not start.
-    on_cpu = not attempt.context.slot.gpus
-    return attempt.context.settings.worker.memory_limit_bytes if on_cpu else None

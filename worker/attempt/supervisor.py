@@ -108,7 +108,8 @@ def _run_phases(attempt: ClaimedAttempt) -> Conclusion:
         output = layers.enter_context(attempt.directory.log_file.open("ab"))
         limit = attempt.context.settings.worker.log_bytes
         home = attempt.context.settings.home
-        plain = PlainText(folders_of_this_machine(attempt.directory.root, home))
+        folders = folders_of_this_machine(attempt.directory.root, home)
+        plain = PlainText([*folders, job_file.dataset_path.parent])
         log_file = attempt.directory.log_file
         shipper = LogShipper(attempt.lease, log_file, limit_bytes=limit, plain=plain)
         try:

@@ -25,6 +25,7 @@ from worker.trainer.mixins.log_rows import LogRows
 from worker.trainer.mixins.named_failures import NamedFailures
 from worker.trainer.mixins.plain_resume import Resuming
 from worker.trainer.mixins.plugin_callbacks import PluginCallbacks
+from worker.trainer.mixins.prepared_data import PreparedData
 from worker.trainer.mixins.reporting import Reporting
 from worker.trainer.mixins.stopping import StopOnRequest
 from worker.trainer.mixins.training_states import TrainingStates
@@ -81,7 +82,7 @@ CUSTOMIZATIONS: Final[tuple[tuple[type[TrainerMixin], Callable[[ResolvedSpec], b
 )
 
 # Innermost: they must see Ultralytics' exceptions before any other class does.
-INNERMOST: Final[tuple[type[TrainerMixin], ...]] = (NamedFailures, DataFailures)
+INNERMOST: Final[tuple[type[TrainerMixin], ...]] = (NamedFailures, DataFailures, PreparedData)
 
 
 def compose_trainer(run: TrainingRun) -> type[TrainerMixin]:

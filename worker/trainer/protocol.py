@@ -95,6 +95,13 @@ class WeightsSource(ProtocolModel):
 ModelSource = Annotated[ArchitectureSource | WeightsSource, Field(discriminator="kind")]
 
 
+class DatasetScan(ProtocolModel):
+    """A scan of the labels and images of the dataset: a file, and the SHA-256 that it must have."""
+
+    path: Path
+    sha256: str = Field(pattern="^[0-9a-f]{64}$")
+
+
 class JobFile(ProtocolModel):
     """The only input of a trainer process. All paths are absolute.
 
@@ -111,6 +118,14 @@ class JobFile(ProtocolModel):
     spec: ResolvedSpec
     task: Task
     dataset_path: Path = Field(description="Folder with data.yaml; for classify the image root.")
+    scan: DatasetScan | None = Field(
+        default=None, description="What a scan of the dataset finds; null: the trainer scans it."
+    )
+    without_arrays: str | None = Field(
+        default=None,
+        description='With train.cache "disk": why no arrays are beside the images, as a sentence; '
+        "null: they are.",
+    )
     model: ModelSource
     run_directory: Path
     device: str = Field(description='"cpu", or the index of a visible GPU: "0".')

@@ -4,8 +4,11 @@
 """
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import torch
@@ -50,6 +53,25 @@ def draw_text_as_written() -> None:
 def log_line(text: str) -> None:
     """Write a line into the training log, as Ultralytics writes its own."""
     LOGGER.info(text)
+
+
+@contextmanager
+def replaced(owner: type | ModuleType, name: str, value: object) -> Iterator[None]:
+    """Give a class or module of Ultralytics another function during the block.
+
+    Its functions construct their datasets themselves, so no subclass of ours could be one of them.
+    """
+    stock = owner.__dict__[name]
+    setattr(owner, name, value)
+    try:
+        yield
+    finally:
+        setattr(owner, name, stock)
+
+
+def scan_threads() -> int:
+    """Return the number of threads with which Ultralytics scans a dataset."""
+    return int(dataset.NUM_THREADS)  # type: ignore[attr-defined]
 
 
 def pin_threads(threads: int) -> None:

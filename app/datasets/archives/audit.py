@@ -19,14 +19,14 @@ from app.datasets.archives.containers import (
     MemberStream,
 )
 from app.datasets.archives.decompression import copied, decompressed
-from app.datasets.archives.finding_codes import Code
-from app.datasets.archives.findings import Findings, shown
 from app.datasets.archives.inner import inner_archive
 from app.datasets.archives.kinds import COMPRESSED, Kind, kind_of, other_file, unread_archive
 from app.datasets.archives.names import DRIVE, audit_names, normalised_name
-from app.datasets.archives.report import Limits
 from app.datasets.archives.tar_container import audited_tar
 from app.datasets.archives.zip_container import audited_zip
+from app.datasets.reports.finding_codes import Code
+from app.datasets.reports.findings import Findings, shown
+from app.datasets.reports.report import Limits
 
 __all__ = [
     "DRIVE",

@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass
 
-from app.datasets.archives.finding_codes import Code
-from app.datasets.archives.findings import Findings
-from app.datasets.archives.report import Limits
+from app.datasets.reports.finding_codes import Code
+from app.datasets.reports.findings import Findings
+from app.datasets.reports.report import Limits
 
 
 @dataclass

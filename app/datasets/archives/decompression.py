@@ -14,10 +14,10 @@ from typing import BinaryIO, Final, Protocol, cast
 
 from app.datasets.archives.budget import Budget
 from app.datasets.archives.containers import Archive, Member, MemberCorruptError
-from app.datasets.archives.finding_codes import Code
-from app.datasets.archives.findings import Findings, shown
 from app.datasets.archives.kinds import Kind
-from app.datasets.archives.report import MIB
+from app.datasets.reports.finding_codes import Code
+from app.datasets.reports.findings import Findings, shown
+from app.datasets.reports.report import MIB
 
 PIECE_BYTES: Final = 64 * 1024
 XZ_MEMORY_BYTES: Final = 128 * MIB

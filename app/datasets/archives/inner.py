@@ -5,9 +5,9 @@ from pathlib import PurePosixPath
 from typing import Final
 
 from app.datasets.archives.containers import Member
-from app.datasets.archives.finding_codes import Code
-from app.datasets.archives.findings import Findings, shown
 from app.datasets.archives.names import is_system_file
+from app.datasets.reports.finding_codes import Code
+from app.datasets.reports.findings import Findings, shown
 
 ARCHIVE_SUFFIXES: Final = frozenset(
     {".zip", ".tar", ".gz", ".tgz", ".bz2", ".tbz2", ".tbz", ".xz", ".txz"}

@@ -10,10 +10,10 @@ from itertools import pairwise
 from typing import Final
 
 from app.datasets.archives.containers import Member
-from app.datasets.archives.finding_codes import Code
-from app.datasets.archives.findings import Findings, shown
 from app.datasets.archives.legacy_text import decode_legacy
-from app.datasets.archives.report import Limits
+from app.datasets.reports.finding_codes import Code
+from app.datasets.reports.findings import Findings, shown
+from app.datasets.reports.report import Limits
 
 DRIVE: Final = re.compile(r"[A-Za-z]:")
 SYSTEM_FILES: Final = frozenset({"thumbs.db", "desktop.ini"})

@@ -10,8 +10,6 @@ from typing import BinaryIO, Final
 
 from app.datasets.archives.budget import Budget
 from app.datasets.archives.containers import Archive, Member, MemberCorruptError
-from app.datasets.archives.finding_codes import Code
-from app.datasets.archives.findings import Findings, shown
 from app.datasets.archives.names import decoded_names, is_root, safe_name
 from app.datasets.archives.tar_headers import (
     BLOCK,
@@ -28,6 +26,8 @@ from app.datasets.archives.tar_headers import (
     extended,
     parsed_header,
 )
+from app.datasets.reports.finding_codes import Code
+from app.datasets.reports.findings import Findings, shown
 
 PIECE_BYTES: Final = 1024 * 1024
 

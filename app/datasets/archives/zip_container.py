@@ -12,14 +12,13 @@ from typing import BinaryIO, Final
 
 from app.datasets.archives.budget import Budget
 from app.datasets.archives.containers import Archive, Member, MemberCorruptError
-from app.datasets.archives.finding_codes import Code
-from app.datasets.archives.findings import Findings, shown
 from app.datasets.archives.names import decoded_names, is_folder, is_root, is_utf8, safe_name
-from app.datasets.archives.report import Limits
 from app.datasets.archives.zip_ends import has_one_plain_directory
+from app.datasets.archives.zip_members import LOCAL_HEADER, UTF8_FLAG, content_of
+from app.datasets.reports.finding_codes import Code
+from app.datasets.reports.findings import Findings, shown
+from app.datasets.reports.report import Limits
 
-LOCAL_HEADER: Final = struct.Struct("<4s5H3L2H")
-UTF8_FLAG: Final = 0x800
 ENCRYPTION_FLAGS: Final = 0x1 | 0x40 | 0x2000
 PATCH_FLAG: Final = 0x20
 METHODS: Final = {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}
@@ -47,11 +46,16 @@ UNREADABLE: Final = (
 class ZipContainer:
     """An open zip."""
 
+    file: BinaryIO
     zip: zipfile.ZipFile
     entries: Sequence[zipfile.ZipInfo]
 
     def read(self, at: int, size: int) -> bytes:
         """Inflate at most `size` bytes of a member; at its end, its CRC is checked."""
+        if size > self.entries[at].file_size:
+            content = content_of(self.file, self.entries[at])
+            if content is not None:
+                return content
         try:
             with self.zip.open(self.entries[at]) as stream:
                 return stream.read(size)
@@ -65,6 +69,20 @@ class ZipContainer:
                     yield piece
         except UNREADABLE as error:
             raise MemberCorruptError(f"it cannot be inflated: {error}") from error
+
+
+def stored_at(archive: Archive, member: Member) -> int | None:
+    """Return where in the file of a zip the bytes of a member begin; None if it is compressed."""
+    container = archive.container
+    if not isinstance(container, ZipContainer):
+        return None
+    entry = container.entries[member.at]
+    file = container.zip.fp
+    if entry.compress_type != zipfile.ZIP_STORED or file is None:
+        return None
+    header = os.pread(file.fileno(), LOCAL_HEADER.size, entry.header_offset)
+    fields = LOCAL_HEADER.unpack(header)
+    return entry.header_offset + LOCAL_HEADER.size + int(fields[9]) + int(fields[10])
 
 
 def audited_zip(file: BinaryIO, budget: Budget, findings: Findings) -> Archive | None:
@@ -90,7 +108,7 @@ def audited_zip(file: BinaryIO, budget: Budget, findings: Findings) -> Archive |
     _audit_extents(archive, names, file, findings)
     members, folders = _members(entries, names, budget.limits, findings)
     budget.take_bytes(sum(member.size_bytes for member in members), findings)
-    return Archive(ZipContainer(archive, entries), members, folders)
+    return Archive(ZipContainer(file, archive, entries), members, folders)
 
 
 def _raw_name(entry: zipfile.ZipInfo) -> str | bytes:

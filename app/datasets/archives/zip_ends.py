@@ -5,9 +5,9 @@ import struct
 from dataclasses import dataclass
 from typing import BinaryIO, Final
 
-from app.datasets.archives.finding_codes import Code
-from app.datasets.archives.findings import Findings
-from app.datasets.archives.report import Limits
+from app.datasets.reports.finding_codes import Code
+from app.datasets.reports.findings import Findings
+from app.datasets.reports.report import Limits
 
 DIRECTORY_END: Final = struct.Struct("<4s4H2LH")
 ZIP64_LOCATOR: Final = struct.Struct("<4sLQL")

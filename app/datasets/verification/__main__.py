@@ -1,9 +1,11 @@
 """The verification process: `python -m app.datasets.verification REQUEST`, run by a server.
 
 It sets its own resource limits, reads the archive named in the request and writes `report.json` to
-the output directory. If the version is ready, it also writes `pack.zip` and `manifest.json`. Of a
-pack that an earlier release wrote, it writes `facts.json`. It writes no other files. With exit code
-0 the report or the facts are complete; otherwise the verification failed.
+the output directory. If the version is ready, it also writes `manifest.jsonl`, `overview.bin`, and
+`pack.zip` with the list of its files, `packed.jsonl`. Of a pack that an earlier release wrote, it
+writes `facts.json`, `manifest.jsonl` and `packed.jsonl`. While it verifies, it replaces
+`progress.json`. It writes no other files. With exit code 0 the files are complete; otherwise the
+verification failed.
 """
 
 import errno
@@ -18,8 +20,9 @@ from typing import Final
 from pydantic import TypeAdapter
 
 from app.core.files import write_whole
-from app.datasets.archives.finding_codes import Code
-from app.datasets.archives.report import (
+from app.datasets.reports.finding_codes import Code
+from app.datasets.reports.overview import OVERVIEW_NAME
+from app.datasets.reports.report import (
     FACTS_NAME,
     PACK_NAME,
     REPORT_NAME,
@@ -56,7 +59,8 @@ def main(arguments: list[str]) -> int:
         return 0
     report = _verify_within_limits(request)
     if report.state == "invalid":
-        (request.output / PACK_NAME).unlink(missing_ok=True)
+        for name in (PACK_NAME, OVERVIEW_NAME):
+            (request.output / name).unlink(missing_ok=True)
     text = report.model_dump_json(indent=1) + "\n"
     write_whole(request.output / REPORT_NAME, text, durable=False)
     return 0

@@ -8,9 +8,9 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
 
-from app.datasets.archives.finding_codes import Code
-from app.datasets.archives.findings import Findings, shown
-from app.datasets.archives.report import SPLITS, Split
+from app.datasets.reports.finding_codes import Code
+from app.datasets.reports.findings import Findings, shown
+from app.datasets.reports.report import SPLITS, Split
 from app.datasets.verification.source import Source, SourceImage
 from app.datasets.verification.tree import MAX_PART_BYTES, Sample, place, suffix
 
@@ -81,6 +81,7 @@ def _paired(
                 target_path,
                 rows=image.rows,
                 in_pixels=image.in_pixels,
+                fault=image.fault,
             )
         )
     return samples

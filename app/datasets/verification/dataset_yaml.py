@@ -19,9 +19,9 @@ from pydantic import (
     model_validator,
 )
 
-from app.datasets.archives.finding_codes import Code
-from app.datasets.archives.findings import Findings, shown
 from app.datasets.archives.legacy_text import decode_text
+from app.datasets.reports.finding_codes import Code
+from app.datasets.reports.findings import Findings, shown
 from app.datasets.verification.plain_yaml import YamlRefusedError, load_plain_yaml
 
 MAX_CLASSES: Final = 30_000

@@ -14,9 +14,9 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 from PIL.TiffImagePlugin import TiffImageFile
 
-from app.datasets.archives.finding_codes import Code
-from app.datasets.archives.findings import Remark, shown
-from app.datasets.archives.report import Limits
+from app.datasets.reports.finding_codes import Code
+from app.datasets.reports.findings import Remark, shown
+from app.datasets.reports.report import Limits
 from app.datasets.verification.checks.decoding import (
     DECODING_ERRORS,
     Pixels,
@@ -24,6 +24,7 @@ from app.datasets.verification.checks.decoding import (
     decode_for_classes,
     opened,
 )
+from app.datasets.verification.checks.plain_jpeg import plain_header
 
 IMAGE_SUFFIXES: Final = frozenset(
     {
@@ -111,14 +112,20 @@ class CheckedImage:
     """An image that training can read.
 
     `width` and `height` are those that the scan of Ultralytics reads in the header, upright;
-    `decoded` are those of the pixels. They differ only if the header is ambiguous.
+    `decoded` are those of `pixels`, (height, width, channels). They differ only if the header is
+    ambiguous.
     """
 
     content: bytes
     width: int
     height: int
-    decoded: tuple[int, int]
+    pixels: Pixels
     remarks: tuple[Remark, ...] = ()
+
+    @property
+    def decoded(self) -> tuple[int, int]:
+        """Width and height of the pixels."""
+        return self.pixels.shape[1], self.pixels.shape[0]
 
 
 @dataclass(frozen=True)
@@ -149,7 +156,26 @@ def check_image(
         return Remark(Code.IMAGE_UNREADABLE, shown(f"It cannot be decoded: {error}."))
 
 
+def size_in_header(
+    content: bytes, suffix: str, rules: ImageRules, limits: Limits
+) -> tuple[int, int] | None:
+    """Return width and height of an image that was checked before, mostly without decoding it.
+
+    None if it cannot be read.
+    """
+    header = _read_header(content, rules, limits)
+    if isinstance(header, Remark):
+        return None
+    if not header.is_sideways or header.kind in TURNED_BY_HEADER:
+        return header.size[::-1] if header.is_sideways else header.size
+    pixels = rules.decode(content, suffix)
+    return None if pixels is None else _scanned_size(content, suffix, header, pixels)
+
+
 def _read_header(content: bytes, rules: ImageRules, limits: Limits) -> _Header | Remark:
+    plain = plain_header(content)
+    if plain is not None and _is_within(plain[1], plain[2], limits):
+        return _Header("JPEG", plain[0], plain[1:], is_sideways=False, frames=1)
     try:
         return _judge_header(content, rules, limits)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning, MemoryError):
@@ -161,6 +187,13 @@ def _read_header(content: bytes, rules: ImageRules, limits: Limits) -> _Header |
         )
     except DECODING_ERRORS as error:
         return Remark(Code.IMAGE_UNREADABLE, shown(f"It cannot be decoded: {error}."))
+
+
+def _is_within(width: int, height: int, limits: Limits) -> bool:
+    is_small = width * height <= limits.max_image_pixels
+    return (
+        is_small and min(width, height) >= MIN_SIDE and max(width, height) <= limits.max_image_side
+    )
 
 
 def _judge_header(content: bytes, rules: ImageRules, limits: Limits) -> _Header | Remark:
@@ -183,18 +216,18 @@ def _judge_header(content: bytes, rules: ImageRules, limits: Limits) -> _Header 
 
 def _refuse_size(image: Image.Image, limits: Limits) -> Remark | None:
     width, height = image.size
+    if _is_within(width, height, limits):
+        return None
     if width * height > limits.max_image_pixels or max(width, height) > limits.max_image_side:
         return Remark(
             Code.IMAGE_TOO_LARGE,
             f"It has {width} x {height} pixels; at most {limits.max_image_side} per side and"
             f" {limits.max_image_pixels} in total are allowed.",
         )
-    if min(width, height) < MIN_SIDE:
-        return Remark(
-            Code.IMAGE_TOO_SMALL,
-            f"It has {width} x {height} pixels; Ultralytics needs {MIN_SIDE} or more per side.",
-        )
-    return None
+    return Remark(
+        Code.IMAGE_TOO_SMALL,
+        f"It has {width} x {height} pixels; Ultralytics needs {MIN_SIDE} or more per side.",
+    )
 
 
 def _is_sideways(image: Image.Image) -> bool:
@@ -241,8 +274,7 @@ def _read(content: bytes, suffix: str, header: _Header, rules: ImageRules) -> Ch
         text = f"The first of {header.frames} frames is used."
         remarks.append(Remark(Code.IMAGE_FRAMES, text))
     width, height = _scanned_size(content, suffix, header, pixels)
-    decoded = pixels.shape[1], pixels.shape[0]
-    return CheckedImage(content, width, height, decoded, tuple(remarks))
+    return CheckedImage(content, width, height, pixels, tuple(remarks))
 
 
 def _restored_jpeg(content: bytes) -> bytes:

@@ -10,19 +10,21 @@ exceptions. They are refused although its scan keeps them, because training then
 - a file that is larger than the limits.
 """
 
+from codecs import BOM_UTF8
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import islice
+from struct import Struct
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
 from app.core.tasks import Task
-from app.datasets.archives.finding_codes import Code
-from app.datasets.archives.findings import Remark, shown
-from app.datasets.archives.report import Limits
+from app.datasets.reports.finding_codes import Code
+from app.datasets.reports.findings import Remark, shown
+from app.datasets.reports.report import Limits
 
 BOX_COLUMNS: Final = 5
 OBB_COLUMNS: Final = 9
@@ -35,6 +37,10 @@ MIN_COORDINATE: Final = np.float32(-0.01)
 MAX_POSE_BOX: Final = np.finfo(np.float32).max / np.float32(16_384)
 """Largest share of an image whose pixels are finite in float32, at the longest side allowed."""
 
+SMALLEST_PLAIN: Final = 1e-30
+"""Larger values are not 0 in float32."""
+
+PLAIN_ROW: Final = Struct("5f")
 MAX_REMARKS: Final = 20
 KEYPOINT_TASKS: Final[frozenset[Task]] = frozenset({"pose", "detect"})
 POLYGON_TASKS: Final[frozenset[Task]] = frozenset({"segment", "obb", "semantic"})
@@ -69,6 +75,8 @@ class CheckedLabels:
     """A label file as training reads it; `text` keeps the digits of all values.
 
     `class_counts` counts the rows of a good file without duplicates, `objects` is their number.
+    `rows` are these rows, (n, columns): class, box and keypoints; None if there are none. If they
+    are polygons, the boxes are around them, and `polygons` has the points of each, (n, 2).
     """
 
     text: str
@@ -76,6 +84,8 @@ class CheckedLabels:
     remarks: tuple[Remark, ...]
     is_good: bool
     objects: int = 0
+    rows: Values | None = None
+    polygons: Sequence[Values] = ()
 
 
 @dataclass(frozen=True)
@@ -97,8 +107,9 @@ class _Table:
 
 def check_labels(content: bytes, rules: LabelRules, limits: Limits) -> CheckedLabels:
     """Check one label file. The remarks are at most 20, errors before warnings."""
+    content = content.removeprefix(BOM_UTF8)
     try:
-        text = content.decode("utf-8-sig")
+        text = content.decode()
     except UnicodeDecodeError as error:
         line = content[: error.start].count(b"\n") + 1
         return _refused(Remark(Code.LABEL_NOT_UTF8, "Save label files as UTF-8 text.", line))
@@ -110,7 +121,37 @@ def check_labels(content: bytes, rules: LabelRules, limits: Limits) -> CheckedLa
         return _refused(Remark(Code.LABEL_TOO_LARGE, text, lines[-1].number))
     if not lines:
         return CheckedLabels("", Counter(), (), is_good=True)
-    return _check_rows(lines, rules)
+    return _plain_labels(lines, rules) or _check_rows(lines, rules)
+
+
+def _plain_labels(lines: Sequence[_Line], rules: LabelRules) -> CheckedLabels | None:
+    """Return boxes so usual that nothing can be said about a row, or None.
+
+    Most files are such; a full check of few rows costs as much as to decode a small image.
+    """
+    if rules.task == "pose" or rules.task in POLYGON_TASKS:
+        return None
+    classes: Counter[int] = Counter()
+    rows: list[bytes] = []
+    try:
+        for line in lines:
+            number, *box = map(float, line.tokens)
+            is_plain = len(line.tokens) == BOX_COLUMNS and number.is_integer()
+            if not is_plain or not all(SMALLEST_PLAIN < value <= 1 for value in box):
+                return None
+            classes[int(number)] += 1
+            rows.append(PLAIN_ROW.pack(number, *box))
+    except (ValueError, OverflowError):
+        return None
+    if len(set(rows)) < len(rows) or not 0 <= min(classes) <= max(classes) < rules.classes:
+        return None
+    values = np.frombuffer(b"".join(rows), np.float32).reshape(len(rows), BOX_COLUMNS)
+    text, objects = _text(lines), len(lines)
+    return CheckedLabels(text, classes, (), is_good=True, objects=objects, rows=values)
+
+
+def _text(lines: Sequence[_Line]) -> str:
+    return "".join(" ".join(line.tokens) + "\n" for line in lines)
 
 
 def _refused(*remarks: Remark) -> CheckedLabels:
@@ -124,19 +165,23 @@ def _check_rows(lines: Sequence[_Line], rules: LabelRules) -> CheckedLabels:
     table = _table(lines, rules)
     if table is None:
         return _refused(*_not_numbers(lines))
-    remarks: list[Remark] = []
-    if not _is_plain(table, rules):
-        faults = _wrong_values(lines, table, rules)
-        if faults:
-            return _refused(*faults)
-        remarks = [*_without_size(lines, table), *_outside(lines, table, rules)]
+    faults = _wrong_values(lines, table, rules)
+    if faults:
+        return _refused(*faults)
+    remarks = [*_without_size(lines, table), *_outside(lines, table, rules)]
     kept = _without_duplicates(table)
     numbers = table.values[:, 0].tolist()
     counts = Counter(int(numbers[row]) for row in kept)
     remarks += _repeated(lines, kept)
-    text = "".join(" ".join(line.tokens) + "\n" for line in lines)
+    is_whole = len(kept) == len(lines)
     return CheckedLabels(
-        text, counts, tuple(remarks[:MAX_REMARKS]), is_good=True, objects=len(kept)
+        _text(lines),
+        counts,
+        tuple(remarks[:MAX_REMARKS]),
+        is_good=True,
+        objects=len(kept),
+        rows=table.values if is_whole else table.values[kept],
+        polygons=table.polygons if is_whole or not table.polygons else _at(kept, table.polygons),
     )
 
 
@@ -229,20 +274,6 @@ def _not_a_number(line: _Line) -> Remark:
     return Remark(Code.LABEL_NOT_A_NUMBER, f"Finite numbers are expected: {row}", line.number)
 
 
-def _is_plain(table: _Table, rules: LabelRules) -> bool:
-    """Return whether all values are so usual that nothing can be said about a row.
-
-    Most files are such; a full check of few rows costs as much as to decode a small image.
-    """
-    if rules.task == "pose" or table.polygons:
-        return False
-    box = table.values[:, 1:]
-    return bool(box.min() > 0 and box.max() <= 1) and all(
-        number.is_integer() and 0 <= number < rules.classes
-        for number in table.values[:, 0].tolist()
-    )
-
-
 def _wrong_values(lines: Sequence[_Line], table: _Table, rules: LabelRules) -> list[Remark]:
     """Return the first fault of each row, by the conditions of Ultralytics."""
     values, points = table.values, _points(table, rules)
@@ -294,6 +325,10 @@ def _without_duplicates(table: _Table) -> Sequence[int]:
         rows = [number.tobytes() + points.tobytes() for number, points in pairs]
     first = {row: index for index, row in reversed(list(enumerate(rows)))}
     return sorted(first.values())
+
+
+def _at(kept: Sequence[int], polygons: Sequence[Values]) -> list[Values]:
+    return [polygons[row] for row in kept]
 
 
 def _repeated(lines: Sequence[_Line], kept: Sequence[int]) -> list[Remark]:

@@ -11,7 +11,7 @@ from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-from app.datasets.archives.report import Split
+from app.datasets.reports.report import Split
 
 SYNONYMS: Final[dict[str, str]] = {
     name: meant

@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 
 from app.datasets.archives.audit import Archive, MemberCorruptError
-from app.datasets.archives.finding_codes import Code
-from app.datasets.archives.findings import Findings, shown
-from app.datasets.archives.report import Limits
+from app.datasets.reports.finding_codes import Code
+from app.datasets.reports.findings import Findings, shown
+from app.datasets.reports.report import Limits
 from app.datasets.verification.tree import Tree
 
 

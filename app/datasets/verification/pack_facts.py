@@ -1,26 +1,46 @@
-"""Read the training facts of a pack that an earlier release wrote. Runs in the same process.
+"""Read training facts and manifest of a pack that an earlier release wrote.
 
 The pack has one layout, and its labels were verified when it was written.
 """
 
-from collections.abc import Iterator
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import PurePosixPath
 from typing import Final
 
 from app.datasets.archives.audit import Archive, Member, open_zip
-from app.datasets.archives.findings import Findings
-from app.datasets.archives.pack import DATASET_YAML, PACK_LIMITS, PackCorruptError
-from app.datasets.archives.report import SPLITS, PackRequest, Split, TrainingFacts
+from app.datasets.archives.zip_container import stored_at
+from app.datasets.packs.manifest import DATASET_YAML, ManifestFile, write_manifest
+from app.datasets.packs.pack import (
+    PACK_LIMITS,
+    PackCorruptError,
+    PackedFile,
+    write_packed_list,
+)
+from app.datasets.reports.findings import Findings
+from app.datasets.reports.report import (
+    MANIFEST_NAME,
+    PACKED_NAME,
+    SPLITS,
+    PackRequest,
+    Split,
+    TrainingFacts,
+)
 from app.datasets.verification.dataset_yaml import DatasetFields, read_dataset_yaml
+from app.datasets.verification.images import IMAGE_SUFFIXES, ImageRules, size_in_header
 from app.datasets.verification.labels import KEYPOINT_TASKS, LabelRules, check_labels
 from app.datasets.verification.statistics import RunningMaximum
+from app.datasets.verification.tree import suffix
+
+LABEL_FOLDERS: Final = frozenset({"labels", "masks", "depth"})
 
 NO_FACTS: Final = TrainingFacts(running_max_objects=None, has_flip_idx=False, has_masks=False)
 """Of a dataset without a data.yaml: for classification the folders are the labels."""
 
 
 def read_pack_facts(request: PackRequest) -> TrainingFacts:
-    """Return the training facts of a pack.
+    """Return the training facts of a pack; write its manifest and the list of its files.
 
     Raises:
         PackCorruptError: the file is damaged or is not a pack.
@@ -30,13 +50,49 @@ def read_pack_facts(request: PackRequest) -> TrainingFacts:
         if archive is None:
             raise PackCorruptError(findings.kept()[0].message)
         members = {member.name: member for member in archive.members}
-        if DATASET_YAML not in members:
-            return NO_FACTS
-        content = archive.read(members[DATASET_YAML])
-        fields = read_dataset_yaml(content, DATASET_YAML, findings)
-        if fields is None:
-            raise PackCorruptError(findings.kept()[0].message)
-        return _facts(request, fields, archive, members)
+        fields = DatasetFields()
+        if DATASET_YAML in members:
+            content = archive.read(members[DATASET_YAML])
+            read = read_dataset_yaml(content, DATASET_YAML, findings)
+            if read is None:
+                raise PackCorruptError(findings.kept()[0].message)
+            fields = read
+        _write_manifest(request, fields, archive)
+        return _facts(request, fields, archive, members) if DATASET_YAML in members else NO_FACTS
+
+
+def _write_manifest(request: PackRequest, fields: DatasetFields, archive: Archive) -> None:
+    rules = ImageRules(fields.channels, is_classified=request.task == "classify")
+    files: list[ManifestFile] = []
+    packed: dict[str, PackedFile] = {}
+    for member in archive.members:
+        content, offset = archive.read(member), stored_at(archive, member)
+        if offset is None:
+            raise PackCorruptError(f"{member.name} is compressed")
+        digest = hashlib.sha256(content).hexdigest()
+        size = None
+        if member.name.split("/")[0] not in LABEL_FOLDERS and suffix(member.name) in IMAGE_SUFFIXES:
+            size = size_in_header(content, suffix(member.name), rules, request.limits)
+        width, height = size or (None, None)
+        files.append(ManifestFile(member.name, digest, len(content), width, height))
+        packed.setdefault(digest, PackedFile(digest, offset, len(content)))
+    write_packed_list(request.output / PACKED_NAME, packed.values())
+    write_manifest(request.output / MANIFEST_NAME, request.task, _labelled(files))
+
+
+def _labelled(files: Sequence[ManifestFile]) -> Iterator[ManifestFile]:
+    """Yield the files; an image with the digest of its label file, mask or depth map."""
+    labels = {
+        _below(file.path): file.sha256
+        for file in files
+        if file.path.partition("/")[0] in LABEL_FOLDERS
+    }
+    for file in files:
+        yield replace(file, label=labels.get(_below(file.path))) if file.is_image else file
+
+
+def _below(path: str) -> str:
+    return path.partition("/")[2].rpartition(".")[0]
 
 
 def _facts(

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import yaml
 
-from app.datasets.archives.findings import shown
+from app.datasets.reports.findings import shown
 
 MAX_YAML_BYTES: Final = 4 * 1024 * 1024
 MAX_YAML_DEPTH: Final = 12

@@ -10,19 +10,22 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from app.core.tasks import Task
-from app.datasets.archives.finding_codes import Code, Severity
-from app.datasets.archives.findings import Remark
-from app.datasets.archives.pack import PackWriter
-from app.datasets.archives.report import Split
+from app.datasets.packs.pack import PackWriter
+from app.datasets.reports.finding_codes import Code, Severity
+from app.datasets.reports.findings import Remark
+from app.datasets.reports.report import Split
+from app.datasets.verification.checks.class_change import ClassChange
 from app.datasets.verification.checks.copies import Copies
+from app.datasets.verification.checks.decoding import quiet_stderr
 from app.datasets.verification.checks.drops import Drops
 from app.datasets.verification.checks.pixel_rows import to_fractions
 from app.datasets.verification.formats.depth import check_depth
 from app.datasets.verification.formats.masks import MaskRules, check_mask
 from app.datasets.verification.formats.other_formats.mask_colours import ColourIds
 from app.datasets.verification.images import CheckedImage, ImageRules, check_image
-from app.datasets.verification.labels import KEYPOINT_TASKS, LabelRules, check_labels
+from app.datasets.verification.labels import KEYPOINT_TASKS, CheckedLabels, LabelRules, check_labels
 from app.datasets.verification.members import MemberReader
+from app.datasets.verification.overview.writer import OverviewWriter, RecordedImage
 from app.datasets.verification.statistics import Statistics
 from app.datasets.verification.tree import Sample, suffix
 
@@ -31,8 +34,8 @@ from app.datasets.verification.tree import Sample, suffix
 class SampleRules:
     """The rules for images and targets of a dataset; `masks` is set if the targets are masks.
 
-    `colours` converts masks of colours to class ids. `max_bad_ratio` is the largest share of images
-    that may be dropped.
+    `colours` converts masks of colours to class ids, and `class_change` label files to the classes
+    that were asked for. `max_bad_ratio` is the largest share of images that may be dropped.
     """
 
     task: Task
@@ -41,6 +44,7 @@ class SampleRules:
     keypoints: tuple[int, int] | None = None
     masks: MaskRules | None = None
     colours: ColourIds | None = None
+    class_change: ClassChange | None = None
     max_bad_ratio: float = 1.0
 
     @property
@@ -67,6 +71,7 @@ class _Checked:
     target: bytes | None = None
     classes: Counter[int] = field(default_factory=Counter)
     objects: int | None = None
+    labels: CheckedLabels | None = None
     remarks: list[tuple[str, Remark]] = field(default_factory=list)
     is_damaged: bool = False
 
@@ -83,7 +88,12 @@ class SampleChecker:
     """Checks and counts samples; only checked files go into the pack."""
 
     def __init__(
-        self, rules: SampleRules, members: MemberReader, pack: PackWriter, statistics: Statistics
+        self,
+        rules: SampleRules,
+        members: MemberReader,
+        pack: PackWriter,
+        statistics: Statistics,
+        overview: OverviewWriter,
     ) -> None:
         self._rules = rules
         self._members = members
@@ -92,13 +102,18 @@ class SampleChecker:
         self._statistics = statistics
         self._drops = Drops()
         self._copies = Copies(members.findings)
+        self._overview = overview
 
     def check_all(self, samples: Mapping[Split, Sequence[Sample]]) -> None:
         """Check all samples, store the valid ones unless a finding is an error, and count them."""
         self._decide_about_masks(samples)
-        for split, of_split in samples.items():
-            for sample in of_split:
-                self._take(split, sample, self._check(sample))
+        with quiet_stderr():
+            for split, of_split in samples.items():
+                for sample in of_split:
+                    if sample.fault is None:
+                        self._take(split, sample, self._check(sample))
+                    else:
+                        self._drop(split, sample.fault)
         self._copies.report()
         self._drops.judge(
             self._statistics.splits,
@@ -131,8 +146,7 @@ class SampleChecker:
             self._findings.add_remarks((remark,), file)
         fault = checked.fault()
         if fault is not None and self._findings.severity_of(fault) is not Severity.ERROR:
-            self._drops.note(split, fault)
-            self._statistics.drop(split)
+            self._drop(split, fault)
             return
         if fault is not None or checked.is_damaged:
             self._statistics.note_refusal(split)
@@ -145,16 +159,29 @@ class SampleChecker:
             is_background=not checked.classes and self._rules.task != "depth",
         )
 
+    def _drop(self, split: Split, fault: Code) -> None:
+        self._drops.note(split, fault)
+        self._statistics.drop(split)
+
     def _store(self, split: Split, sample: Sample, checked: _Checked) -> None:
         if checked.image is None:
             return
         content = checked.image.content
-        if not self._findings.has_errors:
+        is_ready = not self._findings.has_errors
+        if is_ready:
             self._pack.add(sample.image_path, content)
+            label = None
             if checked.target is not None and sample.target_path is not None:
-                self._pack.add(sample.target_path, checked.target)
+                label = self._pack.add(sample.target_path, checked.target).sha256
+            image = checked.image
+            self._pack.describe(sample.image_path, (image.width, image.height), label)
         digest = self._pack.sha256_of(sample.image_path) or hashlib.sha256(content).hexdigest()
         self._copies.note(split, sample.image, digest)
+        if is_ready:
+            recorded = RecordedImage(
+                split, sample.image_path, digest, checked.image, checked.classes, checked.labels
+            )
+            self._overview.note(recorded)
 
     def _check(self, sample: Sample) -> _Checked:
         checked = _Checked()
@@ -195,6 +222,7 @@ class SampleChecker:
         checked.note(sample.target or sample.image, *labels.remarks)
         checked.target = labels.text.encode()
         checked.classes, checked.objects = labels.class_counts, labels.objects
+        checked.labels = labels
 
     def _label_rows(self, sample: Sample, checked: _Checked) -> bytes | None:
         """Return the rows of an image in fractions, or None if it has no file or is not read."""
@@ -211,7 +239,10 @@ class SampleChecker:
             text = f"It has {size} bytes; at most {most} are allowed."
             checked.note(sample.target, Remark(Code.LABEL_TOO_LARGE, text))
             return None
-        return self._read(sample.target, checked)
+        content = self._read(sample.target, checked)
+        if content is None or self._rules.class_change is None:
+            return content
+        return self._rules.class_change.labels(content)
 
     def _size_of(self, path: str) -> int:
         return self._members.tree.files[path].size_bytes

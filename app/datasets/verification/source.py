@@ -8,8 +8,10 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from app.core.tasks import Task
-from app.datasets.archives.findings import Findings
-from app.datasets.archives.report import ImportOptions, Split
+from app.datasets.reports.finding_codes import Code
+from app.datasets.reports.findings import Findings
+from app.datasets.reports.report import ImportOptions, Split
+from app.datasets.verification.checks.class_change import ClassChange
 from app.datasets.verification.dataset_yaml import DatasetFields
 from app.datasets.verification.members import MemberReader
 from app.datasets.verification.tree import Tree
@@ -25,7 +27,8 @@ class SourceImage:
     of an image for classification) and `rows` (YOLO label rows that were converted from another
     format) is set; an image with none of them is a background. Rows `in_pixels` are divided by the
     width and height of the image when it is checked. `name` is the preferred path in the pack,
-    below the folder of the split.
+    below the folder of the split. An image with a `fault`, the code of a finding that is reported
+    already, has none of these: it counts as dropped and is not checked.
     """
 
     image: str
@@ -34,6 +37,7 @@ class SourceImage:
     label: int | None = None
     rows: bytes | None = None
     in_pixels: bool = False
+    fault: Code | None = None
 
 
 @dataclass
@@ -42,7 +46,8 @@ class Source:
 
     `images` are the images of each split as their author divided them; those in no split are under
     None. `read` are the other files that were used: the data.yaml, lists, annotations. Masks with
-    `mask_colours` are converted to gray masks of these class ids.
+    `mask_colours` are converted to gray masks of these class ids. Label files and masks have the
+    classes before the `class_change`, if there is one; `names` and everything else those after it.
     """
 
     format: str
@@ -53,6 +58,7 @@ class Source:
     has_masks: bool = False
     read: set[str] = field(default_factory=set)
     mask_colours: dict[tuple[int, int, int], int] | None = None
+    class_change: ClassChange | None = None
 
 
 @dataclass(frozen=True)

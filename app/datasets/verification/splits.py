@@ -7,9 +7,9 @@ are divided in the same way whatever their order in the archive is.
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-from app.datasets.archives.finding_codes import Code
-from app.datasets.archives.findings import Findings
-from app.datasets.archives.report import SPLITS, Split, SplitShares
+from app.datasets.reports.finding_codes import Code
+from app.datasets.reports.findings import Findings
+from app.datasets.reports.report import SPLITS, USUAL_SHARES, Split, SplitShares
 from app.datasets.verification.division.pool import Divided, divide_pool
 from app.datasets.verification.division.stratify import sizes_of
 from app.datasets.verification.source import Source, SourceImage, Upload
@@ -40,6 +40,7 @@ def complete_splits(source: Source, upload: Upload) -> None:
             Code.SPLIT_MISSING,
             f"There are images in {_listed(given)}, but none in train. Add train images, or send"
             " `splits` to divide all images again, for example train 0.8 and val 0.2.",
+            fixes=[{"splits": USUAL_SHARES}],
         )
 
 

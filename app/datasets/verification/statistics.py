@@ -1,13 +1,13 @@
 """Count the images, targets and objects of a dataset by split and class, as training reads them."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Final
 
-from app.datasets.archives.finding_codes import Code
-from app.datasets.archives.findings import Findings, shown
-from app.datasets.archives.report import Split, SplitSummary
+from app.datasets.reports.finding_codes import Code
+from app.datasets.reports.findings import Findings, shown
+from app.datasets.reports.report import Split, SplitSummary
 
 MAX_EXAMPLES: Final = 10
 
@@ -88,6 +88,11 @@ class Statistics:
     def splits(self) -> dict[Split, SplitSummary]:
         """The counts of each split."""
         return {split: SplitSummary(**asdict(counts)) for split, counts in self._counts.items()}
+
+    @property
+    def class_counts(self) -> Mapping[Split, Counter[int]]:
+        """The number of objects of each split by class."""
+        return self._classes
 
     def by_name(self, names: list[str]) -> dict[Split, dict[str, int]]:
         """Return the number of objects by class name, in class order; repeated names are summed."""

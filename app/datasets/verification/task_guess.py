@@ -6,7 +6,7 @@ from itertools import islice
 from typing import Final
 
 from app.core.tasks import Task
-from app.datasets.archives.finding_codes import Code
+from app.datasets.reports.finding_codes import Code
 from app.datasets.verification.dataset_yaml import DatasetFields
 from app.datasets.verification.labels import BOX_COLUMNS, MIN_POLYGON_COLUMNS, OBB_COLUMNS
 from app.datasets.verification.members import MemberReader
@@ -38,6 +38,7 @@ def guess_task(labels: Sequence[str], fields: DatasetFields, members: MemberRead
         Code.TASK_NEEDED,
         "Every row has a class and four points. Send `task`: obb if they are the corners of an"
         " oriented box, segment if they are an outline.",
+        fixes=[{"task": "obb"}, {"task": "segment"}],
     )
     return None
 

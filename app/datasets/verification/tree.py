@@ -7,15 +7,15 @@ All packs have one layout: `images/<split>/…` beside `labels`, `masks` or `dep
 from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Final
 
-from app.datasets.archives.audit import Member
-from app.datasets.archives.finding_codes import Code
-from app.datasets.archives.findings import Findings, shown
+from app.datasets.archives.audit import Archive, Member
 from app.datasets.archives.names import is_system_file
-from app.datasets.archives.report import IgnoredMembers, IgnoreReason, Split
+from app.datasets.reports.finding_codes import Code
+from app.datasets.reports.findings import Findings, shown
+from app.datasets.reports.report import IgnoredMembers, IgnoreReason, Split
 from app.datasets.verification.images import IMAGE_SUFFIXES
 
 YAML_SUFFIXES: Final = frozenset({".yaml", ".yml"})
@@ -50,7 +50,8 @@ class Sample:
 
     For classification, `target` is None and `label` is the class. Otherwise `label` is None. `rows`
     are label rows that were converted from another format, and then `target` is None; if they are
-    `in_pixels`, they are divided by the size of the image when it is checked.
+    `in_pixels`, they are divided by the size of the image when it is checked. With a `fault`, it is
+    dropped without a check.
     """
 
     image: str
@@ -60,6 +61,7 @@ class Sample:
     label: int | None = None
     rows: bytes | None = None
     in_pixels: bool = False
+    fault: Code | None = None
 
 
 def suffix(path: str) -> str:
@@ -85,6 +87,11 @@ class Tree:
         self._images = sorted(path for path in self.files if suffix(path) in IMAGE_SUFFIXES)
         self._folders = _folders_of(self.files)
         self._image_folders = _folders_of(self._images)
+
+    def size_of(self, paths: Iterable[str]) -> int:
+        """Return the sum of the sizes of files, in bytes; a path that is not read counts 0."""
+        members = (self.files.get(path) for path in paths)
+        return sum(member.size_bytes for member in members if member is not None)
 
     def has_folder(self, folder: str) -> bool:
         """Return whether `folder` contains, at any depth, a file that is read; "" is the root."""
@@ -162,6 +169,18 @@ def tree_of(members: Sequence[Member], folders: Iterable[str] = ()) -> Tree:
         if folder.startswith(root) and _reason_to_ignore(f"{folder}/x.txt") is None
     ]
     return Tree(files, root, empty, ignored)
+
+
+def without_wrapping_folder(archive: Archive) -> Archive:
+    """Return the archive without the folder around all its files; files beside it are left out."""
+    names = [member.name for member in archive.members if _reason_to_ignore(member.name) is None]
+    root = _wrapping_folder(names)
+    members = tuple(
+        replace(member, name=member.name[len(root) :])
+        for member in archive.members
+        if member.name.startswith(root)
+    )
+    return replace(archive, members=members, folders=())
 
 
 def _reason_to_ignore(name: str) -> IgnoreReason | None:

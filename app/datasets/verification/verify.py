@@ -4,16 +4,33 @@ A format reads the archive into a `Source`; missing splits are made; every image
 annotations and stored. Every file is inflated and checked once.
 """
 
-import hashlib
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
-from app.datasets.archives.audit import open_archive
-from app.datasets.archives.finding_codes import Code
-from app.datasets.archives.findings import Findings
-from app.datasets.archives.pack import DATASET_YAML, PackWriter
-from app.datasets.archives.report import (
+from app.datasets.archives.audit import Archive, open_archive
+from app.datasets.packs.assembly import opened_listing, opened_version, read_assembly
+from app.datasets.packs.differences import count_differences
+from app.datasets.packs.manifest import (
+    DATASET_YAML,
+    EMPTY_CLASS,
+    read_manifest,
+    write_manifest,
+)
+from app.datasets.packs.pack import PackWriter, write_packed_list
+from app.datasets.packs.progress import ProgressWriter, counted
+from app.datasets.reports.finding_codes import Code
+from app.datasets.reports.findings import Findings, Fix
+from app.datasets.reports.overview import OVERVIEW_NAME
+from app.datasets.reports.report import (
+    FINDINGS_NAME,
+    MANIFEST_NAME,
     PACK_NAME,
+    PACKED_NAME,
+    USUAL_SHARES,
+    Change,
     Report,
     Split,
     TrainingFacts,
@@ -22,21 +39,29 @@ from app.datasets.archives.report import (
 from app.datasets.verification.arrange import arrange, sort_classes
 from app.datasets.verification.dataset_yaml import render_dataset_yaml
 from app.datasets.verification.formats.choose import read_source
+from app.datasets.verification.formats.class_options import apply_class_options
 from app.datasets.verification.formats.masks import MaskRules
 from app.datasets.verification.formats.other_formats.mask_colours import ColourIds
 from app.datasets.verification.formats.yolo import labels_without_image
 from app.datasets.verification.formats.yolo_labels import stem_of, target_stem
-from app.datasets.verification.images import UNREAD_PICTURE_SUFFIXES
+from app.datasets.verification.images import IMAGE_SUFFIXES, UNREAD_PICTURE_SUFFIXES
 from app.datasets.verification.labels import KEYPOINT_TASKS
 from app.datasets.verification.members import MemberReader
+from app.datasets.verification.overview.writer import OverviewWriter
 from app.datasets.verification.samples import SampleChecker, SampleRules
 from app.datasets.verification.source import YOLO, Source, Upload
 from app.datasets.verification.splits import complete_splits
 from app.datasets.verification.statistics import Statistics
-from app.datasets.verification.tree import Sample, Tree, suffix, tree_of
+from app.datasets.verification.tree import (
+    Sample,
+    Tree,
+    suffix,
+    tree_of,
+    without_wrapping_folder,
+)
 
-MANIFEST_NAME: Final = "manifest.json"
-EMPTY_CLASS: Final = ".empty"
+READINGS: Final = 2
+"""How often most formats read their annotations: for the classes, then for the objects."""
 NEEDED_SPLITS: Final[tuple[Split, ...]] = ("train", "val")
 
 Samples = dict[Split, list[Sample]]
@@ -48,30 +73,56 @@ class Run:
 
     request: VerificationRequest
     findings: Findings
+    progress: ProgressWriter
     statistics: Statistics = field(default_factory=Statistics)
     tree: Tree = field(default_factory=lambda: Tree({}))
     source: Source | None = None
+    stored: frozenset[str] = frozenset()
+    files_bytes: int = 0
+    changes: dict[Change, int] | None = None
 
 
 def verify(request: VerificationRequest) -> Report:
-    """Verify the archive of the request; if it is valid, write pack and manifest to its output."""
-    run = Run(request, Findings(request.options.policy))
+    """Verify the archive of the request; write pack and manifest of a valid one to its output."""
+    progress = ProgressWriter(request.output)
+    run = Run(request, Findings(request.options.policy), progress)
     digest = None
-    with open_archive(request.archive, request.limits, run.findings, request.output) as archive:
-        if archive is not None:
+    with ExitStack() as stack:
+        opened = _opened(run, stack)
+        if opened is not None:
+            archive = counted(opened, progress.advance)
             run.tree = tree_of(archive.members, archive.folders)
             members = MemberReader(archive, run.tree, run.findings, request.limits)
             samples = _read(run, members)
             if run.source is not None and samples is not None and not run.findings.has_errors:
                 digest = _check_and_pack(run, run.source, samples, members)
+    run.findings.write_all(request.output / FINDINGS_NAME)
     return _report(run, digest)
+
+
+def _opened(run: Run, stack: ExitStack) -> Archive | None:
+    """Open the archive, the list of stored files, or both of them as one."""
+    request, archive = run.request, None
+    if request.archive is not None:
+        opening = open_archive(request.archive, request.limits, run.findings, request.output)
+        archive = stack.enter_context(opening)
+        if archive is None:
+            return None
+    if request.assembly is None:
+        return archive
+    files = read_assembly(request.assembly)
+    run.stored = frozenset(file.sha256 for file in files if file.pack is not None)
+    if request.is_listing:
+        return stack.enter_context(opened_listing(files, archive, request.limits, run.findings))
+    if archive is not None:  # the paths of a version have no folder around them
+        archive = without_wrapping_folder(archive)
+    return stack.enter_context(opened_version(files, archive, request.limits, run.findings))
 
 
 def _report(run: Run, digest: str | None) -> Report:
     source = run.source
     names = source.names if source else []
     is_ready = digest is not None and not run.findings.has_errors
-    pack = run.request.output / PACK_NAME
     return Report(
         task=source.task if source else None,
         format=source.format if source else None,
@@ -85,7 +136,8 @@ def _report(run: Run, digest: str | None) -> Report:
         **({} if source is None else _read_by_models(source)),
         training=_training_facts(run, source) if source is not None and is_ready else None,
         manifest_digest=digest if is_ready else None,
-        pack_bytes=pack.stat().st_size if is_ready else None,
+        changes=run.changes if is_ready else None,
+        pack_bytes=run.files_bytes if is_ready else None,
     )
 
 
@@ -114,11 +166,16 @@ def _training_facts(run: Run, source: Source) -> TrainingFacts:
 def _read(run: Run, members: MemberReader) -> Samples | None:
     """Read the archive by its format and arrange its images."""
     upload = Upload(members, run.request.options)
+    annotations = (path for path in run.tree.files if suffix(path) not in IMAGE_SUFFIXES)
+    run.progress.begin("reading", READINGS * run.tree.size_of(annotations))
     source = run.source = read_source(upload)
     if source is None:
         return None
+    apply_class_options(source, upload)
     if source.task == "classify":
         sort_classes(source, run.findings)
+    images = (image.image for of_split in source.images.values() for image in of_split)
+    run.progress.begin("dividing", run.tree.size_of(images))
     complete_splits(source, upload)
     samples = arrange(source, run.findings)
     _judge_splits(run, source, samples)
@@ -130,10 +187,15 @@ def _judge_splits(run: Run, source: Source, samples: Samples) -> None:
     for split in NEEDED_SPLITS:
         if not samples.get(split) and not run.findings.has_errors:
             text = f"There are no {split} images; add some, or send `splits` to divide all images."
-            run.findings.add(Code.SPLIT_MISSING, text)
-    if len(set(source.names)) < len(source.names):
+            run.findings.add(Code.SPLIT_MISSING, text, fixes=[{"splits": USUAL_SHARES}])
+    repeated = [name for name, count in Counter(source.names).items() if count > 1]
+    if repeated:
         text = "Two classes have the same name."
-        run.findings.add(Code.NAMES_REPEATED, text)
+        run.findings.add(Code.NAMES_REPEATED, text, fixes=[_merging(repeated)])
+
+
+def _merging(names: list[str]) -> Fix:
+    return {"class_map": {name: name for name in names}}
 
 
 def _note_unused(run: Run, source: Source) -> None:
@@ -186,29 +248,53 @@ def _check_and_pack(
 ) -> str | None:
     """Check every sample and store it; return the manifest's digest."""
     output = run.request.output
-    mapping = source.fields.label_mapping
     rules = SampleRules(
         source.task,
         len(source.names),
         channels=source.fields.channels,
         keypoints=source.fields.kpt_shape,
-        masks=MaskRules.of(source.names, mapping) if source.has_masks else None,
+        masks=_mask_rules(source) if source.has_masks else None,
         colours=None if source.mask_colours is None else ColourIds(source.mask_colours),
+        class_change=source.class_change,
         max_bad_ratio=run.request.options.max_bad_ratio,
     )
-    with PackWriter(output / PACK_NAME) as pack:
+    run.progress.begin("images", run.tree.size_of(_read_for(samples)))
+    with PackWriter(output / PACK_NAME, run.stored) as pack:
         if source.task != "classify":
             pack.add(DATASET_YAML, _our_yaml(source, samples))
-        SampleChecker(rules, members, pack, run.statistics).check_all(samples)
+        overview = OverviewWriter(samples, rules.labels)
+        SampleChecker(rules, members, pack, run.statistics, overview).check_all(samples)
         if source.task == "classify":
             _keep_empty_classes(run, source, pack)
     if source.task != "depth":
         run.statistics.judge(source.names, samples, run.findings)
     if run.findings.has_errors:
         return None
-    manifest = pack.manifest(source.task).to_json()
-    (output / MANIFEST_NAME).write_bytes(manifest)
-    return hashlib.sha256(manifest).hexdigest()
+    run.files_bytes = sum(file.size for file in pack.files)
+    overview.write(output / OVERVIEW_NAME, run.statistics.class_counts, run.findings)
+    write_packed_list(output / PACKED_NAME, pack.packed)
+    digest = write_manifest(output / MANIFEST_NAME, source.task, pack.files)
+    if run.request.previous is not None:
+        previous = read_manifest(run.request.previous)
+        run.changes = count_differences(previous, read_manifest(output / MANIFEST_NAME))
+    return digest
+
+
+def _read_for(samples: Samples) -> Iterator[str]:
+    """Yield the files that are read to check the samples."""
+    for of_split in samples.values():
+        for sample in of_split:
+            yield sample.image
+            if sample.target is not None:
+                yield sample.target
+
+
+def _mask_rules(source: Source) -> MaskRules:
+    change, mapping = source.class_change, source.fields.label_mapping
+    if change is None:
+        return MaskRules.of(source.names, mapping)
+    rules = MaskRules.of(change.before, mapping)
+    return replace(rules, final_ids=change.ids(), final_classes=len(source.names))
 
 
 def _keep_empty_classes(run: Run, source: Source, pack: PackWriter) -> None:
@@ -236,7 +322,8 @@ def _our_yaml(source: Source, samples: Samples) -> bytes:
         content["kpt_oks_sigmas"] = fields.kpt_oks_sigmas
     if source.has_masks:
         content["masks_dir"] = "masks"
-        content["label_mapping"] = fields.label_mapping
+        is_applied = source.class_change is not None and source.class_change.changes_numbers
+        content["label_mapping"] = None if is_applied else fields.label_mapping
     if source.task == "depth":
         content["depth_scale"] = fields.depth_scale
         content["max_depth"] = fields.max_depth

@@ -4,12 +4,13 @@
 """
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, Final, Self
 
 from sqlalchemy.orm import Session
 
+from app.core.class_weights import balanced_weights
 from app.core.problems import json_pointer
 from app.datasets.tables import DatasetVersion
 from app.fleet.repository import all_workers, live_workers
@@ -69,7 +70,10 @@ NOTHING_COUNTED: Final = "There are no label counts; the training computes the w
 
 @dataclass(frozen=True)
 class TrainingData:
-    """The facts about a dataset that a plan needs: classes, and images and labels by split."""
+    """The facts about a dataset that a plan needs: classes, and images and labels by split.
+
+    `dropped` are the images that the verification left out, which `images` does not count.
+    """
 
     classes: tuple[str, ...]
     images: Mapping[str, int]
@@ -77,6 +81,7 @@ class TrainingData:
     channels: int = 3
     keypoints: tuple[int, int] | None = None
     adds_background: bool = False
+    dropped: Mapping[str, int] = field(default_factory=dict)
 
     @classmethod
     def of(cls, version: DatasetVersion) -> Self:
@@ -90,6 +95,10 @@ class TrainingData:
             channels=report.get("channels", 3),
             keypoints=None if points is None else (points[0], points[1]),
             adds_background=report.get("adds_background", False),
+            dropped={
+                split: summary.get("dropped", 0)
+                for split, summary in report.get("splits", {}).items()
+            },
         )
 
 
@@ -172,12 +181,9 @@ def plan_of(
     first_epoch = 1 if joint is None else joint.epoch + 1
     images = images_of_epoch(data.images, {"fraction": train.fraction, "split": train.split})
     layers = layers_of_model(spec.architecture, data, single_cls=spec.train.single_cls)
+    classes = _classes_built(data, single_cls=train.single_cls)
     optimization = optimization_of(
-        spec,
-        layers,
-        images=images.training,
-        classes=_classes_built(data, single_cls=train.single_cls),
-        first_epoch=first_epoch,
+        spec, layers, images=images.training, classes=classes, first_epoch=first_epoch
     )
     extent = _extent(spec, data, images, optimization.schedule, first_epoch=first_epoch)
     draft = PlanDraft(
@@ -188,6 +194,7 @@ def plan_of(
         has_live_slot=capacity.has_live_slot,
         may_run_on_cpu=capacity.has_live_slot and CPU in capacity.devices,
         overridden=overridden,
+        dropped={split: data.dropped.get(split, 0) for split in ("train", train.split)},
     )
     return StoredPlan(
         model=_model(spec, layers),
@@ -277,21 +284,6 @@ def _weights(
     counts = data.labels.get("train", {})
     weights = balanced_weights({name: counts.get(name, 0) for name in data.classes}, chosen.power)
     return weights, None if weights else NOTHING_COUNTED
-
-
-def balanced_weights(counts: Mapping[str, int], power: float) -> dict[str, float] | None:
-    """Return Ultralytics' own class weights, or None without any label.
-
-    (1 / count) ** power; an absent class gets the mean of the others; all are scaled to a mean of 1
-    (Ultralytics 8.4.190, models/yolo/detect/train.py:156-176).
-    """
-    present = {name: (1 / count) ** power for name, count in counts.items() if count}
-    if not present:
-        return None
-    usual = sum(present.values()) / len(present)
-    weights = {name: present.get(name, usual) for name in counts}
-    mean = sum(weights.values()) / len(weights)
-    return {name: weight / mean for name, weight in weights.items()}
 
 
 def _optimizer(optimization: Optimization) -> OptimizerPlan:

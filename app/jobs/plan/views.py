@@ -23,6 +23,7 @@ WarningCode = Literal[
     "factor_of_frozen_layers",
     "few_optimizer_steps",
     "freeze_covers_all",
+    "images_dropped",
     "layer_lr_overridden",
     "no_live_slot",
     "optimizer_chosen",

@@ -1,6 +1,6 @@
 """Warnings about a valid job that may not do what its user wants. Each is one function."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -41,6 +41,7 @@ class PlanDraft:
     has_live_slot: bool
     may_run_on_cpu: bool
     overridden: Sequence[OverriddenArgument]
+    dropped: Mapping[str, int]
 
     @property
     def architecture(self) -> Architecture | None:
@@ -68,6 +69,7 @@ def warnings_of(draft: PlanDraft) -> list[PlanWarning]:
         *_freezing(draft),
         *_frozen_with_a_factor(draft),
         *_overridden_factors(draft),
+        *_dropped_images(draft),
         *_absent_classes(draft),
         *_small_training(draft),
         *_bounds_never_met(draft.spec.customize, draft.spec.task),
@@ -167,6 +169,21 @@ def _overridden_factors(draft: PlanDraft) -> Iterator[PlanWarning]:
             )
             yield _warning("layer_lr_overridden", f"/customize/layer_lrs/{place}", message)
         later |= indices
+
+
+def _dropped_images(draft: PlanDraft) -> Iterator[PlanWarning]:
+    kept = draft.extent.images
+    counts = [
+        f"{dropped} of {dropped + kept.get(split, 0)} images of {split}"
+        for split, dropped in draft.dropped.items()
+        if dropped
+    ]
+    if counts:
+        message = (
+            f"The verification dropped {' and '.join(counts)}: training does not read them. "
+            "The report of the dataset lists their faults."
+        )
+        yield _warning("images_dropped", "/dataset", message)
 
 
 def _absent_classes(draft: PlanDraft) -> Iterator[PlanWarning]:

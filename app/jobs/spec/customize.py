@@ -3,7 +3,7 @@
 Imports no torch: the server checks and resolves it, the trainer reads it.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Annotated, Final, Literal, Self
 
 from pydantic import Field, StringConstraints, field_validator, model_validator
@@ -220,13 +220,3 @@ def part_name(layers: "Layers") -> str:
     if isinstance(layers, int):
         return f"layers[0:{layers}]"
     return f"layers[{','.join(str(index) for index in layers)}]"
-
-
-def inverse_frequency(
-    counts: Mapping[str, int], classes: Sequence[str], *, cap: float | None
-) -> dict[str, float]:
-    """Return max(count) / count for each class, at most `cap`; 1.0 for an absent class."""
-    present = [counts[name] for name in classes if counts.get(name, 0) > 0]
-    most = max(present, default=1)
-    weights = {name: most / counts[name] if counts.get(name, 0) > 0 else 1.0 for name in classes}
-    return {name: weight if cap is None else min(weight, cap) for name, weight in weights.items()}

@@ -19,6 +19,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
+from app.core.class_weights import inverse_frequency
 from app.core.tasks import Task
 from app.jobs.spec.base_model import (
     SpecModel,
@@ -32,7 +33,6 @@ from app.jobs.spec.customize import (
     Customize,
     ExplicitClassWeights,
     InverseFrequencyClassWeights,
-    inverse_frequency,
 )
 from app.jobs.spec.customize_checks import (
     check_for_architecture,

@@ -349,7 +349,7 @@ _ANSWERED_ELSEWHERE: Final = (
     ),
     Row(
         ("cache",),
-        "Images are not kept in memory if it is too small for them.",
+        "Images are not kept in memory if it is too small for them, nor on a disk without room.",
         Source("data/base.py", 409, "not caching images"),
         _LOGGED,
     ),

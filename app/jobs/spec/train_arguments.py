@@ -41,6 +41,10 @@ Precision = Annotated[
     bool | Literal["bf16"],
     as_one_error("precision", 'Precision must be true (FP16 with FP32), false (FP32) or "bf16".'),
 ]
+ImageCache = Annotated[
+    bool | Literal["disk"],
+    as_one_error("image_cache", 'Cache must be true (in memory), false or "disk".'),
+]
 DataFraction = Annotated[
     Annotated[int, Field(ge=1, le=100_000_000)] | Annotated[float, Field(gt=0, le=1)],
     as_one_error(
@@ -94,7 +98,11 @@ class TrainArguments(SpecModel):
         le=4096,
         description="Image side in pixels, rounded up to a multiple of the stride (32).",
     )
-    cache: bool = Field(default=False, description="Keep the decoded images in memory.")
+    cache: ImageCache = Field(
+        default=False,
+        description="Keep the decoded images in memory (true), or read them from arrays that the "
+        'worker makes once per dataset version ("disk").',
+    )
     loader_workers: int = Field(
         default=8,
         ge=0,

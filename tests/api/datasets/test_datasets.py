@@ -1,15 +1,20 @@
 """The datasets API for its users: reads, deletion, and jobs on datasets."""
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
+from sqlalchemy import update
 from starlette.testclient import TestClient
 
+from app.core.database import database_now
+from app.datasets.tables import DatasetVersion, VersionState
 from app.main import create_app
 from app.settings import Settings
 from tests.api.asked import sql_on
 from tests.api.datasets.uploading import names, shapes_zip, upload, verified
 from tests.waiting import eventually
+from tests.worlds.rows import a_dataset
 from tests.worlds.server import Api
 
 pytestmark = [pytest.mark.integration, pytest.mark.mostly_sqlite]
@@ -25,6 +30,18 @@ def other_shapes() -> bytes:
     return shapes_zip(1)
 
 
+def a_version_with_progress(api: Api, state: VersionState) -> str:
+    """Add a version that another server verifies, or has verified; return its dataset's id."""
+    lease = database_now(timedelta(hours=1)) if state is VersionState.VALIDATING else None
+    values = {"progress": {"step": "images", "done": 0.4}, "lease_expires_at": lease}
+    with api.database.write() as unit:
+        rows = (api.rows.project_id, api.rows.user_id)
+        dataset_id, version_id = a_dataset(unit.session, *rows, name="watched", state=state)
+        of_version = DatasetVersion.id == version_id
+        unit.session.execute(update(DatasetVersion).where(of_version).values(values))
+    return dataset_id
+
+
 class TestRead:
     def test_a_version_is_read_by_its_own_id_and_by_its_datasets(
         self, api: Api, shapes: bytes, other_shapes: bytes
@@ -36,6 +53,22 @@ class TestRead:
 
         assert by_version["version"] == first["version"]
         assert by_set["version"] == second["version"]
+
+    @pytest.mark.parametrize(
+        ("state", "shown"),
+        [
+            (VersionState.VALIDATING, {"step": "images", "done": 0.4}),
+            (VersionState.READY, None),
+        ],
+    )
+    def test_a_version_shows_its_progress_while_it_is_verified(
+        self, api: Api, state: VersionState, shown: dict[str, Any] | None
+    ) -> None:
+        dataset_id = a_version_with_progress(api, state)
+
+        view = api.client.get(f"/v1/datasets/{dataset_id}").json()
+
+        assert (view["state"], view["progress"]) == (state, shown)
 
     def test_the_report_of_any_version_can_be_asked_for(self, api: Api, shapes: bytes) -> None:
         first = upload(api, b"no zip at all")

@@ -1,11 +1,15 @@
 """How an archive is read: options of an upload, and stored bytes that are read again."""
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import update
 
+from app.core.database import database_now
+from app.datasets.tables import DatasetVersion
 from tests.api.datasets.uploading import upload, verified
 from tests.api.refusals import assert_refused
 from tests.datasets.builders import Files, a_yaml, a_zip, label_files
@@ -27,7 +31,15 @@ def read_again(api: Api, reference: str, body: Mapping[str, Any]) -> dict[str, A
     return view
 
 
+def remove_archives(api: Api) -> None:
+    """Do what the collector does when archives were not used for a while."""
+    with api.database.write() as unit:
+        removed = {"upload_removed_at": database_now()}
+        unit.session.execute(update(DatasetVersion).values(removed))
+
+
 class TestOptionsOfAnUpload:
+    @pytest.mark.slow
     def test_a_bad_image_is_dropped_unless_the_policy_is_strict(
         self, api: Api, tmp_path: Path
     ) -> None:
@@ -39,6 +51,7 @@ class TestOptionsOfAnUpload:
         assert (lenient["state"], lenient["images"]) == ("ready", {"train": 8, "val": 2})
         assert strict["state"] == "invalid"
 
+    @pytest.mark.slow
     def test_more_bad_images_than_the_ratio_allows_are_an_error(
         self, api: Api, tmp_path: Path
     ) -> None:
@@ -59,6 +72,7 @@ class TestOptionsOfAnUpload:
 
         assert verified(api, answer.json()["id"])["classes"] == ["a", "b, c", "d"]
 
+    @pytest.mark.slow
     def test_images_are_divided_by_the_shares_that_were_sent(
         self, api: Api, tmp_path: Path
     ) -> None:
@@ -121,13 +135,11 @@ class TestStoredBytesReadAgain:
 
     def test_a_version_of_ones_choice_is_read(self, api: Api, tmp_path: Path) -> None:
         first = upload(api, packed(label_files("detect", train=8), tmp_path))
-        verified(api, first["id"])
-        verified(api, upload(api, packed(label_files("detect", train=12), tmp_path))["id"])
+        upload(api, packed(label_files("detect", train=12), tmp_path))
 
         again = read_again(api, first["id"], {"version": first["version"], "policy": "strict"})
 
-        assert again["number"] == 3
-        assert verified(api, again["version"])["images"]["train"] == 8
+        assert (again["number"], again["size_bytes"]) == (3, first["size_bytes"])
 
     def test_a_version_of_another_dataset_is_not_found(self, api: Api, tmp_path: Path) -> None:
         one = upload(api, packed(label_files("detect", train=8), tmp_path), name="one")
@@ -138,6 +150,40 @@ class TestStoredBytesReadAgain:
         )
 
         assert_refused(answer, status=404, slug="dataset-not-found")
+
+    def test_an_archive_that_is_no_longer_kept_is_gone(self, api: Api, tmp_path: Path) -> None:
+        view = upload(api, packed({"readme.md": b"no dataset"}, tmp_path))
+        assert verified(api, view["id"])["state"] == "invalid"
+        remove_archives(api)
+
+        answer = api.client.post(f"/v1/datasets/{view['id']}/versions", json={"policy": "strict"})
+
+        assert_refused(answer, status=410, slug="upload-removed")
+
+    def test_a_ready_version_without_its_archive_is_made_again_from_its_files(
+        self, api: Api, tmp_path: Path
+    ) -> None:
+        view = upload(api, packed(label_files("detect", train=8), tmp_path))
+        first = verified(api, view["id"])
+        remove_archives(api)
+
+        again = read_again(api, view["id"], {"policy": "strict"})
+
+        assert verified(api, again["version"])["digest"] == first["digest"]
+
+    def test_options_of_the_version_are_not_applied_to_its_files_again(
+        self, api: Api, tmp_path: Path
+    ) -> None:
+        archive = packed(label_files("detect", train=8), tmp_path)
+        changed = {"class_map": {"disc": "ball"}}
+        view = upload(api, archive, class_map=json.dumps(changed["class_map"]))
+        first = verified(api, view["id"])
+        remove_archives(api)
+
+        again = read_again(api, view["id"], {**changed, "policy": "strict"})
+
+        assert first["classes"] == ["ball", "square", "triangle"]
+        assert verified(api, again["version"])["digest"] == first["digest"]
 
     def test_another_task_than_that_of_the_dataset_is_refused(
         self, api: Api, tmp_path: Path

@@ -9,7 +9,7 @@ import anyio
 import pytest
 from pydantic import SecretStr
 
-from app.datasets import receive
+from app.datasets.http import receive
 from app.settings import Limits, Settings
 from tests.api.datasets.uploading import names, shapes_zip, spooled, upload, verified
 from tests.worlds.server import NO_BROKER, Api

@@ -41,5 +41,6 @@ def names(api: Api) -> list[str]:
 
 
 def spooled(api: Api) -> list[str]:
+    """Return what the spool holds beside the folder of resumable uploads."""
     spool = api.context.settings.home / "spool"
-    return [path.name for path in spool.iterdir()] if spool.exists() else []
+    return sorted({path.name for path in spool.glob("*")} - {"uploads"})

@@ -5,8 +5,8 @@ import zipfile
 from pathlib import Path
 
 from app.datasets.archives.audit import open_archive
-from app.datasets.archives.findings import Finding, Findings
-from app.datasets.archives.report import Limits
+from app.datasets.reports.findings import Finding, Findings
+from app.datasets.reports.report import Limits
 
 SMALL = Limits(
     max_members=50,

@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from app.datasets.archives.audit import Archive, MemberCorruptError, normalised_name, open_archive
-from app.datasets.archives.finding_codes import Code
-from app.datasets.archives.findings import Findings
-from app.datasets.archives.report import Limits
+from app.datasets.reports.finding_codes import Code
+from app.datasets.reports.findings import Findings
+from app.datasets.reports.report import Limits
 from tests.datasets.builders import with_central_bytes, with_flags
 
 SMALL = Limits(
@@ -268,8 +268,8 @@ class TestLimitsOfMemory:
         program = (
             "import sys, resource, pathlib\n"
             "from app.datasets.archives.audit import open_archive\n"
-            "from app.datasets.archives.findings import Findings\n"
-            "from app.datasets.archives.report import Limits\n"
+            "from app.datasets.reports.findings import Findings\n"
+            "from app.datasets.reports.report import Limits\n"
             "resource.setrlimit(resource.RLIMIT_AS, (1 << 30, 1 << 30))\n"
             "found = Findings()\n"
             "with open_archive(pathlib.Path(sys.argv[1]), Limits(), found):\n"

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from app.datasets.archives.finding_codes import Code
+from app.datasets.reports.finding_codes import Code
 from tests.datasets.archives.opening import SMALL, contents, opened, zipped
 from tests.datasets.hostile_archives import zipped as zipped_files
 from tests.datasets.tars import gzipped, tarred

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from app.datasets.archives.finding_codes import Code
-from app.datasets.archives.report import Limits
+from app.datasets.reports.finding_codes import Code
+from app.datasets.reports.report import Limits
 from tests.datasets.archives.opening import opened
 from tests.datasets.builders import with_flags
 from tests.datasets.tars import END, entry

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from app.datasets.archives.report import ImportOptions, SplitShares
+from app.datasets.reports.report import ImportOptions, SplitShares
 
 
 class TestSplitShares:

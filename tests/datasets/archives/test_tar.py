@@ -13,9 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.datasets.archives.audit import open_archive
-from app.datasets.archives.finding_codes import Code
-from app.datasets.archives.findings import Findings
-from app.datasets.archives.report import Limits
+from app.datasets.reports.finding_codes import Code
+from app.datasets.reports.findings import Findings
+from app.datasets.reports.report import Limits
 from tests.datasets.archives.opening import SMALL, contents, opened
 from tests.datasets.tars import COMPRESSIONS, END, entry, gzipped, pax, tarred
 

@@ -5,12 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from app.datasets.archives.finding_codes import Code
-from app.datasets.archives.pack import extract_pack, materialise_view
-from app.datasets.archives.report import PACK_NAME, ImportOptions, VerificationRequest
+from app.datasets.packs.extract import materialise_view
+from app.datasets.reports.finding_codes import Code
+from app.datasets.reports.report import ImportOptions, VerificationRequest
 from app.datasets.verification.verify import verify
 from tests.datasets.builders import a_zip, an_image, class_files
 from tests.datasets.oracle import Oracle
+from tests.datasets.outputs import extract_output
 from tests.datasets.verdicts import Verify, codes, moved, warnings
 
 
@@ -152,7 +153,7 @@ class TestWhatTrainingSees:
 
 def trained_names(oracle: Oracle, folder: Path) -> list[str]:
     """Return the class names that Ultralytics finds in the pack, in the order of its numbers."""
-    extract_pack(folder / PACK_NAME, folder / "pack")
+    extract_output(folder, folder / "pack")
     view = materialise_view(folder / "pack", folder / "view")
     names: dict[str, str] = oracle.ask("dataset", view, "classify")["names"]
     return [names[number] for number in sorted(names, key=int)]

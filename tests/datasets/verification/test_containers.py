@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from app.datasets.archives.report import VerificationRequest
+from app.datasets.reports.report import VerificationRequest
 from app.datasets.verification.verify import verify
 from tests.datasets.builders import Files, class_files, label_files
 from tests.datasets.hostile_archives import zipped
@@ -31,7 +31,8 @@ def digest(content: bytes, folder: Path) -> str | None:
 
     report = verify(VerificationRequest(archive=folder / "upload", output=output))
 
-    assert {path.name for path in output.iterdir()} == {"pack.zip", "manifest.json"}
+    written = {path.name for path in output.iterdir()} - {"progress.json"}
+    assert written == {"pack.zip", "manifest.jsonl", "overview.bin", "packed.jsonl"}
     return report.manifest_digest
 
 

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 import yaml
 
-from app.datasets.archives.finding_codes import Code
-from app.datasets.archives.findings import Findings
+from app.datasets.reports.finding_codes import Code
+from app.datasets.reports.findings import Findings
 from app.datasets.verification.dataset_yaml import (
     MAX_CLASSES,
     DatasetFields,

@@ -1,22 +1,13 @@
-"""What teams have comes in at the first try: archives drawn after those in public repositories.
+"""What teams have comes in at the first try, or the answer names what is missing."""
 
-`tests/data/first_try/expected.json` has the answer to each: `ready` with task, names and images by
-split; `asks`: one finding that names the parameter that is missing; `named`: one finding that names
-what the archive is, or what it lacks.
-"""
-
-import json
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import pytest
 
-from app.datasets.archives.finding_codes import Severity
-from app.datasets.archives.report import ImportOptions, Report, VerificationRequest
-from app.datasets.verification.verify import verify
+from app.datasets.reports.finding_codes import Severity
+from tests.datasets.first_try import EXPECTED, names_with, verdict_on
 
-ARCHIVES: Final = Path(__file__).parents[2] / "data" / "first_try"
-EXPECTED: Final[dict[str, dict[str, Any]]] = json.loads((ARCHIVES / "expected.json").read_text())
 NAMED: Final = {
     "cvat-segmentation-mask": "mask-ids",
     "cvat-ultralytics-no-images": "Save images",
@@ -32,16 +23,6 @@ NAMED: Final = {
 """By archive, words of the finding that names it."""
 ASKED: Final = {"masks-camvid": "`names`", "roboflow-obb": "`task`"}
 """By archive, the parameter that its finding asks for."""
-
-
-def names_with(answer: str) -> list[str]:
-    return [name for name, expected in EXPECTED.items() if expected["answer"] == answer]
-
-
-def verdict_on(name: str, folder: Path) -> Report:
-    options = ImportOptions(task=EXPECTED[name]["send_task"])
-    archive = ARCHIVES / f"{name}.zip"
-    return verify(VerificationRequest(archive=archive, output=folder, options=options))
 
 
 class TestFirstTry:

@@ -6,7 +6,7 @@ from zipfile import ZipFile
 import pytest
 
 from app.core.tasks import Task
-from app.datasets.archives.finding_codes import Code, Severity
+from app.datasets.reports.finding_codes import Code, Severity
 from tests.datasets.builders import (
     POSE_KEYS,
     Files,

@@ -13,9 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from app.datasets.archives.finding_codes import Code
-from app.datasets.archives.findings import Remark
-from app.datasets.archives.report import Limits
+from app.datasets.reports.finding_codes import Code
+from app.datasets.reports.findings import Remark
+from app.datasets.reports.report import Limits
 from app.datasets.verification.images import CheckedImage, ImageRules, check_image
 from tests.datasets.builders import an_image, encoded
 from tests.datasets.oracle import Oracle
@@ -169,7 +169,8 @@ class TestImages:
     @pytest.mark.parametrize(
         "rules",
         [ImageRules(1), ImageRules(3), ImageRules(3, is_classified=True)]
-        + [ImageRules(channels) for channels in (2, 4, 6)],
+        + [pytest.param(ImageRules(count), marks=pytest.mark.slow) for count in (2, 6)]
+        + [ImageRules(4)],
         ids=repr,
     )
     def test_verdict_and_size_are_those_of_scan_and_training(

@@ -6,8 +6,8 @@ from typing import Any, Final
 import pytest
 
 from app.core.tasks import Task
-from app.datasets.archives.pack import PackCorruptError
-from app.datasets.archives.report import PackRequest, TrainingFacts
+from app.datasets.packs.pack import PackCorruptError
+from app.datasets.reports.report import PackRequest, TrainingFacts
 from app.datasets.verification.pack_facts import read_pack_facts
 from tests.datasets.builders import (
     POSE_KEYS,

@@ -1,6 +1,5 @@
 """Samples: what is dropped is in no count and not in the pack, and summaries are never untrue."""
 
-import zipfile
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -10,15 +9,18 @@ from PIL import Image
 
 from app.core.tasks import Task
 from app.datasets.archives.audit import open_archive
-from app.datasets.archives.finding_codes import Code, Severity
-from app.datasets.archives.findings import Findings, Policy
-from app.datasets.archives.pack import PackWriter
-from app.datasets.archives.report import Limits, Split
+from app.datasets.packs.manifest import write_manifest
+from app.datasets.packs.pack import PackWriter, write_packed_list
+from app.datasets.reports.finding_codes import Code, Severity
+from app.datasets.reports.findings import Findings, Policy
+from app.datasets.reports.report import MANIFEST_NAME, PACKED_NAME, Limits, Split
 from app.datasets.verification.members import MemberReader
+from app.datasets.verification.overview.writer import OverviewWriter
 from app.datasets.verification.samples import SampleChecker, SampleRules
 from app.datasets.verification.statistics import Statistics
 from app.datasets.verification.tree import Sample, place, tree_of
 from tests.datasets.builders import Files, a_zip, encoded
+from tests.datasets.outputs import files_of_output
 
 NAMES = ["disc", "square", "triangle"]
 BOX = b"0 0.5 0.5 0.2 0.2\n"
@@ -56,7 +58,11 @@ class Checked:
         ):
             assert opened is not None
             members = MemberReader(opened, tree_of(opened.members), self.findings, self._limits)
-            SampleChecker(self._rules, members, pack, self.statistics).check_all(samples)
+            overview = OverviewWriter(samples, self._rules.labels)
+            checker = SampleChecker(self._rules, members, pack, self.statistics, overview)
+            checker.check_all(samples)
+        write_packed_list(self._folder / PACKED_NAME, pack.packed)
+        write_manifest(self._folder / MANIFEST_NAME, self._rules.task, pack.files)
         self.statistics.judge(NAMES, samples, self.findings)
         return self
 
@@ -69,8 +75,7 @@ class Checked:
         return message
 
     def packed(self) -> dict[str, bytes]:
-        with zipfile.ZipFile(self._folder / "pack.zip") as pack:
-            return {name: pack.read(name) for name in pack.namelist()}
+        return files_of_output(self._folder)
 
 
 def a_set(labels: Labels) -> tuple[Files, dict[Split, list[Sample]]]:

@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.core.tasks import Task
-from app.datasets.archives.finding_codes import Code
-from app.datasets.archives.findings import Finding
-from app.datasets.archives.report import Split, SplitShares
+from app.datasets.reports.finding_codes import Code
+from app.datasets.reports.findings import Finding
+from app.datasets.reports.report import Split, SplitShares
 from app.datasets.verification.dataset_yaml import DatasetFields
 from app.datasets.verification.source import Source, SourceImage, Upload
 from app.datasets.verification.splits import complete_splits

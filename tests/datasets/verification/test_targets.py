@@ -1,7 +1,6 @@
 """Masks and depth maps: each verdict is that of Ultralytics, or stricter in a named case."""
 
 import struct
-import zipfile
 from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
@@ -12,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from app.datasets.archives.finding_codes import Code
-from app.datasets.archives.findings import Remark
-from app.datasets.archives.report import Limits
+from app.datasets.reports.finding_codes import Code
+from app.datasets.reports.findings import Remark
+from app.datasets.reports.report import Limits
 from app.datasets.verification.formats.depth import check_depth
 from app.datasets.verification.formats.masks import MaskRules, check_mask
 from tests.datasets.builders import (
@@ -29,6 +28,7 @@ from tests.datasets.builders import (
     shapes_of,
 )
 from tests.datasets.oracle import Oracle
+from tests.datasets.outputs import files_of_output
 from tests.datasets.verdicts import Verify, codes, moved, warnings, without
 
 
@@ -75,11 +75,10 @@ def binary_masks(foreground: int = 255, **keys: object) -> Files:
     return files | {name: encoded(mask) for name, mask in drawn.items()}
 
 
-def masks_of(pack: Path) -> list[list[int]]:
-    """Return the ids in each mask of a pack."""
-    with zipfile.ZipFile(pack) as archive:
-        names = [name for name in archive.namelist() if name.startswith("masks/")]
-        masks = [Image.open(BytesIO(archive.read(name))) for name in names]
+def masks_of(output: Path) -> list[list[int]]:
+    """Return the ids in each mask of a version, training first."""
+    files = files_of_output(output)
+    masks = [Image.open(BytesIO(files[name])) for name in files if name.startswith("masks/")]
     return [np.unique(np.asarray(mask)).tolist() for mask in masks]
 
 
@@ -110,7 +109,7 @@ class TestMasks:
         report = verified(binary_masks())
 
         assert (report.state, warnings(report)) == ("ready", {Code.MASKS_BINARY})
-        assert masks_of(tmp_path / "pack.zip") == [[0, 1]] * 6
+        assert masks_of(tmp_path) == [[0, 1]] * 6
         assert report.class_counts["train"] == {"background": 4, "disc": 4}
 
     def test_a_single_class_of_0_and_255_is_the_foreground(self, verified: Verify) -> None:
@@ -127,7 +126,7 @@ class TestMasks:
 
         verified(files)
 
-        assert masks_of(tmp_path / "pack.zip") == [[0, 255]] * 4 + [[0, 1], [0, 255]]
+        assert masks_of(tmp_path) == [[0, 255]] * 4 + [[0, 1], [0, 255]]
 
     @pytest.mark.parametrize(
         ("names", "mapping"),

@@ -6,8 +6,9 @@ from typing import Final
 import pytest
 from pydantic import ValidationError
 
+from app.core.class_weights import balanced_weights
 from app.jobs.plan.estimate import AlikeJob
-from app.jobs.plan.plan import Capacity, TrainingData, balanced_weights
+from app.jobs.plan.plan import Capacity, TrainingData
 from app.models.architectures import ARCHITECTURES
 from app.models.layer_tables import layer_table
 from tests.jobs.planning import LIVE, SHAPES, codes, planned

@@ -5,7 +5,8 @@ from typing import Any, Final
 
 import pytest
 
-from app.jobs.plan.plan import Capacity
+from app.datasets.tables import DatasetVersion
+from app.jobs.plan.plan import Capacity, TrainingData
 from tests.jobs.planning import SHAPES, planned, with_labels
 
 pytestmark = pytest.mark.unit
@@ -26,6 +27,7 @@ INVERSE: Final = {"customize": {"class_weights": {"mode": "inverse_frequency"}}}
 UNSEEN: Final = with_labels(val={"circle": 3})
 UNLEARNED: Final = with_labels(train={"circle": 3})
 FEW: Final = replace(SHAPES, images={"train": 3, "val": 3})
+SOME_DROPPED: Final = replace(SHAPES, dropped={"train": 4, "val": 0, "test": 1})
 ON_A_GPU: Final = Capacity(has_live_slot=True, devices=("NVIDIA H200",))
 WARNINGS: Final[dict[str, tuple[dict[str, Any], str, str]]] = {
     "frozen-for-good-with-a-factor": (
@@ -49,6 +51,7 @@ WARNINGS: Final[dict[str, tuple[dict[str, Any], str, str]]] = {
         "layer_lr_overridden",
         "/customize/layer_lrs/0",
     ),
+    "images-dropped": ({"data": SOME_DROPPED}, "images_dropped", "/dataset"),
     "class-not-validated": (
         {"data": UNSEEN},
         "class_without_validation_labels",
@@ -111,6 +114,21 @@ class TestWarnings:
     def test_an_ordinary_job_has_none(self) -> None:
         assert planned().warnings == []
 
+    def test_the_warning_of_dropped_images_counts_those_of_each_split(self) -> None:
+        data = replace(SHAPES, dropped={"train": 4, "val": 1})
+
+        warning = planned(data=data).warnings[0]
+
+        assert "4 of 204 images of train" in warning.message
+        assert "1 of 21 images of val" in warning.message
+
+    def test_dropped_images_are_those_that_the_report_counts(self) -> None:
+        splits = {"train": {"images": 7, "dropped": 2}, "val": {"images": 3}}
+
+        data = TrainingData.of(DatasetVersion(report={"splits": splits}))
+
+        assert data.dropped == {"train": 2, "val": 0}
+
     @pytest.mark.parametrize("row", WARNINGS)
     def test_each_warning_is_the_only_one_and_points_at_its_field(self, row: str) -> None:
         changes, code, pointer = WARNINGS[row]
@@ -136,6 +154,7 @@ class TestWarnings:
             pytest.param(kept("metrics/precision(B)", min=1), id="bound-just-met"),
             pytest.param(kept("val/box_loss", min=90), id="high-loss"),
             pytest.param({"data": replace(SHAPES, labels={})}, id="nothing-counted"),
+            pytest.param({"data": replace(SHAPES, dropped={"test": 9})}, id="test-images-dropped"),
         ],
     )
     def test_settings_that_are_meant_so_are_not_warned_of(self, changes: dict[str, Any]) -> None:

@@ -5,8 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from app.core.class_weights import inverse_frequency
 from app.core.tasks import Task
-from app.jobs.spec.customize import Customize, inverse_frequency, layer_indices, part_name
+from app.jobs.spec.customize import Customize, layer_indices, part_name
 from app.jobs.spec.job_spec import JobSpec, ResolvedSpec, SpecFacts, resolve_spec
 from app.jobs.spec.metric_table import F1_METRICS, direction_of, metrics_of
 from tests.jobs.customizing import CLASSES, customizations

@@ -49,7 +49,7 @@ OUTSIDE: dict[str, list[object]] = {
     "patience": [-1, 100_001],
     "batch": [0, -2, 0.99, 0.0, 1.0, 4097, 10**400, True, "16", NAN, None],
     "imgsz": [31, 4097, 100_000, -640, 640.0, [640, 480], True],
-    "cache": ["disk", "ram", 1],
+    "cache": ["Disk", "ram", 1],
     "loader_workers": [-1, 65, 10**6],
     "seed": [-1, 2**31],
     "amp": [1, 0, "fp16", "x", None],

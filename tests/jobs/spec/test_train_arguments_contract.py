@@ -113,7 +113,7 @@ class TestDrift:
         known_unions = {"batch": {"integer", "number"}, "fraction": {"integer", "number"}}
         untyped = {
             "amp": {"boolean", "string"},
-            "cache": {"boolean"},
+            "cache": {"boolean", "string"},
             "imgsz": {"integer"},
             "scale": {"number", "array"},
         }

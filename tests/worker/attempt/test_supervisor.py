@@ -77,7 +77,7 @@ class TestCancel:
 
 
 class TestProcesses:
-    def test_a_job_takes_one_process_to_train_and_one_to_prove_its_weights(
+    def test_a_job_takes_one_process_for_its_dataset_one_to_train_and_one_to_prove_its_weights(
         self, trains_nothing: Callable[[str], Worker], monkeypatch: pytest.MonkeyPatch
     ) -> None:
         worker = trains_nothing("train")
@@ -86,7 +86,7 @@ class TestProcesses:
         with counted(monkeypatch, subprocess, "Popen") as started:
             work_on(worker.context)
 
-        assert len(started) == 2
+        assert len(started) == 3
 
 
 class TestInterruption:

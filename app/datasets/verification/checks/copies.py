@@ -3,9 +3,9 @@
 from collections import defaultdict
 from typing import Final
 
-from app.datasets.archives.finding_codes import Code
-from app.datasets.archives.findings import Findings, shown
-from app.datasets.archives.report import Split
+from app.datasets.reports.finding_codes import Code
+from app.datasets.reports.findings import Findings, shown
+from app.datasets.reports.report import Split
 
 MAX_EXAMPLES: Final = 5
 

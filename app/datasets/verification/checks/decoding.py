@@ -10,6 +10,7 @@ import warnings
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from io import BytesIO
 from typing import Any, Final
 
@@ -34,6 +35,7 @@ PILLOW_SUFFIXES: Final = (".avif", ".heic", ".heif")
 FLAGS: Final = {1: cv2.IMREAD_GRAYSCALE, 3: cv2.IMREAD_COLOR}
 STDERR: Final = 2
 COLOUR_AXES: Final = 3
+_IS_QUIET: Final = ContextVar("is_quiet", default=False)
 
 DECODING_ERRORS: Final = (
     OSError,
@@ -83,7 +85,7 @@ def decode(content: bytes, suffix: str, channels: int) -> Pixels | None:
     """
     flags = FLAGS.get(channels, cv2.IMREAD_UNCHANGED)
     pixels = None
-    with _quiet_stderr():
+    with quiet_stderr():
         if flags != cv2.IMREAD_GRAYSCALE and suffix in TIFF_SUFFIXES:
             pixels = _decode_tiff(content, flags)
         if pixels is None and suffix in PILLOW_SUFFIXES:
@@ -101,19 +103,19 @@ def decode_for_classes(content: bytes, suffix: str) -> Pixels | None:
     """Return the pixels of an image of a classification dataset, or None."""
     if suffix in PILLOW_SUFFIXES:
         return decode(content, suffix, 3)
-    with _quiet_stderr():
+    with quiet_stderr():
         return _imdecode(content, cv2.IMREAD_COLOR)
 
 
 def decode_mask(content: bytes) -> Pixels | None:
     """Return the ids of a mask without a palette, (height, width), or None (data/utils.py:371)."""
-    with _quiet_stderr():
+    with quiet_stderr():
         return _imdecode(content, cv2.IMREAD_ANYDEPTH)
 
 
 def is_gray(content: bytes) -> bool:
     """Return whether all colour channels of an image are equal."""
-    with _quiet_stderr():
+    with quiet_stderr():
         pixels = _imdecode(content, cv2.IMREAD_UNCHANGED)
     if pixels is None or pixels.ndim < COLOUR_AXES:
         return pixels is not None
@@ -165,13 +167,21 @@ def _decode_with_pillow(content: bytes, flags: int) -> Pixels | None:
 
 
 @contextmanager
-def _quiet_stderr() -> Iterator[None]:
-    """Discard what the C libraries of decoders write to stderr, which is the log of a process."""
+def quiet_stderr() -> Iterator[None]:
+    """Discard what the C libraries of decoders write to stderr, which is the log of a process.
+
+    Around many images this is done once: inside such a block it changes nothing.
+    """
+    if _IS_QUIET.get():
+        yield
+        return
     kept, nowhere = os.dup(STDERR), os.open(os.devnull, os.O_WRONLY)
+    token = _IS_QUIET.set(True)
     try:
         os.dup2(nowhere, STDERR)
         yield
     finally:
+        _IS_QUIET.reset(token)
         os.dup2(kept, STDERR)
         os.close(kept)
         os.close(nowhere)

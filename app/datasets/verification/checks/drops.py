@@ -1,11 +1,12 @@
 """Judge whether too many images were dropped under the lenient policy."""
 
+import math
 from collections import Counter, defaultdict
 from collections.abc import Mapping
 
-from app.datasets.archives.finding_codes import Code
-from app.datasets.archives.findings import Findings
-from app.datasets.archives.report import Split, SplitSummary
+from app.datasets.reports.finding_codes import Code
+from app.datasets.reports.findings import Findings
+from app.datasets.reports.report import Split, SplitSummary
 
 
 class Drops:
@@ -39,12 +40,16 @@ class Drops:
             dropped=sum(summary.dropped for summary in summaries.values()),
         )
         text = self._nothing_left(summaries, needs_objects=needs_objects)
+        is_enough = text is None
         every = total.dropped + total.images
         if total.dropped > max_bad_ratio * every:
             counts = f"{total.dropped} of {every} images"
             text = f"Dropped: {counts}; max_bad_ratio is {max_bad_ratio:g}."
         if text is not None:
-            findings.add(Code.TOO_MANY_DROPPED, f"{text} {self._cure()}")
+            fixes = [{"max_bad_ratio": _ratio(total.dropped, every)}]
+            findings.add(
+                Code.TOO_MANY_DROPPED, f"{text} {self._cure()}", fixes=fixes if is_enough else ()
+            )
 
     def _nothing_left(
         self, summaries: Mapping[Split, SplitSummary], *, needs_objects: bool
@@ -65,3 +70,9 @@ class Drops:
             f"Most often: {often}. Correct these files, or send a larger"
             " max_bad_ratio if they are to be left out."
         )
+
+
+def _ratio(dropped: int, every: int) -> float:
+    """Return the smallest ratio with two decimals that allows the drops."""
+    percent = math.ceil(100 * dropped / every)
+    return percent / 100 if dropped <= percent / 100 * every else (percent + 1) / 100

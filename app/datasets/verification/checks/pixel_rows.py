@@ -8,8 +8,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from app.datasets.archives.finding_codes import Code
-from app.datasets.archives.findings import Remark
+from app.datasets.reports.finding_codes import Code
+from app.datasets.reports.findings import Remark
 from app.datasets.verification.annotations import box_row, clipped, polygon_row, row
 from app.datasets.verification.labels import BOX_COLUMNS, LabelRules
 

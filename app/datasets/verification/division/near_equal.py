@@ -8,19 +8,20 @@ import warnings
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from io import BytesIO
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from app.datasets.archives.report import Limits
+from app.datasets.reports.report import Limits
 from app.datasets.verification.checks.decoding import DECODING_ERRORS
 from app.datasets.verification.images import IMAGE_FORMATS
 
 THUMBNAIL: Final = (9, 8)
 """Width and height in pixels: eight pairs of neighbours in each of eight rows."""
 
+HASH_BITS: Final = 64
 MAX_DISTANCE: Final = 5
 """Bits that may differ. Re-encoded, brightened or halved photographs of BCCD differ in at most 4;
 different photographs of it in 12 or more, but for one pair that is near-equal."""
@@ -52,7 +53,18 @@ def image_hash(content: bytes, limits: Limits) -> int | None:
                 pixels = np.asarray(gray.resize(THUMBNAIL, Image.Resampling.BOX))
         except DECODING_ERRORS:
             return None
-    return int.from_bytes(np.packbits(pixels[:, 1:] < pixels[:, :-1]).tobytes(), "big")
+    return int(hashes_of(pixels[None])[0])
+
+
+def hashes_of(thumbnails: NDArray[Any], margin: int = 0) -> Hashes:
+    """Return the hash of each gray thumbnail, (n, 8, 9).
+
+    A bit is set where it gets darker by more than `margin` levels.
+    """
+    left, right = thumbnails[:, :, :-1], thumbnails[:, :, 1:]
+    gets_darker = right < left if not margin else (left > right) & (left - right > margin)
+    bits = np.packbits(gets_darker.reshape(-1, HASH_BITS), axis=1)
+    return bits.view(">u8").astype(np.uint64).reshape(-1)
 
 
 def near_equal_groups(hashes: Sequence[int], *, largest: int, run: int) -> list[list[int]]:
@@ -108,6 +120,17 @@ def _equal_parts(group: list[int], first_equal: Indices) -> Iterator[list[int]]:
 def _joined(hashes: Hashes) -> Indices:
     """Return for each of the different hashes the first one of its group."""
     parents = np.arange(len(hashes))
+    for one, other in near_pairs(hashes):
+        join_pairs(parents, one, other)
+    return parents
+
+
+def near_pairs(hashes: Hashes) -> Iterator[tuple[Indices, Indices]]:
+    """Yield the positions of near-equal hashes in pairs, many at once; a pair may come twice.
+
+    Each hash is compared with at most `WINDOW` others of the same band, those at the next
+    positions.
+    """
     for mask in _band_masks():
         band = hashes & mask
         order = np.argsort(band, kind="stable")
@@ -119,8 +142,7 @@ def _joined(hashes: Hashes) -> Indices:
                 break
             one, other = order[left], order[left + shift]
             near = np.bitwise_count(hashes[one] ^ hashes[other]) <= MAX_DISTANCE
-            _join(parents, one[near], other[near])
-    return parents
+            yield one[near], other[near]
 
 
 def _band_masks() -> Iterator[np.uint64]:
@@ -130,8 +152,8 @@ def _band_masks() -> Iterator[np.uint64]:
         start += bits
 
 
-def _join(parents: Indices, one: Indices, other: Indices) -> None:
-    """Join the groups of each pair; afterwards `parents` leads from each hash to its root."""
+def join_pairs(parents: Indices, one: Indices, other: Indices) -> None:
+    """Join the groups of each pair; afterwards `parents` leads from each position to its root."""
     while len(one):
         one, other = parents[one], parents[other]
         apart = one != other

@@ -5,8 +5,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from app.datasets.archives.findings import Findings
-from app.datasets.archives.report import Split, SplitShares
+from app.datasets.reports.findings import Findings
+from app.datasets.reports.report import Split, SplitShares
 from app.datasets.verification.division.near_equal import image_hash, near_equal_groups
 from app.datasets.verification.division.stratify import divide, sizes_of, units_of
 from app.datasets.verification.members import MemberReader
@@ -43,7 +43,7 @@ def divide_pool(
     known: dict[Classes, Classes] = {}
     for index in order:
         is_good = hashes.add(members, pool[index]) or not _is_always_hashed(source)
-        found = _classes_of(pool[index], len(source.names), members) if is_good else ()
+        found = _classes_of(pool[index], source, members) if is_good else ()
         classes.append(known.setdefault(found, found))
     sizes = sizes_of(len(pool), shares)
     units = units_of(hashes.groups(sizes["val"]), classes)
@@ -98,17 +98,20 @@ class _Hashes:
         return sorted([*named, *([position] for position in self._alone)])
 
 
-def _classes_of(image: SourceImage, classes: int, members: MemberReader) -> Classes:
+def _classes_of(image: SourceImage, source: Source, members: MemberReader) -> Classes:
     """Return the different classes in an image; what is damaged or unknown counts as none."""
     if image.label is not None:
         return (image.label,)
     if image.rows is not None:
-        return _first_columns(image.rows, classes)
+        return _first_columns(image.rows, len(source.names))
     if image.target is None:
         return ()
     if not image.target.lower().endswith(".txt"):
         return ANY_CLASS
-    return _first_columns(members.read_labels(image.target) or b"", classes)
+    content = members.read_labels(image.target) or b""
+    if source.class_change is not None:
+        content = source.class_change.labels(content)
+    return _first_columns(content, len(source.names))
 
 
 def _first_columns(rows: bytes, classes: int) -> Classes:

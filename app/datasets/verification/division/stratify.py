@@ -15,7 +15,7 @@ from heapq import heapify, heappop, heappush
 from itertools import islice
 from typing import Final
 
-from app.datasets.archives.report import Split, SplitShares
+from app.datasets.reports.report import Split, SplitShares
 
 BACKGROUND: Final = -1
 """Images without an object are distributed like a class, but no split must have one of them."""

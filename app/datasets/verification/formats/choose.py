@@ -3,8 +3,8 @@
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from app.datasets.archives.finding_codes import Code
-from app.datasets.archives.findings import shown
+from app.datasets.reports.finding_codes import Code
+from app.datasets.reports.findings import shown
 from app.datasets.verification.dataset_yaml import DatasetFields
 from app.datasets.verification.formats.classify import read_classes
 from app.datasets.verification.formats.darknet import choose_description

@@ -8,9 +8,9 @@ import json
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from app.datasets.archives.finding_codes import Code
-from app.datasets.archives.findings import shown
 from app.datasets.archives.legacy_text import decode_text
+from app.datasets.reports.finding_codes import Code
+from app.datasets.reports.findings import shown
 from app.datasets.verification.dataset_yaml import MAX_CLASSES, MAX_NAME_CHARACTERS
 from app.datasets.verification.source import Upload
 

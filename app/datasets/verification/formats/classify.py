@@ -7,9 +7,9 @@ directly at the root. The classes are the folders of train, sorted, as in Ultral
 from collections import defaultdict
 from typing import Final
 
-from app.datasets.archives.finding_codes import Code
-from app.datasets.archives.findings import shown
-from app.datasets.archives.report import Split
+from app.datasets.reports.finding_codes import Code
+from app.datasets.reports.findings import shown
+from app.datasets.reports.report import USUAL_SHARES, Split
 from app.datasets.verification.matching import folded, split_of_part
 from app.datasets.verification.source import Source, SourceImage, Upload
 from app.datasets.verification.tree import Tree
@@ -131,10 +131,10 @@ def _compare_names(upload: Upload, classes: list[str]) -> None:
     names = upload.options.names
     if names is not None and sorted(names) != classes:
         text = (
-            "The classes are the folders; rename these, or leave out `names`:"
+            "The classes are the folders; rename these with `class_map`, and leave out `names`:"
             f" {', '.join(classes[:20])}."
         )
-        upload.findings.add(Code.NAMES_MISFIT, shown(text))
+        upload.findings.add(Code.NAMES_MISFIT, shown(text), fixes=[{"names": None}])
 
 
 def _note_unknown(
@@ -145,4 +145,5 @@ def _note_unknown(
         text = (
             f"train has no class {shown(name)!r}; its {len(images)} images of {split} are left out."
         )
-        upload.findings.add(Code.CLASS_UNKNOWN, text, file=folder)
+        fixes = [{"splits": USUAL_SHARES}]
+        upload.findings.add(Code.CLASS_UNKNOWN, text, file=folder, fixes=fixes)

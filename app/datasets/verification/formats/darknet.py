@@ -3,7 +3,7 @@
 from typing import Final
 
 from app.datasets.archives.legacy_text import decode_text
-from app.datasets.archives.report import Split
+from app.datasets.reports.report import Split
 from app.datasets.verification.dataset_yaml import DatasetFields
 from app.datasets.verification.formats.yolo_paths import ListedImages
 from app.datasets.verification.formats.yolo_yaml import ChosenYaml

@@ -12,9 +12,9 @@ import numpy as np
 import numpy.typing as npt
 from PIL import UnidentifiedImageError
 
-from app.datasets.archives.finding_codes import Code
-from app.datasets.archives.findings import Remark, shown
-from app.datasets.archives.report import Limits
+from app.datasets.reports.finding_codes import Code
+from app.datasets.reports.findings import Remark, shown
+from app.datasets.reports.report import Limits
 from app.datasets.verification.checks.decoding import DECODING_ERRORS, opened
 
 PNG_MODES: Final = frozenset({"I", "I;16"})

@@ -13,9 +13,9 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, UnidentifiedImageError
 
-from app.datasets.archives.finding_codes import Code
-from app.datasets.archives.findings import Remark, shown
-from app.datasets.archives.report import Limits
+from app.datasets.reports.finding_codes import Code
+from app.datasets.reports.findings import Remark, shown
+from app.datasets.reports.report import Limits
 from app.datasets.verification.checks.decoding import (
     DECODING_ERRORS,
     decode_mask,
@@ -44,13 +44,16 @@ class MaskRules:
     """The class of each raw id, as Ultralytics maps them (8.4.190, data/dataset.py:969).
 
     `may_be_binary`: one class has a background, so that 0 and 255 can mean 0 and 1. `is_binary`:
-    they do, because all masks contain nothing else.
+    they do, because all masks contain nothing else. With `final_ids`, masks are stored with the
+    final id of each class id, of `final_classes` classes.
     """
 
     classes: int
     table: Table
     may_be_binary: bool = False
     is_binary: bool = False
+    final_ids: Table | None = None
+    final_classes: int = 0
 
     @classmethod
     def of(cls, names: Sequence[str], mapping: dict[int, int] | None) -> "MaskRules":
@@ -108,7 +111,12 @@ def check_mask(content: bytes, size: Size, rules: MaskRules) -> CheckedMask | Re
         ids = (ids == IGNORED_ID).astype(np.uint8)
         content = _png_of(ids)
     held = _judge_ids(np.unique(ids).astype(np.int64), rules)
-    return held if isinstance(held, Remark) else CheckedMask(content, held)
+    if isinstance(held, Remark):
+        return held
+    if rules.final_ids is not None:
+        ids = rules.final_ids[rules.table[ids]]
+        return CheckedMask(_png_of(ids), _classes_in(np.unique(ids), rules.final_classes))
+    return CheckedMask(content, held)
 
 
 def _read_ids(content: bytes, fits: Callable[[Size], bool]) -> Ids | Remark | None:
@@ -157,7 +165,12 @@ def _judge_ids(raw: npt.NDArray[np.int64], rules: MaskRules) -> frozenset[int] |
             Code.MASK_IDS,
             f"Ids {ids} are neither classes (0 to {rules.last_id}) nor 255; see label_mapping.",
         )
-    ids_held = {int(number) for number in mapped if number != IGNORED_ID}
-    if rules.classes == 1:
-        return frozenset({0} if 1 in ids_held else set())
-    return frozenset(ids_held)
+    return _classes_in(mapped, rules.classes)
+
+
+def _classes_in(ids: npt.NDArray[np.uint8], classes: int) -> frozenset[int]:
+    """Return the classes of ids that a mask holds; of one class, id 0 is the background."""
+    held = {int(number) for number in ids if number != IGNORED_ID}
+    if classes == 1:
+        return frozenset({0} if 1 in held else set())
+    return frozenset(held)

@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from app.datasets.archives.finding_codes import Code
-from app.datasets.archives.findings import shown
-from app.datasets.archives.report import Split
+from app.datasets.reports.finding_codes import Code
+from app.datasets.reports.findings import shown
+from app.datasets.reports.report import Split
 from app.datasets.verification.dataset_yaml import DatasetFields
 from app.datasets.verification.formats.class_names import is_name_file, name_files, read_names
 from app.datasets.verification.formats.yolo_labels import LabelFinder, target_stem
@@ -146,6 +146,8 @@ def _source(
 
 def _names(upload: Upload, fields: DatasetFields, read: set[str]) -> list[str] | None:
     """Return the class names: as sent, as in the data.yaml, or as in a file of names."""
+    if upload.options.colours is not None:
+        return list(upload.options.colours)
     if upload.options.names is not None:
         return list(upload.options.names)
     if fields.names is not None:

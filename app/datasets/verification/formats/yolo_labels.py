@@ -12,8 +12,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import PurePosixPath
 from typing import Final
 
-from app.datasets.archives.finding_codes import Code
-from app.datasets.archives.findings import Findings, shown
+from app.datasets.reports.finding_codes import Code
+from app.datasets.reports.findings import Findings, shown
 from app.datasets.verification.matching import folded, split_of
 from app.datasets.verification.tree import Tree, suffix
 

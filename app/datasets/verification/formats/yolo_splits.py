@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Final
 
-from app.datasets.archives.finding_codes import Code
-from app.datasets.archives.findings import shown
 from app.datasets.archives.legacy_text import decode_text
-from app.datasets.archives.report import SPLITS, Split
+from app.datasets.reports.finding_codes import Code
+from app.datasets.reports.findings import shown
+from app.datasets.reports.report import SPLITS, USUAL_SHARES, Split
 from app.datasets.verification.formats.yolo_paths import (
     ListedImages,
     ResolvedPath,
@@ -221,17 +221,24 @@ class YoloSplits:
                 divided[split] = images
 
     def _note_shared(self, divided: Divided) -> None:
-        """Report images that two splits share; leave out a test split that is another one."""
+        """Report images that two splits share; leave out a test split that is another one.
+
+        Where all images are divided again, each counts once.
+        """
+        if self.upload.options.splits is not None:
+            return
         for first, second in SHARED_PAIRS:
             one, other = divided.get(first, {}), divided.get(second, {})
             shared = len(one.keys() & other.keys())
             if not shared:
                 continue
             text = f"{shared} images of {second} are in {first}, too: its scores will be too good."
+            fixes = [{"splits": USUAL_SHARES}]
             if second == "test" and one.keys() == other.keys():
                 text = f"test has the same images as {first}; it is left out."
                 del divided["test"]
-            self.upload.findings.add(Code.SPLIT_SAME_FOLDER, text, file=self.yaml.file)
+                fixes = []
+            self.upload.findings.add(Code.SPLIT_SAME_FOLDER, text, file=self.yaml.file, fixes=fixes)
 
 
 def without_images_folders(path: str) -> str:

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from app.datasets.archives.finding_codes import Code
-from app.datasets.archives.findings import Findings, shown
+from app.datasets.reports.finding_codes import Code
+from app.datasets.reports.findings import Findings, Fix, shown
 from app.datasets.verification.dataset_yaml import (
     DatasetFields,
     dataset_fields,
@@ -22,6 +22,8 @@ TRAINING_OUTPUT: Final = "runs"
 """The folder into which Ultralytics writes; YAML files there describe trainings."""
 MODEL_KEYS: Final = frozenset({"backbone", "head"})
 MAX_YAML_FILES: Final = 200
+MAX_CHOICES: Final = 20
+MAX_PATH_CHARACTERS: Final = 1000
 DESCRIBING: Final = frozenset({"names", "nc", "train", "val"})
 
 
@@ -64,7 +66,8 @@ def choose_yaml(upload: Upload) -> ChosenYaml | None:
         files = PathIndex(files, upload.tree.root).find(wanted)
         if len(files) != 1:
             text = f"`data_yaml` names no YAML file; there are: {_listed(yaml_files(upload))}."
-            upload.findings.add(Code.YAML_MISSING, text)
+            fixes = _choices(yaml_files(upload)) or [{"data_yaml": None}]
+            upload.findings.add(Code.YAML_MISSING, text, fixes=fixes)
             return None
     elif files and "/" not in files[0] and files[0].lower() in PREFERRED_NAMES:
         files = files[:1]
@@ -74,6 +77,12 @@ def choose_yaml(upload: Upload) -> ChosenYaml | None:
 
 def _listed(paths: Sequence[str]) -> str:
     return shown(", ".join(paths[:10])) or "none"
+
+
+def _choices(paths: Sequence[str]) -> list[Fix]:
+    """Return the paths that can be sent as `data_yaml`."""
+    fit = [path for path in paths if path.isprintable() and len(path) <= MAX_PATH_CHARACTERS]
+    return [{"data_yaml": path} for path in fit[:MAX_CHOICES]]
 
 
 def _read(upload: Upload, file: str) -> _Candidate | None:
@@ -111,6 +120,7 @@ def _one_of(
             Code.YAML_AMBIGUOUS,
             "Several YAML files describe different datasets. Send `data_yaml`, one of: "
             f"{_listed([each.file for each in choice])}.",
+            fixes=_choices([each.file for each in choice]),
         )
         return None
     chosen = choice[0]

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from app.datasets.archives.report import Limits
+from app.datasets.reports.report import Limits
 from app.datasets.verification.division.near_equal import (
     MAX_DISTANCE,
     image_hash,

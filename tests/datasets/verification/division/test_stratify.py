@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.datasets.archives.report import Split, SplitShares
+from app.datasets.reports.report import Split, SplitShares
 from app.datasets.verification.division.stratify import divide, sizes_of, units_of
 
 Classes = Sequence[tuple[int, ...]]

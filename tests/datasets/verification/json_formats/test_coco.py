@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from app.datasets.archives.finding_codes import Code
+from app.datasets.reports.finding_codes import Code
 from app.datasets.verification.formats.json_formats import coco
 from tests.datasets.json_uploads import PICTURE, a_box, as_json, pictures
 from tests.datasets.json_uploads import coco as a_coco

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from app.datasets.archives.finding_codes import Code
+from app.datasets.reports.finding_codes import Code
 from app.datasets.verification.formats.json_formats import coco
 from tests.datasets.json_uploads import a_box, pictures
 from tests.datasets.json_uploads import coco as a_coco

@@ -63,7 +63,7 @@ def reads(read: Read, form: ModuleType, content: bytes) -> None:
 
 @pytest.mark.parametrize("form", FORMS, ids=lambda form: form.__name__.rpartition(".")[2])
 @settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(content=st.data())
 def test_an_object_of_odd_values_never_raises(
@@ -77,7 +77,7 @@ def test_an_object_of_odd_values_never_raises(
 
 @pytest.mark.parametrize("form", [createml, label_studio], ids=["createml", "label_studio"])
 @settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(entries=st.lists(KEYED | VALUES, max_size=4))
 def test_a_list_of_odd_values_never_raises(
@@ -87,7 +87,7 @@ def test_a_list_of_odd_values_never_raises(
 
 
 @settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(head=KEYED, entries=st.lists(KEYED | VALUES, max_size=4))
 def test_lines_of_odd_values_never_raise(

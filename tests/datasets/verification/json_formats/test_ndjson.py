@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from app.datasets.archives.finding_codes import Code
+from app.datasets.reports.finding_codes import Code
 from app.datasets.verification.formats.json_formats import ndjson
 from tests.datasets.json_uploads import as_json, pictures
 from tests.datasets.verification.json_formats.conftest import Read

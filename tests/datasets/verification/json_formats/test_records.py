@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from app.datasets.archives.finding_codes import Code, Severity
+from app.datasets.reports.finding_codes import Code, Severity
 from app.datasets.verification.formats.json_formats import (
     createml,
     label_studio,
@@ -120,7 +120,10 @@ class TestLabelMe:
         reading = read(labelme, files)
 
         bad = [one for one in reading.findings.kept() if one.code is Code.ANNOTATION_UNREADABLE]
-        assert reading.counts == {None: 1}
+        assert [reading.image(f"{name}.jpg").fault for name in "ab"] == [
+            None,
+            Code.ANNOTATION_UNREADABLE,
+        ]
         assert [(one.file, one.severity) for one in bad] == [("b.json", Severity.WARNING)]
 
     def test_many_files_are_recognised_by_a_few_of_them(self, read: Read) -> None:

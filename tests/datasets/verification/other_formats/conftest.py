@@ -9,8 +9,8 @@ from types import ModuleType
 import pytest
 
 from app.datasets.archives.audit import open_archive
-from app.datasets.archives.findings import Finding, Findings
-from app.datasets.archives.report import ImportOptions, Limits, Split
+from app.datasets.reports.findings import Finding, Findings
+from app.datasets.reports.report import ImportOptions, Limits, Split
 from app.datasets.verification.members import MemberReader
 from app.datasets.verification.source import Source, SourceImage, Upload
 from app.datasets.verification.tree import tree_of

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from app.datasets.archives.findings import Remark
-from app.datasets.archives.report import Limits
+from app.datasets.reports.findings import Remark
+from app.datasets.reports.report import Limits
 from app.datasets.verification.formats.other_formats import colour_masks
 from app.datasets.verification.formats.other_formats.mask_colours import ColourIds
 from tests.datasets.builders import Files, an_image, encoded

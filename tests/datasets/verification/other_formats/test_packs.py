@@ -1,6 +1,5 @@
 """What training reads of other formats: the pack that a verification writes."""
 
-import zipfile
 from io import BytesIO
 from pathlib import Path
 
@@ -9,6 +8,7 @@ import pytest
 from PIL import Image
 
 from tests.datasets.builders import Files, an_image, encoded
+from tests.datasets.outputs import files_of_output
 from tests.datasets.verdicts import Verify
 
 SIDE = 64
@@ -50,8 +50,8 @@ BOXES: dict[str, Files] = {
 
 
 def packed(tmp_path: Path, folder: str) -> list[bytes]:
-    with zipfile.ZipFile(tmp_path / "pack.zip") as pack:
-        return [pack.read(name) for name in sorted(pack.namelist()) if name.startswith(folder)]
+    files = files_of_output(tmp_path)
+    return [files[name] for name in sorted(files) if name.startswith(folder)]
 
 
 class TestPacks:

@@ -213,7 +213,7 @@ class TestComposition:
         below = names[names.index(INNERMOST[-1].__name__) :]
         own = [each for each in below if each not in {"TrainerMixin", "TrainerHooks", "object"}]
         assert own[:5] == [
-            "DataFailures",
+            "PreparedData",
             "CallbacksOfPlugin",
             "PluginCallbacks",
             "Mixin",

@@ -11,8 +11,8 @@ from typing import Any, Final
 
 from app.core.tasks import Task
 from app.datasets.archives.audit import MemberCorruptError
-from app.datasets.archives.finding_codes import Code
-from app.datasets.archives.report import Split
+from app.datasets.reports.finding_codes import Code
+from app.datasets.reports.report import Split
 from app.datasets.verification.dataset_yaml import DatasetFields
 from app.datasets.verification.formats.json_formats.coco_classes import (
     Classes,
@@ -77,7 +77,8 @@ def read(upload: Upload, files: Sequence[str]) -> Source | None:
         found = keypoint_fields(classes, points)
         if found is None:
             text = f"The annotations have {points} keypoints; 1 to 1000 make a pose dataset."
-            upload.findings.add(Code.KPT_SHAPE_MISSING, text, file=chosen[0].file)
+            fixes = [{"task": "detect"}]
+            upload.findings.add(Code.KPT_SHAPE_MISSING, text, file=chosen[0].file, fixes=fixes)
             return None
         fields = found
     conversion = Conversion(upload, chosen, classes, task, points)
@@ -143,12 +144,19 @@ def _task(upload: Upload, surveys: Sequence[Survey]) -> Task | None:
         upload.findings.add(Code.ANNOTATIONS_MISSING, text, file=surveys[0].file)
         return None
     asked = upload.options.task
-    if asked is not None:
-        if asked in SHAPE_TASKS:
-            return asked
-        text = f"{NAME} has no targets for task {asked}; send {', '.join(SHAPE_TASKS)}."
-        upload.findings.add(Code.TASK_NEEDED, text, file=surveys[0].file)
-        return None
+    if asked in SHAPE_TASKS:
+        return asked
+    found = _likeliest_task(surveys, objects)
+    if asked is None:
+        return found
+    others = [task for task in SHAPE_TASKS if task not in {found, "pose"}]
+    text = f"{NAME} has no targets for task {asked}; send {', '.join([found, *others])}."
+    fixes = [{"task": task} for task in (found, *others)]
+    upload.findings.add(Code.TASK_NEEDED, text, file=surveys[0].file, fixes=fixes)
+    return None
+
+
+def _likeliest_task(surveys: Sequence[Survey], objects: int) -> Task:
     if 2 * sum(survey.counts["keypoints"] for survey in surveys) > objects:
         return "pose"
     outlined = sum(survey.counts["outline"] for survey in surveys)

@@ -5,8 +5,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from app.datasets.archives.finding_codes import Code
-from app.datasets.archives.findings import Findings, shown
+from app.datasets.reports.finding_codes import Code
+from app.datasets.reports.findings import Findings, shown
 from app.datasets.verification.dataset_yaml import MAX_CLASSES, MAX_KEYPOINTS, DatasetFields
 from app.datasets.verification.formats.json_formats.coco_survey import (
     Category,

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from app.datasets.archives.report import Split
+from app.datasets.reports.report import Split
 from app.datasets.verification.formats.json_formats.image_finder import split_of_file
 from app.datasets.verification.formats.json_formats.rle import outlines_of_rle
 from app.datasets.verification.formats.json_formats.shapes import Shape

@@ -7,7 +7,7 @@ from functools import cached_property, lru_cache
 from typing import Final
 from urllib.parse import parse_qs, unquote, urlsplit
 
-from app.datasets.archives.report import Split
+from app.datasets.reports.report import Split
 from app.datasets.verification.matching import SPLIT_OF_FOLDER, PathIndex, folded, parts_of
 from app.datasets.verification.tree import Tree
 
@@ -48,6 +48,11 @@ class ImageFinder:
             if found is not None:
                 return found
         return None
+
+    def find_first(self, names: Iterable[str], near: str, split: Split | None) -> str | None:
+        """Return the image of the first name that `find` finds, or None."""
+        found = (self.find(name, near, split) for name in names)
+        return next((path for path in found if path is not None), None)
 
     def _by_path(self, name: str, near: str) -> list[str]:
         path = "/".join(parts_of(name))

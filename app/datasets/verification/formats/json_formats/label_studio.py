@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from app.datasets.archives.finding_codes import Code
+from app.datasets.reports.finding_codes import Code
 from app.datasets.verification.formats.json_formats.image_finder import split_of_file
 from app.datasets.verification.formats.json_formats.kinds import Kind, files_of
 from app.datasets.verification.formats.json_formats.notes import Notes

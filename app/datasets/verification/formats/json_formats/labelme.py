@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from app.datasets.archives.finding_codes import Code
+from app.datasets.reports.finding_codes import Code
 from app.datasets.verification.formats.json_formats.image_finder import split_of_path
 from app.datasets.verification.formats.json_formats.kinds import Kind, files_of
 from app.datasets.verification.formats.json_formats.notes import Notes
@@ -45,13 +45,16 @@ def recognise(upload: Upload) -> list[str]:
 
 def read(upload: Upload, files: Sequence[str]) -> Source | None:
     """Read the files, or add findings and return None."""
-    form = RecordFormat(NAME, _records, Code.ANNOTATION_UNREADABLE, HINT)
-    return read_records(upload, files, form)
+    return read_records(upload, files, RecordFormat(NAME, _records, _names_of_image, HINT))
+
+
+def _names_of_image(file: str) -> tuple[str, ...]:
+    return (posixpath.splitext(posixpath.basename(file))[0],)
 
 
 def _records(upload: Upload, file: str, notes: Notes) -> Iterator[Record]:
     content = document_in(upload, file)
-    own_name = posixpath.splitext(posixpath.basename(file))[0]
+    own_name = _names_of_image(file)[0]
     if not isinstance(content, dict) or not isinstance(content.get("shapes"), list):
         notes.add(Code.ANNOTATION_IGNORED, NO_SHAPES, file, own_name)
         return

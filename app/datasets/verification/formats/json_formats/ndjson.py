@@ -12,9 +12,9 @@ from pydantic import ValidationError
 
 from app.core.tasks import Task
 from app.datasets.archives.audit import MemberCorruptError
-from app.datasets.archives.finding_codes import Code
-from app.datasets.archives.findings import shown
-from app.datasets.archives.report import Split
+from app.datasets.reports.finding_codes import Code
+from app.datasets.reports.findings import shown
+from app.datasets.reports.report import Split
 from app.datasets.verification.annotations import row
 from app.datasets.verification.dataset_yaml import MAX_CLASSES, DatasetFields
 from app.datasets.verification.formats.json_formats.image_finder import ImageFinder, pack_names

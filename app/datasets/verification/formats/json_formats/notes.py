@@ -3,8 +3,8 @@
 from collections import Counter
 from dataclasses import dataclass, field
 
-from app.datasets.archives.finding_codes import Code
-from app.datasets.archives.findings import Findings, shown
+from app.datasets.reports.finding_codes import Code
+from app.datasets.reports.findings import Findings, shown
 from app.datasets.verification.source import Upload
 
 

@@ -11,9 +11,9 @@ from typing import Final
 
 from app.core.tasks import Task
 from app.datasets.archives.audit import MemberCorruptError
-from app.datasets.archives.finding_codes import Code
-from app.datasets.archives.findings import shown
-from app.datasets.archives.report import Split
+from app.datasets.reports.finding_codes import Code
+from app.datasets.reports.findings import shown
+from app.datasets.reports.report import Split
 from app.datasets.verification.dataset_yaml import MAX_CLASSES
 from app.datasets.verification.formats.json_formats.image_finder import ImageFinder, split_of_path
 from app.datasets.verification.formats.json_formats.notes import (
@@ -47,21 +47,36 @@ Reader = Callable[[Upload, str, Notes], Iterator[Record]]
 """Yields the images of one file; may raise JsonRefusedError and MemberCorruptError."""
 
 
+NamesOfImage = Callable[[str], tuple[str, ...]]
+"""The names that the image of an annotation file may have, the most reliable first."""
+
+
 @dataclass(frozen=True)
 class RecordFormat:
-    """A format of records: how a file is read, and what to say about it."""
+    """A format of records: how a file is read, and what to say about it.
+
+    With `names_of_image`, every file describes one image, which is dropped if the file is bad.
+    """
 
     name: str
     records: Reader
-    code_of_bad_file: Code = Code.ANNOTATIONS_INVALID
+    names_of_image: NamesOfImage | None = None
     hint: str = ""
+
+    @property
+    def code_of_bad_file(self) -> Code:
+        """The code of a file that cannot be read."""
+        if self.names_of_image is None:
+            return Code.ANNOTATIONS_INVALID
+        return Code.ANNOTATION_UNREADABLE
 
 
 @dataclass
 class _Contents:
-    """What the first reading found."""
+    """What the first reading found; `bad` are the files that cannot be read."""
 
     files: list[str] = field(default_factory=list)
+    bad: list[str] = field(default_factory=list)
     labels: set[str] = field(default_factory=set)
     counts: Counter[str] = field(default_factory=Counter)
 
@@ -80,7 +95,7 @@ def read_records(
         return None
     collector = RowCollector(task, Notes())
     numbers = {name: number for number, name in enumerate(names)}
-    if not _collect(upload, contents.files, form, collector, numbers):
+    if not _collect(upload, contents, form, collector, numbers):
         return None
     collector.notes.report(upload.findings)
     images = collector.source_images()
@@ -97,6 +112,7 @@ def _contents(upload: Upload, files: Sequence[str], form: RecordFormat) -> _Cont
                     contents.counts["outline" if shape.has_outline else "box"] += 1
         except (JsonRefusedError, MemberCorruptError) as error:
             report_refused(upload, file, error, form.code_of_bad_file)
+            contents.bad.append(file)
         else:
             contents.files.append(file)
     return contents
@@ -106,7 +122,8 @@ def _task(upload: Upload, contents: _Contents, form: RecordFormat, file: str) ->
     asked = upload.options.task
     if asked is not None and asked not in TASKS:
         text = f"{form.name} has no targets for task {asked}; send {', '.join(TASKS)}."
-        upload.findings.add(Code.TASK_NEEDED, text, file=file)
+        fixes = [{"task": task} for task in TASKS]
+        upload.findings.add(Code.TASK_NEEDED, text, file=file, fixes=fixes)
         return None
     if not contents.files or upload.findings.has_errors:
         return None
@@ -130,18 +147,17 @@ def _are_good(upload: Upload, names: Sequence[str], file: str) -> bool:
 
 def _collect(
     upload: Upload,
-    files: Sequence[str],
+    contents: _Contents,
     form: RecordFormat,
     collector: RowCollector,
     numbers: dict[str, int],
 ) -> bool:
     """Write the rows of all images; return whether any image was found."""
     finder = ImageFinder(upload.tree)
-    for file in files:
+    for file in contents.files:
         near = file.rpartition("/")[0]
         for record in form.records(upload, file, collector.notes):
-            found = (finder.find(name, near, record.split) for name in record.images)
-            path = next((path for path in found if path is not None), None)
+            path = finder.find_first(record.images, near, record.split)
             if path is None:
                 collector.notes.add(Code.ANNOTATION_IGNORED, NO_FILE, file, record.images[0])
                 continue
@@ -151,5 +167,17 @@ def _collect(
                 collector.add(rows, numbers[label], shape, (file, record.images[0]))
     if not collector.images:
         first = collector.notes.first.get((Code.ANNOTATION_IGNORED, NO_FILE))
-        images_are_missing(upload, files[0], first[1] if first else None, form.hint)
-    return bool(collector.images)
+        images_are_missing(upload, contents.files[0], first[1] if first else None, form.hint)
+        return False
+    if form.names_of_image is not None:
+        for file in contents.bad:
+            _drop(file, form.names_of_image(file), finder, collector)
+    return True
+
+
+def _drop(file: str, names: tuple[str, ...], finder: ImageFinder, collector: RowCollector) -> None:
+    """Drop the image of a file that cannot be read, if it is in the archive."""
+    split = split_of_path(file)
+    path = finder.find_first(names, file.rpartition("/")[0], split)
+    if path is not None:
+        collector.drop(split or split_of_path(path), path, Code.ANNOTATION_UNREADABLE)

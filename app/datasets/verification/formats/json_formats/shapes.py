@@ -8,8 +8,8 @@ import cv2
 import numpy as np
 
 from app.core.tasks import Task
-from app.datasets.archives.finding_codes import Code
-from app.datasets.archives.report import SPLITS, Split
+from app.datasets.reports.finding_codes import Code
+from app.datasets.reports.report import SPLITS, Split
 from app.datasets.verification.annotations import box_row, row
 from app.datasets.verification.formats.json_formats.image_finder import pack_names
 from app.datasets.verification.formats.json_formats.notes import Notes
@@ -82,6 +82,7 @@ class RowCollector:
     notes: Notes
     keypoints: int = 0
     images: dict[Split | None, dict[str, ImageRows]] = field(default_factory=dict)
+    faults: dict[str, Code] = field(default_factory=dict)
 
     def rows_of(
         self, split: Split | None, image: str, size: tuple[float, float] | None
@@ -89,6 +90,11 @@ class RowCollector:
         """Return the rows of an image, which becomes part of the split."""
         of_split = self.images.setdefault(split, {})
         return of_split.setdefault(image, ImageRows(size))
+
+    def drop(self, split: Split | None, image: str, fault: Code) -> None:
+        """Make an image part of the split that counts as dropped, whatever rows it has."""
+        self.rows_of(split, image, None)
+        self.faults[image] = fault
 
     def add(self, rows: ImageRows, number: int, shape: Shape, where: tuple[str, str]) -> None:
         """Write one object of class `number`; `where` are the annotation file and the image."""
@@ -123,17 +129,18 @@ class RowCollector:
         """Return the images of each split with their rows, sorted by their names in the pack."""
         return {
             split: [
-                SourceImage(
-                    image,
-                    name,
-                    rows=b"".join(dict.fromkeys(bytes(rows.rows).splitlines(keepends=True))),
-                    in_pixels=rows.size is None,
-                )
-                for image, name, rows in _in_order(images)
+                self._source_image(image, name, rows) for image, name, rows in _in_order(images)
             ]
             for split in (*SPLITS, None)
             if (images := self.images.get(split))
         }
+
+    def _source_image(self, image: str, name: str, rows: ImageRows) -> SourceImage:
+        fault = self.faults.get(image)
+        if fault is not None:
+            return SourceImage(image, name, fault=fault)
+        different = dict.fromkeys(bytes(rows.rows).splitlines(keepends=True))
+        return SourceImage(image, name, rows=b"".join(different), in_pixels=rows.size is None)
 
 
 def _in_order(images: dict[str, ImageRows]) -> Iterator[tuple[str, str, ImageRows]]:

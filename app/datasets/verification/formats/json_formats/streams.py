@@ -12,8 +12,8 @@ import ijson  # type: ignore[import-untyped]  # it has no types
 import numpy as np
 
 from app.datasets.archives.audit import MemberCorruptError, MemberStream
-from app.datasets.archives.finding_codes import Code
-from app.datasets.archives.findings import shown
+from app.datasets.reports.finding_codes import Code
+from app.datasets.reports.findings import shown
 from app.datasets.verification.source import Upload
 
 CHUNK_BYTES: Final = 64 * 1024

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 from app.datasets.archives.audit import MemberCorruptError
-from app.datasets.archives.finding_codes import Code
+from app.datasets.reports.finding_codes import Code
 from app.datasets.verification.formats.json_formats.image_finder import split_of_path
 from app.datasets.verification.formats.json_formats.kinds import Kind, files_of
 from app.datasets.verification.formats.json_formats.notes import Notes
@@ -46,11 +46,16 @@ def read(upload: Upload, files: Sequence[str]) -> Source | None:
     """Read the files, or add findings and return None."""
     metas = [path for path in upload.tree.files if posixpath.basename(path) == META]
     classes = [name for path in sorted(metas) for name in _classes(upload, path)]
-    form = RecordFormat(NAME, _records, Code.ANNOTATION_UNREADABLE)
+    form = RecordFormat(NAME, _records, _names_of_image)
     source = read_records(upload, files, form, classes)
     if source is not None:
         source.read.update(metas)
     return source
+
+
+def _names_of_image(file: str) -> tuple[str, ...]:
+    image = posixpath.splitext(posixpath.basename(file))[0]
+    return f"img/{image}", image
 
 
 def _classes(upload: Upload, path: str) -> Iterator[str]:
@@ -69,18 +74,18 @@ def _classes(upload: Upload, path: str) -> Iterator[str]:
 
 def _records(upload: Upload, file: str, notes: Notes) -> Iterator[Record]:
     content = document_in(upload, file)
-    image = posixpath.splitext(posixpath.basename(file))[0]
+    names = _names_of_image(file)
     if not isinstance(content, dict) or not isinstance(content.get("objects"), list):
-        notes.add(Code.ANNOTATION_IGNORED, NO_OBJECTS, file, image)
+        notes.add(Code.ANNOTATION_IGNORED, NO_OBJECTS, file, names[-1])
         return
     size = content.get("size")
     sides = size_of(size.get("width"), size.get("height")) if isinstance(size, dict) else None
-    record = Record((f"img/{image}", image), sides, split_of_path(file))
+    record = Record(names, sides, split_of_path(file))
     for value in content["objects"]:
         label = text_of(value.get("classTitle")) if isinstance(value, dict) else None
         shape = None if label is None else _shape(value, upload.members.limits.max_image_pixels)
         if label is None or shape is None:
-            notes.add(Code.ANNOTATION_IGNORED, UNREAD_OBJECT, file, image)
+            notes.add(Code.ANNOTATION_IGNORED, UNREAD_OBJECT, file, names[-1])
         else:
             record.shapes.append((label, shape))
     yield record

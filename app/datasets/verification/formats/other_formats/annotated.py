@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from app.core.tasks import Task
-from app.datasets.archives.finding_codes import Code
-from app.datasets.archives.findings import shown
-from app.datasets.archives.report import Split
+from app.datasets.reports.finding_codes import Code
+from app.datasets.reports.findings import shown
+from app.datasets.reports.report import Split
 from app.datasets.verification.annotations import Point, clipped, row
 from app.datasets.verification.dataset_yaml import MAX_CLASSES
 from app.datasets.verification.formats.other_formats.plain_text import class_name
@@ -69,7 +69,8 @@ class Annotations:
         self._upload = upload
         self._format = format_name
         self._images: dict[str, _Rows] = {}
-        self._dropped: set[str] = set()
+        self._left_out: set[str] = set()
+        self._unreadable: dict[str, None] = {}
         self._numbers: dict[str, int] = {}
         self.outlined = 0
         self.four_cornered = 0
@@ -77,8 +78,8 @@ class Annotations:
 
     @property
     def images(self) -> Iterable[str]:
-        """The annotated images, in the order in which they were met."""
-        return self._images.keys()
+        """The annotated images in the order in which they were met, then those to be dropped."""
+        return dict.fromkeys((*self._images, *self._unreadable))
 
     def name(self, label: str) -> None:
         """Add a class that may have no object."""
@@ -96,15 +97,14 @@ class Annotations:
         return True
 
     def drop(self, images: Iterable[str], file: str, reason: str, line: int | None = None) -> None:
-        """Leave images out because the file with their annotations cannot be read."""
-        for image in images:
-            self.leave_out(image)
+        """Drop images because the file with their annotations cannot be read."""
+        self._unreadable.update(dict.fromkeys(images))
         self._report(Code.ANNOTATION_UNREADABLE, reason, Place(file, line))
 
     def leave_out(self, image: str | None) -> None:
-        """Leave an image out, also as a background."""
+        """Leave an image out, also as a background. It does not count as dropped."""
         if image is not None:
-            self._dropped.add(image)
+            self._left_out.add(image)
 
     def add(self, image: str, shape: Shape, place: Place) -> None:
         """Add a shape of an image that `add_image` added."""
@@ -184,6 +184,7 @@ class Annotations:
             Code.TASK_NEEDED,
             f"The annotations ({self._format}) do not fit {asked}; send `task` as"
             f" {' or '.join(fits)}, or leave it out.",
+            fixes=[{"task": task} for task in fits],
         )
         return None
 
@@ -225,7 +226,8 @@ class Annotations:
             if absent:
                 listed = shown(", ".join(absent[:8]))
                 text = f"`names` lacks classes of the annotations: {listed}. Add them."
-                self._upload.findings.add(Code.NAMES_MISSING, text)
+                fixes = [{"names": None}]
+                self._upload.findings.add(Code.NAMES_MISSING, text, fixes=fixes)
                 return None
             met = list(given)
         if not met:
@@ -241,11 +243,13 @@ class Annotations:
     def _source_images(
         self, task: Task, paths: Iterable[str], final: Sequence[int]
     ) -> list[SourceImage]:
-        kept = dict.fromkeys(path for path in paths if path not in self._dropped)
+        kept = dict.fromkeys(path for path in paths if path not in self._left_out)
         named = sorted((pack_name(path), path) for path in kept)
         return [self._source_image(task, path, name, final) for name, path in named]
 
     def _source_image(self, task: Task, path: str, name: str, final: Sequence[int]) -> SourceImage:
+        if path in self._unreadable:
+            return SourceImage(path, name, fault=Code.ANNOTATION_UNREADABLE)
         rows = self._images.get(path)
         if rows is None or not rows.boxes:
             return SourceImage(path, name)

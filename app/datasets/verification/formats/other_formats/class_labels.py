@@ -2,8 +2,8 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from app.datasets.archives.finding_codes import Code
-from app.datasets.archives.report import Split
+from app.datasets.reports.finding_codes import Code
+from app.datasets.reports.report import Split
 from app.datasets.verification.source import Source, SourceImage, Upload
 
 

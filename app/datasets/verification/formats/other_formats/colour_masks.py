@@ -2,16 +2,16 @@
 
 The folders are `masks` beside `images`, `SegmentationClass` beside `JPEGImages`, `trainannot`
 beside `train` and the like; Roboflow puts `NAME_mask.png` beside the image. Classes come from a
-file that names colours or pixel values, or from `names` of the upload.
+file that names colours or pixel values, or from `names` or `colours` of the upload.
 """
 
 import re
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-from app.datasets.archives.finding_codes import Code
-from app.datasets.archives.findings import Remark, shown
-from app.datasets.archives.report import Split
+from app.datasets.reports.finding_codes import Code
+from app.datasets.reports.findings import Remark, shown
+from app.datasets.reports.report import Split
 from app.datasets.verification.dataset_yaml import IGNORED_ID, DatasetFields
 from app.datasets.verification.formats.other_formats.annotated import pack_name
 from app.datasets.verification.formats.other_formats.colour_tables import (
@@ -120,7 +120,7 @@ def read(upload: Upload, files: Sequence[str]) -> Source | None:
     targets = {
         images[0]: mask for mask, images in _pairs(upload, files).items() if len(images) == 1
     }
-    source = _with_table(upload) or _by_values(upload, sorted(targets.values()))
+    source = _as_sent(upload) or _with_table(upload) or _by_values(upload, sorted(targets.values()))
     if source is None:
         return None
     source.images = {
@@ -145,6 +145,14 @@ def _divided(
         if image not in held and image.rpartition("/")[0] in folders:
             divided.setdefault(split_of(image), []).append(image)
     return divided
+
+
+def _as_sent(upload: Upload) -> Source | None:
+    """Return a source with the classes of the option `colours`, if it was sent."""
+    colours = upload.options.colours
+    if colours is None:
+        return None
+    return Source(NAME, "semantic", list(colours), {}, has_masks=True)
 
 
 def _with_table(upload: Upload) -> Source | None:
@@ -230,7 +238,7 @@ def _listed(ids: Iterable[int]) -> str:
 def _ask_for_colours(upload: Upload, colours: set[Colour], example: str) -> None:
     listed = "; ".join("{}, {}, {}".format(*colour) for colour in sorted(colours)[:8])
     text = (
-        f"The masks have {len(colours)} colours ({listed}), and nothing names them. Add a"
-        " labelmap.txt with a line `name:red,green,blue::` for each class."
+        f"The masks have {len(colours)} colours ({listed}), and nothing names them. Send `colours`"
+        " with the name of each, or add a labelmap.txt with lines `name:red,green,blue::`."
     )
     upload.findings.add(Code.NAMES_MISSING, text, file=example)

@@ -46,6 +46,12 @@ class ColourTable:
     values: dict[int, int] = field(default_factory=dict)
 
 
+def ids_of(colours: Iterable[Colour]) -> dict[Colour, int]:
+    """Return the class of each colour in class order; the usual colours of no class are ignored."""
+    unlabelled = {VOID: IGNORED_ID, BLACK: IGNORED_ID}
+    return unlabelled | {colour: number for number, colour in enumerate(colours)}
+
+
 def colour_tables(upload: Upload) -> list[ColourTable]:
     """Return the tables of the archive, those nearest to the root first."""
     files = sorted(upload.tree.files, key=lambda path: (path.count("/"), path))

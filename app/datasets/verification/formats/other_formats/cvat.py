@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from app.datasets.archives.audit import MemberCorruptError
-from app.datasets.archives.finding_codes import Code
-from app.datasets.archives.findings import shown
-from app.datasets.archives.report import Split
+from app.datasets.reports.finding_codes import Code
+from app.datasets.reports.findings import shown
+from app.datasets.reports.report import Split
 from app.datasets.verification.formats.other_formats.annotated import (
     Annotations,
     Place,

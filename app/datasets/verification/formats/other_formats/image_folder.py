@@ -10,8 +10,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from app.datasets.archives.findings import shown
-from app.datasets.archives.report import Split
+from app.datasets.reports.findings import shown
+from app.datasets.reports.report import Split
 from app.datasets.verification.formats.other_formats.annotated import (
     Annotations,
     Place,

@@ -4,7 +4,7 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import Final
 
-from app.datasets.archives.report import Split
+from app.datasets.reports.report import Split
 from app.datasets.verification.formats.other_formats.plain_text import text_of
 from app.datasets.verification.formats.other_formats.stems import StemIndex
 from app.datasets.verification.matching import SPLIT_OF_FOLDER, folded

@@ -11,9 +11,9 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, UnidentifiedImageError
 
-from app.datasets.archives.finding_codes import Code
-from app.datasets.archives.findings import Remark, shown
-from app.datasets.archives.report import Limits
+from app.datasets.reports.finding_codes import Code
+from app.datasets.reports.findings import Remark, shown
+from app.datasets.reports.report import Limits
 from app.datasets.verification.checks.decoding import DECODING_ERRORS
 from app.datasets.verification.dataset_yaml import IGNORED_ID
 
@@ -45,7 +45,10 @@ class ColourIds:
             return _png(ids.astype(np.uint8))
         unknown = np.unique(packed[ids < 0])
         listed = ", ".join(_written(int(colour)) for colour in unknown[:MAX_NAMED])
-        text = f"No class has these colours: {listed}. Add them to the file that names the colours."
+        text = (
+            f"No class has these colours: {listed}. Add them to the file that names the colours, or"
+            " send `colours`."
+        )
         return Remark(Code.MASK_IDS, text)
 
 

@@ -4,8 +4,8 @@ import codecs
 import math
 from typing import Final
 
-from app.datasets.archives.finding_codes import Code
 from app.datasets.archives.legacy_text import decode_text
+from app.datasets.reports.finding_codes import Code
 from app.datasets.verification.dataset_yaml import MAX_NAME_CHARACTERS
 from app.datasets.verification.source import Upload
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final
 
 from app.core.tasks import Task
-from app.datasets.archives.findings import shown
+from app.datasets.reports.findings import shown
 from app.datasets.verification.formats.other_formats.annotated import (
     Annotations,
     Place,
@@ -17,7 +17,7 @@ from app.datasets.verification.source import Source, Upload
 from app.datasets.verification.tree import suffix
 
 if TYPE_CHECKING:
-    from app.datasets.archives.report import Split
+    from app.datasets.reports.report import Split
 
 MAX_PROBES: Final = 50
 MAX_ROWS: Final = 20

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Final
 
-from app.datasets.archives.finding_codes import Code
-from app.datasets.archives.findings import shown
+from app.datasets.reports.finding_codes import Code
+from app.datasets.reports.findings import shown
 from app.datasets.verification.formats.other_formats.plain_text import first_lines, number
 from app.datasets.verification.images import IMAGE_SUFFIXES
 from app.datasets.verification.source import Upload

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from itertools import count
 from typing import TYPE_CHECKING, Final
 
-from app.datasets.archives.finding_codes import Code
-from app.datasets.archives.findings import shown
+from app.datasets.reports.finding_codes import Code
+from app.datasets.reports.findings import shown
 from app.datasets.verification.annotations import Point
 from app.datasets.verification.formats.other_formats.annotated import (
     Annotations,

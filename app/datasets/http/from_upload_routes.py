@@ -1,0 +1,62 @@
+"""`/v1/datasets/from-upload`: a dataset from a finished resumable upload."""
+
+from fastapi import APIRouter, Depends, Response
+from pydantic import Field
+
+from app.accounts.authentication import authenticate
+from app.core.context import InContext
+from app.core.problems import responses_for
+from app.core.strict_json import StrictRoute
+from app.datasets.http.routes import NAME_PATTERN, Writer, answer
+from app.datasets.http.views import DatasetView
+from app.datasets.reports.report import ImportOptions
+from app.datasets.submit_version import submit_upload
+from app.uploads.chunks import NamedUpload
+
+router = APIRouter(
+    prefix="/v1/datasets",
+    tags=["datasets"],
+    route_class=StrictRoute,
+    dependencies=[Depends(authenticate)],
+    responses=responses_for(400, 401, 403, 406, 422, 503),
+)
+
+
+class FromUploadBody(ImportOptions):
+    """A finished upload, the dataset that it becomes a version of, and how it is read."""
+
+    upload: str = Field(max_length=40, description="Id of a finished upload (upl_…).")
+    name: str = Field(
+        min_length=1,
+        max_length=200,
+        pattern=NAME_PATTERN,
+        description="Name of the dataset. An existing dataset gets a new version.",
+    )
+    project: str | None = Field(
+        default=None,
+        max_length=200,
+        description="Project that owns the dataset. Default: that of the upload.",
+    )
+
+    def options(self) -> ImportOptions:
+        """Return how the archive is read."""
+        named = {"upload", "name", "project"}
+        return ImportOptions.model_validate(self.model_dump(exclude=named))
+
+
+@router.post(
+    "/from-upload",
+    status_code=202,
+    responses=responses_for(409, 410, 413, 415, 507)
+    | {200: {"model": DatasetView, "description": "A valid version already has these bytes."}},
+)
+def create_from_upload(
+    body: FromUploadBody, response: Response, context: InContext, principal: Writer
+) -> DatasetView:
+    """Create a version from a finished upload, without sending or copying its bytes again."""
+    project_id = None if body.project is None else principal.project_id(body.project)
+    named = NamedUpload(body.upload, principal.user_id, principal.project_ids)
+    submitted = submit_upload(
+        context, named, name=body.name, project_id=project_id, options=body.options()
+    )
+    return answer(response, submitted, principal)

@@ -1,0 +1,293 @@
+"""`/v1/datasets`: upload an archive, list, read and delete."""
+
+from typing import Annotated, Any, Final
+
+from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi.concurrency import run_in_threadpool
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+from pydantic_core import PydanticCustomError
+
+from app.accounts.authentication import Principal, authenticate, needs
+from app.core.context import InContext
+from app.core.errors import BadRequest
+from app.core.pages import Page, PageSize
+from app.core.problems import responses_for
+from app.core.strict_json import StrictRoute, parse_json
+from app.datasets.errors import DatasetNotFound, NotAnArchive
+from app.datasets.http.receive import spooled
+from app.datasets.http.views import DatasetView, ReportView
+from app.datasets.reports.class_options import ClassMap, Colours
+from app.datasets.reports.report import ImportOptions
+from app.datasets.repository import (
+    DatasetFilter,
+    dataset_page,
+    delete_dataset,
+    visible_dataset,
+)
+from app.datasets.submit_version import (
+    FileChanges,
+    Submission,
+    SubmittedVersion,
+    derive_version,
+    submit_version,
+)
+from app.datasets.tables import VersionState
+from app.uploads.body import LIMITED_HERE
+from app.uploads.chunks import NamedUpload
+
+Reader = Annotated[Principal, Depends(needs("datasets:read"))]
+Writer = Annotated[Principal, Depends(needs("datasets:write"))]
+NAME_PATTERN: Final = r"^\w[\w .,()+@-]*$"
+BODY_TYPES: Final = ("application/zip", "application/x-tar", "application/gzip")
+ARCHIVE_TYPES: Final = frozenset(BODY_TYPES) | {
+    "",
+    "application/octet-stream",
+    "application/x-zip",
+    "application/x-zip-compressed",
+    "application/tar",
+    "application/x-gtar",
+    "application/x-tgz",
+    "application/tar+gzip",
+    "application/x-gzip",
+    "application/x-compressed",
+    "application/x-compressed-tar",
+    "application/x-bzip2",
+    "application/x-bzip-compressed-tar",
+    "application/x-xz",
+    "application/x-xz-compressed-tar",
+}
+ARCHIVE_BODY: Final[dict[str, Any]] = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            name: {"schema": {"type": "string", "format": "binary"}} for name in BODY_TYPES
+        },
+    }
+}
+PAGE_KIND: Final = "datasets:-created"
+
+router = APIRouter(
+    prefix="/v1/datasets",
+    tags=["datasets"],
+    route_class=StrictRoute,
+    dependencies=[Depends(authenticate)],
+    responses=responses_for(400, 401, 403, 406, 422, 503),
+)
+
+
+def _parsed(value: object) -> object:
+    """Read an option that is JSON in a query parameter."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return parse_json(value.encode())
+    except BadRequest:
+        text = "The text of a JSON object with different keys is expected."
+        raise PydanticCustomError("json-text", text) from None
+
+
+JSON_TEXT: Final = (
+    BeforeValidator(_parsed),
+    WithJsonSchema({"type": "string", "contentMediaType": "application/json"}),
+)
+
+
+class UploadQuery(ImportOptions):
+    """The dataset that an archive is uploaded to, and how the archive is read."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: str = Field(
+        min_length=1,
+        max_length=200,
+        pattern=NAME_PATTERN,
+        description="Name of the dataset. An existing dataset gets a new version.",
+    )
+    project: str = Field(
+        default="default", max_length=200, description="Project that owns the dataset."
+    )
+    class_map: Annotated[ClassMap, *JSON_TEXT] | None = Field(
+        default=None,
+        description="JSON object: the new name of a class by its name in the archive; null drops "
+        "the objects of a class.",
+    )
+    colours: Annotated[Colours, *JSON_TEXT] | None = Field(
+        default=None,
+        description="JSON object: for masks of colours, [red, green, blue] (0 to 255) by class "
+        "name, in class order.",
+    )
+
+    def options(self) -> ImportOptions:
+        """Return how the archive is read."""
+        return ImportOptions.model_validate(self.model_dump(exclude={"name", "project"}))
+
+
+class NewVersionBody(ImportOptions):
+    """From what the next version is made, and how it is read.
+
+    Without `upload` and `removed`, the archive of a version is read again. With them, the new
+    version has the files of a ready version with these changes.
+    """
+
+    version: str | None = Field(
+        default=None,
+        max_length=40,
+        description="Id of the version that it is made from (dsv_…). Default: the newest.",
+    )
+    upload: str | None = Field(
+        default=None,
+        max_length=40,
+        description="Id of a finished upload (upl_…): an archive with files to add, or that "
+        "replace files of the same paths, such as images/train/a.jpg and labels/train/a.txt.",
+    )
+    removed: list[Annotated[str, Field(min_length=1, max_length=4096)]] = Field(
+        default=[],
+        max_length=10_000,
+        description="Paths in the version that the new one lacks, such as images/train/a.jpg. The "
+        "label of a removed image is removed too.",
+    )
+
+    def options(self) -> ImportOptions:
+        """Return how the files are read."""
+        own = {"version", "upload", "removed"}
+        return ImportOptions.model_validate(self.model_dump(exclude=own))
+
+
+class DatasetListQuery(BaseModel):
+    """Filters and page of a list of datasets."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    project: str | None = Field(default=None, max_length=200)
+    name: str | None = Field(
+        default=None,
+        max_length=200,
+        pattern=NAME_PATTERN,
+        description="Only datasets with exactly this name.",
+    )
+    state: VersionState | None = Field(
+        default=None, description="Only datasets whose newest version has this state."
+    )
+    cursor: str | None = Field(default=None, max_length=2000)
+    limit: PageSize = 50
+
+
+@router.post(
+    "",
+    status_code=202,
+    responses=responses_for(409, 413, 415, 507)
+    | {200: {"model": DatasetView, "description": "A valid version already has these bytes."}},
+    openapi_extra=ARCHIVE_BODY,
+    max_body_size=LIMITED_HERE,
+)
+async def upload_dataset(
+    request: Request,
+    response: Response,
+    context: InContext,
+    principal: Writer,
+    query: Annotated[UploadQuery, Query()],
+) -> DatasetView:
+    """Upload a zip or tar as the body (`curl -T`). It is verified afterwards; poll its state."""
+    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if media_type not in ARCHIVE_TYPES:
+        raise NotAnArchive
+    submission = Submission(
+        project_id=principal.project_id(query.project, pointer="query/project"),
+        owner_id=principal.user_id,
+        name=query.name,
+        options=query.options(),
+    )
+    async with spooled(request, context) as archive:
+        submitted = await run_in_threadpool(submit_version, context, submission, archive)
+    return answer(response, submitted, principal)
+
+
+@router.get("")
+def list_datasets(
+    context: InContext, principal: Reader, query: Annotated[DatasetListQuery, Query()]
+) -> Page[DatasetView]:
+    """List datasets with their newest version, newest dataset first."""
+    after = context.cursors.open(PAGE_KIND, query.cursor) if query.cursor else None
+    project_ids = principal.project_ids
+    if query.project is not None:
+        project_ids = frozenset({principal.project_id(query.project, pointer="query/project")})
+    with context.database.read() as unit:
+        found = dataset_page(
+            unit.session,
+            project_ids,
+            DatasetFilter(query.name, query.state),
+            after=None if after is None else str(after[0]),
+            limit=query.limit + 1,
+        )
+    names = principal.project_names
+    return Page.of(
+        found,
+        query.limit,
+        seal=lambda listed: context.cursors.seal(PAGE_KIND, [listed.dataset.id]),
+        view=lambda listed: DatasetView.of(listed, names),
+    )
+
+
+@router.get("/{reference}", responses=responses_for(404))
+def read_dataset(reference: str, context: InContext, principal: Reader) -> DatasetView:
+    """Read a dataset with its newest version (`ds_…`), or with one version (`dsv_…`)."""
+    with context.database.read() as unit:
+        listed = visible_dataset(unit.session, principal.project_ids, reference)
+    return DatasetView.of(listed, principal.project_names)
+
+
+@router.get("/{reference}/report", responses=responses_for(404))
+def read_report(
+    reference: str,
+    context: InContext,
+    principal: Reader,
+    version: Annotated[
+        str | None,
+        Query(max_length=40, description="Id of a version (dsv_…). Default: the newest."),
+    ] = None,
+) -> ReportView:
+    """Read the report of a version's verification: code, file and line of each finding."""
+    with context.database.read() as unit:
+        listed = visible_dataset(unit.session, principal.project_ids, version or reference)
+    if reference not in {listed.dataset.id, listed.version.id}:
+        raise DatasetNotFound
+    return ReportView.of(listed)
+
+
+@router.post(
+    "/{reference}/versions",
+    status_code=202,
+    responses=responses_for(404, 409, 410, 413, 415, 507)
+    | {200: {"model": DatasetView, "description": "A valid version was made in this way."}},
+)
+def create_version(
+    reference: str,
+    body: NewVersionBody,
+    response: Response,
+    context: InContext,
+    principal: Writer,
+) -> DatasetView:
+    """Make the next version from another one: read with other options, or with other files."""
+    named = (reference, body.version)
+    upload = None
+    if body.upload is not None:
+        upload = NamedUpload(body.upload, principal.user_id, principal.project_ids)
+    changes = FileChanges(upload, tuple(body.removed))
+    submitted = derive_version(context, principal.project_ids, named, body.options(), changes)
+    return answer(response, submitted, principal)
+
+
+@router.delete("/{reference}", status_code=204, responses=responses_for(404, 409, 507))
+def delete(reference: str, context: InContext, principal: Writer) -> None:
+    """Delete a dataset with all its versions. Refused while a job refers to it."""
+    with context.database.write() as unit:
+        delete_dataset(unit.session, principal.project_ids, reference)
+
+
+def answer(response: Response, submitted: SubmittedVersion, principal: Principal) -> DatasetView:
+    """Return the view of a submitted version; the status is 200 if it existed already."""
+    dataset_id = submitted.listed.dataset.id
+    response.headers["Location"] = f"/v1/datasets/{dataset_id}"
+    if not submitted.created:
+        response.status_code = 200
+    return DatasetView.of(submitted.listed, principal.project_names)

@@ -1,0 +1,118 @@
+"""The JSON representations of datasets in responses."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Self
+
+from pydantic import BaseModel, Field
+
+from app.datasets.packs.progress import VerificationProgress
+from app.datasets.remedies.requests import FindingView, FindingViews
+from app.datasets.reports.report import Change, Report
+from app.datasets.repository import ListedDataset
+from app.datasets.tables import DatasetVersion, VersionState
+
+
+class DatasetView(BaseModel):
+    """A dataset and one of its versions: the newest, or the requested one.
+
+    `task` is the declared task until the version is verified; `classes` and `images` are null until
+    then.
+    """
+
+    id: str
+    version: str
+    number: int
+    name: str
+    project: str
+    task: str | None
+    state: VersionState
+    classes: list[str] | None
+    images: dict[str, int] | None
+    size_bytes: int
+    digest: str | None = Field(
+        description="SHA-256 of the list of its files: versions with equal digests are equal."
+    )
+    changes: dict[Change, int] | None = Field(
+        description="Numbers of images that differ from the ready version before this one."
+    )
+    created_at: datetime
+    verified_at: datetime | None
+    progress: VerificationProgress | None = Field(
+        description="Of a running verification, a second or a few old; null: it waits or has ended."
+    )
+    links: dict[str, str]
+
+    @classmethod
+    def of(cls, listed: ListedDataset, project_names: Mapping[str, str]) -> Self:
+        """Return the view of one dataset and version."""
+        dataset, version = listed.dataset, listed.version
+        own = f"/v1/datasets/{dataset.id}"
+        return cls(
+            id=dataset.id,
+            version=version.id,
+            number=version.number,
+            name=dataset.name,
+            project=project_names[dataset.project_id],
+            task=version.task or version.declared_task,
+            state=version.state,
+            classes=version.classes,
+            images=version.images,
+            size_bytes=version.archive_bytes,
+            digest=version.manifest_digest if version.manifest_bytes else None,
+            changes=None if version.changes is None else _changes(version.changes),
+            created_at=version.created_at,
+            verified_at=version.verified_at,
+            progress=_progress_of(version),
+            links={
+                "self": own,
+                "version": f"/v1/datasets/{version.id}",
+                "report": f"{own}/report",
+                "findings": f"{own}/findings",
+            },
+        )
+
+
+def _changes(stored: Mapping[str, int]) -> dict[Change, int]:
+    return {Change(name): count for name, count in stored.items()}
+
+
+def _progress_of(version: DatasetVersion) -> VerificationProgress | None:
+    if version.state is not VersionState.VALIDATING or version.progress is None:
+        return None
+    return VerificationProgress.model_validate(version.progress)
+
+
+class FullReport(Report):
+    """The result of a verification, with the remedies of its findings."""
+
+    findings: list[FindingView]  # type: ignore[assignment] # what is stored, and how to fix it
+
+
+class ReportView(BaseModel):
+    """The verification report of a version; `report` is null until the version is verified."""
+
+    id: str
+    version: str
+    state: VersionState
+    report: FullReport | None
+
+    @classmethod
+    def of(cls, listed: ListedDataset) -> Self:
+        """Return the report of one version."""
+        version = listed.version
+        stored = version.report
+        report = None
+        if stored is not None:
+            held = Report.model_validate({**stored, "training": version.training_facts})
+            views = finding_views(listed)
+            fields = {name: getattr(held, name) for name in Report.model_fields}
+            report = FullReport(**fields | {"findings": [*map(views.view, held.findings)]})
+        return cls(id=listed.dataset.id, version=version.id, state=version.state, report=report)
+
+
+def finding_views(listed: ListedDataset) -> FindingViews:
+    """Return what shows the findings of a version with their remedies."""
+    version = listed.version
+    options = {**(version.options or {}), "task": version.declared_task}
+    return FindingViews(listed.dataset.id, version.id, options)

@@ -1,0 +1,299 @@
+"""`/v1/uploads`: resumable uploads by tus 1.0 (https://tus.io), and their list as JSON."""
+
+from datetime import datetime
+from typing import Annotated, Any, Final, Literal, Self
+
+from fastapi import APIRouter, Depends, Header, Query, Request, Response
+from fastapi.concurrency import run_in_threadpool
+from pydantic import BaseModel, ConfigDict, Field
+
+from app.accounts.authentication import Principal, authenticate, needs
+from app.core.context import Context, InContext
+from app.core.errors import FieldError, InsufficientStorage, Invalid
+from app.core.pages import Page, PageSize
+from app.core.problems import responses_for
+from app.core.strict_json import StrictRoute
+from app.uploads import headers
+from app.uploads.body import LIMITED_HERE, announced_bytes, pieces
+from app.uploads.chunks import Chunk, ChunkWriter, NamedUpload, look_up
+from app.uploads.creation import begin_upload, remove_upload
+from app.uploads.errors import (
+    IncompleteUpload,
+    NotAChunk,
+    UnsupportedTusVersion,
+    UploadInterrupted,
+)
+from app.uploads.repository import NewUpload, upload_page
+from app.uploads.tables import Upload
+
+Reader = Annotated[Principal, Depends(needs("datasets:read"))]
+Writer = Annotated[Principal, Depends(needs("datasets:write"))]
+PAGE_KIND: Final = "uploads:-created"
+PATIENCE_SECONDS: Final = 30.0
+"""A request that sends nothing for this time ends, so that the client can continue in another."""
+TUS_HEADER: Final[dict[str, Any]] = {
+    "name": "Tus-Resumable",
+    "in": "header",
+    "required": True,
+    "description": "Version of the protocol.",
+    "schema": {"type": "string", "enum": [headers.VERSION]},
+}
+CHUNK_BODY: Final[dict[str, Any]] = {
+    "parameters": [TUS_HEADER],
+    "requestBody": {
+        "required": True,
+        "content": {headers.CHUNK_TYPE: {"schema": {"type": "string", "format": "binary"}}},
+    },
+}
+
+
+async def check_version(request: Request) -> None:
+    """Refuse other versions of tus; only a GET, which tus does not use, needs no version.
+
+    Raises:
+        UnsupportedTusVersion: the header is missing or has another version.
+    """
+    sent = request.headers.get("tus-resumable")
+    if sent != headers.VERSION and not (sent is None and request.method in {"GET", "OPTIONS"}):
+        raise UnsupportedTusVersion(headers.VERSION)
+
+
+async def refuse_deferred_length(request: Request) -> None:
+    """Refuse an upload of unknown size, which this server could not admit.
+
+    Raises:
+        Invalid: the request has `Upload-Defer-Length`.
+    """
+    if "upload-defer-length" in request.headers:
+        pointer = "header/Upload-Defer-Length"
+        message = "The size must be known: send Upload-Length instead."
+        error = FieldError(pointer, "unsupported", message)
+        raise Invalid(f"{pointer}: {message}", errors=[error])
+
+
+router = APIRouter(
+    prefix="/v1/uploads",
+    tags=["uploads"],
+    route_class=StrictRoute,
+    dependencies=[Depends(authenticate), Depends(check_version)],
+    responses=responses_for(400, 401, 403, 406, 412, 422, 503),
+)
+
+
+class UploadView(BaseModel):
+    """An upload: what arrived, and when it is removed unless more bytes arrive.
+
+    `sha256` is null until all bytes arrived and are in the store. Then the upload can become a
+    dataset.
+    """
+
+    id: str
+    filename: str
+    project: str
+    state: Literal["receiving", "finished"]
+    size_bytes: int
+    offset_bytes: int
+    sha256: str | None
+    created_at: datetime
+    expires_at: datetime
+    links: dict[str, str]
+
+    @classmethod
+    def of(cls, upload: Upload, principal: Principal) -> Self:
+        """Return the view of one upload."""
+        return cls(
+            id=upload.id,
+            filename=upload.filename,
+            project=principal.project_names[upload.project_id],
+            state="receiving" if upload.sha256 is None else "finished",
+            size_bytes=upload.size_bytes,
+            offset_bytes=upload.offset_bytes,
+            sha256=upload.sha256,
+            created_at=upload.created_at,
+            expires_at=upload.expires_at,
+            links={"self": f"/v1/uploads/{upload.id}"},
+        )
+
+
+class UploadListQuery(BaseModel):
+    """The page of a list of uploads."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    cursor: str | None = Field(default=None, max_length=2000)
+    limit: PageSize = 50
+
+
+@router.options("", status_code=204)
+async def show_tus_options(context: InContext, principal: Reader) -> Response:
+    """Report the version, the extensions and the limits of tus on this server, as headers."""
+    del principal
+    return Response(
+        status_code=204,
+        headers={
+            "Tus-Extension": headers.EXTENSIONS,
+            "Tus-Max-Size": str(context.settings.limits.dataset_archive_bytes),
+            "Tus-Checksum-Algorithm": ",".join(headers.ALGORITHMS),
+        },
+    )
+
+
+@router.post(
+    "",
+    status_code=201,
+    dependencies=[Depends(refuse_deferred_length)],
+    responses=responses_for(413, 429, 507),
+    openapi_extra={"parameters": [TUS_HEADER]},
+)
+def create_upload(
+    response: Response,
+    context: InContext,
+    principal: Writer,
+    upload_length: Annotated[
+        int, Header(alias="Upload-Length", ge=1, description="Size of the file in bytes.")
+    ],
+    upload_metadata: Annotated[
+        str | None,
+        Header(
+            alias="Upload-Metadata",
+            description="`filename` and `project`, each with its value in Base64.",
+        ),
+    ] = None,
+) -> UploadView:
+    """Create an upload (tus creation). Send its bytes with PATCH to the URL in `Location`."""
+    metadata = headers.parse_metadata(upload_metadata)
+    project = metadata.get("project") or "default"
+    new = NewUpload(
+        project_id=principal.project_id(project, pointer=headers.METADATA_POINTER),
+        owner_id=principal.user_id,
+        filename=headers.filename_in(metadata),
+        size_bytes=upload_length,
+        sent_metadata=upload_metadata,
+    )
+    upload = begin_upload(context, new)
+    response.headers.update(_progress(upload))
+    response.headers["Location"] = f"/v1/uploads/{upload.id}"
+    return UploadView.of(upload, principal)
+
+
+@router.get("")
+def list_uploads(
+    context: InContext, principal: Reader, query: Annotated[UploadListQuery, Query()]
+) -> Page[UploadView]:
+    """List your uploads, newest first: unfinished ones, and finished ones until they expire."""
+    after = context.cursors.open(PAGE_KIND, query.cursor) if query.cursor else None
+    with context.database.read() as unit:
+        found = upload_page(
+            unit.session,
+            principal.user_id,
+            principal.project_ids,
+            after=None if after is None else str(after[0]),
+            limit=query.limit + 1,
+        )
+    return Page.of(
+        found,
+        query.limit,
+        seal=lambda upload: context.cursors.seal(PAGE_KIND, [upload.id]),
+        view=lambda upload: UploadView.of(upload, principal),
+    )
+
+
+@router.head(
+    "/{upload_id}", responses=responses_for(404, 410), openapi_extra={"parameters": [TUS_HEADER]}
+)
+@router.get("/{upload_id}", responses=responses_for(404, 410))
+def read_upload(
+    upload_id: str, response: Response, context: InContext, principal: Reader
+) -> UploadView:
+    """Read an upload. `Upload-Offset` is the number of bytes that arrived."""
+    upload = look_up(context, _named(upload_id, principal))
+    response.headers.update(_progress(upload))
+    response.headers["Upload-Length"] = str(upload.size_bytes)
+    response.headers["Cache-Control"] = "no-store"
+    if upload.sent_metadata is not None:
+        response.headers["Upload-Metadata"] = upload.sent_metadata
+    return UploadView.of(upload, principal)
+
+
+@router.patch(
+    "/{upload_id}",
+    status_code=204,
+    responses=responses_for(404, 409, 410, 413, 415, 460, 507),
+    openapi_extra=CHUNK_BODY,
+    max_body_size=LIMITED_HERE,
+)
+async def append_to_upload(
+    upload_id: str,
+    request: Request,
+    context: InContext,
+    principal: Writer,
+    upload_offset: Annotated[
+        int,
+        Header(
+            alias="Upload-Offset",
+            ge=0,
+            description="Offset of the first byte; all before it have arrived.",
+        ),
+    ],
+    upload_checksum: Annotated[
+        str | None,
+        Header(
+            alias="Upload-Checksum",
+            description="`sha256`, `sha1` or `md5`, a space, and the digest in Base64.",
+        ),
+    ] = None,
+) -> Response:
+    """Send bytes of an upload (tus core). If the connection breaks, what arrived is kept."""
+    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if media_type != headers.CHUNK_TYPE:
+        raise NotAChunk(headers.CHUNK_TYPE)
+    checksum = headers.parse_checksum(upload_checksum)
+    chunk = Chunk(upload_offset, announced_bytes(request), checksum)
+    named = _named(upload_id, principal)
+    upload = await run_in_threadpool(look_up, context, named)
+    if upload.sha256 is None or chunk != Chunk(upload.size_bytes, 0, None):
+        writer = await run_in_threadpool(ChunkWriter, context, named, chunk)
+        try:
+            upload = await _receive(context, request, writer)
+        finally:
+            writer.close()
+    return Response(status_code=204, headers=_progress(upload))
+
+
+@router.delete(
+    "/{upload_id}",
+    status_code=204,
+    responses=responses_for(404, 410, 507),
+    openapi_extra={"parameters": [TUS_HEADER]},
+)
+def delete_upload(upload_id: str, context: InContext, principal: Writer) -> Response:
+    """Delete an upload (tus termination). Datasets that were made from it keep their bytes."""
+    remove_upload(context, _named(upload_id, principal))
+    return Response(status_code=204)
+
+
+async def _receive(context: Context, request: Request, writer: ChunkWriter) -> Upload:
+    try:
+        async for piece in pieces(request, patience=PATIENCE_SECONDS):
+            await run_in_threadpool(writer.write, piece)
+            _check_running(context)
+    except (IncompleteUpload, InsufficientStorage, UploadInterrupted):
+        await run_in_threadpool(writer.keep)
+        raise
+    return await run_in_threadpool(writer.finish)
+
+
+def _check_running(context: Context) -> None:
+    if context.draining.is_set():
+        raise UploadInterrupted
+
+
+def _named(upload_id: str, principal: Principal) -> NamedUpload:
+    return NamedUpload(upload_id, principal.user_id, principal.project_ids)
+
+
+def _progress(upload: Upload) -> dict[str, str]:
+    return {
+        "Upload-Offset": str(upload.offset_bytes),
+        "Upload-Expires": headers.http_date(upload.expires_at),
+    }

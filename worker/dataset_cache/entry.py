@@ -1,0 +1,110 @@
+"""One dataset version on the worker's disk: its shared files, and the state of them.
+
+Trainings share the files. Their folders are read-only, which stops a worker that is not root; what
+a training of root did to them is seen at the next use.
+"""
+
+import hashlib
+import os
+import shutil
+import stat
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from app.core.files import write_whole
+
+DATASET: Final = "dataset"
+"""The name of each folder with a dataset's files; logs show paths from here on."""
+READ_ONLY_FOLDER: Final = 0o555
+WRITABLE_FOLDER: Final = 0o755
+
+
+@dataclass(frozen=True)
+class CachedVersion:
+    """The folder of an entry. Prepare something only inside `DatasetCache.preparing`."""
+
+    folder: Path
+
+    @property
+    def key(self) -> str:
+        """The SHA-256 that names the version."""
+        return self.folder.name
+
+    @property
+    def files(self) -> Path:
+        """The files as they were verified; read-only."""
+        return self.folder / DATASET
+
+    def is_unchanged(self) -> bool:
+        """Return whether the files are those that were sealed, by their names, sizes and times."""
+        return self._seal == state_of(self.files)
+
+    def seal(self) -> None:
+        """Make the folders of the files read-only, and note their state for `is_unchanged`."""
+        for folder in _folders(self.files):
+            folder.chmod(READ_ONLY_FOLDER)
+        write_whole(self.folder / "seal", state_of(self.files), durable=False)
+
+    def unseal(self) -> None:
+        """Make the folders of the files writable, until they are sealed again."""
+        for folder in _folders(self.files):
+            folder.chmod(WRITABLE_FOLDER)
+
+    @property
+    def _seal(self) -> str | None:
+        with suppress(FileNotFoundError):
+            return (self.folder / "seal").read_text(encoding="utf-8")
+        return None
+
+
+def bytes_in(folder: Path) -> int:
+    """Return the size of all files below a folder; a file with several names counts once."""
+    total, seen = 0, set()
+    for entry in _entries(folder):
+        found = entry.stat(follow_symlinks=False)
+        if stat.S_ISREG(found.st_mode):
+            if found.st_nlink > 1:
+                if found.st_ino in seen:
+                    continue
+                seen.add(found.st_ino)
+            total += found.st_size
+    return total
+
+
+def remove_tree(folder: Path) -> None:
+    """Remove a folder, also with read-only folders inside; do nothing if it does not exist."""
+    if folder.is_dir():
+        for each in _folders(folder):
+            each.chmod(WRITABLE_FOLDER)
+        shutil.rmtree(folder)
+
+
+def state_of(folder: Path) -> str:
+    """Return a digest of the names, sizes, times and inodes of all files below a folder."""
+    digest = hashlib.sha256()
+    for entry in _entries(folder):
+        found = entry.stat(follow_symlinks=False)
+        is_folder = stat.S_ISDIR(found.st_mode)
+        facts = () if is_folder else (found.st_size, found.st_mtime_ns, found.st_ino)
+        digest.update(os.fsencode(f"{entry.path[len(str(folder)) :]}\0{facts}\n"))
+    return digest.hexdigest()
+
+
+def _entries(folder: Path | str) -> Iterator[os.DirEntry[str]]:
+    """Yield everything below a folder, in a fixed order."""
+    try:
+        with os.scandir(folder) as found:
+            entries = sorted(found, key=lambda entry: entry.name)
+    except FileNotFoundError:  # another slot has just removed it
+        return
+    for entry in entries:
+        yield entry
+        if entry.is_dir(follow_symlinks=False):
+            yield from _entries(entry.path)
+
+
+def _folders(folder: Path) -> list[Path]:
+    return [Path(each) for each, _, _ in os.walk(folder)]
