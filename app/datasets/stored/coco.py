@@ -6,6 +6,7 @@ so that a label is read back as it was.
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from math import prod
 from typing import Any, Final, Self
 
 BOX_COLUMNS: Final = 5
@@ -26,6 +27,11 @@ class CocoCategories:
         names = [str(name) for _, name in sorted(fields["names"].items())]
         shape = fields.get("kpt_shape")
         return cls(names, tuple(shape) if shape else None, fields.get("kpt_names"))
+
+    @property
+    def pose_columns(self) -> int | None:
+        """The number of columns of a row with keypoints."""
+        return None if self.keypoints is None else BOX_COLUMNS + prod(self.keypoints)
 
     def as_json(self) -> list[dict[str, Any]]:
         """Return the categories of the JSON."""
@@ -49,14 +55,15 @@ def annotations_of(
     Args:
         label: rows of class and coordinates, as fractions of the image.
         size: width and height of the image in pixels.
-        categories: tells whether rows have keypoints.
+        categories: tells how many keypoints rows with keypoints have; others are boxes or polygons.
     """
+    pose_columns = categories.pose_columns
     for row in label.decode().splitlines():
         columns = row.split()
         if not columns:
             continue
         values = [float(column) for column in columns[1:]]
-        if categories.keypoints is not None:
+        if categories.keypoints is not None and len(columns) == pose_columns:
             content = _pose(values, size, categories.keypoints)
         elif len(columns) == BOX_COLUMNS:
             content = _box(values, size)

@@ -47,5 +47,11 @@ class TestAnnotations:
         assert annotation["num_keypoints"] == 1
         assert POSES.as_json() == [{"id": 1, "name": "disc", "keypoints": ["left", "right"]}]
 
+    def test_a_box_of_a_dataset_with_keypoints_is_a_box(self) -> None:
+        (annotation,) = annotations_of(b"0 0.5 0.5 0.2 0.2\n", (100, 100), POSES)
+
+        assert annotation["bbox"] == pytest.approx([40, 40, 20, 20])
+        assert "keypoints" not in annotation
+
     def test_an_empty_label_has_no_annotation(self) -> None:
         assert list(annotations_of(b"", (10, 10), CATEGORIES)) == []
