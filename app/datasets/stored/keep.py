@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Final, TypeVar
@@ -98,8 +98,6 @@ def in_batches(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
 def _copied(pack: Path, files: Iterable[PackedFile], to: Path) -> tuple[Path, list[PackedFile]]:
     """Copy some files of a pack into a new one; return it, and where they lie in it."""
     with pack.open("rb") as source, PackWriter(to) as writer:
-        facts = {}
         for file in files:
             writer.add(file.sha256, os.pread(source.fileno(), file.size, file.offset))
-            facts[file.sha256] = file
-    return to, [replace(facts[new.sha256], offset=new.offset) for new in writer.packed]
+    return to, list(writer.packed)

@@ -75,11 +75,11 @@ def check_listing(path: Path) -> None:
     """Check a whole list.
 
     Raises:
-        ListingInvalid: a line is damaged, two files have the same path, or there are no files.
+        ListingInvalid: a line is damaged, or two files have the same path.
     """
     seen: set[bytes] = set()  # of digests: paths may be long
     for number, file in enumerate(read_listing(path), start=1):
         digest = hashlib.blake2b(file.path.encode(), digest_size=16).digest()
         if digest in seen:
-            raise ListingInvalid(number, f"{file.path} is listed twice.")
+            raise ListingInvalid(number, f"{shown(file.path)} is listed twice.")
         seen.add(digest)
