@@ -20,6 +20,8 @@ DATASET_YAML: Final = "data.yaml"
 EMPTY_CLASS: Final = ".empty"
 """A file in the folder of a class without images: a zip has no empty folder."""
 
+LABEL_FOLDERS: Final = frozenset({"labels", "masks", "depth"})
+
 FORMAT: Final = 2
 """1 was a single JSON object, which no release stored."""
 DIGEST_PATTERN: Final = "^[0-9a-f]{64}$"
@@ -67,6 +69,11 @@ class ManifestFile:
             return cls(**json.loads(line))
         except (ValueError, TypeError, RecursionError) as error:
             raise ManifestCorruptError(f"a line of the manifest is damaged: {error}") from error
+
+
+def below_first_folder(path: str) -> str:
+    """Return a path without first folder and suffix: that of an image equals that of its label."""
+    return path.partition("/")[2].rpartition(".")[0]
 
 
 class Heading(BaseModel):

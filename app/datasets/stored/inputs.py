@@ -16,7 +16,13 @@ from sqlalchemy.orm import Session
 from app.core.database import Database
 from app.core.storage import ArtifactStore, local_file
 from app.datasets.packs.assembly import AssembledFile, write_assembly
-from app.datasets.packs.manifest import EMPTY_CLASS, ManifestFile, read_manifest
+from app.datasets.packs.manifest import (
+    EMPTY_CLASS,
+    LABEL_FOLDERS,
+    ManifestFile,
+    below_first_folder,
+    read_manifest,
+)
 from app.datasets.stored.keep import in_batches
 from app.datasets.stored.listing import Digest, ListedFile, read_listing
 from app.datasets.stored.repository import (
@@ -29,7 +35,6 @@ from app.datasets.stored.repository import (
 from app.datasets.tables import Dataset, DatasetVersion
 
 EMPTY_SHA256: Final = hashlib.sha256(b"").hexdigest()
-LABEL_FOLDERS: Final = frozenset({"labels", "masks", "depth"})
 
 
 class Recipe(BaseModel):
@@ -117,7 +122,7 @@ class InputsReader:
         parent, manifest = self._manifest_of(recipe.parent or "")
         yield from _class_folders(parent)
         removed = set(recipe.removed)
-        labels = {_below(path) for path in removed if path.startswith("images/")}
+        labels = {below_first_folder(path) for path in removed if path.startswith("images/")}
         files = (
             file
             for file in manifest
@@ -172,9 +177,4 @@ def _class_folders(parent: DatasetVersion) -> Iterator[AssembledFile]:
 
 
 def _is_label_of(path: str, images: Collection[str]) -> bool:
-    return path.partition("/")[0] in LABEL_FOLDERS and _below(path) in images
-
-
-def _below(path: str) -> str:
-    """Return the path below the first folder, without suffix: that of an image and its label."""
-    return path.partition("/")[2].rpartition(".")[0]
+    return path.partition("/")[0] in LABEL_FOLDERS and below_first_folder(path) in images

@@ -11,7 +11,13 @@ from typing import Final
 
 from app.datasets.archives.audit import Archive, Member, open_zip
 from app.datasets.archives.zip_container import stored_at
-from app.datasets.packs.manifest import DATASET_YAML, ManifestFile, write_manifest
+from app.datasets.packs.manifest import (
+    DATASET_YAML,
+    LABEL_FOLDERS,
+    ManifestFile,
+    below_first_folder,
+    write_manifest,
+)
 from app.datasets.packs.pack import (
     PACK_LIMITS,
     PackCorruptError,
@@ -32,8 +38,6 @@ from app.datasets.verification.images import IMAGE_SUFFIXES, ImageRules, size_in
 from app.datasets.verification.labels import KEYPOINT_TASKS, LabelRules, check_labels
 from app.datasets.verification.statistics import RunningMaximum
 from app.datasets.verification.tree import suffix
-
-LABEL_FOLDERS: Final = frozenset({"labels", "masks", "depth"})
 
 NO_FACTS: Final = TrainingFacts(running_max_objects=None, has_flip_idx=False, has_masks=False)
 """Of a dataset without a data.yaml: for classification the folders are the labels."""
@@ -83,16 +87,16 @@ def _write_manifest(request: PackRequest, fields: DatasetFields, archive: Archiv
 def _labelled(files: Sequence[ManifestFile]) -> Iterator[ManifestFile]:
     """Yield the files; an image with the digest of its label file, mask or depth map."""
     labels = {
-        _below(file.path): file.sha256
+        below_first_folder(file.path): file.sha256
         for file in files
         if file.path.partition("/")[0] in LABEL_FOLDERS
     }
     for file in files:
-        yield replace(file, label=labels.get(_below(file.path))) if file.is_image else file
-
-
-def _below(path: str) -> str:
-    return path.partition("/")[2].rpartition(".")[0]
+        yield (
+            replace(file, label=labels.get(below_first_folder(file.path)))
+            if file.is_image
+            else file
+        )
 
 
 def _facts(
