@@ -14,7 +14,8 @@ from pydantic import BaseModel, ConfigDict
 from sqlalchemy.orm import Session
 
 from app.core.database import Database
-from app.core.storage import ArtifactStore, local_file
+from app.core.logging import get_logger
+from app.core.storage import ArtifactStore, StoredBytesCorrupt, local_file
 from app.datasets.packs.assembly import AssembledFile, write_assembly
 from app.datasets.packs.manifest import (
     EMPTY_CLASS,
@@ -33,6 +34,8 @@ from app.datasets.stored.repository import (
     newest_manifest,
 )
 from app.datasets.tables import Dataset, DatasetVersion
+
+log = get_logger(__name__)
 
 EMPTY_SHA256: Final = hashlib.sha256(b"").hexdigest()
 
@@ -108,8 +111,17 @@ class InputsReader:
             before = newest_manifest(unit.session, version.dataset_id, before=version.number)
         if dataset is None:
             raise FileNotFoundError(f"{version.dataset_id} was deleted")
-        previous = None if before is None else self._fetch(before, "previous.jsonl")
-        return dataset.project_id, previous
+        return dataset.project_id, self._previous(before)
+
+    def _previous(self, digest: str | None) -> Path | None:
+        """Return the manifest that this version is compared with, if it can be read."""
+        if digest is None:
+            return None
+        try:
+            return self._fetch(digest, "previous.jsonl")
+        except (FileNotFoundError, StoredBytesCorrupt) as error:
+            log.warning("verification.previous_manifest_unreadable", cause=str(error))
+            return None
 
     def _files(self, project_id: str, recipe: Recipe) -> Iterator[AssembledFile]:
         if recipe.listing is not None:

@@ -75,6 +75,16 @@ class TestSharedBytes:
         assert len(pack_sizes(api, second["version"])) == 2
         assert changed(second) == {"added": 1}
 
+    def test_a_version_is_verified_although_the_manifest_before_it_is_lost(
+        self, api: Api, tmp_path: Path
+    ) -> None:
+        first = uploaded(api, label_files("detect"), tmp_path)
+        api.context.store.delete(first["digest"])
+
+        second = uploaded(api, label_files("detect") | NEW_IMAGE, tmp_path)
+
+        assert (second["state"], second["changes"]) == ("ready", None)
+
     def test_a_version_without_new_files_adds_no_pack(self, api: Api, tmp_path: Path) -> None:
         files = label_files("detect")
         first = uploaded(api, files, tmp_path)
