@@ -1,15 +1,17 @@
 """Uploads as rows and stored bytes, and stand-ins for the verification process."""
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from sqlalchemy import select
+from sqlalchemy.orm import Session
 
 from app.core.database import Database
 from app.core.ids import new_id
 from app.core.storage import ArtifactStore
 from app.datasets.repository import NewVersion, insert_version, lock_or_insert_dataset
-from app.datasets.tables import DatasetVersion
+from app.datasets.tables import DatasetVersion, StoredPack, VersionPack
 from tests.worlds.rows import Owner
 
 READY = """
@@ -95,6 +97,13 @@ def version_row(database: Database, version_id: str) -> DatasetVersion:
     with database.read() as unit:
         found = select(DatasetVersion).where(DatasetVersion.id == version_id)
         return unit.session.scalars(found).one()
+
+
+def packs_of(session: Session, version_id: str) -> Sequence[StoredPack]:
+    """Return the packs with the files of a version, the first one stored first."""
+    of_version = VersionPack.version_id == version_id
+    statement = select(StoredPack).join(VersionPack, VersionPack.pack_id == StoredPack.id)
+    return session.scalars(statement.where(of_version).order_by(StoredPack.id)).all()
 
 
 def a_process(path: Path, body: str) -> tuple[str, str]:

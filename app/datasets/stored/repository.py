@@ -33,16 +33,6 @@ class StoredFile:
     size: int
 
 
-def packs_of(session: Session, version_id: str) -> Sequence[StoredPack]:
-    """Return the packs with the files of a version; none if its manifest is not stored yet."""
-    statement = (
-        select(StoredPack)
-        .join(VersionPack, VersionPack.pack_id == StoredPack.id)
-        .where(VersionPack.version_id == version_id)
-    )
-    return session.scalars(statement.order_by(StoredPack.id)).all()
-
-
 def files_in_project(
     session: Session, project_id: str, digests: Collection[str]
 ) -> dict[str, StoredFile]:

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from app.datasets.stored.repository import packs_of
 from tests.api.datasets.uploading import upload, verified
 from tests.api.refusals import assert_refused
 from tests.datasets.builders import Files, a_zip, an_image, class_files, label_files
+from tests.datasets.stored_uploads import packs_of
 from tests.worlds.server import Api
 
 pytestmark = [pytest.mark.integration, pytest.mark.mostly_sqlite]

@@ -18,10 +18,10 @@ from app.datasets.stored.repository import (
     files_in_project,
     insert_pack,
     link_packs,
-    packs_of,
 )
 from app.datasets.tables import DatasetVersion, PackedBytes, StoredPack
 from app.settings import Settings
+from tests.datasets.stored_uploads import packs_of
 from tests.worlds.rows import Rows, some_rows
 
 pytestmark = pytest.mark.integration

@@ -11,7 +11,6 @@ from sqlalchemy import update
 
 from app.core.database import Database, database_now
 from app.core.storage import ArtifactStore
-from app.datasets.stored.repository import packs_of
 from app.datasets.tables import DatasetVersion, VersionState
 from app.datasets.verifier import Verifier
 from app.settings import Settings, Timing
@@ -23,6 +22,7 @@ from tests.datasets.stored_uploads import (
     a_process,
     a_stored_upload,
     an_upload,
+    packs_of,
     version_row,
 )
 from tests.datasets.verifier.verifying import QUICK, lives
