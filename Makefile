@@ -3,7 +3,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
-.PHONY: help setup up demo test test-slow test-class-weights soak lint format requirements oracle-fixtures clean
+.PHONY: help setup up demo test test-slow test-class-weights soak lint format requirements oracle-fixtures sbom advisories pin-images clean
 
 PYTHON ?= python3
 UV_VERSION := 0.13.9
@@ -12,6 +12,9 @@ STAMP := .venv/.stamp
 UV := $(BIN)/uv --no-config
 COMPILE := $(UV) pip compile pyproject.toml --quiet --universal --python-version 3.11 \
 	--generate-hashes --no-emit-index-url --no-annotate --custom-compile-command "make requirements"
+
+SBOM := $(BIN)/cyclonedx-py requirements --pyproject pyproject.toml --output-reproducible
+PIP_AUDIT_VERSION := 2.10.1
 
 # torch alone has thousands of files to compile, which takes long on a small machine.
 export UV_COMPILE_BYTECODE_TIMEOUT ?= 900
@@ -78,6 +81,21 @@ requirements: $(BIN)/uv  ## compile the requirement files with the versions they
 oracle-fixtures: $(BIN)/uv  ## ask supervision and globox again for the boxes of tests/data/first_try
 	$(UV) run --isolated --no-project --python $(BIN)/python \
 		--with-requirements tests/data/oracles/requirements.txt python -W ignore tests/data/oracles/ask.py
+
+sbom: $(STAMP)  ## write the bills of materials of server and worker to build/sbom
+	@mkdir -p build/sbom
+	$(SBOM) requirements.txt --output-file build/sbom/server.cdx.json
+	$(SBOM) requirements-worker.txt --output-file build/sbom/worker.cdx.json
+
+# It runs in an environment of its own, because nothing else here needs it.
+advisories: $(BIN)/uv  ## compare the lock files with the advisories known today; needs a network
+	for file in requirements.txt requirements-worker.txt requirements-dev.txt; do \
+		$(UV) run --isolated --no-project --with pip-audit==$(PIP_AUDIT_VERSION) pip-audit \
+			--strict --disable-pip --require-hashes --vulnerability-service osv --requirement $$file; \
+	done
+
+pin-images: $(STAMP)  ## add to each base image the digest that its tag has today; needs docker and a network
+	$(BIN)/python docker/pin_images.py docker/server.Dockerfile docker/worker.Dockerfile docker-compose.yml
 
 clean:  ## remove .venv and every cache
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .schemathesis build dist

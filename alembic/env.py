@@ -16,6 +16,7 @@ from sqlalchemy.sql.elements import conv
 from sqlalchemy.types import JSON
 
 from app.core.database import NAMING_CONVENTION, Database, UtcDateTime
+from app.quotas.counters import without_counters
 from app.settings import Settings
 from app.tables import METADATA
 
@@ -61,7 +62,21 @@ def run(connection: Connection) -> None:
         transactional_ddl=True,
         compare_type=True,
     )
-    context.run_migrations()
+    if _changes_nothing():
+        context.run_migrations()
+        return
+    with without_counters(connection):
+        context.run_migrations()
+
+
+def _changes_nothing() -> bool:
+    """Return whether the database has the requested revision, or none is requested."""
+    try:
+        target = context.get_revision_argument()
+    except KeyError:  # autogenerate
+        return True
+    wanted = (target,) if isinstance(target, str) else tuple(target or ())
+    return context.get_context().get_current_heads() == wanted
 
 
 handed_in = context.config.attributes.get("connection")

@@ -1,9 +1,11 @@
 """The server's listening socket, which is opened before any process is started."""
 
+import json
 import os
 import socket
 
 from app.core.errors import Unavailable
+from app.settings import Settings
 
 NOTE = "server.json"
 """Name of the file in the home that contains the server's URL while the server is running."""
@@ -34,8 +36,23 @@ def listen(host: str, port: int) -> socket.socket:
         ) from error
 
 
-def url_of(listener: socket.socket) -> str:
+def url_of(listener: socket.socket, *, tls: bool) -> str:
     """Return the base URL of `listener` for clients on this machine."""
     host, port = listener.getsockname()[:2]
+    return _url(host, port, tls=tls)
+
+
+def configured_url(settings: Settings) -> str:
+    """Return the base URL of the server of a home: of the running one, or as it is configured."""
+    try:
+        url: str = json.loads((settings.home / NOTE).read_text())["url"]
+    except (OSError, ValueError, KeyError):
+        tls = settings.has_tls
+        return _url(settings.host, settings.port, tls=tls)
+    return url
+
+
+def _url(host: str, port: int, *, tls: bool) -> str:
     host = ANY_ADDRESS.get(host, host)
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    scheme = "https" if tls else "http"
+    return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"

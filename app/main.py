@@ -1,23 +1,41 @@
 """The server application: routers, middleware, and the threads and connections of its lifespan."""
 
+import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager
+from functools import cache
+from threading import Lock
+from typing import Any
 
 import anyio.to_thread
-from fastapi import APIRouter, FastAPI
+from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi.routing import APIRoute
 from fastapi.telemetry import TelemetryConfig
 from starlette.routing import BaseRoute
 from starlette.types import ASGIApp
 
 from app.accounts.authentication import Authenticator
+from app.accounts.browser.attempts import Attempts
+from app.accounts.browser.session_keeper import SessionKeeper
+from app.accounts.browser.setup import first_password, set_first_password
+from app.accounts.http.key_routes import router as keys
+from app.accounts.http.me_routes import router as me
+from app.accounts.http.session_routes import closing as sign_out
+from app.accounts.http.session_routes import opening as sign_in
+from app.accounts.http.setup_routes import router as setup
+from app.accounts.http.user_routes import router as users
 from app.accounts.issue_key import ensure_first_key
-from app.core.broker import broker_url
+from app.accounts.key_uses import KeyUses
+from app.audit.keeper import AuditKeeper
+from app.core.access_log import AccessLog
+from app.core.broker import broker_url, redis_url
 from app.core.context import Context
 from app.core.database import Database
 from app.core.edge import EdgeMiddleware
 from app.core.pages import CursorSeal
-from app.core.problems import Problem, install_problem_handlers
+from app.core.path_prefix import PathPrefixMiddleware
+from app.core.problems import Problem, install_problem_handlers, responses_for
+from app.core.rate_limits import RateCounters
 from app.core.secrets import read_or_make_secret
 from app.core.storage import ArtifactStore
 from app.datasets.fact_reader import FactReader
@@ -35,8 +53,12 @@ from app.jobs.http.routes import router as jobs
 from app.jobs.life.doorbell import Doorbell
 from app.jobs.life.reconciler import Reconciler
 from app.models.routes import router as models
+from app.ops.audit_routes import router as audit
 from app.ops.collector import Collector
 from app.ops.routes import router as operations
+from app.ops.scrubber import Scrubber
+from app.projects.routes import router as projects
+from app.quotas.routes import router as quotas
 from app.settings import Settings
 from app.uploads.routes import router as uploads
 from app.uploads.tus_middleware import TusMiddleware
@@ -44,6 +66,10 @@ from app.version import VERSION
 
 ROUTERS: tuple[APIRouter, ...] = (
     operations,
+    sign_in,
+    sign_out,
+    setup,
+    me,
     jobs,
     job_control,
     job_records,
@@ -56,6 +82,11 @@ ROUTERS: tuple[APIRouter, ...] = (
     uploads,
     models,
     workers,
+    audit,
+    keys,
+    users,
+    projects,
+    quotas,
 )
 NO_TELEMETRY: TelemetryConfig = {
     "tracing": False,
@@ -75,9 +106,8 @@ def create_app(settings: Settings) -> FastAPI:
         lifespan=_lifespan(settings),
         docs_url=None,
         redoc_url=None,
-        openapi_url="/openapi.json",
+        openapi_url=None,
         redirect_slashes=False,
-        max_body_size=settings.limits.json_body_bytes,
         strict_content_type=True,
         telemetry=NO_TELEMETRY,
         generate_unique_id_function=_operation_id,
@@ -86,20 +116,25 @@ def create_app(settings: Settings) -> FastAPI:
     for router in ROUTERS:
         app.include_router(router)
     app.state.allowed_hosts = settings.allowed_hosts
+    app.state.access_log = settings.record.access_log
+    app.state.path_prefix = settings.path_prefix
+    app.state.json_body_bytes = settings.limits.json_body_bytes
+    app.add_route("/openapi.json", _document_of(app), include_in_schema=False)
     app.state.routes = _routes(app)
     _describe_problems(app)
     return app
 
 
 class _EdgeApp(FastAPI):
-    """FastAPI inside our middleware, which must also see responses of FastAPI's body limit.
+    """FastAPI inside our middleware, which must also see responses of its outermost layer.
 
-    A middleware added with `add_middleware` would run inside that limit.
+    A middleware added with `add_middleware` would run inside Starlette's ServerErrorMiddleware.
     """
 
     def build_middleware_stack(self) -> ASGIApp:
         edge = EdgeMiddleware(super().build_middleware_stack(), self.state.allowed_hosts)
-        return TusMiddleware(edge)
+        prefixed = PathPrefixMiddleware(TusMiddleware(edge), self.state.path_prefix)
+        return AccessLog(prefixed, is_on=self.state.access_log)
 
 
 def _routes(app: FastAPI) -> list[BaseRoute]:
@@ -120,16 +155,20 @@ def _lifespan(settings: Settings) -> Callable[[FastAPI], AbstractAsyncContextMan
 def _open(app: FastAPI, settings: Settings, stack: ExitStack) -> None:
     """Open what the server needs; the stack closes it in reverse order."""
     anyio.to_thread.current_default_thread_limiter().total_tokens = settings.request_threads
+    app.state.writing = anyio.CapacityLimiter(max(1, settings.request_threads * 3 // 4))
     database = Database(settings.effective_database_url, pool_size=settings.request_threads)
     stack.callback(database.dispose)
     store = ArtifactStore.from_settings(settings)
     ensure_first_key(database, settings.home)
+    set_first_password(database, first_password(settings.admin_password_file))
     doorbell = stack.enter_context(Doorbell(broker_url(settings)))
     verifier = stack.enter_context(Verifier(database, store, settings))
     stack.enter_context(FactReader(database, store, settings))
     stack.enter_context(Reconciler(database, doorbell, settings.timing))
     stack.enter_context(Collector(database, store, settings))
-    app.state.authenticator = Authenticator(database)
+    stack.enter_context(Scrubber(database, store, settings.scrub))
+    stack.enter_context(AuditKeeper(database, keep=settings.record.audit_lifetime))
+    _open_accounts(app, database, settings, stack)
     app.state.context = Context(
         settings=settings,
         database=database,
@@ -138,6 +177,15 @@ def _open(app: FastAPI, settings: Settings, stack: ExitStack) -> None:
         ring=doorbell.ring,
         wake_verifier=verifier.wake,
     )
+
+
+def _open_accounts(app: FastAPI, database: Database, settings: Settings, stack: ExitStack) -> None:
+    idle = settings.accounts.session_idle
+    keeper = stack.enter_context(SessionKeeper(database, idle=idle))
+    attempts = Attempts(RateCounters(redis_url(settings)), settings.accounts)
+    app.state.attempts = attempts
+    uses = stack.enter_context(KeyUses(database))
+    app.state.authenticator = Authenticator(database, attempts, uses, keeper, idle=idle)
 
 
 def _secret(settings: Settings) -> bytes:
@@ -162,10 +210,41 @@ def _describe_problems(app: FastAPI) -> None:
             for unused in ("HTTPValidationError", "ValidationError"):
                 schemas.pop(unused, None)
             schemas |= _problem_schemas()
+            _describe_limits(schema)
+            if app.state.path_prefix:
+                schema["servers"] = [{"url": app.state.path_prefix}]
             app.openapi_schema = schema
         return app.openapi_schema
 
     app.openapi = openapi  # type: ignore[method-assign]
+
+
+def _describe_limits(schema: dict[str, Any]) -> None:
+    """Add what every route with a credential can answer: that the caller is too fast."""
+    too_fast = {str(status): answer for status, answer in responses_for(429).items()}
+    for operations_of_path in schema["paths"].values():
+        for operation in operations_of_path.values():
+            if operation.get("security"):
+                operation["responses"] = too_fast | operation["responses"]
+
+
+def _document_of(app: FastAPI) -> Callable[[Request], Response]:
+    """Return a handler for the OpenAPI document, which takes a second to make.
+
+    It is made in a thread, once. FastAPI's own handler would make it in the event loop.
+    """
+    making = Lock()
+
+    @cache
+    def document() -> bytes:
+        return json.dumps(app.openapi(), ensure_ascii=False).encode()
+
+    def show_document(_: Request) -> Response:
+        with making:
+            content = document()
+        return Response(content, media_type="application/json")
+
+    return show_document
 
 
 def _problem_schemas() -> dict[str, object]:

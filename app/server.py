@@ -8,16 +8,24 @@ import json
 import os
 import signal
 import socket
-from pathlib import Path
+import sys
+from collections.abc import Callable
+from ssl import SSLContext
 from types import FrameType
 
 import uvicorn
-from starlette.datastructures import State
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from starlette.types import ASGIApp
 
+from app.core.cage.plan import CagePlan
 from app.core.logging import configure_logging
 from app.core.secrets import write_private
-from app.listening import BACKLOG, NOTE, url_of
+from app.http_server.acceptor import Acceptor
+from app.http_server.admission import Admission
+from app.http_server.descriptors import connection_limit, raise_file_limit
+from app.http_server.protocol import ConnectionContext, HttpProtocol
+from app.http_server.record import Record
+from app.http_server.tls import tls_context
+from app.listening import NOTE, url_of
 from app.main import create_app
 from app.settings import Settings
 
@@ -27,56 +35,100 @@ GRACEFUL_SHUTDOWN_SECONDS = 1
 DRAIN_POLL_SECONDS = 0.05
 """In total less than the ten seconds after which container engines kill a process."""
 
-KEEP_ALIVE_SECONDS = 15
-MAX_HEAD_BYTES = 64 * 1024
-HEAD_TOO_LARGE = f"The request's headers are larger than {MAX_HEAD_BYTES} bytes."
-
 
 def serve(settings: Settings, listener: socket.socket) -> int:
-    """Serve until SIGINT or SIGTERM; return the exit status of the process."""
+    """Serve until SIGINT or SIGTERM; return the exit status of the process.
+
+    Raises:
+        BadConfiguration: the TLS files are not valid, or the cage of verifications lacks layers
+            that the settings require.
+    """
     configure_logging(level=settings.log_level)
+    CagePlan.of_verifier(settings).check()
+    tls = tls_context(settings)
     app = create_app(settings)
+
+    def stop() -> None:
+        app.state.context.draining.set()  # the context exists since the start
+
+    server = server_of(app, settings, tls=tls, on_stop=stop)
+    server.run(sockets=[listener])
+    return 0 if server.started else EXIT_START_FAILED
+
+
+def server_of(
+    app: ASGIApp, settings: Settings, *, tls: SSLContext | None, on_stop: Callable[[], None]
+) -> "Server":
+    """Return a server of `app` that has not started. `on_stop` is called after a stop signal."""
     config = uvicorn.Config(
         app,
-        http=BoundedHttpProtocol,
+        http=HttpProtocol,
         ws="none",
         lifespan="on",
         log_config=None,
         access_log=False,
         server_header=False,
-        proxy_headers=settings.behind_proxy,
-        backlog=BACKLOG,
-        timeout_keep_alive=KEEP_ALIVE_SECONDS,
+        proxy_headers=False,
         timeout_graceful_shutdown=GRACEFUL_SHUTDOWN_SECONDS,
     )
-    server = Server(
-        config,
-        note=settings.home / NOTE,
-        url=url_of(listener),
-        state=app.state,
-    )
-    server.run(sockets=[listener])
-    return 0 if server.started else EXIT_START_FAILED
+    return Server(config, settings=settings, tls=tls, on_stop=on_stop)
 
 
 class Server(uvicorn.Server):
     """uvicorn's server, with `server.json` while it runs and exit status 0 after a stop signal.
 
-    After a stop signal it sets `state.context.draining`, which makes the readiness check fail, and
-    lets running requests finish.
+    After a stop signal it calls `on_stop`, which makes the readiness check fail, and lets running
+    requests finish.
     """
 
-    def __init__(self, config: uvicorn.Config, *, note: Path, url: str, state: State) -> None:
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        *,
+        settings: Settings,
+        tls: SSLContext | None,
+        on_stop: Callable[[], None],
+    ) -> None:
         super().__init__(config)
-        self._note = note
-        self._url = url
-        self._state = state
+        self._settings = settings
+        self._note = settings.home / NOTE
+        self._tls = tls
+        self._on_stop = on_stop
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Start to accept requests, then write `server.json`. Called by uvicorn."""
-        await super().startup(sockets)
-        if self.started:
-            write_private(self._note, json.dumps({"url": self._url, "pid": os.getpid()}) + "\n")
+        """Start to accept requests, then write `server.json`. Called by uvicorn.
+
+        This replaces uvicorn's method, which lets the event loop accept connections without limit.
+        """
+        await self.lifespan.startup()
+        if self.lifespan.should_exit:
+            sys.exit(EXIT_START_FAILED)
+        shared = self._shared()
+        listeners = sockets or []
+        self.servers = [Acceptor(each, shared, self._tls) for each in listeners]  # type: ignore[misc] # uvicorn closes them, no more
+        self.started = True
+        note = {"url": url_of(listeners[0], tls=self._settings.has_tls), "pid": os.getpid()}
+        write_private(self._note, json.dumps(note) + "\n")
+
+    def _shared(self) -> ConnectionContext:
+        settings, limits = self._settings, self._settings.connections
+        proxies = settings.believed_proxies
+        maximum = connection_limit(
+            limits.maximum, files=raise_file_limit(), request_threads=settings.request_threads
+        )
+        return ConnectionContext(
+            app=self.config.loaded_app,
+            app_state=self.lifespan.state,
+            server_state=self.server_state,
+            limits=limits,
+            proxies=proxies,
+            admission=Admission(
+                maximum=maximum,
+                per_address=limits.per_address,
+                unlimited_addresses=(*limits.unlimited_addresses, *proxies),
+            ),
+            record=Record(),
+        )
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Drain, then shut down. Called by uvicorn after a stop signal, before it closes anything.
@@ -86,7 +138,7 @@ class Server(uvicorn.Server):
         aborted.
         """
         self._note.unlink(missing_ok=True)
-        self._state.context.draining.set()
+        self._on_stop()
         clock = asyncio.get_running_loop().time
         deadline = clock() + DRAIN_SECONDS
         while self.server_state.tasks and not self.force_exit and clock() < deadline:  # noqa: ASYNC110
@@ -103,39 +155,3 @@ class Server(uvicorn.Server):
         if self.should_exit and sig == signal.SIGINT:
             self.force_exit = True
         self.should_exit = True
-
-
-class BoundedHttpProtocol(HttpToolsProtocol):
-    """Limits the size of a request's head, which uvicorn's httptools protocol does not."""
-
-    _arrived_bytes = 0
-    _parsed_bytes = 0
-    _in_head = True
-
-    def data_received(self, data: bytes) -> None:
-        """Respond with 400 to an unfinished head over the limit.
-
-        Called by the event loop for each piece of data (at most 256 KiB).
-        """
-        self._arrived_bytes += len(data)
-        super().data_received(data)
-        too_large = self._in_head and self._arrived_bytes > MAX_HEAD_BYTES
-        if too_large and not self.transport.is_closing():
-            self.send_400_response(HEAD_TOO_LARGE)
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        """Refuse headers over the limit. Called by httptools; exceptions are answered with 400."""
-        self._parsed_bytes += len(name) + len(value)
-        if self._parsed_bytes > MAX_HEAD_BYTES:
-            raise ValueError(HEAD_TOO_LARGE)
-        super().on_header(name, value)
-
-    def on_headers_complete(self) -> None:
-        """Stop counting. Called by httptools when the head is complete."""
-        self._in_head = False
-        super().on_headers_complete()
-
-    def on_message_complete(self) -> None:
-        """Reset the counts for the next request. Called by httptools at the end of the body."""
-        self._in_head, self._arrived_bytes, self._parsed_bytes = True, 0, 0
-        super().on_message_complete()

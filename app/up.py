@@ -3,8 +3,8 @@
 import json
 import os
 import sys
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from importlib import import_module
 from importlib.util import find_spec
@@ -12,37 +12,35 @@ from pathlib import Path
 
 from app.configuration import refuse_open_bind
 from app.core.broker import EmbeddedBroker
-from app.core.errors import Conflict
-from app.core.files import locked, private_folder
+from app.core.home import locked_home
 from app.core.logging import configure_logging
 from app.core.migrations import upgrade
 from app.core.supervision import Child, ProcessChild, StopSignals, Supervisor
+from app.http_server.tls import tls_context
 from app.listening import NOTE, listen, url_of
 from app.settings import Settings
 
 NEEDED_BY_A_WORKER = ("worker", "torch", "ultralytics")
 
 
-class HomeInUse(Conflict):
-    """Another `trainyard up` is running on this home."""
-
-    slug, title = "home-in-use", "The home is in use"
-
-
 def up(settings: Settings) -> int:
     """Run broker, server and one worker slot until SIGINT or SIGTERM; return the exit status.
 
     Raises:
-        BadConfiguration: other machines can reach the address, and no setting allows that.
+        BadConfiguration: other machines can reach the address, and no setting allows that; or the
+            TLS files are not valid.
         TrainyardError: the home or the port is in use, the database is newer than this release, or
             the broker does not start.
     """
     refuse_open_bind(settings)
+    tls = tls_context(settings) is not None
     configure_logging(level=settings.log_level)
-    signals = StopSignals()
     with ExitStack() as stack:
-        stack.enter_context(_locked_home(settings.home))
+        stack.enter_context(locked_home(settings.home, by="up", holder="`trainyard up`"))
+        # For the server below, which inherits its listener and takes no lock of its own.
+        stack.enter_context(locked_home(settings.home, by="server", holder="server"))
         listener = stack.enter_context(listen(settings.host, settings.port))
+        signals = StopSignals()
         stack.enter_context(signals.installed())
         (settings.home / NOTE).unlink(missing_ok=True)
         upgrade(settings.effective_database_url)
@@ -53,7 +51,7 @@ def up(settings: Settings) -> int:
             children.insert(0, BrokerChild(EmbeddedBroker(settings.home)))
         if slot is not None:
             children.append(_worker(settings, slot))
-        announcement = Announcement(settings.home, server, url_of(listener), slot)
+        announcement = Announcement(settings.home, server, url_of(listener, tls=tls), slot)
         return Supervisor(children, signals).run(announcement.make_when_ready)
 
 
@@ -156,26 +154,15 @@ def _worker(settings: Settings, slot: str) -> ProcessChild:
 
 def _environment(settings: Settings) -> Mapping[str, str]:
     """Return this process's environment, overridden by the options of its command line."""
+    tls = {
+        "TRAINYARD_TLS_CERTIFICATE_FILE": settings.tls_certificate_file,
+        "TRAINYARD_TLS_KEY_FILE": settings.tls_key_file,
+    }
     return {
         **os.environ,
+        **{name: str(path.absolute()) for name, path in tls.items() if path is not None},
         "TRAINYARD_HOME": str(settings.home),
         "TRAINYARD_HOST": settings.host,
         "TRAINYARD_BEHIND_PROXY": str(settings.behind_proxy).lower(),
         "TRAINYARD_INSECURE_HTTP": str(settings.insecure_http).lower(),
     }
-
-
-@contextmanager
-def _locked_home(home: Path) -> Iterator[None]:
-    """Lock the home for this process; the kernel releases the lock when the process ends."""
-    run = home / "run"
-    for folder in (home, run):
-        private_folder(folder)
-    try:
-        lock = locked(run / "up.lock")
-    except BlockingIOError:
-        raise HomeInUse(
-            f"Another `trainyard up` is running on {home}; stop it, or choose another --home."
-        ) from None
-    with lock:
-        yield

@@ -82,14 +82,20 @@ class RunningServer:
 
 
 @contextmanager
-def running_trainyard(home: Path) -> Iterator[RunningServer]:
+def running_trainyard(
+    home: Path, environment: Mapping[str, str] | None = None
+) -> Iterator[RunningServer]:
     """Run `trainyard up` on a free port while the block runs, then stop it as Ctrl-C would."""
     compile_sources()
     log = home.with_suffix(".log")
     command = [sys.executable, "-m", "app.cli", "up", "--home", str(home), "--port", "0"]
     with log.open("wb") as output:
         process = subprocess.Popen(
-            command, stdout=output, stderr=output, env=clean_environment(), cwd=ROOT
+            command,
+            stdout=output,
+            stderr=output,
+            env=clean_environment() | dict(environment or {}),
+            cwd=ROOT,
         )
     try:
         note = home / "server.json"

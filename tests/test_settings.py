@@ -5,7 +5,9 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from app.settings import GIB, Settings, VerificationSettings, default_processes
+from app.settings import Settings
+from app.settings.units import GIB
+from app.settings.verification import VerificationSettings, default_processes
 
 SECRET = "hunter2"
 
@@ -72,3 +74,36 @@ class TestVerificationProcesses:
 
     def test_a_number_that_is_set_is_used_on_every_machine(self) -> None:
         assert VerificationSettings(processes=7).effective_processes == 7
+
+
+class TestDatabaseUrl:
+    @pytest.mark.parametrize(
+        "url",
+        [
+            "sqlite:////srv/trainyard.db",
+            "sqlite://",
+            "postgresql://trainyard:p%40ss%2Fword@db.internal:5432/trainyard",
+            "postgres://db/trainyard?sslmode=verify-full",
+            "postgresql+psycopg://u@[::1]:5432/x",
+            "postgresql:///trainyard?host=/var/run/postgresql",
+        ],
+    )
+    def test_a_database_url_is_accepted(self, url: str) -> None:
+        assert Settings.model_validate({"database_url": url}).database_url == url
+
+    @pytest.mark.parametrize(
+        "url",
+        [
+            "mysql://db/trainyard",
+            "db.internal",
+            "",
+            f"postgresql://u:p@{SECRET}@db/x",
+            f"postgresql://u:p/{SECRET}@db/x",
+            f"postgresql://u:{SECRET}",
+        ],
+    )
+    def test_a_url_that_would_be_misread_is_refused_without_its_password(self, url: str) -> None:
+        with pytest.raises(ValidationError, match="%40") as refusal:
+            Settings.model_validate({"database_url": url})
+
+        assert SECRET not in str(refusal.value.errors(include_input=False))

@@ -4,16 +4,20 @@ import argparse
 import os
 import signal
 import sys
+from collections.abc import Sequence
 
-from app.core.errors import TrainyardError
-from app.core.logging import configure_logging, get_logger
+from app.configuration import load_settings
+from app.core.cage.plan import CagePlan
+from app.core.exits import one_line_for_expected_errors
+from app.core.files import create_privately
+from app.core.logging import configure_logging
+from app.core.start_checks import check_broker, check_database_patiently, require_broker
 from app.core.supervision import ProcessChild, StopSignals, Supervisor, stop_together
+from app.instance_marker import check_instance
 from app.settings import Settings
-from worker.slots import AUTO, Slot, parse_slots
+from worker.slots import AUTO, Slot, held_devices, parse_slots
 
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
-
-log = get_logger(__name__)
 
 
 def main() -> int:
@@ -22,16 +26,28 @@ def main() -> int:
     A second signal is passed on to the slots, which then kill their trainers.
     """
     arguments = _parser().parse_args()
-    configure_logging(level=Settings().log_level)
-    try:
+    create_privately()
+    with one_line_for_expected_errors():
+        settings = load_settings()
+        configure_logging(level=settings.log_level)
         slots = parse_slots(arguments.slots)
-    except TrainyardError as error:
-        log.error("slots.invalid", detail=error.detail)  # noqa: TRY400 -- the detail explains it
-        return 2
+        CagePlan.of_slot(settings, slots[0].name, slots[0].gpus).check()
+        _check(settings, slots)
+        check_instance(settings)  # last, because it marks a new home and a new store
     signals = StopSignals(STOP_SIGNALS)
     children = [_slot_process(slot, arguments.queues) for slot in slots]
     with signals.installed():
         return Supervisor(children, signals, stop=stop_together).run(lambda: None)
+
+
+def _check(settings: Settings, slots: Sequence[Slot]) -> None:
+    """Refuse what no restart of a slot would repair; the slots check it again for themselves."""
+    require_broker(settings)
+    check_database_patiently(settings)
+    check_broker(settings)
+    for slot in slots:
+        with held_devices(slot, exclusive_cpu=settings.exclusive_cpu):
+            pass
 
 
 def _slot_process(slot: Slot, queues: str) -> ProcessChild:

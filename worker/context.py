@@ -5,7 +5,9 @@ import threading
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from app.core.cage.plan import CagePlan
 from app.core.database import Database
+from app.core.free_space import DiskReserve
 from app.core.storage import ArtifactStore
 from app.jobs.life.claim import SlotOffer
 from app.settings import Settings
@@ -24,9 +26,10 @@ class WorkerContext:
 
     `plugins` names the usable trainer plugins. `leaving` is set when the process must end,
     `hurrying` when it must end without a grace period for the trainer. `starter` starts trainers,
-    proofs and inspections. `trainer_argv` starts the trainer; the path of its job.json is appended.
+    proofs and inspections, and `cages` says what each may reach. `trainer_argv` starts the trainer;
+    the path of its job.json is appended.
     `preparer_argv` starts the program that scans and decodes datasets, with a request's path.
-    `inspector_argv` starts the program that inspects weights.
+    `inspector_argv` starts the program that inspects weights. `disk` is the free space in reserve.
     """
 
     settings: Settings
@@ -38,11 +41,16 @@ class WorkerContext:
     queues: tuple[str, ...]
     leaving: threading.Event
     starter: ProcessStarter
+    cages: CagePlan
     hurrying: threading.Event = field(default_factory=threading.Event)
     plugins: tuple[str, ...] = ()
     trainer_argv: tuple[str, ...] = TRAINER_ARGV
     preparer_argv: tuple[str, ...] = PREPARER_ARGV
     inspector_argv: tuple[str, ...] = INSPECTOR_ARGV
+    disk: DiskReserve = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "disk", DiskReserve.of(self.settings, self.store))
 
     @property
     def offer(self) -> SlotOffer:

@@ -12,8 +12,10 @@ from typing import Final
 
 from app.core.database import OUTAGE
 from app.core.errors import InsufficientStorage, Unavailable
+from app.core.guarded_files import tail_of_regular
 from app.core.leased_rows import MAX_CRASHES, LeaseKeeper, RowHold
 from app.core.logging import first_line, get_logger
+from app.core.plain_text import shown
 from app.core.storage import StoredBytesCorrupt
 from app.models.inspection import (
     INSPECTIONS,
@@ -27,14 +29,19 @@ from worker.attempt.directory import private_directory
 from worker.context import WorkerContext
 from worker.processes.process import Command, RunningProcess
 from worker.trainer.environment import trainer_environment
-from worker.trainer.weights.inspection import Inspection, read_inspection
+from worker.trainer.weights.inspection import (
+    MAX_CLASS_NAME,
+    MAX_REFUSAL,
+    Inspection,
+    read_inspection,
+)
 
 LONGEST_SECONDS: Final = 300.0
 """Time limit of one inspection; importing torch without bytecode takes half a minute."""
 MEMORY_BYTES: Final = 16 * 1024**3
 """Limit of the address space if the operator set none; torch alone maps several GiB."""
 POLL_SECONDS: Final = 0.05
-MAX_LOGGED_CHARACTERS: Final = 2000
+MAX_LOGGED_BYTES: Final = 2000
 
 log = get_logger(__name__)
 
@@ -130,12 +137,10 @@ def _run_inspector(claimed: ClaimedInspection, weights: Path, root: Path) -> Ins
     report, output_file = root / "report.json", root / "output.log"
     context = claimed.context
     memory = context.settings.worker.memory_limit_bytes or MEMORY_BYTES
-    command = Command(
-        [*context.inspector_argv, str(weights), str(report), str(memory)],
-        trainer_environment(root, gpu=None, base=os.environ),
-        root,
-        root.name,
-    )
+    argv = [*context.inspector_argv, str(weights), str(report), str(memory)]
+    environment = trainer_environment(root, gpu=None, base=os.environ)
+    cage = context.cages.cage(environment, write=[root], program=context.inspector_argv)
+    command = Command(argv, environment, root, root.name, cage=cage)
     with (
         output_file.open("wb") as output,
         context.starter.start(command, output, heavy=True, check=claimed.check) as process,
@@ -143,7 +148,7 @@ def _run_inspector(claimed: ClaimedInspection, weights: Path, root: Path) -> Ins
         exit_code = _wait(claimed, process)
     found = read_inspection(report)
     if exit_code != 0 or found is None:
-        tail = output_file.read_text(errors="replace")[-MAX_LOGGED_CHARACTERS:]
+        tail = tail_of_regular(output_file, most_bytes=MAX_LOGGED_BYTES)
         log.warning("inspection.crashed", exit_code=exit_code, output=tail)
         raise Crashed(f"the process that read it ended with {exit_code}")
     return found
@@ -160,13 +165,15 @@ def _wait(claimed: ClaimedInspection, process: RunningProcess) -> int:
 
 def _conclude(context: WorkerContext, hold: RowHold, inspection: Inspection) -> None:
     found = inspection.found
+    classes = tuple(shown(name, limit=MAX_CLASS_NAME) for name in found.classes) if found else ()
+    refusal = shown(inspection.refusal or "It could not be read.", limit=MAX_REFUSAL)
     with context.database.write() as unit:
         if found is not None:
             kept = accept_model(
-                unit.session, hold, Findings(found.task, found.architecture, found.classes)
+                unit.session, hold, Findings(found.task, found.architecture, classes)
             )
         else:
-            kept = refuse_model(unit.session, hold, inspection.refusal or "It could not be read.")
+            kept = refuse_model(unit.session, hold, refusal)
     log.info(
         "inspection.finished",
         model_id=hold.row_id,

@@ -12,6 +12,7 @@ from typing import Final
 from pydantic import TypeAdapter, ValidationError
 
 from app.core.crash_points import TESTING_VARIABLE
+from app.core.guarded_files import FileRefused, read_regular, tail_of_regular
 from app.core.logging import get_logger
 from app.core.processes import signal_group, spawn
 from app.fleet.repository import ReportedPlugin
@@ -23,7 +24,7 @@ ARGV: Final = (sys.executable, "-m", "worker.trainer.plugin_report")
 PATIENCE_SECONDS: Final = 180.0
 """Time limit for all plugins together; importing torch without bytecode takes half a minute."""
 MAX_REPORT_BYTES: Final = 8 * 1024 * 1024
-MAX_LOGGED_CHARACTERS: Final = 2000
+MAX_LOGGED_BYTES: Final = 2000
 
 _REPORT: Final = TypeAdapter(tuple[ReportedPlugin, ...])
 
@@ -75,9 +76,8 @@ def _describe(folder: Path, patience_seconds: float) -> tuple[ReportedPlugin, ..
         signal_group(process, signal.SIGKILL)
         process.wait()
     try:
-        with report.open("rb") as file:
-            return _REPORT.validate_json(file.read(MAX_REPORT_BYTES))
-    except (FileNotFoundError, ValidationError) as error:
-        tail = output_file.read_text(errors="replace")[-MAX_LOGGED_CHARACTERS:]
+        return _REPORT.validate_json(read_regular(report, most_bytes=MAX_REPORT_BYTES))
+    except (FileNotFoundError, FileRefused, ValidationError) as error:
+        tail = tail_of_regular(output_file, most_bytes=MAX_LOGGED_BYTES)
         log.warning("plugins.not_described", reason=type(error).__name__, output=tail)
         return None

@@ -18,7 +18,7 @@ from app.jobs.life.transitions import AttemptEnd, apply_event
 from app.jobs.locks import lock_job
 from app.jobs.states import JobEvent, JobState
 from app.jobs.tables import Job
-from app.settings import Timing
+from app.settings.timing import Timing
 
 DATABASE_RETRY_SECONDS = 2.0
 

@@ -8,7 +8,7 @@ import sys
 import threading
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from importlib.metadata import version
 
 from celery import Celery
@@ -16,10 +16,15 @@ from celery.exceptions import SecurityWarning
 from celery.signals import setup_logging, worker_ready, worker_shutting_down
 from pydantic import JsonValue
 
+from app.configuration import load_settings
 from app.core.broker import broker_url
+from app.core.cage.plan import CagePlan
 from app.core.database import Database
+from app.core.exits import one_line_for_expected_errors
+from app.core.files import create_privately
 from app.core.ids import new_id
 from app.core.logging import configure_logging, get_logger
+from app.core.start_checks import check_database_patiently
 from app.core.storage import ArtifactStore
 from app.fleet.repository import Registration, usable_names
 from app.jobs.life.claim import SlotOffer
@@ -31,8 +36,8 @@ from worker.context import WorkerContext, attempts_folder, worker_home
 from worker.dataset_cache.cache import DatasetCache
 from worker.plugins import installed_plugins
 from worker.processes.starter import ProcessStarter
-from worker.registration import heartbeats, host_name, register_slot
-from worker.slots import Slot, gpu_devices, node_id, parse_slots, slot_lock
+from worker.registration import DATABASE_RETRY_SECONDS, heartbeats, host_name, register_slot
+from worker.slots import Slot, gpu_devices, held_devices, node_id, parse_slots, slot_lock
 from worker.tasks import NO_JOB, NO_MODEL, register_tasks
 
 DATABASE_CONNECTIONS = 10
@@ -48,9 +53,17 @@ def main() -> None:
     rest is the same.
     """
     slot_name, queues = sys.argv[1:]
-    settings = Settings()
-    configure_logging(level=settings.log_level)
-    with _served_slot(settings, parse_slots(slot_name)[0], tuple(queues.split(","))) as context:
+    create_privately()
+    with ExitStack() as stack:
+        with one_line_for_expected_errors():
+            settings = load_settings()
+            configure_logging(level=settings.log_level)
+            slot = parse_slots(slot_name)[0]
+            while not check_database_patiently(settings):
+                threading.Event().wait(DATABASE_RETRY_SECONDS)
+            stack.enter_context(held_devices(slot, exclusive_cpu=settings.exclusive_cpu))
+            served = _served_slot(settings, slot, tuple(queues.split(",")))
+            context = stack.enter_context(served)
         _run_celery(settings, context)
 
 
@@ -105,6 +118,7 @@ def _context(
         starter=ProcessStarter(
             settings.worker.warm, worker_home(settings) / "preloaded" / f"{node}-{slot.name}"
         ),
+        cages=CagePlan.of_slot(settings, slot.name, slot.gpus),
     )
 
 

@@ -1,7 +1,7 @@
 """Slots: each is a set of GPUs, or the CPU, and has one Celery process."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -9,6 +9,7 @@ from typing import Any
 
 from pydantic import JsonValue
 
+from app.core.devices import held_cpu, held_gpu
 from app.core.errors import Conflict, Invalid
 from app.core.files import locked, made_once, private_folder
 from app.core.ids import new_id
@@ -77,7 +78,7 @@ def _parse_slot(text: str) -> Slot:
 
 
 def gpu_devices() -> list[dict[str, JsonValue]]:
-    """Return name and memory in bytes of each GPU, in the driver's order; [] without a driver."""
+    """Return name, memory in bytes and UUID of each GPU, in the driver's order; [] without one."""
     pynvml = import_module("pynvml")
     try:
         pynvml.nvmlInit()
@@ -91,10 +92,11 @@ def gpu_devices() -> list[dict[str, JsonValue]]:
 
 
 def _device(pynvml: Any, handle: Any) -> dict[str, JsonValue]:  # noqa: ANN401 -- it has no types
-    name = pynvml.nvmlDeviceGetName(handle)
+    name, uuid = pynvml.nvmlDeviceGetName(handle), pynvml.nvmlDeviceGetUUID(handle)
     return {
         "name": name.decode() if isinstance(name, bytes) else str(name),
         "memory_bytes": int(pynvml.nvmlDeviceGetMemoryInfo(handle).total),
+        "uuid": uuid.decode() if isinstance(uuid, bytes) else str(uuid),
     }
 
 
@@ -104,11 +106,32 @@ def node_id(folder: Path) -> str:
 
 
 @contextmanager
+def held_devices(slot: Slot, *, exclusive_cpu: bool) -> Iterator[None]:
+    """Hold the GPUs of a slot, or its share of the CPU, for this process and whatever its home.
+
+    Raises:
+        DeviceTaken: another slot of this machine has one of the GPUs, or excludes others from the
+            CPU, or this one does.
+        SlotsNotUnderstood: the machine has no GPU of this index.
+    """
+    with ExitStack() as stack:
+        if not slot.gpus:
+            stack.enter_context(held_cpu(exclusive=exclusive_cpu))
+        devices = gpu_devices() if slot.gpus else []
+        for gpu in slot.gpus:
+            if gpu >= len(devices):
+                count = len(devices)
+                raise SlotsNotUnderstood(f"There is no GPU {gpu}: the driver reports {count} GPUs.")
+            stack.enter_context(held_gpu(str(devices[gpu]["uuid"])))
+        yield
+
+
+@contextmanager
 def slot_lock(folder: Path, slot: Slot) -> Iterator[None]:
     """Lock a slot for this process; the kernel releases the lock however the process ends.
 
     Raises:
-        SlotTaken: another living process holds it.
+        SlotTaken: another living process of this home holds it.
     """
     private_folder(folder)
     path = folder / f"slot-{slot.name}.lock"

@@ -46,12 +46,16 @@ def work_on(context: WorkerContext, *, rung_for: str | None = None) -> None:
 
     Duplicate and late messages, and messages for a job that is gone, change nothing. After each job
     the slot inspects waiting weights, because only idle slots are rung for them. First it cleans up
-    after slots of this machine that died and were not restarted.
+    after slots of this machine that died and were not restarted. While a disk has only its reserve,
+    no job is started.
     """
     clear_dead_attempts(context.attempts_folder)
     if context.settings.worker.warm == "always":
         context.starter.preload()
     while not context.leaving.is_set():
+        if context.disk.is_reached():
+            log.warning("claim.disk_reserve_reached")
+            return
         claimed = _claim(context, rung_for)
         if claimed is None:
             return

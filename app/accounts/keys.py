@@ -2,6 +2,8 @@
 
 The form is `trainyard_<kind>_<id>_<secret><crc32>`. The checksum detects a mistyped key without a
 database query. A secret of 190 bits does not need a slow hash.
+
+Scopes name what a key may be used for; the role of its user in each project limits it further.
 """
 
 import hashlib
@@ -10,6 +12,7 @@ import secrets
 import string
 import zlib
 from dataclasses import dataclass, field
+from enum import StrEnum
 
 from app.accounts.tables import KeyKind
 
@@ -17,15 +20,28 @@ ALPHABET = string.digits + string.ascii_uppercase + string.ascii_lowercase
 ID_LENGTH = 12
 SECRET_LENGTH = 32
 CHECKSUM_LENGTH = 6
-ALL_SCOPES = (
-    "jobs:read",
-    "jobs:write",
-    "datasets:read",
-    "datasets:write",
-    "artifacts:read",
-    "models:read",
-    "workers:read",
-)
+
+
+class KeyScope(StrEnum):
+    """What a key may be used for."""
+
+    JOBS_READ = "jobs:read"
+    JOBS_WRITE = "jobs:write"
+    DATASETS_READ = "datasets:read"
+    DATASETS_WRITE = "datasets:write"
+    ARTIFACTS_READ = "artifacts:read"
+    MODELS_READ = "models:read"
+    WORKERS_READ = "workers:read"
+    KEYS_READ = "keys:read"
+    KEYS_WRITE = "keys:write"
+    PROJECTS_READ = "projects:read"
+    PROJECTS_WRITE = "projects:write"
+    USERS_READ = "users:read"
+    USERS_WRITE = "users:write"
+    AUDIT_READ = "audit:read"
+
+
+ALL_SCOPES = tuple(scope.value for scope in KeyScope)
 PATTERN = re.compile(
     rf"trainyard_(?P<kind>{'|'.join(KeyKind)})_(?P<public_id>[0-9A-Za-z]{{{ID_LENGTH}}})"
     rf"_(?P<secret>[0-9A-Za-z]{{{SECRET_LENGTH}}})(?P<checksum>[0-9A-Za-z]{{{CHECKSUM_LENGTH}}})\Z"
@@ -45,8 +61,13 @@ class KeyText:
         return body + _checksum(body)
 
     @property
+    def sha256(self) -> bytes:
+        """The hash of the whole key, which is stored instead of it."""
+        return hashlib.sha256(str(self).encode()).digest()
+
+    @property
     def secret_sha256(self) -> bytes:
-        """The hash of the secret, which is stored instead of it."""
+        """The hash of the secret, which is stored for keys of releases before 0.2."""
         return hashlib.sha256(self.secret.encode()).digest()
 
 

@@ -1,9 +1,9 @@
-"""Users, projects, memberships, API keys and browser sessions."""
+"""Users, projects, memberships, API keys, browser sessions and set-up links."""
 
 from datetime import datetime
 from enum import StrEnum
 
-from sqlalchemy import ForeignKey, LargeBinary, String
+from sqlalchemy import CheckConstraint, ForeignKey, LargeBinary, String, true
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.core.columns import checked_enum
@@ -19,11 +19,28 @@ class KeyKind(StrEnum):
 
 
 class MemberRole(StrEnum):
-    """The role of a member in a project."""
+    """The role of a member in a project.
 
-    OWNER = "owner"
-    MEMBER = "member"
+    A viewer reads. A member also submits, uploads and controls. An admin also manages members and
+    keys of the project, and deletes.
+    """
+
     VIEWER = "viewer"
+    MEMBER = "member"
+    ADMIN = "admin"
+
+    def includes(self, other: "MemberRole") -> bool:
+        """Return whether this role may do all that `other` may do."""
+        order = list(MemberRole)
+        return order.index(self) >= order.index(other)
+
+
+class Theme(StrEnum):
+    """The colours of the pages."""
+
+    AUTO = "auto"
+    LIGHT = "light"
+    DARK = "dark"
 
 
 class User(Base):
@@ -34,8 +51,11 @@ class User(Base):
     id: Mapped[str] = mapped_column(String(40), primary_key=True)
     name: Mapped[str] = mapped_column(String(200), unique=True)
     password_hash: Mapped[str | None] = mapped_column(String(400), doc="argon2id; null: keys only")
-    is_admin: Mapped[bool]
+    is_admin: Mapped[bool] = mapped_column(doc="an administrator of the instance")
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    disabled_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    theme: Mapped[Theme] = mapped_column(checked_enum(Theme, "theme"), server_default="auto")
+    single_key_shortcuts: Mapped[bool] = mapped_column(server_default=true())
 
 
 class Project(Base):
@@ -46,6 +66,7 @@ class Project(Base):
     id: Mapped[str] = mapped_column(String(40), primary_key=True)
     name: Mapped[str] = mapped_column(String(200), unique=True)
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    archived_at: Mapped[datetime | None] = mapped_column(UtcDateTime, doc="null: in use")
 
 
 class Membership(Base):
@@ -63,15 +84,27 @@ class Membership(Base):
 
 
 class ApiKey(Base):
-    """A bearer credential; only the hash of its secret is stored."""
+    """A bearer credential; only a hash of it is stored.
+
+    Keys of releases before 0.2 have the hash of their secret alone; later ones that of their whole
+    text, so that no part of it can be exchanged.
+    """
 
     __tablename__ = "api_keys"
+    __table_args__ = (
+        CheckConstraint("(secret_sha256 IS NULL) != (key_sha256 IS NULL)", name="one_hash"),
+    )
 
     id: Mapped[str] = mapped_column(String(40), primary_key=True)
     user_id: Mapped[str] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), index=True)
     kind: Mapped[KeyKind] = mapped_column(checked_enum(KeyKind, "kind"))
     public_id: Mapped[str] = mapped_column(String(12), unique=True, doc="the part shown in lists")
-    secret_sha256: Mapped[bytes] = mapped_column(LargeBinary(32))
+    secret_sha256: Mapped[bytes | None] = mapped_column(LargeBinary(32))
+    key_sha256: Mapped[bytes | None] = mapped_column(LargeBinary(32))
+    project_id: Mapped[str | None] = mapped_column(
+        ForeignKey("projects.id", ondelete="CASCADE"), index=True, doc="null: all of its user's"
+    )
+    replaces_id: Mapped[str | None] = mapped_column(String(40), doc="the key that was rotated")
     label: Mapped[str] = mapped_column(String(200))
     scopes: Mapped[list[str]] = mapped_column(Json)
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
@@ -91,3 +124,17 @@ class BrowserSession(Base):
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
     expires_at: Mapped[datetime] = mapped_column(UtcDateTime)
     last_seen_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    address: Mapped[str | None] = mapped_column(String(60), doc="of the client at sign-in")
+    user_agent: Mapped[str | None] = mapped_column(String(200), doc="of the client at sign-in")
+
+
+class SetupLink(Base):
+    """A link that makes the first administrator; only the hash of its token is stored."""
+
+    __tablename__ = "setup_links"
+
+    id: Mapped[str] = mapped_column(String(40), primary_key=True)
+    token_sha256: Mapped[bytes] = mapped_column(LargeBinary(32), unique=True)
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    expires_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    used_at: Mapped[datetime | None] = mapped_column(UtcDateTime)

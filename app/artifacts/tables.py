@@ -72,3 +72,34 @@ class CondemnedObject(Base):
         index=True,
         doc="time from which it may be removed, if it is still unreferenced",
     )
+
+
+class DamagedObject(Base):
+    """A stored object whose bytes do not match its digest; no server sends it until they do."""
+
+    __tablename__ = "damaged_objects"
+
+    sha256: Mapped[str] = mapped_column(
+        String(64), primary_key=True, doc="hex; also the key in the store"
+    )
+    noticed_at: Mapped[datetime] = mapped_column(UtcDateTime, doc="time of the first notice")
+
+
+class ScrubPass(Base):
+    """How far the servers have come with hashing all stored objects; at most one row."""
+
+    __tablename__ = "scrub_passes"
+
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False, doc="always 1")
+    holder: Mapped[str] = mapped_column(String(40), doc="the server that hashes; random per start")
+    held_until: Mapped[datetime] = mapped_column(
+        UtcDateTime, doc="time from which another server may go on"
+    )
+    started_at: Mapped[datetime] = mapped_column(UtcDateTime, doc="begin of this pass")
+    after: Mapped[str] = mapped_column(
+        String(64), doc="the last digest that was hashed; the digests come in their order"
+    )
+    finished_at: Mapped[datetime | None] = mapped_column(
+        UtcDateTime, doc="end of the newest finished pass"
+    )
+    objects: Mapped[int] = mapped_column(BigInteger, doc="objects hashed in this pass")

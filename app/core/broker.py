@@ -60,6 +60,16 @@ def broker_url(settings: Settings) -> str:
     return f"redis+socket://{quote(str(socket_path(settings.home)))}?virtual_host=0"
 
 
+def redis_url(settings: Settings) -> str:
+    """Return the URL of the broker for redis-py, which spells sockets differently from Celery."""
+    if settings.broker_url is None:
+        return f"redis+unix://{quote(str(socket_path(settings.home)))}?db=0"
+    url = settings.broker_url.get_secret_value()
+    if url.startswith("redis+socket://"):
+        return url.replace("redis+socket", "redis+unix", 1).replace("virtual_host=", "db=")
+    return url
+
+
 def socket_path(home: Path) -> Path:
     """Return the path of the embedded broker's socket, under `/tmp` if `home` is too long.
 

@@ -3,11 +3,12 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from threading import Event
-from typing import Annotated
+from typing import Annotated, Final
 
 from fastapi import Depends, Request
 
 from app.core.database import Database
+from app.core.free_space import DiskReserve
 from app.core.pages import CursorSeal
 from app.core.reservations import Reservations
 from app.core.shared_reads import SharedReads
@@ -29,6 +30,7 @@ class Context:
         shared_reads: shares the result of a read among concurrent requests.
         reservations: the bytes that running requests have announced.
         draining: set when the server has started to shut down.
+        disk: the free space that stays in reserve.
     """
 
     settings: Settings
@@ -40,6 +42,10 @@ class Context:
     shared_reads: SharedReads = field(default_factory=SharedReads)
     reservations: Reservations = field(default_factory=Reservations)
     draining: Event = field(default_factory=Event)
+    disk: DiskReserve = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "disk", DiskReserve.of(self.settings, self.store))
 
 
 async def get_context(request: Request) -> Context:
@@ -49,3 +55,17 @@ async def get_context(request: Request) -> Context:
 
 
 InContext = Annotated[Context, Depends(get_context)]
+
+
+def require_free_space(context: InContext) -> None:
+    """Refuse a request that would take space while a disk has only its reserve.
+
+    The routes that take space depend on it.
+
+    Raises:
+        ReserveReached: see `DiskReserve.require`.
+    """
+    context.disk.require()
+
+
+TAKES_SPACE: Final = [Depends(require_free_space)]

@@ -7,7 +7,7 @@ import json
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -36,6 +36,8 @@ from sqlalchemy.pool import ConnectionPoolEntry
 from sqlalchemy.sql.base import ReadOnlyColumnCollection
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.expression import ColumnElement, FunctionElement, TextClause
+
+from app.core.writers import Writers, patience
 
 NAMING_CONVENTION = {
     "ix": "ix_%(table_name)s_%(column_0_N_name)s",
@@ -188,7 +190,8 @@ class Database:
     was committed before that statement, so a row is current when a wait for its lock ends.
 
     If the database is unreachable or locked, statements fail within seconds, so that no thread
-    waits forever. `patient` is for migrations, whose statements may take long.
+    waits forever. At most half of the connections' number of requests write or wait at once.
+    `patient` is for migrations, whose statements may take long.
     """
 
     def __init__(self, url: str, *, pool_size: int = 40, patient: bool = False) -> None:
@@ -199,6 +202,7 @@ class Database:
             **({} if self.is_sqlite else {"isolation_level": "REPEATABLE READ"})
         )
         self._write_engine = self.engine.execution_options(sqlite_begin="BEGIN IMMEDIATE")
+        self._writers = Writers(max(1, pool_size // 2))
         # SQLite allows one writer at a time; the others poll with growing pauses. Waiting for a
         # lock of this process is fair and several times faster.
         self._write_turn = _Turn() if self.is_sqlite else nullcontext()
@@ -216,7 +220,11 @@ class Database:
         On SQLite it begins IMMEDIATE: a deferred transaction that reads and then writes can fail
         with "database is locked" immediately, regardless of the busy timeout.
         """
-        with self._write_turn, Session(self._write_engine, expire_on_commit=False) as session:
+        with (
+            self._writers.admitted(),
+            self._write_turn,
+            Session(self._write_engine, expire_on_commit=False) as session,
+        ):
             unit = UnitOfWork(session)
             with session.begin():
                 yield unit
@@ -228,15 +236,16 @@ class Database:
 
 
 class _Turn:
-    """A lock with the same timeout as the database's own lock."""
+    """A lock with the same timeout as the database's own lock, or what a request has left."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
 
     def __enter__(self) -> None:
-        if not self._lock.acquire(timeout=SQLITE_BUSY_SECONDS):
-            message = f"The database was locked for more than {SQLITE_BUSY_SECONDS:g} seconds."
-            raise PoolTimeoutError(message)
+        with _longest_wait() as seconds:
+            if not self._lock.acquire(timeout=seconds):
+                message = f"The database was locked for more than {seconds:g} seconds."
+                raise PoolTimeoutError(message)
 
     def __exit__(self, *_: object) -> None:
         self._lock.release()
@@ -292,4 +301,14 @@ def _prepare_sqlite_connection(connection: sqlite3.Connection, _: ConnectionPool
 
 
 def _begin_sqlite(connection: Connection) -> None:
-    connection.exec_driver_sql(connection.get_execution_options().get("sqlite_begin", "BEGIN"))
+    with _longest_wait() as seconds:
+        cursor = connection.connection.cursor()
+        cursor.execute(f"PRAGMA busy_timeout={round(seconds * 1000)}")
+        cursor.close()
+        connection.exec_driver_sql(connection.get_execution_options().get("sqlite_begin", "BEGIN"))
+
+
+def _longest_wait() -> AbstractContextManager[float]:
+    """Return the seconds to wait for SQLite's lock; a request has only a limited time in all."""
+    own = patience()
+    return nullcontext(SQLITE_BUSY_SECONDS) if own is None else own.spent()

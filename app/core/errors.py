@@ -5,6 +5,8 @@ The kinds (`+`), grouped by what the caller can do (`x`, which are not classes):
 * TrainyardError            itself: report it; the server failed, and its log has the details
   x fix the request
     + BadRequest            it cannot be parsed
+    + HeadTooLarge          its head, or its trailer, is too large
+    + VersionNotSupported   it is of another version of HTTP
     + Invalid               it has invalid fields
     + MethodNotAllowed      the path does not support this method
     + NotAcceptable         the response has no media type that the caller accepts
@@ -12,16 +14,18 @@ The kinds (`+`), grouped by what the caller can do (`x`, which are not classes):
     + TooLarge              the body is too large
     + ChecksumMismatch      the body does not have the checksum that the caller sent
     + RangeNotSatisfiable   the requested bytes do not exist
-  x use another API key
-    + Unauthenticated       the key is missing or invalid
-    + Forbidden             the key is valid but does not allow this
+  x use another API key or session
+    + Unauthenticated       it is missing or invalid, or the password is wrong
+    + Forbidden             it is valid but does not allow this
   x use another id or name
     + NotFound              the resource does not exist, or the caller may not see it
     + Gone                  the resource existed before but was removed
   x read the resource again, then decide
     + Conflict              its current state does not allow the request
     + PreconditionFailed    its revision has changed since the caller read it
-    + TooManyRequests       the caller has too much of something open; finish some first
+    + TooManyRequests       the caller has too much of something open, or is too fast
+  x send the same request again
+    + RequestTooSlow        it arrived too slowly
   x send the same request later
     + Unavailable           something that it requires is temporarily unavailable
     + InsufficientStorage   there is not enough space; an operator must free some
@@ -53,7 +57,8 @@ class FieldError:
 class TrainyardError(Exception):
     """The server failed unexpectedly; its log has the details under the request id.
 
-    Base class of every error that is returned to a caller. `detail` is one sentence for a person.
+    Base class of every error that is returned to a caller. `detail` is one sentence for a person;
+    `retry_after` is the number of seconds after which the same request may succeed.
     """
 
     slug: ClassVar[str] = "internal"
@@ -65,8 +70,10 @@ class TrainyardError(Exception):
         *,
         errors: Sequence[FieldError] = (),
         extra: Mapping[str, JsonValue] | None = None,
+        retry_after: int | None = None,
     ) -> None:
         super().__init__(detail)
+        self.retry_after = retry_after
         self.detail = detail
         self.errors = tuple(errors)
         self.extra = dict(extra or {})
@@ -78,14 +85,32 @@ class BadRequest(TrainyardError):
     slug, title = "bad-request", "Bad request"
 
 
-class Unauthenticated(TrainyardError):
-    """The API key is missing or invalid."""
+class HeadTooLarge(TrainyardError):
+    """The request's line, headers or trailer are larger, or more, than the server reads."""
 
-    slug, title = "unauthenticated", "A valid API key is needed"
+    slug, title = "head-too-large", "Request head too large"
+
+
+class VersionNotSupported(TrainyardError):
+    """The request is not of HTTP/1.1 or HTTP/1.0."""
+
+    slug, title = "http-version-not-supported", "HTTP version not supported"
+
+
+class RequestTooSlow(TrainyardError):
+    """The request did not arrive in time; the connection is closed."""
+
+    slug, title = "request-too-slow", "Request too slow"
+
+
+class Unauthenticated(TrainyardError):
+    """The API key or the session is missing or invalid, or name and password are wrong."""
+
+    slug, title = "unauthenticated", "Not authenticated"
 
 
 class Forbidden(TrainyardError):
-    """The API key is valid but does not allow this."""
+    """The key or the session is valid but does not allow this."""
 
     slug, title = "forbidden", "Not allowed"
 
@@ -139,7 +164,7 @@ class ChecksumMismatch(TrainyardError):
 
 
 class TooManyRequests(TrainyardError):
-    """The caller has too much of something open and must finish some of it first."""
+    """The caller has too much of something open, or does something too often."""
 
     slug, title = "too-many-requests", "Too many requests"
 

@@ -15,9 +15,18 @@ from typing import IO, BinaryIO, Final
 
 PRIVATE_FOLDER: Final = 0o700
 PRIVATE_FILE: Final = 0o600
+PRIVATE_UMASK: Final = 0o077
 USUAL_FILE: Final = 0o666
 """The mode that `open` gives a new file; the umask applies."""
 DISK_FULL_ERRORS: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
+
+
+def create_privately() -> None:
+    """Create all files of this process and its children for their owner only.
+
+    Every program of ours calls this first, whatever the umask of the shell or the service manager.
+    """
+    os.umask(PRIVATE_UMASK)
 
 
 def private_folder(path: Path) -> None:

@@ -20,7 +20,7 @@ from sqlalchemy.orm import InstrumentedAttribute, Mapped, Session
 from app.core.background import Background
 from app.core.database import Database, database_now
 from app.core.logging import first_line, get_logger
-from app.settings import Timing
+from app.settings.timing import Timing
 
 log = get_logger(__name__)
 

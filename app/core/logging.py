@@ -1,9 +1,13 @@
 """Structured logging: one line per event, with its name and fields; JSON unless on a terminal."""
 
+import io
 import logging
 import sys
+from typing import TextIO
 
 import structlog
+
+from app.core.plain_text import shown_lines
 
 
 def configure_logging(*, level: str = "INFO") -> None:
@@ -17,13 +21,13 @@ def configure_logging(*, level: str = "INFO") -> None:
     is_terminal = sys.stderr.isatty()
     # structlog's default traceback would print local variables, which may contain secrets.
     renderer = (
-        structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
+        structlog.dev.ConsoleRenderer(exception_formatter=_visible_traceback)
         if is_terminal
         else structlog.processors.JSONRenderer()
     )
     final: list[structlog.types.Processor] = [
         structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-        *([] if is_terminal else [structlog.processors.format_exc_info]),
+        *([_make_visible] if is_terminal else [structlog.processors.format_exc_info]),
         renderer,
     ]
     handler = logging.StreamHandler(sys.stderr)
@@ -41,6 +45,21 @@ def configure_logging(*, level: str = "INFO") -> None:
         logger_factory=structlog.stdlib.LoggerFactory(),
         cache_logger_on_first_use=True,
     )
+
+
+def _make_visible(
+    _logger: structlog.types.WrappedLogger, _method: str, event: structlog.types.EventDict
+) -> structlog.types.EventDict:
+    """Escape what could control the terminal. JSON escapes every character that is not ASCII."""
+    return {
+        key: shown_lines(value) if isinstance(value, str) else value for key, value in event.items()
+    }
+
+
+def _visible_traceback(out: TextIO, error: structlog.types.ExcInfo) -> None:
+    text = io.StringIO()
+    structlog.dev.plain_traceback(text, error)
+    out.write(shown_lines(text.getvalue()))
 
 
 def get_logger(name: str) -> structlog.stdlib.BoundLogger:

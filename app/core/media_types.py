@@ -7,6 +7,7 @@ RANGE = re.compile(
     r"\s*(?P<type>[!#$%&'*+.^_`|~\w-]+)/(?P<subtype>[!#$%&'*+.^_`|~\w-]+)\s*(?P<parameters>;.*)?\Z",
     re.ASCII,
 )
+UTF_8 = frozenset({"utf-8", "utf8"})
 WEIGHT = re.compile(r";\s*q\s*=\s*(?P<q>[0-9.]{1,6})\s*(;|\Z)", re.IGNORECASE)
 
 
@@ -51,3 +52,13 @@ def _weight_of(media_type: str, ranges: dict[str, float]) -> float:
         (ranges[name] for name in (media_type, f"{kind}/*", "*/*") if name in ranges),
         0.0,
     )
+
+
+def is_plain_json(content_types: Sequence[str]) -> bool:
+    """Return whether a request's `Content-Type` headers say JSON in UTF-8, and nothing else."""
+    if len(content_types) != 1:
+        return False
+    media_type, *parameters = content_types[0].split(";")
+    pairs = [parameter.strip().lower().partition("=") for parameter in parameters]
+    charsets = {value.strip('"') for name, _, value in pairs if name.strip() == "charset"}
+    return media_type.strip().lower() == "application/json" and charsets <= UTF_8

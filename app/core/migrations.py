@@ -60,6 +60,11 @@ def is_current(database: Database) -> bool:
     return current_revision(database) == head_revision()
 
 
+def is_known_revision(revision: str) -> bool:
+    """Return whether this release has the migration to `revision`."""
+    return any(script.revision == revision for script in _scripts().walk_revisions())
+
+
 def upgrade(url: str) -> str:
     """Migrate the database at `url` to the newest revision in one transaction; return the revision.
 
@@ -109,8 +114,7 @@ def _pragma_foreign_keys_off(connection: "Connection") -> None:
 
 def _known_revision(connection: "Connection") -> str | None:
     current = MigrationContext.configure(connection).get_current_revision()
-    known = {script.revision for script in _scripts().walk_revisions()}
-    if current is not None and current not in known:
+    if current is not None and not is_known_revision(current):
         raise SchemaIsNewer(
             f"The database is at revision {current!r}, which this release does not know "
             f"(its newest is {head_revision()!r}); run the release that migrated it or a later one."

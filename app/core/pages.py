@@ -14,6 +14,8 @@ from app.core.errors import BadRequest
 
 MAX_PAGE = 200
 SEAL_BYTES = 12
+SHOWN_CLASSES = 20
+"""The class names that a row of a list shows; a route of its own has all of them."""
 
 Row = TypeVar("Row")
 Item = TypeVar("Item")

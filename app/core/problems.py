@@ -18,10 +18,12 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
+from starlette.types import Receive, Scope, Send
 
 from app.core import errors
 from app.core.errors import FieldError, TrainyardError
 from app.core.logging import get_logger
+from app.core.plain_text import shown_json
 
 log = get_logger(__name__)
 
@@ -38,6 +40,7 @@ STATUS: Final[Mapping[type[TrainyardError], int]] = {
     errors.NotFound: 404,
     errors.MethodNotAllowed: 405,
     errors.NotAcceptable: 406,
+    errors.RequestTooSlow: 408,
     errors.Conflict: 409,
     errors.Gone: 410,
     errors.PreconditionFailed: 412,
@@ -46,8 +49,10 @@ STATUS: Final[Mapping[type[TrainyardError], int]] = {
     errors.RangeNotSatisfiable: 416,
     errors.Invalid: 422,
     errors.TooManyRequests: 429,
+    errors.HeadTooLarge: 431,
     errors.ChecksumMismatch: 460,  # not of HTTP, but of tus
     errors.Unavailable: 503,
+    errors.VersionNotSupported: 505,
     errors.InsufficientStorage: 507,
     TrainyardError: 500,
 }
@@ -127,7 +132,23 @@ def problem_response(error: TrainyardError, headers: Mapping[str, str] | None = 
         extra["Connection"] = "close"  # the unread rest of the body may be endless
     if status == STATUS[errors.Unavailable]:
         extra["Retry-After"] = str(RETRY_AFTER_SECONDS)
-    return JSONResponse(content, status, media_type=MEDIA_TYPE, headers=extra)
+    if error.retry_after is not None:
+        extra["Retry-After"] = str(error.retry_after)
+    # Messages and pointers may repeat keys and names of the request.
+    shown = shown_json(content)
+    return _ProblemResponse(error.slug, shown, status, media_type=MEDIA_TYPE, headers=extra)
+
+
+class _ProblemResponse(JSONResponse):
+    """Notes its slug in the request's state, for the security log."""
+
+    def __init__(self, slug: str, *args: Any, **options: Any) -> None:  # noqa: ANN401 -- passed on
+        super().__init__(*args, **options)
+        self._slug = slug
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        scope.setdefault("state", {})["problem"] = self._slug
+        await super().__call__(scope, receive, send)
 
 
 def install_problem_handlers(app: FastAPI) -> None:
@@ -201,9 +222,6 @@ def error_of_status(status: int) -> TrainyardError:
 def _answer_validation(_: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)  # noqa: S101 -- narrows for the type checker
     details: list[ErrorDetails] = list(error.errors())
-    if any(_is_wrong_media_type(detail) for detail in details):
-        message = "Send the body as application/json."
-        return problem_response(errors.UnsupportedMediaType(message))
     fields = [_field_error(detail["loc"], detail) for detail in details]
     return problem_response(_invalid(fields))
 
@@ -226,12 +244,6 @@ def _invalid(fields: list[FieldError]) -> errors.Invalid:
     else:
         summary = f"{len(fields)} fields are invalid; `errors` lists them."
     return errors.Invalid(summary, errors=fields[:MAX_FIELDS])
-
-
-def _is_wrong_media_type(detail: ErrorDetails) -> bool:
-    # FastAPI passes a body that it does not parse as JSON to the model as bytes (FastAPI 0.165,
-    # routing.py:488).
-    return tuple(detail["loc"]) == ("body",) and isinstance(detail.get("input"), bytes)
 
 
 def json_pointer(location: tuple[int | str, ...]) -> str:

@@ -10,6 +10,7 @@ from starlette.responses import Response, StreamingResponse
 
 from app.core.errors import RangeNotSatisfiable
 from app.core.problems import problem_response
+from app.core.response_headers import REVALIDATED, SANDBOX
 
 ONE_RANGE = re.compile(r"bytes=(?P<first>[0-9]{0,18})-(?P<last>[0-9]{0,18})\Z")
 
@@ -81,8 +82,8 @@ def is_known(etag: str, if_none_match: str | None) -> bool:
 def _headers(download: Download) -> dict[str, str]:
     headers = {
         "Accept-Ranges": "bytes",
-        "Cache-Control": "private, no-cache",
-        "Content-Security-Policy": "sandbox; default-src 'none'",
+        "Cache-Control": REVALIDATED,
+        "Content-Security-Policy": SANDBOX,
     }
     if download.etag:
         headers["ETag"] = download.etag

@@ -6,31 +6,54 @@ An unreferenced object is first moved aside, where readers still find it, and er
 that found the object in the store before the move has this time to commit a reference to it.
 """
 
-import errno
 import hashlib
 import math
 import os
-import re
 import time
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Self, TypeVar
+from typing import BinaryIO, Self, TypeVar
 from urllib.parse import unquote, urlsplit
 
 import obstore
-from obstore.exceptions import BaseError
+from obstore.exceptions import AlreadyExistsError
 from obstore.store import LocalStore, ObjectStore, from_url
 
 from app.core.crash_points import CrashPoint, crash_point
-from app.core.errors import InsufficientStorage, Unavailable
 from app.core.file_reader import FileReader
-from app.core.files import DISK_FULL_ERRORS, PRIVATE_FILE, private_folder, whole_file
+from app.core.files import PRIVATE_FILE, private_folder, whole_file
+from app.core.guarded_files import FileRefused, open_regular
+from app.core.logging import get_logger
+from app.core.store_errors import StoredBytesCorrupt, StoreUnavailable, damaged, store_errors
+from app.core.verified_files import (
+    Identity,
+    VerifiedFiles,
+    digest_of,
+    identity_of,
+    pieces_of,
+    sha256_of,
+    unchanged_pieces,
+)
 from app.settings import Settings
 
+__all__ = [
+    "ArtifactStore",
+    "AsideObject",
+    "StoreUnavailable",
+    "StoredBytesCorrupt",
+    "StoredObject",
+    "local_file",
+    "never_cancelled",
+    "sha256_of",
+    "store_mark",
+]
+
 Value = TypeVar("Value")
+
+log = get_logger(__name__)
 
 CHUNK_BYTES = 1024 * 1024
 PUT_TRIES = 10
@@ -43,24 +66,6 @@ LISTED_AT_ONCE = 500
 MAX_COPY_BYTES = 5 * 1024**3
 """Maximum size that S3 copies itself; larger objects are copied through this process in chunks."""
 STORED, ASIDE = "sha256", "aside"
-ASIDE_NAME = re.compile(r"(?P<sha256>[0-9a-f]{64})\.(?P<due>[0-9]+)\Z")
-UNFINISHED = re.compile(r".+#[0-9]+\Z")
-"""Name of a file that obstore's local store has not renamed into place yet."""
-NO_ROOM = DISK_FULL_ERRORS | {errno.EFBIG}
-OS_ERROR = re.compile(r"\(os error (?P<errno>[0-9]+)\)")
-"""The errno in a message of obstore's local store, whose exceptions have no errno attribute."""
-
-
-class StoreUnavailable(Unavailable):
-    """The artifact store cannot be reached, or refuses the request."""
-
-    slug, title = "store-unavailable", "The artifact store is unavailable"
-
-
-class StoredBytesCorrupt(Unavailable):
-    """The bytes of a stored object do not match its digest."""
-
-    slug, title = "artifact-corrupt", "Stored bytes are damaged"
 
 
 @dataclass(frozen=True)
@@ -89,6 +94,7 @@ class ArtifactStore:
     def __init__(self, store: ObjectStore, *, local_root: Path | None) -> None:
         self._store = store
         self.local_root = local_root
+        self.verified = VerifiedFiles()
 
     @classmethod
     def from_settings(cls, settings: Settings) -> Self:
@@ -103,21 +109,40 @@ class ArtifactStore:
     def put_file(self, path: Path) -> StoredObject:
         """Store a file's bytes under their digest; return when they are durable.
 
+        Nothing may write to the file any more; `put_open_file` is for others.
+
         Raises:
+            FileRefused: it is a link, or no regular file.
             InsufficientStorage: the store is full.
             StoreUnavailable: the store cannot be reached, or the object was moved aside
                 `PUT_TRIES` times before it was synced.
         """
         digest, size = sha256_of(path)
+        return self._put(digest, size, lambda: path)
+
+    def put_open_file(self, file: BinaryIO) -> StoredObject:
+        """Store an open file from its begin; another program may change it meanwhile.
+
+        Raises:
+            FileRefused: it changed while it was read; nothing is stored.
+            InsufficientStorage, StoreUnavailable: see `put_file`.
+        """
+        file.seek(0)
+        digest, size = digest_of(file)
+        return self._put(digest, size, lambda: unchanged_pieces(file, digest))
+
+    def _put(
+        self, digest: str, size: int, source: Callable[[], Path | Iterator[bytes]]
+    ) -> StoredObject:
         for _ in range(PUT_TRIES):
-            with suppress(FileNotFoundError), _store_errors():  # it was moved aside meanwhile
+            with suppress(FileNotFoundError), store_errors():  # it was moved aside meanwhile
                 # Sync existing objects too: a power cut before the sync can leave the name without
                 # the bytes, and another process that has just stored them may not have synced yet.
                 if self._size_of(_key(digest)) != size:
                     obstore.put(
                         self._store,
                         _key(digest),
-                        path,
+                        source(),
                         chunk_size=max(PART_BYTES, math.ceil(size / MAX_PARTS)),
                         max_concurrency=PARTS_AT_ONCE,
                     )
@@ -128,24 +153,37 @@ class ArtifactStore:
     def open_range(self, sha256: str, start: int, length: int) -> Iterable[bytes]:
         """Open an object and return an iterable of `length` bytes from offset `start`.
 
-        Of a local file it is `FileReader`, which the event loop can read without threads.
+        The whole object is hashed before its first range is returned, and again when it may have
+        changed. Of a local file it is `FileReader`, which the event loop can read without threads.
 
         Raises, before the first piece is read:
             FileNotFoundError: the object does not exist.
-            StoredBytesCorrupt: the object has fewer bytes.
+            StoredBytesCorrupt: the object is damaged.
             StoreUnavailable: the store cannot be reached.
         """
         if length == 0:
             return ()
         if self.local_root is not None:
-            return self._open_local_range(self.local_root / _key(sha256), start, length)
-        requested = (start, start + length)
-        options: obstore.GetOptions = {"range": requested}
-        with _store_errors():
-            result = self._get(sha256, options)
-        if tuple(result.range) != requested:
-            raise _truncated(sha256)
-        return (bytes(piece) for piece in result.stream(min_chunk_size=CHUNK_BYTES))
+            file = self._open_local(sha256)
+            with ExitStack() as closing:
+                closing.callback(file.close)
+                with store_errors():
+                    self._check(sha256, identity_of(file), lambda: pieces_of(file))
+                reader = _reader(file, sha256, start, length)
+                closing.pop_all()
+            return reader
+        with store_errors():
+            found = self._restoring(sha256, lambda: obstore.head(self._store, _key(sha256)))
+            self._check(sha256, _identity(found), lambda: self._pieces(sha256))
+        return self._remote_range(sha256, start, length, version=found["e_tag"])
+
+    def open_part(self, sha256: str, start: int, length: int) -> Iterable[bytes]:
+        """Do the same without hashing the object: for readers that know a digest of the part."""
+        if length == 0:
+            return ()
+        if self.local_root is None:
+            return self._remote_range(sha256, start, length)
+        return _reader(self._open_local(sha256), sha256, start, length)
 
     def fetch(self, sha256: str, to: Path, *, check: Callable[[], None] = never_cancelled) -> None:
         """Copy an object to the file `to`, which appears complete and verified or not at all.
@@ -164,23 +202,22 @@ class ArtifactStore:
                 digest.update(piece)
                 file.write(piece)
             if digest.hexdigest() != sha256:
-                message = f"The stored object {sha256[:12]}… is damaged."
-                raise StoredBytesCorrupt(message)
+                raise damaged(sha256)
 
     def exists(self, sha256: str) -> bool:
         """Return whether the object is in place; an object that was moved aside is not."""
-        with _store_errors():
+        with store_errors():
             return self._size_of(_key(sha256)) is not None
 
     def delete(self, sha256: str) -> None:
         """Delete an object immediately; do nothing if it does not exist."""
-        with suppress(FileNotFoundError), _store_errors():
+        with suppress(FileNotFoundError), store_errors():
             obstore.delete(self._store, _key(sha256))
 
-    def digests(self) -> Iterator[list[str]]:
-        """Yield the digests of all stored objects, in lists that one SQL query can contain."""
-        for page in self._listed(STORED):
-            yield [key.rpartition("/")[2] for key in page]
+    def listed(self, prefix: str) -> "Iterator[Sequence[obstore.ObjectMeta]]":
+        """Yield keys and sizes below a folder of the store, in lists for one SQL query each."""
+        with store_errors():
+            yield from obstore.list(self._store, prefix, chunk_size=LISTED_AT_ONCE)
 
     def set_aside(self, sha256: str, *, due_at: datetime, within: timedelta) -> bool:
         """Move an object aside: readers still find it, and it is not erased before `due_at`.
@@ -189,7 +226,7 @@ class ArtifactStore:
         its time aside could be over before it began.
         """
         began, aside = time.monotonic(), _aside_key(AsideObject(sha256, due_at))
-        with suppress(FileNotFoundError), _store_errors():
+        with suppress(FileNotFoundError), store_errors():
             self._copy(_key(sha256), aside)
             self._sync(aside)  # otherwise a power cut could lose the copy but keep the deletion
             crash_point(CrashPoint.OBJECT_COPIED_ASIDE)
@@ -198,17 +235,13 @@ class ArtifactStore:
             obstore.delete(self._store, _key(sha256))
         return True
 
-    def aside(self) -> Iterator[list[AsideObject]]:
-        """Yield every object that was moved aside."""
-        for page in self._listed(ASIDE):
-            yield [aside for key in page if (aside := _aside_of(key)) is not None]
-
     def restore(self, sha256: str) -> bool:
         """Move an object back from aside; return whether it is in place afterwards."""
-        with _store_errors():
+        with store_errors():
             if self._size_of(_key(sha256)) is not None:
                 return True
-            keys = [key for page in self._listed(f"{ASIDE}/{sha256[:2]}") for key in page]
+            pages = self.listed(f"{ASIDE}/{sha256[:2]}")
+            keys = [found["path"] for page in pages for found in page]
             # The newest first: an older one may be an incomplete copy.
             for key in sorted((key for key in keys if sha256 in key), reverse=True):
                 with suppress(FileNotFoundError):  # it was erased after the listing
@@ -219,28 +252,38 @@ class ArtifactStore:
 
     def erase(self, aside: AsideObject) -> None:
         """Delete an object that was moved aside; do nothing if it does not exist."""
-        with suppress(FileNotFoundError), _store_errors():
+        with suppress(FileNotFoundError), store_errors():
             obstore.delete(self._store, _aside_key(aside))
 
-    def unfinished(self, *, before: datetime) -> list[Path]:
-        """Return incomplete files of a local store whose last write was earlier than `before`.
-
-        Killed processes leave such files. S3 and similar stores do not list incomplete uploads; a
-        lifecycle rule of the bucket removes them.
-        """
-        if self.local_root is None:
-            return []
-        files = [path for path in self.local_root.glob("*/*/*") if UNFINISHED.match(path.name)]
-        return [path for path in files if _is_older(path, before)]
-
-    def _open_local_range(self, path: Path, start: int, length: int) -> FileReader:
+    def _open_local(self, sha256: str) -> BinaryIO:
         # obstore's stream of a local file costs seven times the CPU time of these reads.
-        with _store_errors():
-            file = self._restoring(path.name, lambda: path.open("rb", buffering=0))
-            if os.fstat(file.fileno()).st_size < start + length:
-                file.close()
-                raise _truncated(path.name)
-        return FileReader(file, start, length)
+        path = Path(self.local_root or "") / _key(sha256)
+        try:
+            with store_errors():
+                return self._restoring(sha256, lambda: open_regular(path))
+        except FileRefused as error:
+            log.error("store.damaged", sha256=sha256, reason=str(error))  # noqa: TRY400 -- said in the fields
+            raise damaged(sha256) from error
+
+    def _remote_range(
+        self, sha256: str, start: int, length: int, *, version: str | None = None
+    ) -> Iterable[bytes]:
+        requested = (start, start + length)
+        options: obstore.GetOptions = {"range": requested}
+        if version is not None:
+            options["if_match"] = version
+        with store_errors():
+            result = self._get(sha256, options)
+        if tuple(result.range) != requested:
+            raise damaged(sha256)
+        return (bytes(piece) for piece in result.stream(min_chunk_size=CHUNK_BYTES))
+
+    def _check(
+        self, sha256: str, identity: Identity, pieces: Callable[[], Iterable[bytes]]
+    ) -> None:
+        if not self.verified.is_whole(sha256, identity, pieces):
+            log.error("store.damaged", sha256=sha256, reason="other bytes than its digest")
+            raise damaged(sha256)
 
     def _get(self, sha256: str, options: "obstore.GetOptions | None" = None) -> "obstore.GetResult":
         return self._restoring(
@@ -258,14 +301,9 @@ class ArtifactStore:
         return read()
 
     def _pieces(self, sha256: str) -> Iterator[bytes]:
-        with _store_errors():
+        with store_errors():
             result = self._get(sha256)
             yield from (bytes(piece) for piece in result.stream(min_chunk_size=CHUNK_BYTES))
-
-    def _listed(self, prefix: str) -> Iterator[list[str]]:
-        with _store_errors():
-            for page in obstore.list(self._store, prefix, chunk_size=LISTED_AT_ONCE):
-                yield [listed["path"] for listed in page]
 
     def _size_of(self, key: str) -> int | None:
         try:
@@ -299,35 +337,33 @@ def local_file(store: ArtifactStore, sha256: str) -> Path | None:
     return path if path is not None and path.is_file() else None
 
 
-@contextmanager
-def _store_errors() -> Iterator[None]:
-    """Raise errors of obstore and the file system as our own, except FileNotFoundError."""
-    try:
-        yield
-    except FileNotFoundError:
-        raise
-    except (BaseError, OSError) as error:
-        if _errno_of(error) in NO_ROOM:
-            raise InsufficientStorage("The artifact store has no space for this file.") from error
-        raise StoreUnavailable("The artifact store is unavailable; try again shortly.") from error
+def store_mark(store: ArtifactStore, name: str, otherwise: str | None) -> str | None:
+    """Return the line of a small file at the top of the store; make it from `otherwise`, if any.
+
+    Of several processes that make it at once, all return the line of the first one.
+
+    Raises:
+        StoreUnavailable: the store cannot be reached.
+    """
+    with store_errors():
+        if otherwise is not None:
+            with suppress(AlreadyExistsError, FileExistsError):
+                obstore.put(store._store, name, f"{otherwise}\n".encode(), mode="create")  # noqa: SLF001 -- of this module
+        try:
+            return bytes(obstore.get(store._store, name).bytes()).decode("ascii", "replace").strip()  # noqa: SLF001 -- as above
+        except FileNotFoundError:
+            return None
 
 
-def _truncated(sha256: str) -> StoredBytesCorrupt:
-    return StoredBytesCorrupt(f"The stored object {sha256[:12]}… is truncated.")
+def _reader(file: BinaryIO, sha256: str, start: int, length: int) -> FileReader:
+    if os.fstat(file.fileno()).st_size < start + length:
+        file.close()
+        raise damaged(sha256)
+    return FileReader(file, start, length)
 
 
-def _errno_of(error: Exception) -> int | None:
-    if isinstance(error, OSError):
-        return error.errno
-    match = OS_ERROR.search(str(error))
-    return int(match["errno"]) if match else None
-
-
-def sha256_of(path: Path) -> tuple[str, int]:
-    """Return a file's SHA-256 (hex) and its size in bytes."""
-    with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256")
-        return digest.hexdigest(), file.tell()
+def _identity(found: "obstore.ObjectMeta") -> Identity:
+    return (found["e_tag"], found["version"], found["size"], found["last_modified"])
 
 
 def _key(sha256: str) -> str:
@@ -337,20 +373,6 @@ def _key(sha256: str) -> str:
 def _aside_key(aside: AsideObject) -> str:
     milliseconds = round(aside.due_at.timestamp() * 1000)
     return f"{ASIDE}/{aside.sha256[:2]}/{aside.sha256}.{milliseconds}"
-
-
-def _aside_of(key: str) -> AsideObject | None:
-    match = ASIDE_NAME.match(key.rpartition("/")[2])
-    if match is None:
-        return None
-    return AsideObject(match["sha256"], datetime.fromtimestamp(int(match["due"]) / 1000, UTC))
-
-
-def _is_older(path: Path, moment: datetime) -> bool:
-    try:
-        return path.stat().st_mtime < moment.timestamp()
-    except FileNotFoundError:
-        return False
 
 
 def _fsync(path: Path) -> None:

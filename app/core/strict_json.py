@@ -1,18 +1,29 @@
-"""Strict parsing of JSON bodies: UTF-8 only, no duplicate keys, limited nesting and digits.
+"""Strict routes: the head is checked first, then a JSON body is read and parsed strictly.
 
+JSON is UTF-8 only, without duplicate keys, with limited nesting, digits and numbers of elements.
 NaN and infinities are parsed, so that validation can refuse them with the name of their field.
 """
 
 import json
 from collections.abc import Callable, Coroutine
-from typing import Any
+from inspect import iscoroutinefunction
+from typing import Any, ClassVar, Final
 
 from fastapi import Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 
-from app.core.errors import BadRequest, NotAcceptable
+from app.core.errors import BadRequest, NotAcceptable, TrainyardError
+from app.core.head_checks import head_checks_of
 from app.core.media_types import accepts
+from app.core.strict_request import StrictRequest
+
+MAX_ELEMENTS: Final = 2**16
+"""Upper limit of commas and opening brackets in a document; also those inside strings count."""
+OPEN_BODY_BYTES: Final = 4096
+READING: Final = frozenset({"GET", "HEAD", "OPTIONS"})
+
+Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 
 
 class InvalidJson(BadRequest):
@@ -31,10 +42,12 @@ def parse_json(body: bytes) -> Any:  # noqa: ANN401 -- any JSON document
     """Return the document in `body`.
 
     Raises:
-        InvalidJson: the body is not UTF-8, is not JSON, is nested too deeply, or contains a number
-            with too many digits.
+        InvalidJson: the body is not UTF-8, is not JSON, is nested too deeply, has too many
+            elements, or contains a number with too many digits.
         DuplicateKey: an object contains a key twice, so the intended value is ambiguous.
     """
+    if sum(map(body.count, (b",", b"[", b"{"))) > MAX_ELEMENTS:
+        raise InvalidJson(f"The body has more than {MAX_ELEMENTS} elements.")
     try:
         return json.loads(body.decode("utf-8"), object_pairs_hook=_without_duplicates)
     except json.JSONDecodeError as error:
@@ -55,41 +68,57 @@ def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return document
 
 
-class _StrictRequest(Request):
-    async def json(self) -> Any:  # noqa: ANN401 -- Starlette's signature
-        if not hasattr(self, "_json"):
-            self._json = parse_json(await self.body())
-        return self._json
-
-
 class StrictRoute(APIRoute):
-    """A route that parses its JSON body with `parse_json` and raises its errors unchanged.
+    """A route that reads nothing of a request before its head checks have passed.
 
-    A route with a response model raises `NotAcceptable` if the caller accepts none of its media
-    types.
+    Then it raises `NotAcceptable` if the caller accepts none of the media types of its response
+    model, and `UnsupportedMediaType` or `TooLarge` for a body that it would not read. It parses
+    its JSON body with `parse_json` and raises its errors unchanged.
+
+    Writers of the database have a share of the threads only, so that reads always have the rest.
+
+    A route without any head check cannot be created, except as an `OpenRoute`.
     """
 
-    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+    is_open: ClassVar[bool] = False
+
+    def get_route_handler(self) -> Handler:
+        """Return the handler. Called by FastAPI when the route is created and included.
+
+        Raises:
+            TypeError: no dependency of the route is a head check.
+        """
         handle = super().get_route_handler()
         offered = self._offered_media_types()
+        checks = head_checks_of(self.dependant)
+        if not checks and not self.is_open:
+            message = f"{self.path} requires a credential: depend on needs(...), or use OpenRoute"
+            raise TypeError(message)
+
+        writes = not READING & (self.methods or set()) and not iscoroutinefunction(self.endpoint)
 
         async def handle_strictly(request: Request) -> Response:
-            strict = _StrictRequest(request.scope, request.receive)
+            for check in checks:
+                await check.check_head(request)
             if offered and not accepts(", ".join(request.headers.getlist("accept")), offered):
                 raise NotAcceptable(f"This route returns {' or '.join(offered)}.")
-            try:
-                return await handle(strict)
-            except RequestValidationError as error:
-                if _lacks_body(error) and not await strict.body():
-                    raise InvalidJson("Send a JSON document as the body.") from None
-                raise
-            except Exception as error:
-                # FastAPI wraps exceptions of the body parser in its own HTTPException.
-                if isinstance(error.__cause__, BadRequest):
-                    raise error.__cause__ from None
-                raise
+            strict = StrictRequest(request, self.body_field, parse_json, self._limit(request))
+            strict.check_announced_body()
+            if not writes:
+                return await _answered(handle, strict)
+            if self.body_field is not None:
+                await strict.complete_body()  # a slow one must not hold what other writers need
+            async with request.app.state.writing:
+                return await _answered(handle, strict)
 
         return handle_strictly
+
+    def _limit(self, request: Request) -> int:
+        """Return the maximum size of the body in bytes; routes with `max_body_size` have theirs."""
+        if self.max_body_size is not None:
+            return self.max_body_size
+        limit: int = request.app.state.json_body_bytes
+        return limit
 
     def _offered_media_types(self) -> list[str]:
         if self.response_model is None:
@@ -97,6 +126,31 @@ class StrictRoute(APIRoute):
         success = (answer for status, answer in self.responses.items() if str(status)[0] == "2")
         declared = {media_type for answer in success for media_type in answer.get("content", {})}
         return sorted({"application/json", *declared})
+
+
+class OpenRoute(StrictRoute):
+    """A route for callers without a credential, such as sign-in; its body is at most 4 KiB."""
+
+    is_open: ClassVar[bool] = True
+
+    def _limit(self, request: Request) -> int:
+        del request
+        return OPEN_BODY_BYTES
+
+
+async def _answered(handle: Handler, request: StrictRequest) -> Response:
+    """Return the response of FastAPI's handler; errors of the body are raised as they are."""
+    try:
+        return await handle(request)
+    except RequestValidationError as error:
+        if _lacks_body(error) and not await request.body():
+            raise InvalidJson("Send a JSON document as the body.") from None
+        raise
+    except Exception as error:
+        # FastAPI wraps exceptions of the body parser in its own HTTPException.
+        if isinstance(error.__cause__, TrainyardError):
+            raise error.__cause__ from None
+        raise
 
 
 def _lacks_body(error: RequestValidationError) -> bool:

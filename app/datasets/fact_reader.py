@@ -5,7 +5,6 @@ thread reads them once from the pack, in the verification process. Any number of
 the same pack: the first answer is stored, and it is the same for all.
 """
 
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
@@ -13,9 +12,11 @@ from typing import Final
 from pydantic import ValidationError
 
 from app.core.background import Background
+from app.core.cage.plan import CagePlan
 from app.core.database import OUTAGE, Database
 from app.core.errors import TrainyardError
 from app.core.files import private_folder
+from app.core.guarded_files import FileRefused, read_regular, temporary_folder
 from app.core.logging import get_logger
 from app.core.storage import ArtifactStore, StoredBytesCorrupt, StoredObject, local_file
 from app.core.tasks import TASKS
@@ -26,6 +27,8 @@ from app.datasets.stored.repository import link_packs, record_manifest
 from app.datasets.tables import Dataset, DatasetVersion
 from app.datasets.verification_process import COMMAND, Interrupted, run_process
 from app.settings import Settings
+
+MAX_FACTS_BYTES: Final = 256 * 1024 * 1024
 
 log = get_logger(__name__)
 
@@ -54,6 +57,7 @@ class FactReader(Background):
         self._spool = settings.home / "spool"
         self._retry_seconds = settings.timing.reconcile_seconds
         self._command = tuple(command)
+        self._cages = CagePlan.of_verifier(settings)
         self._unreadable: set[str] = set()
 
     def _run(self) -> None:
@@ -92,8 +96,7 @@ class FactReader(Background):
         if version is None:
             return False
         private_folder(self._spool)
-        with tempfile.TemporaryDirectory(prefix="facts-", dir=self._spool) as directory:
-            output = Path(directory)
+        with temporary_folder(self._spool, "facts-") as output:
             facts = self._facts_of(version, output)
             if facts is None:
                 self._unreadable.add(version.id)
@@ -124,13 +127,21 @@ class FactReader(Background):
             _log_unreadable(version, cause=str(error))
             return None
         request = PackRequest(pack=pack, output=directory, task=task)
-        ended = run_process(self._command, request, directory, interrupted=self._stopping.wait)
+        ended = run_process(
+            self._command,
+            request,
+            directory,
+            cages=self._cages,
+            read=[pack],
+            interrupted=self._stopping.wait,
+        )
         if ended.exit_code != 0:
             _log_unreadable(version, cause=ended.output)
             return None
         try:
-            return TrainingFacts.model_validate_json((directory / FACTS_NAME).read_bytes())
-        except (FileNotFoundError, ValidationError) as error:
+            content = read_regular(directory / FACTS_NAME, most_bytes=MAX_FACTS_BYTES)
+            return TrainingFacts.model_validate_json(content)
+        except (FileNotFoundError, FileRefused, ValidationError) as error:
             _log_unreadable(version, cause=str(error))
             return None
 

@@ -8,11 +8,11 @@ worker's are by the job's.
 import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
-from sqlalchemy import ColumnElement, bindparam, delete, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, Select, bindparam, delete, func, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, defer
 
 from app.core.database import database_now, upsert
 from app.core.ids import new_id
@@ -57,6 +57,14 @@ class NewVersion:
     recipe: Mapping[str, Any] | None = None
     listing_sha256: str | None = None
 
+
+WITHOUT_CLASSES: Final = tuple(
+    defer(column, raiseload=True)
+    for column in (DatasetVersion.classes, DatasetVersion.report, DatasetVersion.training_facts)
+)
+"""Leaves out the columns whose size grows with the number of classes or images."""
+LISTED: Final = (*WITHOUT_CLASSES, defer(DatasetVersion.recipe, raiseload=True))
+"""What lists leave out."""
 
 # Built once: every submit runs these, and building a statement takes longer than running it.
 _NEWEST = (
@@ -118,7 +126,24 @@ def visible_dataset(
     """
     if REFERENCE.match(reference) is None:
         raise DatasetNotFound
-    statement = select(Dataset, DatasetVersion).where(*_named(project_ids, reference))
+    return _visible(session, select(Dataset, DatasetVersion), project_ids, reference)
+
+
+def visible_row(session: Session, project_ids: Collection[str], reference: str) -> ListedDataset:
+    """Return the same as `visible_dataset`, without the columns that lists leave out."""
+    if REFERENCE.match(reference) is None:
+        raise DatasetNotFound
+    narrow = select(Dataset, DatasetVersion).options(*LISTED)
+    return _visible(session, narrow, project_ids, reference)
+
+
+def _visible(
+    session: Session,
+    columns: Select[Dataset, DatasetVersion],
+    project_ids: Collection[str],
+    reference: str,
+) -> ListedDataset:
+    statement = columns.where(*_named(project_ids, reference))
     row = session.execute(statement.order_by(DatasetVersion.number.desc()).limit(1)).first()
     if row is None:
         raise DatasetNotFound
@@ -140,10 +165,14 @@ def dataset_page(
         .correlate(Dataset)
         .scalar_subquery()
     )
-    statement = select(Dataset, DatasetVersion).where(
-        Dataset.project_id.in_(project_ids),
-        DatasetVersion.dataset_id == Dataset.id,
-        DatasetVersion.number == newest,
+    statement = (
+        select(Dataset, DatasetVersion)
+        .options(*LISTED)
+        .where(
+            Dataset.project_id.in_(project_ids),
+            DatasetVersion.dataset_id == Dataset.id,
+            DatasetVersion.number == newest,
+        )
     )
     if filters.name is not None:
         statement = statement.where(Dataset.name == filters.name)
@@ -174,12 +203,24 @@ def lock_or_insert_dataset(
     return session.scalars(statement.returning(Dataset)).one()
 
 
-def valid_versions(session: Session, dataset_id: str) -> Sequence[DatasetVersion]:
-    """Return the ready and validating versions of a visible dataset, newest first."""
-    statement = select(DatasetVersion).where(
-        DatasetVersion.dataset_id == dataset_id, DatasetVersion.state != VersionState.INVALID
-    )
+def task_of_valid_versions(session: Session, dataset_id: str) -> str | None:
+    """Return the task of the newest ready or validating version that has or declares one."""
+    task = func.coalesce(DatasetVersion.task, DatasetVersion.declared_task)
+    statement = select(task).where(*_valid(dataset_id), task.is_not(None))
+    return session.scalars(statement.order_by(DatasetVersion.number.desc()).limit(1)).first()
+
+
+def valid_versions_of(
+    session: Session, dataset_id: str, archive_sha256: str
+) -> Sequence[DatasetVersion]:
+    """Return the ready and validating versions of one archive or recipe, newest first."""
+    narrow = select(DatasetVersion).options(*WITHOUT_CLASSES)
+    statement = narrow.where(*_valid(dataset_id), DatasetVersion.archive_sha256 == archive_sha256)
     return session.scalars(statement.order_by(DatasetVersion.number.desc())).all()
+
+
+def _valid(dataset_id: str) -> tuple[ColumnElement[bool], ...]:
+    return (DatasetVersion.dataset_id == dataset_id, DatasetVersion.state != VersionState.INVALID)
 
 
 def version_page(
@@ -191,7 +232,9 @@ def version_page(
     state: VersionState | None = None,
 ) -> Sequence[DatasetVersion]:
     """Return up to `limit` versions of a visible dataset with a lower number, newest first."""
-    statement = select(DatasetVersion).where(DatasetVersion.dataset_id == dataset_id)
+    statement = (
+        select(DatasetVersion).options(*LISTED).where(DatasetVersion.dataset_id == dataset_id)
+    )
     if before is not None:
         statement = statement.where(DatasetVersion.number < before)
     if state is not None:
@@ -248,20 +291,29 @@ def restore_upload(session: Session, version_id: str) -> None:
     session.execute(statement.values(kept))
 
 
-def delete_dataset(session: Session, project_ids: Collection[str], dataset_id: str) -> None:
-    """Delete a dataset with all its versions; the garbage collector removes their bytes later.
+def lock_visible_dataset(
+    session: Session, project_ids: Collection[str], dataset_id: str
+) -> Dataset:
+    """Return a dataset with its row locked.
 
     Raises:
         DatasetNotFound: the caller's projects have no dataset with this id.
-        DatasetInUse: a job refers to one of its versions.
     """
     if REFERENCE.match(dataset_id) is None:
         raise DatasetNotFound
-    statement = select(Dataset.id).where(
-        Dataset.project_id.in_(project_ids), Dataset.id == dataset_id
-    )
-    if session.scalars(statement.with_for_update()).first() is None:
+    statement = select(Dataset).where(Dataset.project_id.in_(project_ids), Dataset.id == dataset_id)
+    dataset = session.scalars(statement.with_for_update()).first()
+    if dataset is None:
         raise DatasetNotFound
+    return dataset
+
+
+def delete_dataset(session: Session, dataset_id: str) -> None:
+    """Delete a locked dataset with its versions; the garbage collector removes their bytes later.
+
+    Raises:
+        DatasetInUse: a job refers to one of its versions.
+    """
     try:
         session.execute(delete(DatasetVersion).where(DatasetVersion.dataset_id == dataset_id))
         session.execute(delete(Dataset).where(Dataset.id == dataset_id))

@@ -10,6 +10,9 @@ from typing import Any, Self
 
 from sqlalchemy.orm import Session
 
+from app.accounts.authentication import Principal
+from app.accounts.tables import MemberRole
+from app.audit.record import acting, record_change
 from app.core.context import Context
 from app.core.database import UnitOfWork
 from app.core.storage import StoredObject
@@ -28,13 +31,15 @@ from app.datasets.repository import (
     insert_version,
     lock_or_insert_dataset,
     restore_upload,
+    task_of_valid_versions,
     use_upload,
-    valid_versions,
+    valid_versions_of,
     visible_dataset,
 )
 from app.datasets.stored.inputs import Recipe
 from app.datasets.stored.reading import stored_manifest
 from app.datasets.tables import Dataset, DatasetVersion, VersionState
+from app.quotas.repository import Consumer, Quota, check_room, check_within
 from app.uploads.chunks import NamedUpload, stored_upload
 from app.uploads.errors import UnknownUpload, UploadNotFound
 from app.uploads.repository import lock_upload
@@ -86,19 +91,23 @@ def submit_upload(
         context: of the server.
         named: the upload, whose owner submits it.
         name: of the dataset.
-        project_id: project of the dataset. Default: that of the upload.
+        project_id: project of the dataset, in which the caller may write. Default: that of the
+            upload.
         options: how the archive is read.
 
     Raises:
         UnknownUpload: the caller has no upload with this id.
         UploadExpired: it has expired.
         UploadIncomplete: bytes of it are missing.
+        InsufficientRole, ProjectArchived: the caller may not write in the upload's project.
         DatasetTaskMismatch: a ready or validating version of the dataset has another task.
     """
     with known_upload():
         stored = stored_upload(context, named)
         with context.database.write() as unit:
             upload = lock_named(unit.session, named)
+            if project_id is None:
+                named.check_writable(upload)
             submission = Submission(
                 project_id=project_id or upload.project_id,
                 owner_id=named.owner_id,
@@ -107,6 +116,18 @@ def submit_upload(
             )
             origin = VersionOrigin(stored.sha256, stored.size_bytes)
             return insert_submission(context, unit, submission, origin)
+
+
+def check_upload_quotas(context: Context, submission: Submission, size_bytes: int) -> None:
+    """Check, before the bytes of an archive arrive, that the quotas leave room for them.
+
+    Raises:
+        QuotaExceeded: the project or the user has stored or verified too much.
+    """
+    consumer = Consumer(submission.project_id, submission.owner_id)
+    with context.database.read() as unit:
+        check_room(unit.session, consumer, Quota.STORED_BYTES, more=max(size_bytes, 1))
+        check_room(unit.session, consumer, Quota.VERIFIER_SECONDS)
 
 
 @contextmanager
@@ -163,7 +184,7 @@ class VersionOrigin:
 
 def derive_version(
     context: Context,
-    project_ids: Collection[str],
+    principal: Principal,
     named: tuple[str, str | None],
     options: ImportOptions,
     changes: FileChanges,
@@ -177,6 +198,7 @@ def derive_version(
 
     Raises:
         DatasetNotFound: the caller's projects have no dataset or version with this id.
+        InsufficientRole, ProjectArchived: the caller may not write in its project.
         DatasetNotReady: files are changed, and the version is not ready.
         ManifestMissing: files are changed, and the version has no manifest yet.
         UnknownUpload, UploadExpired, UploadIncomplete: the upload cannot be used.
@@ -186,9 +208,10 @@ def derive_version(
     """
     reference, version_id = named
     with context.database.read() as unit:
-        source = visible_dataset(unit.session, project_ids, version_id or reference)
+        source = visible_dataset(unit.session, principal.project_ids, version_id or reference)
     if reference not in {source.dataset.id, source.version.id}:
         raise DatasetNotFound
+    principal.require_role(source.dataset.project_id, MemberRole.MEMBER)
     with known_upload():
         made_from = _changed(context, source.version, changes) if changes else None
     with known_upload(), context.database.write() as unit:
@@ -290,13 +313,13 @@ def _add_version(
 
     Raises:
         DatasetTaskMismatch: a ready or validating version of the dataset has another task.
+        QuotaExceeded: the project or the dataset's owner has stored or verified too much.
     """
-    versions = valid_versions(session, dataset.id)
-    task = next((version.task or version.declared_task for version in versions), None)
+    task = task_of_valid_versions(session, dataset.id)
     if options.task and task and options.task != task:
         raise DatasetTaskMismatch(dataset.name, task, options.task)
     stored_options = options.model_dump(mode="json", exclude={"task"}, exclude_defaults=True)
-    for version in versions:
+    for version in valid_versions_of(session, dataset.id, source.sha256):
         of_version = version.task or version.declared_task
         # As text: the order of colours is that of the classes.
         is_alike = json.dumps(version.options or {}) == json.dumps(stored_options)
@@ -304,6 +327,8 @@ def _add_version(
         if is_alike and options.task in {None, of_version}:
             restore_upload(session, version.id)
             return SubmittedVersion(ListedDataset(dataset, version), created=False)
+    consumer = Consumer(dataset.project_id, dataset.owner_id)
+    check_room(session, consumer, Quota.VERIFIER_SECONDS)
     new = NewVersion(
         source.sha256,
         source.size_bytes,
@@ -312,6 +337,14 @@ def _add_version(
         recipe=source.recipe,
         listing_sha256=source.listing,
     )
-    return SubmittedVersion(
-        ListedDataset(dataset, insert_version(session, dataset.id, new)), created=True
+    inserted = insert_version(session, dataset.id, new)
+    check_within(session, consumer, Quota.STORED_BYTES)
+    record_change(
+        session,
+        acting.get(),
+        "dataset_version.created",
+        target=inserted.id,
+        project_id=dataset.project_id,
+        details={"dataset": dataset.name, "number": inserted.number},
     )
+    return SubmittedVersion(ListedDataset(dataset, inserted), created=True)

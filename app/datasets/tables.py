@@ -115,6 +115,10 @@ class DatasetVersion(LeasedRow, Base):
     )
     overview_bytes: Mapped[int | None] = mapped_column(BigInteger)
     classes: Mapped[list[str] | None] = mapped_column(OrderedJson)
+    class_count: Mapped[int | None] = mapped_column(doc="number of `classes`")
+    first_classes: Mapped[list[str] | None] = mapped_column(
+        OrderedJson, doc="the first of `classes`, for lists"
+    )
     images: Mapped[dict[str, int] | None] = mapped_column(OrderedJson, doc="images per split")
     report: Mapped[dict[str, JsonValue] | None] = mapped_column(
         OrderedJson, doc="without the training facts"

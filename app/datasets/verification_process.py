@@ -3,14 +3,19 @@
 import os
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from resource import struct_rusage
+from subprocess import Popen
 from typing import IO, Final
 
 from pydantic import BaseModel
 
 import app
+from app.core.cage.launch import launched
+from app.core.cage.plan import CagePlan
+from app.core.guarded_files import entries_below
 from app.core.processes import signal_group, spawn
 
 COMMAND: Final = (sys.executable, "-m", "app.datasets.verification")
@@ -26,10 +31,11 @@ class Interrupted(Exception):
 
 @dataclass(frozen=True)
 class ProcessEnd:
-    """The exit code of a process, and the end of what it wrote."""
+    """The exit code of a process, the end of what it wrote, and its processor time."""
 
     exit_code: int
     output: str
+    cpu_seconds: float
 
 
 def run_process(
@@ -37,14 +43,21 @@ def run_process(
     request: BaseModel,
     directory: Path,
     *,
+    cages: CagePlan,
+    read: Iterable[Path] = (),
     interrupted: Callable[[float], bool],
 ) -> ProcessEnd:
-    """Run the process to its end, then kill whatever is left of its session.
+    """Run the process to its end in a cage, then kill whatever is left of its session.
+
+    A link that the process left in the directory is removed: outside of the cage, it would lead to
+    other files than inside.
 
     Args:
         command: the program and its first arguments.
         request: is passed as a file.
-        directory: the working directory, for the request and the log.
+        directory: the working directory, for the request and the log; all that it may write to.
+        cages: the plan of its cage.
+        read: what it may read besides its directory.
         interrupted: waits for the seconds, or until the process must not go on, and returns
             whether it must not.
 
@@ -54,15 +67,36 @@ def run_process(
     file = directory / "request.json"
     file.write_text(request.model_dump_json())
     with (directory / "log").open("w+b") as log_file:
-        process = spawn([*command, str(file)], env=_environment(), output=log_file, cwd=directory)
+        environment = _environment()
+        cage = cages.cage(environment, read=read, write=[directory], program=command)
+        argv = launched([*command, str(file)], cage)
+        process = spawn(argv, env=environment, output=log_file, cwd=directory)
         try:
-            while (code := process.poll()) is None:
+            while (ended := _ended(process)) is None:
                 if interrupted(POLL_SECONDS):
                     raise Interrupted
-            return ProcessEnd(code, _tail(log_file))
+            code, used = ended
+            return ProcessEnd(code, _tail(log_file), used.ru_utime + used.ru_stime)
         finally:
             signal_group(process, signal.SIGKILL)
             process.wait()
+            _remove_links(directory)
+
+
+def _remove_links(folder: Path) -> None:
+    """Remove all that is neither a folder nor a regular file."""
+    for entry in entries_below(folder):
+        if not (entry.is_dir(follow_symlinks=False) or entry.is_file(follow_symlinks=False)):
+            Path(entry.path).unlink()
+
+
+def _ended(process: Popen[bytes]) -> tuple[int, struct_rusage] | None:
+    """Return exit code and use of resources of an ended process; None while it runs."""
+    pid, status, used = os.wait4(process.pid, os.WNOHANG)
+    if pid == 0:
+        return None
+    process.returncode = os.waitstatus_to_exitcode(status)  # `Popen` must not wait for it again
+    return process.returncode, used
 
 
 def _environment() -> dict[str, str]:

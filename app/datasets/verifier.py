@@ -6,32 +6,33 @@ Then it writes the verdict, guarded by the claim's attempt number. If the server
 lease expires, and the same or another server claims the version again.
 """
 
-import tempfile
 import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from pydantic import ValidationError
 from sqlalchemy.exc import IntegrityError
 
 from app.core.background import Background
+from app.core.cage.plan import CagePlan
 from app.core.crash_points import CrashPoint, crash_point
 from app.core.database import OUTAGE, Database
 from app.core.errors import TrainyardError
 from app.core.files import private_folder
+from app.core.free_space import DiskReserve
+from app.core.guarded_files import FileRefused, read_regular, temporary_folder
 from app.core.leased_rows import MAX_CRASHES, LeaseKeeper, RowHold
 from app.core.logging import get_logger
-from app.core.storage import ArtifactStore, StoredBytesCorrupt, StoredObject
+from app.core.storage import ArtifactStore, StoredBytesCorrupt
 from app.core.tasks import TASKS, Task
 from app.datasets.packs.manifest import ManifestCorruptError
 from app.datasets.packs.pack import PackCorruptError
 from app.datasets.packs.progress import WRITE_SECONDS, VerificationProgress, read_progress
 from app.datasets.reports.finding_codes import Code
-from app.datasets.reports.findings import MAX_FINDINGS_PER_CODE, Fix
+from app.datasets.reports.findings import MAX_FINDINGS_PER_CODE
 from app.datasets.reports.overview import OVERVIEW_NAME
 from app.datasets.reports.report import (
     FINDINGS_NAME,
@@ -50,14 +51,15 @@ from app.datasets.repository import (
 from app.datasets.stored.inputs import Inputs, InputsReader
 from app.datasets.stored.keep import FilesKeeper, KeptFiles
 from app.datasets.stored.repository import link_packs
-from app.datasets.tables import DatasetVersion, VersionState
+from app.datasets.tables import Dataset, DatasetVersion, VersionState
+from app.datasets.verdicts import Verdict, columns_of
 from app.datasets.verification_process import COMMAND, Interrupted, run_process
 from app.datasets.verification_queue import VERIFICATIONS, awaits_verification, claim_next_version
+from app.quotas.repository import add_verifier_seconds
 from app.settings import Settings
 
 log = get_logger(__name__)
 
-WITH_BOXES: Final = frozenset({"segment", "obb", "pose"})
 """Tasks whose labels can be read as boxes."""
 
 
@@ -65,22 +67,10 @@ class Crashed(Exception):
     """The verification process ended without a report."""
 
 
-@dataclass(frozen=True)
-class Verdict:
-    """The report of the verification process and, if the version is valid, its stored files.
-
-    `findings` are all findings, if the report has only the first of a code.
-    """
-
-    report: Report
-    files: KeptFiles | None = None
-    overview: StoredObject | None = None
-    findings: StoredObject | None = None
-
-
 CRASHES: Final = (
     Crashed,
     FileNotFoundError,
+    FileRefused,
     ManifestCorruptError,
     PackCorruptError,
     StoredBytesCorrupt,
@@ -91,6 +81,8 @@ CRASHES: Final = (
 SMALL_ARCHIVE_BYTES: Final = 1024 * 1024 * 1024
 """The last free thread takes no larger archive, so that a small one waits for no large ones."""
 
+
+MAX_REPORT_BYTES: Final = 256 * 1024 * 1024
 
 _STARTED: Final = VerificationProgress(step="reading", done=0)
 _STORING: Final = VerificationProgress(step="storing", done=0)
@@ -138,6 +130,8 @@ class Verifier(Background):
         self._timing = settings.timing
         self._spool = settings.home / "spool"
         self._command = tuple(command)
+        self._cages = CagePlan.of_verifier(settings)
+        self._disk = DiskReserve.of(settings, store)
         self._waking = threading.Event()
         self._looking = threading.Lock()
         self._verifying: set[int] = set()
@@ -211,10 +205,10 @@ class Verifier(Background):
         private_folder(self._spool)
         try:
             with (
-                tempfile.TemporaryDirectory(prefix="verify-", dir=self._spool) as directory,
+                temporary_folder(self._spool, "verify-") as directory,
                 LeaseKeeper(self._database, VERIFICATIONS, hold, self._timing) as lease,
             ):
-                verdict = self._check_archive(version, Path(directory), lease)
+                verdict = self._check_archive(version, directory, lease)
                 crash_point(CrashPoint.VERIFICATION_JUDGED)
                 lease.end()
                 self._conclude(hold, verdict)
@@ -231,6 +225,8 @@ class Verifier(Background):
             raise
 
     def _claim(self, *, max_bytes: int | None = None) -> DatasetVersion | None:
+        if self._disk.is_reached():
+            return None
         with self._database.read() as unit:
             if not awaits_verification(unit.session, max_bytes=max_bytes):
                 return None
@@ -259,22 +255,22 @@ class Verifier(Background):
 
         inputs = InputsReader(self._database, self._store, directory, check).read(version)
         output.mkdir()
-        request = VerificationRequest(
-            archive=inputs.archive,
-            assembly=inputs.assembly,
-            is_listing=inputs.is_listing,
-            previous=inputs.previous,
-            output=output,
-            options=ImportOptions.model_validate(
-                {**(version.options or {}), "task": _task(version.declared_task)}
-            ),
+        ended = run_process(
+            self._command,
+            _request(version, inputs, output),
+            directory,
+            cages=self._cages,
+            read=inputs.packs,
+            interrupted=interrupted,
         )
-        ended = run_process(self._command, request, directory, interrupted=interrupted)
+        self._charge(version, ended.cpu_seconds)
         lease.note(progress=_STORING.model_dump())
         report = _report_in(output)
         if report is None:
             log.error("verification.crashed", exit_code=ended.exit_code, output=ended.output)
             raise Crashed(f"the verification process exited with {ended.exit_code}")
+        if Code.VERIFICATION_CRASHED in report.finding_totals:
+            log.error("verification.failed_at_a_file", version_id=version.id, output=ended.output)
         # Packs first: what is stored before them would wait long for the row that references it.
         files = self._kept(report, inputs, output) if report.state == "ready" else None
         overview = None if files is None else self._store.put_file(output / OVERVIEW_NAME)
@@ -282,6 +278,12 @@ class Verifier(Background):
         if _omits_findings(report) and (output / FINDINGS_NAME).is_file():
             findings = self._store.put_file(output / FINDINGS_NAME)
         return Verdict(report, files, overview, findings)
+
+    def _charge(self, version: DatasetVersion, seconds: float) -> None:
+        """Count the processor time, whatever the verdict, and also if there is none."""
+        with self._database.write() as unit:
+            dataset = unit.session.get_one(Dataset, version.dataset_id)
+            add_verifier_seconds(unit.session, (dataset.project_id, dataset.owner_id), seconds)
 
     def _kept(self, report: Report, inputs: Inputs, output: Path) -> KeptFiles:
         keeper = FilesKeeper(self._database, self._store, inputs.project_id)
@@ -316,6 +318,18 @@ class Verifier(Background):
             log.info("verification.released", version_id=hold.row_id)
 
 
+def _request(version: DatasetVersion, inputs: Inputs, output: Path) -> VerificationRequest:
+    options = {**(version.options or {}), "task": _task(version.declared_task)}
+    return VerificationRequest(
+        archive=inputs.archive,
+        assembly=inputs.assembly,
+        is_listing=inputs.is_listing,
+        previous=inputs.previous,
+        output=output,
+        options=ImportOptions.model_validate(options),
+    )
+
+
 def _error_fields(error: Exception) -> dict[str, str]:
     return {"error": type(error).__name__, "cause": str(error)}
 
@@ -324,47 +338,15 @@ def _failure(reason: str) -> Verdict:
     return Verdict(invalid_report(Code.VERIFICATION_CRASHED, VERIFICATIONS.gave_up(reason)))
 
 
-def columns_of(verdict: Verdict, *, present_task: str | None) -> dict[str, Any]:
-    """Return the columns of a verified version.
-
-    A valid version becomes invalid if its task is not that of the dataset's ready versions.
-    """
-    report, files = verdict.report, verdict.files
-    if files is not None and present_task not in {None, report.task}:
-        verdict = Verdict(_mismatch(report.task, present_task))
-        report, files = verdict.report, None
-    overview, findings = verdict.overview, verdict.findings
-    return {
-        "state": VersionState(report.state),
-        "task": report.task,
-        "manifest_digest": report.manifest_digest,
-        "manifest_bytes": files.manifest.size_bytes if files else None,
-        "pack_bytes": report.pack_bytes,
-        "changes": report.changes,
-        "overview_sha256": overview.sha256 if overview else None,
-        "overview_bytes": overview.size_bytes if overview else None,
-        "findings_sha256": findings.sha256 if findings else None,
-        "classes": report.classes,
-        "images": {split: summary.images for split, summary in report.splits.items()},
-        "report": report.model_dump(mode="json", exclude={"training"}),
-        "training_facts": report.training.model_dump(mode="json") if report.training else None,
-    }
-
-
-def _mismatch(found: Task | None, present: str | None) -> Report:
-    message = f"The labels are for {found}, the dataset is for {present}."
-    fixes: list[Fix] = [{"task": present}] if present == "detect" and found in WITH_BOXES else []
-    return invalid_report(Code.TASK_MISMATCH, message, fixes)
-
-
 def _omits_findings(report: Report) -> bool:
     return any(count > MAX_FINDINGS_PER_CODE for count in report.finding_totals.values())
 
 
 def _report_in(output: Path) -> Report | None:
     try:
-        return Report.model_validate_json((output / REPORT_NAME).read_bytes())
-    except (OSError, ValidationError):
+        content = read_regular(output / REPORT_NAME, most_bytes=MAX_REPORT_BYTES)
+        return Report.model_validate_json(content)
+    except (OSError, FileRefused, ValidationError):
         return None
 
 

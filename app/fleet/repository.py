@@ -3,18 +3,22 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
-from functools import cache
+from functools import cache, partial
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue
 from sqlalchemy import Select, insert, select, update
 from sqlalchemy.orm import Session, undefer
 
 from app.core.database import database_now
 from app.core.ids import new_id
+from app.core.plain_text import shown
 from app.fleet.tables import Worker
 
-Word = Annotated[str, Field(max_length=100)]
+Word = Annotated[str, Field(max_length=100), AfterValidator(partial(shown, limit=100))]
+"""Text of an installed package: what people cannot see is escaped."""
+
+_shown_error = partial(shown, limit=500)
 
 
 class ReportedPlugin(BaseModel):
@@ -28,7 +32,7 @@ class ReportedPlugin(BaseModel):
     options_schema: dict[str, JsonValue] = Field(
         default_factory=dict, description="JSON Schema of trainer.options."
     )
-    error: Annotated[str, Field(max_length=500)] | None = Field(
+    error: Annotated[str, Field(max_length=500), AfterValidator(_shown_error)] | None = Field(
         default=None, description="Reason why it cannot be used; null if it can."
     )
 

@@ -3,7 +3,6 @@
 With 80 classes an epoch has 9 KB of JSON, and a fifth of that packed.
 """
 
-import csv
 import json
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,6 +11,7 @@ from typing import TextIO
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from app.core.csv_tables import CsvTable
 from app.datasets.repository import class_names
 from app.jobs.tables import EpochClasses, Job
 
@@ -45,16 +45,16 @@ def write_class_table(session: Session, job: Job, file: TextIO) -> bool:
 
     Streams: the rows of a long training with many classes do not have to fit into memory.
     """
-    writer = csv.writer(file, lineterminator="\n")
+    table = CsvTable(file)
     header: list[str] = []
     classes = class_names(session, job.dataset_version_id)
     for epoch, columns in _epochs(session, job.id):
         if not header:
             header = list(columns)
-            writer.writerow(["epoch", "class", *header])
+            table.write(["epoch", "class", *header])
         values = (columns.get(name, [None] * len(classes)) for name in header)
         for row in zip(classes, *values, strict=False):
-            writer.writerow([epoch, *row])
+            table.write([epoch, *row])
     return bool(header)
 
 

@@ -172,6 +172,19 @@ class ConcurrentRequests(Unavailable):
         )
 
 
+class PriorityTooHigh(Invalid):
+    """The priority is above the ceiling of the caller's role."""
+
+    slug, title = "priority-too-high", "The role allows no such priority"
+
+    def __init__(self, priority: int, ceiling: int, role: str) -> None:
+        message = (
+            f"The priority {priority} is above {ceiling}, the highest that the role {role} may use."
+        )
+        errors = [FieldError("/priority", "priority-too-high", message)]
+        super().__init__(message, errors=errors, extra={"ceiling": ceiling, "role": role})
+
+
 class TaskMismatch(Invalid):
     """The model, the dataset and the task do not fit together."""
 

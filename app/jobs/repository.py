@@ -20,7 +20,7 @@ from sqlalchemy import (
     tuple_,
     update,
 )
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, defer
 
 from app.artifacts.repository import resume_epoch_of
 from app.core.database import database_now
@@ -36,8 +36,11 @@ from app.jobs.tables import (
     JobTag,
     LogChunk,
 )
+from app.quotas.lanes import LaneKey, jobs_before, lanes_before
 
 MAX_POSITION = 1000
+LISTED = tuple(defer(column, raiseload=True) for column in (Job.spec, Job.resolved_spec, Job.notes))
+"""Lists leave out the long columns of a job."""
 
 
 @dataclass(frozen=True)
@@ -116,14 +119,16 @@ _TAGS = (
     .where(JobTag.job_id == bindparam("job_id"))
     .order_by(JobTag.key)
 )
-_JOBS_AHEAD = select(func.count()).select_from(
+_BEFORE_IN_LANE = select(func.count()).select_from(
     select(Job.id)
     .where(
         # A literal: with a parameter SQLite does not use the partial index.
         Job.state == literal(JobState.QUEUED, Job.state.type, literal_execute=True),
         Job.queue == bindparam("queue"),
-        (Job.priority > bindparam("priority"))
-        | ((Job.priority == bindparam("priority")) & (Job.id < bindparam("job_id"))),
+        Job.priority == bindparam("priority"),
+        Job.project_id == bindparam("project_id"),
+        Job.owner_id == bindparam("owner_id"),
+        Job.id < bindparam("job_id"),
     )
     .limit(MAX_POSITION)
     .subquery()
@@ -244,7 +249,7 @@ def job_page(
 ) -> list[ListedJob]:
     """Return up to `limit` jobs after the position `after`, in order."""
     columns = order.columns()
-    statement = select(Job).where(*_visible(project_ids), *_conditions(filters))
+    statement = select(Job).options(*LISTED).where(*_visible(project_ids), *_conditions(filters))
     if order.key == "ended":
         statement = statement.where(Job.ended_at.is_not(None))
     if after is not None:
@@ -256,10 +261,27 @@ def job_page(
     return _with_records(session, jobs)
 
 
+def lane_of(job: Job) -> LaneKey:
+    """Return the lane in which a job waits."""
+    return LaneKey(job.queue, -job.priority, job.project_id, job.owner_id)
+
+
 def queue_position(session: Session, job: Job) -> int:
-    """Return a job's position in its queue, from 1; counting stops at `MAX_POSITION`."""
-    place = {"queue": job.queue, "priority": job.priority, "job_id": job.id}
-    return session.scalars(_JOBS_AHEAD, place).one() + 1
+    """Return a job's place in the order of claims, from 1, at most `MAX_POSITION` + 1.
+
+    Jobs that can run on other slots only count too; those that a limit holds do not.
+    """
+    lane = lane_of(job)
+    place = {
+        "queue": job.queue,
+        "priority": job.priority,
+        "project_id": job.project_id,
+        "owner_id": job.owner_id,
+        "job_id": job.id,
+    }
+    in_lane = session.scalars(_BEFORE_IN_LANE, place).one()
+    lanes = lanes_before(session, lane, limit=MAX_POSITION)
+    return min(jobs_before(lanes, lane, in_lane), MAX_POSITION) + 1
 
 
 def queue_counts(

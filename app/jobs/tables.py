@@ -41,6 +41,8 @@ class Job(Base):
             "ix_jobs_waiting",
             "queue",
             "priority",
+            "project_id",
+            "owner_id",
             "id",
             sqlite_where=text("state = 'queued'"),
             postgresql_where=text("state = 'queued'"),

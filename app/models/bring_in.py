@@ -8,35 +8,42 @@ import re
 import tempfile
 import time
 from collections.abc import Mapping
-from http.client import HTTPException, HTTPResponse
+from dataclasses import dataclass
 from pathlib import Path
 from threading import Event
 from typing import Final
-from urllib.parse import urlsplit
-from urllib.request import Request, urlopen
 
 from app.core.database import Database
+from app.core.guarded_files import open_regular
 from app.core.storage import ArtifactStore, sha256_of
 from app.models.architectures import TASK_SUFFIXES, architecture_of_pretrained
 from app.models.digests import OFFICIAL_DIGESTS
+from app.models.download import DownloadSource, download
 from app.models.errors import (
+    BadDigest,
     BadModelName,
-    DownloadFailed,
     ModelNameTaken,
     NotWeights,
     UnknownTask,
     WrongDigest,
 )
-from app.models.repository import NewWeights, insert_model, model_of, replace_refused
+from app.models.repository import NewWeights, insert_model, model_of, replace_refused, vouch
 from app.models.tables import Model, ModelSource, ModelState
 
 NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}\.pt\Z")
 """Names that the `model` of a job spec can have."""
 ZIP_MAGIC: Final = b"PK\x03\x04"
-PIECE_BYTES: Final = 1024 * 1024
-MAX_BYTES: Final = 8 * 1024**3
-SILENCE_SECONDS: Final = 30.0
+DIGEST: Final = re.compile(r"[0-9a-fA-F]{64}\Z")
 WAIT_PAUSE_SECONDS: Final = 0.2
+
+
+@dataclass(frozen=True)
+class WeightsOrigin:
+    """What is known of weights before their inspection; see `NewWeights`."""
+
+    task: str | None
+    source: ModelSource
+    vouched: bool | None
 
 
 def add_model(
@@ -46,6 +53,7 @@ def add_model(
     file: Path,
     name: str | None = None,
     task: str | None = None,
+    sha256: str | None = None,
 ) -> Model:
     """Store a weights file under a name for the whole instance. Idempotent for the same bytes.
 
@@ -59,8 +67,11 @@ def add_model(
         name: the name for jobs, ending in `.pt`. Default: the file's name.
         task: the task of the weights; with another task they are refused. Default: the task of the
             official weights with this name; for other names, the task that the inspection finds.
+        sha256: the digest (hex) that the file must have.
 
     Raises:
+        BadDigest: `sha256` is no digest.
+        WrongDigest: the file has another digest.
         BadModelName: a job could not use the name.
         UnknownTask: the task does not exist.
         NotWeights: the file is missing or is not a weights file.
@@ -69,7 +80,10 @@ def add_model(
     name = _checked_name(name or file.name)
     task = _checked_task(name, task)
     _check_weights(file)
-    return _keep(database, store, file, name=name, task=task, source=ModelSource.FILE)
+    expected = _checked_digest(sha256)
+    _check_digest(name, file, expected)
+    known = WeightsOrigin(task, ModelSource.FILE, vouched=True if expected else None)
+    return _keep(database, store, file, name=name, known=known)
 
 
 def add_official(
@@ -77,38 +91,46 @@ def add_official(
     store: ArtifactStore,
     *,
     name: str,
-    base_url: str,
+    source: DownloadSource,
+    sha256: str | None = None,
     digests: Mapping[str, str] = OFFICIAL_DIGESTS,
 ) -> Model:
     """Download official weights and add them, unless the instance has them already.
+
+    Without a digest, from the table or from the operator, they are recorded as unvouched.
 
     Args:
         database: the database for the model's row.
         store: the store for the bytes.
         name: the name of the weights, such as `yolo26n.pt`.
-        base_url: the folder on a web server that contains the file.
+        source: where they come from.
+        sha256: the digest (hex) that they must have, whatever the table says.
         digests: the known SHA-256 digests (hex) by name.
 
     Raises:
         BadModelName: there are no official weights with this name.
-        DownloadFailed: the server is unreachable, refuses, or sends an incomplete response.
+        BadDigest: `sha256` is no digest.
+        DownloadFailed: the server is unreachable, refuses, sends an incomplete response, or leads
+            to a place from which nothing is downloaded.
         WrongDigest: the bytes do not match the known digest.
         NotWeights: the response is not a weights file.
     """
     shipped = architecture_of_pretrained(name)
     if shipped is None:
         raise BadModelName(f"There are no official weights named {name}; try yolo26n.pt.")
+    expected = _checked_digest(sha256)
     present = _present(database, name)
     if present is not None:
-        return present
+        return present if expected is None else _vouched(database, present, expected)
     with tempfile.TemporaryDirectory(prefix="trainyard-models-") as directory:
         file = Path(directory) / name
-        _download(f"{base_url.rstrip('/')}/{name}", file)
-        _check_digest(name, file, digests)
+        download(source, name, file)
+        for digest in (digests.get(name), expected):
+            _check_digest(name, file, digest)
         _check_weights(file)
-        return _keep(
-            database, store, file, name=name, task=shipped.task, source=ModelSource.OFFICIAL
-        )
+        is_vouched = name in digests or expected is not None
+        known = WeightsOrigin(shipped.task, ModelSource.OFFICIAL, vouched=is_vouched)
+        return _keep(database, store, file, name=name, known=known)
 
 
 def wait_for_inspection(database: Database, model: Model, *, seconds: float) -> Model:
@@ -147,11 +169,26 @@ def _check_weights(file: Path) -> None:
         raise NotWeights(f"{file.name} is not a zip archive as written by torch.save.")
 
 
-def _check_digest(name: str, file: Path, digests: Mapping[str, str]) -> None:
+def _checked_digest(sha256: str | None) -> str | None:
+    if sha256 is not None and DIGEST.match(sha256) is None:
+        raise BadDigest("A SHA-256 has 64 hexadecimal digits.")
+    return None if sha256 is None else sha256.lower()
+
+
+def _check_digest(name: str, file: Path, expected: str | None) -> None:
+    if expected is None:
+        return
     received, _ = sha256_of(file)
-    expected = digests.get(name, received)
     if received != expected:
         raise WrongDigest(name, expected=expected, received=received)
+
+
+def _vouched(database: Database, present: Model, expected: str) -> Model:
+    with database.write() as unit:
+        vouched = vouch(unit.session, present.id, sha256=expected)
+    if vouched is None:
+        raise WrongDigest(present.name, expected=expected, received=present.sha256)
+    return vouched
 
 
 def _keep(
@@ -160,11 +197,18 @@ def _keep(
     file: Path,
     *,
     name: str,
-    task: str | None,
-    source: ModelSource,
+    known: WeightsOrigin,
 ) -> Model:
-    stored = store.put_file(file)
-    weights = NewWeights(name, task, source, stored.sha256, stored.size_bytes)
+    with open_regular(file.resolve()) as opened:
+        stored = store.put_open_file(opened)
+    weights = NewWeights(
+        name,
+        known.task,
+        known.source,
+        stored.sha256,
+        stored.size_bytes,
+        vouched=known.vouched,
+    )
     with database.write() as unit:
         present = model_of(unit.session, (), name)
         if present is None:
@@ -181,27 +225,3 @@ def _present(database: Database, name: str) -> Model | None:
     with database.read() as unit:
         present = model_of(unit.session, (), name)
     return None if present is None or present.state is ModelState.REFUSED else present
-
-
-def _download(url: str, to: Path) -> None:
-    if urlsplit(url).scheme not in {"http", "https"}:
-        raise DownloadFailed(f"{url} is not an http(s) address; set TRAINYARD_MODELS_BASE_URL.")
-    request = Request(url, headers={"User-Agent": "trainyard"})  # noqa: S310 -- checked above
-    try:
-        with urlopen(request, timeout=SILENCE_SECONDS) as response:  # noqa: S310 -- checked above
-            _save_whole(url, response, to)
-    except (OSError, HTTPException) as error:
-        raise DownloadFailed(f"{url} could not be downloaded: {error}.") from error
-
-
-def _save_whole(url: str, response: HTTPResponse, to: Path) -> None:
-    announced = response.headers.get("Content-Length", "")
-    if not announced.isdigit() or int(announced) > MAX_BYTES:
-        raise DownloadFailed(f"{url} has no Content-Length, or one larger than any weights.")
-    received = 0
-    with to.open("wb") as file:
-        while piece := response.read(PIECE_BYTES):
-            received += len(piece)
-            file.write(piece)
-    if received != int(announced):
-        raise DownloadFailed(f"{url} ended after {received} of {announced} bytes; try again.")

@@ -58,6 +58,12 @@ class BadModelName(Invalid):
     slug, title = "bad-model-name", "Not a name for weights"
 
 
+class BadDigest(Invalid):
+    """The expected digest of the weights is no SHA-256."""
+
+    slug, title = "bad-digest", "Not a digest"
+
+
 class UnknownTask(Invalid):
     """The given task of the weights does not exist."""
 

@@ -49,7 +49,8 @@ class ResolvedModel:
 class NewWeights:
     """Weights in the artifact store that get a name. `project_id` is None for the whole instance.
 
-    `task` is the declared task; None accepts the task that the inspection finds.
+    `task` is the declared task; None accepts the task that the inspection finds. `vouched` is
+    whether a digest that was known before matches; None for a file of the operator without one.
     """
 
     name: str
@@ -58,6 +59,7 @@ class NewWeights:
     sha256: str
     size_bytes: int
     project_id: str | None = None
+    vouched: bool | None = None
 
 
 def resolve_model(session: Session, project_ids: Collection[str], reference: str) -> ResolvedModel:
@@ -131,6 +133,7 @@ def insert_model(session: Session, weights: NewWeights) -> Model:
             source=weights.source,
             sha256=weights.sha256,
             size_bytes=weights.size_bytes,
+            vouched=weights.vouched,
             created_at=database_now(),
         )
         .returning(Model)
@@ -156,10 +159,23 @@ def replace_refused(session: Session, model_id: str, weights: NewWeights) -> Mod
             source=weights.source,
             sha256=weights.sha256,
             size_bytes=weights.size_bytes,
+            vouched=weights.vouched,
             message=None,
             crashes=0,
             inspected_at=None,
         )
+        .returning(Model)
+        .execution_options(populate_existing=True)
+    )
+    return session.scalars(statement).one_or_none()
+
+
+def vouch(session: Session, model_id: str, *, sha256: str) -> Model | None:
+    """Note that the operator knows the digest of these weights; None: they have another one."""
+    statement = (
+        update(Model)
+        .where(Model.id == model_id, Model.sha256 == sha256)
+        .values(vouched=True)
         .returning(Model)
         .execution_options(populate_existing=True)
     )

@@ -54,6 +54,10 @@ class ModelView(BaseModel):
     source: ModelSource | None
     sha256: str | None
     size_bytes: int | None
+    vouched: bool | None = Field(
+        description="Whether the weights have a digest that was known before they came: false for "
+        "official weights whose bytes nothing vouches for, null for a file of the operator."
+    )
     created_at: datetime | None
     inspected_at: datetime | None
 
@@ -128,6 +132,7 @@ def _of_weights(row: Model) -> ModelView:
         source=row.source,
         sha256=row.sha256,
         size_bytes=row.size_bytes,
+        vouched=row.vouched,
         created_at=row.created_at,
         inspected_at=row.inspected_at,
     )
@@ -148,6 +153,7 @@ def _of_architecture(shipped: Architecture) -> ModelView:
         source=None,
         sha256=None,
         size_bytes=None,
+        vouched=None,
         created_at=None,
         inspected_at=None,
     )

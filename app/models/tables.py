@@ -56,6 +56,9 @@ class Model(LeasedRow, Base):
         String(64), index=True, doc="hex; also the key in the store"
     )
     size_bytes: Mapped[int] = mapped_column(BigInteger)
+    vouched: Mapped[bool | None] = mapped_column(
+        doc="whether the bytes had a digest that was known before; null: the operator's own file"
+    )
     attempt: Mapped[int] = mapped_column(
         server_default="0", doc="number of inspections started; fencing token of the lease"
     )

@@ -5,7 +5,7 @@ acts, and can be killed at any point. Requests never wait for it.
 """
 
 import math
-import shutil
+import stat
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
@@ -21,8 +21,10 @@ from app.artifacts.tables import CondemnedObject
 from app.core.background import Background
 from app.core.database import OUTAGE, Database, database_now
 from app.core.errors import TrainyardError
+from app.core.guarded_files import entries_below, remove_tree
 from app.core.logging import get_logger
 from app.core.storage import ArtifactStore
+from app.core.stored_objects import aside_objects, stored_digests, unfinished_files
 from app.datasets.stored.repository import delete_unused_packs, unused_packs
 from app.jobs.tables import Job
 from app.ops.garbage import (
@@ -34,6 +36,7 @@ from app.ops.garbage import (
     orphans,
     set_due_objects_aside,
 )
+from app.ops.recount import repair_counters
 from app.ops.retention import (
     UploadRetention,
     count_expired_rows,
@@ -132,6 +135,7 @@ class Collector(Background):
         is_sweep = time.monotonic() >= self._sweep_at
         collected = self.collect() if is_sweep else self._collect_known()
         if is_sweep:
+            repair_counters(self._database)
             self._sweep_at = time.monotonic() + self._grace.total_seconds() / SWEEPS_PER_GRACE
         if any(count for _, count in collected):
             log.info("garbage.collected", **asdict(collected))
@@ -145,7 +149,7 @@ class Collector(Background):
         """
         condemned = sum(
             condemn_orphans(self._database, page, grace=self._grace)
-            for page in self._until_stopped(self._store.digests())
+            for page in self._until_stopped(stored_digests(self._store))
         )
         leftovers = self._leftovers()
         for path in leftovers:
@@ -171,13 +175,13 @@ class Collector(Background):
         return replace(
             counted,
             orphans_condemned=sum(
-                len(orphans(self._database, page)) for page in self._store.digests()
+                len(orphans(self._database, page)) for page in stored_digests(self._store)
             ),
             objects_erased=sum(self._due_aside()),
         )
 
     def _due_aside(self) -> Iterator[int]:
-        for page in self._store.aside():
+        for page in aside_objects(self._store):
             with self._database.read() as unit:
                 yield due_aside(unit.session, page)
 
@@ -186,7 +190,7 @@ class Collector(Background):
         archives, uploads = self._remove_archives(), self._drop_uploads()
         expired, moved = self._delete_expired(), self._set_aside()
         restored, erased = 0, 0
-        for page in self._until_stopped(self._store.aside()):
+        for page in self._until_stopped(aside_objects(self._store)):
             counts = conclude_aside(self._database, self._store, page)
             restored, erased = restored + counts[0], erased + counts[1]
         return Collected(
@@ -282,18 +286,21 @@ class Collector(Background):
         spooled = self._spool.iterdir() if self._spool.is_dir() else iter(())
         written = (path for path in spooled if path != self._uploads.folder)
         cut = [path for path in written if _last_written(path) < before.timestamp()]
-        return [*self._store.unfinished(before=before), *cut]
+        return [*unfinished_files(self._store, before=before), *cut]
 
 
 def _last_written(path: Path) -> float:
     """Return when a file, or anything in a folder, was last written; inf if it is gone."""
     with suppress(FileNotFoundError):  # its owner is removing it
-        return max(entry.stat().st_mtime for entry in (path, *path.rglob("*")))
+        found = [path.lstat()]
+        if stat.S_ISDIR(found[0].st_mode):
+            found += [entry.stat(follow_symlinks=False) for entry in entries_below(path)]
+        return max(each.st_mtime for each in found)
     return math.inf
 
 
 def _remove(path: Path) -> None:
-    if path.is_dir():
-        shutil.rmtree(path, ignore_errors=True)
+    if path.is_dir() and not path.is_symlink():
+        remove_tree(path)
     else:
         path.unlink(missing_ok=True)

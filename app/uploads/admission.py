@@ -12,14 +12,13 @@ from typing import Final
 from sqlalchemy.orm import Session
 
 from app.core.context import Context
+from app.core.free_space import reserve_of
 from app.uploads.errors import NoRoom, TooManyUploads, UploadTooLarge
 from app.uploads.repository import count_unfinished, lock_owner, unfinished_bytes
 from app.uploads.spool import UploadSpool
 
 MAX_UNFINISHED: Final = 100
 """Unfinished uploads that one user may have."""
-MAX_RESERVED_SHARE: Final = 10
-"""The reserve is at most a tenth of a disk."""
 
 
 def admit(context: Context, session: Session, size_bytes: int) -> None:
@@ -36,7 +35,7 @@ def admit(context: Context, session: Session, size_bytes: int) -> None:
     limits = context.settings.limits
     for folder, needed in _needed_bytes(context, session).items():
         disk = shutil.disk_usage(folder)
-        reserve = min(limits.disk_reserve_bytes, disk.total // MAX_RESERVED_SHARE)
+        reserve = reserve_of(disk.total, limits.disk_reserve_bytes)
         if disk.free - needed < reserve:
             raise NoRoom(needed, disk.free, reserve)
 

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
 
+from app.accounts.authentication import Principal
+from app.accounts.tables import MemberRole
 from app.core.context import Context
 from app.core.crash_points import CrashPoint, crash_point
 from app.core.errors import InsufficientStorage
@@ -40,8 +42,25 @@ class NamedUpload:
     """An upload as a caller names it: only their own, in their projects, is found."""
 
     upload_id: str
-    owner_id: str
-    project_ids: Collection[str]
+    principal: Principal
+
+    @property
+    def owner_id(self) -> str:
+        """Id of the caller."""
+        return self.principal.user_id
+
+    @property
+    def project_ids(self) -> Collection[str]:
+        """Ids of the caller's projects."""
+        return self.principal.project_ids
+
+    def check_writable(self, upload: Upload) -> None:
+        """Refuse a caller who only reads in the project of the upload.
+
+        Raises:
+            InsufficientRole, ProjectArchived: as `Principal.require_role`.
+        """
+        self.principal.require_role(upload.project_id, MemberRole.MEMBER)
 
 
 @dataclass(frozen=True)
@@ -73,6 +92,7 @@ class ChunkWriter:
     Raises, when it is created:
         UploadNotFound: the caller has no upload with this id.
         UploadExpired: it has expired.
+        InsufficientRole, ProjectArchived: the caller may not write in its project.
         UploadBusy: another request is writing.
         OffsetMismatch: the chunk does not begin where the upload ends.
         ChunkTooLarge: the chunk is longer than what is missing.
@@ -152,6 +172,7 @@ class ChunkWriter:
 
     def _lock(self, chunk: Chunk) -> int:
         upload = look_up(self._context, self._named)
+        self._named.check_writable(upload)
         _check(upload, chunk)
         if upload.spool_id != self._spool.id:
             raise UploadElsewhere

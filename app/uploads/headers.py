@@ -9,6 +9,7 @@ from email.utils import format_datetime
 from typing import TYPE_CHECKING, Final
 
 from app.core.errors import FieldError, Invalid
+from app.core.plain_text import is_plain
 from app.uploads.errors import UnsupportedChecksum
 
 if TYPE_CHECKING:
@@ -86,7 +87,7 @@ def filename_in(metadata: dict[str, str]) -> str:
         Invalid: it is too long, or contains characters that cannot be shown.
     """
     name = metadata.get("filename") or "upload"
-    if len(name) > MAX_FILENAME or not name.isprintable():
+    if len(name) > MAX_FILENAME or not is_plain(name):
         raise _bad_metadata(f"filename must have at most {MAX_FILENAME} printable characters.")
     return name
 

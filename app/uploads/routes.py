@@ -8,9 +8,11 @@ from fastapi.concurrency import run_in_threadpool
 from pydantic import BaseModel, ConfigDict, Field
 
 from app.accounts.authentication import Principal, authenticate, needs
+from app.accounts.tables import MemberRole
 from app.core.context import Context, InContext
 from app.core.errors import FieldError, InsufficientStorage, Invalid
 from app.core.pages import Page, PageSize
+from app.core.path_prefix import link
 from app.core.problems import responses_for
 from app.core.strict_json import StrictRoute
 from app.uploads import headers
@@ -111,7 +113,7 @@ class UploadView(BaseModel):
             sha256=upload.sha256,
             created_at=upload.created_at,
             expires_at=upload.expires_at,
-            links={"self": f"/v1/uploads/{upload.id}"},
+            links={"self": link(f"/v1/uploads/{upload.id}")},
         )
 
 
@@ -142,7 +144,7 @@ async def show_tus_options(context: InContext, principal: Reader) -> Response:
     "",
     status_code=201,
     dependencies=[Depends(refuse_deferred_length)],
-    responses=responses_for(413, 429, 507),
+    responses=responses_for(409, 413, 429, 507),
     openapi_extra={"parameters": [TUS_HEADER]},
 )
 def create_upload(
@@ -164,7 +166,9 @@ def create_upload(
     metadata = headers.parse_metadata(upload_metadata)
     project = metadata.get("project") or "default"
     new = NewUpload(
-        project_id=principal.project_id(project, pointer=headers.METADATA_POINTER),
+        project_id=principal.project_id(
+            project, pointer=headers.METADATA_POINTER, role=MemberRole.MEMBER
+        ),
         owner_id=principal.user_id,
         filename=headers.filename_in(metadata),
         size_bytes=upload_length,
@@ -172,7 +176,7 @@ def create_upload(
     )
     upload = begin_upload(context, new)
     response.headers.update(_progress(upload))
-    response.headers["Location"] = f"/v1/uploads/{upload.id}"
+    response.headers["Location"] = link(f"/v1/uploads/{upload.id}")
     return UploadView.of(upload, principal)
 
 
@@ -209,7 +213,6 @@ def read_upload(
     upload = look_up(context, _named(upload_id, principal))
     response.headers.update(_progress(upload))
     response.headers["Upload-Length"] = str(upload.size_bytes)
-    response.headers["Cache-Control"] = "no-store"
     if upload.sent_metadata is not None:
         response.headers["Upload-Metadata"] = upload.sent_metadata
     return UploadView.of(upload, principal)
@@ -263,7 +266,7 @@ async def append_to_upload(
 @router.delete(
     "/{upload_id}",
     status_code=204,
-    responses=responses_for(404, 410, 507),
+    responses=responses_for(404, 409, 410, 507),
     openapi_extra={"parameters": [TUS_HEADER]},
 )
 def delete_upload(upload_id: str, context: InContext, principal: Writer) -> Response:
@@ -289,7 +292,7 @@ def _check_running(context: Context) -> None:
 
 
 def _named(upload_id: str, principal: Principal) -> NamedUpload:
-    return NamedUpload(upload_id, principal.user_id, principal.project_ids)
+    return NamedUpload(upload_id, principal)
 
 
 def _progress(upload: Upload) -> dict[str, str]:

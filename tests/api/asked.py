@@ -9,9 +9,17 @@ from sqlalchemy import event
 
 from app.core.database import Database
 
-BACKGROUND = ("verif", "reconciler", "collector")
+BACKGROUND = (
+    "audit-keeper",
+    "collector",
+    "key-uses",
+    "reconciler",
+    "scrubber",
+    "session-keeper",
+    "verif",
+)
 OF_A_KEY = ("api_keys", "memberships")
-"""The server caches a key for a few seconds, then reads it again from these tables."""
+"""The tables that every request reads for its key."""
 
 
 @dataclass

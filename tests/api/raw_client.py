@@ -1,13 +1,23 @@
 """A client that sends any bytes to a server and reads one answer."""
 
 import json
+import re
 import socket
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from fastapi.routing import APIRoute
 
 from app.core.database import Database
+from app.main import ROUTERS
+from tests.worlds.server import a_server
 
 SECONDS = 20
+PARAMETER = re.compile(r"\{\w+\}")
+JOB_ID = "job_" + "0" * 26
 
 
 @dataclass(frozen=True)
@@ -37,10 +47,12 @@ class RawClient:
     key: str
     database: Database
 
-    def head(self, first: str, *lines: str, host: str | None = None) -> bytes:
+    def head(
+        self, first: str, *lines: str, host: str | None = None, key: str | None = None
+    ) -> bytes:
         """Return a request's head with a valid Host and key; `lines` are further headers."""
         named = host if host is not None else f"{self.host}:{self.port}"
-        start = [f"{first} HTTP/1.1", f"Host: {named}", f"Authorization: Bearer {self.key}"]
+        start = [f"{first} HTTP/1.1", f"Host: {named}", f"Authorization: Bearer {key or self.key}"]
         return "\r\n".join([*start, *lines, "", ""]).encode("latin-1")
 
     def send(self, content: bytes, *, then_leave: bool = True) -> Answer:
@@ -83,3 +95,27 @@ def is_closed(connection: socket.socket, headers: Mapping[str, str]) -> bool:
         return connection.recv(1) == b""
     except ConnectionResetError:
         return True
+
+
+@contextmanager
+def a_raw_client(folder: Path, template: Path) -> Iterator[RawClient]:
+    """Run a server as a process on a copy of the database `template`."""
+    url = f"sqlite:///{folder / 'trainyard.db'}"
+    (folder / "trainyard.db").write_bytes(template.read_bytes())
+    with a_server(folder / "home", url) as server:
+        place = urlsplit(server.url)
+        database = Database(url)
+        yield RawClient(place.hostname or "", place.port or 0, server.key, database)
+        database.dispose()
+
+
+def paths() -> list[tuple[str, str]]:
+    """Return method and path of every route with parameters or a prefix to vary."""
+    found = {
+        (min(route.methods or ()), route.path)
+        for router in ROUTERS
+        for route in router.routes
+        if isinstance(route, APIRoute)
+        if route.path.startswith("/v1")
+    }
+    return sorted(found)

@@ -3,6 +3,7 @@
 from httpx2 import Response
 from sqlalchemy import func, select
 
+from app.artifacts.tables import ScrubPass
 from app.core.database import Base, Database
 
 CANARY = "c4n4ry"
@@ -25,8 +26,8 @@ def assert_refused(answer: Response, *, status: int, slug: str, pointer: str | N
 
 
 def rows_by_table(database: Database) -> dict[str, int]:
-    """Return the number of rows in each table."""
-    tables = Base.metadata.sorted_tables
+    """Return the number of rows in each table that only requests write."""
+    tables = [each for each in Base.metadata.sorted_tables if each.name != ScrubPass.__tablename__]
     with database.read() as unit:
         return {
             table.name: unit.session.scalar(select(func.count()).select_from(table)) or 0

@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,10 @@ from fastapi import FastAPI
 from pydantic import SecretStr
 from sqlalchemy import event, update
 
+from app.accounts.browser.cookies import new_token
+from app.accounts.browser.sessions import Client, insert_session
+from app.accounts.browser.setup import new_setup_link
+from app.accounts.tables import User
 from app.core.context import Context
 from app.core.database import database_now
 from app.jobs.states import JobState
@@ -27,8 +32,10 @@ from app.settings import Settings
 from app.uploads.creation import begin_upload
 from app.uploads.repository import NewUpload
 from app.uploads.tables import Upload
+from tests.api.browser.browsers import HASH, NAME, PASSWORD
 from tests.datasets.builders import a_detect_zip
 from tests.jobs.trained import train
+from tests.worlds.accounts import a_key, a_person
 from tests.worlds.rows import SPEC, Rows, a_checkpoint, a_dataset, a_job, a_ready_dataset
 
 TUS = (b"tus-resumable", b"1.0.0")
@@ -65,6 +72,8 @@ class Call:
     media_type: str = "application/json"
     query: str = ""
     headers: tuple[tuple[bytes, bytes], ...] = ()
+    session: str | None = None
+    """The token of a session, which is sent instead of the key."""
 
 
 def a_spec(rows: Rows) -> bytes:
@@ -104,11 +113,32 @@ def a_finished_upload(context: Context, rows: Rows, path: Path) -> str:
     return upload_id
 
 
+def a_spare_key(context: Context, rows: Rows) -> tuple[str, str]:
+    return a_key(context.database, rows.user_id)
+
+
 def a_trained_job(context: Context, rows: Rows) -> str:
     resolved = {"dataset": rows.version_id, "task": "detect", "on_oom": "fail"}
     job_id = a_job(context.database, rows, resolved_spec=SPEC | resolved)
     train(context.database, job_id, (0.1, 0.2), states=(2,))
     return job_id
+
+
+def a_sign_in(context: Context) -> bytes:
+    with context.database.write() as unit:
+        unit.session.execute(update(User).values(password_hash=HASH))
+    return json.dumps({"name": NAME, "password": PASSWORD}).encode()
+
+
+def a_session(context: Context, rows: Rows) -> tuple[str, str]:
+    """Start a session; return its id and its token."""
+    token = new_token()
+    with context.database.write() as unit:
+        lifetime = timedelta(days=1)
+        session_id = insert_session(
+            unit.session, rows.user_id, token, Client(None), lifetime=lifetime
+        )
+    return session_id, token
 
 
 CALLS: dict[tuple[str, str], Callable[[Context, Rows, Path], Call]] = {
@@ -172,8 +202,59 @@ CALLS: dict[tuple[str, str], Callable[[Context, Rows, Path], Call]] = {
     ("POST", "/v1/datasets/{reference}/versions"): lambda _c, rows, _p: Call(
         "POST", f"/v1/datasets/{rows.dataset_id}/versions", b'{"policy": "strict"}'
     ),
+    ("POST", "/session"): lambda context, _r, _p: Call("POST", "/session", a_sign_in(context)),
+    ("DELETE", "/session"): lambda context, rows, _p: Call(
+        "DELETE", "/session", session=a_session(context, rows)[1]
+    ),
+    ("POST", "/setup/{token}"): lambda context, _r, _p: Call(
+        "POST",
+        f"/setup/{new_setup_link(context.database)}",
+        json.dumps({"name": "ada", "password": PASSWORD}).encode(),
+    ),
+    ("PATCH", "/v1/me"): lambda context, rows, _p: Call(
+        "PATCH", "/v1/me", b'{"theme": "dark"}', session=a_session(context, rows)[1]
+    ),
+    ("DELETE", "/v1/me/sessions/{session_id}"): lambda context, rows, _p: Call(
+        "DELETE",
+        f"/v1/me/sessions/{a_session(context, rows)[0]}",
+        session=a_session(context, rows)[1],
+    ),
+    ("PUT", "/v1/projects/{project_id}/quotas"): lambda _c, rows, _p: Call(
+        "PUT", f"/v1/projects/{rows.project_id}/quotas", b'{"queued_jobs": 9}'
+    ),
+    ("PUT", "/v1/users/{user_id}/quotas"): lambda _c, rows, _p: Call(
+        "PUT", f"/v1/users/{rows.user_id}/quotas", b'{"queued_jobs": 9}'
+    ),
     ("DELETE", "/v1/datasets/{reference}"): lambda context, rows, _p: Call(
         "DELETE", f"/v1/datasets/{unused_dataset(context, rows)}"
+    ),
+    ("POST", "/v1/keys"): lambda _c, _r, _p: Call(
+        "POST", "/v1/keys", b'{"label": "new", "scopes": ["jobs:read"]}'
+    ),
+    ("POST", "/v1/keys/revoke"): lambda context, rows, _p: Call(
+        "POST", "/v1/keys/revoke", json.dumps({"key": a_spare_key(context, rows)[1]}).encode()
+    ),
+    ("POST", "/v1/keys/{key_id}/rotate"): lambda context, rows, _p: Call(
+        "POST", f"/v1/keys/{a_spare_key(context, rows)[0]}/rotate", b"{}"
+    ),
+    ("DELETE", "/v1/keys/{key_id}"): lambda context, rows, _p: Call(
+        "DELETE", f"/v1/keys/{a_spare_key(context, rows)[0]}"
+    ),
+    ("POST", "/v1/users"): lambda _c, _r, _p: Call("POST", "/v1/users", b'{"name": "ada"}'),
+    ("PATCH", "/v1/users/{reference}"): lambda context, _r, _p: Call(
+        "PATCH", f"/v1/users/{a_person(context.database).user_id}", b'{"disabled": true}'
+    ),
+    ("POST", "/v1/projects"): lambda _c, _r, _p: Call("POST", "/v1/projects", b'{"name": "cells"}'),
+    ("PATCH", "/v1/projects/{reference}"): lambda _c, rows, _p: Call(
+        "PATCH", f"/v1/projects/{rows.project_id}", b'{"archived": true}'
+    ),
+    ("PUT", "/v1/projects/{reference}/members/{user}"): lambda context, rows, _p: Call(
+        "PUT",
+        f"/v1/projects/{rows.project_id}/members/{a_person(context.database).name}",
+        b'{"role": "viewer"}',
+    ),
+    ("DELETE", "/v1/projects/{reference}/members/{user}"): lambda _c, rows, _p: Call(
+        "DELETE", f"/v1/projects/{rows.project_id}/members/{rows.user_id}"
     ),
 }
 
@@ -203,6 +284,13 @@ def a_broker_that_never_answers() -> Iterator[str]:
             connection.close()
 
 
+def credential_of(call: Call, key: str) -> list[tuple[bytes, bytes]]:
+    if call.session is None:
+        return [(b"authorization", f"Bearer {key}".encode())]
+    cookie = f"trainyard={call.session}".encode()
+    return [(b"cookie", cookie), (b"sec-fetch-site", b"same-origin")]
+
+
 async def drive(app: FastAPI, call: Call, key: str, driven: Driven) -> None:
     async def receive() -> dict[str, Any]:
         return {"type": "http.request", "body": call.body, "more_body": False}
@@ -224,7 +312,7 @@ async def drive(app: FastAPI, call: Call, key: str, driven: Driven) -> None:
         "root_path": "",
         "headers": [
             (b"host", b"127.0.0.1"),
-            (b"authorization", f"Bearer {key}".encode()),
+            *credential_of(call, key),
             (b"content-type", call.media_type.encode()),
             (b"content-length", str(len(call.body)).encode()),
             *call.headers,

@@ -12,6 +12,7 @@ from httpx2 import Response
 from sqlalchemy import create_engine, event, text
 from sqlalchemy.engine import make_url
 
+from app.core import writers
 from app.core.database import SQLITE_BUSY_SECONDS, Database
 from app.core.postgres import ANSWER_SECONDS, CONNECT_SECONDS
 from tests.faults.proxy import FaultProxy, postgres_proxy
@@ -42,6 +43,10 @@ class _AnyId(dict[str, str]):
         return ANY_ID
 
 
+JUDGED_FIRST = {"/session", "/v1/keys/revoke", "/setup/{token}"}
+"""Routes that judge a body or a token before they need the database."""
+
+
 class TestDatabaseAway:
     @pytest.fixture
     def api(self, postgres_url: str, tmp_path: Path) -> Iterator[Api]:
@@ -49,7 +54,12 @@ class TestDatabaseAway:
 
     def test_d1_every_route_says_when_to_try_again_and_then_answers(self, api: Api) -> None:
         paths = api.app.openapi()["paths"]
-        routes = [(method, path) for path in paths if path != "/livez" for method in paths[path]]
+        routes = [
+            (method, path)
+            for path in paths
+            if path not in JUDGED_FIRST | {"/livez"}
+            for method in paths[path]
+        ]
 
         with no_connections(api.context.settings.effective_database_url):
             answers = {
@@ -156,6 +166,22 @@ class TestDatabaseLocked:
     def api(self, sqlite_url: str, tmp_path: Path) -> Iterator[Api]:
         yield from serving(on(sqlite_url, tmp_path / "home"))
 
+    def test_d3_a_request_whose_patience_is_used_up_does_not_wait(
+        self,
+        api: Api,
+        open_database: Callable[[str], Database],
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        monkeypatch.setattr(writers, "REQUEST_WAIT_SECONDS", 0.0)
+        other = open_database(api.context.settings.effective_database_url)
+
+        with other.write() as unit:
+            unit.session.execute(text("SELECT 1"))
+            answer = api.client.post("/v1/jobs", json=api.spec())
+
+        assert answer.status_code == 503
+        assert answer.headers["Retry-After"]
+
     @pytest.mark.slow
     def test_d3_every_writer_hears_so_in_time_and_reading_goes_on(
         self, api: Api, open_database: Callable[[str], Database]
@@ -176,6 +202,88 @@ class TestDatabaseLocked:
         assert listed.status_code == 200
         assert took < 2.5 * SQLITE_BUSY_SECONDS
         assert api.submit()["state"] == "queued"
+
+
+@pytest.mark.mostly_sqlite
+class TestManyWriters:
+    """Another process holds a lock that every writer needs and no reader."""
+
+    THREADS, SUBMITS = 4, 6
+    MAY_WAIT = THREADS // 2
+
+    @pytest.fixture
+    def api(self, database_url: str, tmp_path: Path) -> Iterator[Api]:
+        settings = on(database_url, tmp_path / "home")
+        yield from serving(settings.model_copy(update={"request_threads": self.THREADS}))
+
+    @contextmanager
+    def locked(self, api: Api, open_database: Callable[[str], Database]) -> Iterator[None]:
+        other = open_database(api.context.settings.effective_database_url)
+        with other.write() as unit:
+            lock = "SELECT 1" if other.is_sqlite else "LOCK TABLE jobs IN EXCLUSIVE MODE"
+            unit.session.execute(text(lock))
+            yield
+
+    def test_d3_some_wait_the_others_are_refused_and_reading_goes_on(
+        self,
+        api: Api,
+        open_database: Callable[[str], Database],
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        monkeypatch.setattr(writers, "STUCK_SECONDS", 0.0)
+        monkeypatch.setattr(writers, "REQUEST_WAIT_SECONDS", 60.0)
+        answers: list[Response] = []
+
+        def submit(_: int) -> None:
+            answers.append(api.client.post("/v1/jobs", json=api.spec()))
+
+        with ThreadPoolExecutor(self.SUBMITS) as clients:
+            with self.locked(api, open_database):
+                submits = [clients.submit(submit, number) for number in range(self.SUBMITS)]
+                eventually(lambda: len(answers) == self.SUBMITS - self.MAY_WAIT, within=30)
+                refused = list(answers)
+                read = api.client.get("/v1/jobs")
+                ready = api.client.get("/readyz")
+            for each in submits:
+                each.result()
+
+        assert {each.status_code for each in refused} == {503}
+        assert all(each.headers["Retry-After"] for each in refused)
+        assert (read.status_code, ready.status_code) == (200, 200)
+        waited = answers[len(refused) :]
+        assert [each.status_code for each in waited] == [201] * self.MAY_WAIT
+        assert len(api.client.get("/v1/jobs").json()["data"]) == self.MAY_WAIT
+
+    def test_d3_reads_are_answered_although_more_writers_wait_than_there_are_threads(
+        self,
+        api: Api,
+        open_database: Callable[[str], Database],
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        monkeypatch.setattr(writers, "STUCK_SECONDS", 60.0)
+        monkeypatch.setattr(writers, "REQUEST_WAIT_SECONDS", 60.0)
+        writing, job = api.app.state.writing, api.spec()
+
+        with ThreadPoolExecutor(self.SUBMITS) as clients:
+            with self.locked(api, open_database):
+                submits = [
+                    clients.submit(api.client.post, "/v1/jobs", json=job)
+                    for _ in range(self.SUBMITS)
+                ]
+                eventually(lambda: writing.available_tokens == 0, within=30)
+                reads = [api.client.get("/v1/jobs").status_code for _ in range(3)]
+            answers = [each.result().status_code for each in submits]
+
+        assert reads == [200, 200, 200]
+        assert answers == [201] * self.SUBMITS
+
+    def test_a_burst_without_a_lock_is_accepted_as_a_whole(self, api: Api) -> None:
+        with ThreadPoolExecutor(40) as clients:
+            answers = list(
+                clients.map(lambda _: api.client.post("/v1/jobs", json=api.spec()), range(40))
+            )
+
+        assert [each.status_code for each in answers] == [201] * 40
 
 
 class TestDatabaseFull:

@@ -1,38 +1,32 @@
 """Bytes on a socket that no HTTP library would send, against a real server process."""
 
-import re
 import socket
 from collections.abc import Iterator
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import pytest
-from fastapi.routing import APIRoute
 
-from app.core.database import Database
-from app.main import ROUTERS
-from tests.api.raw_client import SECONDS, RawClient, read_answer
+from tests.api.raw_client import (
+    JOB_ID,
+    PARAMETER,
+    SECONDS,
+    RawClient,
+    a_raw_client,
+    paths,
+    read_answer,
+)
 from tests.api.refusals import CANARY, rows_by_table
-from tests.worlds.server import a_server
 
 pytestmark = pytest.mark.integration
 
 MIB = 1024 * 1024
 CHUNK = b"10000\r\n" + b" " * 0x10000 + b"\r\n"
-PARAMETER = re.compile(r"\{\w+\}")
-JOB_ID = "job_" + "0" * 26
 
 
 @pytest.fixture(scope="module")
 def client(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RawClient]:
-    folder = tmp_path_factory.mktemp("raw")
-    url = f"sqlite:///{folder / 'trainyard.db'}"
-    (folder / "trainyard.db").write_bytes(sqlite_template.read_bytes())
-    with a_server(folder / "home", url) as server:
-        place = urlsplit(server.url)
-        database = Database(url)
-        yield RawClient(place.hostname or "", place.port or 0, server.key, database)
-        database.dispose()
+    with a_raw_client(tmp_path_factory.mktemp("raw"), sqlite_template) as client:
+        yield client
 
 
 @pytest.fixture(autouse=True)
@@ -145,6 +139,15 @@ class TestBodies:
         assert set(statuses) <= {b"422", b"400"}
 
 
+class TestStrangers:
+    def test_a1_a_stranger_is_answered_before_a_body_is_sent(self, client: RawClient) -> None:
+        lines = (JSON, "Content-Length: 2000000", "Expect: 100-continue")
+
+        answer = client.send(client.head("POST /v1/jobs", *lines, key="nobody"), then_leave=False)
+
+        assert (answer.status, answer.slug, answer.closed) == (401, "unauthenticated", True)
+
+
 class TestMethods:
     @pytest.mark.parametrize(
         "method",
@@ -160,32 +163,26 @@ class TestMethods:
         assert answer.headers["allow"] == "GET, POST"
 
     @pytest.mark.parametrize(
-        "method",
-        ["CLOSE", "__class__", "get", "A" * 10_000, "G\x00T"],
-        ids=lambda m: f"H10-{m[:9]}",
+        "method", ["CLOSE", "__class__", "get", "A" * 10_000], ids=lambda m: f"H10-{m[:9]}"
     )
-    def test_an_unknown_method_is_refused(self, client: RawClient, method: str) -> None:
+    def test_an_unknown_method_is_refused_with_those_of_the_path(
+        self, client: RawClient, method: str
+    ) -> None:
         answer = client.send(client.head(f"{method} /v1/jobs"))
 
-        assert answer.status in {400, 405}
+        assert (answer.status, answer.slug) == (405, "method-not-allowed")
+        assert answer.headers["allow"] == "GET, POST"
         assert method.encode() not in answer.body
+
+    def test_h10_a_method_that_is_no_token_is_refused(self, client: RawClient) -> None:
+        answer = client.send(client.head("G\x00T /v1/jobs"))
+
+        assert (answer.status, answer.slug) == (400, "malformed-request")
 
     def test_h10_connect_opens_no_tunnel(self, client: RawClient) -> None:
         answer = client.send(client.head("CONNECT 127.0.0.1:22"))
 
         assert answer.status in {400, 404, 405}
-
-
-def paths() -> list[tuple[str, str]]:
-    """Return method and path of every route with parameters or a prefix to vary."""
-    found = {
-        (min(route.methods or ()), route.path)
-        for router in ROUTERS
-        for route in router.routes
-        if isinstance(route, APIRoute)
-        if route.path.startswith("/v1")
-    }
-    return sorted(found)
 
 
 IN_PLACE_OF_AN_ID = {
@@ -218,6 +215,7 @@ AROUND_A_PATH = {
 
 
 READ_AS_AN_ID = {
+    "/v1/keys/revoke",
     "/v1/jobs/validate",
     "/v1/datasets/from-files",
     "/v1/datasets/from-upload",
@@ -225,10 +223,16 @@ READ_AS_AN_ID = {
 }
 
 
+BODIES = {"/extend": b'{"epochs": 1}', "/members/": b'{"role": "viewer"}'}
+"""Bodies that are valid, by a part of the path; an empty object is valid for the others."""
+
+
 def read_before_the_id(template: str) -> set[int]:
     """Return the status of a route that reads something else of the request before the id."""
     if template.startswith("/v1/uploads/"):
         return {412}  # the request names no version of tus
+    if template.startswith("/v1/me/"):
+        return {403}  # a key has no session
     return {422} if "/previews/" in template else set()  # previews have numbers
 
 
@@ -239,7 +243,7 @@ class TestPaths:
             if "{" not in path:
                 continue
             tried = PARAMETER.sub(IN_PLACE_OF_AN_ID[row], path)
-            body = b'{"epochs": 1}' if "/extend" in path else b"{}"
+            body = next((BODIES[part] for part in BODIES if part in path), b"{}")
 
             answer = client.send(
                 client.head(f"{method} {tried}", JSON, f"Content-Length: {len(body)}") + body,
@@ -260,10 +264,10 @@ class TestPaths:
                 path=path, upper=path.upper(), backslashes=path.replace("/", "\\")
             )
 
-            answer = client.send(
-                client.head(f"{method} {twisted}", JSON, "Content-Length: 2") + b"{}",
-                then_leave=False,
-            )
+            body = next((BODIES[part] for part in BODIES if part in template), b"{}")
+            head = client.head(f"{method} {twisted}", JSON, f"Content-Length: {len(body)}")
+
+            answer = client.send(head + body, then_leave=False)
 
             # The end is read as part of an id, of which there is no POST route.
             allowed = {404, 400} | ({405} if template in READ_AS_AN_ID else set())
@@ -379,13 +383,18 @@ class TestHeads:
         assert answer.headers.get("x-request-id", "req_").startswith("req_")
 
     @pytest.mark.parametrize(
-        "content",
+        ("content", "status"),
         [
-            b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
-            b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
-            b"\x00" * 100,
+            (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", 400),
+            (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 505),
+            (b"\x00" * 100, 400),
         ],
         ids=["H13-tls", "H13-http2", "H13-zeros"],
     )
-    def test_another_protocol_is_refused(self, client: RawClient, content: bytes) -> None:
-        assert client.send(content).status == 400
+    def test_another_protocol_is_refused(
+        self, client: RawClient, content: bytes, status: int
+    ) -> None:
+        answer = client.send(content)
+
+        assert answer.status == status
+        assert answer.slug in {"malformed-request", "http-version-not-supported"}

@@ -18,7 +18,16 @@ class TestScripts:
     @pytest.mark.integration
     @pytest.mark.parametrize(
         "name",
-        ["overhead", "start", "requests", "cancel", "training_state", "download", "datasets"],
+        [
+            "overhead",
+            "start",
+            "requests",
+            "cancel",
+            "training_state",
+            "download",
+            "datasets",
+            "hostile",
+        ],
     )
     def test_each_runs_as_a_script(self, name: str) -> None:
         done = subprocess.run(

@@ -7,12 +7,15 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
+from sqlalchemy import update
 from typer.testing import CliRunner, Result
 
 from app.accounts.issue_key import ensure_first_key
 from app.cli import cli
 from app.core.database import Database
 from app.core.migrations import head_revision, is_current
+from app.models.repository import NewWeights, insert_model
+from app.models.tables import Model, ModelSource
 
 pytestmark = pytest.mark.integration
 
@@ -90,7 +93,7 @@ class TestBadConfiguration:
 
     def test_the_refused_value_is_not_shown(self, tmp_path: Path) -> None:
         file = tmp_path / "trainyard.toml"
-        file.write_text("broker_password = 'supersecret'\n")
+        file.write_text("broker_secret = 'supersecret'\n")
 
         result = invoke("migrate", env={"TRAINYARD_CONFIG": str(file)})
 
@@ -180,6 +183,60 @@ class TestKeysCreate:
         assert result.exit_code == 0
         assert result.stdout.startswith("trainyard_")
         assert result.stdout.count("\n") == 1
+
+
+class TestModelsList:
+    def test_what_an_inspection_reports_cannot_control_the_terminal(self, home: Path) -> None:
+        invoke("migrate")
+        database = Database(f"sqlite:///{home}/trainyard.db", pool_size=1)
+        with database.write() as unit:
+            weights = NewWeights("mine.pt", None, ModelSource.FILE, "ab" * 32, 3)
+            model = insert_model(unit.session, weights)
+            changed = update(Model).where(Model.id == model.id)
+            unit.session.execute(changed.values(message="bad\x1b]0;owned\x07\u202e"))
+        database.dispose()
+
+        result = invoke("models", "list")
+
+        assert result.stdout.endswith("bad\\x1b]0;owned\\x07\\u202e\n")
+
+
+@pytest.mark.usefixtures("home")
+class TestQuotas:
+    @pytest.fixture(autouse=True)
+    def _started(self, home: Path) -> None:
+        invoke("migrate")
+        database = Database(f"sqlite:///{home}/trainyard.db", pool_size=1)
+        ensure_first_key(database, home)
+        database.dispose()
+
+    def test_quotas_set_changes_the_named_limits_only(self) -> None:
+        invoke("quotas", "set", "--project", "default", "--queued-jobs", "5")
+        invoke("quotas", "set", "--project", "default", "--running-jobs", "2")
+        invoke("quotas", "set", "--project", "default", "--queued-jobs", "none")
+
+        result = invoke("quotas", "show", "--project", "default")
+
+        shown = result.stdout.splitlines()
+        assert shown[:2] == ["queued_jobs: 0 used, no limit", "running_jobs: 0 used, limit 2"]
+
+    @pytest.mark.parametrize(
+        "words",
+        [
+            ("--project", "elsewhere"),
+            (),
+            ("--user", "owner", "--queued-jobs", "many"),
+            ("--user", "owner", "--queued-jobs", f"{2**31}"),
+            ("--user", "owner", "--stored-bytes", "9" * 18),
+        ],
+        ids=["unknown-project", "nobody", "no-number", "above-an-integer", "above-all-bytes"],
+    )
+    def test_quotas_set_refuses_bad_words_in_one_line(self, words: tuple[str, ...]) -> None:
+        result = invoke("quotas", "set", *words)
+
+        assert result.exit_code == 1
+        assert result.stderr.startswith("trainyard: ")
+        assert result.stderr.count("\n") == 1
 
 
 @pytest.mark.usefixtures("home")

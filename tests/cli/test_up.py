@@ -113,7 +113,7 @@ class TestRunning:
 
             answer = connection.recv(4096)
 
-        assert answer.startswith(b"HTTP/1.1 400 ")
+        assert answer.startswith(b"HTTP/1.1 431 ")
 
     def test_many_requests_on_one_connection_are_no_long_head(self, server: Server) -> None:
         address = urlsplit(server.url)

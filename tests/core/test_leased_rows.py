@@ -19,7 +19,7 @@ from structlog.testing import capture_logs
 from app.core.columns import checked_enum
 from app.core.database import Database, UnitOfWork, UtcDateTime
 from app.core.leased_rows import MAX_CRASHES, LeasedRow, LeasedRows, LeaseKeeper, RowHold
-from app.settings import Timing
+from app.settings.timing import Timing
 from tests.waiting import eventually
 
 pytestmark = pytest.mark.integration

@@ -1,5 +1,8 @@
 """Exceptions in log lines."""
 
+import subprocess
+import sys
+
 import pytest
 from sqlalchemy import create_engine, text
 from sqlalchemy.exc import OperationalError
@@ -24,3 +27,25 @@ class TestFirstLine:
         engine.dispose()
 
         assert first_line(failed.value) == "(sqlite3.OperationalError) no such table: missing"
+
+
+class TestTerminals:
+    @pytest.mark.parametrize("is_terminal", [True, False])
+    def test_text_of_users_never_controls_a_terminal(self, *, is_terminal: bool) -> None:
+        program = (
+            "import logging, sys; from app.core.logging import configure_logging, get_logger;"
+            f"sys.stderr.isatty = lambda: {is_terminal}; configure_logging();"
+            "log = get_logger('a'); name = 'x\\x1b[2J\\u202e';"
+            "log.warning('job.named', name=name);"
+            "logging.getLogger('b').error('named %s', name)\n"
+            "try: raise ValueError(name)\n"
+            "except ValueError: log.exception('failed')"
+        )
+
+        finished = subprocess.run(
+            [sys.executable, "-c", program], capture_output=True, text=True, check=True
+        )
+
+        assert finished.stderr.count("u202e") == 3
+        assert "\x1b[2J" not in finished.stderr
+        assert "\u202e" not in finished.stderr

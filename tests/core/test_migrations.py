@@ -11,14 +11,28 @@ import pytest
 from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import Connection, create_engine, inspect, select, table, text, update
+from sqlalchemy import (
+    Connection,
+    create_engine,
+    delete,
+    insert,
+    inspect,
+    select,
+    table,
+    text,
+    update,
+)
 
+from app.accounts.keys import new_key
+from app.accounts.repository import NewKey, insert_key
+from app.accounts.tables import ApiKey, KeyKind, User
 from app.core import migrations
 from app.core.database import Database, database_now
 from app.datasets.tables import DatasetVersion
 from app.jobs.end_reasons import EndReason
 from app.jobs.states import JobState
 from app.jobs.tables import Job
+from app.quotas.tables import Lane
 from app.tables import METADATA
 from tests.jobs.trained import train
 from tests.worlds.rows import a_job, some_rows
@@ -119,6 +133,14 @@ def forget_uses_of_uploads(url: str) -> None:
     database.dispose()
 
 
+def forget_turns(url: str) -> None:
+    """Delete the empty lanes, which remember turns until a downgrade."""
+    database = Database(url, pool_size=1)
+    with database.write() as unit:
+        unit.session.execute(delete(Lane).where(Lane.waiting == 0))
+    database.dispose()
+
+
 def take_down(url: str, revision: str) -> None:
     with migrations._migrating_connection(url) as connection:
         command.downgrade(migrations._config(connection), revision)
@@ -160,6 +182,7 @@ class TestUpgrade:
     ) -> None:
         migrations.upgrade(empty_url)
         a_trained_job(empty_url)
+        forget_turns(empty_url)
         before = rows_of(empty_url)
 
         take_down(empty_url, "0005_outage")
@@ -185,6 +208,29 @@ class TestUpgrade:
             reasons = unit.session.scalars(text("SELECT end_reason FROM jobs")).all()
         database.dispose()
         assert reasons == ["bad_checkpoint"]
+
+    def test_a_reverted_upgrade_revokes_the_keys_of_disabled_users(self, empty_url: str) -> None:
+        migrations.upgrade(empty_url)
+        database = Database(empty_url, pool_size=1)
+        for user_id in ("usr_1", "usr_2"):
+            with database.write() as unit:
+                user = {"id": user_id, "name": user_id, "is_admin": False}
+                unit.session.execute(insert(User).values(**user, created_at=database_now()))
+                key_id = insert_key(
+                    unit.session, user_id, new_key(KeyKind.USER), NewKey("a key", ["jobs:read"])
+                )
+                old = {"key_sha256": None, "secret_sha256": bytes(32)}  # of an earlier release
+                unit.session.execute(update(ApiKey).where(ApiKey.id == key_id).values(**old))
+        with database.write() as unit:
+            disabled = update(User).where(User.id == "usr_2").values(disabled_at=database_now())
+            unit.session.execute(disabled)
+
+        take_down(empty_url, "0015_stored_findings")
+
+        with database.read() as unit:
+            valid = text("SELECT user_id FROM api_keys WHERE revoked_at IS NULL")
+            assert unit.session.scalars(valid).all() == ["usr_1"]
+        database.dispose()
 
     def test_the_days_for_which_uploads_are_kept_begin_with_the_migration(
         self, empty_url: str

@@ -26,7 +26,7 @@ def client() -> TestClient:
 
     app.get("/file")(answer)
     app.head("/file")(answer)
-    return TestClient(app)
+    return TestClient(app, base_url="http://localhost")
 
 
 class TestRange:

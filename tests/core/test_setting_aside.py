@@ -10,6 +10,7 @@ from obstore.store import MemoryStore
 
 from app.core import storage
 from app.core.storage import ArtifactStore, AsideObject
+from app.core.stored_objects import aside_objects, stored_digests, unfinished_files
 from app.settings import Settings
 
 CONTENT = b"bytes of an epoch " * 1000
@@ -34,11 +35,11 @@ def source(tmp_path: Path) -> Path:
 
 
 def aside_in(store: ArtifactStore) -> list[AsideObject]:
-    return [each for page in store.aside() for each in page]
+    return [each for page in aside_objects(store) for each in page]
 
 
 def digests_in(store: ArtifactStore) -> list[str]:
-    return [digest for page in store.digests() for digest in page]
+    return [digest for page in stored_digests(store) for digest in page]
 
 
 class TestSetAside:
@@ -137,5 +138,5 @@ class TestUnfinished:
             path.write_bytes(CONTENT[:100])
         os.utime(old, (DUE.timestamp() - 1, DUE.timestamp() - 1))
 
-        assert store.unfinished(before=DUE) == [old]
+        assert unfinished_files(store, before=DUE) == [old]
         assert digests_in(store) == [SHA256]

@@ -1,10 +1,26 @@
 """Accepted and refused JSON."""
 
+import json
 import math
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from app.core.strict_json import DuplicateKey, InvalidJson, parse_json
+from app.core.errors import BadRequest
+from app.core.strict_json import MAX_ELEMENTS, DuplicateKey, InvalidJson, parse_json
+
+SCALARS = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text()
+DOCUMENTS = st.recursive(
+    SCALARS,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+    max_leaves=12,
+)
+SIGNS = [bytes([sign]) for sign in b'{}[],:"1- ']
+PARTS = [b"\\", b"\\ud800", b"e9", b"NaN", b"tru", b'"a"', b"null", b"Infinity", b"[" * 2000]
+NO_TEXT = [b"\xff", b"\xef\xbb\xbf", b"\x00"]
+PIECES = st.sampled_from([*SIGNS, *PARTS, *NO_TEXT])
+few = settings(max_examples=60, deadline=None)
 
 
 class TestParseJson:
@@ -32,3 +48,40 @@ class TestParseJson:
 
         assert math.isnan(document["a"])
         assert math.isinf(document["b"])
+
+    @pytest.mark.parametrize("element", [b"[]", b"{}", b"0.1", b'"a,b"', b'{"a":1}'])
+    def test_a_document_of_too_many_elements_is_refused(self, element: bytes) -> None:
+        with pytest.raises(InvalidJson, match="elements"):
+            parse_json(b"[" + b",".join([element] * (MAX_ELEMENTS + 1)) + b"]")
+
+    def test_a_document_of_as_many_elements_as_allowed_is_read(self) -> None:
+        assert len(parse_json(b"[" + b",".join([b"0"] * MAX_ELEMENTS) + b"]")) == MAX_ELEMENTS
+
+
+class TestLaws:
+    @few
+    @given(DOCUMENTS)
+    def test_every_document_is_read_as_it_was_written(self, document: object) -> None:
+        assert parse_json(json.dumps(document).encode()) == document
+
+    @few
+    @given(st.binary() | st.lists(PIECES, max_size=30).map(b"".join))
+    def test_any_bytes_are_a_document_or_refused(self, body: bytes) -> None:
+        try:
+            parse_json(body)
+        except BadRequest:
+            return
+        body.decode("utf-8")
+
+    @few
+    @given(
+        st.dictionaries(st.text(), SCALARS, min_size=1, max_size=5), st.integers(0, 4), DOCUMENTS
+    )
+    def test_an_object_with_a_key_twice_is_refused_at_any_depth(
+        self, pairs: dict[str, object], depth: int, other: object
+    ) -> None:
+        repeated = [*pairs.items(), (next(iter(pairs)), other)]
+        inner = ",".join(f"{json.dumps(key)}:{json.dumps(value)}" for key, value in repeated)
+
+        with pytest.raises(DuplicateKey):
+            parse_json(('[{"a":' * depth + "{" + inner + "}" + "}]" * depth).encode())

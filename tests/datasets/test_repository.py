@@ -14,6 +14,7 @@ from app.datasets.repository import (
     dataset_page,
     delete_dataset,
     finish_verification,
+    lock_visible_dataset,
     record_crash,
     resolve_version,
     visible_dataset,
@@ -177,7 +178,7 @@ class TestDelete:
         version = an_upload(database, owner)
 
         with database.write() as unit:
-            delete_dataset(unit.session, {owner.project_id}, version.dataset_id)
+            delete_dataset(unit.session, version.dataset_id)
 
         with database.read() as unit:
             for table in (Dataset, DatasetVersion):
@@ -188,7 +189,7 @@ class TestDelete:
         a_job(database, rows)
 
         with pytest.raises(DatasetInUse), database.write() as unit:
-            delete_dataset(unit.session, {rows.project_id}, rows.dataset_id)
+            delete_dataset(unit.session, rows.dataset_id)
 
         assert version_row(database, rows.version_id).state is VersionState.READY
 
@@ -198,7 +199,7 @@ class TestDelete:
         version = an_upload(database, an_owner(database, "theirs"))
 
         with pytest.raises(DatasetNotFound), database.write() as unit:
-            delete_dataset(unit.session, {owner.project_id}, version.dataset_id)
+            lock_visible_dataset(unit.session, {owner.project_id}, version.dataset_id)
 
 
 class TestVerificationLease:

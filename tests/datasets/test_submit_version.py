@@ -14,7 +14,7 @@ from app.core.pages import CursorSeal
 from app.core.storage import ArtifactStore
 from app.datasets.errors import DatasetNotFound, UploadRemoved
 from app.datasets.reports.report import ImportOptions
-from app.datasets.repository import delete_dataset
+from app.datasets.repository import delete_dataset, lock_visible_dataset
 from app.datasets.submit_version import (
     FileChanges,
     Submission,
@@ -26,7 +26,7 @@ from app.datasets.tables import Dataset, DatasetVersion
 from app.settings import Settings
 from tests.datasets.stored_uploads import version_row
 from tests.waiting import eventually
-from tests.worlds.rows import Owner, an_owner
+from tests.worlds.rows import Owner, an_owner, principal_of
 
 pytestmark = pytest.mark.integration
 
@@ -92,7 +92,7 @@ class TestStoredBytes:
             used = {"upload_used_at": database_now(LONG_AGO)}
             unit.session.execute(update(DatasetVersion).values(used))
 
-        derive_version(context, {owner.project_id}, (version.id, None), STRICT, UNCHANGED)
+        derive_version(context, principal_of(owner), (version.id, None), STRICT, UNCHANGED)
 
         used_at = version_row(context.database, version.id).upload_used_at
         assert used_at is not None
@@ -110,7 +110,7 @@ class TestStoredBytes:
         named = (version.dataset_id, None)
 
         with pytest.raises(UploadRemoved) as refusal:
-            derive_version(context, {owner.project_id}, named, STRICT, UNCHANGED)
+            derive_version(context, principal_of(owner), named, STRICT, UNCHANGED)
 
         assert refusal.value.extra == {"version": version.id}
 
@@ -128,7 +128,7 @@ class TestStoredBytes:
         assert (again.created, again.listed.version.id) == (False, version.id)
         assert version_row(context.database, version.id).upload_removed_at is None
         named = (version.id, None)
-        assert derive_version(context, {owner.project_id}, named, STRICT, UNCHANGED).created
+        assert derive_version(context, principal_of(owner), named, STRICT, UNCHANGED).created
 
 
 class TestDeletedMeanwhile:
@@ -138,13 +138,16 @@ class TestDeletedMeanwhile:
         owner: Owner,
         upload: Callable[[], SubmittedVersion],
     ) -> None:
-        version, projects = upload().listed.version, {owner.project_id}
+        version, principal = upload().listed.version, principal_of(owner)
         named = (version.dataset_id, None)
 
         with ThreadPoolExecutor(1) as thread:
             with context.database.write() as unit:
-                delete_dataset(unit.session, projects, version.dataset_id)
-                reading = thread.submit(derive_version, context, projects, named, STRICT, UNCHANGED)
+                lock_visible_dataset(unit.session, {owner.project_id}, version.dataset_id)
+                delete_dataset(unit.session, version.dataset_id)
+                reading = thread.submit(
+                    derive_version, context, principal, named, STRICT, UNCHANGED
+                )
                 eventually(lambda: is_waiting_for_a_lock(context.database), within=20)
 
             with pytest.raises(DatasetNotFound):

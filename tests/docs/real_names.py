@@ -2,6 +2,7 @@
 
 import ast
 import re
+from functools import cache
 from pathlib import Path
 from typing import Final
 
@@ -16,7 +17,8 @@ def resolves(name: str) -> bool:
     folder = ROOT.joinpath(*name.split("."))
     if folder.is_dir() or folder.with_suffix(".py").is_file():
         return True
-    module = folder.parent.with_suffix(".py")
+    package = folder.parent / "__init__.py"
+    module = package if package.is_file() else folder.parent.with_suffix(".py")
     return module.is_file() and folder.name in symbols_of(module)
 
 
@@ -29,3 +31,12 @@ def symbols_of(module: Path) -> set[str]:
         targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
         names |= {target.id for target in targets if isinstance(target, ast.Name)}
     return names
+
+
+@cache
+def names_in(path: str) -> frozenset[str]:
+    """Return the names of all functions and classes of a file, also of those inside of others."""
+    tree = ast.parse((ROOT / path).read_text())
+    return frozenset(
+        node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.ClassDef)
+    )

@@ -26,21 +26,22 @@ TRAINING: Final = """
     optimizer pass patience plot rate run schedule score statistic target weight
 """
 PROGRAMMING: Final = """
-    answer argument authenticator background base body broker budget byte categorie category
-    checksum chunk code command connection container context conversion database digest
-    directory download error failure field filter finder format id index key kind level limit
-    memory module option order page path pipe process protocol query reader record route row
-    server session setting shape signal span split store stream survey table text time unit
-    upload user worker writer yaml
+    acceptor answer argument authenticator background base body broker budget byte categorie
+    category chain checksum chunk client code command connection container context conversion
+    counter credential database digest directory download error exchange failure field filter
+    finder format head id index key kind level limit log memory module option order page path
+    pipe process protocol query reader record result route row scope server session setting
+    shape signal span split store stream survey table text theme time unit upload user worker
+    writer yaml
 """
 EVERYDAY: Final = """
-    announcement bound capacity change check checker choice copie difference divided drop effect
-    end fact group heading histogram holder input membership origin period place progress
-    project readable readiness reporting reservation resource resuming role rule severity share
-    shipper side size start submission summary tag timing use warning
+    actor admission announcement bound capacity change check checker choice copie difference
+    divided drop effect end fact group heading histogram holder input link me membership origin
+    period place progress project readable readiness reporting reservation resource resuming
+    role rule severity share shipper side size start submission summary tag timing use warning
 """
 HAPPENINGS: Final = """
-    again alive applied collected damaged emit expired now on overdue planned ready refused
+    again alive applied collected damaged emit expired in now on overdue planned ready refused
     submitted unread unwatched watched
 """
 PLAIN: Final = frozenset(f"{TRAINING} {PROGRAMMING} {EVERYDAY} {HAPPENINGS}".split())

@@ -92,7 +92,8 @@ class TestLists:
 
         plans = plans_of(sqlite, lambda session: queue_position(session, job))
 
-        assert "SEARCH jobs USING INDEX ix_jobs_waiting (queue=?)" in plans
+        lane = "queue=? AND priority=? AND project_id=? AND owner_id=? AND id<?"
+        assert f"SEARCH jobs USING INDEX ix_jobs_waiting ({lane})" in plans
 
 
 class TestAlike:

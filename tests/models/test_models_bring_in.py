@@ -11,7 +11,9 @@ from app.core.database import Database
 from app.core.storage import ArtifactStore
 from app.models.bring_in import add_model, add_official, wait_for_inspection
 from app.models.digests import OFFICIAL_DIGESTS
+from app.models.download import DownloadSource
 from app.models.errors import (
+    BadDigest,
     BadModelName,
     DownloadFailed,
     ModelNameTaken,
@@ -216,7 +218,7 @@ class TestAddOfficial:
     ) -> None:
         server = serve()
 
-        add_official(database, store, name="yolo26n-seg.pt", base_url=server.url)
+        add_official(database, store, name="yolo26n-seg.pt", source=DownloadSource(server.url, ()))
 
         official = ("yolo26n-seg.pt", "segment", ModelSource.OFFICIAL, DIGEST)
         assert models_in(database) == [official]
@@ -227,9 +229,13 @@ class TestAddOfficial:
         self, database: Database, store: ArtifactStore, serve: Callable[..., WebServer]
     ) -> None:
         server = serve()
-        first = add_official(database, store, name="yolo26n.pt", base_url=server.url)
+        first = add_official(
+            database, store, name="yolo26n.pt", source=DownloadSource(server.url, ())
+        )
 
-        second = add_official(database, store, name="yolo26n.pt", base_url=server.url)
+        second = add_official(
+            database, store, name="yolo26n.pt", source=DownloadSource(server.url, ())
+        )
 
         assert second.id == first.id
         assert len(server.asked) == 1
@@ -239,9 +245,45 @@ class TestAddOfficial:
     ) -> None:
         known = {"yolo26n.pt": DIGEST}
 
-        add_official(database, store, name="yolo26n.pt", base_url=serve().url, digests=known)
+        add_official(
+            database,
+            store,
+            name="yolo26n.pt",
+            source=DownloadSource(serve().url, ()),
+            digests=known,
+        )
 
         assert brought_in(database, "yolo26n.pt").sha256 == DIGEST
+        assert brought_in(database, "yolo26n.pt").vouched
+
+    def test_weights_without_a_digest_are_unvouched_until_the_operator_gives_it(
+        self, database: Database, store: ArtifactStore, serve: Callable[..., WebServer]
+    ) -> None:
+        source = DownloadSource(serve().url, ())
+        first = add_official(database, store, name="yolo26n.pt", source=source)
+
+        again = add_official(database, store, name="yolo26n.pt", source=source, sha256=DIGEST)
+
+        assert (first.vouched, again.vouched, again.id) == (False, True, first.id)
+
+    @pytest.mark.parametrize(("sha256", "error"), [("0" * 64, WrongDigest), ("abc", BadDigest)])
+    def test_a_digest_of_the_operator_is_checked(
+        self,
+        database: Database,
+        store: ArtifactStore,
+        serve: Callable[..., WebServer],
+        weights: Path,
+        sha256: str,
+        error: type[Exception],
+    ) -> None:
+        source = DownloadSource(serve().url, ())
+
+        with pytest.raises(error):
+            add_official(database, store, name="yolo26n.pt", source=source, sha256=sha256)
+        with pytest.raises(error):
+            add_model(database, store, file=weights, sha256=sha256)
+
+        assert models_in(database) == []
 
     def test_bytes_of_another_digest_leave_nothing(
         self, database: Database, store: ArtifactStore, serve: Callable[..., WebServer]
@@ -249,7 +291,13 @@ class TestAddOfficial:
         known = {"yolo26n.pt": "0" * 64}
 
         with pytest.raises(WrongDigest):
-            add_official(database, store, name="yolo26n.pt", base_url=serve().url, digests=known)
+            add_official(
+                database,
+                store,
+                name="yolo26n.pt",
+                source=DownloadSource(serve().url, ()),
+                digests=known,
+            )
 
         assert models_in(database) == []
         assert not store.exists(DIGEST)
@@ -275,7 +323,7 @@ class TestAddOfficial:
         server = serve(body, announced, status)
 
         with pytest.raises(DownloadFailed):
-            add_official(database, store, name="yolo26n.pt", base_url=server.url)
+            add_official(database, store, name="yolo26n.pt", source=DownloadSource(server.url, ()))
 
         assert models_in(database) == []
         assert not store.exists(hashlib.sha256(body).hexdigest())
@@ -286,7 +334,7 @@ class TestAddOfficial:
         server = serve(b"<html>please sign in</html>")
 
         with pytest.raises(NotWeights):
-            add_official(database, store, name="yolo26n.pt", base_url=server.url)
+            add_official(database, store, name="yolo26n.pt", source=DownloadSource(server.url, ()))
 
         assert models_in(database) == []
 
@@ -298,13 +346,15 @@ class TestAddOfficial:
         server.http.server_close()
 
         with pytest.raises(DownloadFailed):
-            add_official(database, store, name="yolo26n.pt", base_url=server.url)
+            add_official(database, store, name="yolo26n.pt", source=DownloadSource(server.url, ()))
 
     def test_official_weights_are_downloaded_over_https_only(
         self, database: Database, store: ArtifactStore
     ) -> None:
         with pytest.raises(DownloadFailed):
-            add_official(database, store, name="yolo26n.pt", base_url="file:///etc")
+            add_official(
+                database, store, name="yolo26n.pt", source=DownloadSource("file:///etc", ())
+            )
 
     def test_a_name_that_is_not_official_is_not_asked_for(
         self, database: Database, store: ArtifactStore, serve: Callable[..., WebServer]
@@ -312,7 +362,7 @@ class TestAddOfficial:
         server = serve()
 
         with pytest.raises(BadModelName):
-            add_official(database, store, name="yolo99n.pt", base_url=server.url)
+            add_official(database, store, name="yolo99n.pt", source=DownloadSource(server.url, ()))
 
         assert server.asked == []
 

@@ -12,12 +12,14 @@ from app.artifacts.tables import Artifact, CondemnedObject
 from app.core.database import Database, database_now
 from app.core.ids import new_id
 from app.core.storage import ArtifactStore
+from app.core.stored_objects import aside_objects, stored_digests
 from app.jobs.states import JobState
 from app.jobs.tables import Job
 from app.models.repository import NewWeights, insert_model
 from app.models.tables import Model, ModelSource
 from app.ops.collector import Collected, Collector
-from app.settings import GarbageSettings, Settings
+from app.settings import Settings
+from app.settings.retention import GarbageSettings
 from tests.worlds.rows import Rows, a_job
 
 LONG_AGO = timedelta(days=-2)
@@ -79,10 +81,10 @@ class Instance:
             return False
 
     def stored(self) -> set[str]:
-        return {digest for page in self.store.digests() for digest in page}
+        return {digest for page in stored_digests(self.store) for digest in page}
 
     def aside(self) -> set[str]:
-        return {each.sha256 for page in self.store.aside() for each in page}
+        return {each.sha256 for page in aside_objects(self.store) for each in page}
 
     def condemned(self) -> set[str]:
         with self.database.read() as unit:

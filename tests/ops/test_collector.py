@@ -12,7 +12,7 @@ from structlog.testing import capture_logs
 from app.core.database import Database
 from app.core.errors import Unavailable
 from app.ops.collector import Collected
-from app.settings import GarbageSettings
+from app.settings.retention import GarbageSettings
 from tests.ops.stored_bytes import Instance, an_instance, digest_of
 from tests.waiting import eventually
 
@@ -21,7 +21,7 @@ TWO_DAYS_AGO = time.time() - 2 * 86_400
 
 def written_long_ago(path: Path) -> None:
     for each in (*path.rglob("*"), path):
-        os.utime(each, (TWO_DAYS_AGO, TWO_DAYS_AGO))
+        os.utime(each, (TWO_DAYS_AGO, TWO_DAYS_AGO), follow_symlinks=False)
 
 
 class TestLeftovers:
@@ -34,6 +34,7 @@ class TestLeftovers:
             (spool / name / "output" / "pack.zip").write_bytes(b"half")
         for name in ("upload_dead.zip", "upload_alive.zip"):
             (spool / name).write_bytes(b"half")
+        (spool / "verify-dead" / "link").symlink_to("nowhere")
         for each in spool.iterdir():
             written_long_ago(each)
         (spool / "verify-alive" / "output" / "pack.zip").write_bytes(b"more")

@@ -20,6 +20,7 @@ from tests.worlds.rows import a_job, some_rows
 
 NAME_NO_OBJECT = {
     "condemned_objects.sha256",  # the collector's own records
+    "damaged_objects.sha256",  # a note about an object, which does not keep it
     "idempotency_keys.request_sha256",  # digest of a request
     "packed_bytes.sha256",  # digest of a file inside a pack
 }

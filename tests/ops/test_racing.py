@@ -18,6 +18,7 @@ from sqlalchemy import update
 from app.artifacts.repository import has_checkpoint
 from app.core.crash_points import CRASH_AT_VARIABLE, TESTING_VARIABLE, CrashPoint
 from app.core.database import Database, database_now
+from app.core.stored_objects import aside_objects, stored_digests
 from app.datasets.tables import DatasetVersion
 from app.jobs.states import JobState
 from app.models.repository import NewWeights, insert_model
@@ -80,11 +81,11 @@ class Race:
         """Condemn without a grace time, set aside and erase, as fast as possible."""
         database, store = self.instance.database, self.instance.store
         while not self.stopping.wait(0.01):
-            for page in store.digests():
+            for page in stored_digests(store):
                 condemn_orphans(database, page, grace=timedelta())
             _, moved = set_due_objects_aside(database, store, hold=HOLD)
             self.seen["set aside"] += moved
-            for aside in store.aside():
+            for aside in aside_objects(store):
                 restored, erased = conclude_aside(database, store, aside)
                 self.seen["put back"] += restored
                 self.seen["erased"] += erased

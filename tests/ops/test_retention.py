@@ -31,7 +31,7 @@ from tests.ops.stored_bytes import (
     jobs_in,
 )
 from tests.waiting import eventually
-from tests.worlds.rows import Rows, a_checkpoint, a_job, job_row, some_rows
+from tests.worlds.rows import Rows, a_checkpoint, a_job, job_row, principal_of, some_rows
 
 pytestmark = pytest.mark.mostly_sqlite
 
@@ -93,7 +93,7 @@ class TestTrashedJobs:
     ) -> None:
         rows, seen = some_rows(instance.database), Counter[str]()
         left = timedelta(milliseconds=20)  # grace left; found by trial, so that both happen
-        owner = Principal(rows.user_id, frozenset(), (("default", rows.project_id),))
+        owner = principal_of(rows)
         with ThreadPoolExecutor(2) as pool:
             for _ in range(40):
                 job_id = a_trashed_job(instance, rows, since=left - WEEK)

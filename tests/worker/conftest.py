@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from app.core.database import Database
+from app.core.guarded_files import GuardedFolder
 from app.core.storage import ArtifactStore
 from app.jobs.locks import Hold
 from app.jobs.spec.deciding_metric import FITNESS_OF
@@ -31,7 +32,9 @@ def run_directory(tmp_path: Path) -> Path:
 @pytest.fixture
 def relay(database: Database, hold: Hold, store: ArtifactStore, run_directory: Path) -> Relay:
     lease = a_lease(database, hold)
-    return Relay(lease, store, run_directory, epochs=3, deciding=FITNESS_OF["detect"])
+    return Relay(
+        lease, store, GuardedFolder(run_directory), epochs=3, deciding=FITNESS_OF["detect"]
+    )
 
 
 @pytest.fixture

@@ -34,8 +34,9 @@ pathlib.Path(request["report"]).write_text(json.dumps(report))
 
 
 def with_preparer(worker: Worker, program: str) -> Worker:
-    argv = (sys.executable, "-c", program)
-    return replace(worker, context=replace(worker.context, preparer_argv=argv))
+    """Return a worker with another preparer, and without a cage: it notes what it saw outside."""
+    argv, cages = (sys.executable, "-c", program), replace(worker.context.cages, mode="off")
+    return replace(worker, context=replace(worker.context, preparer_argv=argv, cages=cages))
 
 
 @pytest.fixture

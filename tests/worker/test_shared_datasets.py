@@ -10,10 +10,11 @@ from pathlib import Path
 import pytest
 
 from app.core.storage import ArtifactStore, StoredBytesCorrupt
+from app.datasets.packs.extract import materialise_view
 from app.datasets.packs.manifest import ManifestFile, write_manifest
 from app.datasets.packs.pack import PackCorruptError, PackWriter
 from worker.dataset_cache.cache import DatasetCache
-from worker.dataset_cache.entry import CachedVersion, bytes_in
+from worker.dataset_cache.entry import CachedVersion, bytes_in, take_file
 from worker.dataset_cache.objects import ObjectFolder, link_or_copy
 from worker.dataset_cache.prepared import PreparedData
 from worker.dataset_cache.sources import ManifestAndPacks, WholePack
@@ -303,3 +304,36 @@ class TestArrays:
         with cache.entry(a_pack(store, tmp_path, {A: "a"})) as version:
             assert not cache.has_room_for(FILE_BYTES + 1)
             assert version.files.is_dir()
+
+
+class TestRepairedFiles:
+    """What a process wrote into its view of a version, and the worker takes."""
+
+    def test_a_repaired_file_replaces_that_of_the_version_only(
+        self, store: ArtifactStore, tmp_path: Path
+    ) -> None:
+        with a_cache(tmp_path).entry(a_pack(store, tmp_path, {A: "a"})) as version:
+            view = tmp_path / "view"
+            materialise_view(version.files, view)
+            (view / A).unlink()
+            (view / A).write_bytes(b"repaired")
+            (view / "new").write_bytes(b"not of the version")
+
+            version.take_repaired(view)
+
+            assert (version.files / A).read_bytes() == b"repaired"
+            assert not (version.files / "new").exists()
+            assert version.is_unchanged()
+
+    @pytest.mark.parametrize("kind", ["link", "pipe", "folder"])
+    def test_a_file_that_is_not_a_regular_one_is_not_taken(self, kind: str, tmp_path: Path) -> None:
+        source = tmp_path / "source"
+        if kind == "link":
+            source.symlink_to("/etc/passwd")
+        elif kind == "pipe":
+            os.mkfifo(source)
+        else:
+            source.mkdir()
+
+        with pytest.raises(OSError, match="no regular file"):
+            take_file(source, tmp_path / "to")

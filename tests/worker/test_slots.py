@@ -1,10 +1,23 @@
 """Slots have names, are passed to the trainer, and are each held by a single process."""
 
+import sys
+from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
+from uuid import uuid4
 
 import pytest
 
-from worker.slots import Slot, SlotsNotUnderstood, SlotTaken, node_id, parse_slots, slot_lock
+from app.core.devices import DeviceTaken
+from worker.slots import (
+    Slot,
+    SlotsNotUnderstood,
+    SlotTaken,
+    held_devices,
+    node_id,
+    parse_slots,
+    slot_lock,
+)
 
 
 class TestParseSlots:
@@ -62,3 +75,53 @@ class TestNodeId:
 
     def test_a_node_id_differs_elsewhere(self, tmp_path: Path) -> None:
         assert node_id(tmp_path / "a") != node_id(tmp_path / "b")
+
+
+@dataclass(frozen=True)
+class FakeNvml:
+    """The driver's library on a machine with these GPUs."""
+
+    uuids: tuple[str, ...]
+    NVMLError = OSError
+
+    def nvmlInit(self) -> None: ...  # noqa: N802 -- the driver's name
+
+    def nvmlShutdown(self) -> None: ...  # noqa: N802
+
+    def nvmlDeviceGetCount(self) -> int:  # noqa: N802
+        return len(self.uuids)
+
+    def nvmlDeviceGetHandleByIndex(self, index: int) -> str:  # noqa: N802
+        return self.uuids[index]
+
+    def nvmlDeviceGetName(self, handle: str) -> str:  # noqa: N802
+        return f"a fake {handle}"
+
+    def nvmlDeviceGetUUID(self, handle: str) -> str:  # noqa: N802
+        return handle
+
+    def nvmlDeviceGetMemoryInfo(self, _handle: str) -> SimpleNamespace:  # noqa: N802
+        return SimpleNamespace(total=2**34)
+
+
+class TestHeldDevices:
+    @pytest.fixture(autouse=True)
+    def two_gpus(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        fake = FakeNvml((f"GPU-{uuid4()}", f"GPU-{uuid4()}"))
+        monkeypatch.setitem(sys.modules, "pynvml", fake)
+
+    def test_k9_a_gpu_is_in_one_slot_whatever_the_home(self) -> None:
+        with (
+            held_devices(Slot((1,)), exclusive_cpu=False),
+            held_devices(Slot((0,)), exclusive_cpu=False),
+            pytest.raises(DeviceTaken),
+            held_devices(Slot((1,)), exclusive_cpu=False),
+        ):
+            pytest.fail("two slots have the GPU")
+
+    def test_a_gpu_that_the_driver_does_not_report_is_refused(self) -> None:
+        with (
+            pytest.raises(SlotsNotUnderstood, match="no GPU 2"),
+            held_devices(Slot((2,)), exclusive_cpu=False),
+        ):
+            pytest.fail("there is no such GPU")

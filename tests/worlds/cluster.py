@@ -21,7 +21,7 @@ from sqlalchemy.exc import OperationalError
 
 from app.core.broker import _command
 from app.core.database import Database
-from app.settings import Timing
+from app.settings.timing import Timing
 from tests.waiting import eventually
 from tests.worlds.program import Program
 from tests.worlds.server import COMMAND, MODELS, TINY

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import psutil
 
+from app.core.cage.definition import Cage
+from app.core.cage.plan import CagePlan
 from worker.processes.starter import ProcessStarter
 
 
@@ -31,6 +33,19 @@ def cold_starter() -> ProcessStarter:
 
 
 STARTERS = {"cold": cold_starter, "warm": warm_starter}
+
+
+@cache
+def cage_plan() -> CagePlan:
+    """Return the plan of cages whose home is the folder of all tests."""
+    return CagePlan(Path(tempfile.gettempdir()))
+
+
+def a_cage(folder: Path, *read: Path) -> Cage:
+    """Return a cage with every layer of this machine, whose process may write to a folder."""
+    cage = cage_plan().cage(os.environ, read=read, write=[folder])
+    assert cage is not None
+    return cage
 
 
 def is_alive(pid: int) -> bool:

@@ -9,8 +9,10 @@ import pytest
 from sqlalchemy import insert, select, update
 from sqlalchemy.orm import Session
 
-from app.accounts.repository import insert_user_with_project
-from app.accounts.tables import Membership
+from app.accounts.authentication import Principal
+from app.accounts.keys import ALL_SCOPES
+from app.accounts.repository import ProjectRole, insert_user_with_project
+from app.accounts.tables import MemberRole, Membership
 from app.artifacts.names import ArtifactKind
 from app.artifacts.repository import insert_artifact
 from app.core.database import Database, database_now
@@ -83,6 +85,18 @@ def an_owner(database: Database, name: str = "default") -> Owner:
         return insert_owner(unit.session, name)
 
 
+def principal_of(rows: Owner, role: MemberRole = MemberRole.ADMIN) -> Principal:
+    """Return the caller whom these rows belong to."""
+    return Principal(
+        user_id=rows.user_id,
+        user_name="user of default",
+        is_administrator=True,
+        scopes=frozenset(ALL_SCOPES),
+        projects=(ProjectRole("default", rows.project_id, role),),
+        credential="0" * 12,
+    )
+
+
 def insert_owner(session: Session, name: str) -> Owner:
     user_id = insert_user_with_project(session, user=f"user of {name}", project=name)
     membership = select(Membership.project_id).where(Membership.user_id == user_id)
@@ -130,6 +144,8 @@ def a_dataset(
             pack_bytes=1 if ready else None,
             manifest_digest=SHA if ready else None,
             classes=["circle", "square"] if ready else None,
+            class_count=2 if ready else None,
+            first_classes=["circle", "square"] if ready else None,
             images={"train": 4, "val": 2} if ready else None,
             training_facts=FACTS if ready else None,
             attempt=1,

@@ -24,9 +24,11 @@ from app.core.context import Context
 from app.core.database import Database
 from app.main import create_app
 from app.settings import Settings
+from app.settings.accounts import AccountSettings
 from tests.waiting import eventually
 from tests.worlds.rows import Rows, a_ready_dataset
 
+MANY = 100_000
 NO_BROKER = "redis://127.0.0.1:1/0"
 COMMAND = Path(sys.executable).with_name("trainyard")
 READY_SECONDS = 90.0
@@ -266,8 +268,12 @@ class Api:
 
 
 def on(url: str, home: Path) -> Settings:
-    """Return the settings of a server on that database, without a broker."""
-    return Settings(home=home, database_url=url, broker_url=SecretStr(NO_BROKER))
+    """Return the settings of a server on that database, without a broker.
+
+    Tests of every route send more wrong keys from one address than anyone may.
+    """
+    accounts = AccountSettings(wrong_keys_per_minute=MANY)
+    return Settings(home=home, database_url=url, broker_url=SecretStr(NO_BROKER), accounts=accounts)
 
 
 def serving(settings: Settings) -> Iterator[Api]:

@@ -11,6 +11,7 @@ from types import MappingProxyType
 
 from sqlalchemy import select, update
 
+from app.core.cage.plan import CagePlan
 from app.core.database import Database
 from app.core.storage import ArtifactStore
 from app.datasets.packs.pack import PackWriter
@@ -23,7 +24,8 @@ from app.jobs.repository import attempts_of
 from app.jobs.spec.job_spec import JobSpec, SpecFacts, resolve_spec
 from app.jobs.states import JobEvent
 from app.jobs.tables import Attempt, Epoch, Job
-from app.settings import Settings, Timing
+from app.settings import Settings
+from app.settings.timing import Timing
 from tests.worlds.rows import WORKER_ID, Rows, a_job, job_row, some_rows
 from worker.attempt.lease import Lease
 from worker.context import TRAINER_ARGV, WorkerContext
@@ -132,6 +134,7 @@ def a_worker(
         queues=("default",),
         leaving=threading.Event(),
         starter=ProcessStarter("never", folder / "preloaded"),
+        cages=CagePlan.of_slot(settings, "cpu", ()),
         trainer_argv=TRAINER_ARGV,
         preparer_argv=NO_PREPARER,
     )

@@ -5,6 +5,7 @@ changed in it, plots of its training batches, and state.pt if the training state
 resume starts from a set of such files: `app.artifacts.resume_sets`.
 """
 
+import os
 import shutil
 import time
 from collections.abc import Sequence
@@ -25,12 +26,13 @@ from app.artifacts.repository import (
     insert_checkpoints,
 )
 from app.artifacts.resume_sets import WHILE_NOT_ENDED, epochs_of_sets, set_of
-from app.core.files import write_whole
+from app.core.guarded_files import FileRefused, GuardedFolder
 from app.core.storage import ArtifactStore, StoredBytesCorrupt, StoredObject
 from app.events.tables import Level
 from app.jobs.life.recording import log_event
 from app.jobs.locks import Hold
 from app.jobs.tables import Job
+from worker.attempt.trainer_files import WEIGHTS_BYTES, opened_file, remove_file
 from worker.trainer.protocol import STORING_SECONDS_FILE, CheckpointEvent
 
 
@@ -81,29 +83,35 @@ class Damaged:
 
 
 def store_checkpoint(
-    store: ArtifactStore, event: CheckpointEvent, run_directory: Path
+    store: ArtifactStore, event: CheckpointEvent, run: GuardedFolder
 ) -> StoredCheckpoint:
     """Store the files that the trainer handed over as links, and remove the links.
 
     Names of the same file, such as a best.pt that is the last.pt, are stored once.
+
+    Raises:
+        AttemptFailed: a file is not one that the trainer may hand over.
     """
     files: dict[str, StoredObject] = {}
     stored: dict[int, StoredObject] = {}  # by inode: every file exists before the first is removed
     for name, relative in event.files.items():
         if relative is not None:
-            path = run_directory / relative
-            began, inode = time.monotonic(), path.stat().st_ino
-            files[str(name)] = stored[inode] = stored.get(inode) or store.put_file(path)
-            path.unlink()
+            began = time.monotonic()
+            with opened_file(run, relative, most_bytes=WEIGHTS_BYTES) as file:
+                inode = os.fstat(file.fileno()).st_ino
+                known = stored.get(inode)
+                files[str(name)] = stored[inode] = known or store.put_open_file(file)
+            remove_file(run, relative)
             if name == STATE:
-                _report_storing_time(run_directory, seconds=time.monotonic() - began)
+                _report_storing_time(run, seconds=time.monotonic() - began)
     return StoredCheckpoint(event.epoch, files)
 
 
-def _report_storing_time(run_directory: Path, *, seconds: float) -> None:
+def _report_storing_time(run: GuardedFolder, *, seconds: float) -> None:
     """Report to the trainer how long storing a state took; it decides how often to write one."""
-    with suppress(OSError):  # on a full disk: without the report it writes only the last state
-        write_whole(run_directory / STORING_SECONDS_FILE, str(seconds), durable=False)
+    # On a full disk: without the report it writes only the last state.
+    with suppress(OSError, FileRefused):
+        run.write(STORING_SECONDS_FILE, str(seconds))
 
 
 def record_checkpoints(

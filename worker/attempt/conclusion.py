@@ -22,10 +22,11 @@ from app.jobs.life.transitions import AttemptEnd, HalvedBatch, Refused, apply_ev
 from app.jobs.locks import Fenced, Hold, lock_held
 from app.jobs.states import JobEvent, Request
 from worker.attempt.checkpoints import forget_refused_checkpoint
-from worker.attempt.claimed import ClaimedAttempt
+from worker.attempt.claimed import AttemptFailed, ClaimedAttempt
 from worker.attempt.lease import RETRY_SECONDS, Lease
 from worker.attempt.log_shipping import store_logs
 from worker.attempt.outcome import Outcome, outcome_of
+from worker.attempt.trainer_files import most_bytes_of, opened_file
 from worker.context import WorkerContext
 from worker.trainer.protocol import Artifact, FinalEvent
 from worker.trainer.weights.portability import WeightsChecks
@@ -76,13 +77,34 @@ def store_artifacts(
         attempt: the attempt whose trainer has finished.
         final: its `final` event; without one, nothing is stored.
         checks: results of the checks of its weights, by file name.
+
+    Raises:
+        AttemptFailed: the trainer named a file that it may not hand over.
     """
     if final is None:
         return ()
     stored = (
-        _stored(attempt, final, artifact, checks.get(artifact.name)) for artifact in final.artifacts
+        _stored_if_whole(attempt, final, artifact, checks.get(artifact.name))
+        for artifact in final.artifacts
     )
-    return (*stored, *_class_table(attempt))
+    return (*(kept for kept in stored if kept is not None), *_class_table(attempt))
+
+
+def _stored_if_whole(
+    attempt: ClaimedAttempt, final: FinalEvent, named: Artifact, checks: WeightsChecks | None
+) -> KeptArtifact | None:
+    """Store a result; a plot that may not be stored is left out, since no result depends on it.
+
+    Raises:
+        AttemptFailed: weights, a table or a configuration may not be stored.
+    """
+    try:
+        return _stored(attempt, final, named, checks)
+    except AttemptFailed as error:
+        if named.kind is not ArtifactKind.PLOT:
+            raise
+        log.warning("artifact.refused", job_id=attempt.job.id, reason=error.message)
+        return None
 
 
 def _stored(
@@ -90,17 +112,20 @@ def _stored(
 ) -> KeptArtifact:
     default = {LAST: final.epochs_done}.get(named.name, final.best_epoch)
     epoch = named.epoch if named.epoch is not None else default
+    most_bytes = most_bytes_of(named.kind)
+    with opened_file(attempt.directory.run_files, named.path, most_bytes=most_bytes) as file:
+        stored = attempt.context.store.put_open_file(file)
     return KeptArtifact(
         named.name,
         named.kind,
         epoch if named.kind is ArtifactKind.WEIGHTS else None,
-        attempt.context.store.put_file(attempt.directory.run / named.path),
+        stored,
         None if checks is None else checks.model_dump(),
     )
 
 
 def _class_table(attempt: ClaimedAttempt) -> tuple[KeptArtifact, ...]:
-    path = attempt.directory.root / CLASS_TABLE
+    path = attempt.directory.new_folder() / CLASS_TABLE
 
     def write(session: Session) -> bool:
         with path.open("w", encoding="utf-8") as file:
@@ -176,7 +201,7 @@ def _stored_logs(attempt: ClaimedAttempt) -> Mapping[int, StoredObject]:
                 context.database,
                 context.store,
                 attempt.lease.hold,
-                folder=attempt.directory.root,
+                folder=attempt.directory.new_folder(),
             )
         )
     except (InsufficientStorage, Unavailable, OSError):

@@ -2,16 +2,18 @@
 
 Scan and arrays are made by a process of the worker, once per version and node. A trainer that reads
 a scan shares the folder of the version; any other gets a folder of links, since Ultralytics then
-writes beside the files that it reads.
+writes beside the files that it reads. No process but the worker writes to the version: what the
+process makes and repairs is in a folder of the attempt, and the worker moves it.
 """
 
 import os
 from collections.abc import Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, TypeVar
 
+from app.core.guarded_files import remove_tree, tail_of_regular
 from app.core.logging import get_logger
 from app.core.storage import StoredBytesCorrupt
 from app.datasets.packs.extract import materialise_view
@@ -23,7 +25,7 @@ from app.datasets.tables import DatasetVersion, VersionState
 from app.jobs.end_reasons import EndReason
 from worker.attempt.claimed import AttemptFailed, ClaimedAttempt
 from worker.dataset_cache.cache import DatasetCache
-from worker.dataset_cache.entry import CachedVersion
+from worker.dataset_cache.entry import DATASET, CachedVersion, take_file
 from worker.dataset_cache.prepared import Maker, PreparedData, PreparedFile
 from worker.dataset_cache.sources import ManifestAndPacks, VersionSource, WholePack
 from worker.processes.process import Command
@@ -39,7 +41,7 @@ from worker.trainer.null_trainer import is_null_trainer
 from worker.trainer.protocol import DatasetScan, ProtocolModel
 
 POLL_SECONDS: Final = 0.05
-MAX_LOGGED_CHARACTERS: Final = 2000
+MAX_LOGGED_BYTES: Final = 2000
 NO_ROOM: Final = (
     "they need {needed:.1f} GB, and the dataset cache of the worker "
     "(dataset_cache_bytes) or its disk has no room for them."
@@ -56,9 +58,13 @@ log = get_logger(__name__)
 
 @dataclass(frozen=True)
 class BroughtDataset:
-    """What the job file says about the dataset: see `JobFile`."""
+    """What the job file says about the dataset: see `JobFile`.
+
+    `version` is the folder of the cached version; all that the job reads of it is below.
+    """
 
     path: Path
+    version: Path
     scan: DatasetScan | None = None
     without_arrays: str | None = None
 
@@ -79,11 +85,11 @@ def bring_dataset(attempt: ClaimedAttempt, layers: ExitStack) -> BroughtDataset:
             EndReason.BAD_DATA, f"The stored dataset {source.key[:12]}… is missing or damaged."
         ) from error
     if is_null_trainer(attempt.spec):
-        return BroughtDataset(version.files)
+        return BroughtDataset(version.files, version.folder)
     brought = _Preparation(attempt, version, layers).brought()
     if brought.scan is None:
         materialise_view(brought.path, attempt.directory.dataset)
-        return BroughtDataset(attempt.directory.dataset, None, brought.without_arrays)
+        return replace(brought, path=attempt.directory.dataset)
     return brought
 
 
@@ -134,14 +140,15 @@ class _Preparation:
         spec, maker = self.attempt.spec, deciding_packages()
         wants_arrays = spec.train.cache == "disk"
         if spec.trainer is not None and not wants_arrays:
-            return BroughtDataset(self.version.files)
+            return BroughtDataset(self.version.files, self.version.folder)
         with self._cache.preparing(self.version.key, check=self.attempt.check):
             scan = self._prepared.scan(self._scan_name, maker) or self._make_scan(maker)
             why = self._without_arrays(scan, maker) if wants_arrays else None
         folder = self._prepared.with_arrays if wants_arrays and why is None else self.version.files
         if scan is None or spec.trainer is not None:  # a plugin may verify images in its own way
-            return BroughtDataset(folder, None, why)
-        return BroughtDataset(folder, DatasetScan(path=scan.path, sha256=scan.sha256), why)
+            return BroughtDataset(folder, self.version.folder, None, why)
+        found = DatasetScan(path=scan.path, sha256=scan.sha256)
+        return BroughtDataset(folder, self.version.folder, found, why)
 
     @property
     def _cache(self) -> DatasetCache:
@@ -157,15 +164,15 @@ class _Preparation:
         return f"{spec.task}-single" if spec.train.single_cls else spec.task
 
     def _make_scan(self, maker: Maker) -> PreparedFile | None:
-        name = self._scan_name
-        self.version.unseal()  # Ultralytics repairs JPEG files when it scans
-        try:
-            output = self._prepared.scan_file(name)
-            report = self._run("scan", self.version.files, ScanReport, output=output)
-        finally:
-            self.version.seal()
+        name, folder = self._scan_name, self._folder_of("scan")
+        view, output = folder / DATASET, folder / "scan.npz"
+        materialise_view(self.version.files, view)
+        report = self._run("scan", view, ScanReport, output=output)
         if report is None:
             return None
+        take_file(output, self._prepared.scan_file(name))
+        self.version.take_repaired(view)  # Ultralytics repairs JPEG files when it scans
+        remove_tree(folder)
         size = report.array_bytes
         self._prepared.note_scan(name, maker, sha256=report.sha256, array_bytes=size)
         log.info("dataset_cache.scanned", digest=self.version.key, images=report.images)
@@ -195,12 +202,17 @@ class _Preparation:
         log.info("dataset_cache.arrays_made", digest=self.version.key, bytes=report.array_bytes)
         return None
 
+    def _folder_of(self, make: str) -> Path:
+        """Return the folder that the process writes to, besides that of the arrays."""
+        folder = self.attempt.directory.root / f"prepare-{make}"
+        folder.mkdir(exist_ok=True)
+        return folder
+
     def _run(
         self, make: str, dataset: Path, kind: type[Report], *, output: Path | None = None
     ) -> Report | None:
         """Run the process that prepares; return its report, or None if it failed."""
-        attempt, root = self.attempt, self.attempt.directory.root / f"prepare-{make}"
-        root.mkdir()
+        attempt, root = self.attempt, self._folder_of(make)
         request = PreparationRequest.model_validate(
             {
                 "make": make,
@@ -215,12 +227,13 @@ class _Preparation:
         )
         order = root / "request.json"
         order.write_text(request.model_dump_json(), encoding="utf-8")
-        command = Command(
-            [*attempt.context.preparer_argv, str(order)],
-            trainer_environment(attempt.directory.root, gpu=None, base=os.environ),
-            root,
-            attempt.directory.attempt,
+        environment = trainer_environment(root, gpu=None, base=os.environ)
+        program = attempt.context.preparer_argv
+        cage = attempt.context.cages.cage(
+            environment, read=[self.version.files], write=[root, dataset], program=program
         )
+        argv = [*program, str(order)]
+        command = Command(argv, environment, root, attempt.directory.attempt, cage=cage)
         log_file = root / "output.log"
         starter = attempt.context.starter
         with (
@@ -232,6 +245,6 @@ class _Preparation:
         report = read_report(request.report, kind)
         if exit_code == 0 and report is not None:
             return report
-        tail = log_file.read_text(errors="replace")[-MAX_LOGGED_CHARACTERS:]
+        tail = tail_of_regular(log_file, most_bytes=MAX_LOGGED_BYTES)
         log.warning("dataset_cache.not_prepared", make=make, exit_code=exit_code, output=tail)
         return None

@@ -2,13 +2,15 @@
 
 import fcntl
 import os
-import shutil
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from app.core.files import PRIVATE_FOLDER, private_folder
+from app.core.guarded_files import GuardedFolder, remove_tree
 from app.core.logging import get_logger
 from app.jobs.locks import Hold
 from worker.processes.process import kill_processes
@@ -47,6 +49,20 @@ class AttemptDirectory:
         """The files that training writes, and no others."""
         return self.root / "run"
 
+    @cached_property
+    def run_files(self) -> GuardedFolder:
+        """The files in `run`, for a supervisor that does not trust them."""
+        return GuardedFolder(self.run)
+
+    def new_folder(self) -> Path:
+        """Make a folder whose name a trainer could not know, for files of the supervisor."""
+        return Path(tempfile.mkdtemp(dir=self.root))
+
+    @property
+    def home(self) -> Path:
+        """The trainer's HOME, with its configuration and temporary files."""
+        return self.root / "home"
+
     @property
     def dataset(self) -> Path:
         """The dataset as this trainer sees it."""
@@ -68,8 +84,9 @@ def attempt_directory(folder: Path, hold: Hold) -> Iterator[AttemptDirectory]:
     """Make the directory of an attempt, and remove it when the block ends."""
     with private_directory(folder, f"{hold.job_id}-{hold.attempt}") as root:
         directory = AttemptDirectory(root)
-        for place in (directory.run, directory.model, directory.resume):
+        for place in (directory.run, directory.home, directory.model, directory.resume):
             place.mkdir(mode=PRIVATE_FOLDER)
+        assert directory.run_files is not None  # noqa: S101 -- its identity is noted before a trainer runs
         yield directory
 
 
@@ -82,13 +99,13 @@ def private_directory(folder: Path, name: str) -> Iterator[Path]:
     private_folder(folder)
     root = folder / name
     with _locked(folder):  # until it is locked, another slot would take it for dead
-        shutil.rmtree(root, ignore_errors=True)
+        remove_tree(root)
         root.mkdir(mode=PRIVATE_FOLDER)
         descriptor = _lock(root)
     try:
         yield root
     finally:
-        shutil.rmtree(root, ignore_errors=True)
+        remove_tree(root)
         os.close(descriptor)
 
 
@@ -114,7 +131,7 @@ def _clear_if_dead(root: Path) -> bool:
     is_left = root.is_dir()  # its owner removes it before it releases the lock
     if is_left:
         kill_processes(root.name)
-        shutil.rmtree(root, ignore_errors=True)
+        remove_tree(root)
     os.close(descriptor)
     return is_left
 

@@ -21,7 +21,7 @@ from app.core.logging import first_line, get_logger
 from app.jobs.life.recording import pending_request, renew_lease
 from app.jobs.locks import AlreadyWritten, Fenced, Hold, mark_write
 from app.jobs.states import Request
-from app.settings import Timing
+from app.settings.timing import Timing
 
 Result = TypeVar("Result")
 

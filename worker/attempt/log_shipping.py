@@ -5,7 +5,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Self
+from typing import IO, Self
 
 from app.core.database import Database
 from app.core.storage import ArtifactStore, StoredObject
@@ -22,14 +22,18 @@ CUT_NOTICE = b"\n[the log is cut here: it has reached the limit of one attempt]\
 class LogShipper:
     """Reads the new bytes of a log file every second, and stores its whole lines as plain text.
 
+    The file stays open, since a trainer could put a link or a pipe in the place of its name.
+
     Reading stops at `limit_bytes`. From then on the file is emptied whenever it exceeds that size,
     so that it cannot fill the disk. What is stored is never longer than what was read, apart
     from the notice of the cut.
     """
 
-    def __init__(self, lease: Lease, path: Path, *, limit_bytes: int, plain: PlainText) -> None:
+    def __init__(
+        self, lease: Lease, file: IO[bytes], *, limit_bytes: int, plain: PlainText
+    ) -> None:
         self._lease = lease
-        self._path = path
+        self._file = file
         self._limit_bytes = limit_bytes
         self._plain = plain
         self._read_bytes = 0
@@ -66,9 +70,8 @@ class LogShipper:
                 self._ship_lines()
 
     def _ship_lines(self) -> None:
-        with self._path.open("rb") as file:
-            while self._ship_piece(file.fileno()):
-                pass
+        while self._ship_piece(self._file.fileno()):
+            pass
 
     def _ship_piece(self, descriptor: int) -> bool:
         if self._is_cut:
@@ -97,7 +100,7 @@ class LogShipper:
 
     def _empty_when_large(self, descriptor: int) -> None:
         if os.fstat(descriptor).st_size > self._limit_bytes:
-            os.truncate(self._path, 0)
+            os.truncate(descriptor, 0)
 
 
 def store_logs(

@@ -18,6 +18,7 @@ _TERMINAL_CODES: Final = re.compile(
     rb"|\x1b[]PX^_].*?(?:\x07|\x1b\\)"  # titles, links
     rb"|\x1b[ -/]*[0-~]"
     rb"|\xc2[\x80-\x9f]"  # control characters of two bytes, U+0080 to U+009F
+    rb"|\xe2\x80[\x8e\x8f\xa8-\xae]|\xe2\x81[\xa6-\xa9]|\xd8\x9c"  # line ends and directions
     rb"|[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]"
 )
 _OVERWRITTEN: Final = re.compile(rb"^.*\r(?=[^\r\n])", re.MULTILINE)

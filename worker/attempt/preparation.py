@@ -2,6 +2,8 @@
 
 import os
 from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
 
 from sqlalchemy.orm import Session
 
@@ -31,7 +33,15 @@ MAX_DEFAULT_THREADS = 8
 ATTEMPTS_WITHOUT_STATE = 2
 
 
-def prepare(attempt: ClaimedAttempt, layers: ExitStack) -> JobFile:
+@dataclass(frozen=True)
+class PreparedJob:
+    """What the trainer starts from: its file, and the folder of the dataset that it may read."""
+
+    job_file: JobFile
+    dataset: Path
+
+
+def prepare(attempt: ClaimedAttempt, layers: ExitStack) -> PreparedJob:
     """Fetch everything that the trainer needs into the attempt's directory, and write its job.json.
 
     Resources that must stay while the trainer runs are entered into `layers`.
@@ -71,7 +81,7 @@ def prepare(attempt: ClaimedAttempt, layers: ExitStack) -> JobFile:
     )
     attempt.directory.job_file.write_text(job_file.model_dump_json(), encoding="utf-8")
     crash_point(CrashPoint.JOB_FILE_WRITTEN)
-    return job_file
+    return PreparedJob(job_file, dataset.version)
 
 
 def _fetch_model(attempt: ClaimedAttempt) -> ModelSource:

@@ -17,14 +17,17 @@ from pathlib import Path
 from typing import Self
 
 from pydantic import JsonValue, ValidationError
+from sqlalchemy.exc import DataError, IntegrityError
 from sqlalchemy.orm import Session
 
 from app.artifacts.names import LAST, STATE
 from app.core.crash_points import CrashPoint, crash_point
 from app.core.database import OUTAGE
+from app.core.guarded_files import GuardedFolder
 from app.core.logging import get_logger
 from app.core.storage import ArtifactStore
 from app.events.tables import Level
+from app.jobs.end_reasons import EndReason
 from app.jobs.life.recorded import RecordedRows, recorded_of
 from app.jobs.life.recording import (
     EpochReport,
@@ -44,6 +47,8 @@ from app.jobs.spec.metric_table import FITNESS
 from app.jobs.states import Phase, Request
 from app.jobs.tables import Job
 from worker.attempt.checkpoints import StoredCheckpoint, record_checkpoints, store_checkpoint
+from worker.attempt.claimed import AttemptFailed
+from worker.attempt.event_limits import MAX_LINE_BYTES, EventLimits
 from worker.attempt.lease import Lease, LeaseLost
 from worker.attempt.spool import EventSpool
 from worker.attempt.waiting_checkpoints import WaitingCheckpoints
@@ -63,7 +68,6 @@ from worker.trainer.protocol import (
     parse_event,
 )
 
-MAX_LINE_BYTES = 16 * 1024 * 1024
 PROGRESS_SECONDS = 1.0
 PIPE_END_SECONDS = 10.0
 
@@ -76,7 +80,7 @@ class Relay:
     Args:
         lease: the lease under which everything is written.
         store: receives the checkpoints.
-        run_directory: paths in events are relative to it.
+        run: the run directory; paths in events are relative to it.
         epochs: the number of epochs in the spec.
         deciding: the metric that decides which epoch is the best.
     """
@@ -85,7 +89,7 @@ class Relay:
         self,
         lease: Lease,
         store: ArtifactStore,
-        run_directory: Path,
+        run: GuardedFolder,
         *,
         epochs: int,
         deciding: DecidingMetric,
@@ -97,10 +101,12 @@ class Relay:
         self.batch_size: int | None = None
         self._lease = lease
         self._store = store
-        self._run_directory = run_directory
+        self._run = run
         self._epochs = epochs
         self._deciding = deciding
-        self._waiting = WaitingCheckpoints(run_directory)
+        self._waiting = WaitingCheckpoints(run)
+        self._limits = EventLimits(lease.hold.job_id)
+        self._lines = EventLimits(lease.hold.job_id)
         self._unwritten: list[tuple[EpochEvent | None, StoredCheckpoint]] = []
         self._recorded: RecordedRows | None = None
         self._awaiting_state: int | None = None
@@ -135,13 +141,15 @@ class Relay:
         """Write one event; skip it if it was handled before.
 
         Raises:
+            AttemptFailed: the trainer breaks the protocol.
             Fenced: the hold is not valid any more.
             LeaseLost: the database was unavailable for too long.
         """
         if event.seq <= self._last_seq:
             return
         self.has_started = True  # the trainer handles signals before it sends any event
-        self._handlers[type(event)](self, event)
+        if self._limits.allows(event):
+            self._handlers[type(event)](self, event)
         self._last_seq = event.seq
 
     def _read_pipe(self, descriptor: int, spool: EventSpool) -> None:
@@ -149,16 +157,16 @@ class Relay:
             with os.fdopen(descriptor, "rb") as pipe:
                 while line := pipe.readline(MAX_LINE_BYTES):
                     self._spool_line(line, spool)
-        except OSError as error:  # the disk is full: the supervisor raises it, as below
-            log.exception("relay.failed", job_id=self._lease.hold.job_id)
-            self.failure = error
+        except (OSError, AttemptFailed) as error:  # the supervisor raises it, as below
+            self._fail(error)
 
     def _spool_line(self, line: bytes, spool: EventSpool) -> None:
         """Spool a valid line. It is parsed again when written: waiting events take no memory."""
+        self._lines.check_length(line)
         try:
             event = parse_event(line)
-        except ValidationError:
-            log.exception("trainer.invalid_event")
+        except ValidationError as error:
+            self._lines.count_invalid_line(error)
             return
         if isinstance(event, BatchEvent) and not spool.is_empty:
             return  # outdated: earlier events wait to be written
@@ -174,9 +182,18 @@ class Relay:
                     self.handle(event)
         except (Fenced, LeaseLost):
             log.info("relay.ended", job_id=self._lease.hold.job_id)
-        except Exception as error:  # the supervisor raises it while it waits for the process
-            log.exception("relay.failed", job_id=self._lease.hold.job_id)
-            self.failure = error
+        except (DataError, IntegrityError):
+            message = "The trainer sent an event that cannot be recorded."
+            self._fail(AttemptFailed(EndReason.TRAINER_BUG, message))
+        except Exception as error:  # noqa: BLE001 -- raised by the supervisor, which waits
+            self._fail(error)
+
+    def _fail(self, error: Exception) -> None:
+        if isinstance(error, AttemptFailed):
+            log.warning("relay.refused", job_id=self._lease.hold.job_id, reason=error.message)
+        else:
+            log.error("relay.failed", job_id=self._lease.hold.job_id, exc_info=error)
+        self.failure = self.failure or error
 
     def _on_phase(self, event: PhaseEvent) -> None:
         """Write the phase with a renewal of the lease, which also brings the pending request.
@@ -269,7 +286,7 @@ class Relay:
 
     def _on_checkpoint(self, event: CheckpointEvent) -> None:
         remaining = self._waiting.take(event)
-        stored = store_checkpoint(self._store, remaining, self._run_directory)
+        stored = store_checkpoint(self._store, remaining, self._run)
         crash_point(CrashPoint.CHECKPOINT_STORED)
         epoch = self._epoch if self._epoch and self._epoch.epoch == event.epoch else None
         self._epoch = None
@@ -284,7 +301,7 @@ class Relay:
 
     def _on_state(self, event: StateEvent) -> None:
         remaining = self._waiting.take(_as_checkpoint(event))
-        stored = store_checkpoint(self._store, remaining, self._run_directory)
+        stored = store_checkpoint(self._store, remaining, self._run)
         crash_point(CrashPoint.CHECKPOINT_STORED)
         if stored.files:
             self._recorded = self._lease.write(self._recording(((None, stored),)))

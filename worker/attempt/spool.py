@@ -13,6 +13,8 @@ from typing import Self
 from app.core.files import PRIVATE_FILE
 
 RESTART_BYTES = 1024 * 1024
+MOST_WAITING_BYTES = 64 * 1024 * 1024
+"""With more, `append` waits: what the trainer says next stays in its own memory."""
 
 
 class EventSpool:
@@ -44,15 +46,17 @@ class EventSpool:
     def append(self, line: bytes) -> None:
         """Keep a line until it is taken; drop a line that comes after the end.
 
+        It waits while too much is waiting.
+
         Raises:
             OSError: the disk is full.
         """
         with self._changed:
+            self._changed.wait_for(lambda: self._has_room or self._ended)
             if self._ended:
                 return
-            if not self._lengths and self._end > RESTART_BYTES:
-                os.truncate(self._descriptor, 0)
-                self._begin = self._end = 0
+            if self._begin > (MOST_WAITING_BYTES if self._lengths else RESTART_BYTES):
+                self._restart()
             left = memoryview(line)
             offset = self._end
             while left:
@@ -61,6 +65,17 @@ class EventSpool:
             self._end = offset
             self._lengths.append(len(line))
             self._changed.notify_all()
+
+    @property
+    def _has_room(self) -> bool:
+        return self._end - self._begin < MOST_WAITING_BYTES
+
+    def _restart(self) -> None:
+        """Move what waits to the begin of the file, which else would grow for ever."""
+        waiting = os.pread(self._descriptor, self._end - self._begin, self._begin)
+        os.truncate(self._descriptor, 0)
+        os.pwrite(self._descriptor, waiting, 0)
+        self._begin, self._end = 0, len(waiting)
 
     def end(self) -> None:
         """Accept no further line; `take` returns None when all lines are taken."""
@@ -77,4 +92,5 @@ class EventSpool:
             length = self._lengths.popleft()
             line = os.pread(self._descriptor, length, self._begin)
             self._begin += length
+            self._changed.notify_all()
             return line

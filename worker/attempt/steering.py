@@ -5,6 +5,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Protocol
 
+from app.core.guarded_files import FileRefused
 from app.core.logging import get_logger
 from app.jobs.states import Request
 from worker.attempt.claimed import ClaimedAttempt
@@ -87,8 +88,9 @@ class Steering:
         if self._leave_requested_at is None:
             self._leave_requested_at = time.monotonic()
             if self._is_cancelled:
-                with suppress(OSError):  # on a full disk: the trainer may write a state in vain
-                    (self._attempt.directory.run / NO_STATE_FILE).touch()
+                # On a full disk the trainer may write a state in vain.
+                with suppress(OSError, FileRefused):
+                    self._attempt.directory.run_files.write(NO_STATE_FILE, "")
             process.request_leave()
             log.info("trainer.leave_requested", job_id=self._attempt.job.id)
         elif self._attempt.context.hurrying.is_set() or self._is_grace_over(

@@ -35,15 +35,16 @@ from worker.attempt.log_shipping import LogShipper
 from worker.attempt.out_of_memory import after_training
 from worker.attempt.outcome import Outcome, TrainerEnd, decide_outcome, left_on_request, outcome_of
 from worker.attempt.plain_text import PlainText, folders_of_this_machine
-from worker.attempt.preparation import prepare
+from worker.attempt.preparation import PreparedJob, prepare
 from worker.attempt.relay import Relay
 from worker.attempt.steering import Steering, Unwatched
+from worker.attempt.trainer_files import WEIGHTS_BYTES, opened_file
 from worker.context import WorkerContext
 from worker.processes.process import Command, RunningProcess
 from worker.trainer.environment import trainer_environment
 from worker.trainer.errors import plain_text, without_paths
 from worker.trainer.null_trainer import is_null_trainer, null_check
-from worker.trainer.protocol import EVENTS_FD_VARIABLE, FinalEvent, JobFile
+from worker.trainer.protocol import EVENTS_FD_VARIABLE, FinalEvent
 from worker.trainer.weights.portability import Verdict, portability_check
 
 log = get_logger(__name__)
@@ -104,38 +105,37 @@ def _run_phases(attempt: ClaimedAttempt) -> Conclusion:
     if _imports_torch(attempt):
         attempt.context.starter.preload()  # it imports while the dataset is fetched
     with ExitStack() as layers:
-        job_file = prepare(attempt, layers)
-        output = layers.enter_context(attempt.directory.log_file.open("ab"))
+        prepared = prepare(attempt, layers)
+        output = layers.enter_context(attempt.directory.log_file.open("a+b"))
         limit = attempt.context.settings.worker.log_bytes
         home = attempt.context.settings.home
         folders = folders_of_this_machine(attempt.directory.root, home)
-        plain = PlainText([*folders, job_file.dataset_path.parent])
-        log_file = attempt.directory.log_file
-        shipper = LogShipper(attempt.lease, log_file, limit_bytes=limit, plain=plain)
+        plain = PlainText([*folders, prepared.job_file.dataset_path.parent])
+        shipper = LogShipper(attempt.lease, output, limit_bytes=limit, plain=plain)
         try:
             with shipper.shipping():
-                return _run_processes(attempt, job_file, output)
+                return _run_processes(attempt, prepared, output)
         finally:
             shipper.ship_rest()
 
 
-def _run_processes(attempt: ClaimedAttempt, job_file: JobFile, output: IO[bytes]) -> Conclusion:
-    trained = _train(attempt, job_file, output)
+def _run_processes(attempt: ClaimedAttempt, prepared: PreparedJob, output: IO[bytes]) -> Conclusion:
+    trained = _train(attempt, prepared, output)
     if trained.outcome.event is JobEvent.FINISH:
         return _finalize(attempt, trained, output)
     return trained
 
 
-def _train(attempt: ClaimedAttempt, job_file: JobFile, output: IO[bytes]) -> Conclusion:
+def _train(attempt: ClaimedAttempt, prepared: PreparedJob, output: IO[bytes]) -> Conclusion:
     relay = Relay(
         attempt.lease,
         attempt.context.store,
-        attempt.directory.run,
-        epochs=job_file.spec.train.epochs,
+        attempt.directory.run_files,
+        epochs=prepared.job_file.spec.train.epochs,
         deciding=attempt.deciding,
     )
     steering = Steering(attempt, relay)
-    with _trainer(attempt, relay, output) as process:
+    with _trainer(attempt, prepared, relay, output) as process:
         exit_code = steering.wait(process)
     if relay.failure is not None:
         raise relay.failure
@@ -157,13 +157,15 @@ def _train(attempt: ClaimedAttempt, job_file: JobFile, output: IO[bytes]) -> Con
 
 
 @contextmanager
-def _trainer(attempt: ClaimedAttempt, relay: Relay, output: IO[bytes]) -> Iterator[RunningProcess]:
+def _trainer(
+    attempt: ClaimedAttempt, prepared: PreparedJob, relay: Relay, output: IO[bytes]
+) -> Iterator[RunningProcess]:
     """Run the trainer and relay its events; on exit it is dead and its events are written."""
     reading, writing = os.pipe()
     with relay.relaying(reading, attempt.directory.spool):
         try:
             process = attempt.context.starter.start(
-                _trainer_command(attempt, writing),
+                _trainer_command(attempt, prepared, writing),
                 output,
                 heavy=_imports_torch(attempt),
                 check=attempt.check,
@@ -175,17 +177,21 @@ def _trainer(attempt: ClaimedAttempt, relay: Relay, output: IO[bytes]) -> Iterat
             yield process
 
 
-def _trainer_command(attempt: ClaimedAttempt, events: int) -> Command:
-    argv = [*attempt.context.trainer_argv, str(attempt.directory.job_file)]
-    environment = _environment(attempt) | {EVENTS_FD_VARIABLE: str(events)}
-    return Command(
-        argv, environment, attempt.directory.run, attempt.directory.attempt, pass_fds=(events,)
+def _trainer_command(attempt: ClaimedAttempt, prepared: PreparedJob, events: int) -> Command:
+    directory = attempt.directory
+    argv = [*attempt.context.trainer_argv, str(directory.job_file)]
+    environment = _environment(attempt, directory.home) | {EVENTS_FD_VARIABLE: str(events)}
+    cage = attempt.context.cages.cage(
+        environment,
+        read=[directory.job_file, directory.model, directory.resume, prepared.dataset],
+        write=[directory.run, directory.home, directory.dataset],
+        program=attempt.context.trainer_argv,
     )
+    return Command(argv, environment, directory.run, directory.attempt, (events,), cage)
 
 
-def _environment(attempt: ClaimedAttempt) -> dict[str, str]:
-    gpu = attempt.context.slot.visible_gpus
-    return trainer_environment(attempt.directory.root, gpu=gpu, base=os.environ)
+def _environment(attempt: ClaimedAttempt, home: Path) -> dict[str, str]:
+    return trainer_environment(home, gpu=attempt.context.slot.visible_gpus, base=os.environ)
 
 
 def _imports_torch(attempt: ClaimedAttempt) -> bool:
@@ -211,17 +217,22 @@ def _weights_to_prove(attempt: ClaimedAttempt, final: FinalEvent | None) -> list
     named = final.artifacts if final is not None else []
     weights = {file.name: file.path for file in named if file.kind is ArtifactKind.WEIGHTS}
     weights.pop(LAST, None)  # written in the same way, and chosen by no metric
+    for path in weights.values():  # the proof opens it by its name, and must not wait at a pipe
+        with opened_file(attempt.directory.run_files, path, most_bytes=WEIGHTS_BYTES):
+            pass
     return [attempt.directory.run / path for path in ({BEST: BEST} | weights).values()]
 
 
 def _prove(attempt: ClaimedAttempt, weights: list[Path], output: IO[bytes]) -> Verdict | Conclusion:
     """Run weights with stock Ultralytics in a separate process; a conclusion if they fail."""
-    folder = attempt.directory.root / "portability"
-    folder.mkdir()
-    verdict_file = attempt.directory.root / "verdict.json"
+    scratch = attempt.directory.new_folder()  # a training may have written anything to its own
+    home, folder = scratch / "home", scratch / "portability"
+    for each in (home, folder):
+        each.mkdir()
     prove = null_check if is_null_trainer(attempt.spec) else portability_check
-    check = prove(weights, _environment(attempt), verdict_file)
-    command = Command(check.argv, check.env, folder, attempt.directory.attempt)
+    check = prove(weights, _environment(attempt, home), home / "verdict.json")
+    cage = attempt.context.cages.cage(check.env, read=[attempt.directory.run], write=[home, folder])
+    command = Command(check.argv, check.env, folder, attempt.directory.attempt, cage=cage)
     steering = Steering(attempt, Unwatched())
     heavy, starter = _imports_torch(attempt), attempt.context.starter
     with starter.start(command, output, heavy=heavy, check=attempt.check) as process:

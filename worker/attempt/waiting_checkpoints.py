@@ -1,10 +1,11 @@
 """Checkpoints that wait to be stored, limited so that they do not fill the disk."""
 
 import threading
-from pathlib import Path
 
 from app.artifacts.names import LAST, STATE
 from app.artifacts.resume_sets import WHILE_NOT_ENDED, NamedFile, set_of
+from app.core.guarded_files import GuardedFolder
+from worker.attempt.trainer_files import remove_file
 from worker.trainer.protocol import CheckpointEvent
 
 
@@ -16,15 +17,19 @@ class WaitingCheckpoints:
     sets of earlier epochs.
     """
 
-    def __init__(self, run_directory: Path) -> None:
-        self._run_directory = run_directory
+    def __init__(self, run: GuardedFolder) -> None:
+        self._run = run
         self._files: dict[NamedFile, str] = {}
         self._superseded: set[NamedFile] = set()
         self._awaiting_state: int | None = None
         self._lock = threading.Lock()
 
     def add(self, event: CheckpointEvent) -> None:
-        """Add the files of a checkpoint, and remove the files that they supersede."""
+        """Add the files of a checkpoint, and remove the files that they supersede.
+
+        Raises:
+            AttemptFailed: a superseded file is not one that the trainer may hand over.
+        """
         with self._lock:
             self._files |= {
                 (str(name), event.epoch): path
@@ -54,8 +59,8 @@ class WaitingCheckpoints:
 
     def _drop_superseded(self) -> None:
         for file in self._files.keys() - self._needed():
-            (self._run_directory / self._files.pop(file)).unlink(missing_ok=True)
             self._superseded.add(file)
+            remove_file(self._run, self._files.pop(file))
 
     def _needed(self) -> set[NamedFile]:
         states = self._newest_epochs(STATE, most=1)

@@ -4,6 +4,7 @@ Trainings share the files. Their folders are read-only, which stops a worker tha
 a training of root did to them is seen at the next use.
 """
 
+import errno
 import hashlib
 import os
 import shutil
@@ -14,7 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from app.core.files import write_whole
+from app.core.files import whole_file, write_whole
+from app.datasets.packs.manifest import DATASET_YAML
 
 DATASET: Final = "dataset"
 """The name of each folder with a dataset's files; logs show paths from here on."""
@@ -48,6 +50,25 @@ class CachedVersion:
             folder.chmod(READ_ONLY_FOLDER)
         write_whole(self.folder / "seal", state_of(self.files), durable=False)
 
+    def take_repaired(self, view: Path) -> None:
+        """Move files from a view of this version over those that they replace.
+
+        In a view, everything is a link but what was written there.
+        """
+        repaired = []
+        for entry in _entries(view):
+            name = entry.path[len(str(view)) + 1 :]
+            is_new = entry.is_file(follow_symlinks=False) and name != DATASET_YAML
+            if is_new and (self.files / name).is_file():
+                repaired.append(name)
+        if repaired:
+            self.unseal()
+            try:
+                for name in repaired:
+                    take_file(view / name, self.files / name)
+            finally:
+                self.seal()
+
     def unseal(self) -> None:
         """Make the folders of the files writable, until they are sealed again."""
         for folder in _folders(self.files):
@@ -58,6 +79,23 @@ class CachedVersion:
         with suppress(FileNotFoundError):
             return (self.folder / "seal").read_text(encoding="utf-8")
         return None
+
+
+def take_file(source: Path, to: Path) -> None:
+    """Move a regular file to a name, and replace the file of this name.
+
+    Raises:
+        OSError: the source is no regular file.
+    """
+    if not stat.S_ISREG(source.lstat().st_mode):
+        raise OSError(errno.EINVAL, f"{source.name} is no regular file")
+    try:
+        source.replace(to)
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
+        with source.open("rb") as reading, whole_file(to, durable=False) as writing:
+            shutil.copyfileobj(reading, writing)
 
 
 def bytes_in(folder: Path) -> int:

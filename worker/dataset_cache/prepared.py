@@ -8,7 +8,6 @@ from pathlib import Path
 
 from app.core.files import write_whole
 from worker.dataset_cache.entry import DATASET, CachedVersion, remove_tree, state_of
-from worker.dataset_cache.objects import link_or_copy
 
 Maker = Mapping[str, str | None]
 """The versions of the packages that something was prepared with, by their names."""
@@ -58,7 +57,10 @@ class PreparedData:
         return note is not None and note["state"] == state_of(self.with_arrays)
 
     def make_folder_for_arrays(self) -> Path:
-        """Make a writable folder with links to all files, and return it."""
+        """Make a writable folder with links to all files, and return it.
+
+        The links are symbolic: the process that writes the arrays must not write to the files.
+        """
         self.remove_arrays()
         self.with_arrays.parent.mkdir()
         start = len(str(self.version.files))
@@ -66,7 +68,7 @@ class PreparedData:
             target = f"{self.with_arrays}{folder[start:]}"
             Path(target).mkdir()
             for name in names:
-                link_or_copy(Path(folder, name), Path(target, name))
+                Path(target, name).symlink_to(Path(folder, name))
         return self.with_arrays
 
     def remove_arrays(self) -> None:

@@ -144,7 +144,7 @@ def _read(
         for run in _runs(list(items)):
             check()
             start, end = run[0][1].offset, max(place.offset + place.size for _, place in run)
-            content = b"".join(store.open_range(pack, start, end - start))
+            content = b"".join(store.open_part(pack, start, end - start))
             for digest, place in run:
                 own = content[place.offset - start : place.offset - start + place.size]
                 if hashlib.sha256(own).hexdigest() != digest:

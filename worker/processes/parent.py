@@ -13,6 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
+from app.core.guarded_files import tail_of_regular
 from app.core.processes import spawn
 from worker.processes.process import ATTEMPT_VARIABLE, Command
 
@@ -35,6 +36,8 @@ PRELOADED: Final = (
 )
 """The modules that a trainer needs whatever it trains."""
 
+CODE: Final = Path(__file__).parents[2]
+"""The folder from which a child that enters a cage imports the code for it."""
 MARK_ROOM: Final = 200  # equal to that of preloaded.py, which imports nothing of ours
 MAX_MESSAGE: Final = 64 * 1024
 MAX_OUTPUT: Final = 2000
@@ -98,10 +101,7 @@ class PreloadedParent:
         """Return the end of what the parent has printed: the reason if it failed."""
         with suppress(subprocess.TimeoutExpired):  # it closes its socket before it prints
             self._process.wait(OUTPUT_SECONDS)
-        try:
-            return self._log_file.read_text(errors="replace")[-MAX_OUTPUT:]
-        except OSError:
-            return ""
+        return tail_of_regular(self._log_file, most_bytes=MAX_OUTPUT)
 
     def wait_until_ready(self, check: Callable[[], None]) -> None:
         """Wait until its imports have ended.
@@ -138,6 +138,8 @@ class PreloadedParent:
             "folder": str(command.folder),
             "attempt": command.attempt,
             "numbers": [1, *command.pass_fds],
+            "cage": command.cage.to_json() if command.cage is not None else None,
+            "code": str(CODE),
         }
         answer, files = self._ask(order, [output, *command.pass_fds])
         if "not_equal" in answer:

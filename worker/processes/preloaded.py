@@ -7,9 +7,10 @@ replaces its environment, files and folders, and then runs a program of Python l
 
 Each message on the socket is one JSON object, and each has one answer:
 
-- `{"argv", "environment", "folder", "attempt", "numbers"}` with the file descriptors of `numbers`,
-  the first of which becomes stdout and stderr: fork. Answer: `{"pid"}` and a pidfd, or
-  `{"not_equal"}`, if a new process would import otherwise, or `{"refused"}`, if a fork fails.
+- `{"argv", "environment", "folder", "attempt", "numbers", "cage", "code"}` with the descriptors of
+  `numbers`, the first of which becomes stdout and stderr: fork. The child enters the cage, if it is
+  not null, with code from the folder `code`. Answer: `{"pid"}` and a pidfd, or `{"not_equal"}`, if
+  a new process would import otherwise, or `{"refused"}`, if a fork fails.
 - `{"exit_code_of": pid}` of a child that has ended: `{"exit_code"}`, negative for a signal. The
   child stays a zombie, so that its process id names no other process.
 - `{"release": pid}`: reap the child. Answer: `{"released"}`.
@@ -121,7 +122,6 @@ class PreloadedModules:
 
 
 def _origin_of(name: str) -> str | None:
-    """Return the file that an imported module was read from."""
     return getattr(getattr(sys.modules.get(name), "__spec__", None), "origin", None)
 
 
@@ -143,9 +143,12 @@ def _doubts() -> Iterator[str]:
     threads = len(list(Path("/proc/self/task").iterdir()))
     if threads != 1:
         yield f"importing started {threads - 1} threads, which do not survive a fork"
-    own = sorted(name for name in sys.modules if name.partition(".")[0] in OWN_PACKAGES)
-    if own:
+    if own := _own_modules():
         yield f"importing needed {', '.join(own)}"
+
+
+def _own_modules() -> list[str]:
+    return sorted(name for name in sys.modules if name.partition(".")[0] in OWN_PACKAGES)
 
 
 def _handle(
@@ -201,7 +204,6 @@ def _fork(order: dict[str, Any], files: list[int], preloaded: PreloadedModules) 
 
 
 def _leave_as(program: Callable[[], int]) -> None:
-    """Run the program of a child, and end the process with its exit code."""
     code = FAILED
     try:
         code = program()
@@ -228,12 +230,25 @@ def _run(
         os.chdir(order["folder"])
         environment = _settle(order, preloaded)
         _check_cuda()
+        _enter_cage(order["cage"], order["code"])
     except Exception as error:  # noqa: BLE001 -- the starter reports it, and starts a new process
         os.write(ready, f"{type(error).__name__}: {error}".encode())
         return FAILED
     os.write(ready, READY)
     os.close(ready)
     return _run_python(order["argv"], environment)
+
+
+def _enter_cage(cage: str | None, code: str) -> None:
+    """Enter the cage, perhaps as a grandchild, and forget the code for it: see `app.core.cage`."""
+    if cage is not None:
+        sys.meta_path.remove(BLOCKED)
+        sys.path.insert(0, code)
+        importlib.import_module("app.core.cage.enter").enter_as_written(cage)
+        sys.path.remove(code)
+        for name in _own_modules():
+            del sys.modules[name]
+        sys.meta_path.insert(0, BLOCKED)
 
 
 def _check_cuda() -> None:
@@ -282,18 +297,14 @@ def _settle(order: dict[str, Any], preloaded: PreloadedModules) -> dict[str, str
 
 
 def _seed() -> None:
-    """Draw the random seeds that importing numpy and torch draws."""
-    if "numpy" in sys.modules:
+    if "numpy" in sys.modules:  # importing it draws a seed, as importing torch does
         sys.modules["numpy"].random.seed(None)
     if "torch" in sys.modules:
         sys.modules["torch"].seed()
 
 
 def _places_with(folder: str) -> Iterator[tuple[dict[Any, Any], object]]:
-    """Yield dict and key of everything that modules have kept of a folder.
-
-    The folder of this process has the same layout as that of an attempt.
-    """
+    """Yield dict and key of what modules keep of a folder, laid out like that of an attempt."""
     for module in list(sys.modules.values()):
         kept: dict[Any, Any] = getattr(module, "__dict__", {})
         for name, value in list(kept.items()):

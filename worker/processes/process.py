@@ -2,7 +2,7 @@
 
 The session and the inherited variable `TRAINYARD_ATTEMPT` identify the processes of an attempt: a
 descendant that starts its own session still has the variable. A descendant that also clears its
-environment would escape, but no part of a trainer does that.
+environment ends with the namespace of processes of its cage. Where the machine has none, it stays.
 """
 
 import os
@@ -17,6 +17,8 @@ from pathlib import Path
 from threading import Event
 from typing import IO, Self, cast
 
+from app.core.cage.definition import Cage
+from app.core.cage.launch import launched
 from app.core.logging import get_logger
 from app.core.processes import spawn
 
@@ -29,13 +31,17 @@ log = get_logger(__name__)
 
 @dataclass(frozen=True)
 class Command:
-    """A program to start: `attempt` marks every descendant, `pass_fds` are inherited unchanged."""
+    """A program to start: `attempt` marks every descendant, `pass_fds` are inherited unchanged.
+
+    `cage` holds the program; None starts it as this process is.
+    """
 
     argv: Sequence[str]
     environment: Mapping[str, str]
     folder: Path
     attempt: str
     pass_fds: Sequence[int] = ()
+    cage: Cage | None = None
 
 
 class RunningProcess(ABC):
@@ -102,7 +108,7 @@ class NewProcess(RunningProcess):
 
     def __init__(self, command: Command, output: IO[bytes]) -> None:
         self._process = spawn(
-            command.argv,
+            launched(command.argv, command.cage),
             env={**command.environment, ATTEMPT_VARIABLE: command.attempt},
             output=output,
             pass_fds=command.pass_fds,

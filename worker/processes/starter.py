@@ -17,11 +17,11 @@ from typing import IO, Final
 
 from app.core.files import PRIVATE_FOLDER, private_folder
 from app.core.logging import get_logger
-from app.settings import WarmTrainers
+from app.settings.worker import WarmTrainers
 from worker.processes.forked import ForkedProcess
 from worker.processes.parent import PRELOADED, NotForked, NotUsable, PreloadedParent
 from worker.processes.process import Command, NewProcess, RunningProcess, kill_processes
-from worker.trainer.environment import trainer_environment
+from worker.trainer.environment import keep_font_lists, trainer_environment
 
 IDLE_SECONDS: Final = 600.0
 """How long a parent without children lives; it takes 400 MB of memory."""
@@ -123,6 +123,7 @@ class ProcessStarter:
                 if parent is None:
                     return None
                 parent.wait_until_ready(check)
+                keep_font_lists(self._folder, base=os.environ)
                 forked = ForkedProcess(parent, command, output, self._on_end)
                 self._children += 1
                 self._failures = 0

@@ -24,6 +24,7 @@ from worker.trainer.mixins.loader_notes import LoaderNotes
 from worker.trainer.mixins.log_rows import LogRows
 from worker.trainer.mixins.named_failures import NamedFailures
 from worker.trainer.mixins.plain_resume import Resuming
+from worker.trainer.mixins.plot_failures import PlotFailures
 from worker.trainer.mixins.plugin_callbacks import PluginCallbacks
 from worker.trainer.mixins.prepared_data import PreparedData
 from worker.trainer.mixins.reporting import Reporting
@@ -68,6 +69,7 @@ AROUND: Final[tuple[type[TrainerMixin], ...]] = (
     BatchPlots,
     Reporting,
     LogRows,
+    PlotFailures,
     LoaderNotes,
 )
 

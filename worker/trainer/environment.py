@@ -8,10 +8,15 @@ import importlib.util
 import json
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-INHERITED: Final = ("PATH", "LD_LIBRARY_PATH", "TZ", "NVIDIA_DRIVER_CAPABILITIES", "MPLCONFIGDIR")
+from app.core.files import write_whole
+
+INHERITED: Final = ("PATH", "LD_LIBRARY_PATH", "TZ", "NVIDIA_DRIVER_CAPABILITIES")
+FONT_LISTS: Final = "fontlist-*.json"
+"""The files in which matplotlib keeps which fonts the system has."""
 SETTINGS_VERSION: Final = "0.0.8"
 FONTS: Final = ("Arial.ttf", "Arial.Unicode.ttf")
 INTEGRATIONS: Final = ("clearml", "comet", "dvc", "mlflow", "raytune", "tensorboard", "wandb")
@@ -47,8 +52,9 @@ def trainer_environment(
     config = job_directory / "config"
     modules = absolute_parts(base.get("PYTHONPATH", ""))
     _write_config(config / "Ultralytics")
+    _copy_font_lists(_shared_font_lists(base), font_lists_of(job_directory))
     return {
-        "MPLCONFIGDIR": str(_matplotlib_cache(job_directory, base)),
+        "MPLCONFIGDIR": str(font_lists_of(job_directory)),
         **{name: base[name] for name in INHERITED if name in base},
         **({"PYTHONPATH": modules} if modules else {}),
         **_OFFLINE,
@@ -103,10 +109,33 @@ def _font() -> Path:
     return Path(found.origin).parent / "mpl-data" / "fonts" / "ttf" / "DejaVuSans.ttf"
 
 
-def _matplotlib_cache(job_directory: Path, base: Mapping[str, str]) -> Path:
-    """Return a folder that outlives the job, since listing the system fonts takes two seconds."""
+def font_lists_of(job_directory: Path) -> Path:
+    """Return matplotlib's own folder of a job. What jobs could change together, one could forge."""
+    return job_directory / "matplotlib"
+
+
+def keep_font_lists(job_directory: Path, *, base: Mapping[str, str]) -> None:
+    """Keep the list of fonts of a process that ran nothing of a job, for all later jobs.
+
+    Listing the fonts of the system takes two seconds.
+    """
+    shared = _shared_font_lists(base)
+    if shared is not None and not any(shared.glob(FONT_LISTS)):
+        _copy_font_lists(font_lists_of(job_directory), shared)
+
+
+def _shared_font_lists(base: Mapping[str, str]) -> Path | None:
+    if base.get("MPLCONFIGDIR"):
+        return Path(base["MPLCONFIGDIR"])
     cache = base.get("XDG_CACHE_HOME") or (base["HOME"] + "/.cache" if base.get("HOME") else "")
-    return Path(cache) / "trainyard" / "matplotlib" if cache else job_directory / "matplotlib"
+    return Path(cache) / "trainyard" / "matplotlib" if cache else None
+
+
+def _copy_font_lists(source: Path | None, to: Path) -> None:
+    with suppress(OSError):  # then matplotlib lists the fonts again
+        for found in source.glob(FONT_LISTS) if source is not None else ():
+            to.mkdir(parents=True, exist_ok=True)
+            write_whole(to / found.name, found.read_bytes(), durable=False)
 
 
 def _short_enough(directory: Path) -> Path:

@@ -8,7 +8,8 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from worker.trainer.protocol import EVENTS_FD_VARIABLE, Event, Metrics, event_line
+from worker.trainer.field_types import Metrics
+from worker.trainer.protocol import EVENTS_FD_VARIABLE, Event, event_line
 
 _STANDARD_OUTPUT: Final = 1
 

@@ -19,6 +19,7 @@ that file; an event is a call of `run_callbacks`, followed by the hooks that it 
                     build_optimizer             # 327
                 get_validator                   # 454
                 set_class_weights               # 455
+                plot_training_labels            # 461  if plots are on
                 resume_training                 # 464  goes to final_eval if no epoch is left
                 on_pretrain_routine_end         # 466
             on_train_start                      # 481  hook_after_setup
@@ -45,6 +46,7 @@ that file; an event is a call of `run_callbacks`, followed by the hooks that it 
                 stop                            # 694  leaves the loop
             final_eval                          # 701
                 on_fit_epoch_end                # 1021 once more, for best.pt: no epoch
+            plot_metrics                        # 704  if plots are on
             on_train_end                        # 705  hook_after_training
         teardown                                # 266  always, also after an error
 

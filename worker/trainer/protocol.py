@@ -13,7 +13,6 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
-    JsonValue,
     StringConstraints,
     TypeAdapter,
 )
@@ -23,6 +22,18 @@ from app.core.tasks import Task
 from app.jobs.end_reasons import EndReason
 from app.jobs.spec.job_spec import ResolvedSpec
 from app.jobs.states import Phase
+from worker.trainer.field_types import (
+    MOST_ARTIFACTS,
+    MOST_CHECKPOINT_FILES,
+    MOST_METRICS,
+    Count,
+    Data,
+    FileName,
+    Message,
+    Metrics,
+    Name,
+    RunPath,
+)
 
 PROTOCOL: Final = 1
 EVENTS_FD_VARIABLE: Final = "TRAINYARD_EVENTS_FD"
@@ -41,7 +52,6 @@ TrainedKind = Literal[
 """The artifacts that a trainer reports at its end; the supervisor itself stores checkpoints and
 logs."""
 ResumeMode = Literal["exact", "plain"]
-Metrics = dict[str, float | None]
 _FILES_OF_A_RESUME: Final = "|".join(map(re.escape, (LAST, BEST, STATE, RESULTS)))
 CheckpointFile = Annotated[
     str,
@@ -164,7 +174,7 @@ class PhaseEvent(Event):
 
     type: Literal["phase"] = "phase"
     phase: Phase
-    epochs_done: int | None = Field(
+    epochs_done: Count | None = Field(
         default=None, ge=1, description="With `finalizing`: the epochs of the whole training."
     )
 
@@ -174,38 +184,38 @@ class ResumedEvent(Event):
 
     type: Literal["resumed"] = "resumed"
     mode: ResumeMode
-    epoch: int = Field(description="The last completed epoch, from 1.")
-    reason: str | None = Field(description="Code of the reason for a plain resume; null if exact.")
-    message: str | None = Field(description="The reason as a sentence; null if exact.")
+    epoch: Count = Field(description="The last completed epoch, from 1.")
+    reason: Name | None = Field(description="Code of the reason for a plain resume; null if exact.")
+    message: Message | None = Field(description="The reason as a sentence; null if exact.")
 
 
 class StartedEvent(Event):
     """The trainer is built; the first batch is next."""
 
     type: Literal["started"] = "started"
-    batches_per_epoch: int
-    epochs: int
-    first_epoch: int = Field(description="From 1; higher after a resume.")
-    batch_size: int
-    threads: int = Field(description="As torch reports them.")
-    device_name: str
-    optimizer: str
+    batches_per_epoch: Count
+    epochs: Count
+    first_epoch: Count = Field(description="From 1; higher after a resume.")
+    batch_size: Count
+    threads: Count = Field(description="As torch reports them.")
+    device_name: Message
+    optimizer: Message
     lr0: float | None
-    train_images: int
-    val_images: int
+    train_images: Count
+    val_images: Count
 
 
 class BatchEvent(Event):
     """Progress within an epoch, at most one a second. Epochs and batches count from 1."""
 
     type: Literal["batch"] = "batch"
-    epoch: int
-    epochs: int = Field(
+    epoch: Count
+    epochs: Count = Field(
         description="The last epoch as far as is known: the current one after a stop request, and "
         "Ultralytics' estimate with a time budget."
     )
-    batch: int
-    batches: int
+    batch: Count
+    batches: Count
     losses: Metrics = Field(description="Running means over the epoch, by name.")
     epoch_seconds: float
     eta_seconds: float | None = Field(
@@ -217,19 +227,22 @@ class EpochEvent(Event):
     """An epoch is in results.csv and last.pt. Sent exactly once for each epoch of a run."""
 
     type: Literal["epoch"] = "epoch"
-    epoch: int
-    epochs: int = Field(description="As in `BatchEvent`: equal to `epoch` if this is the last one.")
+    epoch: Count
+    epochs: Count = Field(
+        description="As in `BatchEvent`: equal to `epoch` if this is the last one."
+    )
     metrics: Metrics = Field(description="Columns of results.csv except epoch and time.")
     lr: Metrics = Field(default={}, description="Named rates: lr/<part>/<group>.")
-    classes: dict[str, list[float | None]] | None = Field(
+    classes: dict[Name, list[float | None]] | None = Field(
         default=None,
+        max_length=MOST_METRICS,
         description="Per column one value for each class, in the dataset's order; "
         "null: the class has no ground truth.",
     )
     fitness: float | None
     best_fitness: float | None
     seconds: float
-    optimizer_steps: int
+    optimizer_steps: Count
     eta_seconds: float | None = Field(description="As in `BatchEvent`; null after the last epoch.")
 
 
@@ -243,8 +256,8 @@ class CheckpointEvent(Event):
     """
 
     type: Literal["checkpoint"] = "checkpoint"
-    epoch: int
-    files: dict[CheckpointFile, str | None]
+    epoch: Count
+    files: dict[CheckpointFile, RunPath | None] = Field(max_length=MOST_CHECKPOINT_FILES)
     state_follows: bool = Field(
         default=False,
         description="The training state of this epoch is being written: keep the epoch's files.",
@@ -258,25 +271,25 @@ class StateEvent(Event):
     """
 
     type: Literal["state"] = "state"
-    epoch: int
-    file: str = Field(description="Relative to run_directory.")
+    epoch: Count
+    file: RunPath = Field(description="Relative to run_directory.")
 
 
 class NoticeEvent(Event):
     """Something that the job requested has happened, or could not happen."""
 
     type: Literal["notice"] = "notice"
-    code: str
-    message: str
-    data: dict[str, JsonValue] = Field(default={})
+    code: Name
+    message: Message
+    data: Data = Field(default={})
 
 
 class WarningEvent(Event):
     """A problem that the user may want to know about and that does not stop the job."""
 
     type: Literal["warning"] = "warning"
-    code: str
-    message: str
+    code: Name
+    message: Message
 
 
 class ErrorEvent(Event):
@@ -284,9 +297,9 @@ class ErrorEvent(Event):
 
     type: Literal["error"] = "error"
     code: Annotated[EndReason, AfterValidator(_has_exit_code)]
-    message: str
-    hint: str
-    amended: dict[str, JsonValue] | None = Field(
+    message: Message
+    hint: Message
+    amended: Data | None = Field(
         default=None, description="A merge patch of the job's spec that avoids the failure."
     )
 
@@ -294,21 +307,21 @@ class ErrorEvent(Event):
 class Artifact(ProtocolModel):
     """A file to keep, its path relative to run_directory."""
 
-    name: str
-    path: str
+    name: FileName
+    path: RunPath
     kind: TrainedKind
-    epoch: int | None = Field(default=None, description="The epoch that the weights are from.")
+    epoch: Count | None = Field(default=None, description="The epoch that the weights are from.")
 
 
 class FinalEvent(Event):
     """All artifacts are written, stripped and ready to store; the process exits with 0."""
 
     type: Literal["final"] = "final"
-    epochs_done: int
-    best_epoch: int | None
+    epochs_done: Count
+    best_epoch: Count | None
     best_fitness: float | None
     metrics: Metrics = Field(description="The final evaluation of best.pt.")
-    artifacts: list[Artifact]
+    artifacts: list[Artifact] = Field(max_length=MOST_ARTIFACTS)
 
 
 TrainerEvent = Annotated[

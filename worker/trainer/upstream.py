@@ -18,8 +18,17 @@ from ultralytics.data.utils import save_dataset_cache_file
 from ultralytics.engine import trainer
 from ultralytics.models.yolo.depth.calibrate import calibrate_checkpoint
 from ultralytics.nn.tasks import torch_safe_load
-from ultralytics.utils import LOGGER, torch_utils
+from ultralytics.utils import LOGGER, metrics, torch_utils
 from ultralytics.utils.git import GitRepo
+
+DRAWN_BY_METRICS: Final[tuple[tuple[type | ModuleType, str], ...]] = (
+    (metrics, "plot_pr_curve"),
+    (metrics, "plot_mc_curve"),
+    (metrics.ConfusionMatrix, "plot"),
+    (metrics.ConfusionMatrix, "plot_matches"),
+    (metrics.SemanticMetrics, "_plot_iou_bars"),
+)
+"""What draws while Ultralytics computes metrics: by owner, the functions' names."""
 
 _STOCK_IMREAD: Final = dataset.ClassificationDataset.imread
 
@@ -218,6 +227,7 @@ if TYPE_CHECKING:
         def optimizer_step(self) -> None: ...
         def preprocess_batch(self, batch: dict[str, Any]) -> dict[str, Any]: ...
         def plot_metrics(self) -> None: ...
+        def plot_training_labels(self) -> None: ...
         def plot_training_samples(self, batch: dict[str, Any], ni: int) -> None: ...
         def resume_training(self, ckpt: dict[str, Any] | None) -> None: ...
         def run_callbacks(self, event: str) -> None: ...

@@ -2,7 +2,7 @@
 
 import os
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import BinaryIO, Final
 
 from app.datasets.reports.finding_codes import Code
@@ -22,6 +22,8 @@ class _DirectoryEnd:
     is_on_several_disks: bool
     entries: int
     directory_bytes: int
+    bytes_after: int = 0
+    """Bytes behind the end of the archive and its comment."""
 
 
 def has_one_plain_directory(file: BinaryIO, limits: Limits, findings: Findings) -> bool:
@@ -33,6 +35,11 @@ def has_one_plain_directory(file: BinaryIO, limits: Limits, findings: Findings) 
     if end.is_on_several_disks:
         text = "The archive spans several disks; send one file."
         findings.add(Code.UNSUPPORTED_COMPRESSION, text)
+        return False
+    if end.bytes_after:
+        what = "follow" if end.bytes_after > 0 else "are missing at"
+        text = f"{abs(end.bytes_after)} bytes {what} the end of the archive; send it unchanged."
+        findings.add(Code.ARCHIVE_CORRUPT, text)
         return False
     if end.entries > limits.max_members:
         text = f"The archive declares {end.entries} members; {limits.max_members} are allowed."
@@ -56,9 +63,12 @@ def _directory_end(file: BinaryIO) -> _DirectoryEnd | None:
     at = tail.rfind(b"PK\x05\x06")
     if at < 0 or len(tail) - at < DIRECTORY_END.size:
         return None
-    _, disk, first_disk, _, entries, directory_bytes, _, _ = DIRECTORY_END.unpack_from(tail, at)
+    fields = DIRECTORY_END.unpack_from(tail, at)
+    _, disk, first_disk, _, entries, directory_bytes, _, comment_bytes = fields
+    bytes_after = len(tail) - at - DIRECTORY_END.size - comment_bytes
     zip64 = _zip64_end(file, tail_at + at)
-    return zip64 or _DirectoryEnd(bool(disk | first_disk), entries, directory_bytes)
+    end = zip64 or _DirectoryEnd(bool(disk | first_disk), entries, directory_bytes)
+    return replace(end, bytes_after=bytes_after)
 
 
 def _zip64_end(file: BinaryIO, end_at: int) -> _DirectoryEnd | None:

@@ -4,10 +4,11 @@ from fastapi import APIRouter, Depends, Response
 from pydantic import Field
 
 from app.accounts.authentication import authenticate
-from app.core.context import InContext
+from app.accounts.tables import MemberRole
+from app.core.context import TAKES_SPACE, InContext
 from app.core.problems import responses_for
 from app.core.strict_json import StrictRoute
-from app.datasets.http.routes import NAME_PATTERN, Writer, answer
+from app.datasets.http.routes import NAME_PATTERN, DatasetName, Writer, answer
 from app.datasets.http.views import DatasetView
 from app.datasets.reports.report import ImportOptions
 from app.datasets.submit_version import submit_upload
@@ -26,7 +27,7 @@ class FromUploadBody(ImportOptions):
     """A finished upload, the dataset that it becomes a version of, and how it is read."""
 
     upload: str = Field(max_length=40, description="Id of a finished upload (upl_…).")
-    name: str = Field(
+    name: DatasetName = Field(
         min_length=1,
         max_length=200,
         pattern=NAME_PATTERN,
@@ -47,6 +48,7 @@ class FromUploadBody(ImportOptions):
 @router.post(
     "/from-upload",
     status_code=202,
+    dependencies=TAKES_SPACE,
     responses=responses_for(409, 410, 413, 415, 507)
     | {200: {"model": DatasetView, "description": "A valid version already has these bytes."}},
 )
@@ -54,8 +56,10 @@ def create_from_upload(
     body: FromUploadBody, response: Response, context: InContext, principal: Writer
 ) -> DatasetView:
     """Create a version from a finished upload, without sending or copying its bytes again."""
-    project_id = None if body.project is None else principal.project_id(body.project)
-    named = NamedUpload(body.upload, principal.user_id, principal.project_ids)
+    project_id = None
+    if body.project is not None:
+        project_id = principal.project_id(body.project, role=MemberRole.MEMBER)
+    named = NamedUpload(body.upload, principal)
     submitted = submit_upload(
         context, named, name=body.name, project_id=project_id, options=body.options()
     )

@@ -13,7 +13,8 @@ from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field
 
 from app.accounts.authentication import Principal, authenticate, needs
-from app.core.context import Context, InContext
+from app.accounts.tables import MemberRole
+from app.core.context import TAKES_SPACE, Context, InContext
 from app.core.problems import responses_for
 from app.core.strict_json import StrictRoute
 from app.datasets.errors import EmptyArchive
@@ -102,6 +103,7 @@ async def find_missing_files(
 @router.post(
     "/from-files",
     status_code=202,
+    dependencies=TAKES_SPACE,
     responses=responses_for(409, 410)
     | {200: {"model": DatasetView, "description": "A valid version was made from these files."}},
     openapi_extra=LISTING_BODY,
@@ -116,14 +118,16 @@ async def create_dataset_from_files(
 ) -> DatasetView:
     """Add a version with the listed files; `upload` has those that the project lacks."""
     submission = Submission(
-        project_id=principal.project_id(query.project, pointer="query/project"),
+        project_id=principal.project_id(
+            query.project, pointer="query/project", role=MemberRole.MEMBER
+        ),
         owner_id=principal.user_id,
         name=query.name,
         options=query.options(),
     )
     upload = None
     if query.upload is not None:
-        upload = NamedUpload(query.upload, principal.user_id, principal.project_ids)
+        upload = NamedUpload(query.upload, principal)
     async with _listing(request, context) as listing:
         submitted = await run_in_threadpool(submit_listing, context, submission, listing, upload)
     return answer(response, submitted, principal)

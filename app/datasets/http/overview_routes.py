@@ -11,6 +11,7 @@ from app.core.context import Context, InContext
 from app.core.pages import Page, PageSize
 from app.core.problems import responses_for
 from app.core.ranges import Download, download_response
+from app.core.response_headers import IMMUTABLE
 from app.core.strict_json import StrictRoute
 from app.datasets.errors import DatasetNotFound, PreviewNotFound, UnknownClass
 from app.datasets.http.overview_views import (
@@ -28,7 +29,6 @@ Reader = Annotated[Principal, Depends(needs("datasets:read"))]
 
 MAX_SAMPLES_AT_ONCE: Final = 100
 MAX_SEED: Final = 2**63 - 1
-FOREVER: Final = "private, max-age=31536000, immutable"
 
 router = APIRouter(
     prefix="/v1/datasets/{reference}",
@@ -127,7 +127,7 @@ def read_preview(
     preview = Download(part.size, etag, "image/jpeg", None, partial(overview.read, part))
     response = download_response(request, preview)
     if reference.startswith(VERSION_PREFIX):
-        response.headers["Cache-Control"] = FOREVER
+        response.headers["Cache-Control"] = IMMUTABLE
     return response
 
 

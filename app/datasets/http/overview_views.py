@@ -7,6 +7,7 @@ from pydantic import BaseModel, Field
 
 from app.core.class_weights import balanced_weights, inverse_frequency
 from app.core.pages import Page
+from app.core.path_prefix import link
 from app.datasets.overview_reader import NumberedSample
 from app.datasets.reports.overview import (
     DuplicateGroup,
@@ -63,7 +64,7 @@ class SampleView(BaseModel):
         """Return the view of one sample of a version."""
         stored: StoredSample = numbered.sample
         preview = PreviewView(
-            href=f"/v1/datasets/{version_id}/previews/{numbered.number}",
+            href=link(f"/v1/datasets/{version_id}/previews/{numbered.number}"),
             width=stored.preview_width,
             height=stored.preview_height,
         )

@@ -8,36 +8,44 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSche
 from pydantic_core import PydanticCustomError
 
 from app.accounts.authentication import Principal, authenticate, needs
-from app.core.context import InContext
+from app.accounts.tables import MemberRole
+from app.core.context import TAKES_SPACE, InContext
 from app.core.errors import BadRequest
 from app.core.pages import Page, PageSize
+from app.core.path_prefix import link
 from app.core.problems import responses_for
 from app.core.strict_json import StrictRoute, parse_json
+from app.core.text_fields import plain_text
 from app.datasets.errors import DatasetNotFound, NotAnArchive
 from app.datasets.http.receive import spooled
 from app.datasets.http.views import DatasetView, ReportView
+from app.datasets.remove_dataset import remove_dataset
 from app.datasets.reports.class_options import ClassMap, Colours
 from app.datasets.reports.report import ImportOptions
 from app.datasets.repository import (
     DatasetFilter,
     dataset_page,
-    delete_dataset,
     visible_dataset,
+    visible_row,
 )
 from app.datasets.submit_version import (
     FileChanges,
     Submission,
     SubmittedVersion,
+    check_upload_quotas,
     derive_version,
     submit_version,
 )
 from app.datasets.tables import VersionState
-from app.uploads.body import LIMITED_HERE
+from app.uploads.body import LIMITED_HERE, announced_bytes
 from app.uploads.chunks import NamedUpload
 
 Reader = Annotated[Principal, Depends(needs("datasets:read"))]
 Writer = Annotated[Principal, Depends(needs("datasets:write"))]
 NAME_PATTERN: Final = r"^\w[\w .,()+@-]*$"
+DatasetName = Annotated[str, BeforeValidator(plain_text)]
+"""A name that a user gives. The pattern's `\\w` includes marks and fillers that are invisible."""
+
 BODY_TYPES: Final = ("application/zip", "application/x-tar", "application/gzip")
 ARCHIVE_TYPES: Final = frozenset(BODY_TYPES) | {
     "",
@@ -97,7 +105,7 @@ class UploadQuery(ImportOptions):
 
     model_config = ConfigDict(extra="forbid")
 
-    name: str = Field(
+    name: DatasetName = Field(
         min_length=1,
         max_length=200,
         pattern=NAME_PATTERN,
@@ -178,6 +186,7 @@ class DatasetListQuery(BaseModel):
     responses=responses_for(409, 413, 415, 507)
     | {200: {"model": DatasetView, "description": "A valid version already has these bytes."}},
     openapi_extra=ARCHIVE_BODY,
+    dependencies=TAKES_SPACE,
     max_body_size=LIMITED_HERE,
 )
 async def upload_dataset(
@@ -192,11 +201,15 @@ async def upload_dataset(
     if media_type not in ARCHIVE_TYPES:
         raise NotAnArchive
     submission = Submission(
-        project_id=principal.project_id(query.project, pointer="query/project"),
+        project_id=principal.project_id(
+            query.project, pointer="query/project", role=MemberRole.MEMBER
+        ),
         owner_id=principal.user_id,
         name=query.name,
         options=query.options(),
     )
+    announced = announced_bytes(request) or 0
+    await run_in_threadpool(check_upload_quotas, context, submission, announced)
     async with spooled(request, context) as archive:
         submitted = await run_in_threadpool(submit_version, context, submission, archive)
     return answer(response, submitted, principal)
@@ -232,7 +245,7 @@ def list_datasets(
 def read_dataset(reference: str, context: InContext, principal: Reader) -> DatasetView:
     """Read a dataset with its newest version (`ds_…`), or with one version (`dsv_…`)."""
     with context.database.read() as unit:
-        listed = visible_dataset(unit.session, principal.project_ids, reference)
+        listed = visible_row(unit.session, principal.project_ids, reference)
     return DatasetView.of(listed, principal.project_names)
 
 
@@ -259,6 +272,7 @@ def read_report(
     status_code=202,
     responses=responses_for(404, 409, 410, 413, 415, 507)
     | {200: {"model": DatasetView, "description": "A valid version was made in this way."}},
+    dependencies=TAKES_SPACE,
 )
 def create_version(
     reference: str,
@@ -271,23 +285,22 @@ def create_version(
     named = (reference, body.version)
     upload = None
     if body.upload is not None:
-        upload = NamedUpload(body.upload, principal.user_id, principal.project_ids)
+        upload = NamedUpload(body.upload, principal)
     changes = FileChanges(upload, tuple(body.removed))
-    submitted = derive_version(context, principal.project_ids, named, body.options(), changes)
+    submitted = derive_version(context, principal, named, body.options(), changes)
     return answer(response, submitted, principal)
 
 
 @router.delete("/{reference}", status_code=204, responses=responses_for(404, 409, 507))
 def delete(reference: str, context: InContext, principal: Writer) -> None:
     """Delete a dataset with all its versions. Refused while a job refers to it."""
-    with context.database.write() as unit:
-        delete_dataset(unit.session, principal.project_ids, reference)
+    remove_dataset(context, principal, reference)
 
 
 def answer(response: Response, submitted: SubmittedVersion, principal: Principal) -> DatasetView:
     """Return the view of a submitted version; the status is 200 if it existed already."""
     dataset_id = submitted.listed.dataset.id
-    response.headers["Location"] = f"/v1/datasets/{dataset_id}"
+    response.headers["Location"] = link(f"/v1/datasets/{dataset_id}")
     if not submitted.created:
         response.status_code = 200
     return DatasetView.of(submitted.listed, principal.project_names)

@@ -1,4 +1,4 @@
-"""`/v1/datasets/{id}/versions`, `files` and `diff`: what each version has, and how they differ."""
+"""`/v1/datasets/{id}/versions`, `classes`, `files` and `diff`: what versions have."""
 
 from itertools import chain, islice
 from typing import Annotated, Final
@@ -20,7 +20,13 @@ from app.datasets.errors import (
 )
 from app.datasets.http.views import DatasetView
 from app.datasets.reports.report import Change
-from app.datasets.repository import ListedDataset, version_page, visible_dataset
+from app.datasets.repository import (
+    ListedDataset,
+    class_names,
+    version_page,
+    visible_dataset,
+    visible_row,
+)
 from app.datasets.stored.export import ExportFormat, export
 from app.datasets.stored.file_bytes import VersionBytes
 from app.datasets.stored.reading import ManifestReader, difference_page
@@ -28,6 +34,7 @@ from app.datasets.tables import DatasetVersion, VersionState
 
 Reader = Annotated[Principal, Depends(needs("datasets:read"))]
 VERSIONS: Final = "dataset-versions:-number"
+CLASSES: Final = "dataset-classes:number"
 FILES: Final = "dataset-files:path"
 BINARY: Final = {"type": "string", "format": "binary"}
 DIFFERENCES: Final = "dataset-differences:path"
@@ -99,6 +106,13 @@ class FileView(BaseModel):
     label: str | None = Field(description="SHA-256 of an image's label, mask or depth map.")
 
 
+class ClassView(BaseModel):
+    """A class of a version."""
+
+    number: int = Field(description="The class in label files, from 0.")
+    name: str
+
+
 class DifferenceView(BaseModel):
     """An image, or the data.yaml, that two versions do not have in common."""
 
@@ -120,7 +134,7 @@ def list_versions(
     after = context.cursors.open(kind, query.cursor)[0] if query.cursor else None
     before = None if after is None else int(str(after))
     with context.database.read() as unit:
-        dataset = visible_dataset(unit.session, principal.project_ids, reference).dataset
+        dataset = visible_row(unit.session, principal.project_ids, reference).dataset
         rows = version_page(unit.session, dataset.id, before=before, limit=query.limit + 1)
     return Page.of(
         rows,
@@ -129,6 +143,30 @@ def list_versions(
         view=lambda version: DatasetView.of(
             ListedDataset(dataset, version), principal.project_names
         ),
+    )
+
+
+@router.get("/classes")
+def list_classes(
+    reference: str,
+    context: InContext,
+    principal: Reader,
+    query: Annotated[FilesQuery, Query()],
+) -> Page[ClassView]:
+    """List the classes of a version in class order; none until the version is verified."""
+    with context.database.read() as unit:
+        listed = visible_row(unit.session, principal.project_ids, query.version or reference)
+        if reference not in {listed.dataset.id, listed.version.id}:
+            raise DatasetNotFound
+        names = class_names(unit.session, listed.version.id)
+    kind = f"{CLASSES}:{listed.version.id}"
+    start = int(str(context.cursors.open(kind, query.cursor)[0])) if query.cursor else 0
+    rows = [*enumerate(names)][start : start + query.limit + 1]
+    return Page.of(
+        rows,
+        query.limit,
+        seal=lambda row: context.cursors.seal(kind, [row[0] + 1]),
+        view=lambda row: ClassView(number=row[0], name=row[1]),
     )
 
 

@@ -6,6 +6,8 @@ from typing import Self
 
 from pydantic import BaseModel, Field
 
+from app.core.pages import SHOWN_CLASSES
+from app.core.path_prefix import link
 from app.datasets.packs.progress import VerificationProgress
 from app.datasets.remedies.requests import FindingView, FindingViews
 from app.datasets.reports.report import Change, Report
@@ -16,8 +18,8 @@ from app.datasets.tables import DatasetVersion, VersionState
 class DatasetView(BaseModel):
     """A dataset and one of its versions: the newest, or the requested one.
 
-    `task` is the declared task until the version is verified; `classes` and `images` are null until
-    then.
+    `task` is the declared task until the version is verified; `classes`, `class_count` and `images`
+    are null until then.
     """
 
     id: str
@@ -27,7 +29,10 @@ class DatasetView(BaseModel):
     project: str
     task: str | None
     state: VersionState
-    classes: list[str] | None
+    classes: list[str] | None = Field(
+        description=f"The first {SHOWN_CLASSES} class names; `links.classes` has all."
+    )
+    class_count: int | None = Field(description="Number of classes.")
     images: dict[str, int] | None
     size_bytes: int
     digest: str | None = Field(
@@ -47,7 +52,7 @@ class DatasetView(BaseModel):
     def of(cls, listed: ListedDataset, project_names: Mapping[str, str]) -> Self:
         """Return the view of one dataset and version."""
         dataset, version = listed.dataset, listed.version
-        own = f"/v1/datasets/{dataset.id}"
+        own = link(f"/v1/datasets/{dataset.id}")
         return cls(
             id=dataset.id,
             version=version.id,
@@ -56,7 +61,8 @@ class DatasetView(BaseModel):
             project=project_names[dataset.project_id],
             task=version.task or version.declared_task,
             state=version.state,
-            classes=version.classes,
+            classes=version.first_classes,
+            class_count=version.class_count,
             images=version.images,
             size_bytes=version.archive_bytes,
             digest=version.manifest_digest if version.manifest_bytes else None,
@@ -66,7 +72,8 @@ class DatasetView(BaseModel):
             progress=_progress_of(version),
             links={
                 "self": own,
-                "version": f"/v1/datasets/{version.id}",
+                "version": link(f"/v1/datasets/{version.id}"),
+                "classes": link(f"/v1/datasets/{version.id}/classes"),
                 "report": f"{own}/report",
                 "findings": f"{own}/findings",
             },

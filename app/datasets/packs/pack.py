@@ -12,6 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
+from app.core.guarded_files import open_regular
 from app.datasets.archives.zip_members import StoredZipWriter
 from app.datasets.packs.manifest import ManifestFile
 from app.datasets.reports.report import GIB, Limits
@@ -116,8 +117,9 @@ def read_packed_list(path: Path) -> Iterator[PackedFile]:
 
     Raises:
         PackCorruptError: the list is damaged.
+        FileRefused: it is not a regular file.
     """
-    with path.open("rb") as lines:
+    with open_regular(path) as lines:
         for line in lines:
             try:
                 yield PackedFile(**json.loads(line))

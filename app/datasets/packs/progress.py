@@ -9,6 +9,7 @@ from typing import Final, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from app.core.files import write_whole
+from app.core.guarded_files import FileRefused, read_regular
 from app.datasets.archives.containers import Archive, Container
 
 VerificationStep = Literal["reading", "dividing", "images", "storing"]
@@ -39,9 +40,9 @@ class VerificationProgress(BaseModel):
 def read_progress(folder: Path) -> VerificationProgress | None:
     """Return what a process wrote last into its folder, or None if it wrote nothing usable."""
     try:
-        with (folder / PROGRESS_NAME).open("rb") as file:
-            return VerificationProgress.model_validate_json(file.read(MAX_BYTES))
-    except (OSError, ValidationError):
+        content = read_regular(folder / PROGRESS_NAME, most_bytes=MAX_BYTES)
+        return VerificationProgress.model_validate_json(content)
+    except (OSError, FileRefused, ValidationError):
         return None
 
 

@@ -5,6 +5,7 @@ from typing import Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
+from app.core.path_prefix import link
 from app.datasets.remedies.sentences import REMEDIES
 from app.datasets.reports.finding_codes import Code, Severity
 from app.datasets.reports.findings import Finding, Fix
@@ -57,7 +58,7 @@ class FindingViews:
 
     def __init__(self, dataset_id: str, version_id: str, options: Mapping[str, JsonValue]) -> None:
         """Take the import options of the version; those of its ready requests differ from them."""
-        self._path = f"/v1/datasets/{dataset_id}/versions"
+        self._path = link(f"/v1/datasets/{dataset_id}/versions")
         self._body: dict[str, JsonValue] = {"version": version_id, **options}
         self._characters = len(str(self._body))
 

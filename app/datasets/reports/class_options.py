@@ -5,13 +5,15 @@ from typing import Annotated, Final
 from pydantic import AfterValidator, Field
 from pydantic_core import PydanticCustomError
 
+from app.core.plain_text import is_plain
+
 MAX_CLASSES: Final = 30_000
 MAX_COLOURS: Final = 255
 """Ids of masks are 0 to 255, and 255 is a pixel that does not count."""
 
 
 def _class_name(value: str) -> str:
-    if not value.strip() or not value.isprintable():
+    if not value.strip() or not is_plain(value):
         raise PydanticCustomError("class-name", "A class name has printable characters.")
     return value
 

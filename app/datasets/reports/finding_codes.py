@@ -388,7 +388,7 @@ class Code(StrEnum):
     VERIFICATION_CRASHED = (
         "verification-crashed",
         Severity.ERROR,
-        "the verification failed in each of its attempts",
+        "the verification failed in each of its attempts, or at the file that is named",
     )
     VERIFICATION_LIMIT = (
         "verification-limit",

@@ -12,6 +12,7 @@ from typing import Final, Literal
 
 from pydantic import BaseModel, ConfigDict, JsonValue
 
+from app.core import plain_text
 from app.core.files import whole_file
 from app.datasets.reports.finding_codes import Code, Severity
 
@@ -104,7 +105,11 @@ class Findings:
         line: int | None = None,
         fixes: Sequence[Fix] = (),
     ) -> None:
-        """Add one finding. Escapes `file`; callers use `shown` for user text in `message`."""
+        """Add one finding. Escapes `file`; callers use `shown` for user text in `message`.
+
+        A fix is a request as a client sends it, so its text cannot be escaped: one with characters
+        that people cannot see is left out.
+        """
         self._counts[code] += 1
         is_kept = self._counts[code] <= MAX_FINDINGS_PER_CODE
         if not is_kept and self._held >= MAX_LISTED_FINDINGS:
@@ -116,7 +121,7 @@ class Findings:
             message=message,
             file=None if file is None else shown(file),
             line=line,
-            fixes=tuple(map(dict, fixes)),
+            fixes=tuple(fix for fix in map(dict, fixes) if plain_text.shown_json(fix) == fix),
         )
         if is_kept:
             self._kept.append(found)
@@ -192,13 +197,5 @@ def _line_of(found: Finding) -> bytes:
 
 
 def shown(text: str) -> str:
-    """Escape the unprintable characters of `text` and cut it to `MAX_SHOWN_CHARACTERS`."""
-    printable = "".join(
-        character
-        if character.isprintable()
-        else character.encode("unicode_escape", "surrogatepass").decode("ascii")
-        for character in text[: MAX_SHOWN_CHARACTERS + 1]
-    )
-    if len(printable) <= MAX_SHOWN_CHARACTERS:
-        return printable
-    return printable[: MAX_SHOWN_CHARACTERS - 1] + "…"
+    """Escape what people cannot see in `text`, and cut it to `MAX_SHOWN_CHARACTERS`."""
+    return plain_text.shown(text, limit=MAX_SHOWN_CHARACTERS)

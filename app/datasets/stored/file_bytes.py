@@ -68,7 +68,7 @@ class VersionBytes:
         first, last = run[0][1], run[-1][1]
         length = last.offset + last.size - first.offset
         try:
-            content = b"".join(self.store.open_range(first.pack_sha256, first.offset, length))
+            content = b"".join(self.store.open_part(first.pack_sha256, first.offset, length))
         except FileNotFoundError:
             raise DatasetBytesMissing from None
         for file, stored in run:

@@ -59,7 +59,8 @@ class Recipe(BaseModel):
 class Inputs:
     """The files that the verification process reads.
 
-    `previous` is the manifest of the version before; `pack_ids` are packs with files of `assembly`.
+    `previous` is the manifest of the version before; `pack_ids` are packs with files of `assembly`,
+    and `packs` their files.
     """
 
     project_id: str
@@ -68,6 +69,7 @@ class Inputs:
     is_listing: bool
     previous: Path | None
     pack_ids: frozenset[str]
+    packs: tuple[Path, ...]
 
 
 @dataclass
@@ -102,6 +104,7 @@ class InputsReader:
             is_listing=recipe.listing is not None,
             previous=previous,
             pack_ids=frozenset(self._pack_ids),
+            packs=tuple(self._packs.values()),
         )
 
     def _surroundings(self, version: DatasetVersion) -> tuple[str, Path | None]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 from app.core.database import Database
+from app.core.guarded_files import open_regular
 from app.core.storage import ArtifactStore, StoredObject
 from app.datasets.packs.pack import PackedFile, PackWriter, read_packed_list
 from app.datasets.reports.report import MANIFEST_NAME, PACK_NAME, PACKED_NAME
@@ -47,6 +48,7 @@ class FilesKeeper:
 
         Raises:
             OSError, PackCorruptError: the output is incomplete.
+        FileRefused: a file of the output is a link, or no regular file.
         """
         packed = output / PACKED_NAME
         known = self._known(packed)
@@ -97,7 +99,7 @@ def in_batches(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
 
 def _copied(pack: Path, files: Iterable[PackedFile], to: Path) -> tuple[Path, list[PackedFile]]:
     """Copy some files of a pack into a new one; return it, and where they lie in it."""
-    with pack.open("rb") as source, PackWriter(to) as writer:
+    with open_regular(pack) as source, PackWriter(to) as writer:
         for file in files:
             writer.add(file.sha256, os.pread(source.fileno(), file.size, file.offset))
     return to, list(writer.packed)

@@ -42,8 +42,8 @@ GRACE_SECONDS: Final = 30
 USAGE: Final = 2
 
 
-class CpuTimeSpentError(Exception):
-    """The soft limit on CPU time was reached."""
+class CpuTimeSpentError(BaseException):
+    """The soft limit on CPU time was reached. Not an `Exception`: no parser may take it for one."""
 
 
 def main(arguments: list[str]) -> int:

@@ -8,6 +8,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
 
+from app.core.plain_text import is_plain
 from app.datasets.reports.finding_codes import Code
 from app.datasets.reports.findings import Findings, shown
 from app.datasets.reports.report import SPLITS, Split
@@ -40,8 +41,8 @@ def sort_classes(source: Source, findings: Findings) -> None:
 
 
 def _is_folder(name: str) -> bool:
-    is_plain = name.isprintable() and not {"/", "\\"}.intersection(name)
-    return is_plain and name not in {".", ".."} and len(name.encode()) <= MAX_PART_BYTES
+    is_word = is_plain(name) and not {"/", "\\"}.intersection(name)
+    return is_word and name not in {".", ".."} and len(name.encode()) <= MAX_PART_BYTES
 
 
 def arrange(source: Source, findings: Findings) -> dict[Split, list[Sample]]:

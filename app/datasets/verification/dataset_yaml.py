@@ -19,6 +19,7 @@ from pydantic import (
     model_validator,
 )
 
+from app.core.plain_text import is_plain
 from app.datasets.archives.legacy_text import decode_text
 from app.datasets.reports.finding_codes import Code
 from app.datasets.reports.findings import Findings, shown
@@ -65,7 +66,7 @@ class UnfitValueError(ValueError):
 def _class_name(value: object) -> str:
     if not isinstance(value, str):
         raise UnfitValueError("a class name must be text")
-    if not value.strip() or len(value) > MAX_NAME_CHARACTERS or not value.isprintable():
+    if not value.strip() or len(value) > MAX_NAME_CHARACTERS or not is_plain(value):
         raise UnfitValueError(f"a class name has 1 to {MAX_NAME_CHARACTERS} printable characters")
     return value
 

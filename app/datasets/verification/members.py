@@ -1,12 +1,25 @@
 """Read members by their path in the tree; an unreadable member becomes a finding."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Final
 
 from app.datasets.archives.audit import Archive, MemberCorruptError
+from app.datasets.packs.manifest import ManifestCorruptError
+from app.datasets.packs.pack import PackCorruptError
 from app.datasets.reports.finding_codes import Code
 from app.datasets.reports.findings import Findings, shown
 from app.datasets.reports.report import Limits
 from app.datasets.verification.tree import Tree
+
+NOT_OF_A_FILE: Final = (MemoryError, OSError, PackCorruptError, ManifestCorruptError)
+"""Faults of this machine or of its store, and not of a file of an upload."""
+
+
+@dataclass
+class LastPath:
+    """The path of the file that was read last, for a fault of its parser."""
+
+    path: str | None = None
 
 
 @dataclass(frozen=True)
@@ -17,9 +30,11 @@ class MemberReader:
     tree: Tree
     findings: Findings
     limits: Limits
+    reading: LastPath = field(default_factory=LastPath)
 
     def read(self, path: str) -> bytes | None:
         """Return the bytes of a file, or add a finding and return None if it is damaged."""
+        self.reading.path = path
         try:
             return self.archive.read(self.tree.files[path])
         except MemberCorruptError as error:
@@ -28,6 +43,7 @@ class MemberReader:
 
     def prefix(self, path: str, size: int) -> bytes:
         """Return the first `size` bytes of a file; of a damaged one, nothing."""
+        self.reading.path = path
         try:
             return self.archive.prefix(self.tree.files[path], size)
         except MemberCorruptError:

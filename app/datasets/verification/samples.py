@@ -24,7 +24,7 @@ from app.datasets.verification.formats.masks import MaskRules, check_mask
 from app.datasets.verification.formats.other_formats.mask_colours import ColourIds
 from app.datasets.verification.images import CheckedImage, ImageRules, check_image
 from app.datasets.verification.labels import KEYPOINT_TASKS, CheckedLabels, LabelRules, check_labels
-from app.datasets.verification.members import MemberReader
+from app.datasets.verification.members import NOT_OF_A_FILE, MemberReader
 from app.datasets.verification.overview.writer import OverviewWriter, RecordedImage
 from app.datasets.verification.statistics import Statistics
 from app.datasets.verification.tree import Sample, suffix
@@ -111,7 +111,7 @@ class SampleChecker:
             for split, of_split in samples.items():
                 for sample in of_split:
                     if sample.fault is None:
-                        self._take(split, sample, self._check(sample))
+                        self._take(split, sample, self._checked(sample))
                     else:
                         self._drop(split, sample.fault)
         self._copies.report()
@@ -182,6 +182,20 @@ class SampleChecker:
                 split, sample.image_path, digest, checked.image, checked.classes, checked.labels
             )
             self._overview.note(recorded)
+
+    def _checked(self, sample: Sample) -> _Checked:
+        """Check a sample; a fault of a decoder is a finding about the file that it read."""
+        try:
+            return self._check(sample)
+        except NOT_OF_A_FILE:
+            raise
+        except Exception as error:  # noqa: BLE001 -- whatever a decoder raises over its bytes
+            failed = _Checked()
+            text = f"Its reader failed: {type(error).__name__}."
+            failed.note(
+                self._members.reading.path or sample.image, Remark(Code.IMAGE_UNREADABLE, text)
+            )
+            return failed
 
     def _check(self, sample: Sample) -> _Checked:
         checked = _Checked()

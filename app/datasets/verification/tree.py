@@ -11,10 +11,12 @@ from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Final
 
+from app.core import plain_text
+from app.core.plain_text import is_plain
 from app.datasets.archives.audit import Archive, Member
 from app.datasets.archives.names import is_system_file
 from app.datasets.reports.finding_codes import Code
-from app.datasets.reports.findings import Findings, shown
+from app.datasets.reports.findings import Findings
 from app.datasets.reports.report import IgnoredMembers, IgnoreReason, Split
 from app.datasets.verification.images import IMAGE_SUFFIXES
 
@@ -125,10 +127,12 @@ class Tree:
             self.ignored["unread-type" if is_annotation else "not-in-a-split"].append(path)
 
     def ignored_members(self) -> list[IgnoredMembers]:
-        """Return the ignored members by reason; unprintable characters of names are escaped."""
+        """Return the ignored members by reason; what people cannot see in names is escaped."""
         return [
             IgnoredMembers(
-                reason=reason, count=len(names), examples=[*map(shown, names[:MAX_EXAMPLES])]
+                reason=reason,
+                count=len(names),
+                examples=[*map(plain_text.shown, names[:MAX_EXAMPLES])],
             )
             for reason, names in sorted(self.ignored.items())
             if names
@@ -248,6 +252,7 @@ def _is_safe(path: str) -> bool:
     folders = path.lower().split("/")[:-1]
     return (
         path.isprintable()
+        and is_plain(path)
         and not any(folder.endswith(WRITTEN_SUFFIXES) for folder in folders)
         and len(path.encode()) <= MAX_PATH_BYTES
         and all(len(part.encode()) <= MAX_PART_BYTES for part in path.split("/"))

@@ -4,6 +4,8 @@ A format reads the archive into a `Source`; missing splits are made; every image
 annotations and stored. Every file is inflated and checked once.
 """
 
+import sys
+import traceback
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -46,7 +48,7 @@ from app.datasets.verification.formats.yolo import labels_without_image
 from app.datasets.verification.formats.yolo_labels import stem_of, target_stem
 from app.datasets.verification.images import IMAGE_SUFFIXES, UNREAD_PICTURE_SUFFIXES
 from app.datasets.verification.labels import KEYPOINT_TASKS
-from app.datasets.verification.members import MemberReader
+from app.datasets.verification.members import NOT_OF_A_FILE, MemberReader
 from app.datasets.verification.overview.writer import OverviewWriter
 from app.datasets.verification.samples import SampleChecker, SampleRules
 from app.datasets.verification.source import YOLO, Source, Upload
@@ -93,11 +95,25 @@ def verify(request: VerificationRequest) -> Report:
             archive = counted(opened, progress.advance)
             run.tree = tree_of(archive.members, archive.folders)
             members = MemberReader(archive, run.tree, run.findings, request.limits)
-            samples = _read(run, members)
-            if run.source is not None and samples is not None and not run.findings.has_errors:
-                digest = _check_and_pack(run, run.source, samples, members)
+            digest = _digest_of(run, members)
     run.findings.write_all(request.output / FINDINGS_NAME)
     return _report(run, digest)
+
+
+def _digest_of(run: Run, members: MemberReader) -> str | None:
+    """Read, check and pack; a fault in a parser becomes a finding that names the file."""
+    try:
+        samples = _read(run, members)
+        if run.source is None or samples is None or run.findings.has_errors:
+            return None
+        return _check_and_pack(run, run.source, samples, members)
+    except NOT_OF_A_FILE:
+        raise
+    except Exception as error:  # noqa: BLE001 -- the outermost net: logged, and found
+        traceback.print_exc(file=sys.stderr)
+        text = f"The verification failed at this file ({type(error).__name__}); report it to us."
+        run.findings.add(Code.VERIFICATION_CRASHED, text, file=members.reading.path)
+        return None
 
 
 def _opened(run: Run, stack: ExitStack) -> Archive | None:

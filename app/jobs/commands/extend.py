@@ -15,6 +15,7 @@ from sqlalchemy import insert
 from sqlalchemy.orm import Session
 
 from app.accounts.authentication import Principal
+from app.accounts.tables import MemberRole
 from app.artifacts.names import BEST
 from app.artifacts.repository import (
     artifact_named,
@@ -25,6 +26,7 @@ from app.artifacts.repository import (
 from app.artifacts.tables import Artifact
 from app.core.context import Context
 from app.core.errors import FieldError, Invalid
+from app.core.plain_text import shown, shown_lines
 from app.core.problems import invalid_fields
 from app.datasets.repository import resolve_version
 from app.events.repository import newest_event
@@ -33,6 +35,7 @@ from app.jobs.commands.submit import (
     JobDraft,
     Resolution,
     Submitted,
+    check_admission,
     facts_of,
     write_job,
 )
@@ -117,6 +120,8 @@ def extend_job(
     Raises:
         JobNotFound: the job is not in the caller's projects.
         JobInTrash: the job is in the trash.
+        InsufficientRole: the caller only reads in the project.
+        ProjectArchived: the job's project is archived.
         JobNotEnded: the job has not ended.
         NoTrainingState: the job has no training state to continue from.
         Invalid: the job has already finished that many epochs.
@@ -155,6 +160,7 @@ def _plan(
 ) -> Planned:
     with context.database.read() as unit:
         parent = visible_job(unit.session, principal.project_ids, job_id)
+        principal.require_role(parent.project_id, MemberRole.MEMBER)
         _check_ended(parent)
         deciding = deciding_metric(_resolved_of(parent))
         taken = _taken_over(unit.session, parent, deciding, stride=curve_stride(extension.epochs))
@@ -162,6 +168,7 @@ def _plan(
         spec = _spec(parent, extension)
         resolved = _resolved(unit.session, parent, spec)
         resolution = _resolution(unit.session, context, parent, taken, (spec, resolved))
+        check_admission(unit.session, context, principal, resolution)
     best_epoch, best_value = taken.best
     draft = JobDraft(
         spec,
@@ -250,7 +257,7 @@ def _best(
 def _spec(parent: Job, extension: Extension) -> JobSpec:
     """Return the parent's spec as submitted, changed by the extension."""
     document: dict[str, Any] = {
-        **parent.spec,
+        **_with_visible_text(parent.spec),
         "train": parent.spec.get("train", {}) | {"epochs": extension.epochs},
         **extension.model_dump(include={"name"}, exclude_unset=True),
     }
@@ -258,6 +265,13 @@ def _spec(parent: Job, extension: Extension) -> JobSpec:
         return JobSpec.model_validate_json(json.dumps(document))
     except ValidationError as error:
         raise invalid_fields(error.errors(include_input=False)) from None
+
+
+def _with_visible_text(spec: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a stored spec with the characters escaped that an earlier release accepted."""
+    tags = {key: shown(value) for key, value in spec.get("tags", {}).items()}
+    texts = {"name": shown(spec.get("name") or ""), "notes": shown_lines(spec.get("notes", ""))}
+    return {**spec, **{key: text for key, text in texts.items() if spec.get(key)}, "tags": tags}
 
 
 def _resolved_of(job: Job) -> ResolvedSpec:

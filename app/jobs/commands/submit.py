@@ -13,8 +13,10 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from app.accounts.authentication import Principal
+from app.accounts.tables import MemberRole
 from app.artifacts.names import BEST
 from app.artifacts.repository import artifact_named
+from app.audit.record import record_change
 from app.core.context import Context
 from app.core.crash_points import CrashPoint, crash_point
 from app.core.database import UnitOfWork
@@ -32,7 +34,7 @@ from app.jobs.commands.idempotency import (
     insert_idempotency_key,
 )
 from app.jobs.commands.plugin_options import resolve_trainer
-from app.jobs.errors import JobInTrash, NoWeightsYet, TaskMismatch
+from app.jobs.errors import JobInTrash, NoWeightsYet, PriorityTooHigh, TaskMismatch
 from app.jobs.plan.plan import (
     TrainingData,
     layers_of_model,
@@ -57,6 +59,7 @@ from app.jobs.spec.job_spec import (
 )
 from app.jobs.spec.overriding import overridden
 from app.models.repository import ResolvedModel, resolve_model
+from app.quotas.repository import Consumer, Quota, check_room, check_within
 
 BOXES_FROM_OUTLINES = frozenset({"segment", "obb"})
 """Tasks whose datasets a detect job can use: Ultralytics derives boxes from the outlines."""
@@ -108,7 +111,10 @@ def validate_job(context: Context, principal: Principal, spec: JobSpec) -> Resol
         Invalid, Conflict: as `submit_job`.
     """
     with context.database.read() as unit:
-        return resolve(unit.session, principal, spec, silent=context.settings.timing.worker_silence)
+        silent = context.settings.timing.worker_silence
+        resolution = resolve(unit.session, principal, spec, silent=silent)
+        check_admission(unit.session, context, principal, resolution)
+    return resolution
 
 
 @again_after_lost_race
@@ -120,8 +126,7 @@ def submit_job(
     Raises:
         IdempotencyKeyReuse: an earlier request used the key with another body.
         ConcurrentRequests: other requests with the key were faster each time.
-        Invalid: a reference does not exist, or the parts of the spec do not fit together.
-        Conflict: the dataset is not ready, or the job that is named as the model has no weights.
+        Invalid, InsufficientRole, Conflict: as `resolve`.
     """
     draft = JobDraft(spec, KeyUse(idempotency_key, request_digest(spec)))
     earlier = earlier_job(context, principal, draft.key_use)
@@ -131,6 +136,37 @@ def submit_job(
     with context.database.write() as unit:
         listed = write_job(unit, context, principal, draft, resolution)
     return Submitted(listed, replayed=False)
+
+
+def check_admission(
+    session: Session, context: Context, principal: Principal, resolution: Resolution
+) -> None:
+    """Check what a job needs besides a good spec: a priority of the role, and room.
+
+    Raises:
+        PriorityTooHigh: the priority is above the ceiling of the caller's role.
+        QueueFull: the project or the user has too many waiting jobs.
+        QuotaExceeded: the project or the user has stored too many bytes.
+    """
+    check_priority(context, principal, resolution.project_id, resolution.spec.priority)
+    consumer = Consumer(resolution.project_id, principal.user_id)
+    check_room(session, consumer, Quota.QUEUED_JOBS, Quota.STORED_BYTES)
+
+
+def check_priority(context: Context, principal: Principal, project_id: str, priority: int) -> None:
+    """Check a priority against the ceiling of the caller's role in the project.
+
+    Raises:
+        PriorityTooHigh: the priority is above it.
+    """
+    if principal.is_administrator:
+        return
+    ceilings = context.settings.quotas
+    role = next(it.role for it in principal.projects if it.id == project_id)
+    is_admin = role.includes(MemberRole.ADMIN)
+    ceiling = ceilings.admin_priority if is_admin else ceilings.member_priority
+    if priority > ceiling:
+        raise PriorityTooHigh(priority, ceiling, role)
 
 
 def request_digest(spec: JobSpec) -> str:
@@ -152,9 +188,11 @@ def resolve(
 
     Raises:
         Invalid: a reference does not exist, or model, dataset and task do not fit together.
-        Conflict: the dataset has no ready version, or the job named as the model has no weights.
+        InsufficientRole: the caller only reads in the project.
+        Conflict: the dataset has no ready version, the job named as the model has no weights, or
+            the project is archived.
     """
-    project_id = principal.project_id(spec.project)
+    project_id = principal.project_id(spec.project, role=MemberRole.MEMBER)
     dataset, version = resolve_version(session, principal.project_ids, spec.dataset)
     model = _resolve_model(session, principal, spec.model)
     task = spec.task or _task_of(model, version)
@@ -254,6 +292,7 @@ def write_job(
     Raises:
         Invalid: the dataset was deleted in the meantime.
         LostRace: another request with the key committed first.
+        QueueFull: other requests took the last places.
     """
     tags = resolution.spec.tags
     try:
@@ -264,8 +303,18 @@ def write_job(
         raise Invalid(message, errors=errors) from None
     insert_plan(unit.session, job.id, resolution.plan.model_dump(mode="json"))
     append_event(unit.session, job.id, job.last_seq, "job.submitted", data=draft.event_data)
+    record_change(
+        unit.session,
+        principal.actor(),
+        "job.submitted",
+        target=job.id,
+        project_id=job.project_id,
+        details={"name": job.name, "parent": draft.parent_id},
+    )
     insert_idempotency_key(unit.session, principal.user_id, draft.key_use, job_id=job.id)
     event.listen(unit.session, "before_commit", _crash_before_commit)
+    consumer = Consumer(resolution.project_id, principal.user_id)
+    check_within(unit.session, consumer, Quota.QUEUED_JOBS)
     unit.after_commit(lambda: context.ring(job.id, job.dispatch_seq, job.queue))
     unit.after_commit(lambda: crash_point(CrashPoint.SUBMIT_AFTER_COMMIT))
     return ListedJob(job, None, tags)

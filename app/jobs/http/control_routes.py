@@ -5,7 +5,8 @@ from typing import Annotated, Any, Final
 from fastapi import APIRouter, Body, Depends, Header, Response
 
 from app.accounts.authentication import Principal, authenticate, needs
-from app.core.context import Context, InContext
+from app.core.context import TAKES_SPACE, Context, InContext
+from app.core.path_prefix import link
 from app.core.problems import responses_for
 from app.core.strict_json import StrictRoute
 from app.jobs.commands.clone import clone_job
@@ -52,7 +53,7 @@ def pause(job_id: str, context: InContext, principal: Writer) -> JobView:
     return _apply(context, principal, job_id, JobEvent.PAUSE)
 
 
-@router.post("/resume", status_code=202)
+@router.post("/resume", status_code=202, responses=responses_for(429), dependencies=TAKES_SPACE)
 def resume(job_id: str, context: InContext, principal: Writer) -> JobView:
     """Queue a paused job again, or withdraw a pending pause."""
     return _apply(context, principal, job_id, JobEvent.RESUME)
@@ -64,7 +65,7 @@ def stop(job_id: str, context: InContext, principal: Writer) -> JobView:
     return _apply(context, principal, job_id, JobEvent.STOP)
 
 
-@router.post("/retry", status_code=202)
+@router.post("/retry", status_code=202, responses=responses_for(429), dependencies=TAKES_SPACE)
 def retry(job_id: str, context: InContext, principal: Writer) -> JobView:
     """Retry a failed or cancelled job, from its last checkpoint if it has one."""
     return _apply(context, principal, job_id, JobEvent.RETRY)
@@ -82,7 +83,12 @@ def restore(job_id: str, context: InContext, principal: Writer) -> JobView:
     return _apply(context, principal, job_id, JobEvent.RESTORE)
 
 
-@router.post("/clone", status_code=201, responses=responses_for(413, 415) | REPLAYED)
+@router.post(
+    "/clone",
+    status_code=201,
+    responses=responses_for(413, 415, 429) | REPLAYED,
+    dependencies=TAKES_SPACE,
+)
 def clone(
     job_id: str,
     response: Response,
@@ -99,7 +105,12 @@ def clone(
     return answer_made(context, principal, submitted, response)
 
 
-@router.post("/extend", status_code=201, responses=responses_for(413, 415) | REPLAYED)
+@router.post(
+    "/extend",
+    status_code=201,
+    responses=responses_for(413, 415, 429) | REPLAYED,
+    dependencies=TAKES_SPACE,
+)
 def extend(
     job_id: str,
     extension: Extension,
@@ -113,7 +124,7 @@ def extend(
     return answer_made(context, principal, submitted, response)
 
 
-@router.post("/extend/validate", responses=responses_for(413, 415))
+@router.post("/extend/validate", responses=responses_for(413, 415, 429))
 def validate_extension(
     job_id: str, extension: Extension, context: InContext, principal: Writer
 ) -> PlanView:
@@ -126,7 +137,7 @@ def answer_made(
     context: Context, principal: Principal, submitted: Submitted, response: Response
 ) -> JobView:
     """Return a job that this request, or an earlier one with the same key, created."""
-    response.headers["Location"] = f"/v1/jobs/{submitted.listed.job.id}"
+    response.headers["Location"] = link(f"/v1/jobs/{submitted.listed.job.id}")
     if submitted.replayed:
         response.status_code = 200
         response.headers["Idempotency-Replayed"] = "true"

@@ -1,18 +1,19 @@
 """`/v1/jobs/{id}/…`: metrics, events, logs, attempts, checkpoints and artifacts."""
 
-import csv
 import io
 from collections.abc import Iterable, Iterator
+from itertools import islice
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Header, Query, Request, Response
-from pydantic import ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from app.accounts.authentication import Principal, authenticate, needs
 from app.artifacts.errors import ArtifactBytesMissing, ArtifactNotFound
 from app.artifacts.repository import artifact_named, artifacts_of, checkpoints_of
 from app.artifacts.tables import Artifact
 from app.core.context import Context, InContext
+from app.core.csv_tables import CsvTable
 from app.core.database import UnitOfWork
 from app.core.logging import get_logger
 from app.core.media_types import preferred
@@ -28,6 +29,7 @@ from app.jobs.http.views import (
     ArtifactView,
     AttemptView,
     ClassMetricsView,
+    ClassWeightView,
     EventView,
     LineageMetricsView,
     MetricsView,
@@ -76,6 +78,15 @@ class MetricsQuery(SpecModel):
     lineage: Annotated[
         bool, Field(description="true: include the epochs of the jobs that this job extends.")
     ] = False
+
+
+class ClassWeightsQuery(BaseModel):
+    """The page of a list."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    cursor: str | None = Field(default=None, max_length=2000)
+    limit: PageSize = 50
 
 
 def _download_answers(media_type: str) -> dict[int | str, dict[str, Any]]:
@@ -128,6 +139,27 @@ def read_plan(job_id: str, context: InContext, principal: Reader) -> PlanView:
     if plan is None:
         raise PlanNotFound
     return PlanView.stored(plan, job)
+
+
+@router.get("/class-weights")
+def list_class_weights(
+    job_id: str,
+    context: InContext,
+    principal: Reader,
+    query: Annotated[ClassWeightsQuery, Query()],
+) -> Page[ClassWeightView]:
+    """List the weights of the classes in the loss, in class order; none without class weights."""
+    with context.database.read() as unit:
+        job = visible_job(unit.session, principal.project_ids, job_id)
+    kind = f"class-weights:{job_id}"
+    start = int(str(context.cursors.open(kind, query.cursor)[0])) if query.cursor else 0
+    weights = (job.resolved_spec.get("class_weights") or {}).items()
+    return Page.of(
+        [*enumerate(islice(weights, start, start + query.limit + 1), start)],
+        query.limit,
+        seal=lambda row: context.cursors.seal(kind, [row[0] + 1]),
+        view=lambda row: ClassWeightView(name=row[1][0], weight=row[1][1]),
+    )
 
 
 @router.get("/metrics/classes", response_model_exclude_unset=True)
@@ -284,7 +316,8 @@ def _stored(context: Context, artifact: Artifact) -> Download:
 
 def _as_csv(view: MetricsView) -> str:
     text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["epoch", *view.series])
-    writer.writerows(zip(view.epochs, *view.series.values(), strict=True))
+    table = CsvTable(text)
+    table.write(["epoch", *view.series])
+    for row in zip(view.epochs, *view.series.values(), strict=True):
+        table.write(row)
     return text.getvalue()

@@ -6,12 +6,13 @@ from fastapi import APIRouter, Depends, Header, Query, Response
 from pydantic import BeforeValidator, ConfigDict, Field
 
 from app.accounts.authentication import Principal, authenticate, needs
-from app.core.context import InContext
+from app.core.context import TAKES_SPACE, InContext
 from app.core.errors import FieldError, Invalid
 from app.core.pages import Page, PageSize
 from app.core.problems import responses_for
 from app.core.ranges import is_known
 from app.core.strict_json import StrictRoute
+from app.core.text_fields import plain_text
 from app.fleet.repository import live_workers
 from app.jobs.commands.control import change_job
 from app.jobs.commands.submit import submit_job, validate_job
@@ -22,7 +23,7 @@ from app.jobs.plan.views import PlanView
 from app.jobs.repository import JobFilter, JobOrder, job_page, queue_counts
 from app.jobs.spec.base_model import SpecModel
 from app.jobs.spec.job_spec import JobSpec, Tags
-from app.jobs.spec.text_fields import Name, Notes, plain_text
+from app.jobs.spec.text_fields import Name, Notes
 from app.jobs.states import JobState
 
 router = APIRouter(
@@ -84,7 +85,8 @@ class JobListQuery(SpecModel):
 @router.post(
     "/jobs",
     status_code=201,
-    responses=responses_for(409, 413, 415, 507) | REPLAYED,
+    dependencies=TAKES_SPACE,
+    responses=responses_for(409, 413, 415, 429, 507) | REPLAYED,
 )
 def submit(
     spec: JobSpec,
@@ -98,7 +100,7 @@ def submit(
     return answer_made(context, principal, submitted, response)
 
 
-@router.post("/jobs/validate", responses=responses_for(409, 413, 415))
+@router.post("/jobs/validate", responses=responses_for(409, 413, 415, 429))
 def validate(spec: JobSpec, context: InContext, principal: Writer) -> PlanView:
     """Plan a job without submitting it. Makes the same checks and stores nothing."""
     resolution = validate_job(context, principal, spec)

@@ -8,8 +8,10 @@ from app.core.database import UnitOfWork
 from app.fleet.repository import live_workers
 from app.jobs.http.views import JobRow, JobView
 from app.jobs.life.claim import Demand, SlotOffer
-from app.jobs.repository import ListedJob, queue_position, visible_listed_job
+from app.jobs.plan.views import shown_spec
+from app.jobs.repository import ListedJob, lane_of, queue_position, visible_listed_job
 from app.jobs.states import JobState
+from app.quotas.lanes import limit_that_holds
 
 
 @dataclass(frozen=True)
@@ -51,7 +53,8 @@ def _view(unit: UnitOfWork, context: Context, principal: Principal, listed: List
         queue_position=queue_position(unit.session, job) if waits else None,
         waiting_reason=_waiting_reason(unit, context, listed) if waits else None,
         spec=job.spec,
-        resolved={**job.resolved_spec, "threads": job.threads},
+        class_weight_count=len(job.resolved_spec.get("class_weights") or ()),
+        resolved={**shown_spec(job.resolved_spec), "threads": job.threads},
     )
 
 
@@ -59,9 +62,11 @@ def _waiting_reason(unit: UnitOfWork, context: Context, listed: ListedJob) -> st
     job = listed.job
     silent = context.settings.timing.worker_silence
     demand, live = Demand.of(job), live_workers(unit.session, silent=silent)
-    if any(SlotOffer.of(worker).suits(demand) for worker in live):
-        return "backing_off" if job.not_before_at else "waiting_for_worker"
-    return "no_matching_worker"
+    if not any(SlotOffer.of(worker).suits(demand) for worker in live):
+        return "no_matching_worker"
+    if job.not_before_at:
+        return "backing_off"
+    return limit_that_holds(unit.session, lane_of(job)) or "waiting_for_worker"
 
 
 def _entity_tag(listed: ListedJob) -> str:

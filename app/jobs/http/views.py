@@ -8,10 +8,12 @@ from pydantic import BaseModel, Field, JsonValue
 
 from app.artifacts.names import ArtifactKind
 from app.artifacts.tables import Artifact
+from app.core.path_prefix import link
 from app.events.tables import EventRow, Level
 from app.jobs.class_metrics import Columns
 from app.jobs.end_reasons import EndReason
 from app.jobs.lineage import MAX_GENERATIONS, Generation
+from app.jobs.plan.views import MAX_WEIGHTS_SHOWN
 from app.jobs.repository import ListedJob
 from app.jobs.states import JobState, Phase, Request
 from app.jobs.tables import Attempt, Epoch, Job, JobProgress
@@ -135,7 +137,18 @@ class JobView(JobRow):
     queue_position: int | None
     waiting_reason: str | None
     spec: dict[str, JsonValue]
-    resolved: dict[str, JsonValue]
+    resolved: dict[str, JsonValue] = Field(
+        description="The spec with all defaults filled in. "
+        f"`class_weights` has the first {MAX_WEIGHTS_SHOWN} classes; `links.class_weights` has all."
+    )
+    class_weight_count: int = Field(description="Number of `class_weights`; 0: none.")
+
+
+class ClassWeightView(BaseModel):
+    """The weight of one class in the loss."""
+
+    name: str
+    weight: float
 
 
 class MetricsView(BaseModel):
@@ -307,7 +320,7 @@ class ArtifactView(BaseModel):
     @classmethod
     def of(cls, row: Artifact) -> Self:
         """Return the view of one row; checkpoints have no download."""
-        links = {"download": f"/v1/jobs/{row.job_id}/artifacts/{row.name}"}
+        links = {"download": link(f"/v1/jobs/{row.job_id}/artifacts/{row.name}")}
         return cls(
             name=row.name,
             kind=row.kind,
@@ -375,6 +388,7 @@ def _error(job: Job) -> JobErrorView | None:
 
 
 def _links(job_id: str) -> dict[str, str]:
-    own = f"/v1/jobs/{job_id}"
+    own = link(f"/v1/jobs/{job_id}")
     parts = ("plan", "metrics", "events", "logs", "attempts", "checkpoints", "artifacts")
-    return {"self": own, **{part: f"{own}/{part}" for part in parts}}
+    links = {part: f"{own}/{part}" for part in parts}
+    return {"self": own, **links, "class_weights": f"{own}/class-weights"}

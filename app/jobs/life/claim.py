@@ -1,20 +1,45 @@
 """The jobs that a slot may run, and the claim of one of them."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Self
+from functools import lru_cache
+from typing import Final, Self
 
-from sqlalchemy import ColumnElement, and_, insert, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Integer,
+    Select,
+    and_,
+    bindparam,
+    func,
+    insert,
+    or_,
+    select,
+    update,
+)
 from sqlalchemy.orm import Session
 
 from app.core.database import database_now
 from app.events.repository import append_event
 from app.fleet.tables import Worker
 from app.jobs.guards import sources_of
-from app.jobs.locks import set_columns
 from app.jobs.spec.job_spec import SPEC_VERSION
 from app.jobs.states import JobEvent, JobState, Phase
 from app.jobs.tables import Attempt, Job
+from app.quotas.lanes import (
+    PROJECT,
+    USER,
+    LaneKey,
+    end_turn,
+    lanes_in_turn,
+    may_run_more,
+    other_than,
+)
+from app.quotas.tables import Lane
+
+MAX_LANES_TRIED: Final = 8
+"""Lanes that one claim looks into while other transactions change their jobs."""
 
 
 @dataclass(frozen=True)
@@ -59,10 +84,14 @@ class SlotOffer:
 
 def eligible_for(offer: SlotOffer) -> ColumnElement[bool]:
     """Return the SQL condition for jobs that this slot may claim now."""
+    return and_(Job.queue.in_(offer.queues), _suitable_for(offer))
+
+
+def _suitable_for(offer: SlotOffer) -> ColumnElement[bool]:
+    """Return the condition of `eligible_for` for the jobs of a queue of the slot."""
     return and_(
         # One equality per state: SQLite does not use the partial index of waiting jobs for IN.
         or_(*(Job.state == state for state in sources_of(JobEvent.CLAIM))),
-        Job.queue.in_(offer.queues),
         or_(Job.gpus.is_(None), Job.gpus == offer.gpus),
         or_(Job.trainer.is_(None), Job.trainer.in_(offer.plugins)),
         Job.spec_version
@@ -74,31 +103,115 @@ def eligible_for(offer: SlotOffer) -> ColumnElement[bool]:
 def claim_job(
     session: Session, offer: SlotOffer, *, lease: timedelta, rung_for: str | None = None
 ) -> Job | None:
-    """Claim the job of the bell, or else the best eligible one, by priority and then by age.
+    """Claim the job of the bell, or else the best eligible one: see `app.quotas.lanes`.
+
+    Jobs of a project or user that has reached its limit of running jobs are not eligible.
 
     Returns the claimed job, whose `attempt` is the fencing token, or None if no job is eligible.
     """
-    if rung_for is not None:
-        job = _claim(session, offer, Job.id == rung_for, lease=lease)
-        if job is not None:
-            return job
-    best = (
+    if rung_for is not None and _lock_free_job(session, offer, rung_for):
+        return _claim(session, offer, rung_for, lease=lease)
+    tried: list[LaneKey] = []
+    while len(tried) < MAX_LANES_TRIED:
+        lane = _lock_next_lane(session, offer, tried)
+        if lane is None:
+            return None
+        job_id = session.scalars(_first_locked(offer.gpus, offer.plugins), vars(lane)).first()
+        if job_id is not None:
+            return _claim(session, offer, job_id, lease=lease)
+        tried.append(lane)  # other transactions change the jobs that the lane has for this slot
+    return None
+
+
+def best_job(session: Session, offer: SlotOffer) -> tuple[str, int] | None:
+    """Return id and `dispatch_seq` of the job that a claim of this slot would take, without a lock.
+
+    A bell for it is rung.
+    """
+    lanes = _lanes_for(offer.queues, offer.gpus, offer.plugins)
+    found = session.execute(lanes).one_or_none()
+    if found is None:
+        return None
+    first = _first_of(offer.gpus, offer.plugins)
+    job = session.execute(first, vars(LaneKey(*found))).one_or_none()
+    return None if job is None else (job.id, job.dispatch_seq)
+
+
+def _lock_free_job(session: Session, offer: SlotOffer, job_id: str) -> bool:
+    """Lock a job and the rows of its limits. Return whether the slot may claim it now."""
+    statement = (
         select(Job.id)
-        .where(eligible_for(offer))
-        .order_by(Job.priority.desc(), Job.id)
-        .limit(1)
-        .with_for_update(skip_locked=True)
-        .scalar_subquery()
+        .join(PROJECT, PROJECT.subject_id == Job.project_id)
+        .join(USER, USER.subject_id == Job.owner_id)
+        .where(Job.id == job_id, eligible_for(offer), may_run_more(PROJECT), may_run_more(USER))
     )
-    return _claim(session, offer, Job.id == best, lease=lease)
+    return session.scalars(statement.with_for_update()).first() is not None
 
 
-def _claim(
-    session: Session, offer: SlotOffer, which: ColumnElement[bool], *, lease: timedelta
-) -> Job | None:
+def _lock_next_lane(
+    session: Session, offer: SlotOffer, tried: Collection[LaneKey]
+) -> LaneKey | None:
+    """Return the next lane with a job for the slot, with the rows of its limits locked.
+
+    Transactions that claim or add jobs of a project or user at the same time take turns, so no
+    limit is exceeded. First a project that is not locked is taken, as its turn is next anyway.
+    """
+    lanes = _lanes_for(offer.queues, offer.gpus, offer.plugins)
+    if tried:
+        lanes = lanes.where(other_than(tried))
+    limits = (PROJECT, USER)
+    if session.get_bind().dialect.name != "postgresql":  # writers are serial
+        found = session.execute(lanes).one_or_none()
+    else:
+        found = session.execute(lanes.with_for_update(of=limits, skip_locked=True)).one_or_none()
+        found = found or session.execute(lanes.with_for_update(of=limits)).one_or_none()
+    return None if found is None else LaneKey(*found)
+
+
+# Each is built once for a kind of slot: building a statement takes longer than running it.
+@lru_cache(maxsize=64)
+def _lanes_for(
+    queues: tuple[str, ...], gpus: int, plugins: tuple[str, ...]
+) -> Select[str, int, str, str]:
+    """Return the first lane in turn that has a job for the slot."""
+    own = (Job.queue == Lane.queue, Job.priority == -Lane.rank)
+    job = _oldest(
+        SlotOffer("", queues, gpus, plugins),
+        *own,
+        Job.project_id == Lane.project_id,
+        Job.owner_id == Lane.owner_id,
+    )
+    has_job = job.correlate(Lane).scalar_subquery().is_not(None)
+    return lanes_in_turn(queues).where(has_job).limit(1)
+
+
+@lru_cache(maxsize=64)
+def _first_of(gpus: int, plugins: tuple[str, ...]) -> Select[str, int]:
+    """Return id and `dispatch_seq` of the first job of a lane, whose key are the parameters."""
+    oldest = _oldest(
+        SlotOffer("", (), gpus, plugins),
+        Job.queue == bindparam("queue"),
+        Job.priority == -bindparam("rank", type_=Integer),
+        Job.project_id == bindparam("project_id"),
+        Job.owner_id == bindparam("owner_id"),
+    )
+    return oldest.add_columns(Job.dispatch_seq)
+
+
+@lru_cache(maxsize=64)
+def _first_locked(gpus: int, plugins: tuple[str, ...]) -> Select[str, int]:
+    return _first_of(gpus, plugins).with_for_update(skip_locked=True)
+
+
+def _oldest(offer: SlotOffer, *where: ColumnElement[bool]) -> Select[str]:
+    return select(Job.id).where(*where, _suitable_for(offer)).order_by(Job.id).limit(1)
+
+
+def _claim(session: Session, offer: SlotOffer, job_id: str, *, lease: timedelta) -> Job:
+    """Claim a job that this transaction has locked and found eligible."""
     statement = (
         update(Job)
-        .where(which, eligible_for(offer))
+        .where(Job.id == job_id)
         .values(
             state=JobState.RUNNING,
             phase=Phase.PREPARING,
@@ -107,15 +220,14 @@ def _claim(
             lease_expires_at=database_now(lease),
             not_before_at=None,
             last_seq=Job.last_seq + 1,
+            started_at=func.coalesce(Job.started_at, database_now()),
         )
         .returning(Job)
         .execution_options(populate_existing=True, synchronize_session=False)
     )
-    job = session.scalars(statement).one_or_none()
-    if job is None:
-        return None
-    if job.started_at is None:
-        set_columns(session, job, {"started_at": database_now()})
+    job = session.scalars(statement).one()
+    lane = LaneKey(job.queue, -job.priority, job.project_id, job.owner_id)
+    end_turn(session, lane, offer.queues)
     session.execute(
         insert(Attempt).values(
             job_id=job.id,

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from sqlalchemy.orm import Session
 
 from app.models.inspection import WaitingModel, models_awaiting_inspection
-from app.settings import Timing
+from app.settings.timing import Timing
 
 
 @dataclass(frozen=True)

@@ -21,14 +21,14 @@ from app.core.logging import get_logger
 from app.fleet.repository import live_workers
 from app.fleet.tables import Worker
 from app.jobs.end_reasons import EndReason
-from app.jobs.life.claim import SlotOffer, eligible_for
+from app.jobs.life.claim import SlotOffer, best_job
 from app.jobs.life.doorbell import Doorbell
 from app.jobs.life.inspection_bells import InspectionBells
 from app.jobs.life.transitions import AttemptEnd, Refused, apply_event
 from app.jobs.locks import lock_job
 from app.jobs.states import JobEvent, JobState
 from app.jobs.tables import Attempt, Job
-from app.settings import Timing
+from app.settings.timing import Timing
 
 log = get_logger(__name__)
 
@@ -250,13 +250,8 @@ class Reconciler(Background):
 
 def _bell_of_idle_slot(session: Session, worker: Worker) -> list[tuple[str, int, str]]:
     """Return a bell for the best job that the slot can claim now, if there is one."""
-    best = (
-        select(Job.id, Job.dispatch_seq)
-        .where(eligible_for(SlotOffer.of(worker)))
-        .order_by(Job.priority.desc(), Job.id)
-        .limit(1)
-    )
-    return [(job_id, seq, worker.id) for job_id, seq in session.execute(best)]
+    best = best_job(session, SlotOffer.of(worker))
+    return [] if best is None else [(*best, worker.id)]
 
 
 def _row(job: Job, started_at: datetime | None) -> JobRow:

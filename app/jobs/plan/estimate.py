@@ -86,7 +86,7 @@ _EPOCH_SECONDS = (
     .scalar_subquery()
 )
 _ALIKE = (
-    select(Job.id, Job.resolved_spec, DatasetVersion.images, _EPOCH_SECONDS)
+    select(Job.id, Job.resolved_spec["train"], DatasetVersion.images, _EPOCH_SECONDS)
     .join(_NEWEST, _NEWEST.c.id == Job.id)
     .join(DatasetVersion, DatasetVersion.id == Job.dataset_version_id)
     .where(
@@ -120,8 +120,8 @@ def alike_jobs(
 
 def _alike_on(session: Session, device: str, parameters: dict[str, Any]) -> list[AlikeJob]:
     found = []
-    for job_id, spec, images, seconds in session.execute(_ALIKE, {**parameters, "device": device}):
-        done = images_of_epoch(images or {}, spec.get("train", {})).total
+    for job_id, train, images, seconds in session.execute(_ALIKE, {**parameters, "device": device}):
+        done = images_of_epoch(images or {}, train or {}).total
         if seconds is not None and done:
             found.append(AlikeJob(job_id, device, float(seconds) / done))
     return found

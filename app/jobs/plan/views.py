@@ -1,6 +1,8 @@
 """The JSON models of a plan, which is made before a GPU is used and stored with the job."""
 
-from typing import Final, Literal, Self
+from collections.abc import Mapping
+from itertools import islice
+from typing import Any, Final, Literal, Self
 
 from pydantic import BaseModel, Field, JsonValue
 
@@ -8,6 +10,7 @@ from app.jobs.spec.job_spec import ResolvedSpec
 from app.jobs.tables import Job, JobPlan
 
 MAX_CLASSES_SHOWN: Final = 1000
+MAX_WEIGHTS_SHOWN: Final = 100
 
 WarningCode = Literal[
     "architecture_unknown",
@@ -209,14 +212,25 @@ class StoredPlan(BaseModel):
 class PlanView(StoredPlan):
     """What a job will do, as far as this is known before it runs."""
 
-    resolved: dict[str, JsonValue] = Field(description="The spec with all defaults filled in.")
+    resolved: dict[str, JsonValue] = Field(
+        description="The spec with all defaults filled in. "
+        f"`class_weights` has the first {MAX_WEIGHTS_SHOWN} classes."
+    )
 
     @classmethod
     def of(cls, plan: StoredPlan, resolved: ResolvedSpec) -> Self:
         """Return the plan of a spec that is not stored."""
-        return cls(**dict(plan), resolved=resolved.model_dump(mode="json"))
+        return cls(**dict(plan), resolved=shown_spec(resolved.model_dump(mode="json")))
 
     @classmethod
     def stored(cls, row: JobPlan, job: Job) -> Self:
         """Return the plan that was made when the job was submitted."""
-        return cls.model_validate({**row.plan, "resolved": job.resolved_spec})
+        return cls.model_validate({**row.plan, "resolved": shown_spec(job.resolved_spec)})
+
+
+def shown_spec(resolved: Mapping[str, Any]) -> dict[str, JsonValue]:
+    """Return a resolved spec with the weights of the first classes only: there can be very many."""
+    weights = resolved.get("class_weights")
+    if weights is None or len(weights) <= MAX_WEIGHTS_SHOWN:
+        return dict(resolved)
+    return {**resolved, "class_weights": dict(islice(weights.items(), MAX_WEIGHTS_SHOWN))}

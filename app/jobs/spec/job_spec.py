@@ -50,6 +50,7 @@ from app.jobs.spec.text_fields import (
     TAG_KEY_PATTERN,
     Name,
     Notes,
+    ProjectName,
     Slug,
     TagKey,
     TagValue,
@@ -148,7 +149,7 @@ class JobSpec(SpecModel):
     name: Name | None = Field(
         default=None, description="Shown in lists. Does not have to be unique."
     )
-    project: Slug = Field(default="default", description="The project that owns the job.")
+    project: ProjectName = Field(default="default", description="The project that owns the job.")
     dataset: DatasetRef = Field(
         description="A dataset (ds_…: the job uses its newest ready version) "
         "or one version (dsv_…)."
@@ -211,9 +212,13 @@ class JobSpec(SpecModel):
 class ResolvedSpec(JobSpec):
     """A job as it will run: every value is set, so that later changes of defaults do not matter.
 
-    Only values that `optimizer: auto` decides during the training stay unset in `train`.
+    Only values that `optimizer: auto` decides during the training stay unset in `train`. Text was
+    checked when the job was submitted: an earlier release accepted more characters.
     """
 
+    name: str | None = None
+    tags: dict[str, str] = Field(default_factory=dict)
+    notes: str = ""
     dataset: DatasetVersionRef
     task: Task
     customize: Annotated[Customize, BeforeValidator(lambda value: value or Customize())] = Field(

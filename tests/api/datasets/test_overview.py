@@ -265,7 +265,7 @@ class TestUnavailable:
 
         answer = shared_api.client.get(f"/v1/datasets/{view['id']}/samples")
 
-        assert_refused(answer, status=503, slug="artifact-corrupt")
+        assert_refused(answer, status=500, slug="artifact-corrupt")
 
     def test_a_version_of_another_dataset_is_not_found(self, shared_api: Api) -> None:
         one, other = a_ready_version(shared_api), a_ready_version(shared_api)

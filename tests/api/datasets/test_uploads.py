@@ -10,7 +10,8 @@ import pytest
 from pydantic import SecretStr
 
 from app.datasets.http import receive
-from app.settings import Limits, Settings
+from app.settings import Settings
+from app.settings.limits import Limits
 from tests.api.datasets.uploading import names, shapes_zip, spooled, upload, verified
 from tests.worlds.server import NO_BROKER, Api
 
@@ -160,6 +161,8 @@ class TestUpload:
             pytest.param("name=", {}, b"x", 422, "validation-error", id="empty-name"),
             pytest.param("name=a%00b", {}, b"x", 422, "validation-error", id="nul"),
             pytest.param("name=a%E2%80%AEb", {}, b"x", 422, "validation-error", id="bidi"),
+            pytest.param("name=a%E2%80%8Db", {}, b"x", 422, "validation-error", id="joiner"),
+            pytest.param("name=a%E3%85%A4b", {}, b"x", 422, "validation-error", id="filler"),
             pytest.param("name=..%2Fx", {}, b"x", 422, "validation-error", id="path"),
             pytest.param("name=" + "x" * 201, {}, b"x", 422, "validation-error", id="long-name"),
             pytest.param("name=x&task=fly", {}, b"x", 422, "validation-error", id="task"),

@@ -267,7 +267,7 @@ class TestCost:
                 validated(api)
             counts.append((asked.reads, asked.writes))
 
-        assert counts == [(3, 0), (3, 0)], "dataset, slots, jobs alike"
+        assert counts == [(4, 0), (4, 0)], "dataset, slots, jobs alike, quotas"
 
     def test_reading_a_plan_asks_once(self, api: Api) -> None:
         plan = api.submit()["links"]["plan"]

@@ -6,10 +6,11 @@ from pathlib import Path
 import pytest
 
 from app.artifacts.names import ArtifactKind
-from app.core.storage import StoredObject
+from app.core.storage import StoredObject, local_file
 from app.jobs.http.record_routes import _log
 from app.jobs.states import Phase
 from tests.api.jobs.running_job import Running, claimed
+from tests.api.refusals import assert_refused
 from tests.worlds.rows import a_checkpoint, a_job, job_row, some_rows
 from tests.worlds.server import Api
 
@@ -286,6 +287,20 @@ class TestFiles:
 
         assert answer.status_code == 410
         assert answer.json()["type"] == "urn:trainyard:problem:artifact-bytes-missing"
+
+    @pytest.mark.parametrize("headers", [{}, {"Range": "bytes=0-9"}], ids=["whole", "range"])
+    def test_r2_a_flipped_bit_is_never_sent(
+        self, running: Running, stored: StoredObject, headers: dict[str, str]
+    ) -> None:
+        path, client = f"{running.path}/artifacts/best.pt", running.api.client
+        assert client.get(path, headers=headers).is_success
+        file = local_file(running.api.context.store, stored.sha256)
+        assert file is not None
+        file.write_bytes(CONTENT[:-1] + b"x")
+
+        answer = client.get(path, headers=headers)
+
+        assert_refused(answer, status=500, slug="artifact-corrupt")
 
     def test_a_checkpoint_is_listed_apart_and_not_handed_out(
         self, running: Running, tmp_path: Path

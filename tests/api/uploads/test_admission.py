@@ -7,11 +7,14 @@ from typing import NamedTuple
 import pytest
 from pydantic import SecretStr
 
-from app.settings import Limits, Settings
+from app.core.free_space import DiskReserve
+from app.settings import Settings
+from app.settings.limits import Limits
 from app.uploads import admission
 from tests.api.datasets.uploading import names
 from tests.api.refusals import assert_refused
 from tests.api.uploads.tus import MIB, TUS, create, patch
+from tests.worlds.rows import NO_JOB, a_job
 from tests.worlds.server import NO_BROKER, Api
 
 pytestmark = pytest.mark.integration
@@ -151,3 +154,58 @@ class TestUnfinished:
         assert_refused(answer, status=429, slug="too-many-uploads")
         assert answer.json()["limit"] == 2
         assert creation(api, 10) == 201
+
+
+class TestReserve:
+    @pytest.mark.parametrize(
+        "path",
+        ["/v1/jobs", "/v1/jobs/{job}/clone", "/v1/jobs/{job}/retry", "/v1/jobs/{job}/resume"],
+    )
+    def test_s3_no_job_is_queued_while_the_disk_has_only_its_reserve(
+        self, api: Api, disk: Disk, path: str
+    ) -> None:
+        disk.free = 8 * MIB - 1
+        body = api.spec() if path == "/v1/jobs" else {}
+
+        answer = api.client.post(path.format(job=NO_JOB), json=body)
+
+        assert_refused(answer, status=507, slug="insufficient-storage")
+        assert answer.json()["free_bytes"] == disk.free
+
+    def test_s3_no_version_is_made_while_the_disk_has_only_its_reserve(
+        self, api: Api, disk: Disk
+    ) -> None:
+        disk.free = 8 * MIB - 1
+
+        answer = api.client.post(f"/v1/datasets/{api.rows.dataset_id}/versions", json={})
+
+        assert_refused(answer, status=507, slug="insufficient-storage")
+
+    def test_s3_reads_cancels_and_deletions_go_on(self, api: Api, disk: Disk) -> None:
+        disk.free = 100 * MIB
+        job = a_job(api.database, api.rows)
+        disk.free = 0
+
+        read = api.client.get(f"/v1/jobs/{job}")
+        cancelled = api.client.post(f"/v1/jobs/{job}/cancel")
+        deleted = api.client.delete(f"/v1/jobs/{job}")
+
+        assert [each.status_code for each in (read, cancelled, deleted)] == [200, 202, 200]
+
+    def test_s3_the_disk_is_looked_at_at_most_once_a_second(
+        self, tmp_path: Path, disk: Disk
+    ) -> None:
+        looks: list[Path] = []
+
+        def look(path: Path) -> Usage:
+            looks.append(path)
+            return disk.usage(path)
+
+        disk.free = 100 * MIB
+        reserve = DiskReserve(frozenset({tmp_path}), 8 * MIB)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(shutil, "disk_usage", look)
+            for _ in range(5):
+                reserve.require()
+
+        assert looks == [tmp_path]

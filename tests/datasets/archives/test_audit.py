@@ -122,6 +122,8 @@ REFUSED = {
     "U11-truncated": (PLAIN[:-30], Code.ARCHIVE_CORRUPT),
     "U11-directory-damaged": (PLAIN.replace(b"PK\x01\x02", b"PK\x01\x09"), Code.ARCHIVE_CORRUPT),
     "U11-header-missing": (PLAIN[:4] + PLAIN[4:].replace(b"PK\x03", b"PKX"), Code.ARCHIVE_CORRUPT),
+    "U11-trailing": (PLAIN + b"x" * 100, Code.ARCHIVE_CORRUPT),
+    "U11-trailing-byte": (PLAIN + b"\0", Code.ARCHIVE_CORRUPT),
     "U11-prefix": (b"#!/bin/sh\n" + PLAIN, Code.ARCHIVE_CORRUPT),
     "U11-two-archives": (named("first.jpg") + PLAIN, Code.ARCHIVE_CORRUPT),
     "U11-name-no-utf8": (with_flags(raw_name(b"\xff\xfe.jpg"), 0x800), Code.ARCHIVE_CORRUPT),

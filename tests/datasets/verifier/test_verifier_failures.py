@@ -10,7 +10,8 @@ from app.core.database import Database
 from app.core.errors import Unavailable
 from app.core.storage import ArtifactStore
 from app.datasets.verifier import Verifier
-from app.settings import Settings, Timing
+from app.settings import Settings
+from app.settings.timing import Timing
 from tests.waiting import eventually
 
 pytestmark = [pytest.mark.integration, pytest.mark.mostly_sqlite]

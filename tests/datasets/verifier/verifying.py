@@ -11,7 +11,9 @@ from app.core.database import Database
 from app.core.storage import ArtifactStore
 from app.datasets.tables import DatasetVersion
 from app.datasets.verifier import Verifier
-from app.settings import Settings, Timing, VerificationSettings
+from app.settings import Settings
+from app.settings.timing import Timing
+from app.settings.verification import VerificationSettings
 from tests.datasets.stored_uploads import a_process, a_stored_upload
 from tests.worlds.rows import Owner, an_owner
 
@@ -42,9 +44,10 @@ class Verifying:
         return ArtifactStore.from_settings(self.settings)
 
     def verifier(self, body: str) -> Verifier:
-        """Return a verifier whose process runs the given lines."""
+        """Return a verifier whose process runs the given lines, and notes its id outside."""
         command = a_process(self.folder / "verification.py", body)
-        return Verifier(self.database, self.store, self.settings, command=command)
+        settings = self.settings.model_copy(update={"cage": "off"})
+        return Verifier(self.database, self.store, settings, command=command)
 
     def real_verifier(self) -> Verifier:
         """Return a verifier that starts the real process."""

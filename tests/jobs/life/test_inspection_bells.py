@@ -5,7 +5,7 @@ import pytest
 from app.core.database import Database
 from app.jobs.life.inspection_bells import InspectionBells
 from app.models.inspection import INSPECTIONS
-from app.settings import Timing
+from app.settings.timing import Timing
 from tests.models.builders import a_model, hold_of
 
 pytestmark = pytest.mark.integration

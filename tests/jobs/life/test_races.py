@@ -19,7 +19,7 @@ from app.jobs.life.reconciler import Reconciler, RequeueExpired
 from app.jobs.life.transitions import Applied, AttemptEnd, apply_event
 from app.jobs.locks import Fenced, Hold, lock_held
 from app.jobs.states import USER_EVENTS, JobEvent, JobState, Request
-from app.settings import Timing
+from app.settings.timing import Timing
 from tests.databases import POOL_SIZE
 from tests.jobs.driving import request
 from tests.jobs.invariants import Seen, sound_job

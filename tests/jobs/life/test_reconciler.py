@@ -25,7 +25,7 @@ from app.jobs.life.reconciler import (
 )
 from app.jobs.states import JobState, Request
 from app.jobs.tables import Epoch, Job
-from app.settings import Timing
+from app.settings.timing import Timing
 from tests.waiting import eventually
 from tests.worlds.rows import Rows, a_job, job_row
 

@@ -7,10 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from app.jobs.spec.job_spec import JobSpec
+from app.accounts.requests import ProjectRequest
+from app.core.plain_text import first_hidden, is_plain
+from app.jobs.spec.job_spec import JobSpec, ResolvedSpec
 from tests.jobs.spec.documents import DATASET, ULID, VERSION, a_document, problems_of
-
-BIDI_OVERRIDES = "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
 
 
 def message_at(document: object, path: str) -> str:
@@ -18,16 +18,6 @@ def message_at(document: object, path: str) -> str:
         JobSpec.model_validate(document)
     return next(
         each["msg"] for each in caught.value.errors() if "/".join(map(str, each["loc"])) == path
-    )
-
-
-def is_hidden(character: str) -> bool:
-    point = ord(character)
-    return (
-        point < 0x20
-        or 0x7F <= point <= 0x9F
-        or 0xD800 <= point <= 0xDFFF
-        or character in BIDI_OVERRIDES + "\u061c\u200e\u200f\u2028\u2029"
     )
 
 
@@ -54,6 +44,12 @@ class TestMinimalSpec:
             None,
         )
         assert (spec.tags, spec.notes, spec.customize, spec.trainer) == ({}, "", None, None)
+
+    @pytest.mark.parametrize("name", ["team.a", "ann+lab@example.org", "0", "x" * 100])
+    def test_every_name_that_a_project_can_have_is_accepted(self, name: str) -> None:
+        assert ProjectRequest(name=name).name == name
+
+        assert JobSpec.model_validate(a_document(project=name)).project == name
 
     def test_the_blueprint_example_is_accepted(self) -> None:
         document = a_document(
@@ -211,7 +207,7 @@ class TestTextH3:
     def test_a_note_is_kept_unless_it_hides_something(self, text: str) -> None:
         found = problems_of(a_document(notes=text))
 
-        if any(is_hidden(each) for each in text if each not in "\n\t"):
+        if first_hidden(text, allowed="\n\t"):
             assert {path for path, _ in found} == {"notes"}
         else:
             assert found == set()
@@ -221,7 +217,7 @@ class TestTextH3:
     def test_a_name_is_kept_unless_it_hides_something(self, text: str) -> None:
         found = problems_of(a_document(name=text))
 
-        assert (found == set()) == (text != "" and not any(is_hidden(each) for each in text))
+        assert (found == set()) == (text != "" and is_plain(text))
 
     @given(ANY_TEXT, ANY_TEXT)
     def test_text_that_is_accepted_can_be_written_as_utf8(self, key: str, value: str) -> None:
@@ -240,6 +236,9 @@ class TestTextH3:
             pytest.param("a\u2028b", "control_character", id="line-separator"),
             pytest.param("gpj.\u202etfos", "bidi_control", id="bidi-override"),
             pytest.param("a\u2066b", "bidi_control", id="bidi-isolate"),
+            pytest.param("a\u200bb", "invisible_character", id="zero-width-space"),
+            pytest.param("a\U000e0041\U000e007f", "invisible_character", id="tags"),
+            pytest.param("a\uffff", "invisible_character", id="noncharacter"),
         ],
     )
     @pytest.mark.parametrize("field", ["name", "notes"])
@@ -248,7 +247,14 @@ class TestTextH3:
     ) -> None:
         assert problems_of(a_document(**{field: text})) == {(field, code)}
 
-    @pytest.mark.parametrize("name", ["žluť 線 🚂", "a" * 200, "عربى"])
+    def test_a_job_that_an_earlier_release_accepted_can_still_be_read(self) -> None:
+        stored = a_document(
+            dataset=VERSION, task="detect", on_oom="fail", name="a\u200bb", tags={"k": "\uffff"}
+        )
+
+        assert ResolvedSpec.model_validate(stored).name == "a\u200bb"
+
+    @pytest.mark.parametrize("name", ["žluť 線 🚂", "a" * 200, "عربى", "👩\u200d💻"])
     def test_all_scripts_are_welcome(self, name: str) -> None:
         assert JobSpec.model_validate(a_document(name=name)).name == name
 

@@ -8,6 +8,7 @@ from sqlalchemy import select
 
 from app.artifacts.repository import checkpoint_rows
 from app.core.database import Database
+from app.core.guarded_files import GuardedFolder
 from app.core.storage import ArtifactStore
 from app.jobs.locks import Hold, guarded_update
 from app.jobs.tables import Job
@@ -67,7 +68,7 @@ def save(
     for name in names:
         (folder / name).write_text(f"{name} of {epoch}")
     event = CheckpointEvent(epoch=epoch, files={name: name for name in names})
-    stored = store_checkpoint(store, event, folder)
+    stored = store_checkpoint(store, event, GuardedFolder(folder))
     with database.write() as unit:
         guarded_update(unit.session, hold, {"attempt": hold.attempt})
         known = checkpoint_rows(unit.session, hold.job_id)
@@ -103,7 +104,9 @@ class TestStoreCheckpoint:
             assert not told.exists()
             (tmp_path / name).write_text("of an epoch")
 
-            store_checkpoint(store, CheckpointEvent(epoch=1, files={name: name}), tmp_path)
+            store_checkpoint(
+                store, CheckpointEvent(epoch=1, files={name: name}), GuardedFolder(tmp_path)
+            )
 
         assert 0 < float(told.read_text()) < 60
 
@@ -118,7 +121,7 @@ class TestStoreCheckpoint:
         event = CheckpointEvent(epoch=1, files={name: name for name in names})
 
         with counted(monkeypatch, hashlib, "file_digest") as digests:
-            stored = store_checkpoint(store, event, tmp_path)
+            stored = store_checkpoint(store, event, GuardedFolder(tmp_path))
 
         assert len(digests) == 2
         assert list(stored.files) == list(names)

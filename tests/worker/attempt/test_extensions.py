@@ -5,7 +5,6 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select
 
-from app.accounts.authentication import Principal
 from app.artifacts.repository import checkpoints_of
 from app.artifacts.tables import Artifact
 from app.core.context import Context
@@ -16,7 +15,7 @@ from app.jobs.end_reasons import EndReason
 from app.jobs.lineage import epochs_of_line
 from app.jobs.states import JobEvent, JobState
 from tests.waiting import eventually
-from tests.worlds.rows import job_row
+from tests.worlds.rows import job_row, principal_of
 from tests.worlds.worker import (
     Worker,
     a_worker,
@@ -55,7 +54,7 @@ def extended(worker: Worker, parent: str) -> str:
         wake_verifier=lambda: None,
     )
     rows = worker.rows
-    owner = Principal(rows.user_id, frozenset(), (("default", rows.project_id),))
+    owner = principal_of(rows)
     asked = Extension(epochs=3)
     return extend_job(context, owner, parent, asked, idempotency_key=None).listed.job.id
 

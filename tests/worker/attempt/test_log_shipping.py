@@ -1,6 +1,8 @@
 """Every line of a log is stored once, in order, as plain text, up to the limit."""
 
+from collections.abc import Iterator
 from pathlib import Path
+from typing import IO
 
 import pytest
 
@@ -25,9 +27,20 @@ def log_file(tmp_path: Path) -> Path:
     return path
 
 
+OPENED: list[IO[bytes]] = []
+
+
+@pytest.fixture(autouse=True)
+def _closed() -> Iterator[None]:
+    yield
+    while OPENED:
+        OPENED.pop().close()
+
+
 def shipper(database: Database, hold: Hold, path: Path, *, limit: int = 10**6) -> LogShipper:
     plain = PlainText([path.parent])
-    return LogShipper(a_lease(database, hold), path, limit_bytes=limit, plain=plain)
+    OPENED.append(path.open("a+b"))
+    return LogShipper(a_lease(database, hold), OPENED[-1], limit_bytes=limit, plain=plain)
 
 
 def shipped(database: Database, hold: Hold) -> bytes:

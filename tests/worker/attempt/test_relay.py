@@ -10,7 +10,9 @@ from sqlalchemy import select
 from app.artifacts.repository import checkpoints_of
 from app.artifacts.tables import CondemnedObject
 from app.core.database import Database
+from app.core.guarded_files import GuardedFolder
 from app.core.storage import ArtifactStore
+from app.core.stored_objects import stored_digests
 from app.events.repository import events_after
 from app.jobs.end_reasons import EndReason
 from app.jobs.locks import Hold
@@ -20,6 +22,7 @@ from app.jobs.tables import Epoch, JobProgress
 from tests.worker.conftest import Relayed, epoch_event
 from tests.worlds.rows import job_row
 from tests.worlds.worker import a_lease, attempts
+from worker.attempt.claimed import AttemptFailed
 from worker.attempt.relay import Relay
 from worker.trainer.protocol import (
     BatchEvent,
@@ -57,7 +60,7 @@ class TestOldCheckpoints:
         with relayed.database.read() as unit:
             named = {row.sha256 for row in checkpoints_of(unit.session, relayed.job_id)}
             condemned = set(unit.session.scalars(select(CondemnedObject.sha256)))
-        stored = {digest for page in relayed.store.digests() for digest in page}
+        stored = {digest for page in stored_digests(relayed.store) for digest in page}
         assert (len(named), len(condemned)) == (2 * 3, 3 * 3)
         assert stored == named | condemned
 
@@ -73,7 +76,7 @@ class TestOldCheckpoints:
             condemned = set(unit.session.scalars(select(CondemnedObject.sha256)))
         assert [row.epoch for row in rows if row.name == "last.pt"] == [8, 7, 6, 4]
         assert [row.epoch for row in rows if row.name == "state.pt"] == [6, 4]
-        stored = {digest for page in relayed.store.digests() for digest in page}
+        stored = {digest for page in stored_digests(relayed.store) for digest in page}
         assert stored == {row.sha256 for row in rows} | condemned
         assert len(condemned) == 2 * 4 + 1
 
@@ -153,7 +156,7 @@ class TestEpochs:
             relay = Relay(
                 a_lease(database, hold),
                 store,
-                run_directory,
+                GuardedFolder(run_directory),
                 epochs=3,
                 deciding=FITNESS_OF["detect"],
             )
@@ -387,4 +390,5 @@ class TestPipe:
             os.write(writing, event_line(absent))
             os.close(writing)
 
-        assert isinstance(relay.failure, FileNotFoundError)
+        assert isinstance(relay.failure, AttemptFailed)
+        assert relay.failure.reason is EndReason.TRAINER_BUG

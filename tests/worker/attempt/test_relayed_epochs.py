@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from app.core.database import Database
+from app.core.guarded_files import GuardedFolder
 from app.core.storage import ArtifactStore
 from app.jobs.class_metrics import unpacked
 from app.jobs.locks import Hold
@@ -52,7 +53,13 @@ class TestWhatAnEpochSays:
         value: float,
     ) -> None:
         deciding = DecidingMetric(metric, (metric,))
-        relay = Relay(a_lease(database, hold), store, run_directory, epochs=3, deciding=deciding)
+        relay = Relay(
+            a_lease(database, hold),
+            store,
+            GuardedFolder(run_directory),
+            epochs=3,
+            deciding=deciding,
+        )
         said = epoch_event(1, seq=1, fitness=-2.5).model_copy(
             update={"metrics": {"metrics/recall(B)": 0.7, "val/box_loss": 2.5}}
         )

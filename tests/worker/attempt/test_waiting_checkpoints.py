@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from app.core.guarded_files import GuardedFolder
 from worker.attempt.waiting_checkpoints import WaitingCheckpoints
 from worker.trainer.protocol import CheckpointEvent
 
@@ -39,7 +40,7 @@ def on_disk(run: Path) -> set[str]:
 
 class TestWaitingCheckpoints:
     def test_the_newest_checkpoint_keeps_all_its_files(self, run: Path) -> None:
-        waiting = WaitingCheckpoints(run)
+        waiting = WaitingCheckpoints(GuardedFolder(run))
         event = a_checkpoint(run, 1, best=True)
 
         waiting.add(event)
@@ -48,7 +49,7 @@ class TestWaitingCheckpoints:
         assert waiting.take(event) == event
 
     def test_files_that_newer_checkpoints_supersede_are_gone(self, run: Path) -> None:
-        waiting = WaitingCheckpoints(run)
+        waiting = WaitingCheckpoints(GuardedFolder(run))
 
         for epoch in range(1, 6):
             waiting.add(a_checkpoint(run, epoch, best=True))
@@ -58,7 +59,7 @@ class TestWaitingCheckpoints:
         }
 
     def test_the_best_that_the_older_one_needs_stays(self, run: Path) -> None:
-        waiting = WaitingCheckpoints(run)
+        waiting = WaitingCheckpoints(GuardedFolder(run))
 
         for epoch, best in ((1, True), (2, True), (3, False), (4, False), (5, True)):
             waiting.add(a_checkpoint(run, epoch, best=best))
@@ -68,7 +69,7 @@ class TestWaitingCheckpoints:
     def test_a_checkpoint_with_a_state_stays_whole_until_there_is_a_newer_state(
         self, run: Path
     ) -> None:
-        waiting = WaitingCheckpoints(run)
+        waiting = WaitingCheckpoints(GuardedFolder(run))
         left = []
 
         for epoch in range(1, 7):
@@ -87,7 +88,7 @@ class TestWaitingCheckpoints:
         }
 
     def test_a_checkpoint_stays_whole_while_its_state_is_being_written(self, run: Path) -> None:
-        waiting = WaitingCheckpoints(run)
+        waiting = WaitingCheckpoints(GuardedFolder(run))
 
         for epoch in range(1, 5):
             waiting.add(a_checkpoint(run, epoch, best=epoch == 1, state_follows=epoch == 2))
@@ -103,7 +104,7 @@ class TestWaitingCheckpoints:
     def test_a_late_state_waits_although_the_other_files_of_its_epoch_were_taken(
         self, run: Path
     ) -> None:
-        waiting = WaitingCheckpoints(run)
+        waiting = WaitingCheckpoints(GuardedFolder(run))
         event, late = a_checkpoint(run, 1, best=True, state_follows=True), a_late_state(run, 1)
         waiting.add(event)
         waiting.take(event)
@@ -115,7 +116,7 @@ class TestWaitingCheckpoints:
         assert (run / "outbox/1-state.pt").exists()
 
     def test_an_older_state_that_waits_is_superseded_by_the_newest(self, run: Path) -> None:
-        waiting = WaitingCheckpoints(run)
+        waiting = WaitingCheckpoints(GuardedFolder(run))
         states = [a_late_state(run, epoch) for epoch in (1, 4)]
 
         for state in states:
@@ -125,7 +126,7 @@ class TestWaitingCheckpoints:
         assert on_disk(run) == {"4-state.pt"}
 
     def test_a_checkpoint_that_was_taken_is_left_alone(self, run: Path) -> None:
-        waiting = WaitingCheckpoints(run)
+        waiting = WaitingCheckpoints(GuardedFolder(run))
         first = a_checkpoint(run, 1, best=True)
         waiting.add(first)
 
@@ -136,7 +137,7 @@ class TestWaitingCheckpoints:
         assert {Path(str(path)).name for path in taken.files.values()} <= on_disk(run)
 
     def test_a_checkpoint_that_is_wholly_superseded_has_no_files(self, run: Path) -> None:
-        waiting = WaitingCheckpoints(run)
+        waiting = WaitingCheckpoints(GuardedFolder(run))
         events = [a_checkpoint(run, epoch, best=False) for epoch in (1, 2, 3)]
 
         for event in events:
@@ -147,4 +148,4 @@ class TestWaitingCheckpoints:
     def test_a_checkpoint_that_never_waited_is_whole(self, run: Path) -> None:
         event = a_checkpoint(run, 1, best=True)
 
-        assert WaitingCheckpoints(run).take(event) == event
+        assert WaitingCheckpoints(GuardedFolder(run)).take(event) == event

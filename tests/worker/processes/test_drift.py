@@ -25,6 +25,7 @@ EXPLAINED: Final = {
     r"sys\.path_importer_cache|_frozen_importlib_external\..*": "which folders were read when",
     r"posix\.environ": "the environment at the start; os.environ counts",
     r"pydantic\._internal\._known_annotated_metadata\.c": "left by a loop over a set",
+    r"matplotlib\.texmanager\.TexManager\._cache_dir": "for LaTeX, which draws nothing here",
     r"logging\._startTime": "only for times relative to the start, which no format shows",
     r"threading\._shutdown_locks": "locks of threads",
     r"torch\.distributed\._composable\.contract\..*": "random names of attributes",

@@ -1,4 +1,4 @@
-"""A forked trainer writes the same numbers as one in a new process, to the last bit."""
+"""Trainers that are forked or caged write the numbers of a new process, to the last bit."""
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -23,11 +23,12 @@ def trained_both_ways(
     task: Task = "detect",
     train: Mapping[str, object] = MappingProxyType({}),
     threads: int = THREADS,
+    ways: tuple[str, str] = ("cold", "warm"),
 ) -> tuple[Path, Path]:
-    """Train one job cold and warm; return the run directories."""
+    """Train one job in two ways; return the run directories."""
     dataset = draw_dataset(folder / "data", task)
     runs = []
-    for way in ("cold", "warm"):
+    for way in ways:
         arguments = {"plots": True} | dict(train)
         job = a_job(
             dataset, folder / way, task=task, train=arguments, state_every=1, threads=threads
@@ -77,6 +78,25 @@ class TestEquality:
 
         assert differences(cold, warm) == []
         assert differing_parts_of_states(cold, warm) == []
+
+    @pytest.mark.parametrize("way", ["cold", "warm"])
+    @pytest.mark.slow
+    def test_a_caged_training_with_loader_workers_equals_a_free_one(
+        self, way: str, tmp_path: Path
+    ) -> None:
+        train = {"loader_workers": 2}
+
+        free, caged = trained_both_ways(tmp_path, train=train, ways=(way, f"{way} caged"))
+
+        assert differences(free, caged) == []
+        assert differing_parts_of_states(free, caged) == []
+
+    def test_a_caged_training_of_one_epoch_equals_a_free_one(self, tmp_path: Path) -> None:
+        train = {"epochs": 1, "plots": False}
+
+        free, caged = trained_both_ways(tmp_path, train=train, ways=("warm", "warm caged"))
+
+        assert differences(free, caged) == []
 
     @pytest.mark.slow
     def test_a_forked_training_with_one_thread_equals_one_in_a_new_process(

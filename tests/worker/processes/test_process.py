@@ -1,6 +1,6 @@
 """No process of an attempt outlives its `with` block, its supervisor, or a kill.
 
-A process that a preloaded parent forked and a new one behave in the same way.
+A process that a preloaded parent forked and a new one behave in the same way, in a cage or not.
 """
 
 import os
@@ -16,7 +16,7 @@ from uuid import uuid4
 import pytest
 
 from tests.waiting import eventually
-from tests.worlds.processes import STARTERS, is_alive
+from tests.worlds.processes import STARTERS, a_cage, is_alive
 from worker.processes.process import Command, RunningProcess, kill_processes, living_processes
 from worker.trainer.environment import trainer_environment
 
@@ -53,12 +53,13 @@ SLEEPING = "import time; open('ready', 'w').close(); time.sleep(600)"
 SUPERVISOR = """
 import os, sys, threading
 from pathlib import Path
-from tests.worlds.processes import STARTERS, is_alive
+from tests.worlds.processes import STARTERS, a_cage, is_alive
 from worker.processes.process import Command
 from worker.trainer.environment import trainer_environment
-way, folder, attempt, program = sys.argv[1:]
+way, is_caged, folder, attempt, program = sys.argv[1:]
+cage = a_cage(Path(folder)) if is_caged else None
 environment = trainer_environment(Path(folder), gpu=None, base=os.environ)
-command = Command([sys.executable, "-I", program], environment, Path(folder), attempt)
+command = Command([sys.executable, "-I", program], environment, Path(folder), attempt, cage=cage)
 starter = STARTERS[way]()
 with open(folder + "/log", "wb") as output, starter.start(command, output, heavy=True):
     Path(folder, "parent").write_text(str(starter.preloaded_pid or 0))
@@ -87,8 +88,14 @@ def way(request: pytest.FixtureRequest) -> str:
     return name
 
 
+@pytest.fixture(params=["", "caged"], ids=["free", "caged"])
+def is_caged(request: pytest.FixtureRequest) -> str:
+    text: str = request.param
+    return text
+
+
 @pytest.fixture
-def start(way: str, tmp_path: Path, attempt: str) -> Iterator[Start]:
+def start(way: str, is_caged: str, tmp_path: Path, attempt: str) -> Iterator[Start]:
     """Yield a function that starts a program, cold or warm."""
     with (tmp_path / "log").open("ab") as output:
 
@@ -101,7 +108,8 @@ def start(way: str, tmp_path: Path, attempt: str) -> Iterator[Start]:
             file.write_text(program, encoding="utf-8")
             environment = trainer_environment(tmp_path, gpu=None, base=os.environ) | dict(variables)
             argv = [sys.executable, "-I", str(file)]
-            command = Command(argv, environment, tmp_path, attempt, pass_fds)
+            cage = a_cage(tmp_path) if is_caged else None
+            command = Command(argv, environment, tmp_path, attempt, pass_fds, cage)
             return STARTERS[way]().start(command, output, heavy=True)
 
         yield started
@@ -205,10 +213,10 @@ class TestRunningProcess:
 
 class TestSupervisorKilled:
     def test_a_process_and_its_parent_die_when_their_supervisor_is_killed(
-        self, way: str, tmp_path: Path, attempt: str
+        self, way: str, is_caged: str, tmp_path: Path, attempt: str
     ) -> None:
         (tmp_path / "program.py").write_text(SLEEPING, encoding="utf-8")
-        arguments = [way, str(tmp_path), attempt, str(tmp_path / "program.py")]
+        arguments = [way, is_caged, str(tmp_path), attempt, str(tmp_path / "program.py")]
         supervisor = subprocess.Popen(
             [sys.executable, "-c", SUPERVISOR, *arguments],
             cwd=Path(__file__).parents[3],

@@ -13,7 +13,7 @@ import psutil
 import pytest
 from structlog.testing import capture_logs
 
-from app.settings import WarmTrainers
+from app.settings.worker import WarmTrainers
 from tests.waiting import eventually
 from tests.worlds.processes import is_alive
 from worker.processes import parent, starter

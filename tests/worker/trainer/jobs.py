@@ -14,7 +14,7 @@ from uuid import uuid4
 from app.core.tasks import Task
 from app.jobs.spec.job_spec import JobSpec, SpecFacts, resolve_spec
 from tests.worker.trainer.drawn_datasets import CLASSES
-from tests.worlds.processes import STARTERS
+from tests.worlds.processes import STARTERS, a_cage
 from worker.processes.process import Command, RunningProcess
 from worker.trainer.environment import trainer_environment
 from worker.trainer.protocol import (
@@ -150,9 +150,11 @@ def start(
     """Start a trainer process in a separate session, with the environment of a real one.
 
     It is forked from a preloaded parent by default; the fixture `both_ways` changes the default.
+    With "caged" after the way, it runs in a cage.
 
     Additional variables of `environment` make it a new process, as `way="cold"` does.
     """
+    way, _, caged = (way or default_way()).partition(" ")
     (directory / "job.json").write_text(job.model_dump_json(), encoding="utf-8")
     reading, writing = os.pipe()
     env = trainer_environment(directory, gpu=None, base=os.environ)
@@ -162,9 +164,10 @@ def start(
         job.run_directory,
         f"{job.job_id}-{uuid4().hex}",
         pass_fds=(writing,),
+        cage=a_cage(directory, job.dataset_path) if caged else None,
     )
     with (directory / "train.log").open("wb") as log:
-        process = STARTERS[way or default_way()]().start(command, log, heavy=True)
+        process = STARTERS[way]().start(command, log, heavy=True)
     os.close(writing)
     running = TrainerProcess(process, directory)
     running.layers.enter_context(process)

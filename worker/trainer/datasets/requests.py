@@ -9,6 +9,7 @@ from typing import Final, Literal, TypeVar
 
 from pydantic import Field, ValidationError
 
+from app.core.guarded_files import FileRefused, read_regular
 from app.core.tasks import Task
 from worker.trainer.protocol import ProtocolModel
 
@@ -65,9 +66,8 @@ class ArraysReport(ProtocolModel):
 def read_report(file: Path, kind: type[Report]) -> Report | None:
     """Return the report that the process wrote, or None if it wrote none."""
     try:
-        with file.open("rb") as opened:
-            return kind.model_validate_json(opened.read(MAX_REPORT_BYTES))
-    except (FileNotFoundError, ValidationError):
+        return kind.model_validate_json(read_regular(file, most_bytes=MAX_REPORT_BYTES))
+    except (FileNotFoundError, FileRefused, ValidationError):
         return None
 
 

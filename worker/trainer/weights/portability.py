@@ -12,10 +12,12 @@ from typing import Final
 
 from pydantic import Field, ValidationError
 
+from app.core.guarded_files import FileRefused, read_regular
 from app.jobs.end_reasons import EndReason
 from worker.trainer.protocol import ProtocolModel, exit_code_of
 
 # -I keeps site-packages, which may have an editable install of Trainyard: the first one hides it.
+MAX_VERDICT_BYTES: Final = 1024 * 1024
 _PROGRAMS: Final = (
     Path(__file__).with_name("without_trainyard.py"),
     Path(__file__).with_name("stock_proof.py"),
@@ -53,8 +55,9 @@ class PortabilityCheck:
     def verdict(self) -> Verdict:
         """Return the verdict of the process, after it has ended; empty if it wrote none."""
         try:
-            return Verdict.model_validate_json(self.verdict_file.read_bytes())
-        except (FileNotFoundError, ValidationError):
+            content = read_regular(self.verdict_file, most_bytes=MAX_VERDICT_BYTES)
+            return Verdict.model_validate_json(content)
+        except (FileNotFoundError, FileRefused, ValidationError):
             return Verdict()
 
 

@@ -8,6 +8,7 @@ import json
 from collections.abc import Callable, Sequence
 from typing import Final
 
+from app.core.plain_text import is_plain
 from app.datasets.archives.legacy_text import decode_text
 from app.datasets.reports.finding_codes import Code
 from app.datasets.reports.findings import shown
@@ -67,5 +68,5 @@ def _from_notes(text: str) -> list[str] | None:
 
 def _are_names(names: Sequence[str]) -> bool:
     return 1 <= len(names) <= MAX_CLASSES and all(
-        name and len(name) <= MAX_NAME_CHARACTERS and name.isprintable() for name in names
+        name and len(name) <= MAX_NAME_CHARACTERS and is_plain(name) for name in names
     )

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from app.core.plain_text import is_plain
 from app.datasets.reports.finding_codes import Code
 from app.datasets.reports.findings import Findings, Fix, shown
 from app.datasets.verification.dataset_yaml import (
@@ -81,7 +82,7 @@ def _listed(paths: Sequence[str]) -> str:
 
 def _choices(paths: Sequence[str]) -> list[Fix]:
     """Return the paths that can be sent as `data_yaml`."""
-    fit = [path for path in paths if path.isprintable() and len(path) <= MAX_PATH_CHARACTERS]
+    fit = [path for path in paths if is_plain(path) and len(path) <= MAX_PATH_CHARACTERS]
     return [{"data_yaml": path} for path in fit[:MAX_CHOICES]]
 
 

@@ -102,11 +102,20 @@ def _alike(grays: Grays) -> Indices:
     # In the order of their hashes, the nearest are compared where a band is shared by many.
     order = np.argsort(hashes, kind="stable")
     seen = seen[order]
-    for one, other in _in_batches(near_pairs(hashes[order])):
-        left, right = seen[one], seen[other]
+    pairs = ((seen[one], seen[other]) for one, other in near_pairs(hashes[order]))
+    for left, right in _in_batches(_apart(parents, pairs)):
         agree = _correlations(flat[left], flat[right]) >= MIN_CORRELATION
         join_pairs(parents, left[agree], right[agree])
     return parents
+
+
+def _apart(
+    parents: Indices, pairs: Iterable[tuple[Indices, Indices]]
+) -> Iterator[tuple[Indices, Indices]]:
+    """Yield only pairs that no other pair has joined: frames of a video have few of these."""
+    for left, right in pairs:
+        apart = parents[left] != parents[right]
+        yield left[apart], right[apart]
 
 
 def _contrasts(flat: Flat) -> NDArray[np.float64]:

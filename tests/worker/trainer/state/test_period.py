@@ -1,7 +1,7 @@
 import pytest
 
 from app.ops.garbage import READER_GRACE
-from app.settings import GarbageSettings
+from app.settings.retention import GarbageSettings
 from worker.trainer.state.period import (
     SHARE,
     STORED_BYTES_PER_SECOND,

@@ -7,6 +7,8 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from app.core.plain_text import is_plain
+
 MAX_PIXEL: Final = 1e7
 MAX_NAME_CHARACTERS: Final = 200
 
@@ -100,6 +102,6 @@ def identity_of(value: Any) -> int | str | None:  # noqa: ANN401 -- any JSON val
 def name_fault(names: Sequence[str]) -> str | None:
     """Return the reason why `names` cannot be the names of classes, or None."""
     for name in names:
-        if not name.strip() or len(name) > MAX_NAME_CHARACTERS or not name.isprintable():
+        if not name.strip() or len(name) > MAX_NAME_CHARACTERS or not is_plain(name):
             return f"{name!r} is not a class name: 1 to {MAX_NAME_CHARACTERS} printable characters"
     return None

@@ -4,6 +4,7 @@ import codecs
 import math
 from typing import Final
 
+from app.core.plain_text import is_plain
 from app.datasets.archives.legacy_text import decode_text
 from app.datasets.reports.finding_codes import Code
 from app.datasets.verification.dataset_yaml import MAX_NAME_CHARACTERS
@@ -64,4 +65,4 @@ def number(text: str | None) -> float | None:
 def class_name(text: str | None) -> str | None:
     """Return the name of a class without the blanks around it, or None if it cannot be one."""
     name = (text or "").strip()
-    return name if 0 < len(name) <= MAX_NAME_CHARACTERS and name.isprintable() else None
+    return name if 0 < len(name) <= MAX_NAME_CHARACTERS and is_plain(name) else None

@@ -1,0 +1,84 @@
+"""`/v1/me`: the caller, their preferences, their password, and their browser sessions."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Path, Request
+
+from app.accounts.authentication import Principal, authenticate, signed_in
+from app.accounts.browser.sessions import sessions_of
+from app.accounts.browser.sign_in import PasswordChange, change_password, end_session
+from app.accounts.browser.users import change_preferences, user_with_id
+from app.accounts.http.session_routes import attempts_of
+from app.accounts.http.views import Me, MeChange, SessionView
+from app.core.context import InContext
+from app.core.errors import FieldError, Invalid, NotFound
+from app.core.pages import Page
+from app.core.problems import responses_for
+from app.core.strict_json import StrictRoute
+
+router = APIRouter(
+    prefix="/v1/me",
+    tags=["sessions"],
+    route_class=StrictRoute,
+    dependencies=[Depends(authenticate)],
+    responses=responses_for(400, 401, 403, 406, 429, 503),
+)
+Caller = Annotated[Principal, Depends(authenticate)]
+SignedInUser = Annotated[Principal, Depends(signed_in)]
+
+
+@router.get("")
+def get_me(context: InContext, principal: Caller) -> Me:
+    """Return the caller: name, role, projects and preferences. Every key may do this."""
+    with context.database.read() as unit:
+        return Me.of(user_with_id(unit.session, principal.user_id), principal)
+
+
+@router.patch("", responses=responses_for(413, 415, 422))
+def change_me(
+    change: MeChange, request: Request, context: InContext, principal: SignedInUser
+) -> Me:
+    """Change the caller's preferences, or their password with the current one.
+
+    A new password ends the user's other sessions. Requires a browser session.
+    """
+    if (change.password is None) != (change.current_password is None):
+        missing = "/password" if change.password is None else "/current_password"
+        message = "A new password and the current one belong together."
+        raise Invalid(message, errors=[FieldError(missing, "missing", message)])
+    if change.password is not None and change.current_password is not None:
+        asked = PasswordChange(
+            user_id=principal.user_id,
+            current=change.current_password.get_secret_value(),
+            new=change.password.get_secret_value(),
+            kept_session=principal.credential,
+        )
+        change_password(context.database, attempts_of(request), principal.actor(), asked)
+    if change.theme is None and change.keys is None:
+        return get_me(context, principal)
+    with context.database.write() as unit:
+        user = change_preferences(
+            unit.session, principal.user_id, theme=change.theme, shortcuts=change.keys
+        )
+        return Me.of(user, principal)
+
+
+@router.get("/sessions")
+def list_my_sessions(context: InContext, principal: SignedInUser) -> Page[SessionView]:
+    """List the browser sessions of the user, newest first. Requires a browser session."""
+    idle = context.settings.accounts.session_idle
+    with context.database.read() as unit:
+        rows = sessions_of(unit.session, principal.user_id, idle=idle)
+    data = [SessionView.of(row, principal.session_id) for row in rows]
+    return Page(data=data, next=None, has_more=False)
+
+
+@router.delete("/sessions/{session_id}", status_code=204, responses=responses_for(404, 422))
+def end_my_session(
+    session_id: Annotated[str, Path(max_length=40, description="Id of the session.")],
+    context: InContext,
+    principal: SignedInUser,
+) -> None:
+    """End a browser session of the user, on every server. Requires a browser session."""
+    if not end_session(context.database, principal.actor(), principal.user_id, session_id):
+        raise NotFound("You have no session with this id.")

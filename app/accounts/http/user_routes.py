@@ -1,0 +1,125 @@
+"""`/v1/users`: the people who use this instance, for its administrators."""
+
+from datetime import datetime
+from typing import Annotated, Final, Self
+
+from fastapi import APIRouter, Depends, Header, Query, Response
+from pydantic import BaseModel, ConfigDict, Field
+
+from app.accounts.authentication import Principal, authenticate, needs
+from app.accounts.entity_tags import tag_of_user
+from app.accounts.manage_users import change_user, create_user
+from app.accounts.requests import UserChange, UserRequest
+from app.accounts.tables import User
+from app.accounts.user_repository import user_named, user_page
+from app.core.context import InContext
+from app.core.pages import Page, PageSize
+from app.core.path_prefix import link
+from app.core.problems import responses_for
+from app.core.strict_json import StrictRoute
+
+router = APIRouter(
+    prefix="/v1/users",
+    tags=["users"],
+    route_class=StrictRoute,
+    dependencies=[Depends(authenticate)],
+    responses=responses_for(400, 401, 403, 406, 422, 503),
+)
+Reader = Annotated[Principal, Depends(needs("users:read"))]
+Writer = Annotated[Principal, Depends(needs("users:write"))]
+IfMatch = Annotated[
+    str | None, Header(alias="If-Match", description="Change the user only with this ETag.")
+]
+PAGE_KIND: Final = "users:name"
+
+
+class UserView(BaseModel):
+    """A user."""
+
+    id: str
+    name: str
+    administrator: bool
+    has_password: bool = Field(description="false: the user has API keys only.")
+    created_at: datetime
+    disabled_at: datetime | None = Field(description="Since when the user is refused.")
+
+    @classmethod
+    def of(cls, user: User) -> Self:
+        """Return the view of a user."""
+        return cls(
+            id=user.id,
+            name=user.name,
+            administrator=user.is_admin,
+            has_password=user.password_hash is not None,
+            created_at=user.created_at,
+            disabled_at=user.disabled_at,
+        )
+
+
+class UserListQuery(BaseModel):
+    """The page of a list of users."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    cursor: str | None = Field(default=None, max_length=2000)
+    limit: PageSize = 50
+
+
+@router.get("")
+def list_users(
+    context: InContext, principal: Reader, query: Annotated[UserListQuery, Query()]
+) -> Page[UserView]:
+    """List users by name. Administrators only."""
+    principal.require_administrator()
+    after = context.cursors.open(PAGE_KIND, query.cursor)[0] if query.cursor else None
+    with context.database.read() as unit:
+        found = user_page(
+            unit.session, after=None if after is None else str(after), limit=query.limit + 1
+        )
+    return Page.of(
+        found,
+        query.limit,
+        seal=lambda user: context.cursors.seal(PAGE_KIND, [user.name]),
+        view=UserView.of,
+    )
+
+
+@router.post("", status_code=201, responses=responses_for(409, 413, 415, 507))
+def create_new_user(
+    body: UserRequest, response: Response, context: InContext, principal: Writer
+) -> UserView:
+    """Create a user. Administrators only. The user sees nothing before becoming a member."""
+    principal.require_administrator()
+    user = create_user(context.database, principal.actor(), body)
+    response.headers["Location"] = link(f"/v1/users/{user.id}")
+    return _view(response, user)
+
+
+@router.get("/{reference}", responses=responses_for(404))
+def read_user(
+    reference: str, response: Response, context: InContext, principal: Reader
+) -> UserView:
+    """Read a user by id or name. Administrators only."""
+    principal.require_administrator()
+    with context.database.read() as unit:
+        return _view(response, user_named(unit.session, reference))
+
+
+@router.patch("/{reference}", responses=responses_for(404, 409, 412, 413, 415, 507))
+def change_existing_user(
+    reference: str,
+    body: UserChange,
+    response: Response,
+    context: InContext,
+    principal: Writer,
+    if_match: IfMatch = None,
+) -> UserView:
+    """Rename, promote, demote, disable or enable a user. Administrators only."""
+    principal.require_administrator()
+    user = change_user(context.database, principal.actor(), reference, body, if_match=if_match)
+    return _view(response, user)
+
+
+def _view(response: Response, user: User) -> UserView:
+    response.headers["ETag"] = tag_of_user(user)
+    return UserView.of(user)

@@ -1,0 +1,35 @@
+"""How much is in a project: numbers that do not need a membership."""
+
+from collections.abc import Collection, Mapping
+from typing import Final, NamedTuple
+
+from sqlalchemy import ScalarSelect, Select, func, literal, select
+from sqlalchemy.orm import Session
+
+from app.accounts.tables import Membership, Project
+from app.datasets.tables import Dataset
+from app.jobs.tables import Job
+
+MAX_COUNT: Final = 10_000
+"""Counting goes no further, so that a list of projects does not read millions of rows."""
+
+
+class ProjectSummary(NamedTuple):
+    """Numbers of what a project has, each at most `MAX_COUNT`."""
+
+    jobs: int
+    datasets: int
+    members: int
+
+
+def contents_of(session: Session, project_ids: Collection[str]) -> Mapping[str, ProjectSummary]:
+    """Return the numbers of these projects, by id."""
+    owned = (Job.project_id, Dataset.project_id, Membership.project_id)
+    counts = [_count(select(literal(1)).where(column == Project.id)) for column in owned]
+    rows = session.execute(select(Project.id, *counts).where(Project.id.in_(project_ids)))
+    return {project_id: ProjectSummary(*numbers) for project_id, *numbers in rows}
+
+
+def _count(rows: Select[int]) -> ScalarSelect[int]:
+    few = rows.limit(MAX_COUNT).correlate(Project).subquery()
+    return select(func.count()).select_from(few).scalar_subquery()

@@ -1,0 +1,192 @@
+"""The order in which waiting jobs are claimed: priority, then projects in turn, then users in turn.
+
+A lane holds the waiting jobs of one user in one project, queue and priority. A claim takes the
+first lane of the index that has a job for the slot. Its project, and in it its user, then come last
+among those of the same queue and priority.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Final
+
+from sqlalchemy import (
+    ColumnElement,
+    Select,
+    Update,
+    and_,
+    bindparam,
+    case,
+    func,
+    or_,
+    select,
+    tuple_,
+    union_all,
+    update,
+)
+from sqlalchemy.orm import Session, aliased
+
+from app.quotas.tables import Lane, Usage
+
+PROJECT, USER = aliased(Usage, name="of_project"), aliased(Usage, name="of_user")
+IN_TURN: Final = (Lane.rank, Lane.turn, Lane.own_turn, Lane.opened_with)
+"""The order of lanes in a queue, which is that of the index `ix_lanes_waiting`."""
+
+
+@dataclass(frozen=True)
+class LaneKey:
+    """The primary key of a lane."""
+
+    queue: str
+    rank: int
+    project_id: str
+    owner_id: str
+
+
+def lanes_in_turn(queues: Collection[str]) -> Select[str, int, str, str]:
+    """Return the keys of the lanes with waiting jobs whose project and user may run one more."""
+    in_queues = (
+        Lane.queue == next(iter(queues)) if len(queues) == 1 else Lane.queue.in_(sorted(queues))
+    )
+    return (
+        select(Lane.queue, Lane.rank, Lane.project_id, Lane.owner_id)
+        .join(PROJECT, PROJECT.subject_id == Lane.project_id)
+        .join(USER, USER.subject_id == Lane.owner_id)
+        .where(in_queues, Lane.waiting > 0, may_run_more(PROJECT), may_run_more(USER))
+        .order_by(*IN_TURN)
+    )
+
+
+def may_run_more(usage: type[Usage]) -> ColumnElement[bool]:
+    """Return the SQL condition that a project or user has not reached its limit of running jobs."""
+    return or_(usage.max_running_jobs.is_(None), usage.running_jobs < usage.max_running_jobs)
+
+
+def other_than(tried: Collection[LaneKey]) -> ColumnElement[bool]:
+    """Return the SQL condition that a lane is not in `tried`."""
+    key = tuple_(Lane.queue, Lane.rank, Lane.project_id, Lane.owner_id)
+    return key.not_in([(it.queue, it.rank, it.project_id, it.owner_id) for it in tried])
+
+
+# Built once for a kind of slot: every claim runs it.
+@lru_cache(maxsize=64)
+def _ending_turn(queues: tuple[str, ...]) -> Update:
+    others = aliased(Lane)
+    turns = union_all(
+        *(
+            select(func.max(others.turn).label("turn")).where(
+                others.queue == queue, others.rank == bindparam("at_rank")
+            )
+            for queue in queues
+        )
+    ).subquery()
+    newest = select(func.coalesce(func.max(turns.c.turn), 0) + 1).scalar_subquery()
+    return (
+        update(Lane)
+        .where(
+            Lane.queue == bindparam("in_queue"),
+            Lane.rank == bindparam("at_rank"),
+            Lane.project_id == bindparam("of_project_id"),
+        )
+        .values(
+            turn=newest,
+            own_turn=case((Lane.owner_id == bindparam("of_owner_id"), newest), else_=Lane.own_turn),
+        )
+        .execution_options(synchronize_session=False)
+    )
+
+
+def end_turn(session: Session, lane: LaneKey, queues: Collection[str]) -> None:
+    """Put the project of a lane, and in it the user, behind all others of the queue and rank.
+
+    A slot compares the turns of all its `queues`, so the project comes behind those of each: turns
+    of a busy queue are great numbers, and would otherwise always come after those of a quiet one.
+    """
+    key = {
+        "in_queue": lane.queue,
+        "at_rank": lane.rank,
+        "of_project_id": lane.project_id,
+        "of_owner_id": lane.owner_id,
+    }
+    session.connection().execute(_ending_turn(tuple(sorted({lane.queue, *queues}))), key)
+
+
+def limit_that_holds(session: Session, lane: LaneKey) -> str | None:
+    """Return the limit that keeps all jobs of a lane waiting, or None."""
+    statement = (
+        select(may_run_more(PROJECT), may_run_more(USER))
+        .join_from(PROJECT, USER, USER.subject_id == lane.owner_id)
+        .where(PROJECT.subject_id == lane.project_id)
+    )
+    found = session.execute(statement).one_or_none()
+    if found is None or all(found):
+        return None
+    return "project_running_limit" if not found[0] else "user_running_limit"
+
+
+@dataclass(frozen=True)
+class WaitingLane:
+    """A lane that has waiting jobs, and their number."""
+
+    key: LaneKey
+    waiting: int
+
+
+def lanes_before(session: Session, own: LaneKey, *, limit: int) -> list[WaitingLane]:
+    """Return the lanes that jobs of `own` may wait for, and `own`, in turn; at most `limit`."""
+    is_own = tuple_(Lane.queue, Lane.rank, Lane.project_id, Lane.owner_id) == tuple_(
+        own.queue, own.rank, own.project_id, own.owner_id
+    )
+    statement = (
+        select(Lane.queue, Lane.rank, Lane.project_id, Lane.owner_id, Lane.waiting)
+        .join(PROJECT, PROJECT.subject_id == Lane.project_id)
+        .join(USER, USER.subject_id == Lane.owner_id)
+        .where(
+            Lane.queue == own.queue,
+            Lane.rank <= own.rank,
+            Lane.waiting > 0,
+            or_(is_own, and_(may_run_more(PROJECT), may_run_more(USER))),
+        )
+        .order_by(*IN_TURN)
+        .limit(limit)
+    )
+    return [WaitingLane(LaneKey(*row[:4]), row.waiting) for row in session.execute(statement)]
+
+
+def jobs_before(lanes: Sequence[WaitingLane], own: LaneKey, in_lane: int) -> int:
+    """Return how many jobs are claimed before a job, if no job is added.
+
+    A job that is the third of its user waits for at most two or three jobs of each other user of
+    its project, and in the same way for other projects.
+
+    Args:
+        lanes: as `lanes_before` returns them.
+        own: the lane of the job.
+        in_lane: number of the jobs before it in its own lane.
+    """
+    ahead = sum(lane.waiting for lane in lanes if lane.key.rank < own.rank)
+    users: dict[str, int] = {}
+    projects: dict[str, int] = {}
+    for lane in lanes:
+        if lane.key.rank == own.rank:
+            project = lane.key.project_id
+            projects[project] = projects.get(project, 0) + lane.waiting
+            if project == own.project_id:
+                users[lane.key.owner_id] = lane.waiting
+    of_project = _in_rounds(users, own.owner_id, in_lane)
+    return ahead + _in_rounds(projects, own.project_id, of_project)
+
+
+def _in_rounds(waiting: Mapping[str, int], own: str, before: int) -> int:
+    """Return the place, from 0, of the job of `own` that `before` other ones of it precede.
+
+    `waiting` has the number of jobs by who takes turns, the next one first.
+    """
+    names = list(waiting)
+    place = names.index(own) if own in waiting else 0
+    others = (
+        min(waiting[name], before + (number < place))
+        for number, name in enumerate(names)
+        if name != own
+    )
+    return before + sum(others)
