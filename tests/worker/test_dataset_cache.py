@@ -5,9 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from app.core.guarded_files import remove_tree
 from app.core.storage import ArtifactStore, StoredBytesCorrupt
 from app.datasets.packs.pack import PackWriter
 from worker.dataset_cache.cache import DatasetCache
+from worker.dataset_cache.entry import bytes_in
 from worker.dataset_cache.sources import WholePack
 
 FILE_BYTES = 1000
@@ -23,6 +25,10 @@ def a_pack(store: ArtifactStore, folder: Path, content: str) -> str:
     with PackWriter(path) as pack:
         pack.add("images/train/0.png", content.encode() * FILE_BYTES)
     return store.put_file(path).sha256
+
+
+LEVELS = 1200
+"""More than Python calls functions inside of each other."""
 
 
 class NotWanted(Exception):
@@ -159,3 +165,17 @@ class TestDatasetCache:
         cache.evict()
 
         assert (in_use, version.folder.exists()) == (True, False)
+
+
+class TestBytesIn:
+    def test_a_folder_of_a_thousand_levels_is_measured_to_its_end(self, tmp_path: Path) -> None:
+        deepest = tmp_path
+        for _ in range(LEVELS):
+            deepest /= "d"
+            deepest.mkdir()
+        (deepest / "file").write_bytes(b"123")
+
+        measured = bytes_in(tmp_path)
+
+        remove_tree(tmp_path / "d")  # pytest would do it by recursion
+        assert measured == 3

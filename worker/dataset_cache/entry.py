@@ -132,16 +132,25 @@ def state_of(folder: Path) -> str:
 
 
 def _entries(folder: Path | str) -> Iterator[os.DirEntry[str]]:
-    """Yield everything below a folder, in a fixed order."""
-    try:
-        with os.scandir(folder) as found:
-            entries = sorted(found, key=lambda entry: entry.name)
-    except FileNotFoundError:  # another slot has just removed it
-        return
-    for entry in entries:
+    """Yield everything below a folder, in a fixed order.
+
+    Without recursion: the process that prepares a dataset can make thousands of levels.
+    """
+    pending = _listed(folder)
+    while pending:
+        entry = pending.pop()
         yield entry
         if entry.is_dir(follow_symlinks=False):
-            yield from _entries(entry.path)
+            pending += _listed(entry.path)
+
+
+def _listed(folder: Path | str) -> list[os.DirEntry[str]]:
+    """Return what lies directly in a folder, the last name first."""
+    try:
+        with os.scandir(folder) as found:
+            return sorted(found, key=lambda entry: entry.name, reverse=True)
+    except FileNotFoundError:  # another slot has just removed it
+        return []
 
 
 def _folders(folder: Path) -> list[Path]:
