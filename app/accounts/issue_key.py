@@ -97,7 +97,7 @@ def issue_key(
     Raises:
         LookupError: no server was started on this instance yet, so it has no user, or the user is
             no member of the project.
-        UserNotFound, ProjectNotFound: there is none of this name.
+        UserNotFound, ProjectNotFound: there is no user or project with this name.
         Invalid: the label is blank, too long, or has characters that people cannot see.
     """
     check_name(label, pointer="label")

@@ -73,7 +73,7 @@ def sign_in(
     """
     attempts.sign_in(attempt.client.address, attempt.name)
     with database.read() as unit:
-        user = user_named(unit.session, attempt.name)
+        user = _user_called(unit.session, attempt.name)
     stored = user.password_hash if user is not None else None
     is_right = verify_password(attempt.password, stored)
     if user is None or stored is None or not is_right:
@@ -172,7 +172,7 @@ def set_password(database: Database, name: str, text: str, *, actor: Actor = COM
     check_password(text, user_name=name)
     new_hash = hash_password(text)
     with database.write() as unit:
-        user = user_named(unit.session, name)
+        user = _user_called(unit.session, name)
         if user is None:
             raise LookupError(f"there is no user named {name}")
         _set_hash(unit.session, user.id, new_hash)
@@ -181,8 +181,8 @@ def set_password(database: Database, name: str, text: str, *, actor: Actor = COM
         record_change(unit.session, actor, "password.changed", target=name, details=facts)
 
 
-def user_named(session: Session, name: str) -> User | None:
-    """Return the user with this name."""
+def _user_called(session: Session, name: str) -> User | None:
+    """Return the user with this name, if there is one."""
     return session.scalars(select(User).where(User.name == name)).one_or_none()
 
 
