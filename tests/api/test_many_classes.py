@@ -21,10 +21,8 @@ LONG_COLUMNS = (
 )
 
 
-@pytest.fixture(scope="module")
-def flooded(shared_api: Api) -> Api:
-    """A server whose dataset has 30,000 classes; the tests of this module add jobs."""
-    api = shared_api
+def with_many_classes(api: Api) -> Api:
+    """Give the server's dataset 30,000 classes."""
     with api.database.write() as unit:
         unit.session.execute(
             update(DatasetVersion)
@@ -39,17 +37,27 @@ def flooded(shared_api: Api) -> Api:
     return api
 
 
+@pytest.fixture(scope="module")
+def flooded(shared_api: Api) -> Api:
+    """A server whose dataset has 30,000 classes; the tests of this module add jobs."""
+    return with_many_classes(shared_api)
+
+
 @pytest.fixture
 def sent(flooded: Api) -> Iterator[list[str]]:
-    """The text of all statements."""
+    """The text of all statements to that server."""
+    yield from statements_of(flooded)
+
+
+def statements_of(api: Api) -> Iterator[list[str]]:
     statements: list[str] = []
 
     def note(*args: object) -> None:
         statements.append(str(args[2]))
 
-    event.listen(flooded.database.engine, "before_cursor_execute", note)
+    event.listen(api.database.engine, "before_cursor_execute", note)
     yield statements
-    event.remove(flooded.database.engine, "before_cursor_execute", note)
+    event.remove(api.database.engine, "before_cursor_execute", note)
 
 
 class TestDatasets:
@@ -139,15 +147,25 @@ class TestJobs:
 
 
 class TestUploads:
+    """A server of its own: a new version hides the one that the other tests look at."""
+
+    @pytest.fixture
+    def own(self, api: Api) -> Api:
+        return with_many_classes(api)
+
+    @pytest.fixture
+    def sent_to_own(self, own: Api) -> Iterator[list[str]]:
+        yield from statements_of(own)
+
     def test_an_upload_reads_no_report_of_an_earlier_version(
-        self, flooded: Api, sent: list[str]
+        self, own: Api, sent_to_own: list[str]
     ) -> None:
         body = {"content-type": "application/zip"}
 
-        answer = flooded.client.post(
+        answer = own.client.post(
             "/v1/datasets", params={"name": "shapes"}, content=b"PK" + b"0" * 30, headers=body
         )
 
-        read = [each for each in sent if each.startswith("SELECT")]
+        read = [each for each in sent_to_own if each.startswith("SELECT")]
         assert answer.json()["number"] == 2
         assert not [column for column in LONG_COLUMNS for each in read if column in each]

@@ -246,5 +246,9 @@ def _folder_of(name: str, resume_folder: Path, run_directory: Path) -> Path:
 
 
 def _clear(folder: Path) -> None:
-    shutil.rmtree(folder)
-    folder.mkdir()
+    """Empty a folder but keep the folder itself: a `GuardedFolder` refuses one that replaced it."""
+    for entry in folder.iterdir():
+        if entry.is_dir() and not entry.is_symlink():
+            shutil.rmtree(entry)
+        else:
+            entry.unlink()

@@ -1,6 +1,7 @@
 """A restore takes the newest complete checkpoint, or the one before it."""
 
 import hashlib
+import os
 from pathlib import Path
 
 import pytest
@@ -93,6 +94,22 @@ def restore(
         if path.is_file()
     }
     return restored.epoch if restored else 0, [each.epoch for each in damaged], files
+
+
+def test_files_of_a_damaged_checkpoint_are_removed_while_their_folder_stays(
+    store: ArtifactStore, saved: list[RestorableCheckpoint], tmp_path: Path
+) -> None:
+    store.delete(saved[0].files["results.csv"])
+    run = tmp_path / "run"
+    (run / "weights" / "of a crash").mkdir(parents=True)
+    (tmp_path / "resume").mkdir()
+    before = os.open(run, os.O_RDONLY | os.O_DIRECTORY)
+
+    restore_checkpoint(store, saved, resume_folder=tmp_path / "resume", run_directory=run)
+
+    assert os.fstat(before).st_nlink > 0, "the folder was removed, so its guard refuses its files"
+    assert not (run / "weights" / "of a crash").exists()
+    os.close(before)
 
 
 class TestStoreCheckpoint:
