@@ -38,6 +38,7 @@ from app.core.problems import Problem, install_problem_handlers, responses_for
 from app.core.rate_limits import RateCounters
 from app.core.secrets import read_or_make_secret
 from app.core.storage import ArtifactStore
+from app.core.wake_ups import WakeUps
 from app.datasets.fact_reader import FactReader
 from app.datasets.http.finding_routes import router as findings
 from app.datasets.http.from_upload_routes import router as datasets_from_uploads
@@ -46,10 +47,24 @@ from app.datasets.http.overview_routes import router as dataset_overviews
 from app.datasets.http.routes import router as datasets
 from app.datasets.http.version_routes import router as dataset_versions
 from app.datasets.verifier import Verifier
-from app.fleet.routes import router as workers
+from app.events.held_back import HeldBackWatch
+from app.events.log import PositionSeal
+from app.events.restored import repair_restored_log
+from app.events.routes import router as events
+from app.fleet.routes import router as trainers
+from app.jobs.http.bulk_routes import router as job_bulk
 from app.jobs.http.control_routes import router as job_control
-from app.jobs.http.record_routes import router as job_records
+from app.jobs.http.queue_routes import router as job_queue
+from app.jobs.http.records.file_routes import router as job_files
+from app.jobs.http.records.history_routes import router as job_history
+from app.jobs.http.records.log_routes import router as job_logs
+from app.jobs.http.records.metric_routes import router as job_metrics
+from app.jobs.http.records.record_routes import router as job_records
+from app.jobs.http.records.validation_routes import router as job_validation
 from app.jobs.http.routes import router as jobs
+from app.jobs.http.schema_routes import router as job_schema
+from app.jobs.http.waits import JobWaits
+from app.jobs.http.worker_routes import router as workers
 from app.jobs.life.doorbell import Doorbell
 from app.jobs.life.reconciler import Reconciler
 from app.models.routes import router as models
@@ -60,9 +75,14 @@ from app.ops.scrubber import Scrubber
 from app.projects.routes import router as projects
 from app.quotas.routes import router as quotas
 from app.settings import Settings
+from app.stream.messages import message_schemas
+from app.stream.room import open_streams
+from app.stream.routes import router as event_streams
 from app.uploads.routes import router as uploads
 from app.uploads.tus_middleware import TusMiddleware
 from app.version import VERSION
+from app.webhooks.routes import router as webhooks
+from app.webhooks.sender import Sender
 
 ROUTERS: tuple[APIRouter, ...] = (
     operations,
@@ -70,9 +90,18 @@ ROUTERS: tuple[APIRouter, ...] = (
     sign_out,
     setup,
     me,
+    job_schema,
     jobs,
     job_control,
+    job_bulk,
+    job_metrics,
     job_records,
+    job_files,
+    events,
+    job_history,
+    job_logs,
+    job_validation,
+    job_queue,
     datasets,
     findings,
     dataset_listings,
@@ -82,11 +111,14 @@ ROUTERS: tuple[APIRouter, ...] = (
     uploads,
     models,
     workers,
+    trainers,
     audit,
     keys,
     users,
     projects,
     quotas,
+    event_streams,
+    webhooks,
 )
 NO_TELEMETRY: TelemetryConfig = {
     "tracing": False,
@@ -158,6 +190,10 @@ def _open(app: FastAPI, settings: Settings, stack: ExitStack) -> None:
     app.state.writing = anyio.CapacityLimiter(max(1, settings.request_threads * 3 // 4))
     database = Database(settings.effective_database_url, pool_size=settings.request_threads)
     stack.callback(database.dispose)
+    wake_ups = stack.enter_context(WakeUps(redis_url(settings)))
+    database.announce_to(wake_ups.publish)
+    repair_restored_log(database)
+    stack.enter_context(HeldBackWatch(database))
     store = ArtifactStore.from_settings(settings)
     ensure_first_key(database, settings.home)
     set_first_password(database, first_password(settings.admin_password_file))
@@ -168,8 +204,9 @@ def _open(app: FastAPI, settings: Settings, stack: ExitStack) -> None:
     stack.enter_context(Collector(database, store, settings))
     stack.enter_context(Scrubber(database, store, settings.scrub))
     stack.enter_context(AuditKeeper(database, keep=settings.record.audit_lifetime))
+    app.state.sender = stack.enter_context(Sender(database, settings))
     _open_accounts(app, database, settings, stack)
-    app.state.context = Context(
+    context = app.state.context = Context(
         settings=settings,
         database=database,
         store=store,
@@ -177,6 +214,11 @@ def _open(app: FastAPI, settings: Settings, stack: ExitStack) -> None:
         ring=doorbell.ring,
         wake_verifier=verifier.wake,
     )
+    draining, listen = context.draining, wake_ups.listener
+    app.state.job_waits = stack.enter_context(JobWaits(database, listen(), draining))
+    seal = PositionSeal(context.cursors)
+    streams = open_streams(database, settings, seal, listen=listen, is_stopping=draining.is_set)
+    app.state.streams = stack.enter_context(streams)
 
 
 def _open_accounts(app: FastAPI, database: Database, settings: Settings, stack: ExitStack) -> None:
@@ -209,7 +251,7 @@ def _describe_problems(app: FastAPI) -> None:
             schemas = schema.setdefault("components", {}).setdefault("schemas", {})
             for unused in ("HTTPValidationError", "ValidationError"):
                 schemas.pop(unused, None)
-            schemas |= _problem_schemas()
+            schemas |= _problem_schemas() | message_schemas()
             _describe_limits(schema)
             if app.state.path_prefix:
                 schema["servers"] = [{"url": app.state.path_prefix}]

@@ -34,6 +34,8 @@ DRAIN_SECONDS = 7.0
 GRACEFUL_SHUTDOWN_SECONDS = 1
 DRAIN_POLL_SECONDS = 0.05
 """In total less than the ten seconds after which container engines kill a process."""
+STREAM_END_SECONDS = 1.0
+"""For which a client may take the end of its event stream."""
 
 
 def serve(settings: Settings, listener: socket.socket) -> int:
@@ -50,6 +52,7 @@ def serve(settings: Settings, listener: socket.socket) -> int:
 
     def stop() -> None:
         app.state.context.draining.set()  # the context exists since the start
+        app.state.streams.end()
 
     server = server_of(app, settings, tls=tls, on_stop=stop)
     server.run(sockets=[listener])
@@ -139,6 +142,8 @@ class Server(uvicorn.Server):
         """
         self._note.unlink(missing_ok=True)
         self._on_stop()
+        for connection in list(self.server_state.connections):
+            connection.hurry(STREAM_END_SECONDS)  # type: ignore[union-attr] # it is our protocol
         clock = asyncio.get_running_loop().time
         deadline = clock() + DRAIN_SECONDS
         while self.server_state.tasks and not self.force_exit and clock() < deadline:  # noqa: ASYNC110

@@ -11,6 +11,7 @@ from app.jobs import tables as jobs
 from app.models import tables as models
 from app.quotas import tables as quotas
 from app.uploads import tables as uploads
+from app.webhooks import tables as webhooks
 
 METADATA = Base.metadata
 
@@ -26,4 +27,5 @@ __all__ = [
     "models",
     "quotas",
     "uploads",
+    "webhooks",
 ]

@@ -9,7 +9,7 @@ import structlog
 from hypothesis import HealthCheck, settings
 from PIL import Image
 
-pytest_plugins = ["tests.databases", "tests.worlds.rows"]
+pytest_plugins = ["tests.databases", "tests.worlds.rows", "tests.core.empty_databases"]
 
 PILLOWS_OPEN = Image.open
 """An import of Ultralytics replaces `Image.open` in this process (8.4.190, utils/patches.py:83)."""

@@ -58,7 +58,10 @@ def postgres_server() -> Iterator[URL]:
     data = directory / "data"
     data.mkdir()
     server = get_server(data, cleanup_mode="stop")
-    yield make_url(server.get_uri()).set(drivername="postgresql+psycopg")
+    url = make_url(server.get_uri()).set(drivername="postgresql+psycopg")
+    # These databases need not outlive the machine. With it, making and dropping one takes seconds.
+    _on_server(url, "ALTER SYSTEM SET fsync = off", "SELECT pg_reload_conf()")
+    yield url
     server._cleanup()
     shutil.rmtree(directory, ignore_errors=True)
 
@@ -138,13 +141,14 @@ def open_database() -> Iterator[Callable[[str], Database]]:
 
 def _postgres_copy(server: URL, template: str) -> Iterator[str]:
     name = f"test_{uuid4().hex[:12]}"
-    _on_server(server, f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
+    _on_server(server, f'CREATE DATABASE "{name}" TEMPLATE "{template}" STRATEGY FILE_COPY')
     yield server.set(database=name).render_as_string(hide_password=False)
     _on_server(server, f'DROP DATABASE "{name}" WITH (FORCE)')
 
 
-def _on_server(server: URL, statement: str) -> None:
+def _on_server(server: URL, *statements: str) -> None:
     engine = create_engine(server, isolation_level="AUTOCOMMIT")
     with engine.connect() as connection:
-        connection.execute(text(statement))
+        for statement in statements:
+            connection.execute(text(statement))
     engine.dispose()

@@ -14,10 +14,13 @@ from app.settings import Settings
 from worker.dataset_cache.cache import DatasetCache
 from worker.processes.starter import ProcessStarter
 from worker.slots import Slot
+from worker.usage.gpus import GpuUse
+from worker.usage.slot import SlotUse
 
 TRAINER_ARGV = (sys.executable, "-m", "worker.trainer")
 PREPARER_ARGV = (sys.executable, "-m", "worker.trainer.datasets")
 INSPECTOR_ARGV = (sys.executable, "-m", "worker.trainer.weights")
+PAINTER_ARGV = (sys.executable, "-m", "worker.pictures")
 
 
 @dataclass(frozen=True)
@@ -29,7 +32,9 @@ class WorkerContext:
     proofs and inspections, and `cages` says what each may reach. `trainer_argv` starts the trainer;
     the path of its job.json is appended.
     `preparer_argv` starts the program that scans and decodes datasets, with a request's path.
-    `inspector_argv` starts the program that inspects weights. `disk` is the free space in reserve.
+    `inspector_argv` starts the program that inspects weights, and `painter_argv` the one that makes
+    small pictures, with a request's path. `disk` is the free space in reserve. `use` is what the
+    slot's trainer and GPUs use now.
     """
 
     settings: Settings
@@ -47,6 +52,8 @@ class WorkerContext:
     trainer_argv: tuple[str, ...] = TRAINER_ARGV
     preparer_argv: tuple[str, ...] = PREPARER_ARGV
     inspector_argv: tuple[str, ...] = INSPECTOR_ARGV
+    painter_argv: tuple[str, ...] = PAINTER_ARGV
+    use: SlotUse = field(default_factory=lambda: SlotUse(GpuUse()))
     disk: DiskReserve = field(init=False)
 
     def __post_init__(self) -> None:

@@ -17,6 +17,7 @@ from app.core.leased_rows import MAX_CRASHES, LeaseKeeper, RowHold
 from app.core.logging import first_line, get_logger
 from app.core.plain_text import shown
 from app.core.storage import StoredBytesCorrupt
+from app.fleet.repository import takes_work
 from app.models.inspection import (
     INSPECTIONS,
     Findings,
@@ -88,6 +89,8 @@ def inspect_models(context: WorkerContext, *, rung_for: str | None = None) -> No
 def _claim(context: WorkerContext, rung_for: str | None) -> Model | None:
     try:
         with context.database.write() as unit:
+            if not takes_work(unit.session, context.worker_id):
+                return None
             return INSPECTIONS.claim(
                 unit.session, lease=context.settings.timing.lease, rung_for=rung_for
             )

@@ -3,7 +3,7 @@
 import os
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from sqlalchemy import select
@@ -12,7 +12,14 @@ from sqlalchemy.orm import Session
 
 from app.core.database import OUTAGE, Database
 from app.core.logging import first_line, get_logger
-from app.fleet.repository import Registration, mark_stopped, record_heartbeat, register_worker
+from app.fleet.repository import (
+    Registration,
+    mark_stopped,
+    record_heartbeat,
+    register_worker,
+    remember_worker,
+)
+from app.fleet.use import MeasuredUse
 from app.jobs.end_reasons import EndReason
 from app.jobs.life.transitions import AttemptEnd, apply_event
 from app.jobs.locks import lock_job
@@ -66,16 +73,32 @@ def end_attempts_of_predecessors(session: Session, worker_id: str, *, timing: Ti
 
 @contextmanager
 def heartbeats(
-    database: Database, worker_id: str, incarnation: str, *, timing: Timing
+    database: Database,
+    worker_id: str,
+    registration: Registration,
+    *,
+    timing: Timing,
+    measure: Callable[[], MeasuredUse | None] = lambda: None,
 ) -> Iterator[None]:
-    """Record the slot's heartbeats while the block runs, then mark the slot as stopped."""
-    ended = threading.Event()
+    """Record the slot's heartbeats while the block runs, then mark the slot as stopped.
+
+    Args:
+        database: with the slot's row.
+        worker_id: of the slot.
+        registration: as it was registered.
+        timing: has the interval.
+        measure: returns what the slot uses; called before each heartbeat.
+    """
+    ended, incarnation = threading.Event(), registration.incarnation
 
     def beat() -> None:
         while not ended.wait(timing.heartbeat_seconds):
             try:
+                used = measure()
                 with database.write() as unit:
-                    if not record_heartbeat(unit.session, worker_id, incarnation):
+                    if record_heartbeat(unit.session, worker_id, incarnation, used):
+                        continue
+                    if not remember_worker(unit.session, worker_id, registration):
                         log.error("worker.replaced", worker_id=worker_id)
             except SQLAlchemyError as error:  # of any kind: the next heartbeat may succeed
                 log.warning("worker.heartbeat_failed", error=first_line(error))

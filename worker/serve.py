@@ -17,7 +17,7 @@ from celery.signals import setup_logging, worker_ready, worker_shutting_down
 from pydantic import JsonValue
 
 from app.configuration import load_settings
-from app.core.broker import broker_url
+from app.core.broker import broker_url, redis_url
 from app.core.cage.plan import CagePlan
 from app.core.database import Database
 from app.core.exits import one_line_for_expected_errors
@@ -26,6 +26,7 @@ from app.core.ids import new_id
 from app.core.logging import configure_logging, get_logger
 from app.core.start_checks import check_database_patiently
 from app.core.storage import ArtifactStore
+from app.core.wake_ups import WakeUps
 from app.fleet.repository import Registration, usable_names
 from app.jobs.life.claim import SlotOffer
 from app.jobs.life.doorbell import INSPECTION_TASK, RUN_JOB_TASK, queue_of_jobs, queue_of_slot
@@ -39,6 +40,9 @@ from worker.processes.starter import ProcessStarter
 from worker.registration import DATABASE_RETRY_SECONDS, heartbeats, host_name, register_slot
 from worker.slots import Slot, gpu_devices, held_devices, node_id, parse_slots, slot_lock
 from worker.tasks import NO_JOB, NO_MODEL, register_tasks
+from worker.usage.gpus import GpuUse
+from worker.usage.means import UseRecord
+from worker.usage.slot import SlotUse
 
 DATABASE_CONNECTIONS = 10
 
@@ -73,15 +77,15 @@ def _served_slot(
 ) -> Iterator[WorkerContext]:
     home = worker_home(settings)
     node = node_id(home)
-    with slot_lock(home, slot):
+    with slot_lock(home, slot), WakeUps(redis_url(settings)) as wake_ups:
         clear_dead_attempts(attempts_folder(settings))
         database = Database(settings.effective_database_url, pool_size=DATABASE_CONNECTIONS)
-        incarnation = new_id("inc")
+        database.announce_to(wake_ups.publish)
         plugins = installed_plugins()
         registration = Registration(
             node=node,
             slot=slot.name,
-            incarnation=incarnation,
+            incarnation=new_id("inc"),
             host=host_name(),
             queues=queues,
             gpus=len(slot.gpus),
@@ -89,10 +93,14 @@ def _served_slot(
             devices=_devices_of(slot),
             plugins=plugins,
         )
+        use = SlotUse(GpuUse([str(device["uuid"]) for device in registration.devices]))
         worker_id = register_slot(database, registration, timing=settings.timing)
-        with heartbeats(database, worker_id, incarnation, timing=settings.timing):
+        measured = UseRecord(use)
+        with heartbeats(
+            database, worker_id, registration, timing=settings.timing, measure=measured.measure
+        ):
             offer = SlotOffer(worker_id, queues, len(slot.gpus), usable_names(plugins))
-            context = _context(settings, database, slot, offer, node)
+            context = _context(settings, database, slot, offer, node, use=use)
             try:
                 yield context
             finally:
@@ -101,7 +109,13 @@ def _served_slot(
 
 
 def _context(
-    settings: Settings, database: Database, slot: Slot, offer: SlotOffer, node: str
+    settings: Settings,
+    database: Database,
+    slot: Slot,
+    offer: SlotOffer,
+    node: str,
+    *,
+    use: SlotUse,
 ) -> WorkerContext:
     store = ArtifactStore.from_settings(settings)
     cache = DatasetCache(worker_home(settings) / "datasets", settings.worker.dataset_cache_bytes)
@@ -119,6 +133,7 @@ def _context(
             settings.worker.warm, worker_home(settings) / "preloaded" / f"{node}-{slot.name}"
         ),
         cages=CagePlan.of_slot(settings, slot.name, slot.gpus),
+        use=use,
     )
 
 

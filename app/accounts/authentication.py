@@ -56,6 +56,7 @@ class Principal:
         bound_project_id: the one project that the key may be used for; None for all of the user's.
         expires_at: when the key ends; None for never, and for a browser session.
         session_id: of the browser session; None for a key.
+        key_label: the label of the key; None for a browser session.
     """
 
     user_id: str
@@ -67,6 +68,12 @@ class Principal:
     bound_project_id: str | None = None
     expires_at: datetime | None = None
     session_id: str | None = None
+    key_label: str | None = None
+
+    @property
+    def event_actor(self) -> dict[str, str]:
+        """The caller as events and attempts name it: the label of the key, or else the user."""
+        return {"user": self.user_name} if self.key_label is None else {"key": self.key_label}
 
     @property
     def project_ids(self) -> frozenset[str]:
@@ -217,6 +224,7 @@ class Authenticator:
             credential=key.public_id,
             bound_project_id=holder.bound_project_id,
             expires_at=holder.expires_at,
+            key_label=holder.label,
         )
 
     def _look_up(self, key: KeyText) -> KeyHolder | None:
@@ -296,6 +304,17 @@ class ScopeCheck(HeadCheck):
 def needs(scope: str) -> ScopeCheck:
     """Return the dependency of a route that requires `scope`."""
     return ScopeCheck(scope)
+
+
+async def caller_after_wait(request: Request, scope: str) -> Principal:
+    """Look the caller up again, after the request has waited: the key may have been revoked.
+
+    Raises:
+        Unauthenticated: the credential is no longer valid.
+        InsufficientScope: the key no longer has the scope.
+    """
+    request.state.principal = None
+    return await needs(scope)(await _caller_of(request))
 
 
 class _SignedIn(HeadCheck):

@@ -13,7 +13,8 @@ from app.accounts.errors import KeyNotFound
 from app.accounts.keys import KeyText
 from app.accounts.repository import is_text_of
 from app.accounts.tables import ApiKey, Project, User
-from app.core.database import database_now
+from app.core.database import announce, database_now
+from app.core.wake_ups import ACCESS
 
 REFERENCE: Final = re.compile(
     r"(?P<id>key_[0-9A-Z]{26})\Z|(?:trainyard_[a-z]+_)?(?P<public_id>[0-9A-Za-z]{12})\Z"
@@ -134,6 +135,7 @@ def revoke(session: Session, key_id: str) -> None:
     """End a key now; a revoked key keeps the time of its revocation."""
     statement = update(ApiKey).where(ApiKey.id == key_id, ApiKey.revoked_at.is_(None))
     session.execute(statement.values(revoked_at=database_now()))
+    announce(session, ACCESS)
 
 
 def expire_in(session: Session, key_id: str, overlap: timedelta) -> None:
@@ -145,6 +147,7 @@ def expire_in(session: Session, key_id: str, overlap: timedelta) -> None:
         .where(ApiKey.id == key_id)
         .values(expires_at=case((is_later, end), else_=ApiKey.expires_at))
     )
+    announce(session, ACCESS)
 
 
 def record_uses(session: Session, public_ids: Collection[str]) -> None:

@@ -31,7 +31,9 @@ class KeyScope(StrEnum):
     DATASETS_WRITE = "datasets:write"
     ARTIFACTS_READ = "artifacts:read"
     MODELS_READ = "models:read"
+    MODELS_WRITE = "models:write"
     WORKERS_READ = "workers:read"
+    WORKERS_WRITE = "workers:write"
     KEYS_READ = "keys:read"
     KEYS_WRITE = "keys:write"
     PROJECTS_READ = "projects:read"
@@ -39,6 +41,8 @@ class KeyScope(StrEnum):
     USERS_READ = "users:read"
     USERS_WRITE = "users:write"
     AUDIT_READ = "audit:read"
+    WEBHOOKS_READ = "webhooks:read"
+    WEBHOOKS_WRITE = "webhooks:write"
 
 
 ALL_SCOPES = tuple(scope.value for scope in KeyScope)

@@ -13,8 +13,9 @@ from sqlalchemy.orm import Session
 from app.accounts.errors import NameTaken, ProjectNotFound
 from app.accounts.tables import MemberRole, Membership, Project, User
 from app.accounts.user_repository import REFERENCE
-from app.core.database import database_now, upsert
+from app.core.database import announce, database_now, upsert
 from app.core.ids import new_id
+from app.core.wake_ups import ACCESS
 
 
 class Member(NamedTuple):
@@ -68,6 +69,7 @@ def update_project(session: Session, project_id: str, values: Mapping[str, objec
     Raises:
         NameTaken: another project has the name.
     """
+    announce(session, ACCESS)
     statement = update(Project).where(Project.id == project_id).values(values).returning(Project)
     try:
         return session.scalars(statement.execution_options(populate_existing=True)).one()
@@ -118,6 +120,7 @@ def put_membership(session: Session, project_id: str, user_id: str, role: Member
     """Give a user this role in a project, instead of the one they have."""
     row = {"user_id": user_id, "project_id": project_id, "role": role}
     session.execute(upsert(session, Membership, row, key=("user_id", "project_id")))
+    announce(session, ACCESS)
 
 
 def delete_membership(session: Session, project_id: str, user_id: str) -> None:
@@ -126,6 +129,7 @@ def delete_membership(session: Session, project_id: str, user_id: str) -> None:
         Membership.project_id == project_id, Membership.user_id == user_id
     )
     session.execute(statement)
+    announce(session, ACCESS)
 
 
 def _project(

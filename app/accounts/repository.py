@@ -41,6 +41,7 @@ class KeyHolder:
     projects: tuple[ProjectRole, ...]
     bound_project_id: str | None
     expires_at: datetime | None
+    label: str
 
 
 def holder_of(session: Session, key: KeyText) -> KeyHolder | None:
@@ -89,6 +90,7 @@ def holder_of(session: Session, key: KeyText) -> KeyHolder | None:
         projects=tuple(ProjectRole(*found[3:]) for found in rows if None not in found),
         bound_project_id=row.project_id,
         expires_at=row.expires_at,
+        label=row.label,
     )
 
 

@@ -10,8 +10,9 @@ from sqlalchemy.orm import Session
 
 from app.accounts.errors import NameTaken, UserNotFound
 from app.accounts.tables import User
-from app.core.database import database_now
+from app.core.database import announce, database_now
 from app.core.ids import new_id
+from app.core.wake_ups import ACCESS
 
 REFERENCE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@+-]{0,99}\Z")
 """Names and ids have this form. Other text is never sent to the database."""
@@ -59,6 +60,7 @@ def update_user(session: Session, user_id: str, values: Mapping[str, object]) ->
     Raises:
         NameTaken: another user has the name.
     """
+    announce(session, ACCESS)
     statement = update(User).where(User.id == user_id).values(values).returning(User)
     try:
         return session.scalars(statement.execution_options(populate_existing=True)).one()

@@ -8,7 +8,14 @@ from pydantic import JsonValue
 from sqlalchemy import ColumnElement, ScalarSelect, case, delete, func, insert, select, text
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
-from app.artifacts.names import LAST, RESULTS, STATE, ArtifactKind
+from app.artifacts.names import (
+    LAST,
+    NOT_DOWNLOADED,
+    RESULTS,
+    STATE,
+    ArtifactKind,
+    preview_name,
+)
 from app.artifacts.resume_sets import KeptSets, NamedFile, epochs_of_sets, set_of, superseded
 from app.artifacts.tables import Artifact, CondemnedObject
 from app.core.database import ExcludedRow, database_now, upsert
@@ -36,10 +43,12 @@ def insert_artifact(  # noqa: PLR0913 -- the columns of the row
     name: str,
     epoch: int | None,
     checks: Mapping[str, JsonValue] | None = None,
+    size: tuple[int, int] | None = None,
 ) -> None:
     """Insert the row of bytes that are already stored; replace a row with the same name.
 
-    A checkpoint only replaces a checkpoint with the same name and epoch.
+    A checkpoint only replaces a checkpoint with the same name and epoch. `size` is the width and
+    height of a preview.
     """
     same: tuple[ColumnElement[bool], ...] = (Artifact.job_id == job_id, Artifact.name == name)
     if kind is ArtifactKind.CHECKPOINT:
@@ -58,6 +67,8 @@ def insert_artifact(  # noqa: PLR0913 -- the columns of the row
             size_bytes=stored.size_bytes,
             sha256=stored.sha256,
             checks=None if checks is None else dict(checks),
+            width=None if size is None else size[0],
+            height=None if size is None else size[1],
             created_at=database_now(),
         )
     )
@@ -92,13 +103,32 @@ def insert_checkpoints(
 
 
 def artifacts_of(session: Session, job_id: str) -> Sequence[Artifact]:
-    """Return a job's artifacts for download, by name; checkpoints are left out."""
+    """Return a job's artifacts for download, by name."""
     statement = (
         select(Artifact)
-        .where(Artifact.job_id == job_id, Artifact.kind != ArtifactKind.CHECKPOINT)
+        .where(Artifact.job_id == job_id, Artifact.kind.not_in(NOT_DOWNLOADED))
         .order_by(Artifact.name)
     )
     return session.scalars(statement).all()
+
+
+def artifacts_and_previews_of(
+    session: Session, job_id: str
+) -> list[tuple[Artifact, Artifact | None]]:
+    """Return a job's artifacts for download, by name, each plot with its preview if it has one."""
+    kinds = (ArtifactKind.CHECKPOINT, ArtifactKind.VALIDATION)
+    statement = (
+        select(Artifact)
+        .where(Artifact.job_id == job_id, Artifact.kind.not_in(kinds))
+        .order_by(Artifact.name)
+    )
+    rows = session.scalars(statement).all()
+    previews = {row.name: row for row in rows if row.kind is ArtifactKind.PREVIEW}
+    return [
+        (row, previews.get(preview_name(row.name)))
+        for row in rows
+        if row.kind is not ArtifactKind.PREVIEW
+    ]
 
 
 def artifact_named(session: Session, job_id: str, name: str) -> Artifact | None:
@@ -106,9 +136,23 @@ def artifact_named(session: Session, job_id: str, name: str) -> Artifact | None:
     statement = select(Artifact).where(
         Artifact.job_id == job_id,
         Artifact.name == name,
-        Artifact.kind != ArtifactKind.CHECKPOINT,
+        Artifact.kind.not_in(NOT_DOWNLOADED),
     )
     return session.scalars(statement).one_or_none()
+
+
+def shown_artifact(session: Session, job_id: str, kind: ArtifactKind, name: str) -> Artifact | None:
+    """Return what the final validation showed, or the preview of a plot; None without it."""
+    statement = select(Artifact).where(
+        Artifact.job_id == job_id, Artifact.name == name, Artifact.kind == kind
+    )
+    return session.scalars(statement).one_or_none()
+
+
+def forget_shown(session: Session, job_id: str) -> None:
+    """Delete what an earlier final validation showed, and the previews of its plots."""
+    kinds = (ArtifactKind.VALIDATION, ArtifactKind.PREVIEW)
+    session.execute(delete(Artifact).where(Artifact.job_id == job_id, Artifact.kind.in_(kinds)))
 
 
 def checkpoints_of(session: Session, job_id: str) -> Sequence[Artifact]:
@@ -119,6 +163,17 @@ def checkpoints_of(session: Session, job_id: str) -> Sequence[Artifact]:
         .order_by(Artifact.epoch.desc(), Artifact.name)
     )
     return session.scalars(statement).all()
+
+
+def checkpoint_file(session: Session, job_id: str, name: str, epoch: int) -> Artifact | None:
+    """Return the file of a job's checkpoint with this name and epoch, or None."""
+    statement = select(Artifact).where(
+        Artifact.job_id == job_id,
+        Artifact.name == name,
+        Artifact.epoch == epoch,
+        Artifact.kind == ArtifactKind.CHECKPOINT,
+    )
+    return session.scalars(statement).one_or_none()
 
 
 def has_checkpoint(session: Session, job_id: str) -> bool:

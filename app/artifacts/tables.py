@@ -56,6 +56,8 @@ class Artifact(Base):
     checks: Mapped[dict[str, JsonValue] | None] = mapped_column(
         OrderedJson, doc="results of the checks before the file was published"
     )
+    width: Mapped[int | None] = mapped_column(doc="of a preview, in pixels; null: it is no preview")
+    height: Mapped[int | None] = mapped_column(doc="as `width`")
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
 
 

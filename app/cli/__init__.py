@@ -10,6 +10,7 @@ from app.cli.project_commands import projects
 from app.cli.quota_commands import quotas
 from app.cli.services import cli
 from app.cli.user_commands import users
+from app.cli.worker_commands import workers
 from app.core.files import create_privately
 
 __all__ = ["cli", "main"]
@@ -19,6 +20,7 @@ cli.add_typer(keys, name="keys")
 cli.add_typer(users, name="users")
 cli.add_typer(projects, name="projects")
 cli.add_typer(quotas, name="quotas")
+cli.add_typer(workers, name="workers")
 cli.add_typer(audit, name="audit")
 cli.command("doctor")(examine_installation)
 

@@ -89,15 +89,15 @@ def list_weights(*, home: Home = None) -> None:
         from app.models.repository import models_after  # noqa: PLC0415
 
         database = Database(migrated_settings(home).effective_database_url, pool_size=1)
-        last = ""
+        last = ("", "")
         while True:
             with database.read() as unit:
-                page = models_after(unit.session, (), name=last, task=None, limit=LIST_PAGE)
+                page = models_after(unit.session, (), after=last, limit=LIST_PAGE)
             for model in page:
                 say(_line_of(model))
             if len(page) < LIST_PAGE:
                 return
-            last = page[-1].name
+            last = (page[-1].name, page[-1].id)
 
 
 def _line_of(model: "Model") -> str:

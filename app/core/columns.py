@@ -2,7 +2,7 @@
 
 from enum import StrEnum
 
-from sqlalchemy import Enum
+from sqlalchemy import Enum, String
 
 
 def checked_enum(kind: type[StrEnum], name: str) -> Enum:
@@ -16,3 +16,11 @@ def checked_enum(kind: type[StrEnum], name: str) -> Enum:
         values_callable=lambda members: [member.value for member in members],
         validate_strings=True,
     )
+
+
+def byte_ordered(length: int) -> String:
+    """Return a text column type that sorts by code points on both databases.
+
+    PostgreSQL finds the texts with some beginning by an index only in this order.
+    """
+    return String(length).with_variant(String(length, collation="C"), "postgresql")

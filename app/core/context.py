@@ -9,6 +9,7 @@ from fastapi import Depends, Request
 
 from app.core.database import Database
 from app.core.free_space import DiskReserve
+from app.core.lines import LineIndexStore
 from app.core.pages import CursorSeal
 from app.core.reservations import Reservations
 from app.core.shared_reads import SharedReads
@@ -28,6 +29,7 @@ class Context:
         ring: rings the doorbell for a job, see `Doorbell.ring`.
         wake_verifier: wakes the thread that verifies uploaded archives.
         shared_reads: shares the result of a read among concurrent requests.
+        line_indexes: where the lines of logs begin that were read last.
         reservations: the bytes that running requests have announced.
         draining: set when the server has started to shut down.
         disk: the free space that stays in reserve.
@@ -40,6 +42,7 @@ class Context:
     ring: Callable[[str, int, str], None]
     wake_verifier: Callable[[], None]
     shared_reads: SharedReads = field(default_factory=SharedReads)
+    line_indexes: LineIndexStore = field(default_factory=LineIndexStore)
     reservations: Reservations = field(default_factory=Reservations)
     draining: Event = field(default_factory=Event)
     disk: DiskReserve = field(init=False)

@@ -47,6 +47,8 @@ class CrashPoint(StrEnum):
     STATE_DROP_BEFORE_COMMIT = "garbage.state_drop_before_commit"
     UPLOADS_REMOVED_BEFORE_COMMIT = "garbage.uploads_before_commit"
     ASIDE_ERASED = "garbage.erased"
+    DELIVERIES_BEFORE_COMMIT = "webhooks.deliveries_before_commit"
+    DELIVERY_SENT = "webhooks.delivery_sent"
 
 
 class _Armed:

@@ -51,6 +51,7 @@ READ_ONLY_SQL_TRANSACTION = "25006"
 SQLITE_TIME_FORMAT = "%Y-%m-%d %H:%M:%S.%f"
 SQLITE_BUSY_SECONDS = 10.0
 POOL_TIMEOUT_SECONDS = 5.0
+_ANNOUNCED = "announced"
 
 OUTAGE = (OperationalError, InterfaceError, InternalError, PoolTimeoutError)
 """Exceptions that are raised while the database is unreachable, restarting or failing over."""
@@ -162,6 +163,11 @@ def upsert(
     return statement
 
 
+def announce(session: Session, topic: str) -> None:
+    """Wake the readers of a topic (`app.core.wake_ups`) once the session's transaction commits."""
+    session.info.setdefault(_ANNOUNCED, set()).add(topic)
+
+
 class UnitOfWork:
     """One transaction: its session, and callbacks that run after the commit."""
 
@@ -206,6 +212,14 @@ class Database:
         # SQLite allows one writer at a time; the others poll with growing pauses. Waiting for a
         # lock of this process is fair and several times faster.
         self._write_turn = _Turn() if self.is_sqlite else nullcontext()
+        self._publish: Callable[[str], None] | None = None
+
+    def announce_to(self, publish: Callable[[str], None]) -> None:
+        """Call `publish` after each commit with every topic that was announced in it.
+
+        It runs on the request's thread, so it must not block.
+        """
+        self._publish = publish
 
     @contextmanager
     def read(self) -> Iterator[UnitOfWork]:
@@ -229,6 +243,9 @@ class Database:
             with session.begin():
                 yield unit
         unit.run_callbacks()
+        if self._publish is not None:
+            for topic in session.info.get(_ANNOUNCED, ()):
+                self._publish(topic)
 
     def dispose(self) -> None:
         """Close every pooled connection."""

@@ -112,19 +112,6 @@ def http_status_of(error: TrainyardError) -> int:
 def problem_response(error: TrainyardError, headers: Mapping[str, str] | None = None) -> Response:
     """Return the problem+json response for an error."""
     status = http_status_of(error)
-    content: dict[str, JsonValue] = {
-        "type": URN + error.slug,
-        "title": error.title,
-        "status": status,
-        "detail": error.detail,
-        "request_id": structlog.contextvars.get_contextvars().get("request_id", ""),
-    }
-    if error.errors:
-        content["errors"] = [
-            {"pointer": field.pointer, "code": field.code, "message": field.message}
-            for field in error.errors
-        ]
-    content |= {name: value for name, value in error.extra.items() if name not in content}
     extra = dict(headers or {})
     if status == STATUS[errors.Unauthenticated]:
         extra["WWW-Authenticate"] = "Bearer"
@@ -134,9 +121,32 @@ def problem_response(error: TrainyardError, headers: Mapping[str, str] | None = 
         extra["Retry-After"] = str(RETRY_AFTER_SECONDS)
     if error.retry_after is not None:
         extra["Retry-After"] = str(error.retry_after)
-    # Messages and pointers may repeat keys and names of the request.
-    shown = shown_json(content)
+    shown = _content_of(error)
     return _ProblemResponse(error.slug, shown, status, media_type=MEDIA_TYPE, headers=extra)
+
+
+def problem_of(error: TrainyardError) -> Problem:
+    """Return the problem of an error, for an answer about several things."""
+    return Problem.model_validate(_content_of(error))
+
+
+def _content_of(error: TrainyardError) -> dict[str, JsonValue]:
+    content: dict[str, JsonValue] = {
+        "type": URN + error.slug,
+        "title": error.title,
+        "status": http_status_of(error),
+        "detail": error.detail,
+        "request_id": structlog.contextvars.get_contextvars().get("request_id", ""),
+    }
+    if error.errors:
+        content["errors"] = [
+            {"pointer": field.pointer, "code": field.code, "message": field.message}
+            for field in error.errors
+        ]
+    content |= {name: value for name, value in error.extra.items() if name not in content}
+    # Messages and pointers may repeat keys and names of the request.
+    shown: dict[str, JsonValue] = shown_json(content)
+    return shown
 
 
 class _ProblemResponse(JSONResponse):

@@ -8,10 +8,12 @@ from urllib.parse import quote
 from fastapi import Request
 from starlette.responses import Response, StreamingResponse
 
-from app.core.errors import RangeNotSatisfiable
+from app.core.errors import FieldError, Invalid, RangeNotSatisfiable
 from app.core.problems import problem_response
 from app.core.response_headers import REVALIDATED, SANDBOX
 
+MAX_DIGITS = 10
+"""Of a revision; one with fewer digits is a number that every database has."""
 ONE_RANGE = re.compile(r"bytes=(?P<first>[0-9]{0,18})-(?P<last>[0-9]{0,18})\Z")
 
 
@@ -25,6 +27,7 @@ class Download:
         media_type: value of `Content-Type`.
         filename: name under which a browser saves the file.
         read: returns the bytes in pieces, given an offset and a length.
+        is_shown: whether a browser may show it, in a sandbox, instead of saving it.
     """
 
     size_bytes: int
@@ -32,6 +35,7 @@ class Download:
     media_type: str
     filename: str | None
     read: Callable[[int, int], Iterable[bytes]]
+    is_shown: bool = False
 
 
 @dataclass(frozen=True)
@@ -79,18 +83,38 @@ def is_known(etag: str, if_none_match: str | None) -> bool:
     return "*" in known or etag.removeprefix("W/") in known
 
 
-def _headers(download: Download) -> dict[str, str]:
-    headers = {
-        "Accept-Ranges": "bytes",
-        "Cache-Control": REVALIDATED,
-        "Content-Security-Policy": SANDBOX,
-    }
-    if download.etag:
-        headers["ETag"] = download.etag
-    if download.filename:
-        encoded = quote(download.filename, safe="")
-        headers["Content-Disposition"] = f"attachment; filename*=UTF-8''{encoded}"
+def revision_of(if_match: str | None) -> int | None:
+    """Return the revision in an `If-Match` header; None if any revision will do.
+
+    Raises:
+        Invalid: the header has something else than one revision in quotes.
+    """
+    if if_match is None or if_match == "*":
+        return None
+    text = if_match.strip('"')
+    if not (text.isascii() and text.isdigit() and len(text) < MAX_DIGITS):
+        message = 'If-Match must be a revision in quotes, for example "3".'
+        raise Invalid(message, errors=[FieldError("header/If-Match", "if-match", message)])
+    return int(text)
+
+
+def file_headers(
+    etag: str | None, filename: str | None, *, is_shown: bool = False
+) -> dict[str, str]:
+    """Return the headers of a file: entity tag, name, sandbox, and whether it is shown."""
+    headers = {"Cache-Control": REVALIDATED, "Content-Security-Policy": SANDBOX}
+    if etag:
+        headers["ETag"] = etag
+    if filename:
+        disposition = "inline" if is_shown else "attachment"
+        encoded = quote(filename, safe="")
+        headers["Content-Disposition"] = f"{disposition}; filename*=UTF-8''{encoded}"
     return headers
+
+
+def _headers(download: Download) -> dict[str, str]:
+    own = file_headers(download.etag, download.filename, is_shown=download.is_shown)
+    return {"Accept-Ranges": "bytes", **own}
 
 
 def _range_of(request: Request, download: Download) -> re.Match[str] | None:

@@ -7,7 +7,7 @@ import asyncio
 from collections.abc import Callable, Hashable
 from typing import Any, TypeVar
 
-from fastapi.concurrency import run_in_threadpool
+from anyio import CapacityLimiter, to_thread
 
 Answer = TypeVar("Answer")
 
@@ -18,9 +18,13 @@ class SharedReads:
     A caller that comes while the same read is running waits for the next read, which it shares with
     all callers that came meanwhile. Every read starts after its callers came, so no result has to
     be invalidated. Use an instance from one event loop only.
+
+    Args:
+        threads: those that read; None: those of requests.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, threads: CapacityLimiter | None = None) -> None:
+        self._threads = threads
         self._next: dict[Hashable, asyncio.Task[Any]] = {}
         self._running: dict[Hashable, asyncio.Task[Any]] = {}
 
@@ -42,6 +46,6 @@ class SharedReads:
             await asyncio.wait([earlier])
         self._running[key] = self._next.pop(key)
         try:
-            return await run_in_threadpool(read)
+            return await to_thread.run_sync(read, limiter=self._threads)
         finally:
             del self._running[key]

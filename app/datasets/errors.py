@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from typing import Final
 
 from app.core.errors import (
-    BadRequest,
     Conflict,
     FieldError,
     Gone,
@@ -152,15 +151,6 @@ class DatasetBytesMissing(Gone):
         super().__init__(
             "A file of this version is missing in the artifact store; ask the operator."
         )
-
-
-class EmptyArchive(BadRequest):
-    """An upload has no body."""
-
-    slug, title = "empty-archive", "No archive was sent"
-
-    def __init__(self) -> None:
-        super().__init__("Send the zip archive as the body of the request.")
 
 
 class NotAnArchive(UnsupportedMediaType):

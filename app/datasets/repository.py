@@ -1,8 +1,7 @@
 """Queries and writes of datasets and their versions, for requests and for the verifier.
 
 Queries for a caller are limited to the caller's projects: `visible_x` raises `DatasetNotFound`,
-`x_of` returns None. The verifier's writes are guarded by the version's attempt number, as a
-worker's are by the job's.
+`x_of` returns None.
 """
 
 import re
@@ -16,22 +15,14 @@ from sqlalchemy.orm import Session, defer
 
 from app.core.database import database_now, upsert
 from app.core.ids import new_id
-from app.core.leased_rows import RowHold
+from app.core.words import words_of
 from app.datasets.errors import DatasetInUse, DatasetNotFound, DatasetNotReady, UnknownDataset
-from app.datasets.tables import Dataset, DatasetVersion, VersionState
-from app.datasets.verification_queue import VERIFICATIONS
+from app.datasets.tables import Dataset, DatasetVersion, DatasetWord, VersionState
+from app.events.repository import append_version_event, replace_dataset_events
 
 VERSION_PREFIX = "dsv_"
 REFERENCE = re.compile(r"(ds|dsv)_[0-9A-Z]{26}\Z")
 """Other text is never sent to the database: PostgreSQL, for example, refuses text with a NUL."""
-
-
-@dataclass(frozen=True)
-class DatasetFilter:
-    """The filters of a list; None matches everything. `state` is that of the newest version."""
-
-    name: str | None = None
-    state: VersionState | None = None
 
 
 @dataclass(frozen=True)
@@ -150,40 +141,6 @@ def _visible(
     return ListedDataset(row.Dataset, row.DatasetVersion)
 
 
-def dataset_page(
-    session: Session,
-    project_ids: Collection[str],
-    filters: DatasetFilter,
-    *,
-    after: str | None,
-    limit: int,
-) -> list[ListedDataset]:
-    """Return up to `limit` datasets older than the id `after`, newest first."""
-    newest = (
-        select(func.max(DatasetVersion.number))
-        .where(DatasetVersion.dataset_id == Dataset.id)
-        .correlate(Dataset)
-        .scalar_subquery()
-    )
-    statement = (
-        select(Dataset, DatasetVersion)
-        .options(*LISTED)
-        .where(
-            Dataset.project_id.in_(project_ids),
-            DatasetVersion.dataset_id == Dataset.id,
-            DatasetVersion.number == newest,
-        )
-    )
-    if filters.name is not None:
-        statement = statement.where(Dataset.name == filters.name)
-    if filters.state is not None:
-        statement = statement.where(DatasetVersion.state == filters.state)
-    if after is not None:
-        statement = statement.where(Dataset.id < after)
-    rows = session.execute(statement.order_by(Dataset.id.desc()).limit(limit))
-    return [ListedDataset(row.Dataset, row.DatasetVersion) for row in rows]
-
-
 def lock_or_insert_dataset(
     session: Session, project_id: str, name: str, *, owner_id: str
 ) -> Dataset:
@@ -200,7 +157,14 @@ def lock_or_insert_dataset(
     statement = upsert(
         session, Dataset, row, key=("project_id", "name"), update=lambda new: {"name": new.name}
     )
-    return session.scalars(statement.returning(Dataset)).one()
+    dataset = session.scalars(statement.returning(Dataset)).one()
+    rows = [
+        {"dataset_id": dataset.id, "project_id": project_id, "word": word}
+        for word in sorted(words_of(name))
+    ]
+    if rows:
+        session.execute(upsert(session, DatasetWord, rows, key=("dataset_id", "word")))
+    return dataset
 
 
 def task_of_valid_versions(session: Session, dataset_id: str) -> str | None:
@@ -266,7 +230,9 @@ def insert_version(session: Session, dataset_id: str, new: NewVersion) -> Datase
         )
         .returning(DatasetVersion)
     )
-    return session.scalars(statement).one()
+    version = session.scalars(statement).one()
+    append_version_event(session, version.id, VersionState.VALIDATING)
+    return version
 
 
 def use_upload(session: Session, version_id: str) -> bool:
@@ -314,30 +280,13 @@ def delete_dataset(session: Session, dataset_id: str) -> None:
     Raises:
         DatasetInUse: a job refers to one of its versions.
     """
+    replace_dataset_events(session, dataset_id)
     try:
         session.execute(delete(DatasetVersion).where(DatasetVersion.dataset_id == dataset_id))
         session.execute(delete(Dataset).where(Dataset.id == dataset_id))
     except IntegrityError:
         # A delete can only violate foreign keys, and of other tables only jobs refer to these rows.
         raise DatasetInUse from None
-
-
-def finish_verification(session: Session, hold: RowHold, values: Mapping[str, object]) -> bool:
-    """Write the result of a verification and end it. Return False if the hold is no longer valid.
-
-    `values` are columns of the version: `state` (ready or invalid), `report` and those derived from
-    the report.
-    """
-    return VERIFICATIONS.finish(session, hold, _verified(values))
-
-
-def record_crash(session: Session, hold: RowHold, *, verdict: Mapping[str, object]) -> int | None:
-    """Count a crash of a verification and make the version claimable at once; the third ends it.
-
-    `verdict` has the columns that end it, as in `finish_verification`. Returns the number of
-    crashes so far, or None if the hold is no longer valid.
-    """
-    return VERIFICATIONS.record_crash(session, hold, last=_verified(verdict))
 
 
 def version_without_facts(
@@ -368,19 +317,6 @@ def ready_task(session: Session, dataset_id: str) -> str | None:
     return session.scalars(statement.limit(1)).first()
 
 
-def lock_dataset_of(session: Session, hold: RowHold) -> Dataset | None:
-    """Return the dataset of a held version with its row locked.
-
-    The lock keeps verifications of other versions of the dataset from ending at the same time.
-    """
-    statement = (
-        select(Dataset)
-        .join(DatasetVersion, DatasetVersion.dataset_id == Dataset.id)
-        .where(*VERIFICATIONS.held_by(hold))
-    )
-    return session.scalars(statement.with_for_update(of=Dataset)).first()
-
-
 def _named(project_ids: Collection[str], reference: str) -> tuple[ColumnElement[bool], ...]:
     column = DatasetVersion.id if reference.startswith(VERSION_PREFIX) else Dataset.id
     return (
@@ -388,7 +324,3 @@ def _named(project_ids: Collection[str], reference: str) -> tuple[ColumnElement[
         DatasetVersion.dataset_id == Dataset.id,
         column == reference,
     )
-
-
-def _verified(values: Mapping[str, object]) -> dict[str, object]:
-    return {**values, "verified_at": database_now(), "upload_used_at": database_now()}

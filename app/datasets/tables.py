@@ -18,7 +18,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Mapped, mapped_column
 
-from app.core.columns import checked_enum
+from app.core.columns import byte_ordered, checked_enum
 from app.core.database import Base, OrderedJson, UtcDateTime
 from app.core.leased_rows import LeasedRow
 
@@ -35,13 +35,29 @@ class Dataset(Base):
     """A named series of versions of one task."""
 
     __tablename__ = "datasets"
-    __table_args__ = (UniqueConstraint("project_id", "name"),)
+    __table_args__ = (
+        UniqueConstraint("project_id", "name"),
+        Index("ix_datasets_project_id_id", "project_id", "id"),
+    )
 
     id: Mapped[str] = mapped_column(String(40), primary_key=True)
     project_id: Mapped[str] = mapped_column(ForeignKey("projects.id"))
     owner_id: Mapped[str] = mapped_column(ForeignKey("users.id"))
     name: Mapped[str] = mapped_column(String(200))
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
+class DatasetWord(Base):
+    """A word of a dataset's name, by which a search finds it (`app.core.words`)."""
+
+    __tablename__ = "dataset_words"
+    __table_args__ = (Index("ix_dataset_words_word", "project_id", "word", "dataset_id"),)
+
+    dataset_id: Mapped[str] = mapped_column(
+        ForeignKey("datasets.id", ondelete="CASCADE"), primary_key=True
+    )
+    word: Mapped[str] = mapped_column(byte_ordered(64), primary_key=True, doc="folded")
+    project_id: Mapped[str] = mapped_column(String(40), doc="the dataset's")
 
 
 class DatasetVersion(LeasedRow, Base):
@@ -122,6 +138,9 @@ class DatasetVersion(LeasedRow, Base):
     images: Mapped[dict[str, int] | None] = mapped_column(OrderedJson, doc="images per split")
     report: Mapped[dict[str, JsonValue] | None] = mapped_column(
         OrderedJson, doc="without the training facts"
+    )
+    finding_counts: Mapped[dict[str, int] | None] = mapped_column(
+        OrderedJson, doc="findings by severity, for lists; null: not verified"
     )
     findings_sha256: Mapped[str | None] = mapped_column(
         String(64), index=True, doc="hex; all findings; null: the report has all of them"

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 from app.core.pages import SHOWN_CLASSES
 from app.core.storage import StoredObject
 from app.core.tasks import Task
-from app.datasets.reports.finding_codes import Code
+from app.datasets.reports.finding_codes import Code, Severity
 from app.datasets.reports.report import Report, invalid_report
 from app.datasets.stored.keep import KeptFiles
 from app.datasets.tables import VersionState
@@ -49,6 +49,7 @@ def columns_of(verdict: Verdict, *, present_task: str | None) -> dict[str, Any]:
         "changes": report.changes,
         "overview_sha256": overview.sha256 if overview else None,
         "overview_bytes": overview.size_bytes if overview else None,
+        "finding_counts": _counts_by_severity(report),
         "findings_sha256": findings.sha256 if findings else None,
         "classes": report.classes,
         "class_count": len(report.classes),
@@ -57,6 +58,15 @@ def columns_of(verdict: Verdict, *, present_task: str | None) -> dict[str, Any]:
         "report": report.model_dump(mode="json", exclude={"training"}),
         "training_facts": report.training.model_dump(mode="json") if report.training else None,
     }
+
+
+def _counts_by_severity(report: Report) -> dict[str, int]:
+    """Count all findings; those of a code have one severity, and the report has the first ones."""
+    counts = dict.fromkeys(map(str, Severity), 0)
+    severities = {found.code.value: found.severity for found in report.findings}
+    for code, count in report.finding_totals.items():
+        counts[severities.get(code, Severity.WARNING)] += count
+    return counts
 
 
 def _mismatch(found: Task | None, present: str | None) -> Report:

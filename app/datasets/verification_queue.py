@@ -1,10 +1,12 @@
-"""Which version is verified next, fair between projects.
+"""Which version is verified next, fair between projects, and how a verification ends.
 
 A project with a thousand waiting uploads must not delay the single upload of another. So the next
 version is one of the project with the fewest running verifications, counted over all servers by
 their leases; among equals, of the project whose last claim is longest ago; then the oldest.
+The verifier's writes are guarded by the version's attempt number, as a worker's are by the job's.
 """
 
+from collections.abc import Mapping
 from datetime import timedelta
 from typing import Final
 
@@ -12,8 +14,9 @@ from sqlalchemy import ColumnElement, Select, func, select
 from sqlalchemy.orm import Session, aliased
 
 from app.core.database import database_now, upsert
-from app.core.leased_rows import LeasedRows
+from app.core.leased_rows import MAX_CRASHES, LeasedRows, RowHold
 from app.datasets.tables import Dataset, DatasetVersion, VerificationTurn, VersionState
+from app.events.repository import append_version_event
 
 VERIFICATIONS: Final = LeasedRows(
     DatasetVersion,
@@ -50,7 +53,47 @@ def claim_next_version(
         project = select(Dataset.project_id).where(Dataset.id == version.dataset_id)
         turn = {"project_id": project.scalar_subquery(), "claimed_at": database_now()}
         session.execute(upsert(session, VerificationTurn, turn, key=("project_id",)))
+        if version.attempt > 1:  # its verification begins again
+            data = {"attempt": version.attempt}
+            append_version_event(session, version.id, version.state, data=data)
     return version
+
+
+def lock_dataset_of(session: Session, hold: RowHold) -> Dataset | None:
+    """Return the dataset of a held version with its row locked.
+
+    The lock keeps verifications of other versions of the dataset from ending at the same time.
+    """
+    statement = (
+        select(Dataset)
+        .join(DatasetVersion, DatasetVersion.dataset_id == Dataset.id)
+        .where(*VERIFICATIONS.held_by(hold))
+    )
+    return session.scalars(statement.with_for_update(of=Dataset)).first()
+
+
+def finish_verification(session: Session, hold: RowHold, values: Mapping[str, object]) -> bool:
+    """Write the result of a verification and end it. Return False if the hold is no longer valid.
+
+    `values` are columns of the version: `state` (ready or invalid), `report` and those derived from
+    the report.
+    """
+    finished = VERIFICATIONS.finish(session, hold, _verified(values))
+    if finished:
+        append_version_event(session, hold.row_id, str(values["state"]))
+    return finished
+
+
+def record_crash(session: Session, hold: RowHold, *, verdict: Mapping[str, object]) -> int | None:
+    """Count a crash of a verification and make the version claimable at once; the third ends it.
+
+    `verdict` has the columns that end it, as in `finish_verification`. Returns the number of
+    crashes so far, or None if the hold is no longer valid.
+    """
+    crashes = VERIFICATIONS.record_crash(session, hold, last=_verified(verdict))
+    if crashes is not None and crashes >= MAX_CRASHES:
+        append_version_event(session, hold.row_id, str(verdict["state"]))
+    return crashes
 
 
 def _in_turn() -> Select[str]:
@@ -87,3 +130,7 @@ def _at_most(max_bytes: int | None) -> tuple[ColumnElement[bool], ...]:
         return ()
     # A version that is made from stored files can be large without an archive.
     return (DatasetVersion.archive_bytes <= max_bytes, DatasetVersion.recipe.is_(None))
+
+
+def _verified(values: Mapping[str, object]) -> dict[str, object]:
+    return {**values, "verified_at": database_now(), "upload_used_at": database_now()}

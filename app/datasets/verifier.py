@@ -42,19 +42,21 @@ from app.datasets.reports.report import (
     VerificationRequest,
     invalid_report,
 )
-from app.datasets.repository import (
-    finish_verification,
-    lock_dataset_of,
-    ready_task,
-    record_crash,
-)
+from app.datasets.repository import ready_task
 from app.datasets.stored.inputs import Inputs, InputsReader
 from app.datasets.stored.keep import FilesKeeper, KeptFiles
 from app.datasets.stored.repository import link_packs
 from app.datasets.tables import Dataset, DatasetVersion, VersionState
 from app.datasets.verdicts import Verdict, columns_of
 from app.datasets.verification_process import COMMAND, Interrupted, run_process
-from app.datasets.verification_queue import VERIFICATIONS, awaits_verification, claim_next_version
+from app.datasets.verification_queue import (
+    VERIFICATIONS,
+    awaits_verification,
+    claim_next_version,
+    finish_verification,
+    lock_dataset_of,
+    record_crash,
+)
 from app.quotas.repository import add_verifier_seconds
 from app.settings import Settings
 

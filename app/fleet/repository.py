@@ -7,13 +7,15 @@ from functools import cache, partial
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue
-from sqlalchemy import Select, insert, select, update
-from sqlalchemy.orm import Session, undefer
+from sqlalchemy import ColumnElement, Select, delete, func, insert, select, update
+from sqlalchemy.orm import Session, load_only, undefer
 
 from app.core.database import database_now
 from app.core.ids import new_id
 from app.core.plain_text import shown
+from app.fleet.errors import WorkerNotFound
 from app.fleet.tables import Worker
+from app.fleet.use import MeasuredUse
 
 Word = Annotated[str, Field(max_length=100), AfterValidator(partial(shown, limit=100))]
 """Text of an installed package: what people cannot see is escaped."""
@@ -73,7 +75,24 @@ def register_worker(session: Session, registration: Registration) -> str:
 
     Two processes never register the same slot: the caller holds the slot's lock on its machine.
     """
-    values: dict[str, Any] = {
+    values = _columns(registration)
+    same = update(Worker).where(*_same_slot(registration))
+    known = session.scalars(same.values(values).returning(Worker.id)).one_or_none()
+    if known is not None:
+        return known
+    worker_id = new_id("wrk")
+    session.execute(insert(Worker).values(id=worker_id, **values))
+    return worker_id
+
+
+def _same_slot(registration: Registration) -> tuple[ColumnElement[bool], ...]:
+    return (Worker.node == registration.node, Worker.slot == registration.slot)
+
+
+def _columns(registration: Registration) -> dict[str, Any]:
+    return {
+        "node": registration.node,
+        "slot": registration.slot,
         "incarnation": registration.incarnation,
         "host": registration.host,
         "queues": list(registration.queues),
@@ -82,23 +101,12 @@ def register_worker(session: Session, registration: Registration) -> str:
         "plugins": [plugin.model_dump(mode="json") for plugin in registration.plugins],
         "plugin_names": list(usable_names(registration.plugins)),
         "version": registration.version,
+        "use": None,
+        "use_means": None,
         "started_at": database_now(),
         "heartbeat_at": database_now(),
         "stopped_at": None,
     }
-    same_slot = (Worker.node == registration.node, Worker.slot == registration.slot)
-    known = session.scalars(
-        update(Worker).where(*same_slot).values(**values).returning(Worker.id)
-    ).one_or_none()
-    if known is not None:
-        return known
-    worker_id = new_id("wrk")
-    session.execute(
-        insert(Worker).values(
-            id=worker_id, node=registration.node, slot=registration.slot, **values
-        )
-    )
-    return worker_id
 
 
 def usable_names(plugins: Sequence[ReportedPlugin]) -> tuple[str, ...]:
@@ -106,15 +114,76 @@ def usable_names(plugins: Sequence[ReportedPlugin]) -> tuple[str, ...]:
     return tuple(plugin.name for plugin in plugins if plugin.error is None)
 
 
-def record_heartbeat(session: Session, worker_id: str, incarnation: str) -> bool:
-    """Record a heartbeat of the slot. Return False if a newer incarnation has taken the slot."""
+def record_heartbeat(
+    session: Session, worker_id: str, incarnation: str, used: MeasuredUse | None = None
+) -> bool:
+    """Record a heartbeat of the slot, and what it uses.
+
+    Return False if a newer incarnation has taken the slot, or the slot was forgotten.
+    """
+    values: dict[str, Any] = {"heartbeat_at": database_now()}
+    if used is not None:
+        values |= {"use": used.now.model_dump(mode="json"), "use_means": list(used.means)}
     statement = (
         update(Worker)
         .where(Worker.id == worker_id, Worker.incarnation == incarnation)
-        .values(heartbeat_at=database_now())
+        .values(values)
         .returning(Worker.id)
     )
     return session.scalars(statement).one_or_none() is not None
+
+
+def remember_worker(session: Session, worker_id: str, registration: Registration) -> bool:
+    """Insert the row of a living slot again that was forgotten while its database was away.
+
+    Return False if a newer incarnation has taken the slot.
+    """
+    if session.scalars(select(Worker.id).where(*_same_slot(registration))).first() is not None:
+        return False
+    session.execute(insert(Worker).values(id=worker_id, **_columns(registration)))
+    return True
+
+
+def forget_workers(session: Session, *, after: timedelta, limit: int) -> Sequence[str]:
+    """Delete slots that stopped, or fell silent, longer than `after` ago; return their ids.
+
+    A cordoned slot is kept, because its cordon must hold when it returns. Attempts keep the id.
+    """
+    forgotten = _forgotten(after).order_by(Worker.id).limit(limit)
+    statement = delete(Worker).where(Worker.id.in_(forgotten)).returning(Worker.id)
+    return session.scalars(statement.execution_options(synchronize_session=False)).all()
+
+
+def count_forgotten(session: Session, *, after: timedelta) -> int:
+    """Return how many slots `forget_workers` would delete in all."""
+    return session.scalar(select(func.count()).select_from(_forgotten(after).subquery())) or 0
+
+
+def _forgotten(after: timedelta) -> Select[str]:
+    return select(Worker.id).where(
+        Worker.heartbeat_at < database_now(-after), Worker.cordon.is_(None)
+    )
+
+
+def lock_slot(session: Session, worker_id: str) -> Worker | None:
+    """Return a registered slot, whose cordon stays as it is until the transaction ends.
+
+    A claim asks it first. A cordon waits for the claims that it finds, and no later one succeeds.
+    """
+    statement = (
+        select(Worker)
+        .options(load_only(Worker.host, Worker.slot, Worker.cordon))
+        .where(Worker.id == worker_id)
+        .with_for_update(read=True)
+        .execution_options(populate_existing=True)
+    )
+    return session.scalars(statement).first()
+
+
+def takes_work(session: Session, worker_id: str) -> bool:
+    """Return whether a slot is not cordoned, which stays so until the transaction ends."""
+    slot = lock_slot(session, worker_id)
+    return slot is None or slot.cordon is None
 
 
 def mark_stopped(session: Session, worker_id: str, incarnation: str) -> None:
@@ -127,7 +196,7 @@ def mark_stopped(session: Session, worker_id: str, incarnation: str) -> None:
 
 
 def all_workers(session: Session) -> Sequence[Worker]:
-    """Return every slot that ever registered, by node and slot, with its reported plugins."""
+    """Return every slot that is not forgotten, by node and slot, with its reported plugins."""
     statement = select(Worker).options(undefer(Worker.plugins))
     return session.scalars(statement.order_by(Worker.node, Worker.slot)).all()
 
@@ -138,6 +207,24 @@ def live_workers(session: Session, *, silent: timedelta) -> Sequence[Worker]:
     Their `plugins` are not loaded, only `plugin_names`.
     """
     return session.scalars(_live_workers(silent)).all()
+
+
+def live_ids(session: Session, *, silent: timedelta) -> Sequence[str]:
+    """Return the ids of the live slots."""
+    return session.scalars(_live_workers(silent).with_only_columns(Worker.id)).all()
+
+
+def visible_worker(session: Session, worker_id: str) -> Worker:
+    """Return one slot, with its reported plugins.
+
+    Raises:
+        WorkerNotFound: there is no slot with this id.
+    """
+    statement = select(Worker).options(undefer(Worker.plugins)).where(Worker.id == worker_id)
+    worker = session.scalars(statement).first()
+    if worker is None:
+        raise WorkerNotFound
+    return worker
 
 
 def known_plugins(session: Session, *, silent: timedelta) -> dict[str, KnownPlugin]:

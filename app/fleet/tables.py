@@ -1,12 +1,36 @@
 """Workers: one row per slot, kept when the slot restarts."""
 
 from datetime import datetime
+from enum import StrEnum
 
 from pydantic import JsonValue
 from sqlalchemy import String, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
+from app.core.columns import checked_enum
 from app.core.database import Base, Json, UtcDateTime
+
+
+class Cordon(StrEnum):
+    """How a slot that takes no more jobs treats its running one: it finishes it, or stops it."""
+
+    CORDONED = "cordoned"
+    DRAINING = "draining"
+
+
+class Presence(StrEnum):
+    """The state of a slot: live, silent (without a recent heartbeat) or stopped (shut down)."""
+
+    LIVE = "live"
+    SILENT = "silent"
+    STOPPED = "stopped"
+
+    @classmethod
+    def of(cls, *, is_stopped: bool, is_live: bool) -> "Presence":
+        """Return the state of a slot; `is_live`: its last heartbeat is recent."""
+        if is_stopped:
+            return cls.STOPPED
+        return cls.LIVE if is_live else cls.SILENT
 
 
 class Worker(Base):
@@ -40,8 +64,22 @@ class Worker(Base):
         Json, server_default="[]", doc="names of the `plugins` that can be used"
     )
     version: Mapped[str] = mapped_column(String(40))
+    cordon: Mapped[Cordon | None] = mapped_column(
+        checked_enum(Cordon, "cordon"), doc="set by an administrator; null: the slot takes jobs"
+    )
+    use: Mapped[dict[str, JsonValue] | None] = mapped_column(
+        Json, doc="of the slot's devices at the last heartbeat: see `SlotUse`"
+    )
+    use_means: Mapped[list[float | None] | None] = mapped_column(
+        Json, doc="utilization in the last 15 minutes, as means of 30 s, oldest first"
+    )
     started_at: Mapped[datetime] = mapped_column(UtcDateTime)
     heartbeat_at: Mapped[datetime] = mapped_column(UtcDateTime)
     stopped_at: Mapped[datetime | None] = mapped_column(
         UtcDateTime, doc="null while its process runs"
     )
+
+    @property
+    def name(self) -> str:
+        """Machine and slot, such as `gpu-a/0`; the host also names the process."""
+        return f"{self.host.partition(' (pid ')[0]}/{self.slot}"

@@ -12,6 +12,10 @@ from app.http_server.writing import RawHeaders, Writer
 HIGH_WATER_BYTES: Final = 64 * 1024
 BAD_NAME: Final = re.compile(rb"[^!#$%&'*+\-.^_`|~0-9A-Za-z]|\A\Z")
 BAD_VALUE: Final = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
+EVENT_STREAM: Final = b"text/event-stream"
+STREAM_WRITE_SECONDS: Final = 10.0
+STREAM_KERNEL_BYTES: Final = 64 * 1024
+"""Linux doubles it. Without a bound it may keep megabytes for each client that does not read."""
 WITHOUT_BODY: Final = frozenset({204, 304})
 REASONS: Final = {status.value: status.phrase.encode() for status in HTTPStatus}
 
@@ -136,6 +140,10 @@ class Exchange:
         if any(BAD_NAME.search(name) or BAD_VALUE.search(value) for name, value in headers):
             raise RuntimeError("a header of the answer has a forbidden character")
         named = dict(headers)
+        if named.get(b"content-type", b"").startswith(EVENT_STREAM):
+            # It has no end and may be silent, so a client's rate says nothing about it.
+            self.keeps_alive = False
+            self._writer.bound_each_write(STREAM_WRITE_SECONDS, kernel_bytes=STREAM_KERNEL_BYTES)
         self.keeps_alive &= self.request_complete and b"close" not in named.get(b"connection", b"")
         if self.scope["method"] != "HEAD" and status not in WITHOUT_BODY:
             length = named.get(b"content-length")

@@ -156,6 +156,10 @@ class HttpProtocol(asyncio.Protocol):
         else:
             self._exchange.keeps_alive = False
 
+    def hurry(self, seconds: float) -> None:
+        """Cut an event stream whose client does not take a write within `seconds`."""
+        self._writer.hurry(seconds)
+
     def wants_body(self, exchange: Exchange) -> None:
         """Give the client the time that its pace allows. Called when the application waits."""
         if exchange is self._exchange and not exchange.request_complete:

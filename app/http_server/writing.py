@@ -1,6 +1,7 @@
 """The sending side of a connection: flow control, and the end of a client that does not read."""
 
 import asyncio
+import socket
 from collections.abc import Callable
 
 from uvicorn.server import ServerState
@@ -40,6 +41,8 @@ class Writer:
         self._since = 0.0  # the client has had something to read since then
         self._read_by_then = 0
         self._timer: asyncio.TimerHandle | None = None
+        self._drain_seconds: float | None = None
+        self._drain_timer: asyncio.TimerHandle | None = None
 
     @property
     def default_headers(self) -> RawHeaders:
@@ -61,13 +64,38 @@ class Writer:
         """Wait until the client has read enough, or has left."""
         await self._is_writable.wait()
 
+    def bound_each_write(self, seconds: float, *, kernel_bytes: int) -> None:
+        """From now on a client is slow if it has not taken a write after `seconds`.
+
+        `drain` then waits for the whole of the previous write, so that no more than one write is
+        in memory, and the kernel keeps no more than `kernel_bytes` for the client.
+        """
+        self._drain_seconds = seconds
+        self._transport.set_write_buffer_limits(high=1, low=0)
+        connection = self._transport.get_extra_info("socket")
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, kernel_bytes)
+
+    def hurry(self, seconds: float) -> None:
+        """Wait for no bounded write longer than `seconds` from now on."""
+        if self._drain_seconds is None:
+            return
+        self._drain_seconds = min(self._drain_seconds, seconds)
+        if self._drain_timer is not None:
+            self._drain_timer.cancel()
+            self._drain_timer = self._loop.call_later(self._drain_seconds, self._on_slow)
+
     def pause(self) -> None:
         """Let `drain` wait."""
         self._is_writable.clear()
+        if self._drain_seconds is not None and self._drain_timer is None:
+            self._drain_timer = self._loop.call_later(self._drain_seconds, self._on_slow)
 
     def resume(self) -> None:
         """Let `drain` return."""
         self._is_writable.set()
+        if self._drain_timer is not None:
+            self._drain_timer.cancel()
+            self._drain_timer = None
 
     def stop(self) -> None:
         """Forget the client, which has left."""

@@ -5,7 +5,9 @@ With 80 classes an epoch has 9 KB of JSON, and a fifth of that packed.
 
 import json
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass
 from typing import TextIO
 
 from sqlalchemy import select
@@ -40,6 +42,47 @@ def epoch_classes(session: Session, job_id: str, epoch: int | None) -> EpochClas
     return session.scalars(statement.order_by(EpochClasses.epoch.desc()).limit(1)).first()
 
 
+@dataclass(frozen=True)
+class ClassSeries:
+    """The scores of each class in several epochs: by column, one list for each class."""
+
+    epochs: list[int]
+    classes: list[str]
+    columns: dict[str, list[list[float | None]]]
+
+    def add(self, epoch: int, columns: Columns) -> int:
+        """Add an epoch and return the number of its values."""
+        missing: list[float | None] = [None] * len(self.epochs)
+        for name in columns:
+            if name not in self.columns:
+                self.columns[name] = [list(missing) for _ in self.classes]
+        for name, of_classes in self.columns.items():
+            scores = columns.get(name, ())
+            for place, series in enumerate(of_classes):
+                series.append(scores[place] if place < len(scores) else None)
+        self.epochs.append(epoch)
+        return len(self.columns) * len(self.classes)
+
+
+def class_series(
+    session: Session, job: Job, *, first: int, last: int | None, most: int
+) -> ClassSeries | None:
+    """Return the scores in the epochs from `first` to `last`; None if these have none.
+
+    None as `last` is the last one. Stops reading after the epoch with which there are more than
+    `most` values.
+    """
+    classes = list(class_names(session, job.dataset_version_id))
+    found = ClassSeries([], classes, {})
+    values = 0
+    with closing(_epochs(session, job.id, first=first, last=last)) as epochs:
+        for epoch, columns in epochs:
+            values += found.add(epoch, columns)
+            if values > most:
+                break
+    return found if found.epochs else None
+
+
 def write_class_table(session: Session, job: Job, file: TextIO) -> bool:
     """Write the CSV of all epochs: epoch, class and the columns. Return False if there are none.
 
@@ -58,12 +101,18 @@ def write_class_table(session: Session, job: Job, file: TextIO) -> bool:
     return bool(header)
 
 
-def _epochs(session: Session, job_id: str) -> Iterator[tuple[int, Columns]]:
+def _epochs(
+    session: Session, job_id: str, *, first: int = 1, last: int | None = None
+) -> Generator[tuple[int, Columns]]:
+    within = EpochClasses.epoch >= first
+    if last is not None:
+        within &= EpochClasses.epoch <= last
     statement = (
         select(EpochClasses.epoch, EpochClasses.columns)
-        .where(EpochClasses.job_id == job_id)
+        .where(EpochClasses.job_id == job_id, within)
         .order_by(EpochClasses.epoch)
         .execution_options(yield_per=ROWS_AT_ONCE)
     )
-    for epoch, content in session.execute(statement):
-        yield epoch, unpacked(content)
+    with session.execute(statement) as rows:
+        for epoch, content in rows:
+            yield epoch, unpacked(content)

@@ -10,6 +10,7 @@ from app.core.errors import (
     Invalid,
     NotFound,
     PreconditionFailed,
+    TooManyRequests,
     Unavailable,
 )
 from app.jobs.guards import JobFacts, allowed_events, transition_for
@@ -23,6 +24,19 @@ class JobNotFound(NotFound):
 
     def __init__(self) -> None:
         super().__init__("There is no job with this id in your projects.")
+
+
+class TooManyWaits(TooManyRequests):
+    """Too many requests wait for jobs already, of this caller or of all."""
+
+    slug, title = "too-many-waits", "Too many requests wait"
+
+    def __init__(self, of_caller: int) -> None:
+        super().__init__(
+            f"Too many requests wait for jobs; a key or session may have {of_caller} at once. "
+            "Send the request without wait, or poll GET /v1/events for all jobs.",
+            retry_after=1,
+        )
 
 
 class PlanNotFound(NotFound):
@@ -55,6 +69,15 @@ class ClassMetricsNotFound(NotFound):
         )
 
 
+class SeriesTooLong(Invalid):
+    """The response would be too long; the caller can ask for it in parts."""
+
+    slug, title = "series-too-long", "The series are too long for one response"
+
+    def __init__(self, pointer: str, message: str) -> None:
+        super().__init__(message, errors=[FieldError(pointer, "series-too-long", message)])
+
+
 class InvalidTransition(Conflict):
     """The job's current state does not allow the requested action."""
 
@@ -81,6 +104,22 @@ class NothingToKeep(Conflict):
             f"A job that is {facts.state} without a checkpoint has nothing to keep; "
             f"allowed now: {now}.",
             extra=_situation(facts),
+        )
+
+
+class NothingToAmend(Conflict):
+    """No change of the spec is known that avoids a failure of this job."""
+
+    slug, title = "nothing-to-amend", "No change of the spec is known that avoids a failure"
+
+    def __init__(self, facts: JobFacts) -> None:
+        situation = _situation(facts)
+        allowed: list[JsonValue] = [*allowed_events(facts), "clone"]
+        now = ", ".join(map(str, allowed))
+        super().__init__(
+            f"The job is {facts.state}, and its error has no amended spec. Clone it with changes "
+            f"of your own; allowed now: {now}.",
+            extra=situation | {"allowed": allowed},
         )
 
 

@@ -4,8 +4,7 @@
 """
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any, cast
 
 from sqlalchemy import (
@@ -17,84 +16,23 @@ from sqlalchemy import (
     insert,
     literal,
     select,
-    tuple_,
+    union_all,
     update,
 )
 from sqlalchemy.orm import Session, defer
 
-from app.artifacts.repository import resume_epoch_of
 from app.core.database import database_now
+from app.core.words import words_of
 from app.jobs.errors import JobNotFound
 from app.jobs.locks import lock_job
 from app.jobs.states import JobState
-from app.jobs.tables import (
-    Attempt,
-    Epoch,
-    Job,
-    JobPlan,
-    JobProgress,
-    JobTag,
-    LogChunk,
-)
+from app.jobs.tables import Attempt, Job, JobPlan, JobTag, JobWord
 from app.quotas.lanes import LaneKey, jobs_before, lanes_before
+from app.quotas.tables import Lane
 
 MAX_POSITION = 1000
 LISTED = tuple(defer(column, raiseload=True) for column in (Job.spec, Job.resolved_spec, Job.notes))
 """Lists leave out the long columns of a job."""
-
-
-@dataclass(frozen=True)
-class JobFilter:
-    """The filters of a list. None and empty select every job outside of the trash."""
-
-    states: tuple[JobState, ...] = ()
-    dataset: str | None = None
-    model: str | None = None
-    task: str | None = None
-    name_prefix: str | None = None
-    tags: tuple[tuple[str, str], ...] = ()
-    in_trash: bool = False
-
-
-@dataclass(frozen=True)
-class JobOrder:
-    """A list's order: `created` (by id), `ended` (ended jobs only) or `name`."""
-
-    key: str = "created"
-    descending: bool = True
-
-    def columns(self) -> list[Any]:
-        """Return the columns of the order; the last one is unique."""
-        first: dict[str, list[Any]] = {"created": [], "ended": [Job.ended_at], "name": [Job.name]}
-        return [*first[self.key], Job.id]
-
-    def position(self, job: Job) -> list[str | float | None]:
-        """Return a job's position in this order, as JSON."""
-        if self.key == "name":
-            return [job.name, job.id]
-        if self.key == "ended" and job.ended_at is not None:
-            return [job.ended_at.isoformat(), job.id]
-        return [job.id]
-
-    def values(self, position: Sequence[str | float | None]) -> list[Any]:
-        """Return the columns' values of a position in JSON."""
-        values: list[Any] = list(position)
-        if self.key == "ended":
-            values[0] = datetime.fromisoformat(str(values[0]))
-        return values
-
-
-@dataclass(frozen=True)
-class ListedJob:
-    """A job with its progress and tags, as in a list or a status.
-
-    `resume_epoch` is the epoch after which it would resume; it is not read for a list.
-    """
-
-    job: Job
-    progress: JobProgress | None
-    tags: Mapping[str, str]
-    resume_epoch: int | None = None
 
 
 # Built once: building these statements takes longer than running them, and every submit and poll
@@ -106,19 +44,6 @@ _INSERT_JOB = (
     .returning(_JOBS.c.dispatched_at, _JOBS.c.created_at)
 )
 _INSERT_PLAN = insert(cast("Table", JobPlan.__table__))
-_STATUS = (
-    select(Job, JobProgress, resume_epoch_of(Job.id).label("resume_epoch"))
-    .outerjoin(JobProgress, JobProgress.job_id == Job.id)
-    .where(
-        Job.project_id.in_(bindparam("project_ids", expanding=True)),
-        Job.id == bindparam("job_id"),
-    )
-)
-_TAGS = (
-    select(JobTag.key, JobTag.value)
-    .where(JobTag.job_id == bindparam("job_id"))
-    .order_by(JobTag.key)
-)
 _BEFORE_IN_LANE = select(func.count()).select_from(
     select(Job.id)
     .where(
@@ -142,6 +67,7 @@ def insert_job(session: Session, values: Mapping[str, Any], tags: Mapping[str, s
         "attempt": 0,
         "restarts": 0,
         "ran_seconds": 0.0,
+        "earlier_seconds": 0.0,
         "dispatch_seq": 1,
         "last_seq": 1,
         "revision": 1,
@@ -150,6 +76,7 @@ def insert_job(session: Session, values: Mapping[str, Any], tags: Mapping[str, s
     now = session.connection().execute(_INSERT_JOB, columns).one()
     job = Job(**columns, dispatched_at=now.dispatched_at, created_at=now.created_at)
     _insert_tags(session, job.id, tags)
+    _insert_words(session, job, job.name)
     return job
 
 
@@ -194,28 +121,6 @@ def job_of(session: Session, project_ids: Collection[str], job_id: str) -> Job |
     return session.scalars(select(Job).where(*_visible(project_ids), Job.id == job_id)).first()
 
 
-def visible_listed_job(session: Session, project_ids: Collection[str], job_id: str) -> ListedJob:
-    """Return one job of the caller's projects with its progress and tags.
-
-    Raises:
-        JobNotFound: the caller has no job with this id.
-    """
-    listed = listed_job_of(session, project_ids, job_id)
-    if listed is None:
-        raise JobNotFound
-    return listed
-
-
-def listed_job_of(session: Session, project_ids: Collection[str], job_id: str) -> ListedJob | None:
-    """Return one job of the caller's projects with its progress and tags."""
-    parameters = {"project_ids": list(project_ids), "job_id": job_id}
-    row = session.execute(_STATUS, parameters).first()
-    if row is None:
-        return None
-    tags = dict(session.execute(_TAGS, {"job_id": job_id}).all())
-    return ListedJob(row.Job, row.JobProgress, tags, row.resume_epoch)
-
-
 def lock_visible_job(session: Session, project_ids: Collection[str], job_id: str) -> Job:
     """Return one job of the caller's projects with its row locked.
 
@@ -236,29 +141,6 @@ def is_in_grace(
         *_visible(project_ids), Job.id == job_id, Job.trashed_at >= database_now(-grace)
     )
     return session.scalars(statement).first() is not None
-
-
-def job_page(
-    session: Session,
-    project_ids: Collection[str],
-    filters: JobFilter,
-    *,
-    order: JobOrder,
-    after: Sequence[str | float | None] | None,
-    limit: int,
-) -> list[ListedJob]:
-    """Return up to `limit` jobs after the position `after`, in order."""
-    columns = order.columns()
-    statement = select(Job).options(*LISTED).where(*_visible(project_ids), *_conditions(filters))
-    if order.key == "ended":
-        statement = statement.where(Job.ended_at.is_not(None))
-    if after is not None:
-        values = zip(columns, order.values(after), strict=True)
-        here, there = tuple_(*columns), tuple_(*(literal(v, c.type) for c, v in values))
-        statement = statement.where(here < there if order.descending else here > there)
-    directed = [column.desc() if order.descending else column.asc() for column in columns]
-    jobs = session.scalars(statement.order_by(*directed).limit(limit)).all()
-    return _with_records(session, jobs)
 
 
 def lane_of(job: Job) -> LaneKey:
@@ -287,14 +169,24 @@ def queue_position(session: Session, job: Job) -> int:
 def queue_counts(
     session: Session, project_ids: Collection[str]
 ) -> Sequence[tuple[str, JobState, int]]:
-    """Return queue, state and number of the waiting and running jobs."""
-    statement = (
-        select(Job.queue, Job.state, func.count())
-        .where(*_visible(project_ids), Job.state.in_([JobState.QUEUED, JobState.RUNNING]))
-        .group_by(Job.queue, Job.state)
-        .order_by(Job.queue)
+    """Return queue, state and number of the waiting and running jobs.
+
+    Waiting ones, which may be very many, are counted in their lanes.
+    """
+    # Literals: with parameters SQLite does not use the partial indexes.
+    waiting = (
+        select(Lane.queue, literal(JobState.QUEUED.value), func.sum(Lane.waiting))
+        .where(Lane.project_id.in_(project_ids), Lane.waiting > literal(0, literal_execute=True))
+        .group_by(Lane.queue)
     )
-    return [(queue, state, count) for queue, state, count in session.execute(statement)]
+    runs = Job.state == literal(JobState.RUNNING, Job.state.type, literal_execute=True)
+    running = (
+        select(Job.queue, literal(JobState.RUNNING.value), func.count())
+        .where(*_visible(project_ids), runs)
+        .group_by(Job.queue)
+    )
+    found = session.execute(union_all(waiting, running))
+    return [(queue, JobState(state), int(count)) for queue, state, count in found]
 
 
 def edit_job(
@@ -302,15 +194,12 @@ def edit_job(
 ) -> None:
     """Change user-editable fields of a locked job, and increment its revision."""
     session.execute(update(Job).where(Job.id == job.id).values(revision=Job.revision + 1, **values))
+    if "name" in values:
+        session.execute(delete(JobWord).where(JobWord.job_id == job.id))
+        _insert_words(session, job, values["name"])
     if tags is not None:
         session.execute(delete(JobTag).where(JobTag.job_id == job.id))
         _insert_tags(session, job.id, tags)
-
-
-def epochs_after(session: Session, job_id: str, *, epoch: int) -> Sequence[Epoch]:
-    """Return a visible job's finished epochs after `epoch`, in order."""
-    statement = select(Epoch).where(Epoch.job_id == job_id, Epoch.epoch > epoch)
-    return session.scalars(statement.order_by(Epoch.epoch)).all()
 
 
 def attempts_of(session: Session, job_id: str) -> Sequence[Attempt]:
@@ -320,77 +209,18 @@ def attempts_of(session: Session, job_id: str) -> Sequence[Attempt]:
     ).all()
 
 
-def log_size(session: Session, job_id: str, attempt: int) -> int:
-    """Return the current size in bytes of a running attempt's stored log."""
-    statement = (
-        select(LogChunk.offset + func.length(LogChunk.bytes))
-        .where(LogChunk.job_id == job_id, LogChunk.attempt == attempt)
-        .order_by(LogChunk.offset.desc())
-        .limit(1)
-    )
-    return session.scalars(statement).first() or 0
-
-
-def log_bytes(session: Session, job_id: str, attempt: int, *, start: int, length: int) -> bytes:
-    """Return a part of a running attempt's log."""
-    statement = (
-        select(LogChunk.offset, LogChunk.bytes)
-        .where(
-            LogChunk.job_id == job_id,
-            LogChunk.attempt == attempt,
-            LogChunk.offset < start + length,
-            LogChunk.offset + func.length(LogChunk.bytes) > start,
-        )
-        .order_by(LogChunk.offset)
-    )
-    chunks = session.execute(statement).all()
-    if not chunks:
-        return b""
-    skipped = start - chunks[0].offset
-    return b"".join(bytes(chunk.bytes) for chunk in chunks)[skipped : skipped + length]
-
-
 def _visible(project_ids: Collection[str]) -> tuple[ColumnElement[bool], ...]:
     return (Job.project_id.in_(project_ids),)
-
-
-def _conditions(filters: JobFilter) -> list[ColumnElement[bool]]:
-    trashed = Job.trashed_at.is_not(None) if filters.in_trash else Job.trashed_at.is_(None)
-    clauses: list[ColumnElement[bool]] = [trashed]
-    if filters.states:
-        clauses.append(Job.state.in_(filters.states))
-    if filters.dataset is not None:
-        is_version = filters.dataset.startswith("dsv_")
-        column = Job.dataset_version_id if is_version else Job.dataset_id
-        clauses.append(column == filters.dataset)
-    if filters.model is not None:
-        clauses.append(Job.model == filters.model)
-    if filters.task is not None:
-        clauses.append(Job.task == filters.task)
-    if filters.name_prefix is not None:
-        # LIKE ignores case on SQLite but not on PostgreSQL.
-        prefix = filters.name_prefix
-        clauses.append(func.substr(Job.name, 1, len(prefix)) == prefix)
-    for key, value in filters.tags:
-        tagged = select(JobTag.job_id).where(JobTag.key == key, JobTag.value == value)
-        clauses.append(Job.id.in_(tagged))
-    return clauses
-
-
-def _with_records(session: Session, jobs: Sequence[Job]) -> list[ListedJob]:
-    ids = [job.id for job in jobs]
-    progress = {
-        row.job_id: row
-        for row in session.scalars(select(JobProgress).where(JobProgress.job_id.in_(ids)))
-    }
-    tags: dict[str, dict[str, str]] = {job_id: {} for job_id in ids}
-    by_key = select(JobTag).where(JobTag.job_id.in_(ids)).order_by(JobTag.key)
-    for tag in session.scalars(by_key):
-        tags[tag.job_id][tag.key] = tag.value
-    return [ListedJob(job, progress.get(job.id), tags[job.id]) for job in jobs]
 
 
 def _insert_tags(session: Session, job_id: str, tags: Mapping[str, str]) -> None:
     if tags:
         rows = [{"job_id": job_id, "key": key, "value": value} for key, value in tags.items()]
         session.execute(insert(JobTag), rows)
+
+
+def _insert_words(session: Session, job: Job, name: str) -> None:
+    words = sorted(words_of(name))
+    if words:
+        rows = [{"job_id": job.id, "word": word, "project_id": job.project_id} for word in words]
+        session.execute(insert(JobWord), rows)

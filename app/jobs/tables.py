@@ -15,10 +15,22 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Mapped, mapped_column
 
-from app.core.columns import checked_enum
+from app.core.columns import byte_ordered, checked_enum
 from app.core.database import Base, OrderedJson, UtcDateTime
 from app.jobs.end_reasons import EndReason
 from app.jobs.states import JobState, Phase, Request
+
+# Lists leave out the trash, however full it is, so their indexes do too.
+_LIVE = text("trashed_at IS NULL")
+_TRASHED = text("trashed_at IS NOT NULL")
+
+
+def _live(name: str, *columns: str) -> Index:
+    return Index(name, *columns, sqlite_where=_LIVE, postgresql_where=_LIVE)
+
+
+def _trashed(name: str, *columns: str) -> Index:
+    return Index(name, *columns, sqlite_where=_TRASHED, postgresql_where=_TRASHED)
 
 
 class Job(Base):
@@ -32,11 +44,23 @@ class Job(Base):
             "request IS NULL OR state = 'running' OR (state = 'queued' AND request = 'stop')",
             name="request_while_running",
         ),
-        Index("ix_jobs_project_id_id", "project_id", "id"),
-        Index("ix_jobs_project_id_state_id", "project_id", "state", "id"),
-        Index("ix_jobs_project_id_name_id", "project_id", "name", "id"),
-        Index("ix_jobs_project_id_ended_at_id", "project_id", "ended_at", "id"),
+        _live("ix_jobs_listed", "project_id", "created_at", "id"),
+        _live("ix_jobs_listed_state", "project_id", "state", "created_at", "id"),
+        _live("ix_jobs_listed_model", "project_id", "model", "created_at", "id"),
+        _live("ix_jobs_listed_task", "project_id", "task", "created_at", "id"),
+        _live("ix_jobs_listed_queue", "project_id", "queue", "created_at", "id"),
+        _live("ix_jobs_listed_dataset", "project_id", "dataset_id", "created_at", "id"),
+        _live("ix_jobs_listed_ended", "project_id", "state", "ended_at", "id"),
+        _live("ix_jobs_listed_name", "project_id", "state", "name", "id"),
+        _live("ix_jobs_listed_dataset_best", "project_id", "dataset_id", "best_rank", "id"),
+        _live("ix_jobs_listed_metric_best", "project_id", "best_metric", "best_rank", "id"),
+        _trashed("ix_jobs_trashed_created", "project_id", "created_at", "id"),
+        _trashed("ix_jobs_trashed_ended", "project_id", "ended_at", "id"),
+        _trashed("ix_jobs_trashed_name", "project_id", "name", "id"),
+        _trashed("ix_jobs_trashed_best", "project_id", "best_rank", "id"),
         Index("ix_jobs_dataset_id_id", "dataset_id", "id"),
+        Index("ix_jobs_dataset_version_id_id", "dataset_version_id", "id"),
+        Index("ix_jobs_parent_id_id", "parent_id", "id"),
         Index(
             "ix_jobs_waiting",
             "queue",
@@ -66,13 +90,16 @@ class Job(Base):
     project_id: Mapped[str] = mapped_column(ForeignKey("projects.id"))
     owner_id: Mapped[str] = mapped_column(ForeignKey("users.id"))
     parent_id: Mapped[str | None] = mapped_column(
-        ForeignKey("jobs.id"), index=True, doc="also null after the parent was deleted"
+        ForeignKey("jobs.id"), doc="also null after the parent was deleted"
     )
-    name: Mapped[str] = mapped_column(String(200), doc="empty: no name")
+    name: Mapped[str] = mapped_column(byte_ordered(200), doc="empty: no name")
     notes: Mapped[str] = mapped_column(Text)
     state: Mapped[JobState] = mapped_column(checked_enum(JobState, "state"))
     phase: Mapped[Phase | None] = mapped_column(checked_enum(Phase, "phase"))
     request: Mapped[Request | None] = mapped_column(checked_enum(Request, "request"))
+    requested_by: Mapped[dict[str, str] | None] = mapped_column(
+        OrderedJson, doc="who made the pending request; null: nobody, or an earlier release"
+    )
     queue: Mapped[str] = mapped_column(String(64))
     gpus: Mapped[int | None] = mapped_column(doc="null: any slot; 0: a CPU slot; n: n GPUs")
     priority: Mapped[int] = mapped_column(doc="higher runs first")
@@ -81,7 +108,12 @@ class Job(Base):
     restarts: Mapped[int] = mapped_column(doc="counted retryable ends since the last new epoch")
     max_restarts: Mapped[int]
     timeout_seconds: Mapped[float | None] = mapped_column(doc="limit of running time; null: none")
-    ran_seconds: Mapped[float] = mapped_column(doc="running time of ended attempts")
+    ran_seconds: Mapped[float] = mapped_column(
+        doc="running time of the attempts that have ended since the last retry"
+    )
+    earlier_seconds: Mapped[float] = mapped_column(
+        server_default="0", doc="running time of the attempts before the last retry"
+    )
     worker_id: Mapped[str | None] = mapped_column(String(40), doc="the slot of the last claim")
     lease_expires_at: Mapped[datetime | None] = mapped_column(UtcDateTime, doc="by database clock")
     dispatch_seq: Mapped[int] = mapped_column(doc="doorbells rung; an older bell is stale")
@@ -94,7 +126,7 @@ class Job(Base):
         doc="increases with each user edit; compared with If-Match"
     )
     dataset_id: Mapped[str] = mapped_column(ForeignKey("datasets.id"))
-    dataset_version_id: Mapped[str] = mapped_column(ForeignKey("dataset_versions.id"), index=True)
+    dataset_version_id: Mapped[str] = mapped_column(ForeignKey("dataset_versions.id"))
     model: Mapped[str] = mapped_column(String(200), doc="as given in the spec")
     model_sha256: Mapped[str | None] = mapped_column(
         String(64), index=True, doc="weights to start from, hex"
@@ -113,10 +145,21 @@ class Job(Base):
     spec: Mapped[dict[str, Any]] = mapped_column(OrderedJson, doc="as submitted")
     resolved_spec: Mapped[dict[str, Any]] = mapped_column(OrderedJson, doc="frozen at submit")
     spec_version: Mapped[int]
+    estimated_seconds: Mapped[float | None] = mapped_column(
+        doc="duration as the plan estimated it; null: no estimate"
+    )
     threads: Mapped[int | None] = mapped_column(doc="CPU threads, frozen at the first attempt")
     best_epoch: Mapped[int | None]
     best_metric: Mapped[str | None] = mapped_column(String(100))
     best_value: Mapped[float | None]
+    best_rank: Mapped[float | None] = mapped_column(
+        doc="the best value, negated where lower is better: a higher rank is a better job"
+    )
+    best_at: Mapped[dict[str, Any] | None] = mapped_column(
+        OrderedJson,
+        doc="`epoch`, `metrics` and the metric's `direction` when best_epoch was written; of no "
+        "use if its epoch is another one, which an earlier release wrote",
+    )
     curve: Mapped[list[float | None] | None] = mapped_column(
         OrderedJson, doc="best metric over epochs, at most 40 points, for lists"
     )
@@ -125,6 +168,9 @@ class Job(Base):
     error_hint: Mapped[str | None] = mapped_column(Text)
     error_amended: Mapped[dict[str, Any] | None] = mapped_column(
         OrderedJson, doc="merge patch of the spec as submitted that avoids the failure"
+    )
+    error_log_line: Mapped[int | None] = mapped_column(
+        doc="line of the last attempt's log that tells the failure, from 1; null: unknown"
     )
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
     started_at: Mapped[datetime | None] = mapped_column(
@@ -167,6 +213,17 @@ class JobTag(Base):
     value: Mapped[str] = mapped_column(String(256))
 
 
+class JobWord(Base):
+    """A word of a job's name, by which a search finds it (`app.core.words`)."""
+
+    __tablename__ = "job_words"
+    __table_args__ = (Index("ix_job_words_word", "project_id", "word", "job_id"),)
+
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
+    word: Mapped[str] = mapped_column(byte_ordered(64), primary_key=True, doc="folded")
+    project_id: Mapped[str] = mapped_column(String(40), doc="the job's")
+
+
 class JobProgress(Base):
     """Progress of the running attempt, written at most once a second."""
 
@@ -199,6 +256,9 @@ class Attempt(Base):
     job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
     number: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     worker_id: Mapped[str] = mapped_column(String(40))
+    worker_name: Mapped[str | None] = mapped_column(
+        String(300), doc="host and slot at the claim: gpu-a/0; null: not known"
+    )
     started_at: Mapped[datetime] = mapped_column(UtcDateTime)
     ended_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     end_reason: Mapped[EndReason | None] = mapped_column(checked_enum(EndReason, "end_reason"))
@@ -207,6 +267,14 @@ class Attempt(Base):
     )
     message: Mapped[str | None] = mapped_column(Text)
     resumed: Mapped[str] = mapped_column(String(10), doc="none | exact | plain")
+    resumed_from: Mapped[int | None] = mapped_column(doc="the epoch after which it resumed")
+    first_epoch: Mapped[int | None] = mapped_column(doc="the first epoch that it trains")
+    last_epoch: Mapped[int | None] = mapped_column(
+        doc="the last epoch that it finished; null while it is open, or if it finished none"
+    )
+    actor: Mapped[dict[str, str] | None] = mapped_column(
+        OrderedJson, doc="who ended it by a pause, a stop or a cancel; null: no person"
+    )
 
 
 class Epoch(Base):

@@ -77,10 +77,10 @@ def add_model(
         NotWeights: the file is missing or is not a weights file.
         ModelNameTaken: other weights have the name.
     """
-    name = _checked_name(name or file.name)
-    task = _checked_task(name, task)
-    _check_weights(file)
-    expected = _checked_digest(sha256)
+    name = checked_name(name or file.name)
+    task = checked_task(name, task)
+    check_weights(file)
+    expected = checked_digest(sha256)
     _check_digest(name, file, expected)
     known = WeightsOrigin(task, ModelSource.FILE, vouched=True if expected else None)
     return _keep(database, store, file, name=name, known=known)
@@ -118,7 +118,7 @@ def add_official(
     shipped = architecture_of_pretrained(name)
     if shipped is None:
         raise BadModelName(f"There are no official weights named {name}; try yolo26n.pt.")
-    expected = _checked_digest(sha256)
+    expected = checked_digest(sha256)
     present = _present(database, name)
     if present is not None:
         return present if expected is None else _vouched(database, present, expected)
@@ -127,7 +127,7 @@ def add_official(
         download(source, name, file)
         for digest in (digests.get(name), expected):
             _check_digest(name, file, digest)
-        _check_weights(file)
+        check_weights(file)
         is_vouched = name in digests or expected is not None
         known = WeightsOrigin(shipped.task, ModelSource.OFFICIAL, vouched=is_vouched)
         return _keep(database, store, file, name=name, known=known)
@@ -143,7 +143,12 @@ def wait_for_inspection(database: Database, model: Model, *, seconds: float) -> 
     return model
 
 
-def _checked_name(name: str) -> str:
+def checked_name(name: str) -> str:
+    """Return a name that jobs can use.
+
+    Raises:
+        BadModelName: they could not.
+    """
     if NAME.match(name) is None:
         raise BadModelName(
             "A model's name has only letters, digits and ._- and ends in .pt, like my-weights.pt."
@@ -151,7 +156,12 @@ def _checked_name(name: str) -> str:
     return name
 
 
-def _checked_task(name: str, task: str | None) -> str | None:
+def checked_task(name: str, task: str | None) -> str | None:
+    """Return the task that weights must have: the given one, or that of the official name.
+
+    Raises:
+        UnknownTask: there is no such task.
+    """
     shipped = architecture_of_pretrained(name)
     chosen = task or (shipped.task if shipped else None)
     if chosen is not None and chosen not in TASK_SUFFIXES:
@@ -159,7 +169,12 @@ def _checked_task(name: str, task: str | None) -> str | None:
     return chosen
 
 
-def _check_weights(file: Path) -> None:
+def check_weights(file: Path) -> None:
+    """Check the first bytes of a file of weights.
+
+    Raises:
+        NotWeights: it cannot be read, or is no zip as written by `torch.save`.
+    """
     try:
         with file.open("rb") as opened:
             begins = opened.read(len(ZIP_MAGIC))
@@ -169,7 +184,12 @@ def _check_weights(file: Path) -> None:
         raise NotWeights(f"{file.name} is not a zip archive as written by torch.save.")
 
 
-def _checked_digest(sha256: str | None) -> str | None:
+def checked_digest(sha256: str | None) -> str | None:
+    """Return a digest in lower-case hex.
+
+    Raises:
+        BadDigest: it is no SHA-256.
+    """
     if sha256 is not None and DIGEST.match(sha256) is None:
         raise BadDigest("A SHA-256 has 64 hexadecimal digits.")
     return None if sha256 is None else sha256.lower()

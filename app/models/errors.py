@@ -43,6 +43,37 @@ class ModelRefused(Invalid):
         super().__init__(message, errors=[FieldError("/model", "model-refused", message)])
 
 
+class AmbiguousModelName(Invalid):
+    """Several projects of the caller have weights with the name."""
+
+    slug, title = "ambiguous-model-name", "The name means several weights"
+
+    def __init__(self) -> None:
+        message = "Several of your projects have weights with this name: use their id (mdl_…)."
+        super().__init__(message, errors=[FieldError("/model", "ambiguous-model-name", message)])
+
+
+class WeightsMissing(Conflict):
+    """The request names a digest that is not at hand, and has no body."""
+
+    slug, title = "weights-missing", "The bytes of the weights are not here"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "Neither the project nor the instance has weights with this SHA-256: send the file as "
+            "the body of the same request."
+        )
+
+
+class ModelOfInstance(Conflict):
+    """Only the operator removes weights of the whole instance."""
+
+    slug, title = "model-of-instance", "The weights belong to the instance"
+
+    def __init__(self) -> None:
+        super().__init__("These weights belong to the whole instance; its operator manages them.")
+
+
 class ModelNotFound(NotFound):
     """There is no such architecture, and the caller's projects have no such model."""
 
@@ -57,11 +88,17 @@ class BadModelName(Invalid):
 
     slug, title = "bad-model-name", "Not a name for weights"
 
+    def __init__(self, message: str) -> None:
+        super().__init__(message, errors=[FieldError("query/name", "bad-model-name", message)])
+
 
 class BadDigest(Invalid):
     """The expected digest of the weights is no SHA-256."""
 
     slug, title = "bad-digest", "Not a digest"
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, errors=[FieldError("query/sha256", "bad-digest", message)])
 
 
 class UnknownTask(Invalid):
@@ -69,11 +106,17 @@ class UnknownTask(Invalid):
 
     slug, title = "unknown-task", "The task is not known"
 
+    def __init__(self, message: str) -> None:
+        super().__init__(message, errors=[FieldError("query/task", "unknown-task", message)])
+
 
 class NotWeights(Invalid):
     """The file to add is not a weights file."""
 
     slug, title = "not-weights", "Not a weights file"
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, errors=[FieldError("", "not-weights", message)])
 
 
 class ModelNameTaken(Conflict):
@@ -97,4 +140,5 @@ class WrongDigest(Invalid):
     slug, title = "wrong-digest", "The digest of the weights does not match"
 
     def __init__(self, name: str, *, expected: str, received: str) -> None:
-        super().__init__(f"{name} should have SHA-256 {expected}, but has {received}.")
+        message = f"{name} should have SHA-256 {expected}, but has {received}."
+        super().__init__(message, errors=[FieldError("query/sha256", "wrong-digest", message)])

@@ -8,7 +8,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from sqlalchemy import ColumnElement, collate, insert, or_, select, update
+from sqlalchemy import ColumnElement, collate, delete, insert, or_, select, tuple_, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -16,6 +16,7 @@ from app.core.database import database_now
 from app.core.ids import new_id
 from app.models.architectures import architecture, architecture_of_pretrained
 from app.models.errors import (
+    AmbiguousModelName,
     ModelNameTaken,
     ModelNotFound,
     ModelNotHere,
@@ -47,7 +48,9 @@ class ResolvedModel:
 
 @dataclass(frozen=True)
 class NewWeights:
-    """Weights in the artifact store that get a name. `project_id` is None for the whole instance.
+    """Weights in the artifact store that get a name.
+
+    `project_id` and `owner_id`, the user who sent them, are None for the whole instance.
 
     `task` is the declared task; None accepts the task that the inspection finds. `vouched` is
     whether a digest that was known before matches; None for a file of the operator without one.
@@ -60,6 +63,18 @@ class NewWeights:
     size_bytes: int
     project_id: str | None = None
     vouched: bool | None = None
+    owner_id: str | None = None
+
+
+@dataclass(frozen=True)
+class ModelFilter:
+    """The filters of a list of weights. None selects all."""
+
+    task: str | None = None
+    sha256: str | None = None
+
+
+NO_FILTER: Final = ModelFilter()
 
 
 def resolve_model(session: Session, project_ids: Collection[str], reference: str) -> ResolvedModel:
@@ -70,6 +85,7 @@ def resolve_model(session: Session, project_ids: Collection[str], reference: str
         ModelNotHere: there are no visible weights with this name.
         ModelNotReady: the weights have not been inspected yet.
         ModelRefused: the inspection refused the weights.
+        AmbiguousModelName: several projects of the caller have weights with this name.
     """
     if reference.endswith(".yaml"):
         shipped = architecture(reference)
@@ -88,10 +104,37 @@ def resolve_model(session: Session, project_ids: Collection[str], reference: str
 
 
 def model_of(session: Session, project_ids: Collection[str], reference: str) -> Model | None:
-    """Return the visible weights with this id or name, or None."""
+    """Return the visible weights with this id or name, or None.
+
+    A name means the weights of the caller's project before those of the whole instance.
+
+    Raises:
+        AmbiguousModelName: several of the projects have weights with this name.
+    """
     column = Model.id if reference.startswith("mdl_") else Model.name
     statement = select(Model).where(_visible(project_ids), column == reference)
+    # Of two projects that have it, one is as good as the other: both ids are asked for below.
+    found = session.scalars(statement.order_by(Model.project_id.is_(None)).limit(2)).all()
+    if len(found) > 1 and found[1].project_id is not None:
+        raise AmbiguousModelName
+    return found[0] if found else None
+
+
+def model_in_project(session: Session, project_id: str, name: str) -> Model | None:
+    """Return the project's own weights with this name, or None."""
+    statement = select(Model).where(Model.project_id == project_id, Model.name == name)
     return session.scalars(statement).one_or_none()
+
+
+def bytes_at_hand(session: Session, project_id: str, sha256: str) -> int | None:
+    """Return the size of bytes that weights of the project or the instance have, or None."""
+    statement = select(Model.size_bytes).where(_visible([project_id]), Model.sha256 == sha256)
+    return session.scalars(statement.limit(1)).one_or_none()
+
+
+def delete_model(session: Session, model_id: str) -> None:
+    """Delete weights. Jobs that start from them keep the bytes."""
+    session.execute(delete(Model).where(Model.id == model_id))
 
 
 def visible_model(session: Session, project_ids: Collection[str], reference: str) -> Model:
@@ -107,14 +150,21 @@ def visible_model(session: Session, project_ids: Collection[str], reference: str
 
 
 def models_after(
-    session: Session, project_ids: Collection[str], *, name: str, task: str | None, limit: int
+    session: Session,
+    project_ids: Collection[str],
+    *,
+    after: tuple[str, str],
+    filters: ModelFilter = NO_FILTER,
+    limit: int,
 ) -> Sequence[Model]:
-    """Return up to `limit` visible models after `name`, in the byte order of their names."""
+    """Return up to `limit` visible models after a name and id, in the byte order of their names."""
     by_bytes = collate(Model.name, "C" if _is_postgresql(session) else "BINARY")
-    statement = select(Model).where(_visible(project_ids), by_bytes > name)
-    if task is not None:
-        statement = statement.where(Model.task == task)
-    return session.scalars(statement.order_by(by_bytes).limit(limit)).all()
+    statement = select(Model).where(_visible(project_ids), tuple_(by_bytes, Model.id) > after)
+    if filters.task is not None:
+        statement = statement.where(Model.task == filters.task)
+    if filters.sha256 is not None:
+        statement = statement.where(Model.sha256 == filters.sha256)
+    return session.scalars(statement.order_by(by_bytes, Model.id).limit(limit)).all()
 
 
 def insert_model(session: Session, weights: NewWeights) -> Model:
@@ -128,6 +178,7 @@ def insert_model(session: Session, weights: NewWeights) -> Model:
         .values(
             id=new_id("mdl"),
             project_id=weights.project_id,
+            owner_id=weights.owner_id,
             name=weights.name,
             task=weights.task,
             source=weights.source,

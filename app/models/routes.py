@@ -1,23 +1,31 @@
 """`/v1/models`: the models that a job's `model` can name, besides another job.
 
-Only the operator adds weights (`trainyard models add`); they cannot be uploaded by HTTP.
+The operator adds weights for all (`trainyard models add`), and users send theirs to a project.
 """
 
+from collections.abc import Mapping
 from datetime import datetime
-from typing import Annotated, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi.concurrency import run_in_threadpool
 from pydantic import BaseModel, ConfigDict, Field
 
 from app.accounts.authentication import Principal, authenticate, needs
-from app.core.context import InContext
+from app.accounts.tables import MemberRole
+from app.core.context import TAKES_SPACE, InContext
 from app.core.pages import Page, PageSize
 from app.core.problems import responses_for
 from app.core.strict_json import StrictRoute
 from app.core.tasks import Task
 from app.models.architectures import ARCHITECTURES, Architecture, architecture
-from app.models.repository import models_after, visible_model
+from app.models.errors import WeightsMissing
+from app.models.receive_weights import SentWeights, add_file, add_known, check_quota, remove_model
+from app.models.repository import ModelFilter, models_after, visible_model
 from app.models.tables import Model, ModelSource, ModelState
+from app.uploads.body import LIMITED_HERE, announced_bytes
+from app.uploads.errors import EmptyBody
+from app.uploads.receive import spooled
 
 router = APIRouter(
     prefix="/v1/models",
@@ -27,8 +35,17 @@ router = APIRouter(
     responses=responses_for(400, 401, 403, 406, 422, 503),
 )
 Reader = Annotated[Principal, Depends(needs("models:read"))]
+Writer = Annotated[Principal, Depends(needs("models:write"))]
 Kind = Literal["architecture", "weights"]
 PAGE_KIND: Final = "models:name"
+WEIGHTS_BODY: Final[dict[str, Any]] = {
+    "requestBody": {
+        "required": False,
+        "description": "The file, as written by `torch.save`. Without a body the request asks "
+        "whether it is needed.",
+        "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}},
+    }
+}
 
 
 class ModelView(BaseModel):
@@ -43,6 +60,9 @@ class ModelView(BaseModel):
 
     id: str | None
     name: str
+    project: str | None = Field(
+        description="The project whose weights they are; null: everyone on this instance sees it."
+    )
     kind: Kind
     state: ModelState
     task: str | None
@@ -69,6 +89,11 @@ class ModelListQuery(BaseModel):
 
     kind: Kind | None = None
     task: Task | None = None
+    sha256: str | None = Field(
+        default=None,
+        pattern="^[0-9a-f]{64}$",
+        description="Only weights with this SHA-256: whether they are here already.",
+    )
     cursor: str | None = Field(default=None, max_length=2000)
     limit: PageSize = 200
 
@@ -78,26 +103,27 @@ def list_models(
     context: InContext, principal: Reader, query: Annotated[ModelListQuery, Query()]
 ) -> Page[ModelView]:
     """List architectures and weights together, by name."""
-    after = context.cursors.open(PAGE_KIND, query.cursor) if query.cursor else None
-    beyond = "" if after is None else str(after[0])
+    opened = context.cursors.open(PAGE_KIND, query.cursor) if query.cursor else ("", "")
+    after = (str(opened[0]), str(opened[1]))
     with context.database.read() as unit:
         weights = models_after(
             unit.session,
             principal.project_ids,
-            name=beyond,
-            task=query.task,
+            after=after,
+            filters=ModelFilter(query.task, query.sha256),
             limit=query.limit + 1,
         )
-    offered = [_of_weights(row) for row in weights]
+    names = principal.project_names
+    offered = [_of_weights(row, names) for row in weights]
     offered += [_of_architecture(shipped) for shipped in ARCHITECTURES.values()]
     found = sorted(
-        (view for view in offered if view.name > beyond and _matches(view, query)),
-        key=lambda view: view.name,
+        (view for view in offered if _place(view) > after and _matches(view, query)),
+        key=_place,
     )
     return Page.of(
         found,
         query.limit,
-        seal=lambda view: context.cursors.seal(PAGE_KIND, [view.name]),
+        seal=lambda view: context.cursors.seal(PAGE_KIND, [*_place(view)]),
         view=lambda view: view,
     )
 
@@ -109,18 +135,88 @@ def show_model(context: InContext, principal: Reader, reference: str) -> ModelVi
     if shipped is not None:
         return _of_architecture(shipped)
     with context.database.read() as unit:
-        return _of_weights(visible_model(unit.session, principal.project_ids, reference))
+        model = visible_model(unit.session, principal.project_ids, reference)
+        return _of_weights(model, principal.project_names)
+
+
+class NewModelQuery(BaseModel):
+    """The weights that are sent: their digest, and what jobs call them."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: str = Field(max_length=100, description="Name for jobs; it ends in .pt.")
+    sha256: str = Field(
+        max_length=64, description="SHA-256 of the file, in hex. Other bytes are refused."
+    )
+    project: str = Field(default="default", max_length=200, description="The project to add to.")
+    task: Task | None = Field(
+        default=None,
+        description="The task that the weights must have. Default: the one that a worker finds.",
+    )
+
+
+@router.post(
+    "",
+    status_code=202,
+    dependencies=TAKES_SPACE,
+    responses=responses_for(409, 413, 507)
+    | {200: {"model": ModelView, "description": "The bytes were here; none were read."}},
+    openapi_extra=WEIGHTS_BODY,
+    max_body_size=LIMITED_HERE,
+)
+async def create_model(
+    request: Request,
+    response: Response,
+    context: InContext,
+    principal: Writer,
+    query: Annotated[NewModelQuery, Query()],
+) -> ModelView:
+    """Add weights to a project. A worker inspects them in its cage before a job can use them.
+
+    Bytes that the project or the instance has already are not read again. Ask without a body
+    first: the answer is 409 `weights-missing` if the file has to be sent.
+    """
+    pointer = "query/project"
+    project_id = principal.project_id(query.project, pointer=pointer, role=MemberRole.MEMBER)
+    sent = SentWeights.checked(project_id, query.name, query.task, query.sha256)
+    names = principal.project_names
+    known = await run_in_threadpool(add_known, context, principal, sent)
+    if known is not None:
+        response.status_code = 200
+        return _of_weights(known, names)
+    await run_in_threadpool(
+        check_quota, context, principal, project_id, announced_bytes(request) or 0
+    )
+    limit = context.settings.limits.weights_bytes
+    try:
+        async with spooled(request, context, max_bytes=limit) as file:
+            added = await run_in_threadpool(add_file, context, principal, sent, file)
+    except EmptyBody:
+        raise WeightsMissing from None
+    return _of_weights(added, names)
+
+
+@router.delete("/{reference}", status_code=204, responses=responses_for(404, 409))
+def delete_model(context: InContext, principal: Writer, reference: str) -> None:
+    """Remove weights of a project. Jobs that start from them keep the bytes."""
+    remove_model(context, principal, reference)
 
 
 def _matches(view: ModelView, query: ModelListQuery) -> bool:
-    return query.kind in {None, view.kind} and query.task in {None, view.task}
+    is_asked_for = query.kind in {None, view.kind} and query.task in {None, view.task}
+    return is_asked_for and query.sha256 in {None, view.sha256}
 
 
-def _of_weights(row: Model) -> ModelView:
+def _place(view: ModelView) -> tuple[str, str]:
+    return view.name, view.id or ""
+
+
+def _of_weights(row: Model, project_names: Mapping[str, str]) -> ModelView:
     shipped = architecture(row.architecture) if row.architecture else None
     return ModelView(
         id=row.id,
         name=row.name,
+        project=None if row.project_id is None else project_names[row.project_id],
         kind="weights",
         state=row.state,
         task=row.task,
@@ -142,6 +238,7 @@ def _of_architecture(shipped: Architecture) -> ModelView:
     return ModelView(
         id=None,
         name=shipped.name,
+        project=None,
         kind="architecture",
         state=ModelState.READY,
         task=shipped.task,

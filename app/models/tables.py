@@ -1,9 +1,9 @@
-"""Base models: weights that an operator added."""
+"""Base models: weights that an operator added, or that a user sent to a project."""
 
 from datetime import datetime
 from enum import StrEnum
 
-from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, String, Text
+from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, String, Text, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.core.columns import checked_enum
@@ -12,10 +12,11 @@ from app.core.leased_rows import LeasedRow
 
 
 class ModelSource(StrEnum):
-    """The origin of weights: a file of the operator or an official download."""
+    """The origin of weights: a file of the operator, an official download, or a user's upload."""
 
     FILE = "file"
     OFFICIAL = "official"
+    UPLOAD = "upload"
 
 
 class ModelState(StrEnum):
@@ -35,11 +36,23 @@ class Model(LeasedRow, Base):
         CheckConstraint(
             "state = 'inspecting' OR lease_expires_at IS NULL", name="lease_while_inspecting"
         ),
+        Index(
+            "uq_models_name",
+            "name",
+            unique=True,
+            sqlite_where=text("project_id IS NULL"),
+            postgresql_where=text("project_id IS NULL"),
+        ),
+        Index("uq_models_project_id_name", "project_id", "name", unique=True),
+        Index("ix_models_name_id", "name", "id"),
     )
 
     id: Mapped[str] = mapped_column(String(40), primary_key=True)
-    project_id: Mapped[str | None] = mapped_column(ForeignKey("projects.id"), index=True)
-    name: Mapped[str] = mapped_column(String(200), unique=True, doc="as given in a job's `model`")
+    project_id: Mapped[str | None] = mapped_column(ForeignKey("projects.id"))
+    owner_id: Mapped[str | None] = mapped_column(
+        ForeignKey("users.id"), doc="the user who sent them; null for the whole instance"
+    )
+    name: Mapped[str] = mapped_column(String(200), doc="as given in a job's `model`")
     state: Mapped[ModelState] = mapped_column(
         checked_enum(ModelState, "state"), server_default=ModelState.INSPECTING.value
     )

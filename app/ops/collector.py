@@ -26,6 +26,7 @@ from app.core.logging import get_logger
 from app.core.storage import ArtifactStore
 from app.core.stored_objects import aside_objects, stored_digests, unfinished_files
 from app.datasets.stored.repository import delete_unused_packs, unused_packs
+from app.fleet.repository import count_forgotten, forget_workers
 from app.jobs.tables import Job
 from app.ops.garbage import (
     AT_ONCE,
@@ -36,6 +37,7 @@ from app.ops.garbage import (
     orphans,
     set_due_objects_aside,
 )
+from app.ops.list_columns import complete_list_columns
 from app.ops.recount import repair_counters
 from app.ops.retention import (
     UploadRetention,
@@ -60,6 +62,7 @@ log = get_logger(__name__)
 Item = TypeVar("Item")
 
 JOBS_AT_ONCE: Final = 100
+WORKERS_AT_ONCE: Final = 100
 SWEEPS_PER_GRACE: Final = 4
 SHORTEST_LEFTOVER: Final = timedelta(hours=1)
 """The minimum age of leftovers, even if the grace is shorter: no process writes them any more."""
@@ -75,6 +78,7 @@ class Collected:
     expired_rows: int = 0
     unused_packs: int = 0
     expired_uploads: int = 0
+    forgotten_workers: int = 0
     orphans_condemned: int = 0
     objects_set_aside: int = 0
     objects_put_back: int = 0
@@ -113,6 +117,7 @@ class Collector(Background):
             ready=timedelta(days=settings.retention.upload_days),
             invalid=timedelta(days=settings.retention.invalid_upload_days),
         )
+        self._forget_workers_after = timedelta(days=settings.retention.worker_days)
         self._period = settings.garbage.period_seconds
         self._spool = settings.home / "spool"
         self._uploads = UploadSpool(settings.home)
@@ -136,6 +141,7 @@ class Collector(Background):
         collected = self.collect() if is_sweep else self._collect_known()
         if is_sweep:
             repair_counters(self._database)
+            complete_list_columns(self._database)
             self._sweep_at = time.monotonic() + self._grace.total_seconds() / SWEEPS_PER_GRACE
         if any(count for _, count in collected):
             log.info("garbage.collected", **asdict(collected))
@@ -168,6 +174,7 @@ class Collector(Background):
                 uploads=count_unused_uploads(unit.session, self._retention),
                 expired_rows=count_expired_rows(unit.session, grace=self._grace),
                 expired_uploads=count_expired_uploads(unit.session),
+                forgotten_workers=count_forgotten(unit.session, after=self._forget_workers_after),
                 objects_set_aside=unit.session.scalar(due) or 0,
                 unused_packs=len(unused_packs(unit.session, after=self._longer_grace)),
                 leftover_files=len(self._leftovers()),
@@ -188,6 +195,7 @@ class Collector(Background):
     def _collect_known(self) -> Collected:
         purged, states, packs = self._purge_jobs(), self._drop_states(), self._delete_packs()
         archives, uploads = self._remove_archives(), self._drop_uploads()
+        workers = self._in_batches(self._forget_some_workers)
         expired, moved = self._delete_expired(), self._set_aside()
         restored, erased = 0, 0
         for page in self._until_stopped(aside_objects(self._store)):
@@ -200,6 +208,7 @@ class Collector(Background):
             expired_rows=expired,
             unused_packs=packs,
             expired_uploads=uploads,
+            forgotten_workers=workers,
             objects_set_aside=moved,
             objects_put_back=restored,
             objects_erased=erased,
@@ -230,6 +239,11 @@ class Collector(Background):
 
     def _delete_expired(self) -> int:
         return self._in_batches(lambda: delete_expired_rows(self._database, grace=self._grace))
+
+    def _forget_some_workers(self) -> int:
+        after = self._forget_workers_after
+        with self._database.write() as unit:
+            return len(forget_workers(unit.session, after=after, limit=WORKERS_AT_ONCE))
 
     def _in_batches(self, act: Callable[[], int]) -> int:
         """Repeat a bounded step until it finds nothing; return the sum of its counts."""

@@ -7,7 +7,7 @@ from sqlalchemy.orm import Session
 
 from app.core.database import Database
 from app.core.logging import get_logger
-from app.quotas.counters import COUNTERS, TRUE_LANES, TRUE_USAGE, recount
+from app.quotas.counters import COUNTERS, TRUE_LANES, recount, true_usage
 
 log = get_logger(__name__)
 
@@ -32,7 +32,7 @@ def counters_are_true(session: Session) -> bool:
     columns = ", ".join(COUNTERS)
     some = " OR ".join(f"{name} <> 0" for name in COUNTERS)
     shown = run(f"SELECT subject_id, {columns} FROM usage WHERE {some}")  # noqa: S608 -- constants
-    counted = run(f"SELECT * FROM ({TRUE_USAGE}) truth WHERE {some}")  # noqa: S608 -- constants
+    counted = run(f"SELECT * FROM ({true_usage()}) truth WHERE {some}")  # noqa: S608 -- constants
     if {tuple(row) for row in shown} != {tuple(row) for row in counted}:
         return False
     key = "queue, rank, project_id, owner_id, waiting"

@@ -1,6 +1,8 @@
 """How much is in a project: numbers that do not need a membership."""
 
 from collections.abc import Collection, Mapping
+from functools import reduce
+from operator import add
 from typing import Final, NamedTuple
 
 from sqlalchemy import ScalarSelect, Select, func, literal, select
@@ -8,7 +10,8 @@ from sqlalchemy.orm import Session
 
 from app.accounts.tables import Membership, Project
 from app.datasets.tables import Dataset
-from app.jobs.tables import Job
+from app.quotas.counters import JOB_COUNTERS
+from app.quotas.tables import Usage
 
 MAX_COUNT: Final = 10_000
 """Counting goes no further, so that a list of projects does not read millions of rows."""
@@ -24,10 +27,22 @@ class ProjectSummary(NamedTuple):
 
 def contents_of(session: Session, project_ids: Collection[str]) -> Mapping[str, ProjectSummary]:
     """Return the numbers of these projects, by id."""
-    owned = (Job.project_id, Dataset.project_id, Membership.project_id)
+    owned = (Dataset.project_id, Membership.project_id)
     counts = [_count(select(literal(1)).where(column == Project.id)) for column in owned]
-    rows = session.execute(select(Project.id, *counts).where(Project.id.in_(project_ids)))
-    return {project_id: ProjectSummary(*numbers) for project_id, *numbers in rows}
+    rows = session.execute(
+        select(Project.id, _number_of_jobs(), *counts).where(Project.id.in_(project_ids))
+    )
+    return {
+        project_id: ProjectSummary(min(jobs or 0, MAX_COUNT), *numbers)
+        for project_id, jobs, *numbers in rows
+    }
+
+
+def _number_of_jobs() -> ScalarSelect[int]:
+    """Return the sum of the counters of jobs, which triggers keep, the trash included."""
+    counters = (getattr(Usage, name) for name in JOB_COUNTERS)
+    number = reduce(add, counters)
+    return select(number).where(Usage.subject_id == Project.id).scalar_subquery()
 
 
 def _count(rows: Select[int]) -> ScalarSelect[int]:

@@ -55,11 +55,29 @@ COUNTED: Final = (
         "CASE WHEN {row}.upload_removed_at IS NULL THEN {row}.archive_bytes ELSE 0 END",
         watched=("upload_removed_at", "archive_bytes"),
     ),
+    CountedTable(
+        "models",
+        "SELECT {row}.project_id AS id WHERE {row}.project_id IS NOT NULL",
+        "{row}.size_bytes",
+        watched=("size_bytes",),
+    ),
 )
-JOB_COLUMNS: Final = ("state", "queue", "priority", "project_id", "owner_id")
-COUNTERS: Final = ("queued_jobs", "running_jobs", "stored_bytes", "uploaded_bytes")
-IS_QUEUED: Final = "CASE WHEN {row}.state = 'queued' THEN 1 ELSE 0 END"
-IS_RUNNING: Final = "CASE WHEN {row}.state = 'running' THEN 1 ELSE 0 END"
+JOB_COLUMNS: Final = ("state", "queue", "priority", "project_id", "owner_id", "trashed_at")
+ENDED: Final = ("succeeded", "failed", "cancelled")
+JOB_COUNTERS: Final[Mapping[str, str]] = {
+    **{f"{state}_jobs": f"{{row}}.state = '{state}'" for state in ("queued", "running", "paused")},
+    **{
+        f"{state}_jobs": f"{{row}}.state = '{state}' AND {{row}}.trashed_at IS NULL"
+        for state in ENDED
+    },
+    **{
+        f"trashed_{state}_jobs": f"{{row}}.state = '{state}' AND {{row}}.trashed_at IS NOT NULL"
+        for state in ENDED
+    },
+}
+"""The counters of jobs, each with the SQL of the jobs that it counts. The trash has ended jobs."""
+BYTE_COUNTERS: Final = ("stored_bytes", "uploaded_bytes")
+COUNTERS: Final = (*JOB_COUNTERS, *BYTE_COUNTERS)
 
 _JOB_SUBJECTS: Final = "SELECT {row}.project_id AS id UNION ALL SELECT {row}.owner_id"
 _ADD_WAITING: Final = """
@@ -82,43 +100,45 @@ SELECT s.id, -a.bytes FROM (SELECT OLD.project_id AS id UNION ALL SELECT OLD.own
 WHERE job_id = OLD.id) a WHERE a.bytes > 0
 ON CONFLICT (subject_id) DO UPDATE SET stored_bytes = usage.stored_bytes + excluded.stored_bytes"""
 """Before a job is deleted: its artifacts, which the deletion cascades to, cannot look it up."""
+_GROUPED_JOBS: Final = """
+SELECT project_id, owner_id, state, CASE WHEN trashed_at IS NOT NULL THEN 1 END AS trashed_at,
+COUNT(*) AS jobs FROM jobs GROUP BY 1, 2, 3, 4"""
 
-TRUE_USAGE: Final = "SELECT id, {sums} FROM ({parts}) counted GROUP BY id".format(
-    sums=", ".join(f"CAST(SUM({name}) AS BIGINT) AS {name}" for name in COUNTERS),
-    parts=" UNION ALL ".join(
-        [
-            f"SELECT {subject} AS id, {IS_QUEUED.format(row='j')} AS queued_jobs, "
-            f"{IS_RUNNING.format(row='j')} AS running_jobs, 0 AS stored_bytes, 0 AS uploaded_bytes "
-            "FROM jobs j WHERE j.state IN ('queued', 'running')"
-            for subject in ("j.project_id", "j.owner_id")
-        ]
-        + [
-            f"SELECT {owner}.{subject}, 0, 0, {table.stored.format(row='r')}, "
-            f"{table.uploaded.format(row='r')} FROM {table.name} r {join}"
-            for table, owner, join, subjects in (
-                (COUNTED[0], "o", "JOIN jobs o ON o.id = r.job_id", ("project_id", "owner_id")),
-                (COUNTED[1], "r", "", ("project_id",)),
-                (COUNTED[2], "r", "", ("project_id", "owner_id")),
-                (
-                    COUNTED[3],
-                    "o",
-                    "JOIN datasets o ON o.id = r.dataset_id",
-                    ("project_id", "owner_id"),
-                ),
-            )
+
+def true_usage(job_counters: Mapping[str, str] = JOB_COUNTERS) -> str:
+    """Return the SELECT of what the counted rows give: one row per project and user."""
+    sums = ", ".join(
+        f"CAST(SUM({name}) AS BIGINT) AS {name}" for name in (*job_counters, *BYTE_COUNTERS)
+    )
+    grouped = ", ".join(
+        f"CASE WHEN {counted.format(row='j')} THEN j.jobs ELSE 0 END AS {name}"
+        for name, counted in job_counters.items()
+    )
+    parts = [
+        f"SELECT {subject} AS id, {grouped}, 0 AS stored_bytes, 0 AS uploaded_bytes "
+        f"FROM ({_GROUPED_JOBS}) j"
+        for subject in ("j.project_id", "j.owner_id")
+    ]
+    no_jobs = ", ".join("0" for _ in job_counters)
+    for table, owner, join, subjects in (
+        (COUNTED[0], "o", "JOIN jobs o ON o.id = r.job_id", ("project_id", "owner_id")),
+        (COUNTED[1], "r", "", ("project_id",)),
+        (COUNTED[2], "r", "", ("project_id", "owner_id")),
+        (COUNTED[3], "o", "JOIN datasets o ON o.id = r.dataset_id", ("project_id", "owner_id")),
+        (COUNTED[4], "r", "WHERE r.project_id IS NOT NULL", ("project_id",)),
+    ):
+        counts = f"{table.stored.format(row='r')}, {table.uploaded.format(row='r')}"
+        parts += [
+            f"SELECT {owner}.{subject}, {no_jobs}, {counts} FROM {table.name} r {join}"
             for subject in subjects
         ]
-    ),
-)
-"""The counters of `usage` as the counted rows give them: one row per project and user."""
+    return f"SELECT id, {sums} FROM ({' UNION ALL '.join(parts)}) counted GROUP BY id"
+
+
 TRUE_LANES: Final = """
 SELECT queue, -priority AS rank, project_id, owner_id, COUNT(*) AS waiting, MIN(id) AS opened_with
 FROM jobs WHERE state = 'queued' GROUP BY queue, priority, project_id, owner_id"""
-_RECOUNT: Final = (
-    f"UPDATE usage SET {', '.join(f'{name} = 0' for name in COUNTERS)}",
-    f"INSERT INTO usage (subject_id, {', '.join(COUNTERS)}) "
-    f"SELECT * FROM ({TRUE_USAGE}) truth WHERE true ON CONFLICT (subject_id) DO UPDATE SET "
-    + ", ".join(f"{name} = excluded.{name}" for name in COUNTERS),
+_RECOUNT_LANES: Final = (
     "UPDATE lanes SET waiting = 0",
     f"""INSERT INTO lanes (queue, rank, project_id, owner_id, waiting, opened_with)
 SELECT * FROM ({TRUE_LANES}) truth WHERE true
@@ -133,17 +153,28 @@ def without_counters(connection: Connection) -> Iterator[None]:
     for statement in _dropping(connection):
         connection.exec_driver_sql(statement)
     yield
-    if _has_usage(connection):
-        for statement in _creating(connection.dialect.name):
+    columns = _columns_of_usage(connection)
+    if columns:
+        # A downgrade leaves a table without the counters of later revisions.
+        known = {name: counted for name, counted in JOB_COUNTERS.items() if name in columns}
+        for statement in _creating(connection.dialect.name, known):
             connection.exec_driver_sql(statement)
-        recount(connection)
+        recount(connection, known)
 
 
-def recount(connection: Connection) -> None:
+def recount(connection: Connection, job_counters: Mapping[str, str] = JOB_COUNTERS) -> None:
     """Set all counters to what the counted rows give. Other writers wait."""
     if connection.dialect.name == "postgresql":
         connection.exec_driver_sql("LOCK TABLE usage IN EXCLUSIVE MODE")
-    for statement in _RECOUNT:
+    names = (*job_counters, *BYTE_COUNTERS)
+    connection.exec_driver_sql(f"UPDATE usage SET {', '.join(f'{name} = 0' for name in names)}")
+    connection.exec_driver_sql(
+        f"INSERT INTO usage (subject_id, {', '.join(names)}) "
+        f"SELECT * FROM ({true_usage(job_counters)}) truth WHERE true "
+        "ON CONFLICT (subject_id) DO UPDATE SET "
+        + ", ".join(f"{name} = excluded.{name}" for name in names)
+    )
+    for statement in _RECOUNT_LANES:
         connection.exec_driver_sql(statement)
 
 
@@ -153,8 +184,11 @@ def trigger_names() -> frozenset[str]:
     return frozenset(names | {f"usage_{table}" for table in _bodies()} | {"usage_jobs_forget"})
 
 
-def _has_usage(connection: Connection) -> bool:
-    return {"usage", "lanes"} <= set(inspect(connection).get_table_names())
+def _columns_of_usage(connection: Connection) -> set[str]:
+    look = inspect(connection)
+    if not {"usage", "lanes"} <= set(look.get_table_names()):
+        return set()
+    return {column["name"] for column in look.get_columns("usage")}
 
 
 def _dropping(connection: Connection) -> list[str]:
@@ -164,13 +198,13 @@ def _dropping(connection: Connection) -> list[str]:
     return [f"DROP FUNCTION IF EXISTS {name}() CASCADE" for name in functions]
 
 
-def _creating(dialect: str) -> list[str]:
+def _creating(dialect: str, job_counters: Mapping[str, str]) -> list[str]:
     if dialect == "sqlite":
         return [
             f"CREATE TRIGGER {name} {event} ON {table} WHEN {condition} BEGIN {body}; END"
-            for name, event, table, condition, body in _sqlite_triggers()
+            for name, event, table, condition, body in _sqlite_triggers(job_counters)
         ]
-    return [*_postgresql_functions(), *_postgresql_triggers()]
+    return [*_postgresql_functions(job_counters), *_postgresql_triggers()]
 
 
 @dataclass(frozen=True)
@@ -182,14 +216,17 @@ class _Body:
     added: str
 
 
-def _bodies() -> Mapping[str, _Body]:
+def _bodies(job_counters: Mapping[str, str] = JOB_COUNTERS) -> Mapping[str, _Body]:
     def job(row: str, sign: str) -> str:
-        counts = [f"{sign}({count.format(row=row)})" for count in (IS_QUEUED, IS_RUNNING)]
-        return _counting(_JOB_SUBJECTS.format(row=row), counts, COUNTERS[:2])
+        counts = [
+            f"{sign}(CASE WHEN {counted.format(row=row)} THEN 1 ELSE 0 END)"
+            for counted in job_counters.values()
+        ]
+        return _counting(_JOB_SUBJECTS.format(row=row), counts, tuple(job_counters))
 
     def counted(table: CountedTable, row: str, sign: str) -> str:
         counts = [f"{sign}({sql.format(row=row)})" for sql in (table.stored, table.uploaded)]
-        return _counting(table.subjects.format(row=row), counts, COUNTERS[2:])
+        return _counting(table.subjects.format(row=row), counts, BYTE_COUNTERS)
 
     jobs = _Body(
         JOB_COLUMNS,
@@ -214,9 +251,11 @@ def _counting(subjects: str, counts: list[str], counters: tuple[str, ...]) -> st
     )
 
 
-def _sqlite_triggers() -> Iterator[tuple[str, str, str, str, str]]:
+def _sqlite_triggers(
+    job_counters: Mapping[str, str] = JOB_COUNTERS,
+) -> Iterator[tuple[str, str, str, str, str]]:
     """Yield name, event, table, condition and body of each trigger."""
-    for table, body in _bodies().items():
+    for table, body in _bodies(job_counters).items():
         differs = " OR ".join(f"OLD.{name} IS NOT NEW.{name}" for name in body.watched)
         both = f"{body.removed}; {body.added}"
         columns = ", ".join(body.watched)
@@ -226,8 +265,8 @@ def _sqlite_triggers() -> Iterator[tuple[str, str, str, str, str]]:
     yield "usage_jobs_forget", "BEFORE DELETE", "jobs", "true", _FORGET_ARTIFACTS
 
 
-def _postgresql_functions() -> Iterator[str]:
-    for table, body in _bodies().items():
+def _postgresql_functions(job_counters: Mapping[str, str]) -> Iterator[str]:
+    for table, body in _bodies(job_counters).items():
         before, after = (
             f"ROW({', '.join(f'{row}.{name}' for name in body.watched)})" for row in ("OLD", "NEW")
         )

@@ -5,19 +5,23 @@ first lane of the index that has a job for the slot. Its project, and in it its 
 among those of the same queue and priority.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections import deque
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Final
+from itertools import groupby
+from typing import Any, Final
 
 from sqlalchemy import (
     ColumnElement,
+    CompoundSelect,
     Select,
     Update,
     and_,
     bindparam,
     case,
     func,
+    not_,
     or_,
     select,
     tuple_,
@@ -119,17 +123,21 @@ def limit_that_holds(session: Session, lane: LaneKey) -> str | None:
         .where(PROJECT.subject_id == lane.project_id)
     )
     found = session.execute(statement).one_or_none()
-    if found is None or all(found):
-        return None
-    return "project_running_limit" if not found[0] else "user_running_limit"
+    return None if found is None else _limit_of(project=found[0], user=found[1])
 
 
 @dataclass(frozen=True)
 class WaitingLane:
-    """A lane that has waiting jobs, and their number."""
+    """A lane that has waiting jobs, their number, and the limit that holds all of them, if any."""
 
     key: LaneKey
     waiting: int
+    limit: str | None = None
+
+    @property
+    def may_run(self) -> bool:
+        """Whether the limits let one of the jobs run."""
+        return self.limit is None
 
 
 def lanes_before(session: Session, own: LaneKey, *, limit: int) -> list[WaitingLane]:
@@ -151,6 +159,60 @@ def lanes_before(session: Session, own: LaneKey, *, limit: int) -> list[WaitingL
         .limit(limit)
     )
     return [WaitingLane(LaneKey(*row[:4]), row.waiting) for row in session.execute(statement)]
+
+
+def lanes_of_queues(
+    session: Session, queues: Collection[str], *, limit: int
+) -> dict[str, list[WaitingLane]]:
+    """Return the lanes of several queues, in turn, also those that a limit holds. One statement.
+
+    Args:
+        session: session to read with.
+        queues: names of queues.
+        limit: of the lanes of each queue.
+    """
+    parameters = {f"queue_{number}": queue for number, queue in enumerate(sorted(queues))}
+    found: dict[str, list[WaitingLane]] = {queue: [] for queue in queues}
+    for row in session.execute(_first_lanes(len(queues), limit), parameters):
+        held_by = _limit_of(project=row.project_may_run, user=row.user_may_run)
+        found[row.queue].append(WaitingLane(LaneKey(*row[:4]), row.waiting, held_by))
+    return found
+
+
+# Built once for a number of queues: building it takes longer than running it.
+@lru_cache(maxsize=16)
+def _first_lanes(queues: int, limit: int) -> CompoundSelect[Any]:
+    in_queue = [
+        select(
+            Lane.queue,
+            Lane.rank,
+            Lane.project_id,
+            Lane.owner_id,
+            Lane.waiting,
+            may_run_more(PROJECT).label("project_may_run"),
+            may_run_more(USER).label("user_may_run"),
+            *IN_TURN[1:],
+        )
+        .join(PROJECT, PROJECT.subject_id == Lane.project_id)
+        .join(USER, USER.subject_id == Lane.owner_id)
+        .where(Lane.queue == bindparam(f"queue_{number}"), Lane.waiting > 0)
+        .order_by(*IN_TURN)
+        .limit(limit)
+        .subquery()
+        for number in range(queues)
+    ]
+    order = [column.key for column in IN_TURN]
+    return union_all(*(select(lanes) for lanes in in_queue)).order_by(*order)
+
+
+def subjects_at_limit(session: Session, subjects: Collection[str]) -> frozenset[str]:
+    """Return those of these projects and users that have reached their limit of running jobs."""
+    return frozenset(session.scalars(_AT_LIMIT, {"subjects": sorted(subjects)}))
+
+
+_AT_LIMIT = select(Usage.subject_id).where(
+    Usage.subject_id.in_(bindparam("subjects", expanding=True)), not_(may_run_more(Usage))
+)
 
 
 def jobs_before(lanes: Sequence[WaitingLane], own: LaneKey, in_lane: int) -> int:
@@ -190,3 +252,53 @@ def _in_rounds(waiting: Mapping[str, int], own: str, before: int) -> int:
         if name != own
     )
     return before + sum(others)
+
+
+def waiting_ranks(session: Session, queues: Collection[str], *, up_to: int) -> Sequence[int]:
+    """Return the ranks up to this one in which jobs of the queues wait, the lowest priority first.
+
+    A rank is 0 minus a priority.
+    """
+    statement = (
+        select(Lane.rank)
+        .where(Lane.queue.in_(queues), Lane.waiting > 0, Lane.rank <= up_to)
+        .distinct()
+        .order_by(Lane.rank.desc())
+    )
+    return session.scalars(statement).all()
+
+
+def claims_in_turn(lanes: Sequence[WaitingLane]) -> Iterator[tuple[LaneKey, int]]:
+    """Yield the jobs of lanes in the order of their claims, if no job is added.
+
+    A job is given by its lane and its number in it, from 0.
+
+    Args:
+        lanes: of one queue, in turn.
+    """
+    for _, of_rank in groupby(lanes, key=lambda lane: lane.key.rank):
+        projects: dict[str, deque[WaitingLane]] = {}
+        for lane in of_rank:
+            projects.setdefault(lane.key.project_id, deque()).append(lane)
+        yield from _in_rounds_of(deque(projects.values()))
+
+
+def _in_rounds_of(projects: deque[deque[WaitingLane]]) -> Iterator[tuple[LaneKey, int]]:
+    """Let projects, and in each of them users, take turns until no job is left."""
+    claimed: dict[LaneKey, int] = {}
+    while projects:
+        users = projects.popleft()
+        lane = users.popleft()
+        number = claimed.get(lane.key, 0)
+        yield lane.key, number
+        claimed[lane.key] = number + 1
+        if number + 1 < lane.waiting:
+            users.append(lane)
+        if users:
+            projects.append(users)
+
+
+def _limit_of(*, project: bool, user: bool) -> str | None:
+    if project and user:
+        return None
+    return "user_running_limit" if project else "project_running_limit"

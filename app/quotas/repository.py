@@ -3,16 +3,17 @@
 A check after a write is exact: the write has locked the rows until the transaction ends.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import Final
 
-from sqlalchemy import case, select, update
+from sqlalchemy import case, func, select, update
 from sqlalchemy.orm import Session
 
 from app.core.database import database_now, upsert
+from app.quotas.counters import JOB_COUNTERS
 from app.quotas.errors import QueueFull, QuotaExceeded
 from app.quotas.tables import Usage
 
@@ -75,6 +76,20 @@ def usage_of(session: Session, subject_id: str) -> dict[Quota, QuotaUse]:
     """Return the limits of a project or user, and what it uses."""
     rows = _rows(session, [subject_id])
     return rows.get(subject_id) or {quota: QuotaUse(None, 0) for quota in Quota}
+
+
+def counted_jobs(
+    session: Session, project_ids: Collection[str], *, in_trash: bool
+) -> Mapping[str, int]:
+    """Return the number of jobs of projects by state, outside of the trash or in it."""
+    names = {
+        state: f"trashed_{state}_jobs" if in_trash else f"{state}_jobs"
+        for state in ("queued", "running", "paused", "succeeded", "failed", "cancelled")
+    }
+    known = {state: name for state, name in names.items() if name in JOB_COUNTERS}
+    sums = [func.coalesce(func.sum(getattr(Usage, name)), 0) for name in known.values()]
+    row = session.execute(select(*sums).where(Usage.subject_id.in_(project_ids))).one()
+    return dict.fromkeys(names, 0) | dict(zip(known, map(int, row), strict=True))
 
 
 def set_limits(session: Session, subject_id: str, limits: dict[Quota, int | None]) -> None:

@@ -22,6 +22,13 @@ class Usage(Base):
     )
     queued_jobs: Mapped[int] = mapped_column(server_default="0")
     running_jobs: Mapped[int] = mapped_column(server_default="0")
+    paused_jobs: Mapped[int] = mapped_column(server_default="0")
+    succeeded_jobs: Mapped[int] = mapped_column(server_default="0", doc="without the trash")
+    failed_jobs: Mapped[int] = mapped_column(server_default="0", doc="without the trash")
+    cancelled_jobs: Mapped[int] = mapped_column(server_default="0", doc="without the trash")
+    trashed_succeeded_jobs: Mapped[int] = mapped_column(server_default="0")
+    trashed_failed_jobs: Mapped[int] = mapped_column(server_default="0")
+    trashed_cancelled_jobs: Mapped[int] = mapped_column(server_default="0")
     stored_bytes: Mapped[int] = mapped_column(
         BigInteger,
         server_default="0",

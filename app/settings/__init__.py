@@ -31,9 +31,11 @@ from app.settings.quotas import QuotaSettings
 from app.settings.record import RecordSettings
 from app.settings.retention import GarbageSettings, RetentionSettings
 from app.settings.secret_files import configuration_in, secrets_from_files
+from app.settings.streams import StreamSettings
 from app.settings.timing import Timing
 from app.settings.units import LOOPBACK, Network
 from app.settings.verification import VerificationSettings
+from app.settings.webhooks import WebhookSettings
 from app.settings.worker import WorkerSettings
 
 PATH_PREFIX = r"^(/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)*$"
@@ -175,8 +177,10 @@ class Settings(BaseSettings):
     garbage: GarbageSettings = GarbageSettings()
     limits: Limits = Limits()
     connections: ConnectionSettings = ConnectionSettings()
+    streams: StreamSettings = StreamSettings()
     quotas: QuotaSettings = QuotaSettings()
     verification: VerificationSettings = VerificationSettings()
+    webhooks: WebhookSettings = WebhookSettings()
     record: RecordSettings = RecordSettings()
     retention: RetentionSettings = RetentionSettings()
     scrub: ScrubSettings = ScrubSettings()

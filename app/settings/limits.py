@@ -14,6 +14,9 @@ class Limits(BaseModel):
     dataset_archive_bytes: int = Field(
         64 * 1024 * MIB, ge=MIB, description="Maximum size of a dataset archive."
     )
+    weights_bytes: int = Field(
+        4096 * MIB, ge=MIB, description="Maximum size of weights that users send."
+    )
     disk_reserve_bytes: int = Field(
         2 * 1024 * MIB,
         ge=0,

@@ -36,3 +36,10 @@ class RetentionSettings(BaseModel):
     invalid_upload_days: float = Field(
         7, ge=0, le=36_500, description="The same, of a version that is invalid."
     )
+    worker_days: float = Field(
+        7,
+        gt=0,
+        le=36_500,
+        description="Days after which a slot that has stopped or fallen silent is forgotten, "
+        "unless it is cordoned.",
+    )

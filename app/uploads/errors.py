@@ -17,6 +17,15 @@ from app.core.errors import (
 )
 
 
+class EmptyBody(BadRequest):
+    """The request has no body."""
+
+    slug, title = "empty-body", "No bytes were sent"
+
+    def __init__(self, message: str = "Send the file as the body of the request.") -> None:
+        super().__init__(message)
+
+
 class UploadNotFound(NotFound):
     """The caller has no such upload, or it was removed."""
 

@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
+import anyio
 from fastapi.routing import APIRoute
 from starlette.types import Message, Scope
 
@@ -56,10 +57,15 @@ def call(
         **changes,
     }
     heard, parts = Heard(), iter(body)
+    is_complete = False
 
     async def receive() -> Message:
+        nonlocal is_complete
         heard.reads += 1
+        if is_complete:
+            await anyio.sleep_forever()  # until the client leaves, which it does not
         part = next(parts, None)
+        is_complete = part is None
         return {"type": "http.request", "body": part or b"", "more_body": part is not None}
 
     async def send(message: Message) -> None:

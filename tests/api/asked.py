@@ -17,6 +17,7 @@ BACKGROUND = (
     "scrubber",
     "session-keeper",
     "verif",
+    "webhook-sender",
 )
 OF_A_KEY = ("api_keys", "memberships")
 """The tables that every request reads for its key."""

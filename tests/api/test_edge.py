@@ -25,8 +25,9 @@ def with_key(api: Api, **headers: str) -> Mapping[str, str]:
 
 def every_answer(api: Api) -> Iterator[tuple[object, Heard]]:
     """Answer something on every route, and on requests that reach none."""
-    for method, path, _ in routes_of(api):
-        yield (method, path), call(api, method, path, with_key(api))
+    with api.streams_ended():
+        for method, path, _ in routes_of(api):
+            yield (method, path), call(api, method, path, with_key(api))
     for path in [*OPEN, "/nothing", "/v1/jobs?limit=-1", f"/v1/jobs?x={api.key}"]:
         yield path, call(api, "GET", path, with_key(api))
     yield "stranger", call(api, "POST", "/v1/jobs", {}, [b"{"])

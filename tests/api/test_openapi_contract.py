@@ -1,5 +1,6 @@
 """The OpenAPI document equals the pinned one, and the server conforms to it."""
 
+import json
 import os
 import subprocess
 import sys
@@ -60,7 +61,12 @@ class TestConformance:
             )
 
         assert said.returncode == 0, said.stdout[-20_000:] + said.stderr
-        assert "Tested: 91" in said.stdout
+        assert f"Tested: {number_of_operations()}" in said.stdout
+
+
+def number_of_operations() -> int:
+    paths = json.loads(PINNED.read_text())["paths"]
+    return sum(method != "parameters" for path in paths.values() for method in path)
 
 
 def an_upload(base: str, key: str) -> str:

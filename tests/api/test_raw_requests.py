@@ -216,6 +216,8 @@ AROUND_A_PATH = {
 
 READ_AS_AN_ID = {
     "/v1/keys/revoke",
+    "/v1/jobs/bulk",
+    "/v1/jobs/parse",
     "/v1/jobs/validate",
     "/v1/datasets/from-files",
     "/v1/datasets/from-upload",
@@ -233,7 +235,8 @@ def read_before_the_id(template: str) -> set[int]:
         return {412}  # the request names no version of tus
     if template.startswith("/v1/me/"):
         return {403}  # a key has no session
-    return {422} if "/previews/" in template else set()  # previews have numbers
+    has_a_number = any(part in template for part in ("/previews/", "{epoch}", "{image}"))
+    return {422} if has_a_number else set()
 
 
 class TestPaths:

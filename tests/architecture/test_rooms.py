@@ -18,7 +18,9 @@ FEATURES = (
     "ops",
     "projects",
     "quotas",
+    "stream",
     "uploads",
+    "webhooks",
 )
 MAX_FILES = 18
 LARGER_ROOMS = {

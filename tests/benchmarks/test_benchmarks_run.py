@@ -27,6 +27,7 @@ class TestScripts:
             "download",
             "datasets",
             "hostile",
+            "stream",
         ],
     )
     def test_each_runs_as_a_script(self, name: str) -> None:

@@ -16,6 +16,7 @@ from app.core.database import Database
 from app.core.migrations import head_revision, is_current
 from app.models.repository import NewWeights, insert_model
 from app.models.tables import Model, ModelSource
+from tests.jobs.slots import a_slot
 
 pytestmark = pytest.mark.integration
 
@@ -236,6 +237,35 @@ class TestQuotas:
 
         assert result.exit_code == 1
         assert result.stderr.startswith("trainyard: ")
+        assert result.stderr.count("\n") == 1
+
+
+@pytest.mark.usefixtures("home")
+class TestWorkers:
+    def test_workers_are_listed_drained_and_uncordoned(self, home: Path) -> None:
+        invoke("migrate")
+        database = Database(f"sqlite:///{home}/trainyard.db", pool_size=1)
+        worker_id = a_slot(database)
+        database.dispose()
+
+        drained = invoke("workers", "drain", worker_id)
+        listed = invoke("workers", "list")
+        back = invoke("workers", "uncordon", worker_id)
+
+        assert (drained.exit_code, back.exit_code) == (0, 0), drained.output + back.output
+        assert listed.stdout.splitlines()[1].split()[:4] == [
+            worker_id,
+            "here/cpu",
+            "live",
+            "draining",
+        ]
+
+    def test_workers_cordon_refuses_an_unknown_slot_in_one_line(self) -> None:
+        invoke("migrate")
+
+        result = invoke("workers", "cordon", "wrk_none")
+
+        assert result.exit_code == 1
         assert result.stderr.count("\n") == 1
 
 

@@ -1,6 +1,7 @@
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from sqlalchemy import func, select
@@ -8,25 +9,31 @@ from sqlalchemy.orm import Session
 
 from app.core.database import Database
 from app.core.leased_rows import RowHold
+from app.datasets.dataset_pages import (
+    DatasetFilter,
+    DatasetOrder,
+    SortKey,
+    counts_by_state,
+    dataset_page,
+    jobs_of_datasets,
+    jobs_of_versions,
+)
 from app.datasets.errors import DatasetInUse, DatasetNotFound, DatasetNotReady, UnknownDataset
 from app.datasets.repository import (
-    DatasetFilter,
-    dataset_page,
     delete_dataset,
-    finish_verification,
     lock_visible_dataset,
-    record_crash,
     resolve_version,
     visible_dataset,
 )
 from app.datasets.tables import Dataset, DatasetVersion, VersionState
-from app.datasets.verification_queue import VERIFICATIONS
+from app.datasets.verification_queue import VERIFICATIONS, finish_verification, record_crash
 from tests.datasets.stored_uploads import an_upload, version_row
 from tests.worlds.rows import Owner, a_job, an_owner, some_rows
 
 pytestmark = pytest.mark.integration
 
 LEASE = timedelta(seconds=60)
+NEWEST = DatasetOrder()
 NOBODYS = "ds_01JD0000000000000000000000"
 
 
@@ -50,13 +57,18 @@ def resolved(database: Database, owner: Owner, reference: str) -> str:
 
 
 def names_in(
-    database: Database, owner: Owner, name: str | None = None, state: VersionState | None = None
+    database: Database,
+    owner: Owner,
+    *,
+    order: DatasetOrder = NEWEST,
+    **filters: Any,  # noqa: ANN401 -- fields of the filter
 ) -> list[str]:
     with database.read() as unit:
         page = dataset_page(
             unit.session,
             {owner.project_id},
-            DatasetFilter(name, state),
+            DatasetFilter(**filters),
+            order=order,
             after=None,
             limit=10,
         )
@@ -141,21 +153,101 @@ class TestReading:
         assert names_in(database, owner, state=VersionState.READY) == ["old"]
         assert names_in(database, owner, state=VersionState.VALIDATING) == ["both"]
 
-    def test_pages_hold_every_dataset_once(self, database: Database, owner: Owner) -> None:
-        made = [an_upload(database, owner, name=f"set {n}").dataset_id for n in range(7)]
+    @pytest.mark.parametrize("key", ["created", "name"])
+    @pytest.mark.parametrize("descending", [True, False], ids=["down", "up"])
+    def test_pages_hold_every_dataset_once(
+        self, database: Database, owner: Owner, key: SortKey, *, descending: bool
+    ) -> None:
+        names = ["B", "a", "c", "A 2", "b", "ä", "A"]
+        made = {name: an_upload(database, owner, name=name).dataset_id for name in names}
+        order = DatasetOrder(key, descending)
 
         seen: list[str] = []
         with database.read() as unit:
+            after = None
             while page := dataset_page(
-                unit.session,
-                {owner.project_id},
-                DatasetFilter(),
-                after=seen[-1] if seen else None,
-                limit=3,
+                unit.session, {owner.project_id}, DatasetFilter(), order=order, after=after, limit=3
             ):
-                seen += [each.dataset.id for each in page]
+                seen += [each.dataset.name for each in page]
+                after = order.position(page[-1].dataset)
 
-        assert seen == sorted(made, reverse=True)
+        assert sorted(seen) == sorted(names)
+        if key == "created":
+            assert seen == sorted(names, key=made.__getitem__, reverse=descending)
+
+    @pytest.mark.parametrize(
+        ("words", "found"),
+        [
+            (("blood",), ["BloodCells v2", "blood cells"]),
+            (("cel", "blo"), ["BloodCells v2", "blood cells"]),
+            (("v2",), ["BloodCells v2"]),
+            (("lood",), []),
+            (("straße",), []),
+            (("strasse",), ["Straße"]),
+        ],
+    )
+    def test_words_of_a_name_are_found_by_their_beginnings(
+        self, database: Database, owner: Owner, words: tuple[str, ...], found: list[str]
+    ) -> None:
+        for name in ("blood cells", "BloodCells v2", "Straße"):
+            an_upload(database, owner, name=name)
+        an_upload(database, an_owner(database, "theirs"), name="blood")
+
+        assert names_in(database, owner, words=words) == found
+
+    def test_a_list_is_narrowed_by_the_task_that_is_found_or_declared(
+        self, database: Database, owner: Owner
+    ) -> None:
+        finish(database, an_upload(database, owner, name="found"), VersionState.READY)
+        an_upload(database, owner, name="open")
+
+        assert names_in(database, owner, task="detect") == ["found"]
+
+    def test_datasets_are_counted_by_the_state_of_their_newest_version(
+        self, database: Database, owner: Owner
+    ) -> None:
+        finish(database, an_upload(database, owner, name="old"), VersionState.READY)
+        finish(database, an_upload(database, owner, name="both"), VersionState.READY)
+        an_upload(database, owner, name="both", sha256="0" * 64)
+        an_upload(database, an_owner(database, "theirs"), name="blood")
+
+        with database.read() as unit:
+            filters = DatasetFilter(state=VersionState.READY)
+            counts = counts_by_state(unit.session, {owner.project_id}, filters)
+
+        assert counts.numbers == {
+            VersionState.VALIDATING: 1,
+            VersionState.READY: 1,
+            VersionState.INVALID: 0,
+        }
+        assert counts.capped == ()
+
+    def test_counting_names_the_states_in_which_it_stops(
+        self, database: Database, owner: Owner, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("app.datasets.dataset_pages.MAX_COUNT", 2)
+        for number in range(3):
+            an_upload(database, owner, name=f"set {number}")
+
+        with database.read() as unit:
+            counts = counts_by_state(unit.session, {owner.project_id}, DatasetFilter())
+
+        assert counts.numbers[VersionState.VALIDATING] == 2
+        assert counts.capped == (VersionState.VALIDATING,)
+
+    def test_jobs_are_counted_by_dataset_and_by_version(self, database: Database) -> None:
+        rows = some_rows(database)
+        unused = an_upload(database, rows, name="unused")
+        for _ in range(3):
+            a_job(database, rows)
+
+        with database.read() as unit:
+            ids = [rows.dataset_id, unused.dataset_id]
+            of_datasets = jobs_of_datasets(unit.session, ids)
+            of_versions = jobs_of_versions(unit.session, [rows.version_id, unused.id])
+
+        assert of_datasets == {rows.dataset_id: 3, unused.dataset_id: 0}
+        assert of_versions == {rows.version_id: 3, unused.id: 0}
 
 
 class TestInsert:

@@ -114,6 +114,7 @@ def end_reasons() -> str:
     rows = [
         [
             code(reason),
+            reason.headline,
             "queued again" if reason.retryable else reason.state,
             "yes" if reason.counted else "",
             "" if reason.kind == "none" else reason.kind,
@@ -122,7 +123,7 @@ def end_reasons() -> str:
         ]
         for reason in EndReason
     ]
-    head = ["reason", "the job becomes", "counted", "who can act", "exit code", "hint"]
+    head = ["reason", "title", "the job becomes", "counted", "who can act", "exit code", "hint"]
     return table(head, rows)
 
 

@@ -21,28 +21,30 @@ TEXT: Final = GLOSSARY.read_text()
 ENTRIES: Final = entries(TEXT)
 
 TRAINING: Final = """
-    annotation architecture batch best callback class collate count data dataset divergence
-    entropy epoch freeze freezing histogram image label layer lr mask model optimization
-    optimizer pass patience plot rate run schedule score statistic target weight
+    accuracy annotation architecture batch best callback class collate confusion count data dataset
+    divergence entropy epoch freeze freezing histogram image label layer lr mask match model
+    optimization optimizer pass patience plot rate run schedule score statistic target weight
 """
 PROGRAMMING: Final = """
     acceptor answer argument authenticator background base body broker budget byte categorie
-    category chain checksum chunk client code command connection container context conversion
-    counter credential database digest directory download error exchange failure field filter
-    finder format head id index key kind level limit log memory module option order page path
-    pipe process protocol query reader record result route row scope server session setting
-    shape signal span split store stream survey table text theme time unit upload user worker
-    writer yaml
+    category chain checksum chunk client code command connection container content context
+    conversion counter credential database deadline destination digest directory download error
+    exchange failure field filter finder format head id index item key kind level limit listener log
+    memory message module name option order page path pipe process protocol query range reader
+    record resolver response result route row scope secret sender serie server session setting shape
+    signal span split store stream survey table text theme time total transaction translation type
+    unit upload user worker writer yaml
 """
 EVERYDAY: Final = """
-    actor admission announcement bound capacity change check checker choice copie difference
-    divided drop effect end fact group heading histogram holder input link me membership origin
-    period place progress project readable readiness reporting reservation resource resuming
-    role rule severity share shipper side size start submission summary tag timing use warning
+    access action actor admission announcement bound capacity change check checker choice copie
+    difference divided drop effect end fact fault group heading histogram holder input link me
+    membership origin period picture place progress project readable readiness reporting
+    reservation resource resuming role rule severity share shipper side size start submission
+    summary tag timing use warning width
 """
 HAPPENINGS: Final = """
-    again alive applied collected damaged emit expired in now on overdue planned ready refused
-    submitted unread unwatched watched
+    again alive applied collected damaged emit expired failed in now on overdue planned ready
+    refused sent submitted unread unwatched watched
 """
 PLAIN: Final = frozenset(f"{TRAINING} {PROGRAMMING} {EVERYDAY} {HAPPENINGS}".split())
 """Last words of class names that are used as in English, Python, HTTP or machine learning.

@@ -13,7 +13,7 @@ from tests.docs.real_names import CODE, FOLDERS
 pytestmark = pytest.mark.unit
 
 MAX_LINES: Final = 30
-ROOMS: Final = ("app/datasets", "app/jobs", "worker/attempt", "worker/trainer")
+ROOMS: Final = ("app/datasets", "app/jobs", "app/stream", "worker/attempt", "worker/trainer")
 BELOW: Final = re.compile(r"(?:\w+/)*(?:\w+\.py|\w+/)")
 PARTS: Final = ("Read in this order.", "Rules.", "To add something.", "Tests that guard it.")
 

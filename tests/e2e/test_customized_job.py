@@ -70,6 +70,45 @@ class TestCustomizedJob:
         assert [each["name"] for each in table["classes"]] == list(CLASSES)
         assert {"precision", "recall", "f1", "ap50", "ap50_95"} <= table["classes"][0].keys()
 
+    def test_what_a_customized_job_used_is_recorded_with_each_epoch(
+        self, server: Server, finished: dict[str, Any]
+    ) -> None:
+        used = server.get(f"/v1/jobs/{finished['id']}/metrics/system")
+
+        assert used["epochs"] == [1, 2, 3]
+        assert used["series"].keys() == {
+            "cpu",
+            "memory_bytes",
+            "read_bytes",
+            "loader_wait_seconds",
+        }
+        assert all(cores > 0 for cores in used["series"]["cpu"])
+        assert all(size > 100_000_000 for size in used["series"]["memory_bytes"])
+        assert all(waited > 0 for waited in used["series"]["loader_wait_seconds"])
+
+    def test_the_curve_of_a_customized_job_has_its_running_time_and_marks(
+        self, server: Server, finished: dict[str, Any]
+    ) -> None:
+        view = server.get("/v1/metrics", jobs=finished["id"])["jobs"][finished["id"]]
+
+        assert view["seconds"] == sorted(view["seconds"])
+        assert view["seconds"][0] > 0
+        assert view["best"] == finished["best"]["epoch"]
+        marks = [(mark["epoch"], mark["kind"]) for mark in view["marks"]]
+        assert (2, "layers_unfrozen") in marks
+
+    def test_class_metrics_of_a_customized_job_come_as_columns(
+        self, server: Server, finished: dict[str, Any]
+    ) -> None:
+        path = f"/v1/jobs/{finished['id']}/metrics/classes"
+
+        columns = server.get(path, epochs="all")
+        table = server.get(path, epoch=2)["classes"]
+
+        assert columns["epochs"] == [1, 2, 3]
+        of_epoch_two = [values[1] for values in columns["series"]["ap50_95"]]
+        assert of_epoch_two == [each["ap50_95"] for each in table]
+
     def test_the_best_epoch_of_a_customized_job_is_by_the_chosen_metric(
         self, server: Server, finished: dict[str, Any]
     ) -> None:

@@ -58,6 +58,10 @@ class TestEqualRuns:
         assert rows_of(results) == rows_of(save_dir / "results.csv")
         assert digests[str(ours)] == digests[str(theirs)]
         assert fewest_steps(server, job_id) >= STEPS_AN_EPOCH - 1
+        worst = server.get(f"/v1/jobs/{job_id}/images/worst")
+        assert worst["images_total"] == VAL_IMAGES
+        assert all(image["preview"] for image in worst["data"])
+        assert all(image["width"] for image in worst["data"])
 
     @pytest.mark.slow  # tests/worker/trainer/test_parity.py tests it without HTTP
     def test_another_seed_makes_another_run(

@@ -132,8 +132,25 @@ class TestReadme:
     def test_the_examples_of_the_api_changed_the_job(self, first_job: FirstJob) -> None:
         status = first_job.status()
 
-        assert (status["tags"], status["revision"]) == ({"line": "4"}, 2)
+        assert (status["tags"], status["revision"]) == ({"line": "4"}, 3)
         assert (first_job.folder / "part").stat().st_size == 100
+
+    def test_the_first_job_shows_its_final_validation(self, first_job: FirstJob) -> None:
+        path = f"/v1/jobs/{first_job.job}"
+
+        curves = first_job.server.get(f"{path}/curves")
+        worst = first_job.server.get(f"{path}/images/worst")
+        artifacts = first_job.server.get(f"{path}/artifacts")["data"]
+
+        names = ["circle", "square", "triangle"]
+        assert list(curves["pr"]["classes"]) == names
+        assert curves["confusion"]["names"] == [*names, "background"]
+        assert worst["images_total"] == 20
+        assert all(image["preview"] for image in worst["data"])
+        plots = {it["name"] for it in artifacts if it["kind"] == "plot"}
+        assert {it["name"] for it in artifacts if it["preview"]} == plots
+        for name in ("worst.jpg", "plot.jpg"):
+            assert (first_job.folder / name).read_bytes().startswith(b"\xff\xd8\xff")
 
     def test_the_examples_of_large_uploads_sent_the_archive_and_made_a_dataset(
         self, first_job: FirstJob

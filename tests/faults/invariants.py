@@ -172,7 +172,7 @@ def _no_lease_left(session: Session) -> Iterable[str]:
 
 
 def _events_are_gapless(session: Session) -> Iterable[str]:
-    numbers: dict[str, list[int]] = {}
+    numbers: dict[str | None, list[int | None]] = {}
     for job_id, seq in session.execute(
         select(EventRow.job_id, EventRow.seq).order_by(EventRow.job_id, EventRow.seq)
     ):

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -66,6 +67,39 @@ def test_the_other_machine_finishes_what_a_dead_one_began(
     assert attempts[0]["worker"] != attempts[1]["worker"]
     assert attempts[1]["resumed"] == "exact"
     assert violations(hosts) == []
+
+
+@pytest.mark.slow
+def test_the_other_machine_continues_the_job_of_a_drained_one_exactly(
+    hosts: Cluster, archive: Path, kind: str
+) -> None:
+    hosts.await_null_trainer()
+    dataset = hosts.upload(archive)
+    wish = null_job(epochs=30, seconds_per_epoch=0.4) if kind == "null" else real_job(epochs=8)
+    job_id = hosts.submit(dataset, **wish)
+    eventually(
+        lambda: _epochs(hosts, job_id) >= STATE_EVERY,
+        within=START_SECONDS,
+        message=hosts.tails,
+    )
+    busy = next(each for each in _workers(hosts) if each["busy"])
+
+    answer = hosts.insist("POST", f"/v1/workers/{busy['id']}/drain")
+
+    assert (answer.status_code, answer.json()["draining"]) == (202, True)
+    hosts.finish(job_id, within=JOB_SECONDS)
+    attempts = hosts.get(f"/v1/jobs/{job_id}/attempts")["data"]
+    assert [each["end_reason"] for each in attempts] == ["worker_drained", "succeeded"], attempts
+    assert attempts[0]["worker"] == busy["id"] != attempts[1]["worker"]
+    assert attempts[1]["resumed"] == "exact"
+    drained = next(each for each in _workers(hosts) if each["id"] == busy["id"])
+    assert (drained["cordoned"], drained["draining"], drained["busy"]) == (True, False, False)
+    assert violations(hosts) == []
+
+
+def _workers(cluster: Cluster) -> list[dict[str, Any]]:
+    workers: list[dict[str, Any]] = cluster.get("/v1/workers")["data"]
+    return workers
 
 
 def _epochs(cluster: Cluster, job_id: str) -> int:

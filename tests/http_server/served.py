@@ -15,6 +15,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from app.http_server.protocol import ConnectionContext
 from app.http_server.record import CutReason
+from app.http_server.writing import RawHeaders
 from app.listening import listen
 from app.server import Server, server_of
 from app.settings import Settings
@@ -23,6 +24,7 @@ from tests.waiting import eventually
 
 SHORT = {"head_seconds": 0.4, "idle_seconds": 0.4, "slow_seconds": 0.4}
 PIECE = b"x" * 65536
+EVENT_STREAM = [(b"content-type", b"text/event-stream; charset=utf-8")]
 STOP_SECONDS = 30
 
 
@@ -49,6 +51,8 @@ class Application:
             await answer(send, b"early", status=401)
         elif scope["path"] == "/large":
             await stream(send, pieces=int(scope["query_string"]))
+        elif scope["path"] == "/events":
+            await stream(send, pieces=int(scope["query_string"]), headers=EVENT_STREAM)
         elif scope["path"] == "/wait":
             while (await receive())["type"] != "http.disconnect":
                 pass
@@ -88,8 +92,8 @@ async def answer(send: Send, body: bytes, *, status: int = 200) -> None:
     await send({"type": "http.response.body", "body": body})
 
 
-async def stream(send: Send, *, pieces: int) -> None:
-    await send({"type": "http.response.start", "status": 200, "headers": []})
+async def stream(send: Send, *, pieces: int, headers: RawHeaders | None = None) -> None:
+    await send({"type": "http.response.start", "status": 200, "headers": headers or []})
     for _ in range(pieces):
         await send({"type": "http.response.body", "body": PIECE, "more_body": True})
     await send({"type": "http.response.body", "body": b""})

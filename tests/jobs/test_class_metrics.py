@@ -6,7 +6,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.core.database import Database
-from app.jobs.class_metrics import ROWS_AT_ONCE, Columns, packed, unpacked, write_class_table
+from app.jobs.class_metrics import (
+    ROWS_AT_ONCE,
+    Columns,
+    class_series,
+    packed,
+    unpacked,
+    write_class_table,
+)
 from app.jobs.life.recorded import recorded_of
 from app.jobs.life.recording import EpochReport, record_epoch
 from app.jobs.locks import Hold
@@ -37,6 +44,29 @@ class TestPacked:
         self, columns: dict[str, list[float | None]]
     ) -> None:
         assert unpacked(packed(columns)) == columns
+
+
+class TestClassSeries:
+    def test_reading_stops_after_the_epoch_with_too_many_values(
+        self, database: Database, hold: Hold
+    ) -> None:
+        finish(database, hold, {epoch: {"f1": [epoch / 10, None]} for epoch in range(1, 6)})
+
+        with database.read() as unit:
+            job = job_row(database, hold.job_id)
+            found = class_series(unit.session, job, first=2, last=None, most=3)
+
+        assert found is not None
+        assert (found.epochs, found.columns) == ([2, 3], {"f1": [[0.2, 0.3], [None, None]]})
+
+    def test_epochs_without_class_metrics_have_no_series(
+        self, database: Database, hold: Hold
+    ) -> None:
+        finish(database, hold, {1: {"f1": [0.5, 0.5]}})
+
+        with database.read() as unit:
+            job = job_row(database, hold.job_id)
+            assert class_series(unit.session, job, first=2, last=9, most=99) is None
 
 
 class TestWriteClassTable:

@@ -9,10 +9,13 @@ from sqlalchemy import event
 from sqlalchemy.orm import Session
 
 from app.core.database import Database
+from app.events.repository import EventFilter, events_page
+from app.events.tables import Level
 from app.jobs.life.claim import SlotOffer, claim_job
+from app.jobs.places import places_of
 from app.jobs.plan.estimate import alike_jobs
-from app.jobs.repository import JobFilter, JobOrder, job_page, queue_position
-from app.jobs.states import JobState
+from app.jobs.queue.occupants import occupants
+from app.jobs.repository import queue_counts, queue_position
 from tests.worlds.rows import Rows, a_job, job_row, some_rows
 
 OFFER = SlotOffer("wrk_1", ("default",), gpus=0)
@@ -30,7 +33,9 @@ def rows(sqlite: Database) -> Rows:
     return some_rows(sqlite)
 
 
-def plans_of(database: Database, ask: Callable[[Session], object]) -> list[str]:
+def plans_of(
+    database: Database, ask: Callable[[Session], object], table: str = "jobs"
+) -> list[str]:
     """Return SQLite's query plan of every statement on jobs, one line per step."""
     asked: list[tuple[str, Any]] = []
 
@@ -45,15 +50,9 @@ def plans_of(database: Database, ask: Callable[[Session], object]) -> list[str]:
         return [
             str(step[3])
             for statement, parameters in asked
-            if " jobs" in statement and not statement.startswith("INSERT")
+            if f" {table}" in statement and not statement.startswith("INSERT")
             for step in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters)
         ]
-
-
-def page(rows: Rows, order: JobOrder, *states: JobState) -> Callable[[Session], object]:
-    return lambda session: job_page(
-        session, [rows.project_id], JobFilter(states=states), order=order, after=None, limit=50
-    )
 
 
 class TestClaim:
@@ -68,25 +67,26 @@ class TestClaim:
         assert not any(step.startswith("SCAN jobs") for step in plans)
 
 
-class TestLists:
-    @pytest.mark.parametrize(
-        ("order", "states"),
-        [
-            (JobOrder(), ()),
-            (JobOrder("name", descending=False), ()),
-            (JobOrder("ended"), ()),
-            (JobOrder(), (JobState.RUNNING,)),
-        ],
-        ids=["created", "name", "ended", "state"],
-    )
-    def test_a_page_is_read_in_the_order_of_an_index(
-        self, sqlite: Database, rows: Rows, order: JobOrder, states: tuple[JobState, ...]
+class TestOccupants:
+    @pytest.mark.parametrize("worker_id", [None, "wrk_1"])
+    def test_running_jobs_are_found_among_running_jobs(
+        self, sqlite: Database, worker_id: str | None
     ) -> None:
-        plans = plans_of(sqlite, page(rows, order, *states))
+        plans = plans_of(sqlite, lambda session: occupants(session, worker_id))
 
-        assert len(plans) == 1, "a second step would be a sort"
-        assert plans[0].startswith("SEARCH jobs USING INDEX ix_jobs_project_id")
+        assert any("jobs USING INDEX ix_jobs_running" in step for step in plans)
 
+
+class TestQueues:
+    def test_waiting_jobs_are_not_read_to_be_counted(self, sqlite: Database, rows: Rows) -> None:
+        plans = plans_of(sqlite, lambda session: queue_counts(session, [rows.project_id]))
+
+        of_jobs = [step for step in plans if "jobs" in step]
+        assert of_jobs
+        assert all("ix_jobs_running" in step for step in of_jobs)
+
+
+class TestPositions:
     def test_a_position_is_counted_among_waiting_jobs(self, sqlite: Database, rows: Rows) -> None:
         job = job_row(sqlite, a_job(sqlite, rows))
 
@@ -114,3 +114,42 @@ class TestAlike:
         alike = "ix_jobs_alike (architecture=? AND imgsz=? AND device_name=?)"
         assert any(alike in step for step in plans)
         assert not any("SCAN jobs" in step for step in plans)
+
+
+class TestEvents:
+    @pytest.mark.parametrize(
+        ("chosen", "index"),
+        [
+            (EventFilter(types=("job.*", "trainer.warning"), newest_first=True), "but_epochs"),
+            (EventFilter(level=Level.WARNING), "but_epochs"),
+            (EventFilter(types=("epoch.finished",)), "events_1"),
+            (EventFilter(newest_first=True), "events_1"),
+        ],
+        ids=["rare types", "warnings", "epochs", "newest"],
+    )
+    def test_a_page_of_events_is_read_in_the_order_of_an_index(
+        self, sqlite: Database, rows: Rows, chosen: EventFilter, index: str
+    ) -> None:
+        job_id = a_job(sqlite, rows)
+
+        plans = plans_of(
+            sqlite,
+            lambda session: events_page(session, job_id, chosen, after=3, limit=50),
+            table="events",
+        )
+
+        assert len(plans) == 1, "a second step would be a sort"
+        assert plans[0].startswith("SEARCH events USING INDEX")
+        assert index in plans[0]
+
+
+class TestPlaces:
+    def test_the_places_of_a_page_are_counted_among_waiting_jobs(
+        self, sqlite: Database, rows: Rows
+    ) -> None:
+        job = job_row(sqlite, a_job(sqlite, rows))
+
+        plans = plans_of(sqlite, lambda session: places_of(session, [job]))
+
+        lane = "queue=? AND priority=? AND project_id=? AND owner_id=? AND id<?"
+        assert f"SEARCH jobs_1 USING INDEX ix_jobs_waiting ({lane})" in plans

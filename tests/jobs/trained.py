@@ -4,6 +4,8 @@ import hashlib
 from collections.abc import Collection, Sequence
 from datetime import timedelta
 
+from sqlalchemy import update
+
 from app.artifacts.names import ArtifactKind
 from app.artifacts.repository import insert_artifact
 from app.core.database import Database
@@ -15,7 +17,7 @@ from app.jobs.life.recording import EpochReport, freeze_threads, log_event, reco
 from app.jobs.life.transitions import AttemptEnd, apply_event
 from app.jobs.locks import Hold, lock_held
 from app.jobs.states import JobEvent
-from app.jobs.tables import Job
+from app.jobs.tables import Attempt, Job
 
 MAP = "metrics/mAP50-95(B)"
 RATE = "lr/rest/weight"
@@ -51,6 +53,8 @@ def train(
         log_event(
             unit.session, hold, "trainer.started", data={"optimizer": "AdamW", "lr0": 0.001667}
         )
+        own = update(Attempt).where(Attempt.job_id == job_id, Attempt.number == job.attempt)
+        unit.session.execute(own.values(first_epoch=first))
     for epoch, value in enumerate(values, first):
         _finish_epoch(database, job, epoch, value, with_state=epoch in states)
     event, reason = end
@@ -73,6 +77,7 @@ def _finish_epoch(
             duration_seconds=1.0,
             deciding_metric="fitness",
             value=value,
+            rank=value,
             is_best=is_best,
         )
         record_epoch(unit.session, hold, report, recorded_of(unit.session, hold))

@@ -51,9 +51,15 @@ def a_ready_model(
     return model_now(database, model.id)
 
 
-def a_refused_model(database: Database, name: str, message: str = "It is cut.") -> Model:
+def a_refused_model(
+    database: Database,
+    name: str,
+    message: str = "It is cut.",
+    *,
+    project_id: str | None = None,
+) -> Model:
     """Add weights that an inspection refused."""
-    model = a_model(database, name)
+    model = a_model(database, name, project_id=project_id)
     hold = hold_of(database, model.id)
     with database.write() as unit:
         assert refuse_model(unit.session, hold, message)

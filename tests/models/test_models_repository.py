@@ -31,7 +31,7 @@ def a_project(database: Database, name: str) -> str:
 
 def names_after(database: Database, name: str, *, limit: int = 10) -> list[str]:
     with database.read() as unit:
-        found = models_after(unit.session, (), name=name, task=None, limit=limit)
+        found = models_after(unit.session, (), after=(name, "~"), limit=limit)
         return [model.name for model in found]
 
 

@@ -22,7 +22,14 @@ from app.jobs.states import USER_EVENTS, JobEvent, JobState
 from app.jobs.tables import Job
 from app.ops.recount import counters_are_true, repair_counters
 from app.quotas.errors import QueueFull
-from app.quotas.repository import Consumer, Quota, check_within, set_limits, usage_of
+from app.quotas.repository import (
+    Consumer,
+    Quota,
+    check_within,
+    counted_jobs,
+    set_limits,
+    usage_of,
+)
 from app.quotas.tables import Usage
 from app.uploads.repository import NewUpload, finish_upload, insert_upload
 from app.uploads.tables import Upload
@@ -67,6 +74,23 @@ class TestJobs:
         for subject_id in (rows.project_id, rows.user_id):
             assert used(database, subject_id, Quota.QUEUED_JOBS) == 1
             assert used(database, subject_id, Quota.RUNNING_JOBS) == 1
+
+    def test_a_job_counts_by_its_state_and_apart_in_the_trash(
+        self, database: Database, rows: Rows
+    ) -> None:
+        job_ids = [a_job(database, rows, state=JobState.CANCELLED) for _ in range(2)]
+
+        with database.write() as unit:
+            trashed = update(Job).where(Job.id == job_ids[0]).values(trashed_at=database_now())
+            unit.session.execute(trashed)
+
+        with database.read() as unit:
+            listed, trash = (
+                counted_jobs(unit.session, [rows.project_id], in_trash=in_trash)
+                for in_trash in (False, True)
+            )
+        assert (listed["cancelled"], trash["cancelled"]) == (1, 1)
+        assert sum(listed.values()) + sum(trash.values()) == 2
 
     def test_a_rolled_back_submit_counts_for_nothing(self, database: Database, rows: Rows) -> None:
         a_job(database, rows)
@@ -183,7 +207,7 @@ class TestTriggers:
         with database.read() as unit:
             names = set(unit.session.scalars(text(catalogue)))
 
-        tables = ("jobs", "artifacts", "packs", "uploads", "dataset_versions")
+        tables = ("jobs", "artifacts", "packs", "uploads", "dataset_versions", "models")
         events = ("_insert", "_update", "_delete") if database.is_sqlite else ("",)
         expected = {f"usage_{table}{event}" for table in tables for event in events}
         assert names == expected | {"usage_jobs_forget"}
@@ -236,10 +260,17 @@ class Life(RuleBasedStateMachine):
                     )
                 )  # fmt: skip
 
-    @rule(number=number)
-    def purge(self, number: int) -> None:
+    @rule(number=number, what=st.sampled_from(("trash", "restore", "purge")))
+    def remove(self, number: int, what: str) -> None:
+        chosen = Job.id == self._one(Job.id, number)
+        ended = Job.state.in_([JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED])
+        trashed = update(Job).where(chosen, ended)
         with self.database.write() as unit:
-            unit.session.execute(delete(Job).where(Job.id == self._one(Job.id, number)))
+            if what == "purge":
+                unit.session.execute(delete(Job).where(chosen))
+            else:
+                at = database_now() if what == "trash" else None
+                unit.session.execute(trashed.values(trashed_at=at))
 
     @rule(owner=owner, size=st.integers(1, 50))
     def upload(self, owner: int, size: int) -> None:

@@ -193,6 +193,7 @@ def refuse_the_data(trainer: FakeTrainer) -> None:
 def diverge(trainer: FakeTrainer) -> None:
     train(trainer)
     amended = {"train": {"lr0": 0.001}}
+    sys.stderr.write("worker.trainer.errors.Diverged: The loss exploded.\n")
     trainer.fail(14, code="diverged", message="The loss exploded.", hint="None.", amended=amended)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from app.jobs.commands.plugin_options import MAX_SCHEMA_CHARACTERS
+from app.jobs.commands.option_schema import MAX_SCHEMA_CHARACTERS
 from tests.plugins import write_plugin
 from worker import plugins
 from worker.plugins import installed_plugins

@@ -18,7 +18,8 @@ from app.artifacts.repository import insert_artifact
 from app.core.database import Database, database_now
 from app.core.ids import new_id
 from app.core.storage import ArtifactStore, StoredObject
-from app.datasets.tables import Dataset, DatasetVersion, VersionState
+from app.core.words import words_of
+from app.datasets.tables import Dataset, DatasetVersion, DatasetWord, VersionState
 from app.jobs.life.claim import SlotOffer, claim_job
 from app.jobs.locks import Hold
 from app.jobs.repository import insert_job
@@ -130,6 +131,9 @@ def a_dataset(
             created_at=database_now(),
         )
     )
+    for word in words_of(name):
+        found_by = {"dataset_id": dataset_id, "project_id": project_id, "word": word}
+        session.execute(insert(DatasetWord).values(found_by))
     ready = state is VersionState.READY
     session.execute(
         insert(DatasetVersion).values(

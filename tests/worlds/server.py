@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from threading import Event, Thread
 from typing import Any
 from urllib.error import HTTPError, URLError
 from urllib.request import Request, urlopen
@@ -25,6 +26,7 @@ from app.core.database import Database
 from app.main import create_app
 from app.settings import Settings
 from app.settings.accounts import AccountSettings
+from app.stream.room import Streams
 from tests.waiting import eventually
 from tests.worlds.rows import Rows, a_ready_dataset
 
@@ -249,6 +251,30 @@ class Api:
     @property
     def database(self) -> Database:
         return self.context.database
+
+    @contextmanager
+    def streams_ended(self) -> Iterator[None]:
+        """End event streams that have sent what was missed: this client waits for whole answers."""
+        done = Event()
+
+        def end() -> None:
+            while not done.wait(0.01):
+                watchers = list(self.streams.hub._watchers)
+                if any(each._is_live for each in watchers) and self.client.portal is not None:
+                    self.client.portal.call(self.streams.end)
+
+        thread = Thread(target=end)
+        thread.start()
+        try:
+            yield
+        finally:
+            done.set()
+            thread.join()
+
+    @property
+    def streams(self) -> Streams:
+        streams: Streams = self.app.state.streams
+        return streams
 
     def spec(self, **changes: Any) -> dict[str, Any]:  # noqa: ANN401
         """Return the JSON of a valid job."""

@@ -26,8 +26,10 @@ from app.jobs.tables import Job
 from app.models.tables import Model, ModelSource, ModelState
 from app.uploads.creation import begin_upload
 from app.uploads.repository import NewUpload
+from app.webhooks.tables import DeliveryState
 from tests.worlds.accounts import Person, a_key, a_person, a_project
 from tests.worlds.rows import SHA, Rows, a_dataset, a_job
+from tests.worlds.webhooks import a_delivery, a_webhook
 
 COPIES = 2
 """Of everything, so that a list of one item has a second page."""
@@ -42,6 +44,8 @@ class Tenant:
     rows: Rows
     job_id: str
     model_id: str
+    webhook_id: str
+    delivery_id: str
     people: Mapping[MemberRole, Person]
     uploads: dict[str, str] = field(default_factory=dict)
     spare_keys: dict[str, str] = field(default_factory=dict)
@@ -57,6 +61,7 @@ class Tenant:
         people = [text for person in self.people.values() for text in (person.user_id, person.name)]
         keys = [person.key_id for person in self.people.values()]
         ids = [self.project_id, self.rows.dataset_id, self.rows.version_id, self.job_id]
+        ids += [self.webhook_id, self.delivery_id]
         ids += [self.model_id, *self.uploads.values(), *self.spare_keys.values()]
         return (self.mark, *ids, *people, *keys)
 
@@ -72,11 +77,16 @@ class Tenant:
             "job_id": self.job_id,
             "upload_id": self.uploads[person.user_id],
             "key_id": self.spare_keys[person.user_id],
+            "webhook_id": self.webhook_id,
+            "delivery_id": self.delivery_id,
             "project_id": self.project_id,
             "user_id": self.people[MemberRole.MEMBER].user_id,
             "session_id": "ses_" + "0" * 26,
+            "worker_id": "wrk_" + "0" * 26,
             "name": BEST,
+            "epoch": "1",
             "number": "0",
+            "image": "1",
             "user": self.people[MemberRole.VIEWER].user_id,
             "reference": reference.get("/".join(template.split("/")[:3]), ""),
         }
@@ -98,7 +108,11 @@ def a_tenant(context: Context, mark: str, folder: Path) -> Tenant:
         rows = _a_dataset(database, project_id, admin.user_id, f"{mark}-{number}")
         job_id = _a_job(context, rows, mark, folder)
         model_id = _a_model(database, project_id, f"{mark}-{number}.pt")
-    tenant = Tenant(mark, project_id, rows, job_id, model_id, people)
+        hook = a_webhook(database, project_id, admin.user_id, f"https://127.0.0.1/{mark}")
+        for _ in range(COPIES):
+            delivery_id = a_delivery(database, hook.id, state=DeliveryState.DELIVERED)
+    ids = (job_id, model_id, hook.id, delivery_id)
+    tenant = Tenant(mark, project_id, rows, *ids, people)
     for person in people.values():
         for number in range(COPIES):
             new = NewUpload(project_id, person.user_id, f"{mark}-{number}.zip", 10, None)

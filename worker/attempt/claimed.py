@@ -24,7 +24,7 @@ class AttemptFailed(Exception):
 
 
 class LeaveRequested(Exception):
-    """The attempt ends early: cancel or pause is requested, or the worker is leaving."""
+    """The attempt ends early: cancel or pause is requested, or the slot drains."""
 
 
 @dataclass(frozen=True)
@@ -48,9 +48,13 @@ class ClaimedAttempt:
 
     @property
     def should_leave(self) -> bool:
-        """Whether the attempt must end: the worker is leaving, or cancel or pause is requested."""
-        requested = self.lease.request in {Request.CANCEL, Request.PAUSE}
-        return requested or self.context.leaving.is_set()
+        """Whether the attempt must end: the slot drains, or cancel or pause is requested."""
+        return self.drains or self.lease.request in {Request.CANCEL, Request.PAUSE}
+
+    @property
+    def drains(self) -> bool:
+        """Whether the job must continue elsewhere: the worker is leaving, or its slot drains."""
+        return self.context.leaving.is_set() or self.lease.drains
 
     @property
     def memory_limit_bytes(self) -> int | None:

@@ -2,13 +2,13 @@
 
 import threading
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pydantic import JsonValue
 from sqlalchemy.orm import Session
 
 from app.artifacts.names import LAST, ArtifactKind
-from app.artifacts.repository import insert_artifact
+from app.artifacts.repository import forget_shown, insert_artifact
 from app.core.crash_points import CrashPoint, crash_point
 from app.core.database import OUTAGE
 from app.core.errors import InsufficientStorage, Unavailable
@@ -24,7 +24,7 @@ from app.jobs.states import JobEvent, Request
 from worker.attempt.checkpoints import forget_refused_checkpoint
 from worker.attempt.claimed import AttemptFailed, ClaimedAttempt
 from worker.attempt.lease import RETRY_SECONDS, Lease
-from worker.attempt.log_shipping import store_logs
+from worker.attempt.logs.log_shipping import ErrorLine, store_logs
 from worker.attempt.outcome import Outcome, outcome_of
 from worker.attempt.trainer_files import most_bytes_of, opened_file
 from worker.context import WorkerContext
@@ -40,8 +40,8 @@ log = get_logger(__name__)
 class KeptArtifact:
     """A result of a finished training: durable in the store, but not in the database yet.
 
-    It comes from a protocol `Artifact`, which names a local file, or is `per_class.csv`. It is
-    never a file of a checkpoint.
+    It comes from a protocol `Artifact`, which names a local file, or is `per_class.csv`, or shows
+    the final validation. It is never a file of a checkpoint. `size` is that of a preview: pixels.
     """
 
     name: str
@@ -49,6 +49,7 @@ class KeptArtifact:
     epoch: int | None
     stored: StoredObject
     checks: Mapping[str, JsonValue] | None = None
+    size: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True)
@@ -144,8 +145,8 @@ def conclude(attempt: ClaimedAttempt, conclusion: Conclusion) -> None:
         Fenced: the hold is not valid any more.
         LeaseLost: the database was unavailable for too long.
     """
-    logs = _stored_logs(attempt)
-    end = _end_of(conclusion, attempt.context)
+    logs, log_line = _stored_logs(attempt, conclusion)
+    end = replace(_end_of(conclusion, attempt.context), log_line=log_line)
     attempt.lease.write(lambda session: _write(session, attempt, conclusion, (end, logs)))
     crash_point(CrashPoint.END_AFTER_COMMIT)
     log.info(
@@ -193,20 +194,33 @@ def _record_bare_end(
             return
 
 
-def _stored_logs(attempt: ClaimedAttempt) -> Mapping[int, StoredObject]:
-    context = attempt.context
-    try:
-        return attempt.lease.insist(
-            lambda: store_logs(
-                context.database,
-                context.store,
-                attempt.lease.hold,
-                folder=attempt.directory.new_folder(),
-            )
+def _stored_logs(
+    attempt: ClaimedAttempt, conclusion: Conclusion
+) -> tuple[Mapping[int, StoredObject], int | None]:
+    """Store the logs. Return them by attempt, and the line that tells why this one failed."""
+
+    def store() -> tuple[Mapping[int, StoredObject], int | None]:
+        error_line = _error_line(conclusion)
+        stored = store_logs(
+            attempt.context.database,
+            attempt.context.store,
+            attempt.lease.hold,
+            folder=attempt.directory.new_folder(),
+            error_line=error_line,
         )
+        return stored, None if error_line is None else error_line.number
+
+    try:
+        return attempt.lease.insist(store)
     except (InsufficientStorage, Unavailable, OSError):
         log.exception("log.not_stored", job_id=attempt.job.id)
-        return {}  # the pieces stay readable; the job's end matters more
+        return {}, None  # the pieces stay readable; the job's end matters more
+
+
+def _error_line(conclusion: Conclusion) -> ErrorLine | None:
+    if conclusion.outcome.event not in {JobEvent.FAIL, JobEvent.INTERRUPT}:
+        return None
+    return ErrorLine(conclusion.message, raised=(conclusion.exit_code or 0) > 0)
 
 
 def _end_of(conclusion: Conclusion, context: WorkerContext) -> AttemptEnd:
@@ -230,6 +244,8 @@ def _write(
     hold = attempt.lease.hold
     end, logs = ending
     lock_held(session, hold)
+    if conclusion.kept:
+        forget_shown(session, hold.job_id)
     for artifact in conclusion.kept:
         insert_artifact(
             session,
@@ -240,12 +256,15 @@ def _write(
             name=artifact.name,
             epoch=artifact.epoch,
             checks=artifact.checks,
+            size=artifact.size,
         )
     replace_log_pieces(session, hold, logs)
     if end.reason is EndReason.BAD_CHECKPOINT:
         forget_refused_checkpoint(session, hold)
     if conclusion.kept and conclusion.final is not None:
-        data = conclusion.final.model_dump(exclude={"seq", "at", "type", "artifacts"})
+        data = conclusion.final.model_dump(
+            exclude={"seq", "at", "type", "artifacts", "curves", "worst_images"}
+        )
         log_event(session, hold, "trainer.finished", data=data)
     _apply(session, hold, conclusion.outcome.event, end)
     crash_point(CrashPoint.END_BEFORE_COMMIT)

@@ -18,7 +18,7 @@ from sqlalchemy.orm import Session
 
 from app.core.database import OUTAGE, Database
 from app.core.logging import first_line, get_logger
-from app.jobs.life.recording import pending_request, renew_lease
+from app.jobs.life.recording import pending_orders, renew_lease
 from app.jobs.locks import AlreadyWritten, Fenced, Hold, mark_write
 from app.jobs.states import Request
 from app.settings.timing import Timing
@@ -66,7 +66,9 @@ class Lease:
         self._timing = timing
         self._renewed_at = claimed_at
         self._request: Request | None = None
+        self._drains = False
         self._asked_at = claimed_at  # the newest question for the request, alone or by a renewal
+        self._read_at = claimed_at  # the newest question for all orders
         self._turn = threading.Lock()  # the row has room for the mark of one write
         self._fenced = threading.Event()
         self._ended = threading.Event()
@@ -81,6 +83,11 @@ class Lease:
     def request(self) -> Request | None:
         """The job's pending request, as last read."""
         return self._request
+
+    @property
+    def drains(self) -> bool:
+        """Whether the job must continue on another slot, as last read."""
+        return self._drains
 
     @property
     def is_fenced(self) -> bool:
@@ -197,19 +204,27 @@ class Lease:
                 self._log.warning("lease.not_renewed", error=first_line(error))
 
     def _keep_reading(self) -> None:
-        """Read the request, except where a renewal has brought it within the last interval."""
-        every = self._timing.request_poll_seconds
-        while not self._ended.wait(max(0.0, self._asked_at + every - time.monotonic())):
+        """Read the orders, except where a renewal has brought the request within an interval.
+
+        A renewal does not tell whether the slot drains: that is read at least every heartbeat.
+        """
+        while not self._ended.wait(max(0.0, self._read_due_at - time.monotonic())):
             if self.is_lost:
                 return
-            if time.monotonic() - self._asked_at >= every:
-                self._asked_at = time.monotonic()
-                self._read_request()
+            if time.monotonic() >= self._read_due_at:
+                self._asked_at = self._read_at = time.monotonic()
+                self._read_orders()
 
-    def _read_request(self) -> None:
+    @property
+    def _read_due_at(self) -> float:
+        request_due_at = self._asked_at + self._timing.request_poll_seconds
+        return min(request_due_at, self._read_at + self._timing.heartbeat_seconds)
+
+    def _read_orders(self) -> None:
         try:
             with self._database.read() as unit:
-                self._request = pending_request(unit.session, self.hold)
+                orders = pending_orders(unit.session, self.hold)
+            self._request, self._drains = orders.request, orders.drains
         except Fenced:
             self._fenced.set()
         except OUTAGE as error:

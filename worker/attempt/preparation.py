@@ -140,7 +140,7 @@ def _start_after(
         hold,
         epoch,
         best_epoch=restored.best_epoch if restored else None,
-        value_of=attempt.deciding.value_of,
+        deciding=attempt.deciding,
     )
     delete_checkpoints_after(session, hold.job_id, epoch=epoch)
     damaged_states = [checkpoint.epoch for checkpoint in damaged if checkpoint.with_state]

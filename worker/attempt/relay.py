@@ -1,10 +1,9 @@
 """Write the trainer's events to the database while it trains.
 
 One thread reads the pipe into a spool on disk, so that the trainer never waits for the database.
-Another thread writes the events in order, and continues where it was when the database returns. An
-epoch is written in one transaction with its checkpoint or that of a later epoch, after the bytes of
-that checkpoint are durable: a job can be resumed from what the API shows. A training state may
-follow its epoch.
+Another thread writes the events in order, and continues where it was after an outage. An epoch is
+written in one transaction with its checkpoint or a later one, after the bytes of that are durable:
+a job can be resumed from what the API shows. A training state may follow its epoch.
 """
 
 import os
@@ -20,7 +19,7 @@ from pydantic import JsonValue, ValidationError
 from sqlalchemy.exc import DataError, IntegrityError
 from sqlalchemy.orm import Session
 
-from app.artifacts.names import LAST, STATE
+from app.artifacts.names import LAST
 from app.core.crash_points import CrashPoint, crash_point
 from app.core.database import OUTAGE
 from app.core.guarded_files import GuardedFolder
@@ -51,7 +50,7 @@ from worker.attempt.claimed import AttemptFailed
 from worker.attempt.event_limits import MAX_LINE_BYTES, EventLimits
 from worker.attempt.lease import Lease, LeaseLost
 from worker.attempt.spool import EventSpool
-from worker.attempt.waiting_checkpoints import WaitingCheckpoints
+from worker.attempt.waiting_checkpoints import WaitingCheckpoints, as_checkpoint
 from worker.trainer.protocol import (
     BatchEvent,
     CheckpointEvent,
@@ -67,6 +66,7 @@ from worker.trainer.protocol import (
     WarningEvent,
     parse_event,
 )
+from worker.usage.epochs import EpochUse
 
 PROGRESS_SECONDS = 1.0
 PIPE_END_SECONDS = 10.0
@@ -83,6 +83,7 @@ class Relay:
         run: the run directory; paths in events are relative to it.
         epochs: the number of epochs in the spec.
         deciding: the metric that decides which epoch is the best.
+        use: of the trainer and its slot, by epoch; None: nothing is measured.
     """
 
     def __init__(
@@ -93,7 +94,9 @@ class Relay:
         *,
         epochs: int,
         deciding: DecidingMetric,
+        use: EpochUse | None = None,
     ) -> None:
+        self.use = use or EpochUse()
         self.final: FinalEvent | None = None
         self.error: ErrorEvent | None = None
         self.failure: Exception | None = None
@@ -171,7 +174,8 @@ class Relay:
         if isinstance(event, BatchEvent) and not spool.is_empty:
             return  # outdated: earlier events wait to be written
         if isinstance(event, CheckpointEvent | StateEvent):
-            self._waiting.add(_as_checkpoint(event))
+            self._waiting.add(as_checkpoint(event))
+        self.use.hear(event)
         spool.append(line)
 
     def _write_events(self, spool: EventSpool) -> None:
@@ -226,7 +230,7 @@ class Relay:
         data = event.model_dump(include={"epoch", "reason", "message"}, exclude_none=True)
 
         def note(session: Session) -> None:
-            note_resumed(session, hold, event.mode)
+            note_resumed(session, hold, event.mode, event.epoch)
             level = Level.INFO if event.mode == "exact" else Level.WARNING
             log_event(session, hold, f"resume.{event.mode}", level=level, data=data)
 
@@ -247,7 +251,9 @@ class Relay:
         before = self._recorded_before()
 
         def note(session: Session) -> None:
-            note_started(session, hold, device_name=device_name, data=data)
+            note_started(
+                session, hold, device_name=device_name, first_epoch=event.first_epoch, data=data
+            )
             put_progress(session, hold, progress)
 
         self._lease.write(note)
@@ -300,7 +306,7 @@ class Relay:
         crash_point(CrashPoint.EPOCH_AFTER_COMMIT)
 
     def _on_state(self, event: StateEvent) -> None:
-        remaining = self._waiting.take(_as_checkpoint(event))
+        remaining = self._waiting.take(as_checkpoint(event))
         stored = store_checkpoint(self._store, remaining, self._run)
         crash_point(CrashPoint.CHECKPOINT_STORED)
         if stored.files:
@@ -337,6 +343,7 @@ class Relay:
         return record
 
     def _report(self, event: EpochEvent) -> EpochReport:
+        value = self._value(event)
         return EpochReport(
             epoch=event.epoch,
             epochs=self._epochs,
@@ -346,9 +353,12 @@ class Relay:
             duration_seconds=event.seconds,
             optimizer_steps=event.optimizer_steps,
             lr=event.lr,
+            system=self.use.row_of(event),
             classes=event.classes,
             deciding_metric=self._deciding.name,
-            value=self._value(event),
+            direction=self._deciding.direction,
+            value=value,
+            rank=self._deciding.rank_of(value),
             is_best=event.fitness is not None and event.fitness == event.best_fitness,
         )
 
@@ -372,9 +382,8 @@ class Relay:
         self.final = event
 
     def _log(self, type_: str, level: Level, data: dict[str, JsonValue]) -> None:
-        self._lease.write(
-            lambda session: log_event(session, self._lease.hold, type_, level=level, data=data)
-        )
+        hold = self._lease.hold
+        self._lease.write(lambda session: log_event(session, hold, type_, level=level, data=data))
 
     _handlers: dict[type, Callable[..., None]] = {  # noqa: RUF012 -- a table, never changed
         PhaseEvent: _on_phase,
@@ -389,9 +398,3 @@ class Relay:
         ErrorEvent: _on_error,
         FinalEvent: _on_final,
     }
-
-
-def _as_checkpoint(event: CheckpointEvent | StateEvent) -> CheckpointEvent:
-    if isinstance(event, CheckpointEvent):
-        return event
-    return CheckpointEvent(epoch=event.epoch, files={STATE: event.file})

@@ -31,15 +31,17 @@ from worker.attempt.conclusion import (
 )
 from worker.attempt.directory import attempt_directory
 from worker.attempt.lease import Lease, LeaseLost
-from worker.attempt.log_shipping import LogShipper
+from worker.attempt.logs.log_shipping import LogShipper
+from worker.attempt.logs.plain_text import PlainText, folders_of_this_machine
 from worker.attempt.out_of_memory import after_training
 from worker.attempt.outcome import Outcome, TrainerEnd, decide_outcome, left_on_request, outcome_of
-from worker.attempt.plain_text import PlainText, folders_of_this_machine
 from worker.attempt.preparation import PreparedJob, prepare
 from worker.attempt.relay import Relay
+from worker.attempt.results.final_validation import store_final_validation
 from worker.attempt.steering import Steering, Unwatched
 from worker.attempt.trainer_files import WEIGHTS_BYTES, opened_file
 from worker.context import WorkerContext
+from worker.dataset_cache.entry import DATASET
 from worker.processes.process import Command, RunningProcess
 from worker.trainer.environment import trainer_environment
 from worker.trainer.errors import plain_text, without_paths
@@ -84,8 +86,7 @@ def _run_to_conclusion(attempt: ClaimedAttempt) -> Conclusion:
     except (Fenced, LeaseLost):
         raise
     except LeaveRequested:
-        drains = attempt.context.leaving.is_set()
-        return Conclusion(left_on_request(attempt.lease.request, drains=drains))
+        return Conclusion(left_on_request(attempt.lease.request, drains=attempt.drains))
     except AttemptFailed as error:
         return Conclusion(outcome_of(error.reason), message=error.message)
     except Exception as error:  # outermost handler: any error ends only this attempt
@@ -122,7 +123,7 @@ def _run_phases(attempt: ClaimedAttempt) -> Conclusion:
 def _run_processes(attempt: ClaimedAttempt, prepared: PreparedJob, output: IO[bytes]) -> Conclusion:
     trained = _train(attempt, prepared, output)
     if trained.outcome.event is JobEvent.FINISH:
-        return _finalize(attempt, trained, output)
+        return _finalize(attempt, trained, prepared, output)
     return trained
 
 
@@ -133,6 +134,7 @@ def _train(attempt: ClaimedAttempt, prepared: PreparedJob, output: IO[bytes]) ->
         attempt.directory.run_files,
         epochs=prepared.job_file.spec.train.epochs,
         deciding=attempt.deciding,
+        use=attempt.context.use.of_training(),
     )
     steering = Steering(attempt, relay)
     with _trainer(attempt, prepared, relay, output) as process:
@@ -144,9 +146,8 @@ def _train(attempt: ClaimedAttempt, prepared: PreparedJob, output: IO[bytes]) ->
         leave_requested=steering.leave_requested,
         finished=relay.final is not None,
     )
-    drains = attempt.context.leaving.is_set()
     trained = Conclusion(
-        decide_outcome(end, attempt.lease.request, drains=drains),
+        decide_outcome(end, attempt.lease.request, drains=attempt.drains),
         exit_code=exit_code,
         message=relay.error.message if relay.error else None,
         hint=relay.error.hint if relay.error else None,
@@ -172,7 +173,7 @@ def _trainer(
             )
         finally:
             os.close(writing)  # only the trainer's processes keep the pipe open
-        with process:
+        with process, attempt.context.use.sampling(relay.use, process.pid):
             crash_point(CrashPoint.TRAINER_SPAWNED)
             yield process
 
@@ -198,7 +199,9 @@ def _imports_torch(attempt: ClaimedAttempt) -> bool:
     return not is_null_trainer(attempt.spec)
 
 
-def _finalize(attempt: ClaimedAttempt, trained: Conclusion, output: IO[bytes]) -> Conclusion:
+def _finalize(
+    attempt: ClaimedAttempt, trained: Conclusion, prepared: PreparedJob, output: IO[bytes]
+) -> Conclusion:
     """Prove that stock Ultralytics can run the weights, and store the results of the training."""
     hold = attempt.lease.hold
     attempt.lease.write(lambda session: set_phase(session, hold, Phase.FINALIZING))
@@ -208,6 +211,7 @@ def _finalize(attempt: ClaimedAttempt, trained: Conclusion, output: IO[bytes]) -
         return proof
     crash_point(CrashPoint.WEIGHTS_PROVED)
     kept = store_artifacts(attempt, trained.final, proof.checks)
+    kept += store_final_validation(attempt, trained.final, prepared.dataset / DATASET)
     crash_point(CrashPoint.ARTIFACTS_STORED)
     return replace(trained, kept=kept)
 

@@ -6,7 +6,7 @@ from app.artifacts.names import LAST, STATE
 from app.artifacts.resume_sets import WHILE_NOT_ENDED, NamedFile, set_of
 from app.core.guarded_files import GuardedFolder
 from worker.attempt.trainer_files import remove_file
-from worker.trainer.protocol import CheckpointEvent
+from worker.trainer.protocol import CheckpointEvent, StateEvent
 
 
 class WaitingCheckpoints:
@@ -72,3 +72,10 @@ class WaitingCheckpoints:
 
     def _newest_epochs(self, name: str, *, most: int) -> list[int]:
         return sorted((epoch for each, epoch in self._files if each == name), reverse=True)[:most]
+
+
+def as_checkpoint(event: CheckpointEvent | StateEvent) -> CheckpointEvent:
+    """Return a training state as a checkpoint that consists of it alone."""
+    if isinstance(event, CheckpointEvent):
+        return event
+    return CheckpointEvent(epoch=event.epoch, files={STATE: event.file})

@@ -21,6 +21,7 @@ from worker.trainer.mixins.divergence import Divergence
 from worker.trainer.mixins.exact_resume import ExactResuming
 from worker.trainer.mixins.finalizing import Finalizing
 from worker.trainer.mixins.loader_notes import LoaderNotes
+from worker.trainer.mixins.loader_wait import LoaderWait
 from worker.trainer.mixins.log_rows import LogRows
 from worker.trainer.mixins.named_failures import NamedFailures
 from worker.trainer.mixins.plain_resume import Resuming
@@ -53,12 +54,14 @@ TASK_TRAINERS: Final[dict[Task, type]] = {
 # Outermost first. At the end of an epoch (`hook_after_epoch`) five classes call super() first, so
 # they act from the last to the first: Reporting reports the epoch, BatchPlots waits for its plots,
 # StopOnRequest decides whether to stop, TrainingStates takes a snapshot of the training state, and
-# Checkpoints hands all files over. Divergence is outermost because it decides whether there is a
-# result to finalize; Finalizing is next because its report of the end comes after everything else.
+# Checkpoints hands all files over. LoaderWait is outermost so that it times no other class;
+# Divergence is next because it decides whether there is a result to finalize, and then Finalizing
+# because its report of the end comes after everything else.
 # Resuming is around the whole loop, which it skips if no epoch is left. ExactResuming restores a
 # state before any hook of an epoch acts; LoaderNotes acts closest to the loaders.
 # docs/training-loop.md has every point.
 AROUND: Final[tuple[type[TrainerMixin], ...]] = (
+    LoaderWait,
     Divergence,
     Finalizing,
     Resuming,

@@ -177,6 +177,7 @@ class _Training:
         self._run = job_file.run_directory
         choice = job_file.spec.trainer
         self._options = NullOptions.model_validate(choice.options if choice else {})
+        self._has_ended_an_epoch = False
         self._newest: tuple[int, bytes] | None = None  # epoch and training state, not handed over
         for folder in ("weights", "outbox", "final"):
             (self._run / folder).mkdir(exist_ok=True)
@@ -214,7 +215,7 @@ class _Training:
                 batches=STEPS,
                 losses={"box_loss": 1 / state.epoch},
                 epoch_seconds=0,
-                eta_seconds=seconds * (epochs - before.epoch),
+                eta_seconds=seconds * (epochs - before.epoch) if self._has_ended_an_epoch else None,
             )
         )
         _pause(seconds)
@@ -229,6 +230,7 @@ class _Training:
         return state
 
     def _end_epoch(self, state: State) -> None:
+        self._has_ended_an_epoch = True
         content = json.dumps(_training_state(self._job_file, state)).encode()
         has_state = self._writes_state(state)
         if has_state:

@@ -219,7 +219,8 @@ class BatchEvent(Event):
     losses: Metrics = Field(description="Running means over the epoch, by name.")
     epoch_seconds: float
     eta_seconds: float | None = Field(
-        description="To the end of the last epoch, and at most what is left of the time budget."
+        description="To the end of the last epoch, and at most what is left of the time budget; "
+        "null in the first epoch of an attempt."
     )
 
 
@@ -242,6 +243,9 @@ class EpochEvent(Event):
     fitness: float | None
     best_fitness: float | None
     seconds: float
+    loader_wait_seconds: float | None = Field(
+        default=None, description="How long the loop waited for batches; null: not measured."
+    )
     optimizer_steps: Count
     eta_seconds: float | None = Field(description="As in `BatchEvent`; null after the last epoch.")
 
@@ -322,6 +326,12 @@ class FinalEvent(Event):
     best_fitness: float | None
     metrics: Metrics = Field(description="The final evaluation of best.pt.")
     artifacts: list[Artifact] = Field(max_length=MOST_ARTIFACTS)
+    curves: RunPath | None = Field(
+        default=None, description="A JSON file of `app.artifacts.validation.Curves`; null: none."
+    )
+    worst_images: RunPath | None = Field(
+        default=None, description="A JSON file of `app.artifacts.validation.WorstImages`."
+    )
 
 
 TrainerEvent = Annotated[

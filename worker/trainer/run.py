@@ -50,6 +50,7 @@ class TrainerMixin(TrainerHooks):
     `new_plots`: plots of training batches that were drawn since the last epoch.
     `first_losses`: the sums of the training losses of the job's first batches, up to ten; None if
     they are not known.
+    `loader_wait_seconds`: how long the loop has waited for batches of this epoch.
     `plugin_class`: the plugin of the job.
     """
 
@@ -64,4 +65,5 @@ class TrainerMixin(TrainerHooks):
     state_follows: bool = False
     new_plots: tuple[Path, ...] = ()
     first_losses: list[float] | None = None
+    loader_wait_seconds: float = 0.0
     plugin_class: ClassVar[type[TrainerPlugin] | None] = None

@@ -11,8 +11,9 @@ from sqlalchemy.orm import Session
 from app.accounts.browser.cookies import digest_of
 from app.accounts.repository import ProjectRole
 from app.accounts.tables import BrowserSession, Membership, Project, User
-from app.core.database import database_now
+from app.core.database import announce, database_now
 from app.core.ids import new_id
+from app.core.wake_ups import ACCESS
 
 SEEN_EVERY: Final = timedelta(minutes=1)
 MAX_PER_USER: Final = 50
@@ -74,7 +75,7 @@ def holder_of_session(session: Session, token: str, *, idle: timedelta) -> Sessi
         .outerjoin(Project, Project.id == Membership.project_id)
         .where(
             BrowserSession.token_sha256 == digest_of(token),
-            _is_valid(idle),
+            is_valid_session(idle),
             User.disabled_at.is_(None),
         )
         .order_by(Project.name)
@@ -129,12 +130,15 @@ def insert_session(
 
 def sessions_of(session: Session, user_id: str, *, idle: timedelta) -> Sequence[BrowserSession]:
     """Return the valid sessions of a user, newest first; at most `MAX_PER_USER`."""
-    statement = select(BrowserSession).where(BrowserSession.user_id == user_id, _is_valid(idle))
+    statement = select(BrowserSession).where(
+        BrowserSession.user_id == user_id, is_valid_session(idle)
+    )
     return session.scalars(statement.order_by(BrowserSession.id.desc())).all()
 
 
 def delete_session(session: Session, user_id: str, session_id: str) -> bool:
     """Delete a session of a user; return whether it existed."""
+    announce(session, ACCESS)
     found = session.execute(
         delete(BrowserSession)
         .where(BrowserSession.user_id == user_id, BrowserSession.id == session_id)
@@ -145,6 +149,7 @@ def delete_session(session: Session, user_id: str, session_id: str) -> bool:
 
 def delete_session_of_token(session: Session, token: str) -> tuple[str, str] | None:
     """Delete the session with this token; return the ids of session and user if it existed."""
+    announce(session, ACCESS)
     found = session.execute(
         delete(BrowserSession)
         .where(BrowserSession.token_sha256 == digest_of(token))
@@ -155,6 +160,7 @@ def delete_session_of_token(session: Session, token: str) -> tuple[str, str] | N
 
 def delete_sessions(session: Session, user_id: str, *, but: str | None = None) -> int:
     """Delete all sessions of a user, except `but`; return their number."""
+    announce(session, ACCESS)
     statement = delete(BrowserSession).where(BrowserSession.user_id == user_id)
     if but is not None:
         statement = statement.where(BrowserSession.id != but)
@@ -181,7 +187,8 @@ def delete_expired_sessions(session: Session, *, idle: timedelta) -> int:
     return len(session.execute(expired.returning(BrowserSession.id)).all())
 
 
-def _is_valid(idle: timedelta) -> ColumnElement[bool]:
+def is_valid_session(idle: timedelta) -> ColumnElement[bool]:
+    """Return the condition that a session has not expired and was used within `idle`."""
     in_time: ColumnElement[bool] = BrowserSession.expires_at > database_now()
     return in_time & (BrowserSession.last_seen_at > database_now(-idle))
 

@@ -17,8 +17,6 @@ from app.accounts.tables import MemberRole
 from app.core.context import TAKES_SPACE, Context, InContext
 from app.core.problems import responses_for
 from app.core.strict_json import StrictRoute
-from app.datasets.errors import EmptyArchive
-from app.datasets.http.receive import spooled
 from app.datasets.http.routes import UploadQuery, Writer, answer
 from app.datasets.http.views import DatasetView
 from app.datasets.reports.report import ImportOptions
@@ -27,6 +25,8 @@ from app.datasets.submit_listing import missing_files, submit_listing
 from app.datasets.submit_version import Submission
 from app.uploads.body import LIMITED_HERE
 from app.uploads.chunks import NamedUpload
+from app.uploads.errors import EmptyBody
+from app.uploads.receive import spooled
 
 Reader = Annotated[Principal, Depends(needs("datasets:read"))]
 PIECE_BYTES: Final = 1024 * 1024
@@ -139,7 +139,7 @@ async def _listing(request: Request, context: Context) -> AsyncIterator[Path]:
     try:
         async with spooled(request, context, max_bytes=MAX_LISTING_BYTES) as listing:
             yield listing
-    except EmptyArchive:
+    except EmptyBody:
         raise ListingInvalid(1, "The list has no files.") from None
 
 

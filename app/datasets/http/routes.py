@@ -1,6 +1,6 @@
 """`/v1/datasets`: upload an archive, list, read and delete."""
 
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
@@ -15,19 +15,22 @@ from app.core.pages import Page, PageSize
 from app.core.path_prefix import link
 from app.core.problems import responses_for
 from app.core.strict_json import StrictRoute, parse_json
+from app.core.tasks import Task
 from app.core.text_fields import plain_text
+from app.core.words import beginnings_of
+from app.datasets.dataset_pages import (
+    DatasetFilter,
+    DatasetOrder,
+    counts_by_state,
+    dataset_page,
+    jobs_of_datasets,
+)
 from app.datasets.errors import DatasetNotFound, NotAnArchive
-from app.datasets.http.receive import spooled
-from app.datasets.http.views import DatasetView, ReportView
+from app.datasets.http.views import DatasetPage, DatasetRow, DatasetView, ReportView
 from app.datasets.remove_dataset import remove_dataset
 from app.datasets.reports.class_options import ClassMap, Colours
 from app.datasets.reports.report import ImportOptions
-from app.datasets.repository import (
-    DatasetFilter,
-    dataset_page,
-    visible_dataset,
-    visible_row,
-)
+from app.datasets.repository import visible_dataset, visible_row
 from app.datasets.submit_version import (
     FileChanges,
     Submission,
@@ -39,6 +42,7 @@ from app.datasets.submit_version import (
 from app.datasets.tables import VersionState
 from app.uploads.body import LIMITED_HERE, announced_bytes
 from app.uploads.chunks import NamedUpload
+from app.uploads.receive import spooled
 
 Reader = Annotated[Principal, Depends(needs("datasets:read"))]
 Writer = Annotated[Principal, Depends(needs("datasets:write"))]
@@ -72,7 +76,6 @@ ARCHIVE_BODY: Final[dict[str, Any]] = {
         },
     }
 }
-PAGE_KIND: Final = "datasets:-created"
 
 router = APIRouter(
     prefix="/v1/datasets",
@@ -173,9 +176,21 @@ class DatasetListQuery(BaseModel):
         pattern=NAME_PATTERN,
         description="Only datasets with exactly this name.",
     )
+    q: DatasetName | None = Field(
+        default=None,
+        min_length=1,
+        max_length=200,
+        description="Only datasets whose name has words that begin with each word of this text. "
+        "Case does not matter.",
+    )
     state: VersionState | None = Field(
         default=None, description="Only datasets whose newest version has this state."
     )
+    task: Task | None = Field(
+        default=None, description="Only datasets whose newest version is, or is declared, for it."
+    )
+    sort: Literal["-created", "created", "name", "-name"] = "-created"
+    counts: bool = Field(default=False, description="true: also count the datasets by state.")
     cursor: str | None = Field(default=None, max_length=2000)
     limit: PageSize = 50
 
@@ -218,26 +233,32 @@ async def upload_dataset(
 @router.get("")
 def list_datasets(
     context: InContext, principal: Reader, query: Annotated[DatasetListQuery, Query()]
-) -> Page[DatasetView]:
-    """List datasets with their newest version, newest dataset first."""
-    after = context.cursors.open(PAGE_KIND, query.cursor) if query.cursor else None
+) -> DatasetPage:
+    """List datasets with their newest version, newest dataset first unless `sort` is given."""
+    order = DatasetOrder("name" if query.sort.endswith("name") else "created", query.sort[0] == "-")
+    kind = f"datasets:{query.sort}"
+    after = context.cursors.open(kind, query.cursor) if query.cursor else None
     project_ids = principal.project_ids
     if query.project is not None:
         project_ids = frozenset({principal.project_id(query.project, pointer="query/project")})
+    filters = DatasetFilter(query.name, query.state, query.task, beginnings_of(query.q or ""))
     with context.database.read() as unit:
         found = dataset_page(
-            unit.session,
-            project_ids,
-            DatasetFilter(query.name, query.state),
-            after=None if after is None else str(after[0]),
-            limit=query.limit + 1,
+            unit.session, project_ids, filters, order=order, after=after, limit=query.limit + 1
         )
+        jobs = jobs_of_datasets(unit.session, [it.dataset.id for it in found])
+        counts = counts_by_state(unit.session, project_ids, filters) if query.counts else None
     names = principal.project_names
-    return Page.of(
+    page = Page.of(
         found,
         query.limit,
-        seal=lambda listed: context.cursors.seal(PAGE_KIND, [listed.dataset.id]),
-        view=lambda listed: DatasetView.of(listed, names),
+        seal=lambda listed: context.cursors.seal(kind, order.position(listed.dataset)),
+        view=lambda listed: DatasetRow.counted(listed, names, jobs=jobs[listed.dataset.id]),
+    )
+    return DatasetPage(
+        **dict(page),
+        counts=None if counts is None else dict(counts.numbers),
+        counts_capped=None if counts is None else [*counts.capped],
     )
 
 

@@ -12,13 +12,14 @@ from app.core.context import Context, InContext
 from app.core.pages import Page, PageSize
 from app.core.problems import responses_for
 from app.core.strict_json import StrictRoute
+from app.datasets.dataset_pages import jobs_of_versions
 from app.datasets.errors import (
     DatasetNotFound,
     DatasetNotReady,
     ManifestMissing,
     NoEarlierVersion,
 )
-from app.datasets.http.views import DatasetView
+from app.datasets.http.views import VersionRow
 from app.datasets.reports.report import Change
 from app.datasets.repository import (
     ListedDataset,
@@ -128,20 +129,21 @@ def list_versions(
     context: InContext,
     principal: Reader,
     query: Annotated[PageQuery, Query()],
-) -> Page[DatasetView]:
-    """List the versions of a dataset, the newest first."""
+) -> Page[VersionRow]:
+    """List the versions of a dataset, the newest first; `changes` has what is new in each."""
     kind = f"{VERSIONS}:{reference}"
     after = context.cursors.open(kind, query.cursor)[0] if query.cursor else None
     before = None if after is None else int(str(after))
     with context.database.read() as unit:
         dataset = visible_row(unit.session, principal.project_ids, reference).dataset
         rows = version_page(unit.session, dataset.id, before=before, limit=query.limit + 1)
+        jobs = jobs_of_versions(unit.session, [version.id for version in rows])
     return Page.of(
         rows,
         query.limit,
         seal=lambda version: context.cursors.seal(kind, [version.number]),
-        view=lambda version: DatasetView.of(
-            ListedDataset(dataset, version), principal.project_names
+        view=lambda version: VersionRow.counted(
+            ListedDataset(dataset, version), principal.project_names, jobs=jobs[version.id]
         ),
     )
 

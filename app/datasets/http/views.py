@@ -2,17 +2,21 @@
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Self
+from typing import Any, Final, Self
 
 from pydantic import BaseModel, Field
 
-from app.core.pages import SHOWN_CLASSES
+from app.core.pages import SHOWN_CLASSES, Page
 from app.core.path_prefix import link
+from app.datasets.dataset_pages import MAX_COUNT
 from app.datasets.packs.progress import VerificationProgress
 from app.datasets.remedies.requests import FindingView, FindingViews
+from app.datasets.reports.finding_codes import Severity
 from app.datasets.reports.report import Change, Report
 from app.datasets.repository import ListedDataset
 from app.datasets.tables import DatasetVersion, VersionState
+
+JOBS_COUNTED: Final = f"Number of jobs that refer to it; {MAX_COUNT} means that or more."
 
 
 class DatasetView(BaseModel):
@@ -41,6 +45,9 @@ class DatasetView(BaseModel):
     changes: dict[Change, int] | None = Field(
         description="Numbers of images that differ from the ready version before this one."
     )
+    findings: dict[Severity, int] | None = Field(
+        description="Number of findings by severity. null: not verified."
+    )
     created_at: datetime
     verified_at: datetime | None
     progress: VerificationProgress | None = Field(
@@ -51,33 +58,78 @@ class DatasetView(BaseModel):
     @classmethod
     def of(cls, listed: ListedDataset, project_names: Mapping[str, str]) -> Self:
         """Return the view of one dataset and version."""
+        return cls(**cls.fields_of(listed, project_names))
+
+    @staticmethod
+    def fields_of(listed: ListedDataset, project_names: Mapping[str, str]) -> dict[str, Any]:
+        """Return the fields that all views of a dataset and version share."""
         dataset, version = listed.dataset, listed.version
         own = link(f"/v1/datasets/{dataset.id}")
-        return cls(
-            id=dataset.id,
-            version=version.id,
-            number=version.number,
-            name=dataset.name,
-            project=project_names[dataset.project_id],
-            task=version.task or version.declared_task,
-            state=version.state,
-            classes=version.first_classes,
-            class_count=version.class_count,
-            images=version.images,
-            size_bytes=version.archive_bytes,
-            digest=version.manifest_digest if version.manifest_bytes else None,
-            changes=None if version.changes is None else _changes(version.changes),
-            created_at=version.created_at,
-            verified_at=version.verified_at,
-            progress=_progress_of(version),
-            links={
+        return {
+            "id": dataset.id,
+            "version": version.id,
+            "number": version.number,
+            "name": dataset.name,
+            "project": project_names[dataset.project_id],
+            "task": version.task or version.declared_task,
+            "state": version.state,
+            "classes": version.first_classes,
+            "class_count": version.class_count,
+            "images": version.images,
+            "size_bytes": version.archive_bytes,
+            "digest": version.manifest_digest if version.manifest_bytes else None,
+            "changes": None if version.changes is None else _changes(version.changes),
+            "findings": version.finding_counts,
+            "created_at": version.created_at,
+            "verified_at": version.verified_at,
+            "progress": _progress_of(version),
+            "links": {
                 "self": own,
                 "version": link(f"/v1/datasets/{version.id}"),
                 "classes": link(f"/v1/datasets/{version.id}/classes"),
                 "report": f"{own}/report",
                 "findings": f"{own}/findings",
             },
-        )
+        }
+
+
+class VersionRow(DatasetView):
+    """A version in a list."""
+
+    jobs: int = Field(description=JOBS_COUNTED)
+
+    @classmethod
+    def counted(cls, listed: ListedDataset, project_names: Mapping[str, str], *, jobs: int) -> Self:
+        """Return the row of one version."""
+        return cls(**cls.fields_of(listed, project_names), jobs=jobs)
+
+
+class DatasetRow(VersionRow):
+    """A dataset in a list, with its newest version. `jobs` are those of all its versions."""
+
+    versions: int = Field(description="Number of versions.")
+
+    @classmethod
+    def counted(cls, listed: ListedDataset, project_names: Mapping[str, str], *, jobs: int) -> Self:
+        """Return the row of one dataset; versions are numbered from 1 and never removed alone."""
+        fields = cls.fields_of(listed, project_names)
+        return cls(**fields, jobs=jobs, versions=listed.version.number)
+
+
+class DatasetPage(Page[DatasetRow]):
+    """A page of datasets, and how many there are by state."""
+
+    counts: dict[VersionState, int] | None = Field(
+        default=None,
+        exclude_if=lambda counts: counts is None,
+        description="Datasets by state of the newest version, under the same filters but for "
+        f"`state`, at most {MAX_COUNT} of each. Omitted unless `counts=true`.",
+    )
+    counts_capped: list[VersionState] | None = Field(
+        default=None,
+        exclude_if=lambda capped: capped is None,
+        description="States of which there may be more. Omitted unless `counts=true`.",
+    )
 
 
 def _changes(stored: Mapping[str, int]) -> dict[Change, int]:

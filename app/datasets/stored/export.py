@@ -10,11 +10,11 @@ from typing import Any, Final
 import yaml
 
 from app.core.errors import FieldError, Invalid
+from app.core.zip_stream import zip_stream
 from app.datasets.packs.manifest import DATASET_YAML, EMPTY_CLASS, ManifestFile
 from app.datasets.reports.report import SPLITS
 from app.datasets.stored.coco import CocoCategories, annotations_of
 from app.datasets.stored.file_bytes import VersionBytes
-from app.datasets.stored.zip_stream import zip_stream
 
 COCO_TASKS: Final = frozenset({"detect", "segment", "pose", "obb", "semantic"})
 LINES_AT_ONCE: Final = 1000

@@ -20,10 +20,10 @@ from pydantic import (
 )
 
 from app.core.plain_text import is_plain
+from app.core.plain_yaml import YamlRefusedError, load_plain_yaml
 from app.datasets.archives.legacy_text import decode_text
 from app.datasets.reports.finding_codes import Code
 from app.datasets.reports.findings import Findings, shown
-from app.datasets.verification.plain_yaml import YamlRefusedError, load_plain_yaml
 
 MAX_CLASSES: Final = 30_000
 MAX_NAME_CHARACTERS: Final = 200

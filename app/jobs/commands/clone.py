@@ -3,19 +3,27 @@
 import hashlib
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 from pydantic import ValidationError
+from sqlalchemy.orm import Session
 
 from app.accounts.authentication import Principal
 from app.core.context import Context
+from app.core.errors import FieldError, Invalid
 from app.core.problems import invalid_fields
 from app.core.strict_json import InvalidJson
 from app.jobs.commands.idempotency import KeyUse, again_after_lost_race, earlier_job
 from app.jobs.commands.submit import JobDraft, Submitted, validate_job, write_job
-from app.jobs.errors import JobInTrash
+from app.jobs.errors import JobInTrash, NothingToAmend
+from app.jobs.life.transitions import facts_of
 from app.jobs.repository import visible_job
 from app.jobs.spec.job_spec import JobSpec
+from app.jobs.states import JobState
+from app.jobs.tables import Job
+
+AMENDED: Final = "amended"
+"""The member of the body that is no field of a spec: whether to apply the error's merge patch."""
 
 
 @again_after_lost_race
@@ -32,6 +40,7 @@ def clone_job(
     Raises:
         JobNotFound: the job is not in the caller's projects.
         JobInTrash: the job is in the trash.
+        NothingToAmend: the changes have `amended`, and no change is known that avoids a failure.
         Invalid, Conflict: as `submit_job`; pointers refer to the merged spec.
     """
     key_use = KeyUse(idempotency_key, _digest(job_id, changes))
@@ -59,6 +68,20 @@ def merge_patch(document: object, patch: object) -> object:
     return merged
 
 
+def _is_amended(changes: Mapping[str, Any]) -> bool:
+    amended = changes.get(AMENDED)
+    if amended is None or isinstance(amended, bool):
+        return bool(amended)
+    message = "Give true to apply the error's `amended`, or leave it out."
+    raise Invalid(message, errors=[FieldError(f"/{AMENDED}", "bool-type", message)])
+
+
+def _amended(session: Session, parent: Job) -> Mapping[str, Any]:
+    if parent.state is not JobState.FAILED or parent.error_amended is None:
+        raise NothingToAmend(facts_of(session, parent))
+    return parent.error_amended
+
+
 def _digest(job_id: str, changes: Mapping[str, Any]) -> str:
     try:
         request = json.dumps({"clone": job_id, "changes": changes}, sort_keys=True)
@@ -70,12 +93,14 @@ def _digest(job_id: str, changes: Mapping[str, Any]) -> str:
 def _changed_spec(
     context: Context, principal: Principal, job_id: str, changes: Mapping[str, Any]
 ) -> JobSpec:
+    own = {name: value for name, value in changes.items() if name != AMENDED}
     with context.database.read() as unit:
         parent = visible_job(unit.session, principal.project_ids, job_id)
-    if parent.trashed_at is not None:
-        raise JobInTrash(job_id)
+        if parent.trashed_at is not None:
+            raise JobInTrash(job_id)
+        amended = _amended(unit.session, parent) if _is_amended(changes) else {}
     try:
-        return JobSpec.model_validate(merge_patch(parent.spec, changes))
+        return JobSpec.model_validate(merge_patch(merge_patch(parent.spec, amended), own))
     except RecursionError:
         raise InvalidJson("The body is nested too deeply.") from None
     except ValidationError as error:

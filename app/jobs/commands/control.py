@@ -12,13 +12,8 @@ from app.events.repository import append_event
 from app.jobs.commands.submit import check_priority
 from app.jobs.errors import GraceIsOver, JobInTrash, StaleRevision, refusal_of
 from app.jobs.life.transitions import Refused, apply_event
-from app.jobs.repository import (
-    ListedJob,
-    edit_job,
-    is_in_grace,
-    lock_visible_job,
-    visible_listed_job,
-)
+from app.jobs.listed import ListedJob, visible_listed_job
+from app.jobs.repository import edit_job, is_in_grace, lock_visible_job
 from app.jobs.states import JobEvent
 from app.jobs.tables import Job
 from app.quotas.repository import Consumer, Quota, check_within
@@ -58,7 +53,7 @@ def apply_user_event(
             principal.require_role(job.project_id, MemberRole.MEMBER)
         if event is JobEvent.RESTORE and job.trashed_at is not None:
             _check_grace(unit, context, principal, job_id)
-        outcome = apply_event(unit.session, job, event)
+        outcome = apply_event(unit.session, job, event, actor=principal.event_actor)
         if isinstance(outcome, Refused):
             raise refusal_of(event, outcome.facts)
         _record(unit, principal, job, f"job.{PAST[event]}")
@@ -102,7 +97,13 @@ def change_job(
         if changed:
             seq = job.last_seq + 1  # before the update, which also changes `job`
             edit_job(unit.session, job, values | {"last_seq": seq}, tags)
-            append_event(unit.session, job.id, seq, "job.changed", data={"fields": list(changed)})
+            append_event(
+                unit.session,
+                job.id,
+                seq,
+                "job.changed",
+                data={"fields": [*changed], "actor": {**principal.event_actor}},
+            )
             _record(unit, principal, job, "job.changed", fields=" ".join(changed))
             unit.session.expire_all()
         return visible_listed_job(unit.session, principal.project_ids, job_id)

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from pydantic import Field, ValidationError
+from pydantic import Field, JsonValue, ValidationError
 from sqlalchemy import insert
 from sqlalchemy.orm import Session
 
@@ -40,7 +40,7 @@ from app.jobs.commands.submit import (
     write_job,
 )
 from app.jobs.errors import JobInTrash, JobNotEnded, NoTrainingState
-from app.jobs.life.recording import curve_stride
+from app.jobs.life.recording import best_at, curve_stride
 from app.jobs.lineage import epochs_of_line, joint_of, last_epoch_of
 from app.jobs.plan.joint import PlannedJoint
 from app.jobs.plan.plan import TrainingData, plan_of, read_capacity
@@ -84,6 +84,7 @@ class TakenOver:
         last_epoch: last epoch that the parent finished.
         files: checkpoints of that epoch, by name.
         best: epoch and value of the best epoch up to there; both None without one.
+        best_at: what the row of a job has of that epoch; None if its metrics are gone.
         curve: points of the deciding metric up to there, for lists.
         rates: learning rates recorded at the end of `epoch`.
     """
@@ -92,6 +93,7 @@ class TakenOver:
     last_epoch: int
     files: Mapping[str, Artifact]
     best: tuple[int | None, float | None]
+    best_at: Mapping[str, JsonValue] | None
     curve: list[float | None]
     rates: Mapping[str, float | None]
 
@@ -179,6 +181,8 @@ def _plan(
             "best_epoch": best_epoch,
             "best_metric": None if best_epoch is None else parent.best_metric or deciding.name,
             "best_value": best_value,
+            "best_rank": deciding.rank_of(best_value),
+            "best_at": taken.best_at,
             "curve": taken.curve,
         },
         event_data={"extends": parent.id, "epoch": taken.epoch},
@@ -223,16 +227,19 @@ def _taken_over(
         raise NoTrainingState(parent.id, has_best=has_best)
     epoch, files = found
     points = range(stride, epoch + 1, stride)
-    best = {files[BEST].epoch} if BEST in files else set()
+    of_best = {files[BEST].epoch} if BEST in files else set()
     # Not all of them: they can be very many.
-    needed = {number for number in {epoch, *points, *best} if number is not None}
+    needed = {number for number in {epoch, *points, *of_best} if number is not None}
     rows = {row.epoch: row for row in epochs_of_line(session, parent.id, among=needed)}
     values = {number: deciding.value_of(row.metrics) for number, row in rows.items()}
+    best_epoch, best_value = _best(session, parent, files, values)
+    best = None if best_epoch is None else rows.get(best_epoch)
     return TakenOver(
         epoch=epoch,
         last_epoch=max(epoch, last_epoch_of(session, parent.id)),
         files=files,
-        best=_best(session, parent, files, values),
+        best=(best_epoch, best_value),
+        best_at=best_at(best.epoch, deciding.direction, best.metrics) if best else None,
         curve=[values.get(number) for number in points],
         rates=rows[epoch].lr if epoch in rows else {},
     )

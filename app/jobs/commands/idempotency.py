@@ -16,7 +16,7 @@ from app.accounts.authentication import Principal
 from app.core.context import Context
 from app.core.database import database_now
 from app.jobs.errors import ConcurrentRequests, IdempotencyKeyReuse
-from app.jobs.repository import ListedJob, listed_job_of
+from app.jobs.listed import ListedJob, listed_job_of
 from app.jobs.tables import IdempotencyKey
 
 RACES: Final = 3

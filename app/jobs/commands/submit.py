@@ -35,6 +35,7 @@ from app.jobs.commands.idempotency import (
 )
 from app.jobs.commands.plugin_options import resolve_trainer
 from app.jobs.errors import JobInTrash, NoWeightsYet, PriorityTooHigh, TaskMismatch
+from app.jobs.listed import ListedJob, RelatedFacts
 from app.jobs.plan.plan import (
     TrainingData,
     layers_of_model,
@@ -44,7 +45,6 @@ from app.jobs.plan.plan import (
 )
 from app.jobs.plan.views import StoredPlan
 from app.jobs.repository import (
-    ListedJob,
     insert_job,
     insert_plan,
     job_of,
@@ -302,7 +302,8 @@ def write_job(
         errors = [FieldError("/dataset", "unknown-dataset", message)]
         raise Invalid(message, errors=errors) from None
     insert_plan(unit.session, job.id, resolution.plan.model_dump(mode="json"))
-    append_event(unit.session, job.id, job.last_seq, "job.submitted", data=draft.event_data)
+    data: dict[str, JsonValue] = {**draft.event_data, "actor": {**principal.event_actor}}
+    append_event(unit.session, job.id, job.last_seq, "job.submitted", data=data)
     record_change(
         unit.session,
         principal.actor(),
@@ -317,7 +318,8 @@ def write_job(
     check_within(unit.session, consumer, Quota.QUEUED_JOBS)
     unit.after_commit(lambda: context.ring(job.id, job.dispatch_seq, job.queue))
     unit.after_commit(lambda: crash_point(CrashPoint.SUBMIT_AFTER_COMMIT))
-    return ListedJob(job, None, tags)
+    surroundings = RelatedFacts(resolution.dataset.name, principal.user_name)
+    return ListedJob(job, None, tags, surroundings)
 
 
 def _crash_before_commit(_session: Session) -> None:
@@ -350,5 +352,6 @@ def _columns(principal: Principal, draft: JobDraft, resolution: Resolution) -> d
         "spec": draft.spec.model_dump(mode="json", exclude_unset=True),
         "resolved_spec": resolved.model_dump(mode="json"),
         "spec_version": SPEC_VERSION,
+        "estimated_seconds": resolution.plan.estimate.seconds,
         **draft.carried,
     }

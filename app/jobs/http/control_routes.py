@@ -13,8 +13,8 @@ from app.jobs.commands.clone import clone_job
 from app.jobs.commands.control import apply_user_event
 from app.jobs.commands.extend import Extension, extend_job, plan_extension
 from app.jobs.commands.submit import Submitted
+from app.jobs.http.job_views import JobView
 from app.jobs.http.status import job_status
-from app.jobs.http.views import JobView
 from app.jobs.plan.views import PlanView
 from app.jobs.states import JobEvent
 
@@ -96,11 +96,17 @@ def clone(
     principal: Writer,
     changes: Annotated[
         dict[str, Any],
-        Body(description="A JSON merge patch (RFC 7396) of the job's spec; null removes a field."),
+        Body(
+            description="A JSON merge patch (RFC 7396) of the job's spec; null removes a field. "
+            "With `amended: true`, the `amended` of the job's error is applied first."
+        ),
     ],
     idempotency_key: IdempotencyKeyHeader = None,
 ) -> JobView:
-    """Submit a new job with this job's spec as submitted, changed by the merge patch."""
+    """Submit a new job with this job's spec as submitted, changed by the merge patch.
+
+    `{"amended": true}` submits what avoids the failure of a failed job.
+    """
     submitted = clone_job(context, principal, job_id, changes, idempotency_key=idempotency_key)
     return answer_made(context, principal, submitted, response)
 

@@ -1,30 +1,35 @@
 """`/v1/jobs`: submit, list, read and change."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Header, Query, Response
-from pydantic import BeforeValidator, ConfigDict, Field
+from fastapi import APIRouter, Depends, Header, Query, Request, Response
+from pydantic import Field
 
-from app.accounts.authentication import Principal, authenticate, needs
-from app.core.context import TAKES_SPACE, InContext
-from app.core.errors import FieldError, Invalid
-from app.core.pages import Page, PageSize
+from app.accounts.authentication import Principal, authenticate, caller_after_wait, needs
+from app.core.context import TAKES_SPACE, Context, InContext
+from app.core.pages import Page
 from app.core.problems import responses_for
-from app.core.ranges import is_known
+from app.core.ranges import is_known, revision_of
 from app.core.strict_json import StrictRoute
-from app.core.text_fields import plain_text
 from app.fleet.repository import live_workers
 from app.jobs.commands.control import change_job
 from app.jobs.commands.submit import submit_job, validate_job
 from app.jobs.http.control_routes import REPLAYED, IdempotencyKeyHeader, answer_made
-from app.jobs.http.status import job_status, read_status
-from app.jobs.http.views import JobRow, JobView, QueueView
+from app.jobs.http.job_views import JobRow, JobView
+from app.jobs.http.listing import JobListQuery, JobPage, JobProgressRow
+from app.jobs.http.status import StatusAnswer, job_status, read_status
+from app.jobs.http.views import QueueView
+from app.jobs.http.waiting import waits_of
+from app.jobs.http.waits import JobWaits, WaitQuery, WaitTarget
+from app.jobs.listing.filters import Scope
+from app.jobs.listing.pages import listed_page
+from app.jobs.listing.readers import ListReader
+from app.jobs.listing.state_counts import state_counts
 from app.jobs.plan.views import PlanView
-from app.jobs.repository import JobFilter, JobOrder, job_page, queue_counts
+from app.jobs.repository import queue_counts
 from app.jobs.spec.base_model import SpecModel
 from app.jobs.spec.job_spec import JobSpec, Tags
 from app.jobs.spec.text_fields import Name, Notes
-from app.jobs.states import JobState
 
 router = APIRouter(
     prefix="/v1",
@@ -35,7 +40,6 @@ router = APIRouter(
 )
 Reader = Annotated[Principal, Depends(needs("jobs:read"))]
 Writer = Annotated[Principal, Depends(needs("jobs:write"))]
-Filter = Annotated[str, Field(max_length=200), BeforeValidator(plain_text)]
 IfMatch = Annotated[
     str | None,
     Header(
@@ -52,34 +56,6 @@ class JobChange(SpecModel):
     notes: Notes = ""
     priority: Annotated[int, Field(ge=-100, le=100)] = 0
     tags: Tags = Field(default_factory=dict)
-
-
-class JobListQuery(SpecModel):
-    """Filters, order and page of a list of jobs."""
-
-    model_config = ConfigDict(strict=False)
-
-    state: Annotated[list[JobState], Field(max_length=6)] = Field(default_factory=list)
-    project: Annotated[str | None, Field(max_length=200)] = None
-    dataset: Filter | None = None
-    model: Filter | None = None
-    task: Filter | None = None
-    name: Annotated[
-        Filter | None, Field(description="Only jobs whose name begins with this text.")
-    ] = None
-    trashed: Annotated[
-        bool, Field(description="true: only jobs in the trash. false: only jobs outside it.")
-    ] = False
-    tag: Annotated[
-        list[Annotated[str, Field(pattern=r"^[^:\x00-\x1f]{1,63}:[^\x00-\x1f]{0,256}$")]],
-        Field(
-            max_length=10,
-            description="Only jobs with this tag, as key:value. Repeat it to require several.",
-        ),
-    ] = Field(default_factory=list)
-    sort: Literal["-created", "created", "-ended", "ended", "name", "-name"] = "-created"
-    cursor: Annotated[str | None, Field(max_length=2000)] = None
-    limit: PageSize = 50
 
 
 @router.post(
@@ -110,51 +86,75 @@ def validate(spec: JobSpec, context: InContext, principal: Writer) -> PlanView:
 @router.get("/jobs")
 def list_jobs(
     context: InContext, principal: Reader, query: Annotated[JobListQuery, Query()]
-) -> Page[JobRow]:
+) -> JobPage:
     """List jobs, newest first unless `sort` is given."""
-    order = JobOrder(query.sort.lstrip("-"), query.sort.startswith("-"))
-    kind = f"jobs:{query.sort}"
+    filters, order = query.filters(), query.order
+    kind = f"jobs-2:{query.sort}"
     after = context.cursors.open(kind, query.cursor) if query.cursor else None
     project_ids = principal.project_ids
     if query.project is not None:
         project_ids = frozenset({principal.project_id(query.project, pointer="query/project")})
+    scope = Scope(tuple(sorted(project_ids)), query.trashed)
     with context.database.read() as unit:
-        found = job_page(
+        reader = ListReader(unit.session, scope, filters)
+        page = listed_page(
             unit.session,
-            project_ids,
-            _filter(query),
+            reader,
             order=order,
             after=after,
-            limit=query.limit + 1,
+            limit=query.limit,
+            is_short=query.fields is not None,
         )
+        counted = state_counts(unit.session, reader) if query.counts else None
+        waits = {} if query.fields else waits_of(unit, context, [each.job for each in page.jobs])
     names = principal.project_names
-    return Page.of(
-        found,
-        query.limit,
-        seal=lambda listed: context.cursors.seal(kind, order.position(listed.job)),
-        view=lambda listed: JobRow.of(listed, names),
+    return JobPage(
+        data=[JobProgressRow.of(each) for each in page.jobs]
+        if query.fields
+        else [JobRow.of(each, names, waits.get(each.job.id)) for each in page.jobs],
+        next=None if page.next is None else context.cursors.seal(kind, list(page.next)),
+        has_more=page.next is not None,
+        counts=None if counted is None else dict(counted.numbers),
+        counts_capped=None if counted is None else list(counted.capped),
     )
 
 
 @router.get(
     "/jobs/{job_id}",
     response_model=JobView,
-    responses=responses_for(404) | {304: {"description": "Unchanged since that ETag."}},
+    responses=responses_for(404, 429) | {304: {"description": "Unchanged since that ETag."}},
 )
 async def read_job(
     job_id: str,
     context: InContext,
     principal: Reader,
+    request: Request,
+    query: Annotated[WaitQuery, Query()],
     if_none_match: Annotated[str | None, Header()] = None,
 ) -> Response:
-    """Read a job's status. To poll, send the last ETag as If-None-Match."""
-    status = await context.shared_reads.answer(
-        ("job", job_id, principal.projects), lambda: read_status(context, principal, job_id)
-    )
+    """Read a job's status. To poll, send the last ETag as If-None-Match, or let it wait."""
+    status = await _status(context, principal, job_id)
+    if query.wait and not _is_awaited(query.until, status, if_none_match):
+        waits: JobWaits = request.app.state.job_waits
+        await waits.wait(request, job_id, query.until, seen=status.mark, seconds=query.wait)
+        status = await _status(context, await caller_after_wait(request, "jobs:read"), job_id)
     headers = {"ETag": status.tag}
     if status.may_be_unchanged and is_known(status.tag, if_none_match):
         return Response(status_code=304, headers=headers)
     return Response(status.body, media_type="application/json", headers=headers)
+
+
+async def _status(context: Context, principal: Principal, job_id: str) -> StatusAnswer:
+    return await context.shared_reads.answer(
+        ("job", job_id, principal.projects), lambda: read_status(context, principal, job_id)
+    )
+
+
+def _is_awaited(until: WaitTarget, status: StatusAnswer, if_none_match: str | None) -> bool:
+    """Return whether a status is already what the request would wait for."""
+    if until is WaitTarget.CHANGED:
+        return if_none_match is not None and not is_known(status.tag, if_none_match)
+    return until.is_reached(status.mark, seen=status.mark)
 
 
 @router.patch("/jobs/{job_id}", responses=responses_for(404, 409, 412, 413, 415, 507))
@@ -178,7 +178,7 @@ def change(
         job_id,
         values=values,
         tags=dict(body.tags) if "tags" in sent else None,
-        revision=_revision(if_match),
+        revision=revision_of(if_match),
     )
     return job_status(context, principal, listed)
 
@@ -201,26 +201,3 @@ def list_queues(context: InContext, principal: Reader) -> Page[QueueView]:
         for name in sorted({*served, *(queue for queue, _, _ in counts)})
     ]
     return Page(data=views, next=None, has_more=False)
-
-
-def _filter(query: JobListQuery) -> JobFilter:
-    pairs = [tag.partition(":") for tag in query.tag]
-    return JobFilter(
-        states=tuple(query.state),
-        dataset=query.dataset,
-        model=query.model,
-        task=query.task,
-        name_prefix=query.name,
-        tags=tuple((key, value) for key, _, value in pairs),
-        in_trash=query.trashed,
-    )
-
-
-def _revision(if_match: str | None) -> int | None:
-    if if_match is None or if_match == "*":
-        return None
-    text = if_match.strip('"')
-    if not (text.isascii() and text.isdigit() and len(text) < 10):  # noqa: PLR2004
-        message = 'If-Match must be a revision in quotes, for example "3".'
-        raise Invalid(message, errors=[FieldError("header/If-Match", "if-match", message)])
-    return int(text)

@@ -22,6 +22,7 @@ from sqlalchemy.orm import Session
 
 from app.core.database import database_now
 from app.events.repository import append_event
+from app.fleet.repository import lock_slot
 from app.fleet.tables import Worker
 from app.jobs.guards import sources_of
 from app.jobs.spec.job_spec import SPEC_VERSION
@@ -107,10 +108,15 @@ def claim_job(
 
     Jobs of a project or user that has reached its limit of running jobs are not eligible.
 
-    Returns the claimed job, whose `attempt` is the fencing token, or None if no job is eligible.
+    Returns the claimed job, whose `attempt` is the fencing token, or None if no job is eligible or
+    the slot is cordoned.
     """
+    slot = lock_slot(session, offer.worker_id)
+    if slot is not None and slot.cordon is not None:
+        return None
+    name = None if slot is None else slot.name
     if rung_for is not None and _lock_free_job(session, offer, rung_for):
-        return _claim(session, offer, rung_for, lease=lease)
+        return _claim(session, offer, rung_for, slot_name=name, lease=lease)
     tried: list[LaneKey] = []
     while len(tried) < MAX_LANES_TRIED:
         lane = _lock_next_lane(session, offer, tried)
@@ -118,7 +124,7 @@ def claim_job(
             return None
         job_id = session.scalars(_first_locked(offer.gpus, offer.plugins), vars(lane)).first()
         if job_id is not None:
-            return _claim(session, offer, job_id, lease=lease)
+            return _claim(session, offer, job_id, slot_name=name, lease=lease)
         tried.append(lane)  # other transactions change the jobs that the lane has for this slot
     return None
 
@@ -135,6 +141,11 @@ def best_job(session: Session, offer: SlotOffer) -> tuple[str, int] | None:
     first = _first_of(offer.gpus, offer.plugins)
     job = session.execute(first, vars(LaneKey(*found))).one_or_none()
     return None if job is None else (job.id, job.dispatch_seq)
+
+
+def best_job_of(session: Session, worker: Worker) -> tuple[str, int] | None:
+    """Return the same for a registered slot; None if it is cordoned."""
+    return None if worker.cordon is not None else best_job(session, SlotOffer.of(worker))
 
 
 def _lock_free_job(session: Session, offer: SlotOffer, job_id: str) -> bool:
@@ -207,7 +218,9 @@ def _oldest(offer: SlotOffer, *where: ColumnElement[bool]) -> Select[str]:
     return select(Job.id).where(*where, _suitable_for(offer)).order_by(Job.id).limit(1)
 
 
-def _claim(session: Session, offer: SlotOffer, job_id: str, *, lease: timedelta) -> Job:
+def _claim(
+    session: Session, offer: SlotOffer, job_id: str, *, slot_name: str | None, lease: timedelta
+) -> Job:
     """Claim a job that this transaction has locked and found eligible."""
     statement = (
         update(Job)
@@ -233,6 +246,7 @@ def _claim(session: Session, offer: SlotOffer, job_id: str, *, lease: timedelta)
             job_id=job.id,
             number=job.attempt,
             worker_id=offer.worker_id,
+            worker_name=slot_name,
             started_at=database_now(),
             resumed="none",  # until its trainer reports how it resumed
         )

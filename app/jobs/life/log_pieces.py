@@ -8,8 +8,9 @@ from sqlalchemy.orm import Session
 from app.artifacts.names import ArtifactKind
 from app.artifacts.repository import artifact_named, insert_artifact
 from app.artifacts.tables import Artifact
-from app.core.database import upsert
+from app.core.database import announce, upsert
 from app.core.storage import StoredObject
+from app.core.wake_ups import PROGRESS
 from app.jobs.locks import Hold, guarded_update
 from app.jobs.tables import Job, LogChunk
 
@@ -25,6 +26,7 @@ def append_log(session: Session, hold: Hold, *, offset: int, chunk: bytes) -> No
     key = {"job_id": hold.job_id, "attempt": hold.attempt, "offset": offset}
     piece = {**key, "bytes": chunk}
     session.execute(upsert(session, LogChunk, piece, key=tuple(key)))
+    announce(session, PROGRESS)
 
 
 def attempts_with_logs(session: Session, job_id: str) -> Sequence[int]:

@@ -21,7 +21,7 @@ from app.core.logging import get_logger
 from app.fleet.repository import live_workers
 from app.fleet.tables import Worker
 from app.jobs.end_reasons import EndReason
-from app.jobs.life.claim import SlotOffer, best_job
+from app.jobs.life.claim import best_job_of
 from app.jobs.life.doorbell import Doorbell
 from app.jobs.life.inspection_bells import InspectionBells
 from app.jobs.life.transitions import AttemptEnd, Refused, apply_event
@@ -245,12 +245,13 @@ class Reconciler(Background):
     def _idle_slots(self, session: Session) -> list[Worker]:
         silent = self._timing.worker_silence
         busy = set(session.scalars(select(Job.worker_id).where(Job.state == JobState.RUNNING)))
-        return [row for row in live_workers(session, silent=silent) if row.id not in busy]
+        live = live_workers(session, silent=silent)
+        return [row for row in live if row.id not in busy and row.cordon is None]
 
 
 def _bell_of_idle_slot(session: Session, worker: Worker) -> list[tuple[str, int, str]]:
     """Return a bell for the best job that the slot can claim now, if there is one."""
-    best = best_job(session, SlotOffer.of(worker))
+    best = best_job_of(session, worker)
     return [] if best is None else [(*best, worker.id)]
 
 

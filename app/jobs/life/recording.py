@@ -12,13 +12,18 @@ from pydantic import JsonValue
 from sqlalchemy import bindparam, delete, func, select, update
 from sqlalchemy.orm import Session
 
-from app.core.database import database_now, upsert
+from app.core.database import announce, database_now, upsert
+from app.core.wake_ups import PROGRESS
 from app.events.repository import append_event
-from app.events.tables import Level
+from app.events.tables import EPOCH_FINISHED, Level
+from app.fleet.tables import Cordon, Worker
 from app.jobs.class_metrics import Columns, packed
+from app.jobs.life.epoch_columns import shown_columns, within
 from app.jobs.life.recorded import Curve, RecordedRows
-from app.jobs.lineage import joint_of
+from app.jobs.lineage import epochs_of_line, joint_of
 from app.jobs.locks import Fenced, Hold, guarded_update
+from app.jobs.spec.deciding_metric import DecidingMetric
+from app.jobs.spec.metric_table import Direction
 from app.jobs.states import JobState, Phase, Request
 from app.jobs.tables import Attempt, Epoch, EpochClasses, Job, JobProgress
 
@@ -45,6 +50,8 @@ class EpochReport:
     `epochs` are those of the spec. `last_epoch` is the last one as far as the trainer knows, or
     None if it is the spec's; `eta_seconds` is the time to its end, or None if this was the last
     one. A metric that is not finite is None. `classes` are its per-class metrics, if requested.
+    `rank` is the value, negated where lower is better.
+    `direction` is that in which the deciding metric is better.
     """
 
     epoch: int
@@ -58,7 +65,9 @@ class EpochReport:
     system: Mapping[str, float | None] = field(default_factory=dict)
     classes: Columns | None = None
     deciding_metric: str | None = None
+    direction: Direction = "higher"
     value: float | None = None
+    rank: float | None = None
     is_best: bool = False
 
 
@@ -94,22 +103,31 @@ def renew_lease(
     return guarded_update(session, hold, values).request
 
 
-def pending_request(session: Session, hold: Hold) -> Request | None:
-    """Return the pending request of the held job, with one read by primary key.
+@dataclass(frozen=True)
+class Orders:
+    """What a worker must do with its job: its pending request, and whether the slot drains."""
+
+    request: Request | None
+    drains: bool
+
+
+def pending_orders(session: Session, hold: Hold) -> Orders:
+    """Return the orders for the held job, with one read by primary keys.
 
     Raises:
         Fenced: the hold is no longer valid.
     """
-    row = session.connection().execute(_SELECT_REQUEST, {"job": hold.job_id}).one_or_none()
+    row = session.connection().execute(_SELECT_ORDERS, {"job": hold.job_id}).one_or_none()
     if row is None or row.attempt != hold.attempt or row.lease_expires_at is None:
         raise Fenced(hold)
-    request: Request | None = row.request
-    return request
+    return Orders(row.request, drains=row.cordon is Cordon.DRAINING)
 
 
 # Built once: building a statement takes longer than running it.
-_SELECT_REQUEST = select(Job.request, Job.attempt, Job.lease_expires_at).where(
-    Job.id == bindparam("job")
+_SELECT_ORDERS = (
+    select(Job.request, Job.attempt, Job.lease_expires_at, Worker.cordon)
+    .outerjoin(Worker, Worker.id == Job.worker_id)
+    .where(Job.id == bindparam("job"))
 )
 
 
@@ -127,10 +145,16 @@ def freeze_threads(session: Session, hold: Hold, threads: int) -> int:
 
 
 def note_started(
-    session: Session, hold: Hold, *, device_name: str, data: Mapping[str, JsonValue]
+    session: Session,
+    hold: Hold,
+    *,
+    device_name: str,
+    first_epoch: int,
+    data: Mapping[str, JsonValue],
 ) -> None:
-    """Record that the trainer has started, and its device."""
+    """Record that the trainer has started, its device and the first epoch that it trains."""
     guarded_update(session, hold, {"device_name": device_name[:MAX_DEVICE_NAME]})
+    _change_attempt(session, hold, first_epoch=first_epoch)
     log_event(session, hold, "trainer.started", data=data)
 
 
@@ -172,6 +196,7 @@ def put_progress(session: Session, hold: Hold, report: ProgressReport) -> None:
         "updated_at": database_now(),
     }
     session.execute(upsert(session, JobProgress, values, key=("job_id",)))
+    announce(session, PROGRESS)
 
 
 def finish_progress(session: Session, hold: Hold, epochs: int) -> None:
@@ -187,6 +212,7 @@ def finish_progress(session: Session, hold: Hold, epochs: int) -> None:
             updated_at=database_now(),
         )
     )
+    announce(session, PROGRESS)
 
 
 def record_epoch(
@@ -218,18 +244,29 @@ def record_epoch(
             "best_epoch": report.epoch,
             "best_metric": report.deciding_metric,
             "best_value": report.value,
+            "best_rank": report.rank,
+            "best_at": best_at(report.epoch, report.direction, report.metrics),
         }
     job = guarded_update(session, hold, values)
     _write_epoch(session, hold, report)
     finished: dict[str, JsonValue] = {
         "epoch": report.epoch,
         "optimizer_steps": report.optimizer_steps,
+        "best": report.is_best,
+        **shown_columns(report.metrics, report.lr, report.system),
     }
-    append_event(session, hold.job_id, job.last_seq, "epoch.finished", data=finished)
+    append_event(session, hold.job_id, job.last_seq, EPOCH_FINISHED, data=finished)
     if recorded.progress_epoch is not None and recorded.progress_epoch < report.epoch:
         _catch_up(session, hold, report)
         recorded = replace(recorded, progress_epoch=report.epoch)
     return replace(recorded, epoch=report.epoch, curve=curve)
+
+
+def best_at(
+    epoch: int, direction: Direction, metrics: Mapping[str, float | None]
+) -> dict[str, JsonValue]:
+    """Return what the row of a job has of its best epoch, besides the deciding value."""
+    return {"epoch": epoch, "direction": direction, "metrics": within(metrics)[0]}
 
 
 def _write_epoch(session: Session, hold: Hold, report: EpochReport) -> None:
@@ -262,6 +299,7 @@ def _catch_up(session: Session, hold: Hold, report: EpochReport) -> None:
             updated_at=database_now(),
         )
     )
+    announce(session, PROGRESS)
 
 
 def curve_stride(epochs: int) -> int:
@@ -281,13 +319,13 @@ def trim_epochs_after(
     epoch: int,
     *,
     best_epoch: int | None,
-    value_of: Callable[[Mapping[str, float | None]], float | None],
+    deciding: DecidingMetric,
 ) -> None:
     """Delete the records of epochs after the checkpoint that a resume starts from.
 
     `best_epoch` is the epoch of the best.pt that belongs to the checkpoint. It becomes the job's
-    best epoch again; it may be an epoch of the parent. `value_of` returns the deciding metric's
-    value from an epoch's metrics. The event `epochs.dropped` names the epochs.
+    best epoch again; it may be an epoch of the parent. `deciding` is the metric
+    that chooses it. The event `epochs.dropped` names the epochs.
     """
     job = guarded_update(session, hold, {"last_seq": Job.last_seq})
     last_epoch = session.scalar(
@@ -300,16 +338,29 @@ def trim_epochs_after(
         session.execute(delete(table).where(table.job_id == hold.job_id, table.epoch > epoch))
     if job.best_epoch is None or job.best_epoch <= epoch:
         return
-    best = _best_at(session, hold.job_id, best_epoch, value_of)
+    best = _best_of(session, hold.job_id, best_epoch, deciding.value_of)
     values = {
         "best_epoch": best_epoch if best else None,
         "best_value": best[0] if best else None,
+        "best_rank": deciding.rank_of(best[0]) if best else None,
         "best_metric": job.best_metric if best else None,
+        "best_at": _earlier_best_at(session, hold.job_id, best_epoch) if best else None,
     }
     guarded_update(session, hold, values)
 
 
-def _best_at(
+def _earlier_best_at(
+    session: Session, job_id: str, epoch: int | None
+) -> dict[str, JsonValue] | None:
+    """Return what the row has of an earlier best epoch, which the parent may have trained."""
+    newer = session.scalar(select(Job.best_at).where(Job.id == job_id))
+    found = epochs_of_line(session, job_id, among=[epoch or 0])
+    if newer is None or not found:
+        return None  # an earlier release wrote the newer one, or the parent was deleted
+    return best_at(found[0].epoch, newer["direction"], found[0].metrics)
+
+
+def _best_of(
     session: Session,
     job_id: str,
     epoch: int | None,
@@ -325,11 +376,15 @@ def _best_at(
     return (joint.best_value,)
 
 
-def note_resumed(session: Session, hold: Hold, resumed: str) -> None:
-    """Record how the attempt resumed: none | exact | plain."""
+def note_resumed(session: Session, hold: Hold, resumed: str, epoch: int) -> None:
+    """Record how the attempt resumed, none | exact | plain, and after which epoch."""
     guarded_update(session, hold, {"last_seq": Job.last_seq})
+    _change_attempt(session, hold, resumed=resumed, resumed_from=epoch)
+
+
+def _change_attempt(session: Session, hold: Hold, **values: object) -> None:
     session.execute(
         update(Attempt)
         .where(Attempt.job_id == hold.job_id, Attempt.number == hold.attempt)
-        .values(resumed=resumed)
+        .values(**values)
     )

@@ -6,10 +6,10 @@ The caller has locked the job's row (`app.jobs.locks`).
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
+from typing import Any, Final
 
 from pydantic import JsonValue
-from sqlalchemy import select, update
+from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
 from app.artifacts.repository import (
@@ -31,11 +31,19 @@ BACKOFF_FACTOR = 2.0
 BACKOFF_DOUBLINGS = 20
 BACKOFF_MAX_SECONDS = 600.0
 USER_CHANGES: Mapping[JobEvent, Mapping[str, Any]] = {
-    JobEvent.RETRY: {"restarts": 0, "ran_seconds": 0.0},
+    JobEvent.RETRY: {
+        "restarts": 0,
+        "ran_seconds": 0.0,
+        "earlier_seconds": Job.earlier_seconds + Job.ran_seconds,
+    },
     JobEvent.DELETE: {"trashed_at": database_now()},
     JobEvent.RESTORE: {"trashed_at": None},
 }
 """Columns that a user event changes besides the state. A retry resets restarts and running time."""
+ENDED_BY_A_REQUEST: Final = frozenset({EndReason.CANCELLED, EndReason.PAUSED, EndReason.SUCCEEDED})
+"""The reasons of attempts that a pending request has ended; others end in spite of one."""
+EventActor = Mapping[str, str]
+"""Who made an event, as `Principal.event_actor` returns it."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +59,8 @@ class AttemptEnd:
     """How an attempt ended: reason, exit code of the process (negative: signal), message and hint.
 
     `halved` is the batch size of the next attempt, if there is one. `amended` is a merge patch of
-    the job's spec that avoids the failure, if one is known.
+    the job's spec that avoids the failure, if one is known. `log_line` is the line of the attempt's
+    log that tells why it failed, from 1.
     """
 
     reason: EndReason
@@ -61,6 +70,7 @@ class AttemptEnd:
     restart_backoff: timedelta = timedelta(0)
     halved: HalvedBatch | None = None
     amended: Mapping[str, JsonValue] | None = None
+    log_line: int | None = None
 
 
 @dataclass(frozen=True)
@@ -97,11 +107,17 @@ def facts_of(session: Session, job: Job) -> JobFacts:
 
 
 def apply_event(
-    session: Session, job: Job, event: JobEvent, end: AttemptEnd | None = None
+    session: Session,
+    job: Job,
+    event: JobEvent,
+    end: AttemptEnd | None = None,
+    *,
+    actor: EventActor | None = None,
 ) -> Applied | Refused:
     """Make the transition that the table has for `event`; the caller has locked `job`.
 
-    `end` describes how the running attempt ended, for events that end one.
+    `end` describes how the running attempt ended, for events that end one. `actor` is the person
+    or the key that makes the event, and None where the system makes it.
     """
     facts = facts_of(session, job)
     transition = transition_for(event, facts)
@@ -114,8 +130,8 @@ def apply_event(
     )
     values: dict[str, Any] = {
         "state": transition.target,
-        "request": request_after(transition, job.request),
         "last_seq": job.last_seq + 1,
+        **_request_after(job, transition, actor),
     }
     if event in USER_CHANGES:
         values |= USER_CHANGES[event]
@@ -135,9 +151,20 @@ def apply_event(
         job.last_seq,
         transition.logged_as or event.value,
         level=Level.ERROR if transition.target is JobState.FAILED else Level.INFO,
-        data=_event_data(job, transition, end) | _resume_data(session, job, transition),
+        data=_event_data(job, transition, end)
+        | _resume_data(session, job, transition)
+        | ({} if actor is None else {"actor": dict(actor)}),
     )
     return Applied(job, transition)
+
+
+def _request_after(job: Job, transition: Transition, actor: EventActor | None) -> dict[str, Any]:
+    """Return the pending request after the transition, and who made it."""
+    request = request_after(transition, job.request)
+    if request is job.request:
+        return {"request": request}
+    made = request is not None and actor is not None
+    return {"request": request, "requested_by": dict(actor or {}) if made else None}
 
 
 def _drop_superseded(session: Session, job: Job) -> None:
@@ -172,6 +199,7 @@ def _on_arrival(job: Job, transition: Transition, end: AttemptEnd | None) -> dic
             "error_message": None,
             "error_hint": None,
             "error_amended": None,
+            "error_log_line": None,
         }
     if not transition.target.is_ended:
         return {}
@@ -181,20 +209,46 @@ def _on_arrival(job: Job, transition: Transition, end: AttemptEnd | None) -> dic
         values["error_message"] = end.message if end and end.message else reason.value
         own = end if end and transition.forced_reason is None else None
         values["error_hint"] = (own and own.hint) or reason.hint
-        values["error_amended"] = dict(own.amended) if own and own.amended else None
+        values["error_amended"] = _amended(reason, end)
+        values["error_log_line"] = end.log_line if end else None
     return values
+
+
+def _amended(reason: EndReason, end: AttemptEnd | None) -> dict[str, Any] | None:
+    """Return the merge patch that avoids the failure; None if none is known.
+
+    It is empty if the machine failed: the same spec runs elsewhere, or later.
+    """
+    if end is None:
+        return {} if reason.spec_can_stay else None
+    if end.amended is not None and reason is end.reason:
+        return dict(end.amended)
+    return {} if end.reason.spec_can_stay else None
 
 
 def _close_attempt(
     session: Session, job: Job, transition: Transition, end: AttemptEnd | None
 ) -> float:
     """Close the open attempt and return its duration in seconds of the database's clock."""
+    reason = end.reason if end else transition.forced_reason
+    newest = (
+        select(func.max(Epoch.epoch))
+        .where(
+            Epoch.job_id == job.id,
+            Epoch.attempt == job.attempt,
+            Epoch.epoch >= Attempt.first_epoch,
+        )
+        .correlate(Attempt)
+        .scalar_subquery()
+    )
     statement = (
         update(Attempt)
         .where(Attempt.job_id == job.id, Attempt.ended_at.is_(None))
         .values(
             ended_at=database_now(),
-            end_reason=end.reason if end else transition.forced_reason,
+            last_epoch=newest,
+            actor=job.requested_by if job.request and reason in ENDED_BY_A_REQUEST else None,
+            end_reason=reason,
             exit_code=end.exit_code if end else None,
             message=end.message if end else None,
         )

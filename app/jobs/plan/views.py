@@ -115,7 +115,10 @@ class OptimizerPlan(BaseModel):
     )
     lr0: float
     momentum: float = Field(description="Momentum, or Adam's beta1.")
-    epochs_shown: list[int] = Field(description="The first, the middle and the last epoch trained.")
+    epochs_shown: list[int] = Field(
+        description="The first, the middle and the last epoch trained; with `rates`, the epochs "
+        "that were asked for."
+    )
     groups: list[GroupPlan] = Field(description="Empty if the architecture is not known.")
 
 

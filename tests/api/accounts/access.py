@@ -3,6 +3,7 @@
 A new route fails `test_deny_by_default.py` until it has a row here.
 """
 
+import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -67,9 +68,23 @@ def _archive(tenant: Tenant) -> Request:
     }
 
 
+def _weights(tenant: Tenant) -> Request:
+    content = b"PK\x03\x04"
+    digest = hashlib.sha256(content).hexdigest()
+    return {
+        "params": {"name": "new.pt", "sha256": digest, "project": tenant.project},
+        "content": content,
+        "headers": {"Content-Type": "application/octet-stream"},
+    }
+
+
 def _from_upload(tenant: Tenant) -> Request:
     upload = next(iter(tenant.uploads.values()))
     return a_body(upload=upload, name="new", project=tenant.project)
+
+
+def _webhook(tenant: Tenant) -> Request:
+    return a_body(project=tenant.project, url="https://8.8.8.8/", events=["job.*"])
 
 
 def _chunk(_: Tenant) -> Request:
@@ -85,27 +100,30 @@ def _tus(_: Tenant) -> Request:
     return {"headers": TUS}
 
 
+def _jobs(tenant: Tenant) -> Request:
+    return {"params": {"jobs": tenant.job_id}}
+
+
 def _of_jobs() -> dict[Route, Access]:
     one = "/v1/jobs/{job_id}"
-    read: tuple[str, ...] = (
-        "",
-        "/metrics",
-        "/plan",
-        "/metrics/classes",
-        "/events",
-        "/attempts",
-        "/checkpoints",
-    )
-    read += ("/artifacts", "/logs", "/class-weights")
     control = ("/cancel", "/pause", "/resume", "/stop", "/retry")
     return {
         ("GET", "/v1/jobs"): Access("jobs:read"),
         ("GET", "/v1/queues"): Access("jobs:read"),
+        ("GET", "/v1/queue"): Access("jobs:read"),
+        ("GET", "/v1/events"): Access("jobs:read"),
+        ("GET", "/v1/events/stream"): Access("jobs:read"),
+        ("GET", "/v1/metrics"): Access("jobs:read", request=_jobs),
+        ("GET", "/v1/schema/job"): Access("jobs:read"),
         ("POST", "/v1/jobs"): Access("jobs:write", MEMBER, request=_spec),
+        ("POST", "/v1/jobs/parse"): Access(
+            "jobs:read",
+            request=lambda _: {"content": "epochs=3", "headers": {"Content-Type": "text/plain"}},
+        ),
         ("POST", "/v1/jobs/validate"): Access("jobs:write", MEMBER, request=_spec),
-        **{("GET", one + part): Access("jobs:read", VIEWER) for part in read},
-        ("GET", one + "/artifacts/{name}"): Access("artifacts:read", VIEWER),
-        ("HEAD", one + "/artifacts/{name}"): Access("artifacts:read", VIEWER),
+        ("POST", "/v1/jobs/bulk"): Access(
+            "jobs:write", request=lambda tenant: a_body(do="pause", jobs=[tenant.job_id])
+        ),
         ("PATCH", one): Access("jobs:write", MEMBER, request=lambda _: a_body(name="new")),
         **{("POST", one + action): Access("jobs:write", MEMBER) for action in control},
         ("POST", one + "/clone"): Access(
@@ -117,6 +135,21 @@ def _of_jobs() -> dict[Route, Access]:
         ),
         ("DELETE", one): Access("jobs:write", ADMIN),
         ("POST", one + "/restore"): Access("jobs:write", ADMIN),
+    }
+
+
+def _of_records() -> dict[Route, Access]:
+    one = "/v1/jobs/{job_id}"
+    read: tuple[str, ...] = ("", "/plan", "/class-weights", "/waiting", "/attempts", "/logs")
+    read += ("/metrics", "/metrics/classes", "/metrics/system", "/curves", "/images/worst")
+    read += ("/events", "/events/stream", "/checkpoints", "/artifacts")
+    both = ("/artifacts/{name}", "/artifacts.zip", "/checkpoints/{epoch}/{name}")
+    previews = ("/artifacts/{name}/preview", "/images/worst/{image}/preview")
+    files = [("GET", one + part) for part in (*both, *previews)]
+    files += [("HEAD", one + part) for part in both]
+    return {
+        **{("GET", one + part): Access("jobs:read", VIEWER) for part in read},
+        **{route: Access("artifacts:read", VIEWER) for route in files},
     }
 
 
@@ -224,15 +257,39 @@ def _of_operations() -> dict[Route, Access]:
     }
 
 
+def _of_webhooks() -> dict[Route, Access]:
+    """Return the routes of webhooks; those that read take the role admin in an archived project."""
+    one, write = "/v1/webhooks/{webhook_id}", "webhooks:write"
+    return {
+        ("GET", "/v1/webhooks"): Access("webhooks:read"),
+        ("POST", "/v1/webhooks"): Access(write, ADMIN, request=_webhook),
+        ("GET", one): Access("webhooks:read"),
+        ("PATCH", one): Access(write, ADMIN, request=lambda _: a_body(description="new")),
+        ("POST", one + "/rotate"): Access(write, ADMIN, request=lambda _: a_body()),
+        ("POST", one + "/test"): Access(write, ADMIN),
+        ("GET", one + "/deliveries"): Access("webhooks:read"),
+        ("POST", one + "/deliveries/{delivery_id}/resend"): Access(write, ADMIN),
+        ("DELETE", one): Access(write, ADMIN),
+    }
+
+
 ACCESS: Final[Mapping[Route, Access]] = {
     **_of_jobs(),
+    **_of_records(),
     **_of_datasets(),
     **_of_uploads(),
     **_of_accounts(),
     **_of_sessions(),
     **_of_operations(),
+    **_of_webhooks(),
     ("GET", "/v1/models"): Access("models:read"),
     ("GET", "/v1/models/{reference}"): Access("models:read", VIEWER),
+    ("POST", "/v1/models"): Access("models:write", MEMBER, request=_weights),
+    ("DELETE", "/v1/models/{reference}"): Access("models:write", ADMIN),
     ("GET", "/v1/workers"): Access("workers:read"),
+    **{
+        ("POST", f"/v1/workers/{{worker_id}}/{action}"): Access("workers:write", administrator=True)
+        for action in ("drain", "cordon", "uncordon")
+    },
     ("GET", "/v1/trainers"): Access("workers:read"),
 }

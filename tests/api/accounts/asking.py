@@ -1,6 +1,7 @@
 """Requests to each route of a server with two tenants, and what its answers must not contain."""
 
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -42,7 +43,8 @@ class World:
         params = request.pop("params", {}) | query
         path = tenant.path(template, owner)
         client = self.api.client
-        return client.request(method, path, headers=headers, params=params, **request)
+        with self.api.streams_ended() if path.endswith("/stream") else nullcontext():
+            return client.request(method, path, headers=headers, params=params, **request)
 
 
 def worlds(database_url: str, folder: Path) -> Iterator[World]:
@@ -75,8 +77,8 @@ def worlds(database_url: str, folder: Path) -> Iterator[World]:
 
 
 def problem_of(answer: httpx.Response) -> str:
-    """Return the last part of a problem's type, or "" for another answer."""
-    if "problem+json" not in answer.headers.get("content-type", ""):
+    """Return the last part of a problem's type, or "" for another answer and for that of HEAD."""
+    if "problem+json" not in answer.headers.get("content-type", "") or not answer.content:
         return ""
     kind: str = answer.json()["type"]
     return kind.rpartition(":")[2]
@@ -107,7 +109,11 @@ def foreign_routes() -> list[Route]:
     return [
         route
         for route, access in ACCESS.items()
-        if (access.role is not None or "{key_id}" in route[1]) and not access.administrator
+        if (
+            access.role is not None
+            or any(name in route[1] for name in ("{key_id}", "{webhook_id}"))
+        )
+        and not access.administrator
     ]
 
 

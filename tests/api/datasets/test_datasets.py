@@ -122,11 +122,38 @@ class TestRead:
     def test_a_bad_list_query_is_refused(self, api: Api, query: str, status: int) -> None:
         assert api.client.get(f"/v1/datasets?{query}").status_code == status
 
-    def test_a_list_costs_one_query(self, api: Api) -> None:
+    def test_a_list_costs_two_queries(self, api: Api) -> None:
         with sql_on(api.database) as asked:
             api.client.get("/v1/datasets")
 
-        assert (asked.reads, asked.writes) == (1, 0)
+        assert (asked.reads, asked.writes) == (2, 0)
+
+    def test_a_list_with_counts_costs_three_queries(self, api: Api) -> None:
+        with sql_on(api.database) as asked:
+            page = api.client.get("/v1/datasets", params={"counts": "true"}).json()
+
+        assert (asked.reads, asked.writes) == (3, 0)
+        assert page["counts"] == {"validating": 0, "ready": 1, "invalid": 0}
+        assert page["counts_capped"] == []
+
+    def test_a_row_counts_jobs_versions_and_findings(
+        self, api: Api, shapes: bytes, other_shapes: bytes
+    ) -> None:
+        first, second = (
+            verified(api, upload(api, archive, name="Drawn shapes")["version"])
+            for archive in (shapes, other_shapes)
+        )
+        api.submit(dataset=first["version"])
+
+        query = {"q": "SHA dra", "task": "detect", "sort": "name"}
+        page = api.client.get("/v1/datasets", params=query).json()
+        versions = api.client.get(f"/v1/datasets/{first['id']}/versions").json()["data"]
+
+        (row,) = page["data"]
+        assert (row["version"], row["jobs"], row["versions"]) == (second["version"], 1, 2)
+        assert row["findings"]["error"] == 0
+        assert "counts" not in page
+        assert [(each["number"], each["jobs"]) for each in versions] == [(2, 0), (1, 1)]
 
 
 class TestDelete:

@@ -9,9 +9,9 @@ import anyio
 import pytest
 from pydantic import SecretStr
 
-from app.datasets.http import receive
 from app.settings import Settings
 from app.settings.limits import Limits
+from app.uploads import receive
 from tests.api.datasets.uploading import names, shapes_zip, spooled, upload, verified
 from tests.worlds.server import NO_BROKER, Api
 
@@ -140,7 +140,7 @@ class TestUpload:
     @pytest.mark.parametrize(
         ("query", "headers", "body", "status", "slug"),
         [
-            pytest.param("name=x", {}, b"", 400, "empty-archive", id="empty"),
+            pytest.param("name=x", {}, b"", 400, "empty-body", id="empty"),
             pytest.param(
                 "name=x",
                 {"Content-Type": "application/json"},

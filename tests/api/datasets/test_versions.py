@@ -23,6 +23,21 @@ NEW_IMAGE = {
 }
 
 
+@pytest.fixture(scope="module")
+def shapes(shared_api: Api, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """A verified version on the module's server, for tests that only read it."""
+    folder = tmp_path_factory.mktemp("shapes")
+    return uploaded(shared_api, label_files("detect"), folder, name="shapes of the module")
+
+
+@pytest.fixture(scope="module")
+def outlines(shared_api: Api, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """The same with outlines."""
+    folder = tmp_path_factory.mktemp("outlines")
+    files = label_files("segment")
+    return uploaded(shared_api, files, folder, name="outlines", task="segment")
+
+
 def uploaded(api: Api, files: Files, folder: Path, **query: str) -> dict[str, Any]:
     """Upload files and wait until they are verified."""
     archive = a_zip(folder / "upload.zip", files).read_bytes()
@@ -127,11 +142,11 @@ class TestMadeFromAVersion:
 
         assert second["classes"] == first["classes"]
 
-    def test_a_path_that_the_version_lacks_is_named(self, api: Api, tmp_path: Path) -> None:
-        first = uploaded(api, label_files("detect"), tmp_path)
-
-        answer = api.client.post(
-            f"/v1/datasets/{first['id']}/versions", json={"removed": ["images/train/none.jpg"]}
+    def test_a_path_that_the_version_lacks_is_named(
+        self, shared_api: Api, shapes: dict[str, Any]
+    ) -> None:
+        answer = shared_api.client.post(
+            f"/v1/datasets/{shapes['id']}/versions", json={"removed": ["images/train/none.jpg"]}
         )
 
         assert_refused(answer, status=422, slug="unknown-files")
@@ -169,11 +184,11 @@ class TestWithAnUpload:
 
         assert changed(second) == {"added": 1, "removed": 1}
 
-    def test_an_upload_that_nobody_made_is_refused(self, api: Api, tmp_path: Path) -> None:
-        first = uploaded(api, label_files("detect"), tmp_path)
-
-        answer = api.client.post(
-            f"/v1/datasets/{first['id']}/versions",
+    def test_an_upload_that_nobody_made_is_refused(
+        self, shared_api: Api, shapes: dict[str, Any]
+    ) -> None:
+        answer = shared_api.client.post(
+            f"/v1/datasets/{shapes['id']}/versions",
             json={"upload": "upl_01J9Z3K7Q4M8N5P6R7S8T9V0WX"},
         )
 
@@ -205,11 +220,12 @@ class TestLists:
 
         assert numbers == [4, 3, 2, 1]
 
-    def test_files_are_listed_with_their_digests(self, api: Api, tmp_path: Path) -> None:
+    def test_files_are_listed_with_their_digests(
+        self, shared_api: Api, shapes: dict[str, Any]
+    ) -> None:
         files = label_files("detect")
-        view = uploaded(api, files, tmp_path)
 
-        found = {file["path"]: file for file in listed(api, view["id"], "files")}
+        found = {file["path"]: file for file in listed(shared_api, shapes["id"], "files")}
 
         assert list(found) == sorted(files)
         image = found["images/train/0001.jpg"]
@@ -240,42 +256,42 @@ class TestLists:
         ]
         assert changed(second) == {"relabelled": 1, "removed": 1, "added": 1, "replaced": 1}
 
-    def test_the_first_version_has_none_before_it(self, api: Api, tmp_path: Path) -> None:
-        view = uploaded(api, label_files("detect"), tmp_path)
-
-        answer = api.client.get(f"/v1/datasets/{view['id']}/diff")
+    def test_the_first_version_has_none_before_it(
+        self, shared_api: Api, shapes: dict[str, Any]
+    ) -> None:
+        answer = shared_api.client.get(f"/v1/datasets/{shapes['id']}/diff")
 
         assert_refused(answer, status=404, slug="no-earlier-version")
 
 
 class TestFromFiles:
-    def test_a_dataset_of_known_files_needs_no_upload(self, api: Api, tmp_path: Path) -> None:
-        files = label_files("detect")
-        first = uploaded(api, files, tmp_path)
-        stored = listed(api, first["id"], "files")
+    def test_a_dataset_of_known_files_needs_no_upload(
+        self, shared_api: Api, shapes: dict[str, Any]
+    ) -> None:
+        stored = listed(shared_api, shapes["id"], "files")
 
-        answer = api.client.post(
+        answer = shared_api.client.post(
             "/v1/datasets/from-files", params={"name": "same"}, content=lines_of(stored)
         )
 
         assert answer.status_code == 202, answer.text
-        view = verified(api, answer.json()["version"])
-        assert (view["state"], view["digest"]) == ("ready", first["digest"])
+        view = verified(shared_api, answer.json()["version"])
+        assert (view["state"], view["digest"]) == ("ready", shapes["digest"])
 
-    def test_files_that_the_project_lacks_are_listed(self, api: Api, tmp_path: Path) -> None:
-        files = label_files("detect")
-        first = uploaded(api, files, tmp_path)
+    def test_files_that_the_project_lacks_are_listed(
+        self, shared_api: Api, shapes: dict[str, Any]
+    ) -> None:
         new = described(NEW_IMAGE)
-        listing = lines_of(listed(api, first["id"], "files")) + lines_of(new)
+        listing = lines_of(listed(shared_api, shapes["id"], "files")) + lines_of(new)
 
-        answer = api.client.post("/v1/datasets/missing-files", content=listing)
+        answer = shared_api.client.post("/v1/datasets/missing-files", content=listing)
 
         assert [json.loads(line) for line in answer.text.splitlines()] == new
 
-    def test_a_list_with_missing_files_is_refused(self, api: Api) -> None:
+    def test_a_list_with_missing_files_is_refused(self, shared_api: Api) -> None:
         line = {"path": "images/train/a.jpg", "sha256": "0" * 64, "size": 9}
 
-        answer = api.client.post(
+        answer = shared_api.client.post(
             "/v1/datasets/from-files", params={"name": "same"}, content=lines_of([line])
         )
 
@@ -285,56 +301,59 @@ class TestFromFiles:
         "body",
         [b"nothing\n", b"[]\n", b'{"path": "a"}\n', b'{"path": 1, "sha256": "", "size": -1}\n'],
     )
-    def test_a_damaged_line_is_named(self, api: Api, body: bytes) -> None:
+    def test_a_damaged_line_is_named(self, shared_api: Api, body: bytes) -> None:
         good = lines_of([{"path": "a.jpg", "sha256": "0" * 64, "size": 9}])
 
-        answer = api.client.post("/v1/datasets/missing-files", content=good + body)
+        answer = shared_api.client.post("/v1/datasets/missing-files", content=good + body)
 
         assert_refused(answer, status=422, slug="listing-invalid")
         assert "Line 2" in answer.text
 
 
 class TestExport:
-    def test_an_export_has_the_files_of_the_version(self, api: Api, tmp_path: Path) -> None:
-        view = uploaded(api, label_files("detect"), tmp_path)
-
-        exported = api.client.get(f"/v1/datasets/{view['id']}/export")
+    def test_an_export_has_the_files_of_the_version(
+        self, shared_api: Api, shapes: dict[str, Any]
+    ) -> None:
+        exported = shared_api.client.get(f"/v1/datasets/{shapes['id']}/export")
 
         with zipfile.ZipFile(io.BytesIO(exported.content)) as archive:
             assert archive.testzip() is None
             found = {
                 name: hashlib.sha256(archive.read(name)).hexdigest() for name in archive.namelist()
             }
-        stored = listed(api, view["id"], "files")
+        stored = listed(shared_api, shapes["id"], "files")
         assert found == {file["path"]: file["sha256"] for file in stored}
 
     @pytest.mark.parametrize("kind", ["yolo", "coco"])
     def test_an_export_comes_in_again_as_the_same_version(
-        self, api: Api, tmp_path: Path, kind: str
+        self, shared_api: Api, outlines: dict[str, Any], kind: str
     ) -> None:
-        view = uploaded(api, label_files("segment"), tmp_path, task="segment")
-        exported = api.client.get(f"/v1/datasets/{view['id']}/export", params={"format": kind})
+        path = f"/v1/datasets/{outlines['id']}/export"
+        exported = shared_api.client.get(path, params={"format": kind})
 
-        again = upload(api, exported.content, name="again")
+        again = upload(shared_api, exported.content, name=f"again from {kind}")
 
-        came_in = verified(api, again["version"])
-        assert (came_in["state"], came_in["classes"]) == ("ready", view["classes"])
+        came_in = verified(shared_api, again["version"])
+        assert (came_in["state"], came_in["classes"]) == ("ready", outlines["classes"])
         if kind == "yolo":
-            assert came_in["digest"] == view["digest"]
-        assert came_in["images"] == view["images"]
+            assert came_in["digest"] == outlines["digest"]
+        assert came_in["images"] == outlines["images"]
 
-    def test_the_same_version_gives_the_same_bytes(self, api: Api, tmp_path: Path) -> None:
-        view = uploaded(api, label_files("detect"), tmp_path)
-        path = f"/v1/datasets/{view['id']}/export?format=coco"
+    def test_the_same_version_gives_the_same_bytes(
+        self, shared_api: Api, shapes: dict[str, Any]
+    ) -> None:
+        path = f"/v1/datasets/{shapes['id']}/export?format=coco"
 
-        first, second = api.client.get(path), api.client.get(path)
+        first, second = shared_api.client.get(path), shared_api.client.get(path)
 
         assert first.content == second.content
 
-    def test_classes_of_folders_have_no_form_in_coco(self, api: Api, tmp_path: Path) -> None:
-        view = uploaded(api, class_files(), tmp_path, task="classify")
+    def test_classes_of_folders_have_no_form_in_coco(self, shared_api: Api, tmp_path: Path) -> None:
+        view = uploaded(shared_api, class_files(), tmp_path, task="classify", name="folders")
 
-        answer = api.client.get(f"/v1/datasets/{view['id']}/export", params={"format": "coco"})
+        answer = shared_api.client.get(
+            f"/v1/datasets/{view['id']}/export", params={"format": "coco"}
+        )
 
         assert_refused(answer, status=422, slug="export-impossible")
 

@@ -25,6 +25,14 @@ from tests.worlds.server import Api
 
 pytestmark = [pytest.mark.integration, pytest.mark.mostly_sqlite]
 
+BEST_OF_PARENT = {
+    "epoch": 2,
+    "metric": "fitness",
+    "value": 0.3,
+    "direction": "higher",
+    "at": {"metrics/mAP50-95(B)": 0.3},
+}
+
 
 @pytest.fixture
 def api(shared_api: Api) -> Api:
@@ -63,7 +71,11 @@ class TestTheNewJob:
 
         events = api.client.get(f"/v1/jobs/{child}/events").json()["data"]
         assert [(row["seq"], row["type"], row["data"]) for row in events] == [
-            (1, "job.submitted", {"extends": parent, "epoch": 4})
+            (
+                1,
+                "job.submitted",
+                {"extends": parent, "epoch": 4, "actor": {"key": "first key"}},
+            )
         ]
 
     def test_an_extension_has_the_files_of_the_newest_state_and_the_parent_keeps_them(
@@ -87,7 +99,7 @@ class TestTheNewJob:
 
         job = extend(api, parent).json()
 
-        assert job["best"] == {"epoch": 2, "metric": "fitness", "value": 0.3}
+        assert job["best"] == BEST_OF_PARENT
         assert job["curve"] == [0.1, 0.3, 0.2]
         assert job_row(api.database, job["id"]).threads == 3
 
@@ -147,7 +159,7 @@ class TestTheNewJob:
 
         third = extend(api, second, 8).json()
 
-        assert third["best"] == {"epoch": 2, "metric": "fitness", "value": 0.3}
+        assert third["best"] == BEST_OF_PARENT
         assert checkpoints(api, third["id"]) == checkpoints(api, second)
 
     def test_an_extension_needs_nothing_of_a_parent_that_is_deleted_for_good(

@@ -217,7 +217,7 @@ class TestList:
                 api.client.get("/v1/jobs")
             counts.append((asked.reads, asked.writes))
 
-        assert counts == [(3, 0), (3, 0)]
+        assert counts == [(7, 0), (7, 0)]
 
 
 class TestRead:
@@ -246,8 +246,12 @@ class TestRead:
 
         assert error == {
             "code": "diverged",
+            "title": "The training diverged",
             "message": "the loss became NaN",
             "hint": "lower lr0",
+            "amended": None,
+            "log_line": None,
+            "attempt": None,
         }
 
     def test_the_amended_spec_of_a_failed_job_can_be_cloned_with_until_a_retry(
@@ -333,3 +337,4 @@ class TestQueues:
         queues = api.client.get("/v1/queues").json()["data"]
 
         assert {queue["name"]: queue["queued"] for queue in queues} == {"default": 1, "night": 1}
+        assert [queue["running"] for queue in queues] == [0, 0]

@@ -111,6 +111,29 @@ class TestValidate:
         assert kept == plan
         assert {**kept["resolved"], "threads": None} == job["resolved"]
 
+    def test_a_stored_plan_has_the_rates_of_the_epochs_that_are_asked_for(self, api: Api) -> None:
+        plan = api.submit(train={"epochs": 5, "imgsz": 64})["links"]["plan"]
+
+        shown, every, part = (
+            api.client.get(plan, params=query).json()["optimizer"]
+            for query in ({}, {"rates": "all"}, {"rates": "2-3"})
+        )
+
+        assert [each["epochs_shown"] for each in (shown, every, part)] == [
+            [1, 3, 5],
+            [1, 2, 3, 4, 5],
+            [2, 3],
+        ]
+        rates = [optimizer["groups"][0]["rates"] for optimizer in (shown, every, part)]
+        assert rates[0] == rates[1][::2]
+        assert rates[2] == rates[1][1:3]
+
+    @pytest.mark.parametrize("query", ["rates=none", "rates=3-2", "rate=all"])
+    def test_a_stored_plan_refuses_what_it_does_not_know(self, api: Api, query: str) -> None:
+        plan = api.submit()["links"]["plan"]
+
+        assert api.client.get(f"{plan}?{query}").status_code == 422
+
     def test_the_stored_plan_stays_as_things_change(self, api: Api) -> None:
         job = api.submit()
 

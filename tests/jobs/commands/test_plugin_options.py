@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
-from app.jobs.commands.plugin_options import MAX_SCHEMA_CHARACTERS, misfits
+from app.jobs.commands.option_schema import MAX_SCHEMA_CHARACTERS, misfits
 from tests.api.refusals import CANARY
 
 pytestmark = pytest.mark.unit

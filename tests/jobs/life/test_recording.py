@@ -1,12 +1,18 @@
 """A worker records epochs, and a resume removes those after its checkpoint."""
 
-from collections.abc import Mapping
+import json
 from datetime import timedelta
+from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import JsonValue
 from sqlalchemy import insert, select
 
 from app.core.database import Database
+from app.events.repository import EventFilter, events_page
+from app.jobs.life.epoch_columns import within
 from app.jobs.life.recorded import recorded_of
 from app.jobs.life.recording import (
     EpochReport,
@@ -17,10 +23,12 @@ from app.jobs.life.recording import (
     trim_epochs_after,
 )
 from app.jobs.locks import Hold
+from app.jobs.spec.deciding_metric import DecidingMetric
 from app.jobs.tables import Epoch, EpochClasses, Job, JobProgress, Joint
 from tests.worlds.rows import job_row
 
 LOSS = "val/box_loss"
+DECIDING = DecidingMetric(LOSS, (LOSS,), direction="lower")
 
 
 def finish(database: Database, hold: Hold, epoch: int, *, loss: float, is_best: bool) -> None:
@@ -31,7 +39,9 @@ def finish(database: Database, hold: Hold, epoch: int, *, loss: float, is_best: 
         duration_seconds=1.0,
         classes={"f1(B)": [0.5, None]},
         deciding_metric=LOSS,
+        direction="lower",
         value=loss,
+        rank=-loss,
         is_best=is_best,
     )
     with database.write() as unit:
@@ -47,11 +57,8 @@ def show(database: Database, hold: Hold, *, epoch: int, eta_seconds: float | Non
 
 
 def trim(database: Database, hold: Hold, epoch: int, *, best_epoch: int | None) -> Job:
-    def value_of(metrics: Mapping[str, float | None]) -> float | None:
-        return metrics[LOSS]
-
     with database.write() as unit:
-        trim_epochs_after(unit.session, hold, epoch, best_epoch=best_epoch, value_of=value_of)
+        trim_epochs_after(unit.session, hold, epoch, best_epoch=best_epoch, deciding=DECIDING)
     return job_row(database, hold.job_id)
 
 
@@ -78,6 +85,8 @@ class TestTrimEpochsAfter:
         job = trim(database, hold, 2, best_epoch=1)
 
         assert (job.best_epoch, job.best_metric, job.best_value) == (1, LOSS, 2.0)
+        assert job.best_rank == -2.0
+        assert job.best_at == {"epoch": 1, "direction": "lower", "metrics": {LOSS: 2.0}}
 
     def test_a_best_that_stands_is_left_alone(self, database: Database, hold: Hold) -> None:
         finish(database, hold, 1, loss=2.0, is_best=True)
@@ -111,6 +120,73 @@ class TestTrimEpochsAfter:
         job = trim(database, hold, 0, best_epoch=None)
 
         assert (job.best_epoch, job.best_metric, job.best_value) == (None, None, None)
+
+
+def finished_epochs(database: Database, hold: Hold) -> list[dict[str, JsonValue]]:
+    """Return the data of the events of finished epochs."""
+    chosen = EventFilter(types=("epoch.finished",))
+    with database.read() as unit:
+        rows = events_page(unit.session, hold.job_id, chosen, after=None, limit=50)
+        return [row.data for row in rows]
+
+
+class TestEpochEvents:
+    def test_the_event_of_an_epoch_has_its_columns_and_whether_it_is_the_best(
+        self, database: Database, hold: Hold
+    ) -> None:
+        report = EpochReport(
+            1,
+            9,
+            {LOSS: 2.0, "metrics/mAP50(B)": None},
+            1.0,
+            lr={"lr/all/weight": 0.01},
+            system={"cpu": 1.5},
+            is_best=True,
+        )
+        with database.write() as unit:
+            before = recorded_of(unit.session, hold)
+            after = record_epoch(unit.session, hold, report, before)
+            record_epoch(unit.session, hold, report, after)  # repeated
+
+        assert finished_epochs(database, hold) == [
+            {
+                "epoch": 1,
+                "optimizer_steps": 0,
+                "best": True,
+                "metrics": {LOSS: 2.0, "metrics/mAP50(B)": None},
+                "lr": {"lr/all/weight": 0.01},
+                "system": {"cpu": 1.5},
+            }
+        ]
+
+    def test_a_huge_table_of_a_plugin_is_cut_in_event_and_row(
+        self, database: Database, hold: Hold
+    ) -> None:
+        metrics = {f"metrics/{number}": 0.5 for number in range(10_000)}
+        report = EpochReport(1, 9, metrics, 1.0, lr={"lr": 1.0}, is_best=True, deciding_metric="x")
+        with database.write() as unit:
+            record_epoch(unit.session, hold, report, recorded_of(unit.session, hold))
+
+        [data] = finished_epochs(database, hold)
+        shown: Any = data["metrics"]
+        assert len(json.dumps(data)) < 5000
+        assert (len(shown) + data["omitted"], data["lr"]) == (10_001, {})  # type: ignore[operator] # JSON
+        best = job_row(database, hold.job_id).best_at
+        assert best is not None
+        assert len(json.dumps(best)) < 5000
+
+    @given(
+        st.dictionaries(st.text(max_size=9), st.none() | st.floats(allow_nan=False), max_size=9),
+        st.integers(0, 200),
+    )
+    def test_the_first_columns_that_fit_are_kept(
+        self, columns: dict[str, float | None], room: int
+    ) -> None:
+        kept, left = within(columns, room)
+
+        assert list(kept.items()) == list(columns.items())[: len(kept)]
+        assert len(json.dumps(kept, separators=(",", ":"))) <= room + 2
+        assert 0 <= left <= room
 
 
 class TestRecordEpoch:

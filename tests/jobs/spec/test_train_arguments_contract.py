@@ -11,6 +11,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from app.core.tasks import Task
+from app.jobs.parsing.other_defaults import OTHER_DEFAULTS
+from app.jobs.parsing.translate import translate
+from app.jobs.parsing.written import read_arguments
+from app.jobs.spec.argument_groups import GROUPS
 from app.jobs.spec.refused_arguments import REFUSED_ARGUMENTS
 from app.jobs.spec.train_arguments import ULTRALYTICS_NAMES, Optimizer, TrainArguments
 
@@ -161,3 +165,28 @@ class TestDrift:
         train = TrainArguments.model_validate({"optimizer": "SGD"} | document)
 
         ultralytics_cfg.check_cfg(train.to_ultralytics(), hard=True)
+
+
+class TestOtherArguments:
+    def test_defaults_of_arguments_that_train_lacks_are_those_of_ultralytics(
+        self, ultralytics_cfg: ModuleType
+    ) -> None:
+        theirs = {**dict.fromkeys(NOT_IN_DEFAULT_YAML), **ultralytics_cfg.DEFAULT_CFG_DICT}
+
+        assert dict(OTHER_DEFAULTS) == {name: theirs[name] for name in OTHER_DEFAULTS}
+
+    def test_the_file_of_all_defaults_translates_to_no_argument(
+        self, ultralytics_cfg: ModuleType
+    ) -> None:
+        text = ultralytics_cfg.DEFAULT_CFG_PATH.read_text()
+
+        translation = translate(read_arguments(text))
+
+        assert translation.spec == {"task": "detect"}
+        assert translation.left_out == []
+
+
+def test_every_argument_is_in_one_group() -> None:
+    grouped = [name for names in GROUPS.values() for name in names]
+
+    assert sorted(grouped) == sorted(TrainArguments.model_fields)

@@ -1,5 +1,6 @@
 """The stored row of an epoch: named rates, metrics by class, and whether it is the best."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from tests.worker.conftest import Relayed, epoch_event
 from tests.worlds.rows import job_row
 from tests.worlds.worker import a_lease
 from worker.attempt.relay import Relay
-from worker.trainer.protocol import CheckpointEvent
+from worker.trainer.protocol import CheckpointEvent, event_line
 
 
 class TestWhatAnEpochSays:
@@ -37,6 +38,31 @@ class TestWhatAnEpochSays:
         assert classes is not None
         assert epoch.lr == {"lr/backbone/weight": 0.01}
         assert unpacked(classes.columns) == {"f1(B)": [0.5, None]}
+
+    def test_what_the_training_used_is_recorded_with_an_epoch(
+        self, relayed: Relayed, tmp_path: Path
+    ) -> None:
+        said = epoch_event(1, seq=1, fitness=0.1).model_copy(update={"loader_wait_seconds": 0.25})
+        use = relayed.relay.use
+        reading, writing = os.pipe()
+
+        with relayed.relay.relaying(reading, tmp_path / "spool"):
+            use.watch(os.getpid())
+            use.sample()
+            for event in (said, relayed.checkpoint(1, seq=2)):
+                os.write(writing, event_line(event))
+            os.close(writing)
+
+        with relayed.database.read() as unit:
+            epoch = unit.session.get(Epoch, (relayed.job_id, 1))
+        assert epoch is not None
+        assert epoch.system.keys() == {
+            "cpu",
+            "memory_bytes",
+            "read_bytes",
+            "loader_wait_seconds",
+        }
+        assert epoch.system["loader_wait_seconds"] == 0.25
 
     @pytest.mark.parametrize(
         ("metric", "value"), [("metrics/recall(B)", 0.7), ("val/box_loss", 2.5)]

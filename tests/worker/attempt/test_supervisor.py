@@ -161,6 +161,9 @@ class TestInterruption:
             kept = {row.epoch for row in checkpoints_of(unit.session, job_id)}
         assert (job.state, job.end_reason) == (JobState.FAILED, EndReason.DIVERGED)
         assert job.error_amended == {"train": {"lr0": 0.001}}
+        assert log_of(worker, job_id).splitlines()[(job.error_log_line or 0) - 1] == (
+            b"worker.trainer.errors.Diverged: The loss exploded."
+        )
         assert epochs_of(database, job_id) == [(1, 1), (2, 1), (3, 1)]
         assert 3 in kept
 
@@ -379,7 +382,7 @@ class TestRecords:
 
         with database.read() as unit:
             events = events_after(unit.session, job_id, seq=0, limit=100)
-        seqs = [each.seq for each in events]
+        seqs = [each.seq or 0 for each in events]
         assert seqs == list(range(seqs[0], job_row(database, job_id).last_seq + 1))
         assert [each.type for each in events][-4:] == [
             "job.started",

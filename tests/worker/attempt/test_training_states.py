@@ -7,6 +7,7 @@ trainer keeps its newest training state, and stores one only where `state_every`
 import os
 import signal
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +16,15 @@ from sqlalchemy import select
 
 from app.artifacts.repository import checkpoints_of
 from app.artifacts.tables import Artifact
+from app.audit.record import COMMAND
 from app.core.database import Database, database_now
+from app.fleet.cordons import set_cordon
+from app.fleet.tables import Cordon
 from app.jobs.end_reasons import EndReason
 from app.jobs.spec.job_spec import SpecFacts, resolve_spec
 from app.jobs.states import JobEvent, JobState
 from app.jobs.tables import Job
+from tests.jobs.slots import a_slot
 from tests.waiting import eventually
 from tests.worlds.rows import a_job, job_row
 from tests.worlds.worker import (
@@ -69,10 +74,16 @@ def a_null_worker(database: Database, folder: Path, *, state_every: int = RARELY
     return a_worker(database, folder, timing=timing, state_every=state_every)
 
 
-def submit(worker: Worker) -> str:
-    """Submit a job of many short epochs."""
+def on_slot(worker: Worker, slot: str) -> Worker:
+    """Return the same worker as a slot that is registered."""
+    worker_id = a_slot(worker.context.database, slot)
+    return replace(worker, context=replace(worker.context, worker_id=worker_id))
+
+
+def submit(worker: Worker, *, epochs: int = RARELY) -> str:
+    """Submit a job of short epochs."""
     trainer = {"name": null_trainer.NAME, "options": {"seconds_per_epoch": 0.05}}
-    spec = a_spec(worker.rows, None, {"trainer": trainer, "train": {"epochs": RARELY}})
+    spec = a_spec(worker.rows, None, {"trainer": trainer, "train": {"epochs": epochs}})
     facts = SpecFacts(dataset_version=worker.rows.version_id, task="detect")
     return a_job(
         worker.context.database,
@@ -251,6 +262,45 @@ class TestPause:
 
         (data,) = data_of(database, job_id, "job.requeued")
         assert data["resume_epoch"] == last_epoch(database, job_id)
+
+    def test_the_job_of_a_drained_slot_continues_exactly_on_another_slot(
+        self, database: Database, tmp_path: Path
+    ) -> None:
+        worker = a_null_worker(database, tmp_path)
+        drained, other = on_slot(worker, "cpu"), on_slot(worker, "0")
+        job_id = submit(worker)
+
+        with working(drained):
+            await_epochs(database, job_id, attempt=1, count=2)
+            set_cordon(database, COMMAND, drained.context.worker_id, Cordon.DRAINING)
+        finished = last_epoch(database, job_id)
+        work_on(drained.context)
+        with working(other):
+            await_epochs(database, job_id, attempt=2, count=2)
+            request(database, job_id, JobEvent.CANCEL)
+
+        first, second = attempts(database, job_id)
+        assert (first.end_reason, first.worker_id) == (
+            EndReason.WORKER_DRAINED,
+            drained.context.worker_id,
+        )
+        assert (second.resumed, second.worker_id) == ("exact", other.context.worker_id)
+        assert data_of(database, job_id, "resume.exact") == [{"epoch": finished}]
+        assert data_of(database, job_id, "epochs.dropped") == []
+        assert job_row(database, job_id).restarts == 0
+
+    def test_a_cordoned_slot_finishes_its_job_and_takes_no_other(
+        self, database: Database, tmp_path: Path
+    ) -> None:
+        worker = on_slot(a_null_worker(database, tmp_path), "cpu")
+        job_id, waiting = submit(worker, epochs=8), submit(worker)
+
+        with working(worker):
+            await_epochs(database, job_id, attempt=1, count=1)
+            set_cordon(database, COMMAND, worker.context.worker_id, Cordon.CORDONED)
+
+        states = [job_row(database, each).state for each in (job_id, waiting)]
+        assert states == [JobState.SUCCEEDED, JobState.QUEUED]
 
     def test_a_cancelled_trainer_writes_no_state(self, database: Database, tmp_path: Path) -> None:
         worker = a_null_worker(database, tmp_path)

@@ -1,11 +1,13 @@
 """After the last epoch: strip the weights, evaluate best.pt, and list the artifacts.
 
-Works on copies in `final/`, so a kill at any point is harmless: finalizing can run again.
+What the evaluation shows is recorded from the same pass over the validation images. All of it works
+on copies in `final/`, so a kill at any point is harmless: finalizing can run again.
 """
 
+import json
 import shutil
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Final
@@ -16,22 +18,32 @@ from app.artifacts.names import BEST, LAST, RESULTS, ArtifactKind
 from app.jobs.states import Phase
 from worker.trainer.events import finite
 from worker.trainer.mixins.checkpoints import portable_values
-from worker.trainer.protocol import Artifact, FinalEvent, PhaseEvent, TrainedKind
+from worker.trainer.protocol import (
+    Artifact,
+    FinalEvent,
+    PhaseEvent,
+    TrainedKind,
+    WarningEvent,
+)
 from worker.trainer.run import TrainerMixin
-from worker.trainer.upstream import epoch_of_checkpoint
+from worker.trainer.upstream import Untyped, epoch_of_checkpoint, log_line
+from worker.trainer.validation.record import ValidationRecord
 
 FINAL: Final = "final"
+CURVES_FILE: Final = "curves.json"
+WORST_FILE: Final = "worst_images.json"
 
 
 class Finalizing(TrainerMixin):
     """Ultralytics' final evaluation on copies of the checkpoints, and the final event.
 
-    Overrides `final_eval` (before super) and `hook_after_training` (after super). `strip_optimizer`
+    Overrides `final_eval` (around super) and `hook_after_training` (after super). `strip_optimizer`
     rewrites in place; the files in weights/ and outbox/ share their bytes, and the copies keep them
     resumable.
     """
 
     __epochs: Mapping[str, int] = MappingProxyType({})
+    __recorded: Mapping[str, str] = MappingProxyType({})
 
     def final_eval(self) -> None:
         """Begin the final phase, on copies of last.pt and best.pt for Ultralytics to strip."""
@@ -41,7 +53,16 @@ class Finalizing(TrainerMixin):
         self.__epochs = {file.name: epoch_of_checkpoint(file) for file in _weights_in(self.wdir)}
         folder = _empty_folder(Path(self.save_dir) / FINAL)
         self.last, self.best = _copied(self.last, folder), _copied(self.best, folder)
-        super().final_eval()
+        record = ValidationRecord(
+            self.run.job.task,
+            classes=int(self.data.get("bg_class_idx") or len(self.data["names"])),
+            dataset=self.run.job.dataset_path,
+            warn=self.__warn,
+        )
+        with record.watching(self.validator):
+            super().final_eval()
+        if self.best.exists():
+            self.__recorded = dict(self.__written(record, folder))
 
     def hook_after_training(self) -> None:
         """Wait for the plots, write args.yaml, and report the final metrics and all artifacts."""
@@ -56,8 +77,37 @@ class Finalizing(TrainerMixin):
                 best_fitness=None if best is None else finite({"": float(best)})[""],
                 metrics=finite({name: float(value) for name, value in self.metrics.items()}),
                 artifacts=artifacts_in(Path(self.save_dir), self.__epochs),
+                curves=self.__recorded.get(CURVES_FILE),
+                worst_images=self.__recorded.get(WORST_FILE),
             )
         )
+
+    def __written(self, record: ValidationRecord, folder: Path) -> Iterator[tuple[str, str]]:
+        """Write what was recorded; yield each file's name, and its path in the run directory."""
+        found = {
+            CURVES_FILE: record.curves(self.validator),
+            WORST_FILE: record.worst_images(self.__order_of_images),
+        }
+        for name, content in found.items():
+            if content is not None:
+                text = json.dumps(content, separators=(",", ":"))
+                (folder / name).write_text(text, encoding="utf-8")
+                yield name, f"{FINAL}/{name}"
+
+    def __order_of_images(self) -> Sequence[str] | None:
+        """Return the files of the last validation, for a task whose batches do not name them."""
+        if self.recorded_val_loader is None:  # of a plugin
+            return None
+        dataset: Untyped = self.test_loader.dataset
+        return [dataset.samples[number][0] for number in self.recorded_val_loader.last_pass()]
+
+    def __warn(self, error: Exception) -> None:
+        log_line(f"WARNING The final validation could not be recorded: {error!r:.500}")
+        message = (
+            "Curves and worst images of the final validation could not be recorded: "
+            f"{type(error).__name__}."
+        )
+        self.run.pipe.emit(WarningEvent(code="validation_not_recorded", message=message))
 
     def __write_arguments(self) -> None:
         args = vars(self.args) | portable_values(vars(self.args), self.run.job.model.name)

@@ -36,6 +36,7 @@ class Reporting(TrainerMixin):
         self.__pace = Pace()
         self.__batch = 0
         self.__steps = 0
+        self.__has_ended_an_epoch = False
         self.__epoch_began = self.__batch_ended = self.__batch_event_at = time.monotonic()
         self.__row: dict[str, float] = {}
         super().__init__(overrides=overrides)
@@ -79,6 +80,7 @@ class Reporting(TrainerMixin):
     def hook_after_epoch(self) -> None:
         """Report the epoch: metrics, rates, fitness, seconds, and metrics that are not finite."""
         super().hook_after_epoch()
+        self.__has_ended_an_epoch = True
         epoch = self.epoch + 1
         if lost := not_finite(self.__row):
             message = f"Not a finite number in epoch {epoch}: {', '.join(lost)}."
@@ -95,6 +97,7 @@ class Reporting(TrainerMixin):
                 fitness=scores.get("now"),
                 best_fitness=scores.get("best"),
                 seconds=round(self.epoch_time or 0.0, 3),
+                loader_wait_seconds=round(self.loader_wait_seconds, 3),
                 optimizer_steps=self.__steps,
                 eta_seconds=self.__eta_seconds(last_epoch, batches=0, validations=0),
             )
@@ -141,7 +144,9 @@ class Reporting(TrainerMixin):
                 epoch_seconds=round(epoch_seconds, 3),
                 eta_seconds=self.__eta_seconds(
                     last_epoch, batches=batches - self.__batch, validations=1
-                ),
+                )
+                if self.__has_ended_an_epoch
+                else None,  # no validation, and no warm disk cache, was measured yet
             )
         )
 

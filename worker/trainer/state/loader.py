@@ -179,6 +179,17 @@ class RecordedOrder:
         else:
             self._passes.start_at(order)
 
+    def last_pass(self) -> list[int]:
+        """Return the numbers of the images in the order of the last whole pass."""
+        sampler = self._loader.sampler
+        images = len(self._loader.dataset)
+        if isinstance(sampler, SequentialSampler):
+            return list(range(images))
+        position = self._passes.position(self._yielded // len(self._loader) - 1)
+        generator = torch.Generator()
+        generator.set_state(position["note"])
+        return list(RandomSampler(range(images), generator=generator))
+
     @property
     def _yielded(self) -> int:
         """The number of batches that the current iterator has yielded, as torch counts them."""

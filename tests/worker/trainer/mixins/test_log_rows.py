@@ -9,7 +9,7 @@ import pytest
 
 from app.core.tasks import Task
 from tests.worker.trainer.jobs import ARCHITECTURES, TrainerProcess, a_job, run
-from worker.attempt.plain_text import PlainText
+from worker.attempt.logs.plain_text import PlainText
 
 COLUMNS = {
     "Box(P": "metrics/precision(B)",

@@ -60,9 +60,13 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 @pytest.fixture
 def trainer(tmp_path: Path, clock: Clock) -> Reporting:
-    """A trainer in its third epoch, one of whose five batches is done."""
+    """A trainer in the second epoch that it trains, one of whose five batches is done."""
     run = TrainingRun(a_job(tmp_path, tmp_path), Heard(), Interrupts())
     trainer: Reporting = type("Training", (Reporting, Upstream), {"run": run})(overrides={})
+    trainer.epoch -= 1
+    for event in ("on_train_epoch_start", "on_train_batch_end", "on_fit_epoch_end"):
+        trainer.run_callbacks(event)
+    trainer.epoch += 1
     trainer.run_callbacks("on_train_epoch_start")
     trainer.run_callbacks("on_train_batch_end")
     assert clock.now > 0
@@ -105,6 +109,15 @@ class TestBatches:
 
         assert event.epochs == EPOCHS
         assert event.eta_seconds == pytest.approx(36 - clock.now)
+
+    def test_no_remaining_time_is_estimated_in_the_first_epoch_of_an_attempt(
+        self, trainer: Reporting
+    ) -> None:
+        run = trainer.run
+        resumed: Reporting = type("Training", (Reporting, Upstream), {"run": run})(overrides={})
+        resumed.run_callbacks("on_train_epoch_start")
+
+        assert after_a_batch(resumed).eta_seconds is None
 
     def test_no_time_remains_of_a_budget_that_is_spent(self, trainer: Reporting) -> None:
         trainer.args.time = 1 / 3600

@@ -44,9 +44,9 @@ class TestEveryCase:
 
 
 def told(training: Training) -> list[dict[str, object]]:
-    """Return the reports of the epochs, without their durations and estimates of them."""
+    """Return the reports of the epochs, without durations and estimates of them."""
     return [
-        event.model_dump(exclude={"seq", "at", "seconds", "eta_seconds"})
+        event.model_dump(exclude={"seq", "at", "seconds", "eta_seconds", "loader_wait_seconds"})
         for event in training.of("epoch")
     ]
 

@@ -1,0 +1,57 @@
+"""`/v1/jobs/bulk`: one action on many jobs."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends
+from pydantic import BaseModel
+
+from app.accounts.authentication import Principal, authenticate, needs
+from app.core.context import InContext
+from app.core.problems import Problem, problem_of, responses_for
+from app.core.strict_json import StrictRoute
+from app.jobs.commands.bulk import BulkAction, apply_to_jobs
+from app.jobs.http.job_views import JobRow
+from app.jobs.http.waiting import waits_of
+
+router = APIRouter(
+    prefix="/v1/jobs",
+    tags=["jobs"],
+    route_class=StrictRoute,
+    dependencies=[Depends(authenticate)],
+    responses=responses_for(400, 401, 403, 406, 413, 415, 422, 503, 507),
+)
+Writer = Annotated[Principal, Depends(needs("jobs:write"))]
+
+
+class RefusedView(BaseModel):
+    """A job that was left as it is, and the problem that its own route would have answered."""
+
+    job: str
+    problem: Problem
+
+
+class BulkView(BaseModel):
+    """The changed jobs and the refused ones, each in the order of the request."""
+
+    done: list[JobRow]
+    refused: list[RefusedView]
+
+
+@router.post("/bulk")
+def act_on_jobs(action: BulkAction, context: InContext, principal: Writer) -> BulkView:
+    """Apply one action to up to 200 jobs.
+
+    Each job changes, or is refused, in a transaction of its own: a refusal of one does not affect
+    the others, and no job changes by halves. A request that was cut off can be sent again.
+    """
+    outcome = apply_to_jobs(context, principal, action)
+    with context.database.read() as unit:
+        waits = waits_of(unit, context, [listed.job for listed in outcome.done])
+    names = principal.project_names
+    return BulkView(
+        done=[JobRow.of(listed, names, waits.get(listed.job.id)) for listed in outcome.done],
+        refused=[
+            RefusedView(job=refused.job_id, problem=problem_of(refused.error))
+            for refused in outcome.refused
+        ],
+    )

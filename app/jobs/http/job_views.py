@@ -1,0 +1,261 @@
+"""The JSON models of a job: its row in a list, and its status."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, Final, Self
+
+from pydantic import BaseModel, Field, JsonValue
+
+from app.core.path_prefix import link
+from app.jobs.end_reasons import EndReason
+from app.jobs.http.waiting import Wait, WaitingReason
+from app.jobs.listed import ListedJob
+from app.jobs.plan.views import MAX_WEIGHTS_SHOWN
+from app.jobs.spec.metric_table import Direction, direction_of
+from app.jobs.states import JobState, Phase, Request
+from app.jobs.tables import Job
+
+LINKED: Final = {
+    **{
+        part: part
+        for part in (
+            *("plan", "metrics", "events", "logs", "attempts", "checkpoints", "artifacts"),
+            *("waiting", "curves"),
+        )
+    },
+    "class_weights": "class-weights",
+    "artifacts_zip": "artifacts.zip",
+    "events_stream": "events/stream",
+    "worst_images": "images/worst",
+}
+"""The paths below a job that its links name."""
+
+
+class ProgressView(BaseModel):
+    """Progress of the running or the last attempt. Epochs and batches count from 1."""
+
+    epoch: int
+    epochs: int = Field(
+        description="The last epoch as far as is known. A stop, early stopping and `train.time` "
+        "change it; when the job has finished it is the number of trained epochs."
+    )
+    started_epoch: int | None = Field(
+        description="The first epoch that this attempt trains. null: its trainer has not started, "
+        "or an earlier release ran it."
+    )
+    batch: int = Field(description="Finished batches of the epoch.")
+    batches: int
+    losses: dict[str, float | None]
+    eta_seconds: float | None = Field(
+        description="Seconds to the end of the last epoch, and at most what is left of "
+        "`train.time`. null unless the job is training or validating, and until one whole epoch "
+        "of this attempt has ended."
+    )
+
+
+class BestView(BaseModel):
+    """The best epoch so far, by the metric that chooses `best.pt`."""
+
+    epoch: int
+    metric: str
+    value: float | None
+    direction: Direction = Field(description="Whether a higher or a lower value is better.")
+    at: dict[str, float | None] | None = Field(
+        description="The metrics of that epoch, at most 4 KiB of them. null: they are gone with a "
+        "deleted parent."
+    )
+
+
+class JobErrorView(BaseModel):
+    """Why a job failed, and what to do about it."""
+
+    code: EndReason
+    title: str = Field(description="The failure in one line.")
+    message: str
+    hint: str
+    amended: dict[str, JsonValue] | None = Field(
+        description="A merge patch (RFC 7396) of `spec` that avoids the failure: the body of a "
+        'clone; `{"amended": true}` does the same. Empty: the machine failed, and the same spec '
+        "can run. null: none is known."
+    )
+    log_line: int | None = Field(
+        description="The line of the attempt's log that tells the failure, from 1: read it with "
+        "`logs?attempt=…&lines=…`. null: unknown."
+    )
+    attempt: int | None = Field(description="The attempt that failed.")
+
+
+class SlotView(BaseModel):
+    """The slot that runs a job."""
+
+    worker: str
+    name: str | None = Field(
+        description="Host and slot, such as gpu-a/0. null: an earlier release claimed the job."
+    )
+
+
+class JobRow(BaseModel):
+    """A job in a list."""
+
+    id: str
+    parent: str | None
+    name: str | None
+    project: str
+    created_by: str | None = Field(description="The user who submitted the job.")
+    state: JobState
+    phase: Phase | None
+    request: Request | None
+    attempt: int
+    revision: int
+    priority: int
+    queue: str
+    slot: SlotView | None = Field(description="null unless the job is running.")
+    queue_position: int | None = Field(
+        description="Place in the order of claims, from 1; 1001: beyond 1000. null unless queued."
+    )
+    waiting_reason: WaitingReason | None = Field(description="null unless queued.")
+    task: str
+    model: str
+    dataset: str
+    dataset_name: str | None = Field(description="null: the dataset was deleted.")
+    dataset_version: str
+    tags: dict[str, str]
+    progress: ProgressView | None
+    best: BestView | None
+    curve: list[float | None]
+    error: JobErrorView | None
+    created_at: datetime
+    started_at: datetime | None
+    ended_at: datetime | None
+    duration_seconds: float = Field(
+        description="Running time of all attempts, without pauses and waiting. It grows while the "
+        "job runs, and a growing time alone does not change the `ETag`."
+    )
+    trashed_at: datetime | None
+    links: dict[str, str]
+
+    @classmethod
+    def fields_of(
+        cls, listed: ListedJob, project_names: Mapping[str, str], wait: Wait | None
+    ) -> dict[str, Any]:
+        """Return the fields that a row and a status share. `wait` is that of a waiting job."""
+        job, around = listed.job, listed.surroundings
+        return {
+            "id": job.id,
+            "parent": job.parent_id,
+            "name": job.name or None,
+            "project": project_names[job.project_id],
+            "created_by": around.owner_name,
+            "state": job.state,
+            "phase": job.phase,
+            "request": job.request,
+            "attempt": job.attempt,
+            "revision": job.revision,
+            "priority": job.priority,
+            "queue": job.queue,
+            "slot": _slot(listed),
+            "queue_position": wait and wait.position,
+            "waiting_reason": wait and wait.reason,
+            "task": job.task,
+            "model": job.model,
+            "dataset": job.dataset_id,
+            "dataset_name": around.dataset_name,
+            "dataset_version": job.dataset_version_id,
+            "tags": dict(listed.tags),
+            "progress": progress_view(listed),
+            "best": _best(job),
+            "curve": job.curve or [],
+            "error": _error(job),
+            "created_at": job.created_at,
+            "started_at": job.started_at,
+            "ended_at": job.ended_at,
+            "duration_seconds": _duration(listed),
+            "trashed_at": job.trashed_at,
+            "links": _links(job.id),
+        }
+
+    @classmethod
+    def of(cls, listed: ListedJob, project_names: Mapping[str, str], wait: Wait | None) -> Self:
+        """Return the row of one job."""
+        return cls(**cls.fields_of(listed, project_names, wait))
+
+
+class JobView(JobRow):
+    """A job's status: its row, and its spec as submitted and as resolved."""
+
+    notes: str
+    resume_epoch: int | None = Field(
+        description="The epoch after which the job would continue if its worker died now, or after "
+        "a resume or retry. null: it would start from the beginning. A pause stores the newest "
+        "finished epoch first."
+    )
+    spec: dict[str, JsonValue]
+    resolved: dict[str, JsonValue] = Field(
+        description="The spec with all defaults filled in. "
+        f"`class_weights` has the first {MAX_WEIGHTS_SHOWN} classes; `links.class_weights` has all."
+    )
+    class_weight_count: int = Field(description="Number of `class_weights`; 0: none.")
+
+
+def _slot(listed: ListedJob) -> SlotView | None:
+    job = listed.job
+    if job.state is not JobState.RUNNING or job.worker_id is None:
+        return None
+    return SlotView(worker=job.worker_id, name=listed.surroundings.slot_name)
+
+
+def _duration(listed: ListedJob) -> float:
+    job, running = listed.job, listed.surroundings.open_seconds
+    return round(job.earlier_seconds + job.ran_seconds + running, 3)
+
+
+def progress_view(listed: ListedJob) -> ProgressView | None:
+    """Return a job's progress; None if it has none."""
+    row = listed.progress
+    if row is None:
+        return None
+    is_training = listed.job.phase in {Phase.TRAINING, Phase.VALIDATING}
+    return ProgressView(
+        epoch=row.epoch,
+        epochs=row.epochs,
+        started_epoch=listed.surroundings.first_epoch,
+        batch=row.batch,
+        batches=row.batches,
+        losses=row.losses,
+        eta_seconds=row.eta_seconds if is_training else None,
+    )
+
+
+def _best(job: Job) -> BestView | None:
+    if job.best_epoch is None or job.best_metric is None:
+        return None
+    stored = job.best_at or {}
+    is_of_it = stored.get("epoch") == job.best_epoch
+    task: Any = job.task
+    known = direction_of(task, job.best_metric) or "higher"
+    return BestView(
+        epoch=job.best_epoch,
+        metric=job.best_metric,
+        value=job.best_value,
+        direction=stored["direction"] if is_of_it else known,
+        at=stored["metrics"] if is_of_it else None,
+    )
+
+
+def _error(job: Job) -> JobErrorView | None:
+    if job.state is not JobState.FAILED or job.end_reason is None:
+        return None
+    return JobErrorView(
+        code=job.end_reason,
+        title=job.end_reason.headline,
+        message=job.error_message or "",
+        hint=job.error_hint or "",
+        amended=job.error_amended,
+        log_line=job.error_log_line,
+        attempt=job.attempt or None,
+    )
+
+
+def _links(job_id: str) -> dict[str, str]:
+    own = link(f"/v1/jobs/{job_id}")
+    return {"self": own, **{name: f"{own}/{path}" for name, path in LINKED.items()}}

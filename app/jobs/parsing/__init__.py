@@ -1,0 +1,1 @@
+"""Ultralytics' own ways to write a training, translated into a job spec."""

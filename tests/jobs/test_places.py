@@ -1,0 +1,85 @@
+"""The places of all jobs of a page are those that each job has when it is asked alone."""
+
+import random
+
+from sqlalchemy import insert, select, update
+
+from app.accounts.tables import MemberRole, Membership, User
+from app.core.database import Database, database_now
+from app.jobs.places import Place, places_of
+from app.jobs.repository import lane_of, queue_position
+from app.jobs.states import JobState
+from app.jobs.tables import Job
+from app.quotas.lanes import limit_that_holds
+from app.quotas.tables import Usage
+from tests.counting import statements_to
+from tests.worlds.rows import Rows, a_job, claim, some_rows
+
+
+def several_owners(database: Database) -> list[Rows]:
+    """Make three projects, of which the first has two users."""
+    owners = [some_rows(database, name=name) for name in ("ants", "bees", "cats")]
+    first = owners[0]
+    with database.write() as unit:
+        user = {"id": "usr_2", "name": "second", "is_admin": False, "created_at": database_now()}
+        unit.session.execute(insert(User).values(**user))
+        membership = {"user_id": "usr_2", "project_id": first.project_id, "role": MemberRole.MEMBER}
+        unit.session.execute(insert(Membership).values(**membership))
+    return [*owners, Rows("usr_2", first.project_id, first.dataset_id, first.version_id)]
+
+
+def limit_running_jobs(database: Database, subject_id: str, most: int) -> None:
+    with database.write() as unit:
+        limited = update(Usage).where(Usage.subject_id == subject_id)
+        unit.session.execute(limited.values(max_running_jobs=most))
+
+
+class TestPlacesOf:
+    def test_a_page_has_the_places_and_limits_that_each_job_has_alone(
+        self, database: Database
+    ) -> None:
+        chance = random.Random(14)
+        owners = several_owners(database)
+        for _ in range(60):
+            queue, priority = chance.choice(["default", "night"]), chance.choice([0, 0, 5])
+            a_job(database, chance.choice(owners), queue=queue, priority=priority)
+        limit_running_jobs(database, owners[1].project_id, 0)
+        limit_running_jobs(database, owners[2].user_id, 0)
+        for _ in range(8):
+            claim(database)
+
+        with database.read() as unit:
+            waiting = unit.session.scalars(select(Job).where(Job.state == JobState.QUEUED)).all()
+            alone = {
+                job.id: Place(
+                    queue_position(unit.session, job), limit_that_holds(unit.session, lane_of(job))
+                )
+                for job in waiting
+            }
+            together = places_of(unit.session, waiting)
+
+        assert together == alone
+        assert {place.limit for place in together.values()} == {
+            None,
+            "project_running_limit",
+            "user_running_limit",
+        }
+
+    def test_any_number_of_jobs_takes_three_statements(
+        self, database: Database, rows: Rows
+    ) -> None:
+        for priority in range(20):
+            a_job(database, rows, priority=priority, queue=f"queue-{priority % 3}")
+        with database.read() as unit:
+            waiting = unit.session.scalars(select(Job)).all()
+
+            with statements_to(database) as statements:
+                places_of(unit.session, waiting)
+
+        assert statements == ["SELECT jobs", "SELECT lanes", "SELECT usage"]
+
+    def test_no_waiting_job_takes_no_statement(self, database: Database) -> None:
+        with database.read() as unit, statements_to(database) as statements:
+            assert places_of(unit.session, []) == {}
+
+        assert statements == []

@@ -1,0 +1,1 @@
+"""What the final validation of a finished training shows, checked and stored."""
