@@ -26,6 +26,8 @@ from tests.worlds.rows import a_ready_dataset
 if TYPE_CHECKING:
     from app.core.context import Context
 
+pytestmark = pytest.mark.mostly_sqlite
+
 WRITING = {"POST", "PUT", "PATCH", "DELETE"}
 STORING_NOTHING = {
     ("POST", "/v1/datasets/missing-files"),

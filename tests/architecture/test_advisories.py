@@ -53,6 +53,7 @@ class TestFloors:
         assert below == []
 
 
+@pytest.mark.slow  # the program that writes it takes seconds for each lock file
 class TestBillOfMaterials:
     @pytest.mark.parametrize("lock", ["requirements.txt", "requirements-worker.txt"])
     def test_the_bill_lists_every_locked_package_with_its_hashes(

@@ -16,7 +16,13 @@ POSTS = 20
 pytestmark = pytest.mark.integration
 
 
-def test_twenty_parallel_posts_with_one_key_make_one_job(database_url: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", [pytest.param("sqlite", marks=pytest.mark.slow), "postgresql"])
+def test_twenty_parallel_posts_with_one_key_make_one_job(
+    kind: str, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    database_url: str = request.getfixturevalue(
+        {"sqlite": "sqlite_url", "postgresql": "postgres_url"}[kind]
+    )
     with ExitStack() as stack:
         servers = [stack.enter_context(a_server(tmp_path / name, database_url)) for name in "ab"]
         urls = [server.url for server in servers]

@@ -247,7 +247,7 @@ class TestShortRows:
 
         (row,) = page["data"]
         assert row.keys() == {"id", "state", "phase", "progress"}
-        assert row["progress"] == progress | {"eta_seconds": None}
+        assert row["progress"] == progress | {"eta_seconds": None, "started_epoch": None}
 
     def test_short_rows_are_paged_in_every_order(self, listed: Api) -> None:
         for sort in ("created", "-ended", "name", "best"):
