@@ -8,17 +8,9 @@ from dataclasses import dataclass
 from sqlalchemy import event
 
 from app.core.database import Database
+from tests.counting import PERIODIC
 
-BACKGROUND = (
-    "audit-keeper",
-    "collector",
-    "key-uses",
-    "reconciler",
-    "scrubber",
-    "session-keeper",
-    "verif",
-    "webhook-sender",
-)
+BACKGROUND = (*PERIODIC, "verif")
 OF_A_KEY = ("api_keys", "memberships")
 """The tables that every request reads for its key."""
 
