@@ -216,12 +216,8 @@ AROUND_A_PATH = {
 
 READ_AS_AN_ID = {
     "/v1/keys/revoke",
-    "/v1/jobs/bulk",
-    "/v1/jobs/parse",
-    "/v1/jobs/validate",
-    "/v1/datasets/from-files",
-    "/v1/datasets/from-upload",
-    "/v1/datasets/missing-files",
+    *(f"/v1/jobs/{name}" for name in ("bulk", "parse", "validate")),
+    *(f"/v1/datasets/{name}" for name in ("from-files", "from-upload", "missing-files")),
 }
 
 
