@@ -39,7 +39,7 @@ class RelatedFacts:
 
     @classmethod
     def of(cls, row: Row[Any]) -> Self:
-        """Return what the columns of `_SURROUNDINGS` say."""
+        """Return what the columns of `_RELATED` say."""
         is_open = row.attempt_started_at is not None and row.attempt_ended_at is None
         seconds = (row.now - row.attempt_started_at).total_seconds() if is_open else 0.0
         return cls(
@@ -49,7 +49,7 @@ class RelatedFacts:
 
 @dataclass(frozen=True)
 class ListedJob:
-    """A job with its progress, tags and surroundings.
+    """A job with its progress, its tags and what other rows say about it.
 
     `resume_epoch` is the epoch after which it would resume; it is not read for a list.
     """
@@ -57,11 +57,11 @@ class ListedJob:
     job: Job
     progress: JobProgress | None
     tags: Mapping[str, str]
-    surroundings: RelatedFacts
+    related: RelatedFacts
     resume_epoch: int | None = None
 
 
-_SURROUNDINGS = (
+_RELATED = (
     Dataset.name.label("dataset_name"),
     User.name.label("owner_name"),
     Attempt.worker_name.label("slot_name"),
@@ -73,7 +73,7 @@ _SURROUNDINGS = (
 
 
 def _joined(statement: Select[*tuple[Any, ...]]) -> Select[*tuple[Any, ...]]:
-    """Join the rows that `_SURROUNDINGS` and the progress are read from, each by its key."""
+    """Join the rows that `_RELATED` and the progress are read from, each by its key."""
     return (
         statement.select_from(Job)
         .outerjoin(JobProgress, JobProgress.job_id == Job.id)
@@ -85,12 +85,12 @@ def _joined(statement: Select[*tuple[Any, ...]]) -> Select[*tuple[Any, ...]]:
 
 # Built once: building these statements takes longer than running them, and every poll runs them.
 _STATUS = _joined(
-    select(Job, JobProgress, resume_epoch_of(Job.id).label("resume_epoch"), *_SURROUNDINGS)
+    select(Job, JobProgress, resume_epoch_of(Job.id).label("resume_epoch"), *_RELATED)
 ).where(
     Job.project_id.in_(bindparam("project_ids", expanding=True)),
     Job.id == bindparam("job_id"),
 )
-_RECORDS = _joined(select(Job.id, JobProgress, *_SURROUNDINGS)).where(
+_RECORDS = _joined(select(Job.id, JobProgress, *_RELATED)).where(
     Job.id.in_(bindparam("job_ids", expanding=True))
 )
 _TAGS = (

@@ -88,12 +88,12 @@ class TestWithRecords:
                 for job_id in (running, waiting)
             ]
 
-        first, second = (it.surroundings for it in listed)
+        first, second = (it.related for it in listed)
         assert first.open_seconds == pytest.approx(60, abs=30)
         assert (first.slot_name, first.first_epoch) == ("gpu-a/0", 3)
         assert second == RelatedFacts("shapes", "user of default")
-        assert [it.surroundings.dataset_name for it in alone if it] == ["shapes", "shapes"]
-        assert [it.surroundings.slot_name for it in alone if it] == ["gpu-a/0", None]
+        assert [it.related.dataset_name for it in alone if it] == ["shapes", "shapes"]
+        assert [it.related.slot_name for it in alone if it] == ["gpu-a/0", None]
 
     def test_records_of_any_number_of_jobs_take_two_statements(
         self, database: Database, rows: Rows

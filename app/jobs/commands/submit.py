@@ -318,8 +318,7 @@ def write_job(
     check_within(unit.session, consumer, Quota.QUEUED_JOBS)
     unit.after_commit(lambda: context.ring(job.id, job.dispatch_seq, job.queue))
     unit.after_commit(lambda: crash_point(CrashPoint.SUBMIT_AFTER_COMMIT))
-    surroundings = RelatedFacts(resolution.dataset.name, principal.user_name)
-    return ListedJob(job, None, tags, surroundings)
+    return ListedJob(job, None, tags, RelatedFacts(resolution.dataset.name, principal.user_name))
 
 
 def _crash_before_commit(_session: Session) -> None:

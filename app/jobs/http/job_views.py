@@ -139,13 +139,13 @@ class JobRow(BaseModel):
         cls, listed: ListedJob, project_names: Mapping[str, str], wait: Wait | None
     ) -> dict[str, Any]:
         """Return the fields that a row and a status share. `wait` is that of a waiting job."""
-        job, around = listed.job, listed.surroundings
+        job, related = listed.job, listed.related
         return {
             "id": job.id,
             "parent": job.parent_id,
             "name": job.name or None,
             "project": project_names[job.project_id],
-            "created_by": around.owner_name,
+            "created_by": related.owner_name,
             "state": job.state,
             "phase": job.phase,
             "request": job.request,
@@ -159,7 +159,7 @@ class JobRow(BaseModel):
             "task": job.task,
             "model": job.model,
             "dataset": job.dataset_id,
-            "dataset_name": around.dataset_name,
+            "dataset_name": related.dataset_name,
             "dataset_version": job.dataset_version_id,
             "tags": dict(listed.tags),
             "progress": progress_view(listed),
@@ -201,11 +201,11 @@ def _slot(listed: ListedJob) -> SlotView | None:
     job = listed.job
     if job.state is not JobState.RUNNING or job.worker_id is None:
         return None
-    return SlotView(worker=job.worker_id, name=listed.surroundings.slot_name)
+    return SlotView(worker=job.worker_id, name=listed.related.slot_name)
 
 
 def _duration(listed: ListedJob) -> float:
-    job, running = listed.job, listed.surroundings.open_seconds
+    job, running = listed.job, listed.related.open_seconds
     return round(job.earlier_seconds + job.ran_seconds + running, 3)
 
 
@@ -218,7 +218,7 @@ def progress_view(listed: ListedJob) -> ProgressView | None:
     return ProgressView(
         epoch=row.epoch,
         epochs=row.epochs,
-        started_epoch=listed.surroundings.first_epoch,
+        started_epoch=listed.related.first_epoch,
         batch=row.batch,
         batches=row.batches,
         losses=row.losses,
