@@ -224,7 +224,7 @@ def _openat2(folder: int, relative: str, flags: int) -> int:
     """Open a path that the kernel itself holds below the folder, and free of links.
 
     Raises:
-        NotImplementedError: this kernel cannot.
+        NotImplementedError: this kernel cannot, or not while folders are renamed.
     """
     how = _OpenHow(flags, 0, _BENEATH | _NO_SYMLINKS | _NO_MAGIC_LINKS)
     number, size = ctypes.c_long(_OPENAT2), ctypes.c_size_t(ctypes.sizeof(how))
