@@ -79,7 +79,7 @@ def read_waiting_reason(job_id: str, context: InContext, principal: Reader) -> W
     silent = context.settings.timing.worker_silence
     with context.database.read() as unit:
         job, waiting = read_waiting(unit.session, principal.project_ids, job_id, silent=silent)
-    changes = [] if waiting is None else find_changes(context, principal, job_id)
+    changes = [] if waiting is None else find_changes(context, principal, job)
     return WaitingView.of(
         job,
         waiting,

@@ -65,18 +65,21 @@ class Change:
     target: str | None = None
 
 
-def find_changes(context: Context, principal: Principal, job_id: str) -> list[Change]:
+def find_changes(context: Context, principal: Principal, waiting: Job) -> list[Change]:
     """Return changes that the caller may make and with which a waiting job is taken sooner.
 
     A change is a result if a free slot then takes the job at its next claim, or, where only slots
-    that run a job suit it, the next of those that ends its job. Nothing is changed.
+    that run a job suit it, the next of those that ends its job. Nothing is changed: each is tried
+    in a transaction that writes and undone, which a caller who may change nothing does not open.
 
     Raises:
-        JobNotFound: the job is not in the caller's projects.
+        JobNotFound: the job is no longer in the caller's projects.
     """
+    if not (_may_change(principal, waiting.project_id) or _may_uncordon(principal)):
+        return []
     silent = context.settings.timing.worker_silence
     with context.database.write() as unit:
-        job = visible_job(unit.session, principal.project_ids, job_id)
+        job = visible_job(unit.session, principal.project_ids, waiting.id)
         if job.state is not JobState.QUEUED:
             return []
         fleet = read_fleet(unit.session, silent=silent)
@@ -92,6 +95,20 @@ def _rank(slot: LiveSlot | None) -> int:
     return 1 if slot.is_busy else 2
 
 
+def _may_change(principal: Principal, project_id: str) -> bool:
+    if KeyScope.JOBS_WRITE not in principal.scopes:
+        return False
+    try:
+        principal.require_role(project_id, MemberRole.MEMBER)
+    except (InsufficientRole, ProjectArchived):
+        return False
+    return True
+
+
+def _may_uncordon(principal: Principal) -> bool:
+    return principal.is_administrator and KeyScope.WORKERS_WRITE in principal.scopes
+
+
 @dataclass(frozen=True)
 class _Search:
     """The changes of one job that one caller may make."""
@@ -104,21 +121,12 @@ class _Search:
 
     def all(self) -> Iterator[Change]:
         """Yield the changes with which any slot takes the job."""
-        if self._may_change(self.job.project_id):
+        if _may_change(self.principal, self.job.project_id):
             yield from self._by_priority()
             yield from self._by_clone()
             yield from self._by_cancelling()
-        if self.principal.is_administrator and KeyScope.WORKERS_WRITE in self.principal.scopes:
+        if _may_uncordon(self.principal):
             yield from self._by_uncordoning()
-
-    def _may_change(self, project_id: str) -> bool:
-        if KeyScope.JOBS_WRITE not in self.principal.scopes:
-            return False
-        try:
-            self.principal.require_role(project_id, MemberRole.MEMBER)
-        except (InsufficientRole, ProjectArchived):
-            return False
-        return True
 
     def _by_priority(self) -> Iterator[Change]:
         """Yield the lowest higher priority that helps, one above that of jobs before it."""
@@ -178,7 +186,8 @@ class _Search:
                 yield occupant.job_id
 
     def _is_own(self, job: Job | Occupant) -> bool:
-        return job.owner_id == self.principal.user_id and self._may_change(job.project_id)
+        is_own = job.owner_id == self.principal.user_id
+        return is_own and _may_change(self.principal, job.project_id)
 
     def _by_uncordoning(self) -> Iterator[Change]:
         suitable = (slot for slot in self._suitable() if slot.is_cordoned)

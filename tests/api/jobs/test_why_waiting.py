@@ -287,6 +287,16 @@ class TestChanges:
         assert explained(api, job_id)["changes"]
         assert explained(api, job_id, key)["changes"] == []
 
+    def test_whoever_may_change_nothing_does_not_wait_for_a_writer(
+        self, api: Api, me: Rows
+    ) -> None:
+        job_id = a_job(api.database, me)
+        person = a_person(api.database, {me.project_id: MemberRole.VIEWER})
+        _, key = a_key(api.database, person.user_id)
+
+        with api.database.write():
+            assert explained(api, job_id, key)["changes"] == []
+
     def test_a_member_is_not_offered_a_priority_above_their_ceiling(
         self, api: Api, me: Rows
     ) -> None:
