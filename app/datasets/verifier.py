@@ -46,7 +46,7 @@ from app.datasets.repository import ready_task
 from app.datasets.stored.inputs import Inputs, InputsReader
 from app.datasets.stored.keep import FilesKeeper, KeptFiles
 from app.datasets.stored.repository import link_packs
-from app.datasets.tables import Dataset, DatasetVersion, VersionState
+from app.datasets.tables import DatasetVersion, VersionState
 from app.datasets.verdicts import Verdict, columns_of
 from app.datasets.verification_process import COMMAND, Interrupted, run_process
 from app.datasets.verification_queue import (
@@ -61,8 +61,6 @@ from app.quotas.repository import add_verifier_seconds
 from app.settings import Settings
 
 log = get_logger(__name__)
-
-"""Tasks whose labels can be read as boxes."""
 
 
 class Crashed(Exception):
@@ -265,7 +263,7 @@ class Verifier(Background):
             read=inputs.packs,
             interrupted=interrupted,
         )
-        self._charge(version, ended.cpu_seconds)
+        self._charge(inputs, ended.cpu_seconds)
         lease.note(progress=_STORING.model_dump())
         report = _report_in(output)
         if report is None:
@@ -281,11 +279,10 @@ class Verifier(Background):
             findings = self._store.put_file(output / FINDINGS_NAME)
         return Verdict(report, files, overview, findings)
 
-    def _charge(self, version: DatasetVersion, seconds: float) -> None:
+    def _charge(self, inputs: Inputs, seconds: float) -> None:
         """Count the processor time, whatever the verdict, and also if there is none."""
         with self._database.write() as unit:
-            dataset = unit.session.get_one(Dataset, version.dataset_id)
-            add_verifier_seconds(unit.session, (dataset.project_id, dataset.owner_id), seconds)
+            add_verifier_seconds(unit.session, (inputs.project_id, inputs.owner_id), seconds)
 
     def _kept(self, report: Report, inputs: Inputs, output: Path) -> KeptFiles:
         keeper = FilesKeeper(self._database, self._store, inputs.project_id)

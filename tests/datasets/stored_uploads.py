@@ -58,6 +58,12 @@ HANG = """
 signal.pause()
 """
 
+WAIT = """
+signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1})
+(request.parent.parent / "pid").write_text(str(os.getpid()))
+signal.sigwait({signal.SIGUSR1})
+"""
+
 
 def an_upload(
     database: Database,

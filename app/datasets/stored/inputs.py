@@ -59,11 +59,12 @@ class Recipe(BaseModel):
 class Inputs:
     """The files that the verification process reads.
 
-    `previous` is the manifest of the version before; `pack_ids` are packs with files of `assembly`,
-    and `packs` their files.
+    `project_id` and `owner_id` are those of the dataset. `previous` is the manifest of the version
+    before; `pack_ids` are packs with files of `assembly`, and `packs` their files.
     """
 
     project_id: str
+    owner_id: str
     archive: Path | None
     assembly: Path | None
     is_listing: bool
@@ -91,14 +92,16 @@ class InputsReader:
             StoredBytesCorrupt: stored bytes are damaged.
         """
         recipe = Recipe.model_validate(version.recipe or {"archive": version.archive_sha256})
-        project_id, previous = self._surroundings(version)
+        dataset, before = self._dataset_and_manifest(version)
+        previous = self._previous(before)
         archive = None if recipe.archive is None else self._fetch(recipe.archive, "archive")
         assembly = None
         if recipe.listing is not None or recipe.parent is not None:
             assembly = self.folder / "assembly.jsonl"
-            write_assembly(assembly, self._files(project_id, recipe))
+            write_assembly(assembly, self._files(dataset.project_id, recipe))
         return Inputs(
-            project_id,
+            dataset.project_id,
+            dataset.owner_id,
             archive,
             assembly,
             is_listing=recipe.listing is not None,
@@ -107,14 +110,14 @@ class InputsReader:
             packs=tuple(self._packs.values()),
         )
 
-    def _surroundings(self, version: DatasetVersion) -> tuple[str, Path | None]:
-        """Return the project of a version, and the manifest of the ready version before it."""
+    def _dataset_and_manifest(self, version: DatasetVersion) -> tuple[Dataset, str | None]:
+        """Return the dataset of a version, and the manifest of the ready version before it."""
         with self.database.read() as unit:
             dataset = unit.session.get(Dataset, version.dataset_id)
             before = newest_manifest(unit.session, version.dataset_id, before=version.number)
         if dataset is None:
             raise FileNotFoundError(f"{version.dataset_id} was deleted")
-        return dataset.project_id, self._previous(before)
+        return dataset, before
 
     def _previous(self, digest: str | None) -> Path | None:
         """Return the manifest that this version is compared with, if it can be read."""

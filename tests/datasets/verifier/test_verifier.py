@@ -26,7 +26,7 @@ from tests.datasets.stored_uploads import (
     packs_of,
     version_row,
 )
-from tests.datasets.verifier.verifying import QUICK, lives
+from tests.datasets.verifier.verifying import QUICK, lives, pid_in
 from tests.waiting import eventually
 from tests.worlds.rows import Owner, an_owner
 
@@ -84,12 +84,6 @@ def upload(
         return a_stored_upload(database, owner, store, tmp_path, name=name)
 
     return add
-
-
-def pid_in(settings: Settings) -> int:
-    path = settings.home / "spool" / "pid"
-    text = eventually(lambda: path.exists() and path.read_text(), within=20)
-    return int(text)
 
 
 class TestVerdict:

@@ -15,6 +15,7 @@ from app.settings import Settings
 from app.settings.timing import Timing
 from app.settings.verification import VerificationSettings
 from tests.datasets.stored_uploads import a_process, a_stored_upload
+from tests.waiting import eventually
 from tests.worlds.rows import Owner, an_owner
 
 PROCESSES = 2
@@ -70,6 +71,13 @@ class Verifying:
         with self.database.read() as unit:
             held = select(func.count()).where(DatasetVersion.lease_expires_at.is_not(None))
             return unit.session.scalars(held).one()
+
+
+def pid_in(settings: Settings) -> int:
+    """Return the id of the process that hangs or waits, once it has written it."""
+    path = settings.home / "spool" / "pid"
+    text = eventually(lambda: path.exists() and path.read_text(), within=20)
+    return int(text)
 
 
 def lives(pid: int) -> bool:
