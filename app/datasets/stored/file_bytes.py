@@ -44,9 +44,10 @@ class VersionBytes:
     def labels(self, images: Iterable[ManifestFile]) -> Iterator[tuple[ManifestFile, bytes]]:
         """Yield images with the bytes of their labels; none of a background."""
         for some in in_batches(images, DIGESTS_AT_ONCE):
-            labelled = ((image, image.label) for image in some if image.label is not None)
-            contents = {image.path: content for image, content in self._read(labelled)}
-            yield from ((image, contents.get(image.path, b"")) for image in some)
+            # In the order of the images, and no more at once than one run of files.
+            labels = self._read((image, image.label) for image in some if image.label is not None)
+            for image in some:
+                yield image, b"" if image.label is None else next(labels)[1]
 
     def _read(
         self, wanted: Iterable[tuple[ManifestFile, str]]

@@ -1,6 +1,7 @@
 """Packs in the database: which files they hold, who uses them, and what keeps them."""
 
 from datetime import timedelta
+from itertools import islice
 from pathlib import Path
 
 import pytest
@@ -9,9 +10,10 @@ from sqlalchemy.exc import IntegrityError
 
 from app.core.database import Database, database_now
 from app.core.storage import ArtifactStore, StoredBytesCorrupt, StoredObject, local_file
-from app.datasets.packs.manifest import read_manifest, write_manifest
+from app.datasets.errors import DatasetBytesMissing
+from app.datasets.packs.manifest import ManifestFile, read_manifest, write_manifest
 from app.datasets.packs.pack import PackWriter, write_packed_list
-from app.datasets.stored.file_bytes import VersionBytes
+from app.datasets.stored.file_bytes import MAX_RUN, VersionBytes
 from app.datasets.stored.keep import FilesKeeper, KeptFiles
 from app.datasets.stored.repository import (
     delete_unused_packs,
@@ -75,11 +77,15 @@ def extracted(
     return contents(database, store, rows)
 
 
-def contents(database: Database, store: ArtifactStore, rows: Rows) -> dict[str, bytes]:
+def a_source(database: Database, store: ArtifactStore, rows: Rows) -> VersionBytes:
     with database.read() as unit:
         version = unit.session.get(DatasetVersion, rows.version_id)
     assert version is not None
-    source = VersionBytes(database, store, version)
+    return VersionBytes(database, store, version)
+
+
+def contents(database: Database, store: ArtifactStore, rows: Rows) -> dict[str, bytes]:
+    source = a_source(database, store, rows)
     return {file.path: content for file, content in source.contents(source.files())}
 
 
@@ -156,6 +162,27 @@ class TestKeeping:
         with database.read() as unit:
             assert files_in_project(unit.session, "prj_other", digests) == {}
             assert list(files_in_project(unit.session, rows.project_id, digests)) == digests
+
+
+class TestLabels:
+    def test_no_more_of_big_labels_is_read_than_was_asked_for(
+        self, database: Database, store: ArtifactStore, rows: Rows, tmp_path: Path
+    ) -> None:
+        big = {path: path.encode() * MAX_RUN for path in "ab"}
+        kept = FilesKeeper(database, store, rows.project_id).keep(an_output(tmp_path / "one", big))
+        extracted(database, store, rows, kept)
+        source = a_source(database, store, rows)
+        images = [ManifestFile(f"{it.path}.jpg", "", 0, label=it.sha256) for it in source.files()]
+        with database.read() as unit:
+            (pack,) = packs_of(unit.session, rows.version_id)
+
+        labels = source.labels([ManifestFile("background.jpg", "", 0), *images])
+        read = [content[:1] for _, content in islice(labels, 2)]
+        store.delete(pack.sha256)
+
+        assert read == [b"", b"a"]
+        with pytest.raises(DatasetBytesMissing):
+            next(labels)
 
 
 class TestDamage:
