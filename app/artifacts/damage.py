@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
 
-from sqlalchemy import case, delete, func, or_, select, update
+from sqlalchemy import case, delete, or_, select, update
 from sqlalchemy.orm import Session
 
 from app.artifacts.tables import DamagedObject, ScrubPass
@@ -48,11 +48,6 @@ def damaged_digests(session: Session) -> list[str]:
     """Return the digests of damaged objects, those noticed first before the others."""
     statement = select(DamagedObject.sha256).order_by(DamagedObject.noticed_at)
     return list(session.scalars(statement.limit(MOST_LISTED)))
-
-
-def count_damaged(session: Session) -> int:
-    """Return how many stored objects are damaged."""
-    return session.scalars(select(func.count()).select_from(DamagedObject)).one()
 
 
 def hold_pass(

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from app.datasets.reports.findings import Fix
 
 WITH_BOXES: Final = frozenset({"segment", "obb", "pose"})
+"""Tasks whose labels can be read as boxes."""
 
 
 @dataclass(frozen=True)
