@@ -81,6 +81,9 @@ from app.stream.routes import router as event_streams
 from app.uploads.routes import router as uploads
 from app.uploads.tus_middleware import TusMiddleware
 from app.version import VERSION
+from app.web.api import ApiProblem
+from app.web.html_errors import HtmlErrors, answer_api_problem
+from app.web.routes import PAGES
 from app.webhooks.routes import router as webhooks
 from app.webhooks.sender import Sender
 
@@ -145,7 +148,8 @@ def create_app(settings: Settings) -> FastAPI:
         generate_unique_id_function=_operation_id,
     )
     install_problem_handlers(app)
-    for router in ROUTERS:
+    app.add_exception_handler(ApiProblem, answer_api_problem)
+    for router in (*ROUTERS, *PAGES):
         app.include_router(router)
     app.state.allowed_hosts = settings.allowed_hosts
     app.state.access_log = settings.record.access_log
@@ -164,14 +168,15 @@ class _EdgeApp(FastAPI):
     """
 
     def build_middleware_stack(self) -> ASGIApp:
-        edge = EdgeMiddleware(super().build_middleware_stack(), self.state.allowed_hosts)
+        self.state.api = super().build_middleware_stack()
+        edge = EdgeMiddleware(HtmlErrors(self.state.api), self.state.allowed_hosts)
         prefixed = PathPrefixMiddleware(TusMiddleware(edge), self.state.path_prefix)
         return AccessLog(prefixed, is_on=self.state.access_log)
 
 
 def _routes(app: FastAPI) -> list[BaseRoute]:
     """Return every route; `app.routes` lacks those of included routers (FastAPI 0.165)."""
-    return [*app.routes, *(route for router in ROUTERS for route in router.routes)]
+    return [*app.routes, *(route for router in (*ROUTERS, *PAGES) for route in router.routes)]
 
 
 def _lifespan(settings: Settings) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:

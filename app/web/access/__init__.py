@@ -1,0 +1,1 @@
+"""Pages of keys, users, projects, the audit log and webhooks."""

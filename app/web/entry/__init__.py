@@ -1,0 +1,1 @@
+"""The pages before and around all others: home, sign-in, set-up and sign-out."""

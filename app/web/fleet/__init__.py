@@ -1,0 +1,1 @@
+"""Pages of workers, the queue and models."""

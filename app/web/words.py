@@ -1,0 +1,76 @@
+"""What the pages call the states, phases, requests and reasons that the API names.
+
+A test walks the API's enums: each member has a word here, and each state a shape in `macros.html`.
+"""
+
+from typing import Any, Final
+
+from app.web.formats import duration
+
+STATES: Final = {
+    "queued": "Queued",
+    "running": "Running",
+    "paused": "Paused",
+    "succeeded": "Succeeded",
+    "failed": "Failed",
+    "cancelled": "Cancelled",
+}
+PHASES: Final = {
+    "preparing": "preparing",
+    "training": "training",
+    "validating": "validating",
+    "finalizing": "finalizing",
+}
+REQUESTS: Final = {
+    "pause": "pauses after this epoch",
+    "stop": "stops after this epoch",
+    "cancel": "is being cancelled",
+}
+WAITING: Final = {
+    "waiting_for_worker": "waits for a free slot",
+    "backing_off": "waits before it tries again",
+    "no_matching_worker": "no live slot serves queue {queue}",
+    "cordoned": "every slot of queue {queue} takes no new jobs",
+    "project_running_limit": "the project runs as many jobs as it may",
+    "user_running_limit": "its user runs as many jobs as allowed",
+}
+
+
+def state_of(job: dict[str, Any]) -> str:
+    """Return what stands beside the state of a job: its phase, its request or why it waits."""
+    if job["state"] == "running":
+        words = [PHASES.get(job["phase"] or "", ""), REQUESTS.get(job["request"] or "", "")]
+        return ", ".join(word for word in words if word)
+    if job["state"] == "queued" and job["waiting_reason"]:
+        return waiting(job)
+    if job["state"] == "failed" and job["error"]:
+        return str(job["error"]["title"])
+    return ""
+
+
+def waiting(job: dict[str, Any]) -> str:
+    """Return why a queued job does not run yet, with its place in the queue."""
+    reason = WAITING.get(job["waiting_reason"], job["waiting_reason"]).format(queue=job["queue"])
+    place = job["queue_position"]
+    return f"place {place}: {reason}" if place else str(reason)
+
+
+def share_of(job: dict[str, Any]) -> float:
+    """Return the trained share of a job, between 0 and 1."""
+    if job["state"] == "succeeded":
+        return 1.0
+    progress = job["progress"]
+    if not progress or not progress["epochs"]:
+        return 0.0
+    within = progress["batch"] / progress["batches"] if progress["batches"] else 0.0
+    done = max(0, progress["epoch"] - 1) + min(1.0, within)
+    share: float = round(done / progress["epochs"], 4)
+    return min(1.0, share)
+
+
+def time_of(job: dict[str, Any]) -> str:
+    """Return what is left of a running job, and what an ended one has taken."""
+    progress = job["progress"]
+    if job["state"] == "running" and progress and progress["eta_seconds"] is not None:
+        return f"{duration(progress['eta_seconds'])} left"
+    return duration(job["duration_seconds"]) if job["started_at"] else ""
