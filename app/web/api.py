@@ -123,6 +123,7 @@ class Api:
         *,
         query: Query | None = None,
         document: Any = None,  # noqa: ANN401 -- any JSON document
+        text: str | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> Answer:
         """Return the whole answer to a request.
@@ -132,15 +133,18 @@ class Api:
             path: such as `/v1/jobs`.
             query: its parameters; those that are None or empty are left out.
             document: the JSON document to send; None for none.
+            text: the plain text to send instead; None for none.
             headers: more headers, such as If-Match.
 
         Raises:
             ApiProblem: the API refused.
         """
+        media_type = "application/json" if text is None else "text/plain"
         body = b"" if document is None else json.dumps(document).encode()
+        body = body if text is None else text.encode()
         own = {"accept": "application/json", **(headers or {})}
         if body:
-            own |= {"content-type": "application/json", "content-length": str(len(body))}
+            own |= {"content-type": media_type, "content-length": str(len(body))}
         collected = _Collected()
         scope = self._scope(method, path, query or {}, own)
         await self._app(scope, _receive_once(body), collected.send)

@@ -13,12 +13,14 @@ from app.web.entry.routes import for_strangers, for_users
 from app.web.fleet.model_routes import router as models
 from app.web.fleet.worker_routes import router as workers
 from app.web.jobs.list_routes import router as jobs
+from app.web.jobs.new_job_routes import router as new_job
 from app.web.static_files import router as static_files
 
 PAGES: Final[tuple[APIRouter, ...]] = (
     static_files,
     for_strangers,
     for_users,
+    new_job,
     jobs,
     workers,
     models,
