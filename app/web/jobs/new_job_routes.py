@@ -8,7 +8,7 @@ from uuid import uuid4
 from fastapi import APIRouter, Response
 
 from app.core.strict_json import StrictRoute
-from app.web.api import ApiProblem
+from app.web.api import ApiProblem, Content
 from app.web.forms import Form, form_of
 from app.web.jobs.spec_form import Spec, SpecForm, field_of, form_of_spec, sent_form, spec_of
 from app.web.pages import InPage, Page
@@ -119,7 +119,8 @@ async def _pasted(page: Page, sent: Form, form: SpecForm, outcome: _Outcome) -> 
     try:
         spec = json.loads(text) if text.startswith("{") else None
         if not isinstance(spec, dict):
-            parsed = (await page.api.answer("POST", "/v1/jobs/parse", text=text)).data
+            content = Content(text.encode(), "text/plain")
+            parsed = (await page.api.answer("POST", "/v1/jobs/parse", content=content)).data
             spec, outcome.left_out = parsed["spec"], parsed["left_out"]
         filled = form_of_spec(spec)
     except ApiProblem as refused:
