@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Final
 
 from sqlalchemy import exists, select
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from app.accounts.browser.errors import SetupClosed
@@ -77,6 +78,7 @@ def complete_setup(
 
     Raises:
         SetupClosed: the link is unknown, used or too old, or an administrator has a password.
+        Invalid: another user has the name.
         WeakPassword, PasswordsBusy: as `check_password` and `hash_password`.
     """
     require_open_link(database, token)
@@ -138,9 +140,10 @@ def first_password(path: Path | None) -> str | None:
 
 
 def _make_administrator(session: Session, user: User, name: str, password_hash: str) -> None:
-    if name != user.name and session.scalar(select(exists().where(User.name == name))):
-        message = "Another user has this name."
-        raise Invalid(message, errors=[FieldError("/name", "taken", message)])
     user.name, user.password_hash = name, password_hash
     user.is_admin, user.disabled_at = True, None
-    session.flush()
+    try:
+        session.flush()
+    except IntegrityError:
+        message = "Another user has this name."
+        raise Invalid(message, errors=[FieldError("/name", "taken", message)]) from None
