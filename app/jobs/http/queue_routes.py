@@ -67,7 +67,7 @@ def list_queue(
         part.jobs,
         query.limit,
         seal=lambda waiting: context.cursors.seal(kind, [waiting.at]),
-        view=lambda waiting: QueueEntryView.of(waiting, names),
+        view=lambda waiting: QueueEntryView.of(waiting, names, grace=context.settings.trash_grace),
     )
     return QueuePage(**dict(page), not_shown=part.not_shown)
 

@@ -1,6 +1,6 @@
 """Requests of users over HTTP, in every state of a job, follow the table in tests/jobs."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -127,7 +127,10 @@ class TestTrash:
         assert listed(api) == [kept]
         assert listed(api, trashed="true") == [trashed]
         status = api.client.get(f"/v1/jobs/{trashed}").json()
-        assert status["trashed_at"] is not None
+        assert datetime.fromisoformat(status["kept_until"]) == (
+            datetime.fromisoformat(status["trashed_at"]) + timedelta(days=7)
+        )
+        assert api.client.get(f"/v1/jobs/{kept}").json()["kept_until"] is None
         assert api.client.get(f"/v1/jobs/{trashed}/events").status_code == 200
 
     def test_a_restored_job_is_listed_again(self, api: Api) -> None:
