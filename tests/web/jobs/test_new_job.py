@@ -183,11 +183,11 @@ class TestFill:
         made = submitted(browser, NEW, **filled(dataset, **{"train.epochs": "7"}, **ALL_FIVE))
         page = opened(browser, f"{NEW}?clone={made.location.removeprefix('/jobs/')}")
         fields = {
-            each.attributes["name"]: each.attributes.get("value", "")
+            each.attributes["name"]: each.attributes.get("value") or "on"
             for each in page.all("input")
             if each.attributes.get("type") != "checkbox" or "checked" in each.attributes
             if each.attributes.get("name") and not each.attributes.get("id", "").startswith("f-rates")
-            if each.attributes.get("value")
+            if each.attributes.get("value") or each.attributes.get("type") == "checkbox"
         }
         fields |= {"rates.layers": "0, 1", "rates.factor": "0.25", "weights.mode": "balanced"}
 
