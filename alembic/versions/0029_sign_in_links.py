@@ -13,15 +13,19 @@ down_revision = "0028_project_models"
 branch_labels = None
 depends_on = None
 
-PURPOSES = "purpose IN ('set_up', 'sign_in')"
+PURPOSE = sa.Enum(
+    "set_up",
+    "sign_in",
+    name="link_purpose",
+    native_enum=False,
+    create_constraint=True,
+    length=40,
+)
 
 
 def upgrade() -> None:
     with op.batch_alter_table("setup_links", schema=None) as batch_op:
-        batch_op.add_column(
-            sa.Column("purpose", sa.String(length=7), server_default="set_up", nullable=False)
-        )
-        batch_op.create_check_constraint(op.f("ck_setup_links_link_purpose"), PURPOSES)
+        batch_op.add_column(sa.Column("purpose", PURPOSE, server_default="set_up", nullable=False))
 
 
 def downgrade() -> None:

@@ -186,7 +186,8 @@ class TestFill:
             each.attributes["name"]: each.attributes.get("value") or "on"
             for each in page.all("input")
             if each.attributes.get("type") != "checkbox" or "checked" in each.attributes
-            if each.attributes.get("name") and not each.attributes.get("id", "").startswith("f-rates")
+            if each.attributes.get("name")
+            and not each.attributes.get("id", "").startswith("f-rates")
             if each.attributes.get("value") or each.attributes.get("type") == "checkbox"
         }
         fields |= {"rates.layers": "0, 1", "rates.factor": "0.25", "weights.mode": "balanced"}
