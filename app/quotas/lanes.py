@@ -238,7 +238,7 @@ def jobs_before(lanes: Sequence[WaitingLane], own: LaneKey, in_lane: int) -> int
     its project, and in the same way for other projects.
 
     Args:
-        lanes: as `lanes_before` returns them.
+        lanes: as `lanes_before` returns them. If `own` is not among them, it comes behind them.
         own: the lane of the job.
         in_lane: number of the jobs before it in its own lane.
     """
@@ -261,7 +261,7 @@ def _in_rounds(waiting: Mapping[str, int], own: str, before: int) -> int:
     `waiting` has the number of jobs by who takes turns, the next one first.
     """
     names = list(waiting)
-    place = names.index(own) if own in waiting else 0
+    place = names.index(own) if own in waiting else len(names)
     others = (
         min(waiting[name], before + (number < place))
         for number, name in enumerate(names)

@@ -83,6 +83,21 @@ class TestPlacesOf:
         assert places[job_id] == Place(2, None)
         assert {place.position for place in places.values()} == {1, 2}
 
+    def test_a_job_behind_the_lanes_that_are_looked_at_has_the_last_place(
+        self, database: Database, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("app.jobs.places.MAX_POSITION", 2)
+        monkeypatch.setattr("app.jobs.repository.MAX_POSITION", 2)
+        ids = [a_job(database, owner) for owner in several_owners(database)[:3]]
+
+        with database.read() as unit:
+            waiting = unit.session.scalars(select(Job)).all()
+            alone = {job.id: queue_position(unit.session, job) for job in waiting}
+            together = places_of(unit.session, waiting)
+
+        assert [alone[job_id] for job_id in ids] == [1, 2, 3]
+        assert [together[job_id].position for job_id in ids] == [1, 2, 3]
+
     def test_any_number_of_jobs_takes_three_statements(
         self, database: Database, rows: Rows
     ) -> None:
