@@ -72,6 +72,9 @@ def other_than(tried: Collection[LaneKey]) -> ColumnElement[bool]:
     return key.not_in([(it.queue, it.rank, it.project_id, it.owner_id) for it in tried])
 
 
+_MAY_RUN: Final = and_(may_run_more(PROJECT), may_run_more(USER))
+
+
 # Built once for a kind of slot: every claim runs it.
 @lru_cache(maxsize=64)
 def _ending_turn(queues: tuple[str, ...]) -> Update:
@@ -153,7 +156,7 @@ def lanes_before(session: Session, own: LaneKey, *, limit: int) -> list[WaitingL
             Lane.queue == own.queue,
             Lane.rank <= own.rank,
             Lane.waiting > 0,
-            or_(is_own, and_(may_run_more(PROJECT), may_run_more(USER))),
+            or_(is_own, _MAY_RUN),
         )
         .order_by(*IN_TURN)
         .limit(limit)
@@ -162,16 +165,22 @@ def lanes_before(session: Session, own: LaneKey, *, limit: int) -> list[WaitingL
 
 
 def lanes_of_queues(
-    session: Session, queues: Collection[str], *, limit: int
+    session: Session, queues: Collection[str], project_ids: Collection[str], *, limit: int
 ) -> dict[str, list[WaitingLane]]:
-    """Return the lanes of several queues, in turn, also those that a limit holds. One statement.
+    """Return the lanes of several queues, in turn; of those that a limit holds, some projects'.
+
+    One statement.
 
     Args:
         session: session to read with.
         queues: names of queues.
-        limit: of the lanes of each queue.
+        project_ids: the projects whose lanes are returned also if a limit holds them.
+        limit: of the lanes of each queue that no limit holds, and of all that one holds.
     """
-    parameters = {f"queue_{number}": queue for number, queue in enumerate(sorted(queues))}
+    parameters: dict[str, object] = {
+        f"queue_{number}": queue for number, queue in enumerate(sorted(queues))
+    }
+    parameters |= {"queues": sorted(queues), "project_ids": sorted(project_ids)}
     found: dict[str, list[WaitingLane]] = {queue: [] for queue in queues}
     for row in session.execute(_first_lanes(len(queues), limit), parameters):
         held_by = _limit_of(project=row.project_may_run, user=row.user_may_run)
@@ -182,7 +191,14 @@ def lanes_of_queues(
 # Built once for a number of queues: building it takes longer than running it.
 @lru_cache(maxsize=16)
 def _first_lanes(queues: int, limit: int) -> CompoundSelect[Any]:
-    in_queue = [
+    free = [(Lane.queue == bindparam(f"queue_{number}"), _MAY_RUN) for number in range(queues)]
+    # Apart, because they must not take the places of those that may run.
+    held = (
+        Lane.queue.in_(bindparam("queues", expanding=True)),
+        Lane.project_id.in_(bindparam("project_ids", expanding=True)),
+        not_(_MAY_RUN),
+    )
+    parts = [
         select(
             Lane.queue,
             Lane.rank,
@@ -195,14 +211,14 @@ def _first_lanes(queues: int, limit: int) -> CompoundSelect[Any]:
         )
         .join(PROJECT, PROJECT.subject_id == Lane.project_id)
         .join(USER, USER.subject_id == Lane.owner_id)
-        .where(Lane.queue == bindparam(f"queue_{number}"), Lane.waiting > 0)
+        .where(Lane.waiting > 0, *conditions)
         .order_by(*IN_TURN)
         .limit(limit)
         .subquery()
-        for number in range(queues)
+        for conditions in (*free, held)
     ]
     order = [column.key for column in IN_TURN]
-    return union_all(*(select(lanes) for lanes in in_queue)).order_by(*order)
+    return union_all(*(select(lanes) for lanes in parts)).order_by(*order)
 
 
 def subjects_at_limit(session: Session, subjects: Collection[str]) -> frozenset[str]:
@@ -222,7 +238,7 @@ def jobs_before(lanes: Sequence[WaitingLane], own: LaneKey, in_lane: int) -> int
     its project, and in the same way for other projects.
 
     Args:
-        lanes: as `lanes_before` returns them.
+        lanes: as `lanes_before` returns them. If `own` is not among them, it comes behind them.
         own: the lane of the job.
         in_lane: number of the jobs before it in its own lane.
     """
@@ -245,7 +261,7 @@ def _in_rounds(waiting: Mapping[str, int], own: str, before: int) -> int:
     `waiting` has the number of jobs by who takes turns, the next one first.
     """
     names = list(waiting)
-    place = names.index(own) if own in waiting else 0
+    place = names.index(own) if own in waiting else len(names)
     others = (
         min(waiting[name], before + (number < place))
         for number, name in enumerate(names)
