@@ -12,6 +12,7 @@ from app.web.access.webhook_routes import router as webhooks
 from app.web.entry.routes import for_strangers, for_users
 from app.web.fleet.model_routes import router as models
 from app.web.fleet.worker_routes import router as workers
+from app.web.jobs.bulk_routes import router as job_bulk
 from app.web.jobs.list_routes import router as jobs
 from app.web.static_files import router as static_files
 
@@ -20,6 +21,7 @@ PAGES: Final[tuple[APIRouter, ...]] = (
     for_strangers,
     for_users,
     jobs,
+    job_bulk,
     workers,
     models,
     keys,

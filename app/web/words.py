@@ -35,6 +35,8 @@ WAITING: Final = {
     "user_running_limit": "its user runs as many jobs as allowed",
 }
 
+ENDINGS: Final = {1: "st", 2: "nd", 3: "rd"}
+
 
 def state_of(job: dict[str, Any]) -> str:
     """Return the words beside the state of a job: its phase, its request or why it waits."""
@@ -46,6 +48,23 @@ def state_of(job: dict[str, Any]) -> str:
     if job["state"] == "failed" and job["error"]:
         return str(job["error"]["title"])
     return ""
+
+
+def short_state_of(job: dict[str, Any]) -> str:
+    """Return the words beside the state of a job where there is little room."""
+    if job["state"] == "queued" and job["waiting_reason"] == "waiting_for_worker":
+        return f"{ordinal(job['queue_position'])} in line" if job["queue_position"] else ""
+    if job["state"] == "queued" and job["waiting_reason"]:
+        return reason_of(job)
+    if job["state"] == "failed" and job["error"]:
+        return str(job["error"]["code"]).replace("_", " ")
+    return state_of(job)
+
+
+def ordinal(number: int) -> str:
+    """Return a place, such as `2nd`."""
+    is_teen = number % 100 // 10 == 1
+    return f"{number}{'th' if is_teen else ENDINGS.get(number % 10, 'th')}"
 
 
 def waiting(job: dict[str, Any]) -> str:
