@@ -28,8 +28,17 @@ class Site:
     rows: Rows
 
     def a_job(self, **columns: object) -> str:
-        """Add a queued job; see `tests.worlds.rows.a_job`."""
+        """Add a queued job without an event; see `tests.worlds.rows.a_job`."""
         return a_job(self.database, self.rows, **columns)
+
+    def submit(self, **changes: object) -> str:
+        """Submit a job as a program does; return its id."""
+        spec = {"dataset": self.rows.dataset_id, "model": "yolo26n.yaml", **changes}
+        with self.client as client:
+            answer = client.post("/v1/jobs", json=spec)
+        assert answer.status_code == 201, answer.text
+        job_id: str = answer.json()["id"]
+        return job_id
 
     def a_cookie(self) -> dict[str, str]:
         """Return the cookie of a new session of the first user, as Playwright takes it."""

@@ -71,7 +71,7 @@ async def list_page(
         if refused.status not in REFUSED_QUERY:
             raise
         problem, status = refused.problem, refused.status
-        listed = {"data": [], "next": None, "counts": dict.fromkeys(STATES, 0), "counts_capped": []}
+        listed = {"data": [], "next": None, "counts": {}, "counts_capped": []}
     datasets = await page.api.get("/v1/datasets", {"limit": MOST_ROWS})
     return await page.render(
         "jobs/list.html",
@@ -121,6 +121,8 @@ def _states(listed: dict[str, Any]) -> list[tuple[str, str]]:
 def _number(listed: dict[str, Any], states: Iterable[str]) -> str:
     """Return how many jobs are in these states; with a plus if not all of them were counted."""
     known = [state for state in states if state in listed["counts"]]
+    if not known:
+        return ""
     is_capped = any(state in listed["counts_capped"] for state in known)
     return f"{sum(listed['counts'][state] for state in known)}{'+' if is_capped else ''}"
 
