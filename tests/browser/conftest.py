@@ -130,7 +130,7 @@ def open_context(chromium: Browser, site: Site, complaints: Complaints) -> Itera
         opened.append(context)
         context.set_default_timeout(PATIENCE_MS)
         if is_signed_in:
-            context.add_cookies([site.a_cookie()])  # type: ignore[list-item] # a TypedDict
+            site.sign_in(context)
         complaints.listen_to(context)
         return context
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import httpx2 as httpx
+from playwright.sync_api import BrowserContext
 
 from app.accounts.browser.cookies import LOOPBACK_NAME
 from app.core.database import Database
@@ -40,9 +41,11 @@ class Site:
         job_id: str = answer.json()["id"]
         return job_id
 
-    def a_cookie(self) -> dict[str, str]:
-        """Return the cookie of a new session of the first user, as Playwright takes it."""
-        return {"name": LOOPBACK_NAME, "value": session_in(self.database)[1], "url": self.url}
+    def sign_in(self, *contexts: BrowserContext) -> None:
+        """Give browser profiles the cookie of one new session of the first user."""
+        token = session_in(self.database)[1]
+        for context in contexts:
+            context.add_cookies([{"name": LOOPBACK_NAME, "value": token, "url": self.url}])
 
     @property
     def client(self) -> httpx.Client:

@@ -1,9 +1,10 @@
 """What happens elsewhere changes an open page by itself, and nothing else moves."""
 
 import pytest
-from playwright.sync_api import BrowserContext, Locator, Page, Route, expect
+from playwright.sync_api import BrowserContext, Locator, Page, expect
 
 from tests.browser.conftest import Complaints, OpenContext
+from tests.browser.pages import a_late_page, heard_by, listen
 from tests.browser.site import Site
 from tests.browser.training import Training, a_training
 
@@ -25,11 +26,6 @@ SAME = """
     moved: row.getBoundingClientRect().top - before.top,
   };
 }
-"""
-LISTEN = """
-globalThis.heard = [];
-const hear = ({detail: {job, seq}}) => heard.push(`${job} ${seq}`);
-document.addEventListener("trainyard:event", hear);
 """
 
 
@@ -124,14 +120,6 @@ class TestNewJobs:
         expect(signed_in_page.locator("#new-jobs")).to_have_text("1 new job")
 
 
-def a_late_page(context: BrowserContext) -> tuple[Page, list[Route]]:
-    """Open the list in a page whose script that follows does not load before it is told to."""
-    page, held = context.new_page(), list[Route]()
-    page.route("**/follow.js", lambda route: held.append(route))  # noqa: PLW0108 -- no builtin
-    page.goto("/jobs", wait_until="commit")
-    return page, held
-
-
 class TestLateTabs:
     def test_the_first_tab_gets_what_came_since_it_was_rendered(
         self, training: Training, context: BrowserContext
@@ -171,7 +159,7 @@ class TestServerGone:
     ) -> None:
         complaints.allow("ERR_CONNECTION_REFUSED|ERR_INCOMPLETE|ERR_CONNECTION_RESET|ERR_EMPTY")
         page = context.new_page()
-        page.add_init_script(LISTEN)
+        listen(page)
         page.goto("/jobs")
         lamp = page.locator("#live")
         training.epoch(1, 0.1)
@@ -186,8 +174,7 @@ class TestServerGone:
         training.epoch(4, 0.4)
 
         expect(row_of(page, training).locator(".c-best")).to_have_text("0.400")
-        heard = [each for each in page.evaluate("heard") if each.startswith(training.job)]
-        assert heard == [f"{training.job} {seq}" for seq in (4, 5, 6, 7)]
+        assert heard_by(page, training.job) == [4, 5, 6, 7]
 
 
 class TestSession:
@@ -207,7 +194,7 @@ class TestSession:
         expect(page.locator("#live")).to_have_text("Signed out")
         expect(page.locator("#signed-out a")).to_have_attribute("href", "/sign-in?next=%2Fjobs")
         expect(row_of(page, training)).to_be_visible()
-        context.add_cookies([site.a_cookie()])
+        site.sign_in(context)
         other.goto("/jobs")
         expect(page.locator("#live")).to_have_text("Live")
         expect(page.locator("#signed-out")).to_have_count(0)
