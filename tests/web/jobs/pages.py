@@ -96,7 +96,7 @@ def opened(browser: Browser, path: str, *, status: int = 200) -> Document:
     return Document(answer.text)
 
 
-def submitted(browser: Browser, path: str, **fields: str) -> "Sent":
+def submitted(browser: Browser, path: str, **fields: str | list[str]) -> "Sent":
     """Send a form as a browser does, and return the answer without following it."""
     answer = browser.client.post(
         path, data=fields, headers={"Accept": "text/html"}, follow_redirects=False
