@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import urlencode
 
+import anyio
 from pydantic_core import from_json
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Scope
@@ -171,7 +172,10 @@ class Api:
             "path": path,
             "raw_path": path.encode(),
             "query_string": urlencode(given, doseq=True).encode(),
-            "headers": [*kept, *((name.encode(), value.encode()) for name, value in own.items())],
+            "headers": [
+                *kept,
+                *((name.lower().encode(), value.encode()) for name, value in own.items()),
+            ],
             "state": outer["state"],
         }
 
@@ -202,6 +206,8 @@ def _receive_once(body: bytes) -> Any:  # noqa: ANN401 -- Starlette's Receive
     messages = [{"type": "http.request", "body": body, "more_body": False}]
 
     async def receive() -> Message:
-        return messages.pop() if messages else {"type": "http.disconnect"}
+        if not messages:
+            await anyio.sleep_forever()  # a client that had left would get no streamed answer
+        return messages.pop()
 
     return receive
