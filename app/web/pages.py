@@ -3,6 +3,7 @@
 import gzip
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Annotated, Any, Final
 from urllib.parse import urlencode
 
@@ -61,12 +62,15 @@ class Page:
         request: of the browser.
         api: the JSON API, for this user.
         me: the user, as `/v1/me` describes it.
+        after: the position of the event log before anything of the page was read, from which
+            scripts follow what happens; empty for a fragment.
         principal: the user and the projects.
     """
 
     request: Request
     api: Api
     me: dict[str, Any]
+    after: str
     principal: Principal
 
     @property
@@ -77,7 +81,7 @@ class Page:
     @property
     def is_fragment(self) -> bool:
         """Whether a script of ours asked, which puts the answer into the page."""
-        return self.request.headers.get("hx-request") == "true"
+        return _is_fragment(self.request)
 
     async def render(
         self,
@@ -118,7 +122,7 @@ async def rendered(
     is_secret: bool = False,
 ) -> Response:
     """Return a page that may have no user, such as that of an error; see `Page.render`."""
-    shown = {"me": None, "page": None, "request": request, **values}
+    shown = {"me": None, "page": None, "request": request, "now": datetime.now(UTC), **values}
     body = await run_in_threadpool(_rendered, template, shown)
     headers = {**HEADERS, "Vary": "Accept-Encoding"}
     if not is_secret and len(body) >= SMALLEST_PACKED and takes_gzip(request):
@@ -133,7 +137,13 @@ def _rendered(template: str, values: Mapping[str, Any]) -> bytes:
 
 async def _open(request: Request, principal: Annotated[Principal, Depends(signed_in)]) -> Page:
     api = Api(request)
-    return Page(request, api, await api.get("/v1/me"), principal)
+    me = await api.get("/v1/me")
+    after = "" if _is_fragment(request) else (await api.get("/v1/events", {"limit": 1}))["next"]
+    return Page(request, api, me, after, principal)
+
+
+def _is_fragment(request: Request) -> bool:
+    return request.headers.get("hx-request") == "true"
 
 
 InPage = Annotated[Page, Depends(_open)]

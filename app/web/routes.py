@@ -4,7 +4,14 @@ from typing import Final
 
 from fastapi import APIRouter
 
+from app.web.access.audit_routes import router as audit
+from app.web.access.key_routes import router as keys
+from app.web.access.project_routes import router as projects
+from app.web.access.user_routes import router as users
+from app.web.access.webhook_routes import router as webhooks
 from app.web.entry.routes import for_strangers, for_users
+from app.web.fleet.model_routes import router as models
+from app.web.fleet.worker_routes import router as workers
 from app.web.jobs.list_routes import router as jobs
 from app.web.static_files import router as static_files
 
@@ -13,4 +20,11 @@ PAGES: Final[tuple[APIRouter, ...]] = (
     for_strangers,
     for_users,
     jobs,
+    workers,
+    models,
+    keys,
+    users,
+    projects,
+    webhooks,
+    audit,
 )

@@ -25,6 +25,8 @@ MEDIA_TYPES: Final = {
     ".svg": "image/svg+xml",
 }
 DIGEST_LETTERS: Final = 16
+POLICY: Final = "default-src 'none'; connect-src 'self'"
+"""A worker is not under the policy of the page that starts it, but under that of its script."""
 
 router = APIRouter(route_class=OpenRoute, include_in_schema=False)
 
@@ -82,7 +84,11 @@ def read_static_file(
     found = static_files().get(name)
     if found is None or found.digest != digest:
         raise NotFound("There is no such file.")
-    headers = {"Cache-Control": IMMUTABLE, "Vary": "Accept-Encoding"}
+    headers = {
+        "Cache-Control": IMMUTABLE,
+        "Content-Security-Policy": POLICY,
+        "Vary": "Accept-Encoding",
+    }
     if takes_gzip(request):
         packed = headers | {"Content-Encoding": "gzip"}
         return Response(found.packed, media_type=found.media_type, headers=packed)

@@ -37,7 +37,7 @@ WAITING: Final = {
 
 
 def state_of(job: dict[str, Any]) -> str:
-    """Return what stands beside the state of a job: its phase, its request or why it waits."""
+    """Return the words beside the state of a job: its phase, its request or why it waits."""
     if job["state"] == "running":
         words = [PHASES.get(job["phase"] or "", ""), REQUESTS.get(job["request"] or "", "")]
         return ", ".join(word for word in words if word)
@@ -50,9 +50,14 @@ def state_of(job: dict[str, Any]) -> str:
 
 def waiting(job: dict[str, Any]) -> str:
     """Return why a queued job does not run yet, with its place in the queue."""
-    reason = WAITING.get(job["waiting_reason"], job["waiting_reason"]).format(queue=job["queue"])
     place = job["queue_position"]
-    return f"place {place}: {reason}" if place else str(reason)
+    return f"place {place}: {reason_of(job)}" if place else reason_of(job)
+
+
+def reason_of(job: dict[str, Any]) -> str:
+    """Return why a queued job does not run yet."""
+    reason: str = WAITING.get(job["waiting_reason"], job["waiting_reason"])
+    return reason.format(queue=job["queue"])
 
 
 def share_of(job: dict[str, Any]) -> float:

@@ -9,6 +9,7 @@ from starlette.testclient import TestClient
 from app.accounts.browser.cookies import new_token
 from app.accounts.browser.sessions import Client, insert_session
 from app.accounts.tables import User
+from app.core.database import Database
 from tests.worlds.server import Api
 
 PASSWORD = "correct horse 5"
@@ -46,15 +47,25 @@ def a_browser(api: Api, *, base_url: str = "http://127.0.0.1") -> Browser:
 
 def with_password(api: Api) -> Api:
     """Give the first user a password."""
-    with api.database.write() as unit:
-        unit.session.execute(update(User).where(User.name == NAME).values(password_hash=HASH))
+    set_password(api.database)
     return api
+
+
+def set_password(database: Database) -> None:
+    """Give the first user of a database a password."""
+    with database.write() as unit:
+        unit.session.execute(update(User).where(User.name == NAME).values(password_hash=HASH))
 
 
 def a_session(api: Api) -> tuple[str, str]:
     """Insert a session of the first user; return its id and its token."""
+    return session_in(api.database)
+
+
+def session_in(database: Database) -> tuple[str, str]:
+    """Insert a session of the first user of a database; return its id and its token."""
     token = new_token()
-    with api.database.write() as unit:
+    with database.write() as unit:
         user_id = unit.session.scalars(select(User.id).where(User.name == NAME)).one()
         client = Client("192.0.2.1", "a browser")
         lifetime = timedelta(days=30)
