@@ -9,6 +9,7 @@ from app.web.access.key_routes import router as keys
 from app.web.access.project_routes import router as projects
 from app.web.access.user_routes import router as users
 from app.web.access.webhook_routes import router as webhooks
+from app.web.datasets.routes import DATASETS
 from app.web.entry.routes import for_strangers, for_users
 from app.web.fleet.model_routes import router as models
 from app.web.fleet.worker_routes import router as workers
@@ -20,6 +21,7 @@ PAGES: Final[tuple[APIRouter, ...]] = (
     for_strangers,
     for_users,
     jobs,
+    *DATASETS,
     workers,
     models,
     keys,

@@ -149,7 +149,9 @@ def _progress_of(version: DatasetVersion) -> VerificationProgress | None:
 
 def _shown_options(version: DatasetVersion) -> dict[str, JsonValue] | None:
     options = _options_of(version)
-    given = {name: value for name, value in options.items() if value is not None}
+    given: dict[str, JsonValue] = {
+        name: value for name, value in options.items() if value is not None
+    }
     return given if len(str(given)) <= MAX_OPTIONS_CHARACTERS else None
 
 
