@@ -57,7 +57,7 @@ def ignored_of(ignored: Mapping[str, Any]) -> str:
 def changes_of(view: Mapping[str, Any]) -> str:
     """Return how a version differs from the ready one before it."""
     if view["changes"] is None:
-        return "the first" if view["number"] == 1 else ""
+        return "the first that is ready" if view["state"] == "ready" else ""
     words = [f"{count:,} {CHANGES[name]}" for name, count in view["changes"].items() if count]
     return ", ".join(words) or "the same images"
 

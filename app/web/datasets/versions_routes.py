@@ -7,6 +7,7 @@ from fastapi import APIRouter, Response
 
 from app.core.strict_json import StrictRoute
 from app.web.api import ApiProblem
+from app.web.datasets import dataset_words
 from app.web.datasets.header import Reference, read_header, render_tab
 from app.web.pages import InPage
 
@@ -40,6 +41,7 @@ async def show_difference(page: InPage, reference: Reference) -> Response:
     if not asked["after"]:
         shown = header.view if header.view["state"] == "ready" or not ready else ready[0]
         asked["after"] = shown["version"]
+    before = asked["before"] or _one_before(ready, asked["after"])
     refused = None
     listed = None
     try:
@@ -53,10 +55,19 @@ async def show_difference(page: InPage, reference: Reference) -> Response:
         status=refused.status if refused else 200,
         refused=refused and refused.problem,
         comparable=ready,
-        before=asked["before"] or _one_before(ready, asked["after"]),
+        before=before,
+        words=_changes(ready, before, asked["after"]),
         after=asked["after"],
         listed=listed,
     )
+
+
+def _changes(ready: Sequence[dict[str, Any]], before: str, after: str) -> str:
+    """Return the numbers of changes, which are known of a version and the ready one before it."""
+    later = next((each for each in ready if each["version"] == after), None)
+    if later is None or before != _one_before(ready, after):
+        return ""
+    return dataset_words.changes_of(later)
 
 
 def _one_before(ready: Sequence[dict[str, Any]], version: str) -> str:
