@@ -111,7 +111,7 @@ class Collector(Background):
         self._database = database
         self._store = store
         self._grace = timedelta(hours=settings.garbage.grace_hours)
-        self._trash = timedelta(days=settings.trash_days)
+        self._trash = settings.trash_grace
         self._keep_state = timedelta(days=settings.keep_state_days)
         self._retention = UploadRetention(
             ready=timedelta(days=settings.retention.upload_days),

@@ -7,6 +7,7 @@ message that contains the name of the setting.
 import ipaddress
 import os
 import re
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, Self
 from urllib.parse import urlsplit
@@ -228,6 +229,11 @@ class Settings(BaseSettings):
     def _expand_home(self) -> Self:
         object.__setattr__(self, "home", self.home.expanduser().absolute())
         return self
+
+    @property
+    def trash_grace(self) -> timedelta:
+        """How long a job in the trash can be restored."""
+        return timedelta(days=self.trash_days)
 
     @property
     def effective_database_url(self) -> str:

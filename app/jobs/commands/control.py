@@ -1,6 +1,5 @@
 """Actions of a user on an existing job: events, and changes of name, notes, tags or priority."""
 
-from datetime import timedelta
 from typing import Any, Final
 
 from app.accounts.authentication import Principal
@@ -122,7 +121,6 @@ def _record(unit: UnitOfWork, principal: Principal, job: Job, action: str, **det
 
 def _check_grace(unit: UnitOfWork, context: Context, principal: Principal, job_id: str) -> None:
     """Refuse a job that the collector may be deleting; it locks the row before it checks too."""
-    days = context.settings.trash_days
-    grace = timedelta(days=days)
-    if not is_in_grace(unit.session, principal.project_ids, job_id, grace=grace):
-        raise GraceIsOver(days)
+    settings = context.settings
+    if not is_in_grace(unit.session, principal.project_ids, job_id, grace=settings.trash_grace):
+        raise GraceIsOver(settings.trash_days)

@@ -47,9 +47,12 @@ def act_on_jobs(action: BulkAction, context: InContext, principal: Writer) -> Bu
     outcome = apply_to_jobs(context, principal, action)
     with context.database.read() as unit:
         waits = waits_of(unit, context, [listed.job for listed in outcome.done])
-    names = principal.project_names
+    names, grace = principal.project_names, context.settings.trash_grace
     return BulkView(
-        done=[JobRow.of(listed, names, waits.get(listed.job.id)) for listed in outcome.done],
+        done=[
+            JobRow.of(listed, names, waits.get(listed.job.id), grace=grace)
+            for listed in outcome.done
+        ],
         refused=[
             RefusedView(job=refused.job_id, problem=problem_of(refused.error))
             for refused in outcome.refused

@@ -1,7 +1,7 @@
 """The JSON models of a job: its row in a list, and its status."""
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final, Self
 
 from pydantic import BaseModel, Field, JsonValue
@@ -132,13 +132,29 @@ class JobRow(BaseModel):
         "job runs, and a growing time alone does not change the `ETag`."
     )
     trashed_at: datetime | None
+    kept_until: datetime | None = Field(
+        description="Until when the job can be restored; after it, it is deleted for good. null "
+        "unless it is in the trash."
+    )
     links: dict[str, str]
 
     @classmethod
     def fields_of(
-        cls, listed: ListedJob, project_names: Mapping[str, str], wait: Wait | None
+        cls,
+        listed: ListedJob,
+        project_names: Mapping[str, str],
+        wait: Wait | None,
+        *,
+        grace: timedelta,
     ) -> dict[str, Any]:
-        """Return the fields that a row and a status share. `wait` is that of a waiting job."""
+        """Return the fields that a row and a status share.
+
+        Args:
+            listed: the job.
+            project_names: by id.
+            wait: that of a waiting job.
+            grace: how long a job stays in the trash.
+        """
         job, related = listed.job, listed.related
         return {
             "id": job.id,
@@ -171,13 +187,21 @@ class JobRow(BaseModel):
             "ended_at": job.ended_at,
             "duration_seconds": _duration(listed),
             "trashed_at": job.trashed_at,
+            "kept_until": job.trashed_at and job.trashed_at + grace,
             "links": _links(job.id),
         }
 
     @classmethod
-    def of(cls, listed: ListedJob, project_names: Mapping[str, str], wait: Wait | None) -> Self:
-        """Return the row of one job."""
-        return cls(**cls.fields_of(listed, project_names, wait))
+    def of(
+        cls,
+        listed: ListedJob,
+        project_names: Mapping[str, str],
+        wait: Wait | None,
+        *,
+        grace: timedelta,
+    ) -> Self:
+        """Return the row of one job; see `fields_of`."""
+        return cls(**cls.fields_of(listed, project_names, wait, grace=grace))
 
 
 class JobView(JobRow):

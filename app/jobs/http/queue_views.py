@@ -1,7 +1,7 @@
 """The JSON models of the queue, and of the reasons why a job waits."""
 
 from collections.abc import Collection, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Literal, Self
 
 from pydantic import BaseModel, Field, JsonValue
@@ -42,13 +42,13 @@ class QueueEntryView(BaseModel):
     starts_in_seconds: float | None = STARTS
 
     @classmethod
-    def of(cls, waiting: WaitingJob, project_names: Mapping[str, str]) -> Self:
-        """Return the view of one waiting job."""
+    def of(cls, waiting: WaitingJob, project_names: Mapping[str, str], *, grace: timedelta) -> Self:
+        """Return the view of one waiting job; see `JobRow.fields_of`."""
         gpus = waiting.listed.job.gpus
         wait = Wait(waiting.place, WaitingReason.of(waiting.waits_for))
         return cls(
             place=waiting.place,
-            job=JobRow.of(waiting.listed, project_names, wait),
+            job=JobRow.of(waiting.listed, project_names, wait, grace=grace),
             needs="any" if gpus is None else "gpu" if gpus else "cpu",
             waits_for=waiting.waits_for,
             until=waiting.until,

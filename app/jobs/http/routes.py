@@ -111,7 +111,10 @@ def list_jobs(
     return JobPage(
         data=[JobProgressRow.of(each) for each in page.jobs]
         if query.fields
-        else [JobRow.of(each, names, waits.get(each.job.id)) for each in page.jobs],
+        else [
+            JobRow.of(each, names, waits.get(each.job.id), grace=context.settings.trash_grace)
+            for each in page.jobs
+        ],
         next=None if page.next is None else context.cursors.seal(kind, list(page.next)),
         has_more=page.next is not None,
         counts=None if counted is None else dict(counted.numbers),

@@ -48,7 +48,9 @@ def _view(unit: UnitOfWork, context: Context, principal: Principal, listed: List
     job = listed.job
     wait = wait_of(unit, context, job)
     return JobView(
-        **JobRow.fields_of(listed, principal.project_names, wait),
+        **JobRow.fields_of(
+            listed, principal.project_names, wait, grace=context.settings.trash_grace
+        ),
         notes=job.notes,
         resume_epoch=listed.resume_epoch,
         spec=job.spec,
