@@ -9,6 +9,7 @@ from app.web.access.key_routes import router as keys
 from app.web.access.project_routes import router as projects
 from app.web.access.user_routes import router as users
 from app.web.access.webhook_routes import router as webhooks
+from app.web.datasets.routes import DATASETS
 from app.web.entry.demo_routes import router as demo
 from app.web.entry.routes import for_strangers, for_users
 from app.web.fleet.model_routes import router as models
@@ -27,6 +28,7 @@ PAGES: Final[tuple[APIRouter, ...]] = (
     new_job,
     jobs,
     job_bulk,
+    *DATASETS,
     workers,
     models,
     keys,
