@@ -10,6 +10,7 @@ from app.web.access.project_routes import router as projects
 from app.web.access.user_routes import router as users
 from app.web.access.webhook_routes import router as webhooks
 from app.web.datasets.routes import DATASETS
+from app.web.entry.account_routes import router as account
 from app.web.entry.demo_routes import router as demo
 from app.web.entry.routes import for_strangers, for_users
 from app.web.fleet.model_routes import router as models
@@ -24,6 +25,7 @@ PAGES: Final[tuple[APIRouter, ...]] = (
     static_files,
     for_strangers,
     for_users,
+    account,
     demo,
     new_job,
     jobs,
