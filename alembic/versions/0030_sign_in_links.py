@@ -1,15 +1,15 @@
 """Links that sign in the first administrator, in the table of set-up links.
 
-Revision ID: 0029_sign_in_links
-Revises: 0028_project_models
+Revision ID: 0030_sign_in_links
+Revises: 0029_uncounted_attempts
 Create Date: 2026-11-30
 """
 
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0029_sign_in_links"
-down_revision = "0028_project_models"
+revision = "0030_sign_in_links"
+down_revision = "0029_uncounted_attempts"
 branch_labels = None
 depends_on = None
 
