@@ -75,7 +75,8 @@ class StrictRoute(APIRoute):
     Then it raises `NotAcceptable` if the caller accepts none of the media types of its response
     model, `Invalid` for a query parameter that it does not have, and `UnsupportedMediaType` or
     `TooLarge` for a body that it would not read. It parses its JSON body with `parse_json` and
-    raises its errors unchanged.
+    raises its errors unchanged. Pages, which the OpenAPI document leaves out, read their query
+    parameters by themselves.
 
     Writers of the database have a share of the threads only, so that reads always have the rest.
 
@@ -105,7 +106,8 @@ class StrictRoute(APIRoute):
             if offered and not accepts(", ".join(request.headers.getlist("accept")), offered):
                 raise NotAcceptable(f"This route returns {' or '.join(offered)}.")
             strict = StrictRequest(request, self.body_field, parse_json, self._limit(request))
-            check_parameters(strict, parameters)
+            if self.include_in_schema:
+                check_parameters(strict, parameters)
             strict.check_announced_body()
             if not writes:
                 return await _answered(handle, strict)
