@@ -15,7 +15,7 @@ from app.web.fleet.model_routes import router as models
 from app.web.fleet.worker_routes import router as workers
 from app.web.jobs.list_routes import router as jobs
 from app.web.jobs.new_job_routes import router as new_job
-from app.web.jobs.one_job.page_routes import ROUTERS as one_job
+from app.web.jobs.one_job.page_routes import ONE_JOB
 from app.web.static_files import router as static_files
 
 PAGES: Final[tuple[APIRouter, ...]] = (
@@ -32,5 +32,5 @@ PAGES: Final[tuple[APIRouter, ...]] = (
     projects,
     webhooks,
     audit,
-    *one_job,  # last, since the overview of a job takes any name at /jobs/…
+    *ONE_JOB,  # last, since the overview of a job takes any name at /jobs/…
 )
