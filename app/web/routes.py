@@ -18,7 +18,7 @@ from app.web.fleet.worker_routes import router as workers
 from app.web.jobs.bulk_routes import router as job_bulk
 from app.web.jobs.list_routes import router as jobs
 from app.web.jobs.new_job_routes import router as new_job
-from app.web.jobs.one_job.page_routes import ROUTERS as ONE_JOB
+from app.web.jobs.one_job.page_routes import ONE_JOB
 from app.web.static_files import router as static_files
 
 PAGES: Final[tuple[APIRouter, ...]] = (

@@ -44,7 +44,7 @@ def status_of(browser: Browser, training: Training) -> JobView:
 
 
 class TestHeader:
-    def test_it_shows_state_phase_epoch_batch_and_the_time_that_is_left(
+    def test_a_running_job_shows_phase_epoch_batch_and_the_time_that_is_left(
         self, browser: Browser, running: Training
     ) -> None:
         page = opened(browser, running.path)
@@ -54,7 +54,7 @@ class TestHeader:
         assert "Running training, epoch 3/4, batch 9/13" in text
         assert "2 min 5 s left, until" in text
 
-    def test_its_numbers_have_the_names_by_which_ticks_write_them(
+    def test_numbers_have_the_names_by_which_ticks_write_them(
         self, browser: Browser, running: Training
     ) -> None:
         page = opened(browser, running.path)

@@ -211,11 +211,11 @@ class Training:
 
     def store_log(self, text: str = LOG) -> None:
         """Store the log of the ended attempt as a file."""
-        stored = self.stored(text.encode())
+        stored = self._stored(text.encode())
         with self.api.database.write() as unit:
             replace_log_pieces(unit.session, self.hold, {self.hold.attempt: stored})
 
-    def stored(self, content: bytes) -> StoredObject:
+    def _stored(self, content: bytes) -> StoredObject:
         """Store bytes."""
         file = self.folder / hashlib.sha256(content).hexdigest()
         file.write_bytes(content)
@@ -232,7 +232,7 @@ class Training:
         size: tuple[int, int] | None = None,
     ) -> None:
         """Store a file of the job."""
-        stored = self.stored(content)
+        stored = self._stored(content)
         with self.api.database.write() as unit:
             insert_artifact(
                 unit.session,

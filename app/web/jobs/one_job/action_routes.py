@@ -8,8 +8,8 @@ from app.core.strict_json import StrictRoute
 from app.web.api import ApiProblem
 from app.web.forms import Form, form_of
 from app.web.jobs.one_job.actions import refusal
-from app.web.jobs.one_job.header import render_tab
-from app.web.jobs.one_job.job_head import read_head
+from app.web.jobs.one_job.job_header import read_header
+from app.web.jobs.one_job.tabs import render_tab
 from app.web.pages import InPage, Page
 
 CONFLICT: Final = 409
@@ -39,7 +39,7 @@ async def stop(job_id: str, page: InPage) -> Response:
 @router.get("/jobs/{job_id}/cancel")
 async def ask_before_cancel(job_id: str, page: InPage) -> Response:
     """Ask whether to cancel the job, where no script shows the dialog."""
-    return await render_tab(page, await read_head(page, job_id), "", "cancel.html")
+    return await render_tab(page, await read_header(page, job_id), "", "cancel.html")
 
 
 @router.post("/jobs/{job_id}/cancel")
@@ -107,7 +107,7 @@ async def refused_page(page: Page, job_id: str, refused: ApiProblem) -> Response
     """
     if refused.status != CONFLICT:
         raise refused
-    head = await read_head(page, job_id)
+    header = await read_header(page, job_id)
     return await render_tab(
-        page, head, "", "refused.html", status=refused.status, notice=refusal(refused)
+        page, header, "", "refused.html", status=refused.status, notice=refusal(refused)
     )

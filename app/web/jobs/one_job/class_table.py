@@ -20,7 +20,7 @@ SCORES: Final = {
 }
 PARTS: Final = {"": "Boxes", "mask": "Masks", "pose": "Key points"}
 CURVES: Final = ("ap50_95", "iou", "f1")
-"""The score whose curve stands in the table: the first one that the task has."""
+"""The score whose curve the table shows: the first one that the task has."""
 
 Values = Mapping[str, Sequence[Sequence[float | None]]]
 

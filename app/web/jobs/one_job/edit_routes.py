@@ -9,8 +9,8 @@ from app.web.api import ApiProblem
 from app.web.forms import form_of
 from app.web.jobs.one_job.action_routes import once_only
 from app.web.jobs.one_job.actions import refusal
-from app.web.jobs.one_job.header import render_tab
-from app.web.jobs.one_job.job_head import JobHead, read_head
+from app.web.jobs.one_job.job_header import JobHeader, read_header
+from app.web.jobs.one_job.tabs import render_tab
 from app.web.pages import InPage, Page
 
 MOVED: Final = 412
@@ -26,13 +26,13 @@ router = APIRouter(route_class=StrictRoute, include_in_schema=False)
 @router.get("/jobs/{job_id}/edit")
 async def show_edit(job_id: str, page: InPage) -> Response:
     """Show the form for name, tags and notes."""
-    head = await read_head(page, job_id)
+    header = await read_header(page, job_id)
     typed = {
-        "name": head.job["name"] or "",
-        "tags": tags_as_text(head.job["tags"]),
-        "notes": head.job["notes"],
+        "name": header.job["name"] or "",
+        "tags": tags_as_text(header.job["tags"]),
+        "notes": header.job["notes"],
     }
-    return await _edit_page(page, head, typed)
+    return await _edit_page(page, header, typed)
 
 
 @router.post("/jobs/{job_id}/edit")
@@ -55,17 +55,17 @@ async def edit(job_id: str, page: InPage) -> Response:
     except ApiProblem as refused:
         if refused.status not in SHOWN_AGAIN:
             raise
-        head = await read_head(page, job_id)
-        return await _edit_page(page, head, typed, refused)
+        header = await read_header(page, job_id)
+        return await _edit_page(page, header, typed, refused)
     return page.redirect(f"/jobs/{job_id}")
 
 
 @router.get("/jobs/{job_id}/extend")
 async def show_extend(job_id: str, page: InPage) -> Response:
     """Show the form for the number of epochs."""
-    head = await read_head(page, job_id)
-    typed = {"epochs": str(2 * max(1, head.recent.last_epoch)), "name": ""}
-    return await _extend_page(page, head, typed)
+    header = await read_header(page, job_id)
+    typed = {"epochs": str(2 * max(1, header.recent.last_epoch)), "name": ""}
+    return await _extend_page(page, header, typed)
 
 
 @router.post("/jobs/{job_id}/extend")
@@ -84,23 +84,23 @@ async def extend(job_id: str, page: InPage) -> Response:
     except ApiProblem as refused:
         if refused.status not in SHOWN_AGAIN:
             raise
-        return await _extend_page(page, await read_head(page, job_id), typed, refused)
+        return await _extend_page(page, await read_header(page, job_id), typed, refused)
     return page.redirect(f"/jobs/{made.data['id']}")
 
 
 async def _edit_page(
-    page: Page, head: JobHead, typed: dict[str, str], refused: ApiProblem | None = None
+    page: Page, header: JobHeader, typed: dict[str, str], refused: ApiProblem | None = None
 ) -> Response:
     summary = ""
     if refused and refused.status == MOVED:
-        job = head.job
+        job = header.job
         tags = tags_as_text(job["tags"]).replace("\n", ", ")
         summary = CHANGED_MEANWHILE.format(name=job["name"] or "", tags=tags)
     elif refused:
         summary = refusal(refused)
     return await render_tab(
         page,
-        head,
+        header,
         "",
         "edit.html",
         status=refused.status if refused else 200,
@@ -111,11 +111,11 @@ async def _edit_page(
 
 
 async def _extend_page(
-    page: Page, head: JobHead, typed: dict[str, str], refused: ApiProblem | None = None
+    page: Page, header: JobHeader, typed: dict[str, str], refused: ApiProblem | None = None
 ) -> Response:
     return await render_tab(
         page,
-        head,
+        header,
         "",
         "extend.html",
         status=refused.status if refused else 200,

@@ -6,10 +6,10 @@ from typing import Final
 
 from app.web import words
 from app.web.formats import duration, number, short_metric
-from app.web.jobs.one_job.job_head import Job, JobHead
+from app.web.jobs.one_job.job_header import Job, JobHeader
 
 HEADLINES: Final = ("metrics/mAP50-95(B)", "metrics/mAP50-95(M)", "metrics/accuracy_top1")
-"""Metrics that people know, of which the first one stands beside the one that decides."""
+"""Metrics that people know, of which the first one is shown with the one that decides."""
 
 
 @dataclass(frozen=True)
@@ -35,9 +35,9 @@ class Fact:
     time: str = ""
 
 
-def beside_state(head: JobHead) -> str:
-    """Return what stands beside the state, without the numbers that change with each batch."""
-    job, last = head.job, head.recent.last_epoch
+def beside_state(header: JobHeader) -> str:
+    """Return the words beside the state, without the numbers that change with each batch."""
+    job, last = header.job, header.recent.last_epoch
     state = job["state"]
     if state == "running":
         return words.state_of(job)
@@ -67,40 +67,44 @@ def until(job: Job) -> str | None:
     return (datetime.now(UTC) + timedelta(seconds=progress["eta_seconds"])).isoformat()
 
 
-def facts_of(head: JobHead) -> list[Fact]:
+def facts_of(header: JobHeader) -> list[Fact]:
     """Return the facts of a job, those that rank it first."""
-    job = head.job
-    facts = [*_ranking(head), Fact("Model", job["model"], path=_model_path(job)), _dataset(head)]
+    job = header.job
+    facts = [
+        *_ranking(header),
+        Fact("Model", job["model"], path=_model_path(job)),
+        _dataset(header),
+    ]
     if job["slot"]:
         name = job["slot"]["name"] or job["slot"]["worker"]
         facts.append(Fact("Worker", name, f"attempt {job['attempt']}", "/workers"))
     elif job["attempt"] > 1:
-        facts.append(Fact("Attempts", str(job["attempt"]), path=f"{head.path}/events"))
+        facts.append(Fact("Attempts", str(job["attempt"]), path=f"{header.path}/events"))
     if job["started_at"]:
-        facts.append(_time_taken(head))
+        facts.append(_time_taken(header))
     if job["queue"] != "default" or job["priority"]:
         priority = f"priority {job['priority']}" if job["priority"] else ""
         facts.append(Fact("Queue", job["queue"], priority))
     by = f"by {job['created_by']}" if job["created_by"] else ""
     facts.append(Fact("Submitted", "", by, time=job["created_at"]))
-    if head.parent:
-        name = head.parent["name"] or head.parent["id"]
-        facts.append(Fact("Made from", name, path=f"/jobs/{head.parent['id']}"))
+    if header.parent:
+        name = header.parent["name"] or header.parent["id"]
+        facts.append(Fact("Made from", name, path=f"/jobs/{header.parent['id']}"))
     if job["tags"]:
         tags = ", ".join(f"{name}={value}" for name, value in job["tags"].items())
         facts.append(Fact("Tags", tags))
     return facts
 
 
-def _ranking(head: JobHead) -> list[Fact]:
+def _ranking(header: JobHeader) -> list[Fact]:
     """Return the best value, the last one, and a well-known metric of the best epoch."""
-    best = head.job["best"]
+    best = header.job["best"]
     if best is None:
         return []
     name, value = short_metric(best["metric"]), best["value"]
     label = f"Best {name}, epoch {best['epoch']}"
     facts = [Fact(label, number(value), is_big=True, is_zero=value == 0)]
-    last = head.recent.last_value
+    last = header.recent.last_value
     if last is not None:
         facts.append(Fact(f"Last {name}", number(last), is_big=True))
     known = next((each for each in HEADLINES if each in (best["at"] or {})), None)
@@ -114,16 +118,16 @@ def _model_path(job: Job) -> str:
     return f"/jobs/{job['model']}" if job["model"].startswith("job_") else ""
 
 
-def _dataset(head: JobHead) -> Fact:
-    job, number_ = head.job, head.dataset_number
+def _dataset(header: JobHeader) -> Fact:
+    job, number_ = header.job, header.dataset_number
     if job["dataset_name"] is None:
         return Fact("Dataset", job["dataset"], "was deleted")
     version = f"version {number_}" if number_ else ""
     return Fact("Dataset", job["dataset_name"], version, f"/datasets/{job['dataset']}")
 
 
-def _time_taken(head: JobHead) -> Fact:
-    job, seconds = head.job, head.recent.epoch_seconds
+def _time_taken(header: JobHeader) -> Fact:
+    job, seconds = header.job, header.recent.epoch_seconds
     waits = job["state"] in {"queued", "paused"}
     label = "Running for" if job["state"] == "running" else "Ran for" if waits else "Took"
     each = f"{seconds:.1f} s an epoch" if seconds else ""

@@ -8,8 +8,8 @@ from fastapi import APIRouter, Request, Response
 
 from app.core.strict_json import StrictRoute
 from app.web.formats import short_metric
-from app.web.jobs.one_job.header import render_tab
-from app.web.jobs.one_job.job_head import Job, JobHead, read_head
+from app.web.jobs.one_job.job_header import Job, JobHeader, read_header
+from app.web.jobs.one_job.tabs import render_tab
 from app.web.pages import InPage, Page
 
 PURPOSES: Final = {
@@ -46,27 +46,27 @@ class FileRow:
 @router.get("/jobs/{job_id}/files")
 async def show_files(job_id: str, page: InPage) -> Response:
     """Show the files, those that a running job has already included."""
-    head = await read_head(page, job_id)
+    header = await read_header(page, job_id)
     origin = origin_of(page.request)
-    current = [] if head.job["state"] in ENDED else await _current_files(page, job_id)
+    current = [] if header.job["state"] in ENDED else await _current_files(page, job_id)
     groups = [("Current, of the training that goes on", current)] if current else []
     groups += [
-        (title, [file for file in head.files if file["kind"] in kinds]) for title, kinds in GROUPS
+        (title, [file for file in header.files if file["kind"] in kinds]) for title, kinds in GROUPS
     ]
-    proven = next((file["checks"] for file in head.files if file["checks"]), None)
+    proven = next((file["checks"] for file in header.files if file["checks"]), None)
     return await render_tab(
         page,
-        head,
+        header,
         "Files",
         "files.html",
         groups=[
-            (title, [FileRow(file, _purpose(file, head), _curl(origin, file)) for file in files])
+            (title, [FileRow(file, _purpose(file, header), _curl(origin, file)) for file in files])
             for title, files in groups
             if files
         ],
         proven=proven,
-        zip_curl=_command(origin, head.job["links"]["artifacts_zip"], "-OJ"),
-        total_bytes=sum(file["size_bytes"] for file in head.files),
+        zip_curl=_command(origin, header.job["links"]["artifacts_zip"], "-OJ"),
+        total_bytes=sum(file["size_bytes"] for file in header.files),
     )
 
 
@@ -91,9 +91,9 @@ def _command(origin: str, path: str, option: str) -> str:
     return f'curl -H "Authorization: Bearer $KEY" {option} {origin}{path}'
 
 
-def _purpose(file: dict[str, Any], head: JobHead) -> str:
+def _purpose(file: dict[str, Any], header: JobHeader) -> str:
     """Return what a file is for; empty if its name says no more than its kind."""
-    name, job = file["name"], head.job
+    name, job = file["name"], header.job
     if name == "best.pt":
         return f"Weights of the best epoch by {_deciding(job)}"
     if kept := KEPT_BEST.fullmatch(name):

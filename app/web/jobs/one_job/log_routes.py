@@ -7,9 +7,9 @@ from fastapi import APIRouter, Response
 
 from app.core.path_prefix import link
 from app.core.strict_json import StrictRoute
-from app.web.jobs.one_job.header import render_tab
-from app.web.jobs.one_job.job_head import read_head
+from app.web.jobs.one_job.job_header import read_header
 from app.web.jobs.one_job.log_lines import LogLine, lines_of, matches_of
+from app.web.jobs.one_job.tabs import render_tab
 from app.web.pages import InPage, Page
 
 SHOWN: Final = 2000
@@ -57,15 +57,15 @@ async def show_log(job_id: str, page: InPage) -> Response:
         asked = {"attempt": attempt, "lines": f"{page.query['after']}-"}
         newer = lines_of(await page.api.answer("GET", path, query=asked))
         return await page.render("jobs/one_job/log-new.html", lines=newer)
-    head = await read_head(page, job_id)
-    if not head.job["attempt"]:
-        return await render_tab(page, head, "Log", "log-none.html")
+    header = await read_header(page, job_id)
+    if not header.job["attempt"]:
+        return await render_tab(page, header, "Log", "log-none.html")
     part = await _part(page, path)
-    newest = head.job["attempt"]
+    newest = header.job["attempt"]
     shown = int(attempt) if attempt else newest
     return await render_tab(
         page,
-        head,
+        header,
         "Log",
         "log.html",
         part=part,
@@ -73,7 +73,7 @@ async def show_log(job_id: str, page: InPage) -> Response:
         attempt=shown,
         attempts=range(newest, 0, -1),
         whole=link(f"{path}?attempt={shown}"),
-        may_follow=shown == newest and head.job["state"] == "running" and part.is_at_end,
+        may_follow=shown == newest and header.job["state"] == "running" and part.is_at_end,
     )
 
 

@@ -10,10 +10,10 @@ from app.core.strict_json import StrictRoute
 from app.web.api import ApiProblem
 from app.web.jobs.one_job.actions import amendment
 from app.web.jobs.one_job.class_table import read_class_table
-from app.web.jobs.one_job.header import render_tab
-from app.web.jobs.one_job.job_head import JobHead, read_head
+from app.web.jobs.one_job.job_header import JobHeader, read_header
 from app.web.jobs.one_job.log_lines import LogLine, lines_of
 from app.web.jobs.one_job.overview_charts import OWN_RATE, charts_of
+from app.web.jobs.one_job.tabs import render_tab
 from app.web.pages import HEADERS, InPage, Page
 
 EMBEDDED_EPOCHS: Final = 500
@@ -51,25 +51,25 @@ async def open_latest(page: InPage) -> Response:
 @router.get("/jobs/{job_id}")
 async def show_overview(job_id: str, page: InPage) -> Response:
     """Show the charts and classes of a job, or what it waits for."""
-    head = await read_head(page, job_id)
-    curves = await _curves(page, head)
+    header = await read_header(page, job_id)
+    curves = await _curves(page, header)
     plan = await _plan(page, job_id)
-    needs_log = head.job["state"] == "failed" or (curves is None and head.job["attempt"])
+    needs_log = header.job["state"] == "failed" or (curves is None and header.job["attempt"])
     return await render_tab(
         page,
-        head,
+        header,
         "Overview",
         "overview.html",
-        charts=_charts(head, curves),
+        charts=_charts(header, curves),
         curves=curves,
         table=_table(curves),
-        classes=await read_class_table(page.api, head.job, plan, page.query) if curves else None,
+        classes=await read_class_table(page.api, header.job, plan, page.query) if curves else None,
         plan=plan,
-        waiting=await _waiting(page, head),
+        waiting=await _waiting(page, header),
         amendment=amendment,
-        last_lines=await _last_lines(page, head) if needs_log else [],
+        last_lines=await _last_lines(page, header) if needs_log else [],
         chart_view=_chart_view(page.query),
-        sources=_sources(head, curves),
+        sources=_sources(header, curves),
     )
 
 
@@ -83,13 +83,13 @@ async def download_metrics(job_id: str, page: InPage) -> Response:
     return Response(answer.body, media_type="text/csv", headers=headers)
 
 
-async def _curves(page: Page, head: JobHead) -> Curves | None:
-    last = head.recent.last_epoch
+async def _curves(page: Page, header: JobHeader) -> Curves | None:
+    last = header.recent.last_epoch
     if not last:
         return None
     embedded = last <= EMBEDDED_EPOCHS
     asked = {"since": None if embedded else last - TABLE_EPOCHS}
-    path = f"/v1/jobs/{head.job['id']}/metrics"
+    path = f"/v1/jobs/{header.job['id']}/metrics"
     metrics = await page.api.get(path, asked)
     system = await page.api.get(f"{path}/system", asked)
     return Curves(metrics, system, embedded) if metrics["epochs"] else None
@@ -105,30 +105,30 @@ async def _plan(page: Page, job_id: str) -> dict[str, Any] | None:
     return plan
 
 
-async def _waiting(page: Page, head: JobHead) -> dict[str, Any] | None:
-    if head.job["state"] != "queued":
+async def _waiting(page: Page, header: JobHeader) -> dict[str, Any] | None:
+    if header.job["state"] != "queued":
         return None
-    waiting: dict[str, Any] = await page.api.get(f"/v1/jobs/{head.job['id']}/waiting")
+    waiting: dict[str, Any] = await page.api.get(f"/v1/jobs/{header.job['id']}/waiting")
     return waiting
 
 
-async def _last_lines(page: Page, head: JobHead) -> list[LogLine]:
-    path = f"/v1/jobs/{head.job['id']}/logs"
+async def _last_lines(page: Page, header: JobHeader) -> list[LogLine]:
+    path = f"/v1/jobs/{header.job['id']}/logs"
     return lines_of(await page.api.answer("GET", path, query={"tail": LAST_LINES}))
 
 
-def _charts(head: JobHead, curves: Curves | None) -> list[Any]:
+def _charts(header: JobHeader, curves: Curves | None) -> list[Any]:
     if curves is None:
         return []
-    deciding = head.job["best"]["metric"] if head.job["best"] else None
+    deciding = header.job["best"]["metric"] if header.job["best"] else None
     return charts_of(list(curves.metrics["series"]), curves.system["series"], deciding)
 
 
-def _sources(head: JobHead, curves: Curves | None) -> dict[str, dict[str, Any]]:
+def _sources(header: JobHeader, curves: Curves | None) -> dict[str, dict[str, Any]]:
     """Return by id where the script finds the data of charts: an address, or the data itself."""
     if curves is None:
         return {}
-    path = link(f"/v1/jobs/{head.job['id']}/metrics")
+    path = link(f"/v1/jobs/{header.job['id']}/metrics")
     system = {**curves.system, "seconds": curves.metrics["seconds"]}
     return {
         "metrics": {"href": path, "data": curves.metrics if curves.embedded else None},

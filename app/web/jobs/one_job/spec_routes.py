@@ -9,8 +9,8 @@ from fastapi import APIRouter, Response
 
 from app.core.strict_json import StrictRoute
 from app.web.jobs.one_job.file_routes import origin_of
-from app.web.jobs.one_job.header import render_tab
-from app.web.jobs.one_job.job_head import read_head
+from app.web.jobs.one_job.job_header import read_header
+from app.web.jobs.one_job.tabs import render_tab
 from app.web.pages import InPage
 
 CURL: Final = """\
@@ -55,8 +55,8 @@ class Argument:
 @router.get("/jobs/{job_id}/spec")
 async def show_spec(job_id: str, page: InPage) -> Response:
     """Show the spec."""
-    head = await read_head(page, job_id)
-    job = head.job
+    header = await read_header(page, job_id)
+    job = header.job
     schema = await page.api.get("/v1/schema/job", {"task": job["task"]})
     spec, resolved = job["spec"], job["resolved"]
     arguments = _arguments(schema, spec.get("train") or {}, resolved["train"])
@@ -65,7 +65,7 @@ async def show_spec(job_id: str, page: InPage) -> Response:
     others = {name: value for name, value in resolved.items() if name != "train"}
     return await render_tab(
         page,
-        head,
+        header,
         "Spec",
         "spec.html",
         text=text,

@@ -15,7 +15,7 @@ Job = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class Recent:
+class RecentEpochs:
     """The newest epochs of a job.
 
     Attributes:
@@ -29,7 +29,7 @@ class Recent:
     epoch_seconds: float | None
 
     @classmethod
-    def of(cls, metrics: dict[str, Any], key: str | None) -> "Recent":
+    def of(cls, metrics: dict[str, Any], key: str | None) -> "RecentEpochs":
         """Return what the metrics of the newest epochs say."""
         epochs, seconds = metrics["epochs"], metrics["seconds"]
         if not epochs:
@@ -40,7 +40,7 @@ class Recent:
 
 
 @dataclass(frozen=True)
-class JobHead:
+class JobHeader:
     """A job, and what the header of its pages shows.
 
     Attributes:
@@ -56,7 +56,7 @@ class JobHead:
     job: Job
     tag: str
     files: list[dict[str, Any]]
-    recent: Recent
+    recent: RecentEpochs
     warnings: int
     dataset_number: int | None
     parent: Job | None
@@ -67,7 +67,7 @@ class JobHead:
         return f"/jobs/{self.job['id']}"
 
 
-async def read_head(page: Page, job_id: str) -> JobHead:
+async def read_header(page: Page, job_id: str) -> JobHeader:
     """Read a job and what its header shows.
 
     Raises:
@@ -82,11 +82,11 @@ async def read_head(page: Page, job_id: str) -> JobHead:
     metrics = await api.get(f"{path}/metrics", asked) if newest else None
     files = await api.get(f"{path}/artifacts")
     warnings = await api.get(f"{path}/events", {"type": "trainer.warning", "limit": MOST_WARNINGS})
-    return JobHead(
+    return JobHeader(
         job=job,
         tag=answer.headers.get("etag", ""),
         files=files["data"],
-        recent=Recent.of(metrics, key) if metrics else Recent(0, None, None),
+        recent=RecentEpochs.of(metrics, key) if metrics else RecentEpochs(0, None, None),
         warnings=len(warnings["data"]),
         dataset_number=await _dataset_number(page, job),
         parent=await _parent(page, job),

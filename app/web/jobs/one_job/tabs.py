@@ -7,7 +7,7 @@ from fastapi import Response
 
 from app.web.jobs.one_job.actions import READ_ONLY_ROLE, actions_of, amendment
 from app.web.jobs.one_job.facts import beside_state, facts_of, until
-from app.web.jobs.one_job.job_head import Job, JobHead
+from app.web.jobs.one_job.job_header import Job, JobHeader
 from app.web.pages import Page
 
 PLOT: Final = "plot"
@@ -15,7 +15,7 @@ PLOT: Final = "plot"
 
 async def render_tab(
     page: Page,
-    head: JobHead,
+    header: JobHeader,
     tab: str,
     template: str,
     *,
@@ -27,22 +27,22 @@ async def render_tab(
 
     Args:
         page: of the request.
-        head: the job.
+        header: the job.
         tab: the name of the tab that is open.
         template: in the room of these pages.
         status: of HTTP.
         notice: what the user has to know first, such as why an action was refused.
         values: what the template shows.
     """
-    job = head.job
+    job = header.job
     role = page.me["projects"].get(job["project"], READ_ONLY_ROLE)
     shown = {
-        "head": head,
+        "header": header,
         "job": job,
         "tab": tab,
-        "tabs": tabs_of(head),
-        "facts": facts_of(head),
-        "beside": beside_state(head),
+        "tabs": tabs_of(header),
+        "facts": facts_of(header),
+        "beside": beside_state(header),
         "until": until(job),
         "actions": actions_of(job, role),
         "retry_with": retry_with(job),
@@ -55,17 +55,17 @@ async def render_tab(
     )
 
 
-def tabs_of(head: JobHead) -> list[tuple[str, str, int]]:
+def tabs_of(header: JobHeader) -> list[tuple[str, str, int]]:
     """Return the name, the path and the number of items of each tab."""
-    plots = sum(file["kind"] == PLOT for file in head.files)
+    plots = sum(file["kind"] == PLOT for file in header.files)
     return [
-        ("Overview", head.path, 0),
-        ("Plan", f"{head.path}/plan", 0),
-        ("Images", f"{head.path}/images", plots),
-        ("Log", f"{head.path}/log", 0),
-        ("Events", f"{head.path}/events", 0),
-        ("Files", f"{head.path}/files", len(head.files)),
-        ("Spec", f"{head.path}/spec", 0),
+        ("Overview", header.path, 0),
+        ("Plan", f"{header.path}/plan", 0),
+        ("Images", f"{header.path}/images", plots),
+        ("Log", f"{header.path}/log", 0),
+        ("Events", f"{header.path}/events", 0),
+        ("Files", f"{header.path}/files", len(header.files)),
+        ("Spec", f"{header.path}/spec", 0),
     ]
 
 
