@@ -7,14 +7,16 @@ violation of the policy, an error on the console, or a request to another host.
 from typing import Final
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
+from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-untyped] # no stubs
 from playwright.sync_api import BrowserContext, Page, Response
 from starlette.testclient import TestClient
 
 from app.main import create_app
 from tests.browser.conftest import OpenContext
 from tests.browser.site import Site
+from tests.datasets.builders import a_detect_zip
 from tests.jobs.slots import a_slot
+from tests.waiting import eventually
 from tests.web.jobs.trained_jobs import a_failed_job, a_succeeded_job
 from tests.worlds.server import Api, on
 
@@ -35,6 +37,7 @@ def paths(site: Site, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str
         api = Api(app, client, site.rows, key)
         ended = a_succeeded_job(api, folder, name=HOSTILE, tags={"goal": HOSTILE})
         failed = a_failed_job(api, folder, name=f"{HOSTILE} failed")
+        dataset = a_checked_dataset(client)
     a_slot(site.database, "gpu-a")
     both = f"{ended.hold.job_id},{failed.hold.job_id}"
     return {
@@ -51,7 +54,11 @@ def paths(site: Site, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str
         "compare": f"/jobs/compare?jobs={both}",
         "new job": f"/jobs/new?clone={ended.hold.job_id}",
         "datasets": "/datasets",
-        "dataset": f"/datasets/{site.rows.dataset_id}",
+        "dataset": dataset,
+        "samples": f"{dataset}/samples",
+        "findings": f"{dataset}/findings",
+        "statistics": f"{dataset}/statistics",
+        "versions": f"{dataset}/versions",
         "upload": "/datasets/new",
         "workers": "/workers",
         "models": "/models",
@@ -64,10 +71,32 @@ def paths(site: Site, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str
     }
 
 
+def a_checked_dataset(client: TestClient) -> str:
+    """Upload a dataset that is ready, with findings; return the address of its page."""
+    sent = client.post(
+        "/v1/datasets?name=checked&task=detect",
+        content=a_detect_zip(),
+        headers={"Content-Type": "application/zip"},
+    )
+    dataset: str = sent.json()["id"]
+    eventually(lambda: client.get(f"/v1/datasets/{dataset}").json()["state"] == "ready", within=60)
+    return f"/datasets/{dataset}"
+
+
 def visit(page: Page, path: str) -> None:
     """Open a page and wait until its scripts have drawn."""
     page.goto(path, wait_until="load")
     page.evaluate("() => new Promise((done) => requestIdleCallback(done, { timeout: 2000 }))")
+
+
+class Answers:
+    """The answers that a page has got."""
+
+    def __init__(self) -> None:
+        self.answers: list[Response] = []
+
+    def add(self, answer: Response) -> None:
+        self.answers.append(answer)
 
 
 def size_of(answer: Response) -> int:
@@ -112,7 +141,7 @@ class TestWidths:
                 if needed > width:
                     wide.append((name, width, needed))
 
-        assert wide == []
+        assert not wide, wide
 
 
 class TestWithoutScripts:
@@ -138,10 +167,10 @@ class TestWeight:
         for name, path in paths.items():
             context = open_context()  # with an empty cache
             page = context.new_page()
-            answers: list[Response] = []
-            page.on("response", answers.append)
+            heard = Answers()
+            page.on("response", heard.add)
             visit(page, path)
-            weight = sum(size_of(answer) for answer in answers)
+            weight = sum(map(size_of, heard.answers))
             if weight > MOST_BYTES:
                 heavy.append((name, weight))
             context.close()
