@@ -4,6 +4,7 @@ The names of everything are hostile text, and a listener fails the test for a sc
 violation of the policy, an error on the console, or a request to another host.
 """
 
+from pathlib import Path
 from typing import Final
 
 import pytest
@@ -37,7 +38,7 @@ def paths(site: Site, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str
         api = Api(app, client, site.rows, key)
         ended = a_succeeded_job(api, folder, name=HOSTILE, tags={"goal": HOSTILE})
         failed = a_failed_job(api, folder, name=f"{HOSTILE} failed")
-        dataset = a_checked_dataset(client)
+        dataset = a_checked_dataset(client, folder)
     a_slot(site.database, "gpu-a")
     both = f"{ended.hold.job_id},{failed.hold.job_id}"
     return {
@@ -71,11 +72,11 @@ def paths(site: Site, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str
     }
 
 
-def a_checked_dataset(client: TestClient) -> str:
+def a_checked_dataset(client: TestClient, folder: Path) -> str:
     """Upload a dataset that is ready, with findings; return the address of its page."""
     sent = client.post(
         "/v1/datasets?name=checked&task=detect",
-        content=a_detect_zip(),
+        content=a_detect_zip(folder / "checked.zip").read_bytes(),
         headers={"Content-Type": "application/zip"},
     )
     dataset: str = sent.json()["id"]
