@@ -19,6 +19,7 @@ from app.accounts.browser.attempts import Attempts
 from app.accounts.browser.session_keeper import SessionKeeper
 from app.accounts.browser.setup import first_password, set_first_password
 from app.accounts.http.key_routes import router as keys
+from app.accounts.http.link_routes import router as sign_in_links
 from app.accounts.http.me_routes import router as me
 from app.accounts.http.session_routes import closing as sign_out
 from app.accounts.http.session_routes import opening as sign_in
@@ -91,6 +92,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     operations,
     sign_in,
     sign_out,
+    sign_in_links,
     setup,
     me,
     job_schema,

@@ -8,7 +8,6 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from importlib import import_module
 from importlib.util import find_spec
-from pathlib import Path
 
 from app.configuration import refuse_open_bind
 from app.core.broker import EmbeddedBroker
@@ -16,15 +15,22 @@ from app.core.home import locked_home
 from app.core.logging import configure_logging
 from app.core.migrations import upgrade
 from app.core.supervision import Child, ProcessChild, StopSignals, Supervisor
+from app.first_page import first_page_url, forget_first_page, has_desktop, open_browser
 from app.http_server.tls import tls_context
 from app.listening import NOTE, listen, url_of
 from app.settings import Settings
 
+FIRST_LINK = "  (signs you in, once, within 10 minutes)"
 NEEDED_BY_A_WORKER = ("worker", "torch", "ultralytics")
 
 
-def up(settings: Settings) -> int:
+def up(settings: Settings, *, opens_browser: bool = False) -> int:
     """Run broker, server and one worker slot until SIGINT or SIGTERM; return the exit status.
+
+    Args:
+        settings: of this run.
+        opens_browser: whether to open the first page in the browser of the desktop, if there is
+            one.
 
     Raises:
         BadConfiguration: other machines can reach the address, and no setting allows that; or the
@@ -51,7 +57,14 @@ def up(settings: Settings) -> int:
             children.insert(0, BrokerChild(EmbeddedBroker(settings.home)))
         if slot is not None:
             children.append(_worker(settings, slot))
-        announcement = Announcement(settings.home, server, url_of(listener, tls=tls), slot)
+        stack.callback(forget_first_page, settings.home)
+        announcement = Announcement(
+            settings,
+            server,
+            url_of(listener, tls=tls),
+            slot,
+            opens_browser=opens_browser and has_desktop(),
+        )
         return Supervisor(children, signals).run(announcement.make_when_ready)
 
 
@@ -106,34 +119,39 @@ class BrokerChild:
 class Announcement:
     """Prints once to the terminal that the server is ready, and how to reach it."""
 
-    home: Path
+    settings: Settings
     server: ProcessChild
     url: str
     slot: str | None
+    opens_browser: bool = False
     _made: bool = field(default=False, init=False)
 
     def make_when_ready(self) -> None:
         """Print when `server.json` contains the pid of this run's server. Called on every tick."""
         if not self._made and self._ready_pid() == self.server.pid:
             self._made = True
-            sys.stdout.write(self._text())
+            page, signs_in = first_page_url(self.settings, self.url)
+            sys.stdout.write(self._text(page, signs_in=signs_in))
             sys.stdout.flush()
+            if self.opens_browser:
+                open_browser(self.settings.home, page)
 
     def _ready_pid(self) -> int | None:
         try:
-            pid: int = json.loads((self.home / NOTE).read_text())["pid"]
+            pid: int = json.loads((self.settings.home / NOTE).read_text())["pid"]
         except FileNotFoundError:
             return None
         return pid
 
-    def _text(self) -> str:
-        key = self.home / "api-key"
+    def _text(self, page: str, *, signs_in: bool) -> str:
+        key = self.settings.home / "api-key"
         slots = {
             None: "none; training requires the worker's packages: pip install 'trainyard[worker]'",
             "cpu": "one slot on the CPU",
         }
         return (
             f"Trainyard is ready at {self.url}\n"
+            f"  open     {page}{FIRST_LINK if signs_in else ''}\n"
             f"  API key  {key}\n"
             f"  worker   {slots.get(self.slot, f'one slot on GPU {self.slot}')}\n"
             f'  try      curl -H "Authorization: Bearer $(cat {key})" {self.url}/v1/jobs\n'

@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 
 import httpx2 as httpx
 
-from examples.shapes import write_shapes
+from app.web.entry.shapes import write_shapes
 
 Value = TypeVar("Value")
 

@@ -128,13 +128,23 @@ class BrowserSession(Base):
     user_agent: Mapped[str | None] = mapped_column(String(200), doc="of the client at sign-in")
 
 
+class LinkPurpose(StrEnum):
+    """What a one-time link does: it makes the first administrator, or signs in as them."""
+
+    SET_UP = "set_up"
+    SIGN_IN = "sign_in"
+
+
 class SetupLink(Base):
-    """A link that makes the first administrator; only the hash of its token is stored."""
+    """A one-time link for the first administrator; only the hash of its token is stored."""
 
     __tablename__ = "setup_links"
 
     id: Mapped[str] = mapped_column(String(40), primary_key=True)
     token_sha256: Mapped[bytes] = mapped_column(LargeBinary(32), unique=True)
+    purpose: Mapped[LinkPurpose] = mapped_column(
+        checked_enum(LinkPurpose, "link_purpose"), server_default="set_up"
+    )
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
     expires_at: Mapped[datetime] = mapped_column(UtcDateTime)
     used_at: Mapped[datetime | None] = mapped_column(UtcDateTime)

@@ -28,11 +28,15 @@ def add_weights(  # noqa: PLR0913 -- one for each option
         typer.Option(help="Name of official weights to download, such as yolo26n.pt."),
     ] = None,
     name: Annotated[
-        str | None, typer.Option(help="Name for use in jobs. Default: the file's name.")
+        str | None,
+        typer.Option(help="Name for use in jobs, for a FILE only. Default: the file's name."),
     ] = None,
     task: Annotated[
         str | None,
-        typer.Option(help="Required task of the weights. Default: the task that a worker finds."),
+        typer.Option(
+            help="Required task of the weights, for a FILE only. "
+            "Default: the task that a worker finds."
+        ),
     ] = None,
     sha256: Annotated[
         str | None, typer.Option(help="SHA-256 that the weights must have, in hex.")
@@ -55,6 +59,10 @@ def add_weights(  # noqa: PLR0913 -- one for each option
 
         if (file is None) == (official is None):
             raise failure("pass either a FILE or --official NAME")
+        if official is not None and (name is not None or task is not None):
+            raise failure(
+                "--name and --task are for a FILE: official weights have a name and a task"
+            )
         settings = migrated_settings(home)
         database = Database(settings.effective_database_url, pool_size=1)
         store = ArtifactStore.from_settings(settings)

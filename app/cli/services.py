@@ -47,6 +47,9 @@ def run_all(  # noqa: PLR0913 -- an argument for each option
     insecure_http: InsecureHttp = None,
     tls_cert: TlsCert = None,
     tls_key: TlsKey = None,
+    no_browser: Annotated[
+        bool, typer.Option("--no-browser", help="Do not open the first page in a browser.")
+    ] = False,
 ) -> None:
     """Run everything on this machine: migration, broker, server and one worker slot."""
     with exit_on_expected_errors():
@@ -66,7 +69,7 @@ def run_all(  # noqa: PLR0913 -- an argument for each option
         )
         first_password(settings.admin_password_file)
         check_instance(settings)
-        raise typer.Exit(up(settings))
+        raise typer.Exit(up(settings, opens_browser=not no_browser))
 
 
 @cli.command("server")

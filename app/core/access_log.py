@@ -23,7 +23,7 @@ QUIET_PATHS: Final = frozenset({"/livez", "/readyz"})
 REFUSALS: Final = frozenset({401, 403, 429})
 REFUSED_PROBLEMS: Final = frozenset({"bad-host", "credential-in-url", "csrf", "setup-closed"})
 HIDDEN_PATH: Final = "(a URL with a key)"
-SETUP_TOKEN: Final = re.compile(r"(?<=/setup/)[^/]+")
+LINK_TOKEN: Final = re.compile(r"(/set-?up/|/session/links/|/sign-in/link/)[^/]+")
 
 client_address: ContextVar[str | None] = ContextVar("client_address", default=None)
 """Network address of the client of the running request."""
@@ -80,10 +80,10 @@ class AccessLog:
 
 
 def _shown_path(scope: Scope) -> str:
-    """Return the path without what must not be kept: keys, tokens of set-up links, hidden text."""
+    """Return the path without what must not be kept: keys, tokens of links, hidden text."""
     if has_credential(scope):
         return HIDDEN_PATH
-    return shown(SETUP_TOKEN.sub("...", scope["path"]))
+    return shown(LINK_TOKEN.sub(r"\1...", scope["path"]))
 
 
 class _Answer:

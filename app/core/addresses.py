@@ -23,3 +23,9 @@ def counted_client(address: str) -> str:
     if isinstance(parsed, IPv6Address):
         return str(IPv6Network((parsed, IPV6_PREFIX), strict=False))
     return address if parsed is None else str(parsed)
+
+
+def is_loopback(address: str) -> bool:
+    """Return whether an address is that of the machine itself."""
+    parsed = parsed_address(address)
+    return parsed is not None and parsed.is_loopback

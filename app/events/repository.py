@@ -124,17 +124,6 @@ def _dataset_row(state: str, data: Mapping[str, JsonValue] | None) -> dict[str, 
     return {"type": f"{DATASET_EVENT}{state}", "level": Level.INFO, "data": dict(data or {})}
 
 
-def events_after(session: Session, job_id: str, *, seq: int, limit: int) -> Sequence[EventRow]:
-    """Return up to `limit` events of a job after `seq`, oldest first."""
-    statement = (
-        select(EventRow)
-        .where(EventRow.job_id == job_id, EventRow.seq > seq)
-        .order_by(EventRow.seq)
-        .limit(limit)
-    )
-    return session.scalars(statement).all()
-
-
 def newest_event(session: Session, job_id: str, type_: str) -> EventRow | None:
     """Return a job's newest event of a type, or None."""
     statement = (

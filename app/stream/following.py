@@ -68,7 +68,10 @@ class Follower:
     async def _pieces(self, watcher: Watcher, start: Start) -> AsyncIterator[bytes]:
         rows = None if start.after is None else await self._read(start.after, watcher)
         gap = start.is_unknown or (rows is not None and rows.gap)
-        position = await self._hub.begun()
+        position = await self._hub.begun(watcher)
+        if position is None:
+            yield watcher.taken()  # a farewell
+            return
         if rows is None or rows.gap or start.after is None:
             watcher.go_live()
             missed = None
@@ -96,7 +99,9 @@ class Follower:
         upto: LogPosition | None = None
         while not watcher.is_over:
             if upto is None and not rows.has_more:
-                upto = await self._hub.begun()
+                upto = await self._hub.begun(watcher)
+                if upto is None:
+                    return
                 watcher.go_live(passed=sent if sent > upto else None)
             for piece in _pieces_of(rows, watcher, upto):
                 yield piece

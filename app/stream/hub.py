@@ -57,7 +57,6 @@ class Hub:
         self._credentials: Counter[Credential] = Counter()
         self._feed: Feed | None = None
         self._stopped: list[Feed] = []
-        self._has_begun = asyncio.Event()
         self._ping: asyncio.TimerHandle | None = None
 
     def __enter__(self) -> Self:
@@ -98,10 +97,14 @@ class Hub:
             if not self._watchers:
                 self._stop_feed()
 
-    async def begun(self) -> LogPosition:
-        """Wait until the feed knows its position, and return the current one."""
-        while self.position is None:
-            await self._has_begun.wait()
+    async def begun(self, watcher: Watcher) -> LogPosition | None:
+        """Wait until the feed knows its position, and return the current one.
+
+        Returns:
+            The position; None: the watcher was ended before the feed could read one.
+        """
+        while self.position is None and not watcher.is_over:
+            await watcher.next_news()
         return self.position
 
     def end_all(self, reason: ByeReason) -> None:
@@ -127,7 +130,6 @@ class Hub:
         self._stopped = [each for each in self._stopped if each.is_alive] + [self._feed]
         self._feed = self.position = None
         self.everything = Batch()
-        self._has_begun.clear()
         if self._ping is not None:
             self._ping.cancel()
 
@@ -142,10 +144,12 @@ class Hub:
         if isinstance(delivery, AccessAnswer):
             self._apply(delivery)
             return
+        if self.position is None:
+            for watcher in self._watchers:
+                watcher.wake()
         self.position = delivery.position
         if delivery.everything is not None:
             self.everything = delivery.everything
-        self._has_begun.set()
         for watcher in self._watchers:
             if delivery.gap:
                 watcher.end()  # its client comes back and learns of the gap

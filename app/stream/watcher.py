@@ -103,9 +103,17 @@ class Watcher:
     async def next_piece(self) -> bytes:
         """Wait for something to send, and take it; nothing: the watcher is over."""
         while not self._waiting and not self.is_over:
-            self._news.clear()
-            await self._news.wait()
+            await self.next_news()
         return self.taken()
+
+    async def next_news(self) -> None:
+        """Wait until something was pushed, the watcher was ended, or somebody woke it."""
+        self._news.clear()
+        await self._news.wait()
+
+    def wake(self) -> None:
+        """End the wait for news, although nothing was pushed."""
+        self._news.set()
 
     def _clear(self) -> None:
         self._waiting.clear()

@@ -59,6 +59,14 @@ class ApiProblem(Exception):
 
 
 @dataclass(frozen=True)
+class Content:
+    """The body of a request that is not JSON."""
+
+    body: bytes
+    media_type: str
+
+
+@dataclass(frozen=True)
 class Answer:
     """An answer of the API.
 
@@ -123,6 +131,7 @@ class Api:
         *,
         query: Query | None = None,
         document: Any = None,  # noqa: ANN401 -- any JSON document
+        content: Content | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> Answer:
         """Return the whole answer to a request.
@@ -132,18 +141,21 @@ class Api:
             path: such as `/v1/jobs`.
             query: its parameters; those that are None or empty are left out.
             document: the JSON document to send; None for none.
+            content: what to send instead of a document; None for nothing.
             headers: more headers, such as If-Match.
 
         Raises:
             ApiProblem: the API refused.
         """
-        body = b"" if document is None else json.dumps(document).encode()
+        if document is not None:
+            content = Content(json.dumps(document).encode(), "application/json")
         own = {"accept": "application/json", **(headers or {})}
-        if body:
-            own |= {"content-type": "application/json", "content-length": str(len(body))}
+        if content is not None:
+            length = str(len(content.body))
+            own |= {"content-type": content.media_type, "content-length": length}
         collected = _Collected()
         scope = self._scope(method, path, query or {}, own)
-        await self._app(scope, _receive_once(body), collected.send)
+        await self._app(scope, _receive_once(content.body if content else b""), collected.send)
         answer = collected.answer()
         if answer.status >= FIRST_ERROR_STATUS:
             raise ApiProblem(answer.status, answer.data)

@@ -1,5 +1,6 @@
 """How the pages write numbers, sizes, durations, times and curves: the filters of the templates."""
 
+import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -17,6 +18,11 @@ def number(value: float | None, digits: int = 3) -> str:
     if value is None or value != value:  # noqa: PLR0124 -- NaN is not equal to itself
         return UNKNOWN
     return f"{value:.{digits}f}"
+
+
+def plain_number(value: float) -> str:
+    """Return a number without digits that say nothing: `640`, `0.001`."""
+    return f"{value:.0f}" if value == round(value) else repr(value)
 
 
 def rate(value: float | None) -> str:
@@ -126,12 +132,25 @@ def spark_points(curve: Sequence[float | None], direction: str = "higher") -> Ma
     return {"line": line, "x": round(best_x, 1), "y": round(best_y, 1)}
 
 
+def json_text(value: object) -> str:
+    """Return a JSON document as text, indented."""
+    return json.dumps(value, indent=2, ensure_ascii=False)
+
+
+def prefixed(text: str, prefix: str) -> str:
+    """Return a text with another one before it."""
+    return prefix + text
+
+
 FILTERS: Final[Mapping[str, Callable[..., Any]]] = {
     "ago": ago,
     "duration": duration,
+    "json_text": json_text,
     "moment": moment,
     "number": number,
     "percent": percent,
+    "plain_number": plain_number,
+    "prefixed": prefixed,
     "rate": rate,
     "short_metric": short_metric,
     "size": size,

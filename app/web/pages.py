@@ -79,6 +79,11 @@ class Page:
         return dict(self.request.query_params)
 
     @property
+    def origin(self) -> str:
+        """Scheme, host and port of this server as the browser sees them."""
+        return f"{self.request.url.scheme}://{self.request.url.netloc}"
+
+    @property
     def is_fragment(self) -> bool:
         """Whether a script of ours asked, which puts the answer into the page."""
         return _is_fragment(self.request)

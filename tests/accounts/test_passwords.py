@@ -60,7 +60,11 @@ class TestHashes:
         assert not needs_rehash(stored)
 
     def test_an_unknown_user_costs_the_same_work(self) -> None:
-        assert not verify_password("anything", None)
+        with mock.patch.object(passwords._hasher, "verify", wraps=passwords._hasher.verify) as work:
+            matches = verify_password("anything", None)
+
+        assert not matches
+        work.assert_called_once_with("anything", NOBODYS_HASH)
         assert not needs_rehash(NOBODYS_HASH)
 
     def test_a_stored_value_that_is_no_hash_never_verifies(self) -> None:

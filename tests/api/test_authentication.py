@@ -14,7 +14,13 @@ from tests.worlds.server import Api
 pytestmark = pytest.mark.mostly_sqlite
 
 OPEN = {"/livez", "/readyz", "/version", "/openapi.json"}
-WAYS_IN = {("POST", "/session"), ("GET", "/setup/{token}"), ("POST", "/setup/{token}")}
+WAYS_IN = {
+    ("POST", "/session"),
+    ("GET", "/session/links/{token}"),
+    ("POST", "/session/links/{token}"),
+    ("GET", "/setup/{token}"),
+    ("POST", "/setup/{token}"),
+}
 
 
 def routes_of(api: Api) -> list[tuple[str, str]]:
@@ -36,7 +42,7 @@ class TestEveryRoute:
             *(("GET", path) for path in OPEN - {"/openapi.json"}),
             *WAYS_IN,
         }
-        assert {statuses[route] for route in WAYS_IN} == {410, 415}
+        assert {statuses[route] for route in WAYS_IN} == {403, 410, 415}
 
     def test_the_document_names_every_route_there_is(self, api: Api) -> None:
         registered = {route.path for route in api.app.routes if isinstance(route, APIRoute)} | {

@@ -60,13 +60,20 @@ class TestConformance:
                 check=False,
             )
 
-        assert said.returncode == 0, said.stdout[-20_000:] + said.stderr
-        assert f"Tested: {number_of_operations()}" in said.stdout
+        report = said.stdout[-20_000:] + said.stderr
+        assert said.returncode == 0, report
+        assert f"Tested: {number_of_operations()}\n" in said.stdout, report
 
 
 def number_of_operations() -> int:
+    """Count the operations of the document, without the streams: the configuration leaves them."""
     paths = json.loads(PINNED.read_text())["paths"]
-    return sum(method != "parameters" for path in paths.values() for method in path)
+    return sum(
+        not operation["operationId"].startswith("stream_")
+        for path in paths.values()
+        for method, operation in path.items()
+        if method != "parameters"
+    )
 
 
 def an_upload(base: str, key: str) -> str:

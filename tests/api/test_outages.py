@@ -43,7 +43,7 @@ class _AnyId(dict[str, str]):
         return ANY_ID
 
 
-JUDGED_FIRST = {"/session", "/v1/keys/revoke", "/setup/{token}"}
+JUDGED_FIRST = {"/session", "/session/links/{token}", "/v1/keys/revoke", "/setup/{token}"}
 """Routes that judge a body or a token before they need the database."""
 
 

@@ -12,6 +12,7 @@ from sqlalchemy import update
 from app.accounts.browser.cookies import new_token
 from app.accounts.browser.sessions import Client, insert_session
 from app.accounts.browser.setup import new_setup_link
+from app.accounts.browser.sign_in_links import new_sign_in_link
 from app.accounts.tables import User
 from app.core.context import Context
 from app.core.database import database_now
@@ -200,6 +201,9 @@ CALLS: dict[tuple[str, str], Callable[[Context, Rows, Path], Call]] = {
         "POST",
         f"/setup/{new_setup_link(context.database)}",
         json.dumps({"name": "ada", "password": PASSWORD}).encode(),
+    ),
+    ("POST", "/session/links/{token}"): lambda context, _r, _p: Call(
+        "POST", f"/session/links/{new_sign_in_link(context.database)}"
     ),
     ("PATCH", "/v1/me"): lambda context, rows, _p: Call(
         "PATCH", "/v1/me", b'{"theme": "dark"}', session=a_session(context, rows)[1]

@@ -284,6 +284,20 @@ class TestModelsAdd:
         assert result.exit_code == 1
         assert "FILE or --official" in result.stderr
 
+    @pytest.mark.parametrize(
+        "words", [("--name", "mine"), ("--task", "detect")], ids=lambda w: w[0]
+    )
+    def test_models_add_refuses_a_name_or_a_task_for_official_weights(
+        self, words: tuple[str, ...]
+    ) -> None:
+        invoke("migrate")
+
+        result = invoke("models", "add", "--official", "yolo26n.pt", *words)
+
+        assert result.exit_code == 1
+        assert "--name and --task are for a FILE" in result.stderr
+        assert result.stderr.count("\n") == 1
+
     def test_a_missing_file_is_told_in_one_line(self) -> None:
         invoke("migrate")
 

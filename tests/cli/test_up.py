@@ -15,7 +15,9 @@ from urllib.parse import urlsplit
 import pytest
 from redis import Redis, RedisError
 
+from app.core.migrations import upgrade
 from app.core.supervision import ProcessChild
+from app.settings import Settings
 from app.up import Announcement, slot_of_this_machine
 from tests.waiting import eventually
 from tests.worlds.server import Server, start, status_of
@@ -226,7 +228,9 @@ class TestAnnouncement:
     ) -> None:
         server = ProcessChild("server", [], {})
         (tmp_path / "server.json").write_text('{"pid": null}')
-        announcement = Announcement(tmp_path, server, "http://127.0.0.1:1", slot)
+        settings = Settings(home=tmp_path)
+        upgrade(settings.effective_database_url)
+        announcement = Announcement(settings, server, "http://127.0.0.1:1", slot)
 
         announcement.make_when_ready()
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from examples.shapes import CLASSES, write_shapes
+from app.web.entry.shapes import CLASSES, write_shapes
 from tests.worlds.server import Server
 
 pytestmark = pytest.mark.integration

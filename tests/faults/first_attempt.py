@@ -4,9 +4,9 @@ from sqlalchemy import select
 
 from app.artifacts.repository import checkpoints_of
 from app.core.database import Database
-from app.events.repository import events_after
 from app.jobs.life.log_pieces import log_pieces
 from app.jobs.tables import Epoch
+from tests.worlds.rows import events_of
 
 
 class FirstAttempt:
@@ -29,8 +29,7 @@ class FirstAttempt:
 
     def events(self) -> list[str]:
         """Return the types of all events; their numbers must have no gap."""
-        with self.database.read() as unit:
-            events = events_after(unit.session, self.job_id, seq=0, limit=999)
+        events = events_of(self.database, self.job_id)
         assert [event.seq for event in events] == list(range(2, len(events) + 2))  # 1 is the submit
         return [event.type for event in events]
 

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from sqlalchemy import select
 
 from app.core.database import Database
-from app.events.repository import events_after
 from app.jobs.repository import attempts_of
 from app.jobs.states import JobState, Request
 from app.jobs.tables import Job
+from tests.worlds.rows import events_of
 
 BEFORE_THE_FIRST = 1
 """The event number that `a_job` has used: the use case that submits a job writes that event."""
@@ -28,8 +28,8 @@ def sound_job(database: Database, job_id: str) -> Seen:
     """Check the invariants of a job, and return its state and events."""
     with database.read() as unit:
         job = unit.session.scalars(select(Job).where(Job.id == job_id)).one()
-        events = events_after(unit.session, job_id, seq=0, limit=10_000)
         attempts = attempts_of(unit.session, job_id)
+    events = events_of(database, job_id)
     runs = job.state is JobState.RUNNING
     numbers = [row.seq for row in events]
     assert numbers == list(range(BEFORE_THE_FIRST + 1, job.last_seq + 1)), "events have gaps"

@@ -5,7 +5,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import event
+from sqlalchemy import Column, Table, UniqueConstraint, event
 from sqlalchemy.orm import Session
 
 from app.core.database import Database, database_now
@@ -124,12 +124,16 @@ class TestForeignKeys:
             for table in METADATA.tables.values()
             for column in table.columns
             if any(key.references(jobs) for key in column.foreign_keys)
-            if table.primary_key.columns.values()[0] is not column
-            if not any(
-                index.columns.values()[0] is column
-                and index.dialect_options["sqlite"]["where"] is None
-                for index in table.indexes
-            )
+            if column not in first_columns(table)
         ]
 
         assert unindexed == []
+
+
+def first_columns(table: Table) -> set[Column[Any]]:
+    """Return the first column of each index of all rows: keys and unique constraints have one."""
+    unique = [each.columns for each in table.constraints if isinstance(each, UniqueConstraint)]
+    whole = [
+        each.columns for each in table.indexes if each.dialect_options["sqlite"]["where"] is None
+    ]
+    return {columns.values()[0] for columns in (table.primary_key.columns, *unique, *whole)}

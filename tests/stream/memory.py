@@ -8,10 +8,11 @@ from dataclasses import dataclass, field
 from threading import Event
 
 import pytest
+from sqlalchemy.exc import OperationalError
 
 from app.events.log import LogPosition
 from app.stream import hub as hub_module
-from app.stream.feed import Feed
+from app.stream.feed import Feed, Rhythm
 from app.stream.following import Follower, Start
 from app.stream.hub import Hub
 from app.stream.items import LogItem, View
@@ -34,6 +35,7 @@ class MemoryLog:
     current: StateRows = field(default_factory=lambda: StateRows((), (), (), ()))
     access: dict[Credential, View] = field(default_factory=dict)
     reads: int = 0
+    is_unreachable: bool = False
 
     def add(self, project: str = "a", job: str = "job_1", size: int = 0) -> LogItem:
         at = LogPosition(0, len(self.rows) + 1)
@@ -42,6 +44,8 @@ class MemoryLog:
         return self.rows[-1]
 
     def newest(self) -> LogPosition:
+        if self.is_unreachable:
+            raise OperationalError("SELECT", {}, Exception("connection refused"))
         return self.rows[-1].at if self.rows else LogPosition(0, 0)
 
     def rows_after(self, after: LogPosition) -> Rows:
@@ -195,7 +199,8 @@ async def a_world(page: int = 3, ping_seconds: float = 900.0) -> AsyncIterator[W
     log = MemoryLog(page)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(hub_module, "Feed", SteppedFeed)
-        with Hub(log, NoWakeUps, ping_seconds=ping_seconds) as hub:
+        rhythm = Rhythm(failure=0.0)
+        with Hub(log, NoWakeUps, rhythm=rhythm, ping_seconds=ping_seconds) as hub:
             follower = Follower(hub, log)
             follower._reads = ReadsInLoop()  # type: ignore[assignment] # without threads
             yield World(log, hub, follower)

@@ -112,6 +112,21 @@ class TestState:
 
         in_world(play)
 
+    def test_a_client_that_joined_during_an_outage_begins_when_the_database_is_back(self) -> None:
+        async def play(world: World) -> None:
+            world.log.is_unreachable = True
+            world.log.current = STATE
+            client = await world.client("ab")
+            before = client.text
+            world.log.is_unreachable = False
+            await world.step()
+
+            assert before == "retry: 1000\n\n"
+            assert client.events() == ["hello", "tick", "fleet", "fleet", "dataset"]
+            await client.leave()
+
+        in_world(play)
+
 
 class TestVisibility:
     def test_a_member_of_another_project_learns_only_that_the_slot_is_busy(self) -> None:
@@ -229,6 +244,32 @@ class TestEnd:
             assert [data(each, "bye") for each in clients] == [['{"reason":"shutdown"}']] * 3
             assert all(each.has_ended for each in clients)
             assert world.hub.watchers == 0
+
+        in_world(play)
+
+    def test_a_shutdown_ends_streams_that_joined_during_an_outage_of_the_database(self) -> None:
+        async def play(world: World) -> None:
+            world.log.is_unreachable = True
+            client = await world.client()
+            world.hub.end_all(ByeReason.SHUTDOWN)
+            await settle()
+
+            assert client.events() == ["bye"]
+            assert client.has_ended
+            assert world.hub.watchers == 0
+
+        in_world(play)
+
+    def test_a_revoked_key_ends_its_stream_that_joined_during_an_outage_of_the_database(
+        self,
+    ) -> None:
+        async def play(world: World) -> None:
+            world.log.is_unreachable = True
+            client = await world.client()
+            await world.step("access")
+
+            assert data(client, "bye") == ['{"reason":"revoked"}']
+            assert client.has_ended
 
         in_world(play)
 

@@ -1,5 +1,6 @@
 """The world `rows`: rows with good defaults, for tests that start from an existing job."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -20,6 +21,8 @@ from app.core.ids import new_id
 from app.core.storage import ArtifactStore, StoredObject
 from app.core.words import words_of
 from app.datasets.tables import Dataset, DatasetVersion, DatasetWord, VersionState
+from app.events.repository import EventFilter, events_page
+from app.events.tables import EventRow
 from app.jobs.life.claim import SlotOffer, claim_job
 from app.jobs.locks import Hold
 from app.jobs.repository import insert_job
@@ -214,6 +217,12 @@ def job_row(database: Database, job_id: str) -> Job:
     """Return the current row of a job."""
     with database.read() as unit:
         return unit.session.scalars(select(Job).where(Job.id == job_id)).one()
+
+
+def events_of(database: Database, job_id: str, *types: str) -> Sequence[EventRow]:
+    """Return the events of these types in order, or all events without a type."""
+    with database.read() as unit:
+        return events_page(unit.session, job_id, EventFilter(types), after=None, limit=10_000)
 
 
 def claim(database: Database, *, offer: SlotOffer = OFFER, lease_seconds: float = 30) -> Hold:

@@ -16,8 +16,6 @@ from app.core.database import Database
 from app.core.storage import ArtifactStore
 from app.datasets.packs.pack import PackWriter
 from app.datasets.tables import DatasetVersion
-from app.events.repository import events_after
-from app.events.tables import EventRow
 from app.jobs.life.transitions import apply_event
 from app.jobs.locks import Hold, lock_job
 from app.jobs.repository import attempts_of
@@ -185,13 +183,6 @@ def epochs_of(database: Database, job_id: str) -> list[tuple[int, int]]:
 def attempts(database: Database, job_id: str) -> list[Attempt]:
     with database.read() as unit:
         return list(attempts_of(unit.session, job_id))
-
-
-def events_of(database: Database, job_id: str, *types: str) -> list[EventRow]:
-    """Return the events of these types in order, or all events without a type."""
-    with database.read() as unit:
-        rows = events_after(unit.session, job_id, seq=0, limit=200)
-        return [row for row in rows if not types or row.type in types]
 
 
 def a_lease(database: Database, hold: Hold, *, timing: Timing = QUICK) -> Lease:

@@ -52,3 +52,27 @@ class SetupClosed(Gone):
             "This set-up link was used, is older than 30 minutes, or an administrator exists. "
             "The operator prints a new one with `trainyard setup-link` if there is none."
         )
+
+
+class SignInLinkClosed(Gone):
+    """The sign-in link was used, is older than 10 minutes, or is no longer needed."""
+
+    slug, title = "sign-in-link-closed", "The sign-in link is closed"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "This link was used, is older than 10 minutes, or an administrator has a password. "
+            "`trainyard up` prints a new one at each start while no administrator has a password."
+        )
+
+
+class OnlyFromThisMachine(Forbidden):
+    """A sign-in link was opened on another machine than the server's."""
+
+    slug, title = "only-from-this-machine", "Open the link on the server's own machine"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "A sign-in link works in a browser on the machine of the server only. From elsewhere, "
+            "use the link of `trainyard setup-link`, or sign in with a password."
+        )

@@ -5,21 +5,25 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Final
 
-from sqlalchemy import delete, exists, insert, select, update
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from app.accounts.browser.cookies import TOKEN, digest_of, new_token
 from app.accounts.browser.errors import SetupClosed
+from app.accounts.browser.links import (
+    has_administrator_password,
+    insert_link,
+    is_open_link,
+    spend_link,
+)
 from app.accounts.browser.sessions import Client
 from app.accounts.browser.sign_in import NewSession, start_session
 from app.accounts.passwords import check_password, hash_password
 from app.accounts.repository import first_user, lock_accounts
-from app.accounts.tables import SetupLink, User
+from app.accounts.tables import LinkPurpose, User
 from app.audit.record import COMMAND, Actor, record_change
 from app.configuration import BadConfiguration
-from app.core.database import Database, database_now
+from app.core.database import Database
 from app.core.errors import FieldError, Invalid
-from app.core.ids import new_id
 from app.settings import Settings
 
 LINK_LIFETIME: Final = timedelta(minutes=30)
@@ -41,20 +45,9 @@ def new_setup_link(database: Database) -> str | None:
     The link is valid for 30 minutes. Links of other servers stay valid until one is used.
     """
     with database.read() as unit:
-        if _has_administrator(unit.session):
+        if has_administrator_password(unit.session):
             return None
-    token = new_token()
-    with database.write() as unit:
-        unit.session.execute(delete(SetupLink).where(SetupLink.expires_at <= database_now()))
-        unit.session.execute(
-            insert(SetupLink).values(
-                id=new_id("set"),
-                token_sha256=digest_of(token),
-                created_at=database_now(),
-                expires_at=database_now(LINK_LIFETIME),
-            )
-        )
-    return token
+    return insert_link(database, LinkPurpose.SET_UP, LINK_LIFETIME)
 
 
 def setup_url(settings: Settings, token: str, *, local_url: str) -> str:
@@ -71,7 +64,7 @@ def require_open_link(database: Database, token: str) -> None:
         SetupClosed: it is unknown, used or too old, or an administrator has a password.
     """
     with database.read() as unit:
-        if not _is_open(unit.session, token):
+        if not is_open_link(unit.session, token, LinkPurpose.SET_UP):
             raise SetupClosed
 
 
@@ -84,6 +77,7 @@ def complete_setup(
 
     Raises:
         SetupClosed: the link is unknown, used or too old, or an administrator has a password.
+        Invalid: another user has the name.
         WeakPassword, PasswordsBusy: as `check_password` and `hash_password`.
     """
     require_open_link(database, token)
@@ -93,11 +87,10 @@ def complete_setup(
         session = unit.session
         lock_accounts(session)
         user = first_user(session)
-        if user is None or not _is_open(session, token):
+        if user is None or not is_open_link(session, token, LinkPurpose.SET_UP):
             raise SetupClosed
         _make_administrator(session, user, new.name, password_hash)
-        used = update(SetupLink).where(SetupLink.token_sha256 == digest_of(token))
-        session.execute(used.values(used_at=database_now()))
+        spend_link(session, token)
         started = start_session(session, user, client, lifetime=lifetime)
         actor = Actor(user.id, user.name, started.id, client.address, client.request_id)
         record_change(session, actor, "setup.completed", target=user.name)
@@ -109,13 +102,13 @@ def set_first_password(database: Database, password: str | None) -> None:
     if password is None:
         return
     with database.read() as unit:
-        if _has_administrator(unit.session):
+        if has_administrator_password(unit.session):
             return
     password_hash = hash_password(password)
     with database.write() as unit:
         lock_accounts(unit.session)
         user = first_user(unit.session)
-        if user is not None and not _has_administrator(unit.session):
+        if user is not None and not has_administrator_password(unit.session):
             _make_administrator(unit.session, user, user.name, password_hash)
             details = {"from": "password file"}
             record_change(
@@ -146,25 +139,10 @@ def first_password(path: Path | None) -> str | None:
 
 
 def _make_administrator(session: Session, user: User, name: str, password_hash: str) -> None:
-    if name != user.name and session.scalar(select(exists().where(User.name == name))):
-        message = "Another user has this name."
-        raise Invalid(message, errors=[FieldError("/name", "taken", message)])
     user.name, user.password_hash = name, password_hash
     user.is_admin, user.disabled_at = True, None
-    session.flush()
-
-
-def _is_open(session: Session, token: str) -> bool:
-    if TOKEN.fullmatch(token) is None:
-        return False
-    link = exists().where(
-        SetupLink.token_sha256 == digest_of(token),
-        SetupLink.used_at.is_(None),
-        SetupLink.expires_at > database_now(),
-    )
-    return bool(session.scalar(select(link))) and not _has_administrator(session)
-
-
-def _has_administrator(session: Session) -> bool:
-    found = exists().where(User.is_admin.is_(True), User.password_hash.is_not(None))
-    return bool(session.scalar(select(found)))
+    try:
+        session.flush()
+    except IntegrityError:
+        message = "Another user has this name."
+        raise Invalid(message, errors=[FieldError("/name", "taken", message)]) from None

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Final, Literal, Self
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from app.accounts.authentication import Principal
@@ -14,6 +14,7 @@ from app.core.database import OUTAGE
 from app.core.errors import TrainyardError, Unavailable
 from app.core.logging import get_logger
 from app.core.problems import DatabaseUnavailable
+from app.core.text_fields import plain_text
 from app.jobs.commands.control import QUEUES_AGAIN, apply_user_event, change_job
 from app.jobs.listed import ListedJob
 from app.jobs.spec.base_model import SpecModel
@@ -53,7 +54,7 @@ class BulkAction(SpecModel):
         ),
     ]
     jobs: Annotated[
-        list[Annotated[str, Field(max_length=200)]],
+        list[Annotated[str, Field(max_length=200), BeforeValidator(plain_text)]],
         Field(
             min_length=1,
             max_length=MOST_JOBS,

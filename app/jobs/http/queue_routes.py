@@ -3,7 +3,7 @@
 from typing import Annotated, Final
 
 from fastapi import APIRouter, Depends, Query
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from app.accounts.authentication import Principal, authenticate, needs
 from app.accounts.keys import KeyScope
@@ -11,6 +11,7 @@ from app.core.context import InContext
 from app.core.pages import PageSize
 from app.core.problems import responses_for
 from app.core.strict_json import StrictRoute
+from app.core.text_fields import plain_text
 from app.jobs.http.queue_views import QueueEntryView, QueuePage, WaitingView
 from app.jobs.queue.changes import find_changes
 from app.jobs.queue.order import read_queue
@@ -33,7 +34,9 @@ class QueueQuery(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    queue: str = Field(default="default", max_length=64, description="Name of the queue.")
+    queue: Annotated[
+        str, Field(max_length=64, description="Name of the queue."), BeforeValidator(plain_text)
+    ] = "default"
     cursor: str | None = Field(default=None, max_length=2000)
     limit: PageSize = 50
 

@@ -93,7 +93,8 @@ class Scope:
         """
         job_id = Job.id if of is Job else JobWord.job_id
         rows = select(job_id).where(*conditions)
-        if len(self.project_ids) * len(among) > MAX_FOUND_PARTS:
+        parts = len(self.project_ids) * len(among)
+        if not 0 < parts <= MAX_FOUND_PARTS:  # a union of no part is no statement
             either = or_(*(and_(true(), *each) for each in among))
             return rows.where(of.project_id.in_(self.project_ids), either)
         return together(

@@ -94,8 +94,8 @@ def literal_of(text: str | list[str]) -> Literal:
         return text
     try:
         return _plain(ast.literal_eval(text.strip()), text)
-    except (ValueError, SyntaxError, MemoryError, RecursionError):
-        return text  # also numbers with more digits than Python writes
+    except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
+        return text  # also numbers with more digits than Python writes, and sets of lists
 
 
 def _plain(value: object, text: str) -> Literal:

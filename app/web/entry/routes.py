@@ -1,6 +1,7 @@
 """The home page, signing in and signing out."""
 
 from typing import Annotated, Final
+from urllib.parse import quote
 
 from fastapi import APIRouter, Query, Request, Response
 
@@ -43,6 +44,33 @@ async def sign_in(request: Request) -> Response:
     response = redirect(HOME) if not _is_own_path(to) else _opened(to)
     response.headers["Set-Cookie"] = answer.headers["set-cookie"]
     return response
+
+
+@for_strangers.get("/sign-in/link/{token}")
+async def show_sign_in_link(request: Request, token: str) -> Response:
+    """Show the button that signs in by the link of `trainyard up`."""
+    try:
+        await Api(request).answer("GET", f"/session/links/{quote(token)}")
+    except ApiProblem as closed:
+        return await _closed_link(request, closed)
+    return await rendered(request, "entry/link.html", {"problem": None})
+
+
+@for_strangers.post("/sign-in/link/{token}")
+async def use_sign_in_link(request: Request, token: str) -> Response:
+    """Sign in by the link, and offer to set a password."""
+    try:
+        answer = await Api(request).answer("POST", f"/session/links/{quote(token)}")
+    except ApiProblem as closed:
+        return await _closed_link(request, closed)
+    response = redirect(HOME)
+    response.headers["Set-Cookie"] = answer.headers["set-cookie"]
+    return response
+
+
+async def _closed_link(request: Request, closed: ApiProblem) -> Response:
+    shown = {"problem": closed.problem}
+    return await rendered(request, "entry/link.html", shown, status=closed.status)
 
 
 @for_users.post("/sign-out")

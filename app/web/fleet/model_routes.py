@@ -37,7 +37,6 @@ async def _models_page(page: Page, refused: ApiProblem | None = None) -> Respons
     weights = [model for model in listed["data"] if model["kind"] == "weights"]
     architectures = [model for model in listed["data"] if model["kind"] == "architecture"]
     groups = (("Weights", weights), ("Architectures", architectures))
-    request = page.request
     return await page.render(
         "fleet/models.html",
         status=refused.status if refused else 200,
@@ -46,5 +45,4 @@ async def _models_page(page: Page, refused: ApiProblem | None = None) -> Respons
         groups=[(title, models) for title, models in groups if models],
         query={name: value for name, value in query.items() if name != "cursor"},
         tasks=TASKS,
-        origin=f"{request.url.scheme}://{request.url.netloc}",
     )

@@ -23,6 +23,8 @@ OPEN: Final[frozenset[Route]] = frozenset(
         ("GET", "/readyz"),
         ("GET", "/version"),
         ("POST", "/session"),
+        ("GET", "/session/links/{token}"),
+        ("POST", "/session/links/{token}"),
         ("GET", "/setup/{token}"),
         ("POST", "/setup/{token}"),
     }

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from threading import Barrier
 
@@ -22,12 +23,16 @@ from app.accounts.browser.setup import (
 from app.accounts.issue_key import ensure_first_key
 from app.accounts.passwords import verify_password
 from app.accounts.tables import BrowserSession, SetupLink, User
+from app.accounts.user_repository import insert_user
 from app.audit.tables import AuditRecord
 from app.configuration import BadConfiguration
 from app.core.database import Database, database_now
 from app.settings import Settings
 from tests.api.browser.browsers import PASSWORD, Browser, a_browser, with_password
-from tests.worlds.server import Api
+from tests.api.interleaving import interleaved
+from tests.api.refusals import assert_refused
+from tests.worlds.accounts import a_person
+from tests.worlds.server import Api, on, serving
 
 GIVEN = {"name": "ada", "password": PASSWORD}
 PAGE = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
@@ -44,6 +49,11 @@ def administrators(database: Database) -> list[str]:
     with database.read() as unit:
         statement = select(User.name).where(User.is_admin, User.password_hash.is_not(None))
         return list(unit.session.scalars(statement))
+
+
+def add_user(database: Database) -> None:
+    with database.write() as unit:
+        insert_user(unit.session, name=GIVEN["name"], is_admin=False)
 
 
 @pytest.mark.mostly_sqlite
@@ -112,6 +122,15 @@ class TestLink:
 
         assert answer.status_code == 422
         assert [error["pointer"] for error in answer.json()["errors"]] == [pointer]
+        assert a_browser(api).client.get(link).status_code == 200
+
+    def test_a_name_of_another_user_is_refused_and_the_link_stays_open(self, api: Api) -> None:
+        link, other = a_link(api), a_person(api.database)
+
+        answer = a_browser(api).client.post(link, json={**GIVEN, "name": other.name})
+
+        assert_refused(answer, status=422, slug="validation-error", pointer="/name")
+        assert administrators(api.database) == []
         assert a_browser(api).client.get(link).status_code == 200
 
     def test_a_link_does_not_work_twice(self, api: Api) -> None:
@@ -210,6 +229,18 @@ class TestRace:
         assert administrators(databases[0]) == winners
         with databases[0].read() as unit:
             assert unit.session.scalar(select(func.count()).select_from(BrowserSession)) == 1
+
+    def test_a_name_that_another_user_takes_meanwhile_is_refused(
+        self, postgres_url: str, tmp_path: Path
+    ) -> None:
+        """On PostgreSQL, because SQLite lets nobody else write meanwhile."""
+        for api in serving(on(postgres_url, tmp_path / "home")):
+            link, meanwhile = a_link(api), partial(add_user, api.database)
+
+            with interleaved(api.database, {"UPDATE users": meanwhile}, times=1):
+                answer = a_browser(api).client.post(link, json=GIVEN)
+
+            assert_refused(answer, status=422, slug="validation-error", pointer="/name")
 
 
 @pytest.mark.mostly_sqlite

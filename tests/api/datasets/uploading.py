@@ -5,7 +5,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from examples.shapes import write_shapes
+from app.web.entry.shapes import write_shapes
 from tests.waiting import eventually
 from tests.worlds.server import Api
 

@@ -9,13 +9,12 @@ from sqlalchemy import insert, select, update
 from app.accounts.issue_key import issue_key
 from app.accounts.tables import ApiKey
 from app.core.database import database_now
-from app.events.repository import events_after
 from app.jobs.guards import JobFacts
 from app.jobs.states import USER_EVENTS, JobEvent, JobState, Request
 from app.jobs.tables import Attempt, Job
 from tests.api.refusals import assert_refused
 from tests.jobs.transition_table import ALL_FACTS, REFUSED, expected, name_of
-from tests.worlds.rows import NO_JOB, a_checkpoint, a_job, some_rows
+from tests.worlds.rows import NO_JOB, a_checkpoint, a_job, events_of, some_rows
 from tests.worlds.server import Api
 
 pytestmark = [pytest.mark.integration, pytest.mark.mostly_sqlite]
@@ -55,9 +54,8 @@ def ask(api: Api, event: JobEvent, job_id: str) -> Any:  # noqa: ANN401 -- the c
     return api.client.post(f"/v1/jobs/{job_id}/{event}")
 
 
-def events_of(api: Api, job_id: str) -> list[str]:
-    with api.database.read() as unit:
-        return [row.type for row in events_after(unit.session, job_id, seq=0, limit=100)]
+def event_types(api: Api, job_id: str) -> list[str]:
+    return [row.type for row in events_of(api.database, job_id)]
 
 
 class TestEveryStateAndEvent:
@@ -80,7 +78,7 @@ class TestEveryStateAndEvent:
             assert answer.json()["allowed"] == [
                 other for other in USER_EVENTS if expected(other, facts) is not REFUSED
             ]
-            assert events_of(shared_api, job_id) == []
+            assert event_types(shared_api, job_id) == []
         else:
             trash = event in {JobEvent.DELETE, JobEvent.RESTORE}
             assert answer.status_code == (200 if trash else 202)
@@ -96,7 +94,7 @@ class TestScope:
         answer = ask(api, event, foreign)
 
         assert_refused(answer, status=404, slug="job-not-found")
-        assert events_of(api, foreign) == []
+        assert event_types(api, foreign) == []
 
     @pytest.mark.parametrize("event", USER_EVENTS)
     def test_a_key_that_only_reads_asks_for_nothing(self, api: Api, event: JobEvent) -> None:
@@ -106,7 +104,7 @@ class TestScope:
         answer = ask(api, event, job_id)
 
         assert_refused(answer, status=403, slug="insufficient-scope")
-        assert events_of(api, job_id) == []
+        assert event_types(api, job_id) == []
 
     def test_the_jobs_of_others_are_not_cloned(self, api: Api) -> None:
         foreign = a_job(api.database, some_rows(api.database, name="foreign"))
@@ -278,8 +276,7 @@ class TestEventsOfAJobThatIsChanged:
         changed = [api.client.patch(path, json={"name": name}) for name in ("a", "b")]
         paused = ask(api, JobEvent.PAUSE, job_id)
 
-        with api.database.read() as unit:
-            rows = events_after(unit.session, job_id, seq=0, limit=100)
+        rows = events_of(api.database, job_id)
         assert [each.status_code for each in (*changed, paused)] == [200, 200, 202]
         assert [(row.seq, row.type) for row in rows] == [
             (1, "job.submitted"),
@@ -302,7 +299,7 @@ class TestRequests:
             request = unit.session.scalars(select(Job.request).where(Job.id == job_id)).one()
         assert statuses == [202, 202, 409, 202, 409]
         assert request is Request.CANCEL
-        assert events_of(api, job_id) == [
+        assert event_types(api, job_id) == [
             "job.pause_requested",
             "job.stop_requested",
             "job.cancel_requested",

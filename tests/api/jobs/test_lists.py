@@ -12,6 +12,7 @@ from app.jobs.states import JobState
 from app.jobs.tables import Job, JobProgress
 from tests.api.asked import sql_on
 from tests.api.refusals import CANARY, assert_refused
+from tests.worlds.accounts import a_person
 from tests.worlds.rows import NO_JOB, a_job, some_rows
 from tests.worlds.server import Api, on, serving
 
@@ -178,6 +179,15 @@ class TestFilters:
         ids = [id_of(listed, "night"), *[f"job_{number:026}" for number in range(199)]]
 
         assert names(listed, ids=",".join(ids)) == ["night"]
+
+    @pytest.mark.parametrize("filters", ["q=night", "name=night", "model=yolo26n.yaml&counts=true"])
+    def test_a_caller_without_projects_finds_no_job(self, listed: Api, filters: str) -> None:
+        person = a_person(listed.database)
+
+        answer = listed.client.get(f"/v1/jobs?{filters}&state=queued", headers=person.headers)
+
+        assert answer.status_code == 200
+        assert answer.json()["data"] == []
 
     @pytest.mark.parametrize(
         ("name", "value"),

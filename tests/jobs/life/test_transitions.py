@@ -11,7 +11,6 @@ from sqlalchemy.exc import IntegrityError
 from app.artifacts.repository import checkpoints_of
 from app.artifacts.tables import CondemnedObject
 from app.core.database import Database
-from app.events.repository import events_after
 from app.jobs.end_reasons import EndReason
 from app.jobs.life.claim import Demand, SlotOffer, claim_job, eligible_for
 from app.jobs.life.transitions import AttemptEnd, Refused, apply_event
@@ -21,7 +20,7 @@ from app.jobs.spec.job_spec import SPEC_VERSION
 from app.jobs.states import JobEvent, JobState, Phase, Request
 from app.jobs.tables import Job
 from tests.jobs.driving import CPU_SLOT, GPU_SLOT, LEASE, claim, end, request
-from tests.worlds.rows import Rows, a_checkpoint, a_job, job_row
+from tests.worlds.rows import Rows, a_checkpoint, a_job, events_of, job_row
 
 
 class TestClaim:
@@ -292,8 +291,7 @@ class TestRequests:
         request(database, job_id, JobEvent.CANCEL)
         request(database, job_id, JobEvent.CANCEL)
 
-        with database.read() as unit:
-            types = [row.type for row in events_after(unit.session, job_id, seq=0, limit=99)]
+        types = [row.type for row in events_of(database, job_id)]
         assert types.count("job.cancel_requested") == 1
 
     def test_an_ended_job_refuses_requests(self, database: Database, rows: Rows) -> None:
@@ -330,8 +328,7 @@ class TestEventLog:
         request(database, job_id, JobEvent.CANCEL)
         end(database, hold, JobEvent.LEAVE, EndReason.CANCELLED)
 
-        with database.read() as unit:
-            events = events_after(unit.session, job_id, seq=0, limit=99)
+        events = events_of(database, job_id)
 
         # The use case that submits a job writes number 1.
         assert [row.seq for row in events] == [n for n, _ in zip(count(2), events, strict=False)]

@@ -283,6 +283,23 @@ class TestPages:
 
         assert all(len(page) == 3 for page in found[:-1])
 
+    @pytest.mark.parametrize(
+        "filters",
+        [
+            JobFilter(name_prefix="n"),
+            JobFilter(search=Search(words=("n",))),
+            JobFilter(states=ENDED, model=MODELS[0]),
+            JobFilter(ended_after=START),
+            JobFilter(model=MODELS[0], in_trash=True),
+        ],
+    )
+    def test_a_caller_without_projects_has_one_empty_page(
+        self, world: World, filters: JobFilter
+    ) -> None:
+        without = replace(world, project_ids=())
+
+        assert list(pages(without, filters, JobOrder("created"), limit=3)) == [[]]
+
     def test_jobs_are_listed_by_their_ids_in_the_order_of_the_list(self, world: World) -> None:
         own, strange = [known.job for known in world.jobs], NO_JOB
         filters = JobFilter(ids=(own[3].id, strange, own[8].id, own[1].id))

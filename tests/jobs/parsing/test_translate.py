@@ -74,6 +74,11 @@ class TestForms:
         assert literal_of(f"[{number}]") == f"[{number}]"
         assert name in left_out_of(f"yolo train {name}=[{number}]")
 
+    @pytest.mark.parametrize("written", ["{[]:1}", "{[1]}", "{{}}"])
+    def test_a_set_or_mapping_of_what_python_cannot_hash_is_text(self, written: str) -> None:
+        assert literal_of(written) == written
+        assert "lr0" in left_out_of(f"yolo train lr0={written}")
+
     def test_the_last_of_two_values_counts(self) -> None:
         assert spec_of("epochs=3 epochs=4")["train"] == {"epochs": 4}
 

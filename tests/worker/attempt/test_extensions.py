@@ -15,14 +15,13 @@ from app.jobs.end_reasons import EndReason
 from app.jobs.lineage import epochs_of_line
 from app.jobs.states import JobEvent, JobState
 from tests.waiting import eventually
-from tests.worlds.rows import job_row, principal_of
+from tests.worlds.rows import events_of, job_row, principal_of
 from tests.worlds.worker import (
     Worker,
     a_worker,
     attempts,
     attempts_after_work,
     epochs_of,
-    events_of,
     request,
 )
 from worker.tasks import work_on

@@ -1,12 +1,10 @@
 """A job whose fake trainer runs out of memory: each value of `on_oom` has its own result."""
 
 import json
-from typing import Any
 
 import pytest
 
 from app.core.database import Database
-from app.events.repository import events_after
 from app.jobs.commands.clone import merge_patch
 from app.jobs.end_reasons import EndReason
 from app.jobs.life.transitions import apply_event
@@ -14,7 +12,7 @@ from app.jobs.locks import lock_job
 from app.jobs.spec.job_spec import JobSpec
 from app.jobs.states import JobEvent, JobState
 from app.jobs.tables import Job
-from tests.worlds.rows import job_row
+from tests.worlds.rows import events_of, job_row
 from tests.worlds.worker import Worker, attempts, epochs_of
 from worker.attempt.out_of_memory import NOTHING_TO_HALVE
 from worker.tasks import work_on
@@ -22,12 +20,6 @@ from worker.tasks import work_on
 pytestmark = pytest.mark.mostly_sqlite
 
 HALVED = {"from": 16, "to": 8}
-
-
-def events_of(database: Database, job_id: str, type_: str) -> list[dict[str, Any]]:
-    with database.read() as unit:
-        rows = events_after(unit.session, job_id, seq=0, limit=100)
-        return [dict(row.data or {}) for row in rows if row.type == type_]
 
 
 def batch_of(database: Database, job_id: str) -> object:
@@ -60,7 +52,8 @@ class TestHalvingTheBatch:
         assert batch_of(database, job_id) == 8
         job = job_row(database, job_id)
         assert (job.restarts, "batch" in job.spec["train"]) == (0, False)
-        assert events_of(database, job_id, "job.batch_halved") == [
+        said = [event.data for event in events_of(database, job_id, "job.batch_halved")]
+        assert said == [
             HALVED
             | {
                 "attempt": 1,

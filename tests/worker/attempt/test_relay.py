@@ -13,14 +13,13 @@ from app.core.database import Database
 from app.core.guarded_files import GuardedFolder
 from app.core.storage import ArtifactStore
 from app.core.stored_objects import stored_digests
-from app.events.repository import events_after
 from app.jobs.end_reasons import EndReason
 from app.jobs.locks import Hold
 from app.jobs.spec.deciding_metric import FITNESS_OF
 from app.jobs.states import Phase
 from app.jobs.tables import Epoch, JobProgress
 from tests.worker.conftest import Relayed, epoch_event
-from tests.worlds.rows import job_row
+from tests.worlds.rows import events_of, job_row
 from tests.worlds.worker import a_lease, attempts
 from worker.attempt.claimed import AttemptFailed
 from worker.attempt.relay import Relay
@@ -163,8 +162,7 @@ class TestEpochs:
             relay.handle(epoch_event(1, seq=1, fitness=0.1))
             relay.handle(checkpoint(1, seq=2))
 
-        with database.read() as unit:
-            types = [each.type for each in events_after(unit.session, hold.job_id, seq=0, limit=99)]
+        types = [each.type for each in events_of(database, hold.job_id)]
         assert types.count("epoch.finished") == 1
 
     def test_the_best_epoch_is_the_one_whose_fitness_is_the_best_so_far(
@@ -298,15 +296,13 @@ class TestOtherEvents:
 
         job = job_row(relayed.database, relayed.job_id)
         assert job.device_name == ("NVIDIA " + "X" * 300)[:200]
-        with relayed.database.read() as unit:
-            last = events_after(unit.session, relayed.job_id, seq=0, limit=99)[-1]
+        last = events_of(relayed.database, relayed.job_id)[-1]
         assert (last.type, last.data["train_images"]) == ("trainer.started", 18)
 
     def test_a_notice_becomes_an_event(self, relayed: Relayed) -> None:
         relayed.handle(NoticeEvent(seq=1, code="unfrozen", message="Unfrozen.", data={"epoch": 3}))
 
-        with relayed.database.read() as unit:
-            last = events_after(unit.session, relayed.job_id, seq=0, limit=99)[-1]
+        last = events_of(relayed.database, relayed.job_id)[-1]
         said = {"code": "unfrozen", "message": "Unfrozen.", "data": {"epoch": 3}}
         assert (last.type, last.level, last.data) == ("trainer.notice", "info", said)
 
@@ -331,8 +327,7 @@ class TestOtherEvents:
     ) -> None:
         relayed.handle(event)
 
-        with relayed.database.read() as unit:
-            last = events_after(unit.session, relayed.job_id, seq=0, limit=99)[-1]
+        last = events_of(relayed.database, relayed.job_id)[-1]
         assert (last.type, last.level, last.data) == (f"resume.{event.mode}", level, said)
         assert [each.resumed for each in attempts(relayed.database, relayed.job_id)] == [event.mode]
 
@@ -344,8 +339,7 @@ class TestOtherEvents:
     def test_a_warning_becomes_an_event(self, relayed: Relayed) -> None:
         relayed.handle(WarningEvent(seq=1, code="odd", message="Odd."))
 
-        with relayed.database.read() as unit:
-            last = events_after(unit.session, relayed.job_id, seq=0, limit=99)[-1]
+        last = events_of(relayed.database, relayed.job_id)[-1]
         assert (last.type, last.data) == ("trainer.warning", {"code": "odd", "message": "Odd."})
 
 

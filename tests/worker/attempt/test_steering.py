@@ -16,7 +16,7 @@ from app.datasets.tables import DatasetVersion
 from app.jobs.end_reasons import EndReason
 from app.jobs.states import JobEvent, JobState, Request
 from tests.waiting import eventually
-from tests.worlds.rows import job_row
+from tests.worlds.rows import events_of, job_row
 from tests.worlds.worker import (
     PATIENT,
     Worker,
@@ -25,7 +25,6 @@ from tests.worlds.worker import (
     attempts_after_work,
     checks_of_weights,
     epochs_of,
-    events_of,
     request,
     working,
 )

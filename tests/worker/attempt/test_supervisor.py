@@ -10,13 +10,12 @@ import pytest
 from app.artifacts.repository import artifact_named, artifacts_of, checkpoints_of
 from app.core.database import Database
 from app.core.free_space import DiskReserve
-from app.events.repository import events_after
 from app.jobs.end_reasons import EndReason
 from app.jobs.repository import attempts_of
 from app.jobs.states import JobEvent, JobState
 from tests.counting import counted
 from tests.waiting import eventually
-from tests.worlds.rows import job_row
+from tests.worlds.rows import events_of, job_row
 from tests.worlds.worker import (
     PATIENT,
     QUICK,
@@ -25,7 +24,6 @@ from tests.worlds.worker import (
     attempts,
     attempts_after_work,
     epochs_of,
-    events_of,
     request,
     working,
 )
@@ -380,8 +378,7 @@ class TestRecords:
 
         work_on(worker.context)
 
-        with database.read() as unit:
-            events = events_after(unit.session, job_id, seq=0, limit=100)
+        events = events_of(database, job_id)
         seqs = [each.seq or 0 for each in events]
         assert seqs == list(range(seqs[0], job_row(database, job_id).last_seq + 1))
         assert [each.type for each in events][-4:] == [

@@ -26,7 +26,7 @@ from app.jobs.states import JobEvent, JobState
 from app.jobs.tables import Job
 from tests.jobs.slots import a_slot
 from tests.waiting import eventually
-from tests.worlds.rows import a_job, job_row
+from tests.worlds.rows import a_job, events_of, job_row
 from tests.worlds.worker import (
     PATIENT,
     Worker,
@@ -35,7 +35,6 @@ from tests.worlds.worker import (
     attempts,
     attempts_after_work,
     epochs_of,
-    events_of,
     request,
     working,
 )

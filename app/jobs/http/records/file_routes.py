@@ -145,8 +145,11 @@ def download_artifact(
 
 
 def _check_bytes(context: Context, rows: Iterable[Artifact]) -> None:
-    """Check that the bytes of all files are there, before the first of them is sent."""
-    if not all(context.store.exists(row.sha256) for row in rows):
+    """Check that the bytes of all files are there, before the first of them is sent.
+
+    Bytes that the collector of garbage has moved aside are put back.
+    """
+    if not all(context.store.restore(row.sha256) for row in rows):
         raise ArtifactBytesMissing
 
 

@@ -14,6 +14,7 @@ from app.core.media_types import preferred
 from app.core.problems import responses_for
 from app.core.ranges import is_known
 from app.core.strict_json import StrictRoute
+from app.core.text_fields import plain_text
 from app.datasets.repository import class_names
 from app.jobs.class_metrics import class_series, epoch_classes, unpacked
 from app.jobs.curves import (
@@ -121,7 +122,7 @@ class ManyMetricsQuery(MetricsQuery):
     """The jobs, epochs and series to return."""
 
     jobs: Annotated[
-        list[Annotated[str, Field(max_length=40)]],
+        list[Annotated[str, Field(max_length=40), BeforeValidator(plain_text)]],
         BeforeValidator(_split),
         Field(
             min_length=1,

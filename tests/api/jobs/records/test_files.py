@@ -4,6 +4,7 @@ import hashlib
 import io
 import json
 import zipfile
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -203,6 +204,18 @@ class TestZip:
         answer = filled.api.client.get(f"{filled.path}/artifacts.zip")
 
         assert_refused(answer, status=410, slug="artifact-bytes-missing")
+
+    def test_a_file_that_was_set_aside_is_in_the_zip(self, filled: Running) -> None:
+        digest = hashlib.sha256(TABLE).hexdigest()
+        filled.api.context.store.set_aside(
+            digest, due_at=datetime.now(UTC), within=timedelta(minutes=1)
+        )
+
+        answer = filled.api.client.get(f"{filled.path}/artifacts.zip")
+
+        assert answer.status_code == 200
+        with zipfile.ZipFile(io.BytesIO(answer.content)) as archive:
+            assert archive.read("results.csv") == TABLE
 
     def test_the_zip_takes_as_many_statements_for_many_files_as_for_few(
         self, filled: Running, tmp_path: Path
