@@ -83,7 +83,7 @@ def a_site(folder: Path, template: Path, **environment: str) -> Iterator[Site]:
 
 
 def a_free_port() -> int:
-    """Return a port that nobody listens on."""
+    """Return a port on which no process listens."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         port: int = taken.getsockname()[1]

@@ -23,7 +23,7 @@ def site_environment() -> dict[str, str]:
 
 
 def tabs_of(context: BrowserContext, count: int) -> list[Page]:
-    """Open the list of jobs in so many tabs."""
+    """Open the list of jobs in `count` tabs."""
     listen(context)
     tabs = [context.new_page() for _ in range(count)]
     for tab in tabs:

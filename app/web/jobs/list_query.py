@@ -78,7 +78,7 @@ class ListQuery:
 
     @property
     def text(self) -> str:
-        """The parameters as they stand in an address, for a form that comes back to this view."""
+        """The parameters as an address has them, for a form that comes back to this view."""
         return urlencode({**self.address, **self.page}, doseq=True)
 
     @property

@@ -86,7 +86,6 @@ async def list_page(
         datasets=datasets["data"],
         models=await _models(page, query, listed["data"]),
         orders=ORDERS,
-        origin=f"{page.request.url.scheme}://{page.request.url.netloc}",
         without_hit=query.without_hit({each["id"]: each["name"] for each in datasets["data"]}),
     )
 

@@ -154,6 +154,9 @@
     collecting ||= setTimeout(() => showNew().catch(() => {}), COLLECT_MS);
   });
   document.addEventListener("trainyard:gap", countLater);
+  document.addEventListener("trainyard:dataset", ({ detail: { state } }) => {
+    if (state === "ready" && $("#first-steps")) location.reload(); // the next step is offered
+  });
   document.addEventListener("visibilitychange", () => {
     countLater();
     if (unknown.size) collecting ||= setTimeout(() => showNew().catch(() => {}), COLLECT_MS);
