@@ -118,14 +118,34 @@ def end_turn(session: Session, lane: LaneKey, queues: Collection[str]) -> None:
     session.connection().execute(_ending_turn(tuple(sorted({lane.queue, *queues}))), key)
 
 
+# Built once: every submit and every status of a waiting job runs these, and building them takes
+# longer than running them.
+_LIMITS = (
+    select(may_run_more(PROJECT), may_run_more(USER))
+    .join_from(PROJECT, USER, USER.subject_id == bindparam("owner_id"))
+    .where(PROJECT.subject_id == bindparam("project_id"))
+)
+_IS_OWN = tuple_(Lane.queue, Lane.rank, Lane.project_id, Lane.owner_id) == tuple_(
+    *(bindparam(name) for name in ("queue", "rank", "project_id", "owner_id"))
+)
+_LANES_BEFORE = (
+    select(Lane.queue, Lane.rank, Lane.project_id, Lane.owner_id, Lane.waiting)
+    .join(PROJECT, PROJECT.subject_id == Lane.project_id)
+    .join(USER, USER.subject_id == Lane.owner_id)
+    .where(
+        Lane.queue == bindparam("queue"),
+        Lane.rank <= bindparam("rank"),
+        Lane.waiting > 0,
+        or_(_IS_OWN, _MAY_RUN),
+    )
+    .order_by(*IN_TURN)
+    .limit(bindparam("limit"))
+)
+
+
 def limit_that_holds(session: Session, lane: LaneKey) -> str | None:
     """Return the limit that keeps all jobs of a lane waiting, or None."""
-    statement = (
-        select(may_run_more(PROJECT), may_run_more(USER))
-        .join_from(PROJECT, USER, USER.subject_id == lane.owner_id)
-        .where(PROJECT.subject_id == lane.project_id)
-    )
-    found = session.execute(statement).one_or_none()
+    found = session.connection().execute(_LIMITS, vars(lane)).one_or_none()
     return None if found is None else _limit_of(project=found[0], user=found[1])
 
 
@@ -145,23 +165,9 @@ class WaitingLane:
 
 def lanes_before(session: Session, own: LaneKey, *, limit: int) -> list[WaitingLane]:
     """Return the lanes that jobs of `own` may wait for, and `own`, in turn; at most `limit`."""
-    is_own = tuple_(Lane.queue, Lane.rank, Lane.project_id, Lane.owner_id) == tuple_(
-        own.queue, own.rank, own.project_id, own.owner_id
-    )
-    statement = (
-        select(Lane.queue, Lane.rank, Lane.project_id, Lane.owner_id, Lane.waiting)
-        .join(PROJECT, PROJECT.subject_id == Lane.project_id)
-        .join(USER, USER.subject_id == Lane.owner_id)
-        .where(
-            Lane.queue == own.queue,
-            Lane.rank <= own.rank,
-            Lane.waiting > 0,
-            or_(is_own, _MAY_RUN),
-        )
-        .order_by(*IN_TURN)
-        .limit(limit)
-    )
-    return [WaitingLane(LaneKey(*row[:4]), row.waiting) for row in session.execute(statement)]
+    parameters = {**vars(own), "limit": limit}
+    rows = session.connection().execute(_LANES_BEFORE, parameters)
+    return [WaitingLane(LaneKey(*row[:4]), row.waiting) for row in rows]
 
 
 def lanes_of_queues(
