@@ -96,7 +96,7 @@ def test_every_text_of_a_body_refuses_nul(world: World) -> None:
             answers[*route, content] = answer.status_code
 
     assert len(answers) > 20
-    # Nobody learns whether a key that they revoke exists.
+    # The answer does not tell whether a key exists.
     assert not_refused(answers) == {("POST", "/v1/keys/revoke", '{"key": "unknown\\u0000"}'): 204}
 
 

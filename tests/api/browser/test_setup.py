@@ -233,7 +233,7 @@ class TestRace:
     def test_a_name_that_another_user_takes_meanwhile_is_refused(
         self, postgres_url: str, tmp_path: Path
     ) -> None:
-        """On PostgreSQL, because SQLite lets nobody else write meanwhile."""
+        """On PostgreSQL, because on SQLite the other write would wait for this one."""
         for api in serving(on(postgres_url, tmp_path / "home")):
             link, meanwhile = a_link(api), partial(add_user, api.database)
 
