@@ -4,13 +4,13 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Final, Self
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, JsonValue
 
 from app.core.pages import SHOWN_CLASSES, Page
 from app.core.path_prefix import link
 from app.datasets.dataset_pages import MAX_COUNT
 from app.datasets.packs.progress import VerificationProgress
-from app.datasets.remedies.requests import FindingView, FindingViews
+from app.datasets.remedies.requests import MAX_OPTIONS_CHARACTERS, FindingView, FindingViews
 from app.datasets.reports.finding_codes import Severity
 from app.datasets.reports.report import Change, Report
 from app.datasets.repository import ListedDataset
@@ -39,6 +39,10 @@ class DatasetView(BaseModel):
     class_count: int | None = Field(description="Number of classes.")
     images: dict[str, int] | None
     size_bytes: int
+    options: dict[str, JsonValue] | None = Field(
+        description="The options with which it is read, as in `POST …/versions`; empty: the "
+        f"defaults. null: they are longer than {MAX_OPTIONS_CHARACTERS} characters."
+    )
     digest: str | None = Field(
         description="SHA-256 of the list of its files: versions with equal digests are equal."
     )
@@ -77,6 +81,7 @@ class DatasetView(BaseModel):
             "class_count": version.class_count,
             "images": version.images,
             "size_bytes": version.archive_bytes,
+            "options": _shown_options(version),
             "digest": version.manifest_digest if version.manifest_bytes else None,
             "changes": None if version.changes is None else _changes(version.changes),
             "findings": version.finding_counts,
@@ -142,6 +147,18 @@ def _progress_of(version: DatasetVersion) -> VerificationProgress | None:
     return VerificationProgress.model_validate(version.progress)
 
 
+def _shown_options(version: DatasetVersion) -> dict[str, JsonValue] | None:
+    options = _options_of(version)
+    given: dict[str, JsonValue] = {
+        name: value for name, value in options.items() if value is not None
+    }
+    return given if len(str(given)) <= MAX_OPTIONS_CHARACTERS else None
+
+
+def _options_of(version: DatasetVersion) -> dict[str, JsonValue]:
+    return {**(version.options or {}), "task": version.declared_task}
+
+
 class FullReport(Report):
     """The result of a verification, with the remedies of its findings."""
 
@@ -173,5 +190,4 @@ class ReportView(BaseModel):
 def finding_views(listed: ListedDataset) -> FindingViews:
     """Return what shows the findings of a version with their remedies."""
     version = listed.version
-    options = {**(version.options or {}), "task": version.declared_task}
-    return FindingViews(listed.dataset.id, version.id, options)
+    return FindingViews(listed.dataset.id, version.id, _options_of(version))

@@ -38,6 +38,26 @@ def remove_archives(api: Api) -> None:
         unit.session.execute(update(DatasetVersion).values(removed))
 
 
+class TestOptionsOfAVersion:
+    def test_a_version_shows_the_options_with_which_it_is_read(self, api: Api) -> None:
+        with api.database.write() as unit:
+            options = {"options": {"names": ["a", "b"]}, "declared_task": "obb"}
+            unit.session.execute(update(DatasetVersion).values(options))
+
+        view = api.client.get(f"/v1/datasets/{api.rows.version_id}").json()
+
+        assert view["options"] == {"names": ["a", "b"], "task": "obb"}
+
+    def test_options_that_are_too_long_for_a_list_are_not_shown(self, api: Api) -> None:
+        names = [f"class {number:05d}" for number in range(2000)]
+        with api.database.write() as unit:
+            unit.session.execute(update(DatasetVersion).values(options={"names": names}))
+
+        (row,) = api.client.get("/v1/datasets").json()["data"]
+
+        assert row["options"] is None
+
+
 class TestOptionsOfAnUpload:
     @pytest.mark.slow
     def test_a_bad_image_is_dropped_unless_the_policy_is_strict(
