@@ -61,7 +61,7 @@ class TestRows:
         training.epoch(2, 0.5)
 
         expect(row.locator(".c-best")).to_have_text("0.500")
-        expect(row.locator(".c-metric")).to_have_text("F1, epoch 2")
+        expect(row.locator(".c-metric")).to_have_text("F1, ep 2")
         same = {"row": True, "focus": True, "tick": True, "moved": 0}
         assert signed_in_page.evaluate(SAME) == same
 

@@ -91,8 +91,8 @@
     const parts = links.flatMap((link, index) => (index ? [", ", link] : [link]));
     const passed = document.createElement("span");
     passed.append(`Since you last looked, ${Trainyard.age(new Date(looked))}: `, ...parts, ". ");
-    passed.id = "ended";
-    $("#ended")?.remove();
+    passed.id = "looked";
+    $("#looked")?.remove();
     since.append(passed);
   }
 

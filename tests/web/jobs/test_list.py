@@ -80,7 +80,7 @@ class TestList:
 
         said = {row.attributes["class"]: " ".join(row.text.split()) for row in rows_of(page)}
         assert "Failed diverged" in said["is-failed"]
-        assert "0.432 F1, epoch 2" in said["is-succeeded"]
+        assert "0.432 F1, ep 2" in said["is-succeeded"]
         assert "no slot serves default" in said["is-queued"]
 
     def test_names_are_text(self, browser: Browser) -> None:
