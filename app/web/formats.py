@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 UNKNOWN: Final = "\u2013"
+TIMES: Final = "\u00d7"
 MINUTE, HOUR, DAY = 60, 3600, 86_400
 KILO: Final = 1000
 SIZE_UNITS: Final = ("B", "kB", "MB", "GB", "TB", "PB")

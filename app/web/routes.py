@@ -16,6 +16,7 @@ from app.web.entry.routes import for_strangers, for_users
 from app.web.fleet.model_routes import router as models
 from app.web.fleet.worker_routes import router as workers
 from app.web.jobs.bulk_routes import router as job_bulk
+from app.web.jobs.compare_routes import router as compare
 from app.web.jobs.list_routes import router as jobs
 from app.web.jobs.new_job_routes import router as new_job
 from app.web.jobs.one_job.page_routes import ONE_JOB
@@ -28,6 +29,7 @@ PAGES: Final[tuple[APIRouter, ...]] = (
     account,
     demo,
     new_job,
+    compare,
     jobs,
     job_bulk,
     *DATASETS,

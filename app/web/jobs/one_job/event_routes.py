@@ -8,7 +8,7 @@ from app.core.strict_json import StrictRoute
 from app.web.jobs.one_job.history import (
     ShownEvent,
     attempt_rows,
-    happened,
+    shown_event,
     strip_of,
     with_epochs,
 )
@@ -59,7 +59,7 @@ async def _events(
     found = await page.api.get(f"{path}/events", {**asked, **SHOWN[show][1]})
     workers = {each["number"]: each["worker_name"] or each["worker"] for each in attempts}
     metric = header.job["best"]["metric"] if header.job["best"] else None
-    events = [happened(each, workers, metric) for each in found["data"]]
+    events = [shown_event(each, workers, metric) for each in found["data"]]
     if show != "main" or not header.recent.last_epoch:
         return events, found["next"]
     metrics = await page.api.get(f"{path}/metrics", {"keys": metric or "none"})

@@ -119,10 +119,10 @@ def _model_path(job: Job) -> str:
 
 
 def _dataset(header: JobHeader) -> Fact:
-    job, number_ = header.job, header.dataset_number
+    job, dataset = header.job, header.dataset
     if job["dataset_name"] is None:
         return Fact("Dataset", job["dataset"], "was deleted")
-    version = f"version {number_}" if number_ else ""
+    version = f"version {dataset['number']}" if dataset else ""
     return Fact("Dataset", job["dataset_name"], version, f"/datasets/{job['dataset']}")
 
 

@@ -56,7 +56,7 @@ class AttemptSpan:
     is_attempt: bool
 
 
-def happened(
+def shown_event(
     event: Mapping[str, Any], workers: Mapping[int, str], metric: str | None
 ) -> ShownEvent:
     """Return an event in words.

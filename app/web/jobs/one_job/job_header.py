@@ -49,7 +49,7 @@ class JobHeader:
         files: its downloadable files.
         recent: its newest epochs.
         warnings: how many warnings its training gave, at most `MOST_WARNINGS`.
-        dataset_number: number of the version of its dataset; None: it was deleted.
+        dataset: the version of its dataset; None: it was deleted.
         parent: the row of the job that it was made from; None without one.
     """
 
@@ -58,7 +58,7 @@ class JobHeader:
     files: list[dict[str, Any]]
     recent: RecentEpochs
     warnings: int
-    dataset_number: int | None
+    dataset: dict[str, Any] | None
     parent: Job | None
 
     @property
@@ -88,16 +88,16 @@ async def read_header(page: Page, job_id: str) -> JobHeader:
         files=files["data"],
         recent=RecentEpochs.of(metrics, key) if metrics else RecentEpochs(0, None, None),
         warnings=len(warnings["data"]),
-        dataset_number=await _dataset_number(page, job),
+        dataset=await _dataset(page, job),
         parent=await _parent(page, job),
     )
 
 
-async def _dataset_number(page: Page, job: Job) -> int | None:
+async def _dataset(page: Page, job: Job) -> dict[str, Any] | None:
     if job["dataset_name"] is None:
         return None
     try:
-        found: int = (await page.api.get(f"/v1/datasets/{job['dataset_version']}"))["number"]
+        found: dict[str, Any] = await page.api.get(f"/v1/datasets/{job['dataset_version']}")
     except ApiProblem as refused:
         if refused.status != NOT_FOUND:
             raise

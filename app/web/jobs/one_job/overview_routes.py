@@ -68,7 +68,7 @@ async def show_overview(job_id: str, page: InPage) -> Response:
         waiting=await _waiting(page, header),
         amendment=amendment,
         last_lines=await _last_lines(page, header) if needs_log else [],
-        chart_view=_chart_view(page.query),
+        chart_view=chart_view(page.query),
         sources=_sources(header, curves),
     )
 
@@ -129,10 +129,10 @@ def _sources(header: JobHeader, curves: Curves | None) -> dict[str, dict[str, An
     if curves is None:
         return {}
     path = link(f"/v1/jobs/{header.job['id']}/metrics")
-    system = {**curves.system, "seconds": curves.metrics["seconds"]}
+    metrics = {name: of for name, of in curves.metrics.items() if name != "ended_at"}
     return {
-        "metrics": {"href": path, "data": curves.metrics if curves.embedded else None},
-        "system": {"href": f"{path}/system", "data": system if curves.embedded else None},
+        "metrics": {"href": path, "data": metrics if curves.embedded else None},
+        "system": {"href": f"{path}/system", "data": curves.system if curves.embedded else None},
     }
 
 
@@ -153,7 +153,7 @@ def _table(curves: Curves | None) -> dict[str, Any] | None:
     }
 
 
-def _chart_view(query: dict[str, str]) -> dict[str, Any]:
+def chart_view(query: dict[str, str]) -> dict[str, Any]:
     """Return the settings of the charts in the address."""
     smooth = query.get("smooth", "0")
     try:
