@@ -171,7 +171,10 @@ class Api:
             "path": path,
             "raw_path": path.encode(),
             "query_string": urlencode(given, doseq=True).encode(),
-            "headers": [*kept, *((name.encode(), value.encode()) for name, value in own.items())],
+            "headers": [
+                *kept,
+                *((name.lower().encode(), value.encode()) for name, value in own.items()),
+            ],
             "state": outer["state"],
         }
 
