@@ -56,6 +56,7 @@ from app.fleet.routes import router as trainers
 from app.jobs.http.bulk_routes import router as job_bulk
 from app.jobs.http.control_routes import router as job_control
 from app.jobs.http.queue_routes import router as job_queue
+from app.jobs.http.quick_reads import QuickReads, QuickReadsMiddleware
 from app.jobs.http.records.file_routes import router as job_files
 from app.jobs.http.records.history_routes import router as job_history
 from app.jobs.http.records.log_routes import router as job_logs
@@ -171,7 +172,8 @@ class _EdgeApp(FastAPI):
 
     def build_middleware_stack(self) -> ASGIApp:
         self.state.api = super().build_middleware_stack()
-        edge = EdgeMiddleware(HtmlErrors(self.state.api), self.state.allowed_hosts)
+        inner = HtmlErrors(QuickReadsMiddleware(self.state.api))
+        edge = EdgeMiddleware(inner, self.state.allowed_hosts)
         prefixed = PathPrefixMiddleware(TusMiddleware(edge), self.state.path_prefix)
         return AccessLog(prefixed, is_on=self.state.access_log)
 
@@ -221,6 +223,7 @@ def _open(app: FastAPI, settings: Settings, stack: ExitStack) -> None:
         ring=doorbell.ring,
         wake_verifier=verifier.wake,
     )
+    app.state.quick_reads = QuickReads(context, app.state.authenticator)
     draining, listen = context.draining, wake_ups.listener
     app.state.job_waits = stack.enter_context(JobWaits(database, listen(), draining))
     seal = PositionSeal(context.cursors)

@@ -1,4 +1,4 @@
-"""Clients that repeat one request over persistent connections, in a separate process.
+"""Clients that repeat requests over persistent connections, in a separate process.
 
 `python -m benchmarks.load_client REQUEST.json ANSWER.json` writes one JSON object. It reads only
 the status and length of an answer, to leave a machine with two cores to the server.
@@ -8,8 +8,10 @@ import asyncio
 import json
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import partial
+from itertools import count
 from pathlib import Path
 from typing import Any, cast
 from urllib.parse import urlsplit
@@ -18,19 +20,41 @@ import uvloop
 
 HEAD_END = b"\r\n\r\n"
 LENGTH = b"content-length:"
+NUMBER = "987654321"
+"""What is replaced in a body by the number of the request, so that no two bodies are equal."""
+FIRST_NUMBER = 100_000_000
+"""Numbers are as long as what they replace."""
+
+
+@dataclass(frozen=True)
+class Target:
+    """What is asked for: its URL, and the headers of a request for it."""
+
+    url: str
+    headers: Mapping[str, str]
 
 
 @dataclass(frozen=True)
 class Load:
-    """The request, the clients and the duration; only answers with `status` count."""
+    """The requests, the clients and the duration; only answers with `status` count.
 
-    url: str
+    Attributes:
+        targets: on one server; each client asks for them in turn, beginning at another one.
+        method: of all requests.
+        body: of all requests, in which `NUMBER` is replaced.
+        status: of the answers that count.
+        clients: at the same time.
+        seconds: after which no client asks again.
+        first: number of the first request.
+    """
+
+    targets: Sequence[Target]
     method: str
-    headers: Mapping[str, str]
     body: str
     status: int
     clients: int
     seconds: float
+    first: int = FIRST_NUMBER
 
 
 @dataclass
@@ -50,10 +74,10 @@ class Tally:
 
 
 class Client(asyncio.Protocol):
-    """One connection that repeats the request as soon as its answer is complete."""
+    """One connection that sends the next request as soon as an answer is complete."""
 
-    def __init__(self, request: bytes, load: Load, tally: Tally) -> None:
-        self._request = request
+    def __init__(self, requests: Iterator[bytes], load: Load, tally: Tally) -> None:
+        self._requests = requests
         self._wanted = f"HTTP/1.1 {load.status} ".encode()
         self._tally = tally
         self._transport: asyncio.Transport
@@ -67,9 +91,10 @@ class Client(asyncio.Protocol):
         self._transport = cast("asyncio.Transport", transport)  # uvloop's class is no subclass
 
     def ask(self) -> None:
-        """Send the request."""
+        """Send the next request."""
+        request = next(self._requests)
         self._sent_at = time.perf_counter()
-        self._transport.write(self._request)
+        self._transport.write(request)
 
     def leave(self) -> None:
         """Close the connection."""
@@ -104,14 +129,14 @@ class Client(asyncio.Protocol):
 
 async def put_load(load: Load) -> Tally:
     """Run all clients concurrently; return once the last has its answer."""
-    address = urlsplit(load.url)
-    request = _request(load)
-    tally = Tally()
+    address = urlsplit(load.targets[0].url)
+    tally, numbers = Tally(), count(load.first)
     loop = asyncio.get_running_loop()
     clients = []
-    for _ in range(load.clients):
+    for number in range(load.clients):
+        requests = requests_of(load, number, numbers)
         _, client = await loop.create_connection(
-            lambda: Client(request, load, tally), address.hostname or "", address.port or 80
+            partial(Client, requests, load, tally), address.hostname or "", address.port or 80
         )
         clients.append(client)
     began = time.perf_counter()
@@ -126,14 +151,24 @@ async def put_load(load: Load) -> Tally:
     return tally
 
 
-def _request(load: Load) -> bytes:
-    address = urlsplit(load.url)
+def requests_of(load: Load, client: int, numbers: Iterator[int]) -> Iterator[bytes]:
+    """Yield the requests of one client without end."""
+    heads = [_head(load, target) for target in load.targets]
     body = load.body.encode()
-    headers = {"Host": address.netloc, **load.headers}
-    if body:
-        headers |= {"Content-Type": "application/json", "Content-Length": str(len(body))}
-    lines = [f"{load.method} {address.path} HTTP/1.1", *(f"{k}: {v}" for k, v in headers.items())]
-    return "\r\n".join(lines).encode() + HEAD_END + body
+    for turn in count(client):
+        request = heads[turn % len(heads)]
+        yield request + body.replace(NUMBER.encode(), b"%d" % next(numbers))
+
+
+def _head(load: Load, target: Target) -> bytes:
+    address = urlsplit(target.url)
+    headers = {"Host": address.netloc, **target.headers}
+    if load.body:
+        length = str(len(load.body.encode()))
+        headers |= {"Content-Type": "application/json", "Content-Length": length}
+    path = address.path + (f"?{address.query}" if address.query else "")
+    lines = [f"{load.method} {path} HTTP/1.1", *(f"{k}: {v}" for k, v in headers.items())]
+    return "\r\n".join(lines).encode() + HEAD_END
 
 
 def _length(head: bytes) -> int:
@@ -147,7 +182,8 @@ def main() -> None:
     """Read the load from the first file of the command line; write the tally to the second."""
     request, answer = map(Path, sys.argv[1:])
     asked: dict[str, Any] = json.loads(request.read_text())
-    tally = uvloop.run(put_load(Load(**asked)))
+    targets = [Target(**each) for each in asked.pop("targets")]
+    tally = uvloop.run(put_load(Load(targets, **asked)))
     answer.write_text(json.dumps(asdict(tally)))
 
 

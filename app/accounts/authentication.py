@@ -5,16 +5,16 @@ credential up, so that a request that begins after a revocation was answered is 
 server.
 """
 
-from collections.abc import Callable
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from functools import partial
 from typing import Annotated, Final
 
 import structlog
 from fastapi import Depends, Request
 from fastapi.concurrency import run_in_threadpool
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from sqlalchemy.orm import Session
 
 from app.accounts.browser.attempts import Attempts
 from app.accounts.browser.cookies import token_in
@@ -30,13 +30,14 @@ from app.accounts.errors import (
 )
 from app.accounts.key_uses import KeyUses
 from app.accounts.keys import ALL_SCOPES, KeyText, parse_key
-from app.accounts.repository import KeyHolder, ProjectRole, holder_of
+from app.accounts.repository import KeyHolder, ProjectRole, holders_of
 from app.accounts.tables import MemberRole
 from app.audit.record import Actor, acting
 from app.core.access_log import client_address
 from app.core.database import Database
 from app.core.errors import FieldError, Unauthenticated
 from app.core.head_checks import HeadCheck
+from app.core.shared_reads import BatchedReads
 
 bearer = HTTPBearer(auto_error=False, description="An API key of this instance.")
 
@@ -179,6 +180,7 @@ class Authenticator:
         self._uses = uses
         self._keeper = keeper
         self._idle = idle
+        self._holders = BatchedReads(self._read_holders)
 
     async def caller_of(self, request: Request) -> Principal:
         """Return the caller of a request.
@@ -194,42 +196,39 @@ class Authenticator:
         credentials = await bearer(request)
         token = token_in(request)
         if credentials is not None:
-            caller = partial(self._holder_of_key, credentials.credentials)
+            principal = await self._holder_of_key(credentials.credentials)
         elif token is not None:
             require_own_source(request)
-            caller = partial(self._holder_of_session, token)
+            principal = await run_in_threadpool(self._holder_of_session, token)
         else:
             raise Unauthenticated("Send an API key as Authorization: Bearer <key>, or sign in.")
-        return await run_in_threadpool(self._counted, caller, request.method)
-
-    def _counted(self, caller: Callable[[], Principal], method: str) -> Principal:
-        principal = caller()
-        if method not in SAFE_METHODS:
-            self._attempts.write(principal.credential)
+        if request.method not in SAFE_METHODS:
+            await run_in_threadpool(self._attempts.write, principal.credential)
         return principal
 
-    def _holder_of_key(self, text: str) -> Principal:
-        key = parse_key(text)
-        holder = self._look_up(key) if key else None
-        if key is None or holder is None:
-            self._attempts.wrong_key(client_address.get())
-            raise Unauthenticated("Send a valid API key as Authorization: Bearer <key>.")
-        self._uses.note(key.public_id)
-        return Principal(
-            user_id=holder.user_id,
-            user_name=holder.user_name,
-            is_administrator=holder.is_administrator,
-            scopes=holder.scopes,
-            projects=holder.projects,
-            credential=key.public_id,
-            bound_project_id=holder.bound_project_id,
-            expires_at=holder.expires_at,
-            key_label=holder.label,
-        )
+    def principals_of(
+        self, session: Session, keys: Collection[KeyText]
+    ) -> Mapping[KeyText, Principal]:
+        """Return the callers with those of the keys that are valid, and note their use.
 
-    def _look_up(self, key: KeyText) -> KeyHolder | None:
+        One statement. Wrong keys are not counted.
+        """
+        holders = holders_of(session, keys)
+        for key in holders:
+            self._uses.note(key.public_id)
+        return {key: _principal(key, holder) for key, holder in holders.items()}
+
+    async def _holder_of_key(self, text: str) -> Principal:
+        key = parse_key(text)
+        principal = None if key is None else await self._holders.answer(key)
+        if principal is None:
+            await run_in_threadpool(self._attempts.wrong_key, client_address.get())
+            raise Unauthenticated("Send a valid API key as Authorization: Bearer <key>.")
+        return principal
+
+    def _read_holders(self, keys: Collection[KeyText]) -> Mapping[KeyText, Principal]:
         with self._database.read() as unit:
-            return holder_of(unit.session, key)
+            return self.principals_of(unit.session, keys)
 
     def _holder_of_session(self, token: str) -> Principal:
         with self._database.read() as unit:
@@ -247,6 +246,20 @@ class Authenticator:
             credential=holder.session_id,
             session_id=holder.session_id,
         )
+
+
+def _principal(key: KeyText, holder: KeyHolder) -> Principal:
+    return Principal(
+        user_id=holder.user_id,
+        user_name=holder.user_name,
+        is_administrator=holder.is_administrator,
+        scopes=holder.scopes,
+        projects=holder.projects,
+        credential=key.public_id,
+        bound_project_id=holder.bound_project_id,
+        expires_at=holder.expires_at,
+        key_label=holder.label,
+    )
 
 
 class _Authenticate(HeadCheck):

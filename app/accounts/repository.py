@@ -1,12 +1,23 @@
 """Queries and writes of users, projects and API keys."""
 
 import hmac
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, and_, case, func, insert, literal, or_, select
+from sqlalchemy import (
+    ColumnElement,
+    Row,
+    and_,
+    bindparam,
+    case,
+    func,
+    insert,
+    literal,
+    or_,
+    select,
+)
 from sqlalchemy.orm import Session
 
 from app.accounts.keys import KeyText
@@ -16,6 +27,9 @@ from app.core.ids import new_id
 
 ADVISORY_LOCK_KEY = 0x6163_636F_756E_7473
 """The lock that starting servers take on PostgreSQL: the bytes of "accounts" as a number."""
+
+
+KeyRow = Row[*tuple[Any, ...]]
 
 
 class ProjectRole(NamedTuple):
@@ -44,57 +58,80 @@ class KeyHolder:
     label: str
 
 
-def holder_of(session: Session, key: KeyText) -> KeyHolder | None:
-    """Return the holder of a key.
+# Built once: building this statement takes longer than running it, and every request runs it.
+_HOLDERS = (
+    select(
+        ApiKey.public_id,
+        ApiKey.kind,
+        ApiKey.key_sha256,
+        ApiKey.secret_sha256,
+        ApiKey.user_id,
+        ApiKey.scopes,
+        ApiKey.project_id.label("bound_project_id"),
+        ApiKey.expires_at,
+        ApiKey.label,
+        User.name.label("user_name"),
+        User.is_admin,
+        Project.name.label("project_name"),
+        Project.id.label("project_id"),
+        Membership.role,
+        Project.archived_at.is_not(None).label("is_archived"),
+    )
+    .join(User, User.id == ApiKey.user_id)
+    .outerjoin(
+        Membership,
+        and_(
+            Membership.user_id == ApiKey.user_id,
+            or_(ApiKey.project_id.is_(None), ApiKey.project_id == Membership.project_id),
+        ),
+    )
+    .outerjoin(Project, Project.id == Membership.project_id)
+    .where(
+        ApiKey.public_id.in_(bindparam("public_ids", expanding=True)),
+        ApiKey.revoked_at.is_(None),
+        or_(ApiKey.expires_at.is_(None), ApiKey.expires_at > database_now()),
+        User.disabled_at.is_(None),
+    )
+    .order_by(Project.name)
+)
 
-    Return None if the key is unknown, revoked or expired, if its user is disabled, or if any part
-    of its text differs from the key that was made. One statement.
+
+def holders_of(session: Session, keys: Collection[KeyText]) -> dict[KeyText, KeyHolder]:
+    """Return the holders of those keys that are valid. One statement.
+
+    A key is not valid if it is unknown, revoked or expired, if its user is disabled, or if any part
+    of its text differs from the key that was made.
     """
-    statement = (
-        select(
-            ApiKey,
-            User.name,
-            User.is_admin,
-            Project.name,
-            Project.id,
-            Membership.role,
-            Project.archived_at.is_not(None),
-        )
-        .join(User, User.id == ApiKey.user_id)
-        .outerjoin(
-            Membership,
-            and_(
-                Membership.user_id == ApiKey.user_id,
-                or_(ApiKey.project_id.is_(None), ApiKey.project_id == Membership.project_id),
-            ),
-        )
-        .outerjoin(Project, Project.id == Membership.project_id)
-        .where(
-            ApiKey.public_id == key.public_id,
-            ApiKey.revoked_at.is_(None),
-            or_(ApiKey.expires_at.is_(None), ApiKey.expires_at > database_now()),
-            User.disabled_at.is_(None),
-        )
-        .order_by(Project.name)
-    )
-    rows = session.execute(statement).all()
-    if not rows or not is_text_of(rows[0][0], key):
-        return None
-    row, user_name, is_admin = rows[0][:3]
+    parameters = {"public_ids": [key.public_id for key in keys]}
+    rows: dict[str, list[KeyRow]] = {}
+    for row in session.connection().execute(_HOLDERS, parameters):
+        rows.setdefault(row.public_id, []).append(row)
+    return {
+        key: _holder(rows[key.public_id])
+        for key in keys
+        if key.public_id in rows and is_text_of(rows[key.public_id][0], key)
+    }
+
+
+def _holder(rows: Sequence[KeyRow]) -> KeyHolder:
+    key = rows[0]
     return KeyHolder(
-        user_id=row.user_id,
-        user_name=user_name,
-        is_administrator=is_admin and row.project_id is None,
-        scopes=frozenset(row.scopes),
-        # A user without projects has a single row, with nulls.
-        projects=tuple(ProjectRole(*found[3:]) for found in rows if None not in found),
-        bound_project_id=row.project_id,
-        expires_at=row.expires_at,
-        label=row.label,
+        user_id=key.user_id,
+        user_name=key.user_name,
+        is_administrator=key.is_admin and key.bound_project_id is None,
+        scopes=frozenset(key.scopes),
+        projects=tuple(
+            ProjectRole(row.project_name, row.project_id, row.role, row.is_archived)
+            for row in rows
+            if row.project_id is not None  # a user without projects has a single row, with nulls
+        ),
+        bound_project_id=key.bound_project_id,
+        expires_at=key.expires_at,
+        label=key.label,
     )
 
 
-def is_text_of(row: ApiKey, key: KeyText) -> bool:
+def is_text_of(row: ApiKey | KeyRow, key: KeyText) -> bool:
     """Return whether a row belongs to exactly this key; the row has its public id."""
     if row.key_sha256 is not None:
         return hmac.compare_digest(row.key_sha256, key.sha256)

@@ -52,6 +52,7 @@ SQLITE_TIME_FORMAT = "%Y-%m-%d %H:%M:%S.%f"
 SQLITE_BUSY_SECONDS = 10.0
 POOL_TIMEOUT_SECONDS = 5.0
 _ANNOUNCED = "announced"
+_BUSY_TIMEOUT = "busy timeout"
 
 OUTAGE = (OperationalError, InterfaceError, InternalError, PoolTimeoutError)
 """Exceptions that are raised while the database is unreachable, restarting or failing over."""
@@ -319,9 +320,12 @@ def _prepare_sqlite_connection(connection: sqlite3.Connection, _: ConnectionPool
 
 def _begin_sqlite(connection: Connection) -> None:
     with _longest_wait() as seconds:
-        cursor = connection.connection.cursor()
-        cursor.execute(f"PRAGMA busy_timeout={round(seconds * 1000)}")
-        cursor.close()
+        milliseconds = round(seconds * 1000)
+        if connection.info.get(_BUSY_TIMEOUT) != milliseconds:
+            cursor = connection.connection.cursor()
+            cursor.execute(f"PRAGMA busy_timeout={milliseconds}")
+            cursor.close()
+            connection.info[_BUSY_TIMEOUT] = milliseconds
         connection.exec_driver_sql(connection.get_execution_options().get("sqlite_begin", "BEGIN"))
 
 

@@ -144,13 +144,15 @@ class LeasedRows(Generic[Row_co]):
         values = {"lease_expires_at": database_now(lease), **(notes or {})}
         return self._guarded_update(session, hold, values) is not None
 
-    def release(self, session: Session, hold: RowHold) -> bool:
+    def release(
+        self, session: Session, hold: RowHold, values: Mapping[str, object] | None = None
+    ) -> bool:
         """End the lease without counting a crash, so that others can claim the row immediately.
 
-        Returns whether the hold was still valid.
+        `values` are further columns to write. Returns whether the hold was still valid.
         """
-        values = {"lease_expires_at": None, **self._ended}
-        return self._guarded_update(session, hold, values) is not None
+        released = {**(values or {}), "lease_expires_at": None, **self._ended}
+        return self._guarded_update(session, hold, released) is not None
 
     def record_crash(
         self, session: Session, hold: RowHold, *, last: Mapping[str, object]

@@ -233,20 +233,16 @@ def _answer_validation(_: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)  # noqa: S101 -- narrows for the type checker
     details: list[ErrorDetails] = list(error.errors())
     fields = [_field_error(detail["loc"], detail) for detail in details]
-    return problem_response(_invalid(fields))
+    return problem_response(invalid_request(fields))
 
 
 def invalid_fields(details: list[ErrorDetails]) -> errors.Invalid:
     """Return the error for pydantic's error details of a body."""
-    return _invalid([_field_error(("body", *detail["loc"]), detail) for detail in details])
+    return invalid_request([_field_error(("body", *detail["loc"]), detail) for detail in details])
 
 
-def _field_error(location: tuple[int | str, ...], detail: ErrorDetails) -> FieldError:
-    """Convert pydantic's error detail, without the invalid value."""
-    return FieldError(json_pointer(location), detail["type"].replace("_", "-"), detail["msg"])
-
-
-def _invalid(fields: list[FieldError]) -> errors.Invalid:
+def invalid_request(fields: list[FieldError]) -> errors.Invalid:
+    """Return the error for refused fields of a body and parameters of a query."""
     if len(fields) == 1:
         summary = f"{fields[0].pointer or 'The body'}: {fields[0].message}"
     elif len(fields) > MAX_FIELDS:
@@ -254,6 +250,11 @@ def _invalid(fields: list[FieldError]) -> errors.Invalid:
     else:
         summary = f"{len(fields)} fields are invalid; `errors` lists them."
     return errors.Invalid(summary, errors=fields[:MAX_FIELDS])
+
+
+def _field_error(location: tuple[int | str, ...], detail: ErrorDetails) -> FieldError:
+    """Convert pydantic's error detail, without the invalid value."""
+    return FieldError(json_pointer(location), detail["type"].replace("_", "-"), detail["msg"])
 
 
 def json_pointer(location: tuple[int | str, ...]) -> str:

@@ -16,6 +16,7 @@ from fastapi.routing import APIRoute
 from app.core.errors import BadRequest, NotAcceptable, TrainyardError
 from app.core.head_checks import head_checks_of
 from app.core.media_types import accepts
+from app.core.query_parameters import check_parameters, parameters_of
 from app.core.strict_request import StrictRequest
 
 MAX_ELEMENTS: Final = 2**16
@@ -72,8 +73,10 @@ class StrictRoute(APIRoute):
     """A route that reads nothing of a request before its head checks have passed.
 
     Then it raises `NotAcceptable` if the caller accepts none of the media types of its response
-    model, and `UnsupportedMediaType` or `TooLarge` for a body that it would not read. It parses
-    its JSON body with `parse_json` and raises its errors unchanged.
+    model, `Invalid` for a query parameter that it does not have, and `UnsupportedMediaType` or
+    `TooLarge` for a body that it would not read. It parses its JSON body with `parse_json` and
+    raises its errors unchanged. Pages, which the OpenAPI document leaves out, read their query
+    parameters by themselves.
 
     Writers of the database have a share of the threads only, so that reads always have the rest.
 
@@ -89,7 +92,7 @@ class StrictRoute(APIRoute):
             TypeError: no dependency of the route is a head check.
         """
         handle = super().get_route_handler()
-        offered = self._offered_media_types()
+        offered, parameters = self._offered_media_types(), parameters_of(self.dependant)
         checks = head_checks_of(self.dependant)
         if not checks and not self.is_open:
             message = f"{self.path} requires a credential: depend on needs(...), or use OpenRoute"
@@ -103,6 +106,8 @@ class StrictRoute(APIRoute):
             if offered and not accepts(", ".join(request.headers.getlist("accept")), offered):
                 raise NotAcceptable(f"This route returns {' or '.join(offered)}.")
             strict = StrictRequest(request, self.body_field, parse_json, self._limit(request))
+            if self.include_in_schema:
+                check_parameters(strict, parameters)
             strict.check_announced_body()
             if not writes:
                 return await _answered(handle, strict)

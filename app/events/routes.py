@@ -4,7 +4,7 @@ import hashlib
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Header, Query, Response
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 from app.accounts.authentication import Principal, authenticate, needs
 from app.core.context import Context, InContext
@@ -29,8 +29,6 @@ Reader = Annotated[Principal, Depends(needs("jobs:read"))]
 
 class EventsQuery(BaseModel):
     """Where to continue in the log."""
-
-    model_config = ConfigDict(extra="forbid")
 
     after: str | None = Field(
         default=None,

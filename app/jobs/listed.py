@@ -8,8 +8,8 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
-from sqlalchemy import Row, Select, and_, bindparam, select
-from sqlalchemy.orm import Session
+from sqlalchemy import Row, Select, Text, and_, bindparam, cast, select
+from sqlalchemy.orm import Session, defer
 
 from app.accounts.tables import User
 from app.artifacts.repository import resume_epoch_of
@@ -61,6 +61,21 @@ class ListedJob:
     resume_epoch: int | None = None
 
 
+@dataclass(frozen=True)
+class JobStatus:
+    """A job as in a status, with the JSON of its specs, which are not loaded with the job itself.
+
+    Attributes:
+        listed: the job.
+        spec: as submitted.
+        resolved_spec: as resolved.
+    """
+
+    listed: ListedJob
+    spec: str
+    resolved_spec: str
+
+
 _RELATED = (
     Dataset.name.label("dataset_name"),
     User.name.label("owner_name"),
@@ -84,11 +99,19 @@ def _joined(statement: Select[*tuple[Any, ...]]) -> Select[*tuple[Any, ...]]:
 
 
 # Built once: building these statements takes longer than running them, and every poll runs them.
-_STATUS = _joined(
-    select(Job, JobProgress, resume_epoch_of(Job.id).label("resume_epoch"), *_RELATED)
-).where(
-    Job.project_id.in_(bindparam("project_ids", expanding=True)),
-    Job.id == bindparam("job_id"),
+_VISIBLE = Job.project_id.in_(bindparam("project_ids", expanding=True))
+_READ = (Job, JobProgress, resume_epoch_of(Job.id).label("resume_epoch"), *_RELATED)
+_STATUS = _joined(select(*_READ)).where(_VISIBLE, Job.id == bindparam("job_id"))
+_STATUSES = (
+    _joined(
+        select(
+            *_READ,
+            cast(Job.spec, Text).label("spec"),
+            cast(Job.resolved_spec, Text).label("resolved_spec"),
+        )
+    )
+    .options(defer(Job.spec, raiseload=True), defer(Job.resolved_spec, raiseload=True))
+    .where(_VISIBLE, Job.id.in_(bindparam("job_ids", expanding=True)))
 )
 _RECORDS = _joined(select(Job.id, JobProgress, *_RELATED)).where(
     Job.id.in_(bindparam("job_ids", expanding=True))
@@ -118,8 +141,23 @@ def listed_job_of(session: Session, project_ids: Collection[str], job_id: str) -
     row = session.execute(_STATUS, parameters).first()
     if row is None:
         return None
-    tags = _tags_of(session, [job_id])[job_id]
-    return ListedJob(row.Job, row.JobProgress, tags, RelatedFacts.of(row), row.resume_epoch)
+    return _listed(row, _tags_of(session, [job_id])[job_id])
+
+
+def statuses_of(
+    session: Session, project_ids: Collection[str], job_ids: Collection[str]
+) -> dict[str, JobStatus]:
+    """Return those of the jobs that are in the projects, by id, also those in the trash.
+
+    Two statements.
+    """
+    parameters = {"project_ids": list(project_ids), "job_ids": list(job_ids)}
+    rows = {row.Job.id: row for row in session.execute(_STATUSES, parameters)}
+    tags = _tags_of(session, list(rows)) if rows else {}
+    return {
+        job_id: JobStatus(_listed(row, tags[job_id]), row.spec, row.resolved_spec)
+        for job_id, row in rows.items()
+    }
 
 
 def with_records(
@@ -135,6 +173,10 @@ def with_records(
         ListedJob(job, rows[job.id].JobProgress, tags[job.id], RelatedFacts.of(rows[job.id]))
         for job in jobs
     ]
+
+
+def _listed(row: Row[Any], tags: Mapping[str, str]) -> ListedJob:
+    return ListedJob(row.Job, row.JobProgress, tags, RelatedFacts.of(row), row.resume_epoch)
 
 
 def _tags_of(session: Session, job_ids: Sequence[str]) -> dict[str, dict[str, str]]:

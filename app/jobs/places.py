@@ -55,8 +55,8 @@ def places_of(session: Session, waiting: Sequence[Job]) -> dict[str, Place]:
         return {}
     ids = {"job_ids": [job.id for job in waiting]}
     before: dict[str, int] = dict(session.execute(_BEFORE_IN_LANES, ids).all())
-    queues = {job.queue for job in waiting}
-    lanes = lanes_of_queues(session, queues, limit=MAX_POSITION)
+    queues, project_ids = {job.queue for job in waiting}, {job.project_id for job in waiting}
+    lanes = lanes_of_queues(session, queues, project_ids, limit=MAX_POSITION)
     subjects = {it for job in waiting for it in (job.project_id, job.owner_id)}
     held = subjects_at_limit(session, subjects)
     return {

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Final, Literal
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 from app.accounts.authentication import Principal, authenticate, needs
 from app.accounts.tables import MemberRole
@@ -85,8 +85,6 @@ class ModelView(BaseModel):
 class ModelListQuery(BaseModel):
     """Filters and page of the list of models."""
 
-    model_config = ConfigDict(extra="forbid")
-
     kind: Kind | None = None
     task: Task | None = None
     sha256: str | None = Field(
@@ -141,8 +139,6 @@ def show_model(context: InContext, principal: Reader, reference: str) -> ModelVi
 
 class NewModelQuery(BaseModel):
     """The weights that are sent: their digest, and what jobs call them."""
-
-    model_config = ConfigDict(extra="forbid")
 
     name: str = Field(max_length=100, description="Name for jobs; it ends in .pt.")
     sha256: str = Field(

@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Annotated, Final
 
 from fastapi import APIRouter, Depends, Query
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 from app.accounts.authentication import Principal, authenticate, needs
 from app.audit.repository import records_before
@@ -51,8 +51,6 @@ class AuditRecordView(BaseModel):
 
 class AuditQuery(BaseModel):
     """Filter and page of the audit log."""
-
-    model_config = ConfigDict(extra="forbid")
 
     project_id: str | None = Field(
         default=None,

@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Annotated, Final, Self
 
 from fastapi import APIRouter, Depends, Header, Query, Response
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 from app.accounts.authentication import Principal, authenticate, needs
 from app.accounts.entity_tags import tag_of_project
@@ -90,8 +90,6 @@ class MemberView(BaseModel):
 
 class ProjectListQuery(BaseModel):
     """The page of a list of projects or members."""
-
-    model_config = ConfigDict(extra="forbid")
 
     cursor: str | None = Field(default=None, max_length=2000)
     limit: PageSize = 50

@@ -72,6 +72,9 @@ def other_than(tried: Collection[LaneKey]) -> ColumnElement[bool]:
     return key.not_in([(it.queue, it.rank, it.project_id, it.owner_id) for it in tried])
 
 
+_MAY_RUN: Final = and_(may_run_more(PROJECT), may_run_more(USER))
+
+
 # Built once for a kind of slot: every claim runs it.
 @lru_cache(maxsize=64)
 def _ending_turn(queues: tuple[str, ...]) -> Update:
@@ -115,14 +118,34 @@ def end_turn(session: Session, lane: LaneKey, queues: Collection[str]) -> None:
     session.connection().execute(_ending_turn(tuple(sorted({lane.queue, *queues}))), key)
 
 
+# Built once: every submit and every status of a waiting job runs these, and building them takes
+# longer than running them.
+_LIMITS = (
+    select(may_run_more(PROJECT), may_run_more(USER))
+    .join_from(PROJECT, USER, USER.subject_id == bindparam("owner_id"))
+    .where(PROJECT.subject_id == bindparam("project_id"))
+)
+_IS_OWN = tuple_(Lane.queue, Lane.rank, Lane.project_id, Lane.owner_id) == tuple_(
+    *(bindparam(name) for name in ("queue", "rank", "project_id", "owner_id"))
+)
+_LANES_BEFORE = (
+    select(Lane.queue, Lane.rank, Lane.project_id, Lane.owner_id, Lane.waiting)
+    .join(PROJECT, PROJECT.subject_id == Lane.project_id)
+    .join(USER, USER.subject_id == Lane.owner_id)
+    .where(
+        Lane.queue == bindparam("queue"),
+        Lane.rank <= bindparam("rank"),
+        Lane.waiting > 0,
+        or_(_IS_OWN, _MAY_RUN),
+    )
+    .order_by(*IN_TURN)
+    .limit(bindparam("limit"))
+)
+
+
 def limit_that_holds(session: Session, lane: LaneKey) -> str | None:
     """Return the limit that keeps all jobs of a lane waiting, or None."""
-    statement = (
-        select(may_run_more(PROJECT), may_run_more(USER))
-        .join_from(PROJECT, USER, USER.subject_id == lane.owner_id)
-        .where(PROJECT.subject_id == lane.project_id)
-    )
-    found = session.execute(statement).one_or_none()
+    found = session.connection().execute(_LIMITS, vars(lane)).one_or_none()
     return None if found is None else _limit_of(project=found[0], user=found[1])
 
 
@@ -142,36 +165,28 @@ class WaitingLane:
 
 def lanes_before(session: Session, own: LaneKey, *, limit: int) -> list[WaitingLane]:
     """Return the lanes that jobs of `own` may wait for, and `own`, in turn; at most `limit`."""
-    is_own = tuple_(Lane.queue, Lane.rank, Lane.project_id, Lane.owner_id) == tuple_(
-        own.queue, own.rank, own.project_id, own.owner_id
-    )
-    statement = (
-        select(Lane.queue, Lane.rank, Lane.project_id, Lane.owner_id, Lane.waiting)
-        .join(PROJECT, PROJECT.subject_id == Lane.project_id)
-        .join(USER, USER.subject_id == Lane.owner_id)
-        .where(
-            Lane.queue == own.queue,
-            Lane.rank <= own.rank,
-            Lane.waiting > 0,
-            or_(is_own, and_(may_run_more(PROJECT), may_run_more(USER))),
-        )
-        .order_by(*IN_TURN)
-        .limit(limit)
-    )
-    return [WaitingLane(LaneKey(*row[:4]), row.waiting) for row in session.execute(statement)]
+    parameters = {**vars(own), "limit": limit}
+    rows = session.connection().execute(_LANES_BEFORE, parameters)
+    return [WaitingLane(LaneKey(*row[:4]), row.waiting) for row in rows]
 
 
 def lanes_of_queues(
-    session: Session, queues: Collection[str], *, limit: int
+    session: Session, queues: Collection[str], project_ids: Collection[str], *, limit: int
 ) -> dict[str, list[WaitingLane]]:
-    """Return the lanes of several queues, in turn, also those that a limit holds. One statement.
+    """Return the lanes of several queues, in turn; of those that a limit holds, some projects'.
+
+    One statement.
 
     Args:
         session: session to read with.
         queues: names of queues.
-        limit: of the lanes of each queue.
+        project_ids: the projects whose lanes are returned also if a limit holds them.
+        limit: of the lanes of each queue that no limit holds, and of all that one holds.
     """
-    parameters = {f"queue_{number}": queue for number, queue in enumerate(sorted(queues))}
+    parameters: dict[str, object] = {
+        f"queue_{number}": queue for number, queue in enumerate(sorted(queues))
+    }
+    parameters |= {"queues": sorted(queues), "project_ids": sorted(project_ids)}
     found: dict[str, list[WaitingLane]] = {queue: [] for queue in queues}
     for row in session.execute(_first_lanes(len(queues), limit), parameters):
         held_by = _limit_of(project=row.project_may_run, user=row.user_may_run)
@@ -182,7 +197,14 @@ def lanes_of_queues(
 # Built once for a number of queues: building it takes longer than running it.
 @lru_cache(maxsize=16)
 def _first_lanes(queues: int, limit: int) -> CompoundSelect[Any]:
-    in_queue = [
+    free = [(Lane.queue == bindparam(f"queue_{number}"), _MAY_RUN) for number in range(queues)]
+    # Apart, because they must not take the places of those that may run.
+    held = (
+        Lane.queue.in_(bindparam("queues", expanding=True)),
+        Lane.project_id.in_(bindparam("project_ids", expanding=True)),
+        not_(_MAY_RUN),
+    )
+    parts = [
         select(
             Lane.queue,
             Lane.rank,
@@ -195,14 +217,14 @@ def _first_lanes(queues: int, limit: int) -> CompoundSelect[Any]:
         )
         .join(PROJECT, PROJECT.subject_id == Lane.project_id)
         .join(USER, USER.subject_id == Lane.owner_id)
-        .where(Lane.queue == bindparam(f"queue_{number}"), Lane.waiting > 0)
+        .where(Lane.waiting > 0, *conditions)
         .order_by(*IN_TURN)
         .limit(limit)
         .subquery()
-        for number in range(queues)
+        for conditions in (*free, held)
     ]
     order = [column.key for column in IN_TURN]
-    return union_all(*(select(lanes) for lanes in in_queue)).order_by(*order)
+    return union_all(*(select(lanes) for lanes in parts)).order_by(*order)
 
 
 def subjects_at_limit(session: Session, subjects: Collection[str]) -> frozenset[str]:
@@ -222,7 +244,7 @@ def jobs_before(lanes: Sequence[WaitingLane], own: LaneKey, in_lane: int) -> int
     its project, and in the same way for other projects.
 
     Args:
-        lanes: as `lanes_before` returns them.
+        lanes: as `lanes_before` returns them. If `own` is not among them, it comes behind them.
         own: the lane of the job.
         in_lane: number of the jobs before it in its own lane.
     """
@@ -245,7 +267,7 @@ def _in_rounds(waiting: Mapping[str, int], own: str, before: int) -> int:
     `waiting` has the number of jobs by who takes turns, the next one first.
     """
     names = list(waiting)
-    place = names.index(own) if own in waiting else 0
+    place = names.index(own) if own in waiting else len(names)
     others = (
         min(waiting[name], before + (number < place))
         for number, name in enumerate(names)

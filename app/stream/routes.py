@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Header, Path, Query, Request, Response
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 from app.accounts.authentication import Principal, authenticate, needs
 from app.core.context import InContext
@@ -29,8 +29,6 @@ Reader = Annotated[Principal, Depends(needs("jobs:read"))]
 
 class StreamQuery(BaseModel):
     """Where a stream begins."""
-
-    model_config = ConfigDict(extra="forbid")
 
     after: str | None = Field(
         None,

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Final, Literal, Self
 
 from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 from app.accounts.authentication import Principal, authenticate, needs
 from app.accounts.tables import MemberRole
@@ -119,8 +119,6 @@ class UploadView(BaseModel):
 
 class UploadListQuery(BaseModel):
     """The page of a list of uploads."""
-
-    model_config = ConfigDict(extra="forbid")
 
     cursor: str | None = Field(default=None, max_length=2000)
     limit: PageSize = 50

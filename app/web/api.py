@@ -9,8 +9,9 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
-from urllib.parse import urlencode
+from urllib.parse import unquote, urlencode
 
+import anyio
 from pydantic_core import from_json
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Scope
@@ -101,7 +102,7 @@ class Api:
         """Return the document at a path.
 
         Args:
-            path: such as `/v1/jobs`.
+            path: such as `/v1/jobs`, with what people typed quoted.
             query: its parameters; those that are None or empty are left out.
 
         Raises:
@@ -168,7 +169,7 @@ class Api:
         return {
             **{name: outer[name] for name in KEPT_OF_SCOPE if name in outer},
             "method": method,
-            "path": path,
+            "path": unquote(path),
             "raw_path": path.encode(),
             "query_string": urlencode(given, doseq=True).encode(),
             "headers": [
@@ -205,6 +206,8 @@ def _receive_once(body: bytes) -> Any:  # noqa: ANN401 -- Starlette's Receive
     messages = [{"type": "http.request", "body": body, "more_body": False}]
 
     async def receive() -> Message:
-        return messages.pop() if messages else {"type": "http.disconnect"}
+        if not messages:
+            await anyio.sleep_forever()  # a client that had left would get no streamed answer
+        return messages.pop()
 
     return receive

@@ -14,9 +14,14 @@ SPARK_WIDTH, SPARK_HEIGHT, SPARK_MARGIN = 96.0, 24.0, 2.0
 
 
 def number(value: float | None, digits: int = 3) -> str:
-    """Return a metric or a loss with a fixed number of digits; a dash for none and for NaN."""
+    """Return a metric or a loss with a fixed number of digits; a dash for none and for NaN.
+
+    What would be written as 0 but is more is written as less than the smallest number.
+    """
     if value is None or value != value:  # noqa: PLR0124 -- NaN is not equal to itself
         return UNKNOWN
+    if 0 < value < 0.5 * 10.0**-digits:
+        return f"<{10.0**-digits:.{digits}f}"
     return f"{value:.{digits}f}"
 
 
@@ -82,6 +87,11 @@ def moment(text: str | None) -> str:
     return UNKNOWN if text is None else _parsed(text).strftime("%-d %b %Y %H:%M:%S UTC")
 
 
+def clock(text: str) -> str:
+    """Return the time of day of an instant, such as `14:03 UTC`; a script makes it local."""
+    return _parsed(text).strftime("%H:%M UTC")
+
+
 def ago(text: str | None) -> str:
     """Return how long ago an instant was, such as `4 min ago`; of a future one, `in 4 min`."""
     if text is None:
@@ -144,6 +154,7 @@ def prefixed(text: str, prefix: str) -> str:
 
 FILTERS: Final[Mapping[str, Callable[..., Any]]] = {
     "ago": ago,
+    "clock": clock,
     "duration": duration,
     "json_text": json_text,
     "moment": moment,

@@ -10,21 +10,26 @@ from app.web.access.project_routes import router as projects
 from app.web.access.user_routes import router as users
 from app.web.access.webhook_routes import router as webhooks
 from app.web.datasets.routes import DATASETS
+from app.web.entry.account_routes import router as account
 from app.web.entry.demo_routes import router as demo
 from app.web.entry.routes import for_strangers, for_users
 from app.web.fleet.model_routes import router as models
 from app.web.fleet.worker_routes import router as workers
+from app.web.jobs.bulk_routes import router as job_bulk
 from app.web.jobs.list_routes import router as jobs
 from app.web.jobs.new_job_routes import router as new_job
+from app.web.jobs.one_job.page_routes import ONE_JOB
 from app.web.static_files import router as static_files
 
 PAGES: Final[tuple[APIRouter, ...]] = (
     static_files,
     for_strangers,
     for_users,
+    account,
     demo,
     new_job,
     jobs,
+    job_bulk,
     *DATASETS,
     workers,
     models,
@@ -33,4 +38,5 @@ PAGES: Final[tuple[APIRouter, ...]] = (
     projects,
     webhooks,
     audit,
+    *ONE_JOB,  # last, since the overview of a job takes any name at /jobs/…
 )

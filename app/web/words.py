@@ -34,6 +34,15 @@ WAITING: Final = {
     "project_running_limit": "the project runs as many jobs as it may",
     "user_running_limit": "its user runs as many jobs as allowed",
 }
+WAITING_IN_SHORT: Final = {
+    "waiting_for_worker": "waits for a slot",
+    "backing_off": "backs off",
+    "no_matching_worker": "no slot serves {queue}",
+    "cordoned": "slots are cordoned",
+    "project_running_limit": "limit of the project",
+    "user_running_limit": "limit of its user",
+}
+ENDINGS: Final = {1: "st", 2: "nd", 3: "rd"}
 
 
 def state_of(job: dict[str, Any]) -> str:
@@ -46,6 +55,24 @@ def state_of(job: dict[str, Any]) -> str:
     if job["state"] == "failed" and job["error"]:
         return str(job["error"]["title"])
     return ""
+
+
+def short_state_of(job: dict[str, Any]) -> str:
+    """Return the words beside the state of a job where there is little room."""
+    is_next = job["waiting_reason"] == "waiting_for_worker" and job["queue_position"]
+    if job["state"] == "queued" and is_next:
+        return f"{ordinal(job['queue_position'])} in line"
+    if job["state"] == "queued" and job["waiting_reason"]:
+        return WAITING_IN_SHORT[job["waiting_reason"]].format(queue=job["queue"])
+    if job["state"] == "failed" and job["error"]:
+        return str(job["error"]["code"]).replace("_", " ")
+    return state_of(job)
+
+
+def ordinal(number: int) -> str:
+    """Return a place, such as `2nd`."""
+    is_teen = number % 100 // 10 == 1
+    return f"{number}{'th' if is_teen else ENDINGS.get(number % 10, 'th')}"
 
 
 def waiting(job: dict[str, Any]) -> str:

@@ -45,10 +45,20 @@ DELIVERIES: Final = LeasedRows(
 
 @dataclass(frozen=True)
 class ClaimedDelivery:
-    """A delivery that this process sends, and what it needs for that."""
+    """A delivery that this process sends, and what it needs for that.
+
+    Attributes:
+        hold: guards the writes of its result.
+        webhook_id: of its webhook.
+        attempts: the number of attempts that count, with this one.
+        url: to which it is sent.
+        keys: sign it.
+        body: the JSON to send.
+    """
 
     hold: RowHold
     webhook_id: str
+    attempts: int
     url: str = field(repr=False)
     keys: tuple[str, ...] = field(repr=False)
     body: str = field(repr=False)
@@ -57,11 +67,6 @@ class ClaimedDelivery:
     def id(self) -> str:
         """The id of the delivery."""
         return self.hold.row_id
-
-    @property
-    def attempt(self) -> int:
-        """The number of this attempt, from 1."""
-        return self.hold.attempt
 
 
 @dataclass(frozen=True)
@@ -95,6 +100,7 @@ def new_delivery(
         "body": body,
         "state": DeliveryState.PENDING,
         "attempt": 0,
+        "uncounted_attempts": 0,
         "crashes": 0,
     }
 
@@ -151,7 +157,12 @@ def claim_delivery(session: Session, webhook_id: str) -> ClaimedDelivery | None:
     hook, overlaps = session.execute(of_hook).one()
     previous = (hook.previous_secret,) if overlaps and hook.previous_secret else ()
     return ClaimedDelivery(
-        RowHold.of(row), webhook_id, hook.url, (hook.secret, *previous), row.body
+        RowHold.of(row),
+        webhook_id,
+        row.attempts,
+        hook.url,
+        (hook.secret, *previous),
+        row.body,
     )
 
 
@@ -201,8 +212,12 @@ def conclude(
 
 
 def release_delivery(session: Session, claimed: ClaimedDelivery) -> None:
-    """Give up a claim without a result, so that another server can send the delivery at once."""
-    DELIVERIES.release(session, claimed.hold)
+    """Give up a claim without a result, so that another server can send the delivery at once.
+
+    The attempt does not count.
+    """
+    uncounted = {"uncounted_attempts": WebhookDelivery.uncounted_attempts + 1}
+    DELIVERIES.release(session, claimed.hold, uncounted)
 
 
 def expire_deliveries(session: Session) -> int:
@@ -245,13 +260,17 @@ def delete_old_deliveries(session: Session, *, after: timedelta) -> int:
 
 
 def send_again(session: Session, delivery_id: str) -> None:
-    """Make a delivery due now, unless it is being sent at this moment. Its webhook is locked."""
+    """Make a delivery due now, as if it were new, unless it is being sent at this moment.
+
+    Its webhook is locked.
+    """
     statement = (
         update(WebhookDelivery)
         .where(WebhookDelivery.id == delivery_id, _is_free())
         .values(
             state=DeliveryState.PENDING,
             lease_expires_at=None,
+            uncounted_attempts=WebhookDelivery.attempt,
             next_attempt_at=database_now(),
             give_up_at=database_now(GIVE_UP_AFTER),
         )

@@ -27,7 +27,7 @@ MAX_RAW_BYTES: Final = 256 * 1024
 
 
 class Interrupted(Exception):
-    """The server stops; the attempt counts as not made."""
+    """The server stops; the attempt does not count."""
 
 
 class TlsFailed(httpcore2.ConnectError):

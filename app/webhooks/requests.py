@@ -89,8 +89,6 @@ class SecretRotation(BaseModel):
 class WebhookListQuery(BaseModel):
     """The page of a list of webhooks."""
 
-    model_config = ConfigDict(extra="forbid")
-
     project: str | None = Field(
         default=None, max_length=200, description="Only webhooks of this project."
     )
@@ -100,8 +98,6 @@ class WebhookListQuery(BaseModel):
 
 class DeliveryListQuery(BaseModel):
     """Filter and page of a list of deliveries."""
-
-    model_config = ConfigDict(extra="forbid")
 
     state: DeliveryState | None = Field(default=None, description="Only deliveries in this state.")
     cursor: Cursor = None

@@ -176,7 +176,7 @@ class Sender(Background):
                 release_delivery(unit.session, claimed)
             return
         crash_point(CrashPoint.DELIVERY_SENT)
-        delay = delay_after(claimed.attempt, random.uniform)
+        delay = delay_after(claimed.attempts, random.uniform)
         with self.database.write() as unit:
             verdict = conclude(unit.session, claimed, sent, delay=delay)
         if verdict is None:

@@ -56,7 +56,7 @@ def send(
         is_stopping: whether the server stops.
 
     Raises:
-        Interrupted: the server stops; the attempt counts as not made.
+        Interrupted: the server stops; the attempt does not count.
     """
     started = time.monotonic()
     deadline = Deadline(started + SECONDS, is_stopping)

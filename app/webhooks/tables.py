@@ -144,7 +144,11 @@ class WebhookDelivery(LeasedRow, Base):
     type: Mapped[str] = mapped_column(String(80))
     body: Mapped[str] = mapped_column(Text, doc="the JSON that is signed and sent")
     state: Mapped[DeliveryState] = mapped_column(checked_enum(DeliveryState, "state"))
-    attempt: Mapped[int] = mapped_column(doc="number of attempts that began")
+    attempt: Mapped[int] = mapped_column(doc="number of attempts that began; it never decreases")
+    uncounted_attempts: Mapped[int] = mapped_column(
+        server_default="0",
+        doc="number of attempts that were interrupted, or made before someone sent it again",
+    )
     crashes: Mapped[int] = mapped_column(doc="number of attempts whose server died")
     lease_expires_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     next_attempt_at: Mapped[datetime] = mapped_column(UtcDateTime)
@@ -157,6 +161,11 @@ class WebhookDelivery(LeasedRow, Base):
     last_answer: Mapped[str | None] = mapped_column(
         Text, doc="beginning of the body, at most 1 KiB"
     )
+
+    @property
+    def attempts(self) -> int:
+        """The number of attempts that count: the next delay follows from it."""
+        return self.attempt - self.uncounted_attempts
 
 
 class WebhookCursor(Base):

@@ -71,7 +71,10 @@ class DeliveryView(BaseModel):
     )
     type: str = Field(examples=["job.succeeded"])
     state: DeliveryState
-    attempts: int = Field(description="Number of attempts that began.")
+    attempts: int = Field(
+        description="Number of attempts that began, without those that a stopping server "
+        "interrupted. It starts again at 0 when the delivery is sent again by request."
+    )
     created_at: datetime
     next_attempt_at: datetime | None = Field(description="null: no attempt follows.")
     last_attempt_at: datetime | None = Field(description="End of the last attempt.")
@@ -90,7 +93,7 @@ class DeliveryView(BaseModel):
             id=row.id,
             type=row.type,
             state=row.state,
-            attempts=row.attempt,
+            attempts=row.attempts,
             created_at=row.created_at,
             next_attempt_at=row.next_attempt_at if row.state is DeliveryState.PENDING else None,
             last_attempt_at=row.last_attempt_at,

@@ -324,7 +324,7 @@ class TestDeliveries:
         (delivery,) = api.client.get(path).json()["data"]
         assert (answer.status_code, answer.json()["state"]) == (202, "pending")
         assert receiver.ids == [delivery_id]
-        assert delivery["attempts"] == 10
+        assert delivery["attempts"] == 1
 
     def test_an_unknown_delivery_is_not_found(self, api: Api) -> None:
         mine, other = row_of(api), row_of(api)

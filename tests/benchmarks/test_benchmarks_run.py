@@ -3,11 +3,12 @@
 import asyncio
 import subprocess
 import sys
+from itertools import count
 from pathlib import Path
 
 import pytest
 
-from benchmarks.load_client import Load, put_load
+from benchmarks.load_client import FIRST_NUMBER, NUMBER, Load, Target, put_load, requests_of
 from benchmarks.requests import bare_server
 from benchmarks.statistics_of_pairs import ratio_of_means
 
@@ -45,9 +46,10 @@ class TestScripts:
 class TestLoad:
     @pytest.mark.integration
     def test_every_answer_is_counted_and_a_refusal_is_none(self, tmp_path: Path) -> None:
-        with bare_server(tmp_path) as url:
-            hello = Load(f"{url}/livez", "GET", {}, "", 200, clients=4, seconds=0.3)
-            nowhere = Load(f"{url}/nowhere", "GET", {}, "", 200, clients=1, seconds=0.1)
+        with bare_server(tmp_path) as bare:
+            hello = Load([Target(f"{bare.url}/livez", {})], "GET", "", 200, clients=4, seconds=0.3)
+            wrong = [Target(f"{bare.url}/nowhere", {})]
+            nowhere = Load(wrong, "GET", "", 200, clients=1, seconds=0.1)
 
             answered, refused = (asyncio.run(put_load(load)) for load in (hello, nowhere))
 
@@ -71,3 +73,16 @@ class TestRatio:
 
         assert few.low < few.value < few.high
         assert many.high - many.low < few.high - few.low
+
+
+@pytest.mark.unit
+class TestDifferentRequests:
+    def test_clients_begin_at_different_targets_and_send_no_body_twice(self) -> None:
+        targets = [Target(f"http://127.0.0.1/{name}", {}) for name in "ab"]
+        load = Load(targets, "POST", f'{{"seed":{NUMBER}}}', 201, clients=2, seconds=1)
+        numbers = count(FIRST_NUMBER)
+
+        requests = [next(requests_of(load, client, numbers)) for client in (0, 1)]
+
+        assert [each.split()[1] for each in requests] == [b"/a", b"/b"]
+        assert [each[-11:] for each in requests] == [b":100000000}", b":100000001}"]

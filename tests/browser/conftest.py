@@ -12,7 +12,7 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 from tests.browser.site import Site, a_site
 
@@ -31,6 +31,7 @@ document.addEventListener("securitypolicyviolation", (violation) =>
   console.error(`policy: ${violation.violatedDirective} ${violation.blockedURI}`));
 """
 
+expect.set_options(timeout=PATIENCE_MS)
 OpenContext = Callable[..., BrowserContext]
 
 
@@ -56,12 +57,22 @@ def chromium() -> Iterator[Browser]:
 
 
 @pytest.fixture(scope="module")
+def site_environment() -> dict[str, str]:
+    """More variables for the server of a module, which may override this fixture."""
+    return {}
+
+
+@pytest.fixture(scope="module")
 def site(
-    chromium: Browser, sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory
+    chromium: Browser,
+    sqlite_template: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+    site_environment: dict[str, str],
 ) -> Iterator[Site]:
     """A server process for the tests of a module. `chromium` is first: it may skip them."""
     assert chromium.is_connected()
-    with a_site(tmp_path_factory.mktemp("site"), sqlite_template) as running:
+    folder = tmp_path_factory.mktemp("site")
+    with a_site(folder, sqlite_template, **site_environment) as running:
         yield running
 
 
@@ -119,7 +130,7 @@ def open_context(chromium: Browser, site: Site, complaints: Complaints) -> Itera
         opened.append(context)
         context.set_default_timeout(PATIENCE_MS)
         if is_signed_in:
-            context.add_cookies([site.a_cookie()])  # type: ignore[list-item] # a TypedDict
+            site.sign_in(context)
         complaints.listen_to(context)
         return context
 

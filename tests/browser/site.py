@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import httpx2 as httpx
+from playwright.sync_api import BrowserContext
 
 from app.accounts.browser.cookies import LOOPBACK_NAME
 from app.core.database import Database
@@ -28,12 +29,23 @@ class Site:
     rows: Rows
 
     def a_job(self, **columns: object) -> str:
-        """Add a queued job; see `tests.worlds.rows.a_job`."""
+        """Add a queued job without an event; see `tests.worlds.rows.a_job`."""
         return a_job(self.database, self.rows, **columns)
 
-    def a_cookie(self) -> dict[str, str]:
-        """Return the cookie of a new session of the first user, as Playwright takes it."""
-        return {"name": LOOPBACK_NAME, "value": session_in(self.database)[1], "url": self.url}
+    def submit(self, **changes: object) -> str:
+        """Submit a job as a program does; return its id."""
+        spec = {"dataset": self.rows.dataset_id, "model": "yolo26n.yaml", **changes}
+        with self.client as client:
+            answer = client.post("/v1/jobs", json=spec)
+        assert answer.status_code == 201, answer.text
+        job_id: str = answer.json()["id"]
+        return job_id
+
+    def sign_in(self, *contexts: BrowserContext) -> None:
+        """Give browser profiles the cookie of one new session of the first user."""
+        token = session_in(self.database)[1]
+        for context in contexts:
+            context.add_cookies([{"name": LOOPBACK_NAME, "value": token, "url": self.url}])
 
     @property
     def client(self) -> httpx.Client:
@@ -71,7 +83,7 @@ def a_site(folder: Path, template: Path, **environment: str) -> Iterator[Site]:
 
 
 def a_free_port() -> int:
-    """Return a port that nobody listens on."""
+    """Return a port on which no process listens."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         port: int = taken.getsockname()[1]

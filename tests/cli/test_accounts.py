@@ -16,7 +16,7 @@ from app.accounts.repository import (
     KeyHolder,
     NewKey,
     first_administrator,
-    holder_of,
+    holders_of,
     insert_key,
 )
 from app.accounts.tables import ApiKey, KeyKind
@@ -57,7 +57,7 @@ def holder(database: Database, text: str) -> KeyHolder | None:
     key = parse_key(text)
     assert key is not None
     with database.read() as unit:
-        return holder_of(unit.session, key)
+        return holders_of(unit.session, [key]).get(key)
 
 
 class TestKeys:

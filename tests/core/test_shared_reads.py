@@ -2,12 +2,12 @@
 
 import asyncio
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from itertools import count
 
 import pytest
 
-from app.core.shared_reads import SharedReads
+from app.core.shared_reads import BatchedReads, SharedReads
 
 pytestmark = pytest.mark.unit
 
@@ -98,3 +98,73 @@ class TestSharedReads:
         answers = asyncio.run(scene())
 
         assert answers == [1, 1]
+
+
+class HeldBatches:
+    """A read that notes what it is asked, and waits for a permit before each answer."""
+
+    def __init__(self) -> None:
+        self.asked: list[set[str]] = []
+        self.may_end = threading.Semaphore(0)
+
+    def __call__(self, questions: Collection[str]) -> Mapping[str, int]:
+        self.asked.append(set(questions))
+        number = len(self.asked)
+        assert self.may_end.acquire(timeout=10)
+        return {each: number for each in questions if each != "unknown"}
+
+
+async def asking_each(reads: BatchedReads[str, int], *names: str) -> list[asyncio.Task[int | None]]:
+    """Ask all questions, and return once every caller waits for its answer."""
+    tasks = [asyncio.create_task(reads.answer(name)) for name in names]
+    for _ in range(5):
+        await asyncio.sleep(0)
+    return tasks
+
+
+class TestBatchedReads:
+    def test_questions_during_a_read_are_answered_together_by_the_next_one(self) -> None:
+        read = HeldBatches()
+
+        async def scene() -> list[int | None]:
+            reads = BatchedReads(read)
+            first = await asking_each(reads, "a")
+            later = await asking_each(reads, "a", "b", "unknown")
+            read.may_end.release(2)
+            return list(await asyncio.gather(*first, *later))
+
+        answers = asyncio.run(scene())
+
+        assert answers == [1, 2, 2, None]
+        assert read.asked == [{"a"}, {"a", "b", "unknown"}]
+
+    def test_a_failure_reaches_those_who_asked_the_read_and_nobody_else(self) -> None:
+        def read(questions: Collection[str]) -> Mapping[str, int]:
+            if "bad" in questions:
+                raise LookupError
+            return dict.fromkeys(questions, 7)
+
+        async def scene() -> tuple[list[BaseException | int | None], int | None]:
+            reads = BatchedReads(read)
+            failed = await asyncio.gather(
+                reads.answer("bad"), reads.answer("good"), return_exceptions=True
+            )
+            return list(failed), await reads.answer("good")
+
+        failed, later = asyncio.run(scene())
+
+        assert [type(each) for each in failed] == [LookupError, LookupError]
+        assert later == 7
+
+    def test_a_caller_who_leaves_does_not_end_the_read_for_the_others(self) -> None:
+        read = HeldBatches()
+
+        async def scene() -> int | None:
+            leaving, staying = await asking_each(BatchedReads(read), "a", "a")
+            leaving.cancel()
+            read.may_end.release()
+            return await staying
+
+        answer = asyncio.run(scene())
+
+        assert answer == 1

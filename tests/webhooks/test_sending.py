@@ -338,4 +338,4 @@ def test_a_sender_that_stops_gives_its_delivery_back(
         sender._stopping.set()
 
     (row,) = deliveries_of(database, hook.id)
-    assert (row.state, row.lease_expires_at) == (DeliveryState.PENDING, None)
+    assert (row.state, row.lease_expires_at, row.attempts) == (DeliveryState.PENDING, None, 0)

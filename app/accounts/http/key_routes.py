@@ -4,7 +4,7 @@ from datetime import datetime, timedelta
 from typing import Annotated, Final, Self
 
 from fastapi import APIRouter, Depends, Query, Response
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 from app.accounts.authentication import Principal, authenticate, needs
 from app.accounts.issue_key import IssuedKey
@@ -75,8 +75,6 @@ class NewKeyView(KeyView):
 
 class KeyListQuery(BaseModel):
     """The page of a list of keys."""
-
-    model_config = ConfigDict(extra="forbid")
 
     cursor: str | None = Field(default=None, max_length=2000)
     limit: PageSize = 50

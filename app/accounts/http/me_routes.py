@@ -21,7 +21,7 @@ router = APIRouter(
     tags=["sessions"],
     route_class=StrictRoute,
     dependencies=[Depends(authenticate)],
-    responses=responses_for(400, 401, 403, 406, 429, 503),
+    responses=responses_for(400, 401, 403, 406, 422, 429, 503),
 )
 Caller = Annotated[Principal, Depends(authenticate)]
 SignedInUser = Annotated[Principal, Depends(signed_in)]
@@ -34,7 +34,7 @@ def get_me(context: InContext, principal: Caller) -> Me:
         return Me.of(user_with_id(unit.session, principal.user_id), principal)
 
 
-@router.patch("", responses=responses_for(413, 415, 422))
+@router.patch("", responses=responses_for(413, 415))
 def change_me(
     change: MeChange, request: Request, context: InContext, principal: SignedInUser
 ) -> Me:
@@ -73,7 +73,7 @@ def list_my_sessions(context: InContext, principal: SignedInUser) -> Page[Sessio
     return Page(data=data, next=None, has_more=False)
 
 
-@router.delete("/sessions/{session_id}", status_code=204, responses=responses_for(404, 422))
+@router.delete("/sessions/{session_id}", status_code=204, responses=responses_for(404))
 def end_my_session(
     session_id: Annotated[str, Path(max_length=40, description="Id of the session.")],
     context: InContext,

@@ -82,7 +82,7 @@ async def create_session(request: Request, response: Response, context: InContex
     return SignedIn(user=credentials.name, session=started.id)
 
 
-@closing.delete("/session", status_code=204, responses=responses_for(400, 401, 403, 429, 503))
+@closing.delete("/session", status_code=204, responses=responses_for(400, 401, 403, 422, 429, 503))
 def delete_session(
     request: Request,
     response: Response,

@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Annotated, Final, Self
 
 from fastapi import APIRouter, Depends, Header, Query, Response
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 from app.accounts.authentication import Principal, authenticate, needs
 from app.accounts.entity_tags import tag_of_user
@@ -58,8 +58,6 @@ class UserView(BaseModel):
 
 class UserListQuery(BaseModel):
     """The page of a list of users."""
-
-    model_config = ConfigDict(extra="forbid")
 
     cursor: str | None = Field(default=None, max_length=2000)
     limit: PageSize = 50

@@ -65,6 +65,10 @@ class Me(BaseModel):
     projects: dict[str, MemberRole] = Field(description="Role of the user by name of the project.")
     theme: Theme = Field(description="Colours of the pages.")
     keys: bool = Field(description="Whether the pages react to shortcuts of a single key.")
+    has_password: bool = Field(
+        description="Whether the user can sign in with a password. false: by keys, or by the link "
+        "of `trainyard up`."
+    )
 
     @classmethod
     def of(cls, user: User, principal: Principal) -> Self:
@@ -75,6 +79,7 @@ class Me(BaseModel):
             projects={project.name: project.role for project in principal.projects},
             theme=user.theme,
             keys=user.single_key_shortcuts,
+            has_password=user.password_hash is not None,
         )
 
 

@@ -3,7 +3,7 @@
 from typing import Annotated, Final
 
 from fastapi import APIRouter, Depends, Query
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 from app.accounts.authentication import Principal, authenticate, needs
 from app.core.context import Context, InContext
@@ -32,8 +32,6 @@ router = APIRouter(
 
 class FindingListQuery(BaseModel):
     """Filters and page of the findings of one version."""
-
-    model_config = ConfigDict(extra="forbid")
 
     version: str | None = Field(
         default=None, max_length=40, description="Id of a version (dsv_…). Default: the newest."

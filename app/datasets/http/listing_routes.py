@@ -10,7 +10,7 @@ from typing import Annotated, Any, BinaryIO, Final
 from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import StreamingResponse
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 from app.accounts.authentication import Principal, authenticate, needs
 from app.accounts.tables import MemberRole
@@ -51,8 +51,6 @@ router = APIRouter(
 
 class MissingQuery(BaseModel):
     """The project whose files are looked up."""
-
-    model_config = ConfigDict(extra="forbid")
 
     project: str = Field(default="default", max_length=200, description="Name of the project.")
 

@@ -4,7 +4,7 @@ from functools import partial
 from typing import Annotated, Final, Literal
 
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 from app.accounts.authentication import Principal, authenticate, needs
 from app.core.context import Context, InContext
@@ -41,8 +41,6 @@ router = APIRouter(
 
 class VersionQuery(BaseModel):
     """The version to read."""
-
-    model_config = ConfigDict(extra="forbid")
 
     version: str | None = Field(
         default=None,

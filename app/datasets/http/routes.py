@@ -4,7 +4,7 @@ from typing import Annotated, Any, Final, Literal
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+from pydantic import BaseModel, BeforeValidator, Field, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
 from app.accounts.authentication import Principal, authenticate, needs
@@ -106,8 +106,6 @@ JSON_TEXT: Final = (
 class UploadQuery(ImportOptions):
     """The dataset that an archive is uploaded to, and how the archive is read."""
 
-    model_config = ConfigDict(extra="forbid")
-
     name: DatasetName = Field(
         min_length=1,
         max_length=200,
@@ -166,8 +164,6 @@ class NewVersionBody(ImportOptions):
 
 class DatasetListQuery(BaseModel):
     """Filters and page of a list of datasets."""
-
-    model_config = ConfigDict(extra="forbid")
 
     project: str | None = Field(default=None, max_length=200)
     name: str | None = Field(

@@ -5,7 +5,7 @@ from typing import Annotated, Final
 
 from fastapi import APIRouter, Depends, Query
 from fastapi.responses import StreamingResponse
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 from app.accounts.authentication import Principal, authenticate, needs
 from app.core.context import Context, InContext
@@ -56,8 +56,6 @@ VersionId = Annotated[
 class PageQuery(BaseModel):
     """The page of a list."""
 
-    model_config = ConfigDict(extra="forbid")
-
     cursor: str | None = Field(default=None, max_length=2000)
     limit: PageSize = 50
 
@@ -85,8 +83,6 @@ class DiffQuery(PageQuery):
 
 class ExportQuery(BaseModel):
     """The version that is exported, and the format."""
-
-    model_config = ConfigDict(extra="forbid")
 
     version: VersionId = None
     format: ExportFormat = Field(

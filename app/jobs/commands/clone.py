@@ -6,11 +6,10 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from pydantic import ValidationError
-from sqlalchemy.orm import Session
+from pydantic_core import ErrorDetails
 
 from app.accounts.authentication import Principal
 from app.core.context import Context
-from app.core.errors import FieldError, Invalid
 from app.core.problems import invalid_fields
 from app.core.strict_json import InvalidJson
 from app.jobs.commands.idempotency import KeyUse, again_after_lost_race, earlier_job
@@ -20,7 +19,6 @@ from app.jobs.life.transitions import facts_of
 from app.jobs.repository import visible_job
 from app.jobs.spec.job_spec import JobSpec
 from app.jobs.states import JobState
-from app.jobs.tables import Job
 
 AMENDED: Final = "amended"
 """The member of the body that is no field of a spec: whether to apply the error's merge patch."""
@@ -68,20 +66,6 @@ def merge_patch(document: object, patch: object) -> object:
     return merged
 
 
-def _is_amended(changes: Mapping[str, Any]) -> bool:
-    amended = changes.get(AMENDED)
-    if amended is None or isinstance(amended, bool):
-        return bool(amended)
-    message = "Give true to apply the error's `amended`, or leave it out."
-    raise Invalid(message, errors=[FieldError(f"/{AMENDED}", "bool-type", message)])
-
-
-def _amended(session: Session, parent: Job) -> Mapping[str, Any]:
-    if parent.state is not JobState.FAILED or parent.error_amended is None:
-        raise NothingToAmend(facts_of(session, parent))
-    return parent.error_amended
-
-
 def _digest(job_id: str, changes: Mapping[str, Any]) -> str:
     try:
         request = json.dumps({"clone": job_id, "changes": changes}, sort_keys=True)
@@ -93,15 +77,38 @@ def _digest(job_id: str, changes: Mapping[str, Any]) -> str:
 def _changed_spec(
     context: Context, principal: Principal, job_id: str, changes: Mapping[str, Any]
 ) -> JobSpec:
+    """Return the spec of the clone. The fields of the body are judged before the parent's error."""
+    is_amended = changes.get(AMENDED)
     own = {name: value for name, value in changes.items() if name != AMENDED}
+    amendment: Mapping[str, Any] | None = {}
+    refusal: NothingToAmend | None = None
     with context.database.read() as unit:
         parent = visible_job(unit.session, principal.project_ids, job_id)
         if parent.trashed_at is not None:
             raise JobInTrash(job_id)
-        amended = _amended(unit.session, parent) if _is_amended(changes) else {}
+        if is_amended is True:
+            amendment = parent.error_amended if parent.state is JobState.FAILED else None
+            refusal = NothingToAmend(facts_of(unit.session, parent)) if amendment is None else None
+    spec = _validated(merge_patch(parent.spec, amendment or {}), own, _refusals_of(is_amended))
+    if refusal is not None:
+        raise refusal
+    return spec
+
+
+def _refusals_of(is_amended: object) -> list[ErrorDetails]:
+    if is_amended is None or isinstance(is_amended, bool):
+        return []
+    message = "Give true to apply the error's `amended`, or leave it out."
+    return [ErrorDetails(type="bool_type", loc=(AMENDED,), msg=message, input=None)]
+
+
+def _validated(spec: object, own: Mapping[str, Any], refused: list[ErrorDetails]) -> JobSpec:
     try:
-        return JobSpec.model_validate(merge_patch(merge_patch(parent.spec, amended), own))
+        changed = JobSpec.model_validate(merge_patch(spec, own))
     except RecursionError:
         raise InvalidJson("The body is nested too deeply.") from None
     except ValidationError as error:
-        raise invalid_fields(error.errors(include_input=False)) from None
+        raise invalid_fields([*error.errors(include_input=False), *refused]) from None
+    if refused:
+        raise invalid_fields(refused)
+    return changed

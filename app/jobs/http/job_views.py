@@ -10,7 +10,7 @@ from app.core.path_prefix import link
 from app.jobs.end_reasons import EndReason
 from app.jobs.http.waiting import Wait, WaitingReason
 from app.jobs.listed import ListedJob
-from app.jobs.plan.views import MAX_WEIGHTS_SHOWN
+from app.jobs.plan.views import MAX_WEIGHTS_SHOWN, shown_spec
 from app.jobs.spec.metric_table import Direction, direction_of
 from app.jobs.states import JobState, Phase, Request
 from app.jobs.tables import Job
@@ -202,6 +202,25 @@ class JobRow(BaseModel):
     ) -> Self:
         """Return the row of one job; see `fields_of`."""
         return cls(**cls.fields_of(listed, project_names, wait, grace=grace))
+
+
+class JobSpecView(BaseModel):
+    """The end of a `JobView`: the specs of a job, which never change while it waits or runs."""
+
+    spec: dict[str, JsonValue]
+    resolved: dict[str, JsonValue]
+    class_weight_count: int
+
+    @classmethod
+    def fields_of(
+        cls, spec: Mapping[str, Any], resolved_spec: Mapping[str, Any], *, threads: int | None
+    ) -> dict[str, Any]:
+        """Return the fields for the specs of a job and its CPU threads."""
+        return {
+            "spec": spec,
+            "resolved": {**shown_spec(resolved_spec), "threads": threads},
+            "class_weight_count": len(resolved_spec.get("class_weights") or ()),
+        }
 
 
 class JobView(JobRow):

@@ -3,7 +3,7 @@
 from typing import Annotated, Final
 
 from fastapi import APIRouter, Depends, Query
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, Field
 
 from app.accounts.authentication import Principal, authenticate, needs
 from app.accounts.keys import KeyScope
@@ -31,8 +31,6 @@ Reader = Annotated[Principal, Depends(needs("jobs:read"))]
 
 class QueueQuery(BaseModel):
     """The queue and the page."""
-
-    model_config = ConfigDict(extra="forbid")
 
     queue: Annotated[
         str, Field(max_length=64, description="Name of the queue."), BeforeValidator(plain_text)

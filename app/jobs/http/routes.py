@@ -15,16 +15,12 @@ from app.fleet.repository import live_workers
 from app.jobs.commands.control import change_job
 from app.jobs.commands.submit import submit_job, validate_job
 from app.jobs.http.control_routes import REPLAYED, IdempotencyKeyHeader, answer_made
-from app.jobs.http.job_views import JobRow, JobView
-from app.jobs.http.listing import JobListQuery, JobPage, JobProgressRow
+from app.jobs.http.job_views import JobView
+from app.jobs.http.list_pages import read_page
+from app.jobs.http.listing import JobListQuery, JobPage
 from app.jobs.http.status import StatusAnswer, job_status, read_status
 from app.jobs.http.views import QueueView
-from app.jobs.http.waiting import waits_of
 from app.jobs.http.waits import JobWaits, WaitQuery, WaitTarget
-from app.jobs.listing.filters import Scope
-from app.jobs.listing.pages import listed_page
-from app.jobs.listing.readers import ListReader
-from app.jobs.listing.state_counts import state_counts
 from app.jobs.plan.views import PlanView
 from app.jobs.repository import queue_counts
 from app.jobs.spec.base_model import SpecModel
@@ -83,43 +79,14 @@ def validate(spec: JobSpec, context: InContext, principal: Writer) -> PlanView:
     return PlanView.of(resolution.plan, resolution.spec)
 
 
-@router.get("/jobs")
+@router.get("/jobs", response_model=JobPage)
 def list_jobs(
     context: InContext, principal: Reader, query: Annotated[JobListQuery, Query()]
-) -> JobPage:
+) -> Response:
     """List jobs, newest first unless `sort` is given."""
-    filters, order = query.filters(), query.order
-    kind = f"jobs-2:{query.sort}"
-    after = context.cursors.open(kind, query.cursor) if query.cursor else None
-    project_ids = principal.project_ids
-    if query.project is not None:
-        project_ids = frozenset({principal.project_id(query.project, pointer="query/project")})
-    scope = Scope(tuple(sorted(project_ids)), query.trashed)
     with context.database.read() as unit:
-        reader = ListReader(unit.session, scope, filters)
-        page = listed_page(
-            unit.session,
-            reader,
-            order=order,
-            after=after,
-            limit=query.limit,
-            is_short=query.fields is not None,
-        )
-        counted = state_counts(unit.session, reader) if query.counts else None
-        waits = {} if query.fields else waits_of(unit, context, [each.job for each in page.jobs])
-    names = principal.project_names
-    return JobPage(
-        data=[JobProgressRow.of(each) for each in page.jobs]
-        if query.fields
-        else [
-            JobRow.of(each, names, waits.get(each.job.id), grace=context.settings.trash_grace)
-            for each in page.jobs
-        ],
-        next=None if page.next is None else context.cursors.seal(kind, list(page.next)),
-        has_more=page.next is not None,
-        counts=None if counted is None else dict(counted.numbers),
-        counts_capped=None if counted is None else list(counted.capped),
-    )
+        page = read_page(unit, context, principal, query)
+    return Response(page, media_type="application/json")
 
 
 @router.get(
@@ -141,10 +108,7 @@ async def read_job(
         waits: JobWaits = request.app.state.job_waits
         await waits.wait(request, job_id, query.until, seen=status.mark, seconds=query.wait)
         status = await _status(context, await caller_after_wait(request, "jobs:read"), job_id)
-    headers = {"ETag": status.tag}
-    if status.may_be_unchanged and is_known(status.tag, if_none_match):
-        return Response(status_code=304, headers=headers)
-    return Response(status.body, media_type="application/json", headers=headers)
+    return status.response(if_none_match)
 
 
 async def _status(context: Context, principal: Principal, job_id: str) -> StatusAnswer:

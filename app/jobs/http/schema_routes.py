@@ -5,7 +5,7 @@ from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Depends, Query, Request
 from fastapi.concurrency import run_in_threadpool
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 from app.accounts.authentication import Principal, authenticate, needs
 from app.core.errors import BadRequest, TooLarge
@@ -39,8 +39,6 @@ Reader = Annotated[Principal, Depends(needs("jobs:read"))]
 
 class JobSchemaQuery(BaseModel):
     """The task whose arguments are shown."""
-
-    model_config = ConfigDict(extra="forbid")
 
     task: Task | None = Field(
         default=None, description="Only arguments and metrics of this task. Default: of all."

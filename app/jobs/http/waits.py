@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 from starlette.requests import Request
 
 from app.core.background import Background
@@ -59,8 +59,6 @@ class WaitTarget(StrEnum):
 
 class WaitQuery(BaseModel):
     """How long to wait for a job, and for what."""
-
-    model_config = ConfigDict(extra="forbid")
 
     wait: int = Field(
         default=0,

@@ -20,7 +20,7 @@ router = APIRouter(
     tags=["workers"],
     route_class=StrictRoute,
     dependencies=[Depends(authenticate)],
-    responses=responses_for(400, 401, 403, 406, 503),
+    responses=responses_for(400, 401, 403, 406, 422, 503),
 )
 Reader = Annotated[Principal, Depends(needs("workers:read"))]
 Writer = Annotated[Principal, Depends(needs("workers:write"))]

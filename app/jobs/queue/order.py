@@ -132,7 +132,7 @@ def read_queue(
 
     Jobs that a limit holds come last.
     """
-    lanes = lanes_of_queues(session, [queue], limit=MAX_POSITION)[queue]
+    lanes = lanes_of_queues(session, [queue], project_ids, limit=MAX_POSITION)[queue]
     places = _places(lanes)
     own = _own(places, lanes, project_ids)
     shown = [place for place in own if place.at > after][:limit]
@@ -167,9 +167,8 @@ def read_queue(
 
 def first_places(session: Session, queue: str) -> list[NarrowJob]:
     """Return the jobs at the estimated places of a queue, in the order of claims."""
-    places = _places(lanes_of_queues(session, [queue], limit=MAX_POSITION)[queue])[
-        :ESTIMATED_PLACES
-    ]
+    lanes = lanes_of_queues(session, [queue], (), limit=MAX_POSITION)[queue]
+    places = _places(lanes)[:ESTIMATED_PLACES]
     rows = _rows_at(session, places) if places else {}
     return [rows[key] for place in places if (key := _key(place)) in rows]
 

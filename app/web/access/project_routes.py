@@ -1,6 +1,7 @@
 """Projects, their members and their quotas."""
 
 from typing import Any, Final
+from urllib.parse import quote
 
 from fastapi import APIRouter, Response
 
@@ -57,7 +58,7 @@ async def change_project(page: InPage, project_id: str) -> Response:
 async def put_member(page: InPage, project_id: str) -> Response:
     """Give a user a role in a project."""
     form = await form_of(page.request)
-    path = f"/v1/projects/{project_id}/members/{form.one('user')}"
+    path = f"/v1/projects/{project_id}/members/{quote(form.one('user'), safe='')}"
     return await _sent(page, project_id, "PUT", path, {"role": form.one("role")})
 
 
@@ -65,7 +66,7 @@ async def put_member(page: InPage, project_id: str) -> Response:
 async def remove_member(page: InPage, project_id: str) -> Response:
     """Remove a member from a project."""
     form = await form_of(page.request)
-    path = f"/v1/projects/{project_id}/members/{form.one('user')}"
+    path = f"/v1/projects/{project_id}/members/{quote(form.one('user'), safe='')}"
     return await _sent(page, project_id, "DELETE", path, None)
 
 

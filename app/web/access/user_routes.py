@@ -1,6 +1,7 @@
 """Users: for administrators of the instance."""
 
 from typing import Final
+from urllib.parse import quote
 
 from fastapi import APIRouter, Response
 
@@ -36,6 +37,18 @@ async def create_user(page: InPage) -> Response:
         await page.api.send("POST", "/v1/users", wanted)
     except ApiProblem as refused:
         return await _users_page(page, refused, form)
+    return page.redirect(USERS)
+
+
+@router.post("/access/users/password")
+async def set_password(page: InPage) -> Response:
+    """Set the password of a user, who is signed out everywhere."""
+    form = await form_of(page.request)
+    path = f"/v1/users/{quote(form.one('user'), safe='')}/password"
+    try:
+        await page.api.send("PUT", path, {"password": form.one("password")})
+    except ApiProblem as refused:
+        return await _users_page(page, refused)
     return page.redirect(USERS)
 
 

@@ -139,6 +139,7 @@
       page.since = Date.now();
     });
     addEventListener("pageshow", ({ persisted }) => persisted && worker.port.postMessage(page));
+    document.addEventListener("visibilitychange", () => document.hidden || worker.port.postMessage("look"));
   }
 
   function loadHere() {

@@ -218,6 +218,14 @@ class TestAmendedClone:
         assert_refused(answer, status=409, slug="nothing-to-amend")
         assert answer.json()["allowed"] == ["cancel", "pause", "resume", "clone"]
 
+    @pytest.mark.parametrize("amended", [True, 1])
+    def test_an_unknown_field_is_refused_before_a_wrong_amended(
+        self, shared_api: Api, amended: object
+    ) -> None:
+        answer = clone(shared_api, shared_api.submit()["id"], amended=amended, bogus=1)
+
+        assert_refused(answer, status=422, slug="validation-error", pointer="/bogus")
+
     @pytest.mark.parametrize("amended", ["true", 1, {}, []])
     def test_anything_but_true_and_false_is_refused(self, shared_api: Api, amended: object) -> None:
         parent = failed(shared_api, self.NO_MEMORY)

@@ -103,6 +103,18 @@ class TestOrder:
         assert places(part) == [(jobs[0], 1), (jobs[1], 2)]
         assert part.not_shown == 3
 
+    def test_lanes_that_a_limit_holds_are_not_among_those_that_are_looked_at(
+        self, database: Database, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("app.jobs.queue.order.MAX_POSITION", 2)
+        held, own = some_rows(database), some_rows(database, name="own")
+        for priority in (9, 8, 7):
+            a_job(database, held, priority=priority)
+        limit_running(database, held.project_id, 0)
+        job_id = a_job(database, own)
+
+        assert places(the_queue(database, own)) == [(job_id, 1)]
+
     def test_the_statements_do_not_depend_on_the_number_of_jobs(self, database: Database) -> None:
         rows = some_rows(database)
         a_slot(database)

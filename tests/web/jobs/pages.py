@@ -52,13 +52,13 @@ class Document(HTMLParser):
         for element in self._open:
             element.text += data
 
-    def all(self, name: str, **attributes: str) -> list[Element]:
-        """Return the elements with a name and attributes; a class has to be one of several."""
-        return [each for each in self.elements if each.name == name and _has(each, attributes)]
+    def all(self, element: str, /, **attributes: str) -> list[Element]:
+        """Return such elements with these attributes; a class has to be one of several."""
+        return [each for each in self.elements if each.name == element and _has(each, attributes)]
 
-    def one(self, name: str, **attributes: str) -> Element:
+    def one(self, element: str, /, **attributes: str) -> Element:
         """Return the only such element."""
-        (found,) = self.all(name, **attributes)
+        (found,) = self.all(element, **attributes)
         return found
 
     @property

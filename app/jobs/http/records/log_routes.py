@@ -6,7 +6,7 @@ from functools import partial
 from typing import Annotated, Final
 
 from fastapi import APIRouter, Depends, Query, Request, Response
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 from starlette.responses import StreamingResponse
 
@@ -40,6 +40,14 @@ LOG_NAME: Final = "train.log"
 LINES: Final = re.compile(r"([1-9][0-9]{0,8})-([1-9][0-9]{0,8})?")
 
 
+def _in_order(lines: str | None) -> str | None:
+    first, _, last = (lines or "").partition("-")
+    if last and int(first) > int(last):
+        message = "The first line must not be greater than the last; write, for example, 401-800."
+        raise PydanticCustomError("line_range", message)
+    return lines
+
+
 class LogQuery(SpecModel):
     """The attempt, and what to return of its log."""
 
@@ -59,6 +67,7 @@ class LogQuery(SpecModel):
             "`q`, the lines to search.",
             examples=["401-800"],
         ),
+        AfterValidator(_in_order),
     ] = None
     q: Annotated[
         str | None,

@@ -4,7 +4,7 @@ from itertools import islice
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 from app.accounts.authentication import Principal, authenticate, needs
 from app.core.context import InContext
@@ -31,8 +31,6 @@ Reader = Annotated[Principal, Depends(needs("jobs:read"))]
 class PlanQuery(BaseModel):
     """The epochs whose learning rates to return."""
 
-    model_config = ConfigDict(extra="forbid")
-
     rates: Annotated[
         EpochRangeText | None,
         Field(
@@ -44,8 +42,6 @@ class PlanQuery(BaseModel):
 
 class ClassWeightsQuery(BaseModel):
     """The page of a list."""
-
-    model_config = ConfigDict(extra="forbid")
 
     cursor: str | None = Field(default=None, max_length=2000)
     limit: PageSize = 50

@@ -7,7 +7,7 @@ from functools import partial
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Depends, Header, Path, Query, Request, Response
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 from app.accounts.authentication import Principal, authenticate, needs
 from app.artifacts.errors import ArtifactPreviewNotFound, CurvesNotFound, WorstImagesNotFound
@@ -64,8 +64,6 @@ PREVIEW_ANSWERS: Final[dict[int | str, dict[str, Any]]] = {
 class DigestQuery(BaseModel):
     """The preview that is expected."""
 
-    model_config = ConfigDict(extra="forbid")
-
     sha256: str | None = Field(
         default=None,
         pattern="^[0-9a-f]{64}$",
@@ -90,8 +88,6 @@ class PlotPreviewQuery(DigestQuery):
 
 class WorstImagesQuery(BaseModel):
     """The images to list."""
-
-    model_config = ConfigDict(extra="forbid")
 
     class_name: str | None = Field(
         default=None,

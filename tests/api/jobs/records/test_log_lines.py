@@ -57,12 +57,20 @@ class TestLines:
         assert (answer.headers["X-First-Line"], answer.headers["X-Lines"]) == (str(first), "1000")
         assert answer.headers["Content-Type"].startswith("text/plain")
 
-    @pytest.mark.parametrize("lines", ["1001-1002", "5-4"])
-    def test_lines_that_the_log_does_not_have_are_empty(self, ask: Ask, lines: str) -> None:
-        answer = ask(lines=lines)
+    def test_lines_that_the_log_does_not_have_are_empty(self, ask: Ask) -> None:
+        answer = ask(lines="1001-1002")
 
         assert (answer.status_code, answer.content) == (200, b"")
         assert answer.headers["X-Lines"] == "1000"
+
+    @pytest.mark.parametrize("query", [{}, {"q": "line"}])
+    def test_lines_that_end_before_they_begin_are_refused(
+        self, ask: Ask, query: dict[str, str]
+    ) -> None:
+        answer = ask(lines="10-9", **query)
+
+        assert_refused(answer, status=422, slug="validation-error", pointer="query/lines")
+        assert "The first line must not be greater than the last" in answer.json()["detail"]
 
     def test_a_growing_log_is_numbered_further(self, api: Api) -> None:
         api.submit()

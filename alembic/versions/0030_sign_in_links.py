@@ -1,27 +1,31 @@
 """Links that sign in the first administrator, in the table of set-up links.
 
-Revision ID: 0029_sign_in_links
-Revises: 0028_project_models
+Revision ID: 0030_sign_in_links
+Revises: 0029_uncounted_attempts
 Create Date: 2026-11-30
 """
 
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0029_sign_in_links"
-down_revision = "0028_project_models"
+revision = "0030_sign_in_links"
+down_revision = "0029_uncounted_attempts"
 branch_labels = None
 depends_on = None
 
-PURPOSES = "purpose IN ('set_up', 'sign_in')"
+PURPOSE = sa.Enum(
+    "set_up",
+    "sign_in",
+    name="link_purpose",
+    native_enum=False,
+    create_constraint=True,
+    length=40,
+)
 
 
 def upgrade() -> None:
     with op.batch_alter_table("setup_links", schema=None) as batch_op:
-        batch_op.add_column(
-            sa.Column("purpose", sa.String(length=7), server_default="set_up", nullable=False)
-        )
-        batch_op.create_check_constraint(op.f("ck_setup_links_link_purpose"), PURPOSES)
+        batch_op.add_column(sa.Column("purpose", PURPOSE, server_default="set_up", nullable=False))
 
 
 def downgrade() -> None:

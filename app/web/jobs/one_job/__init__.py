@@ -1,0 +1,1 @@
+"""The pages of one job: its header, and a page for each of its tabs."""
