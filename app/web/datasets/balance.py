@@ -36,8 +36,8 @@ class ClassRow:
 
 
 @dataclass(frozen=True)
-class Balance:
-    """Some of the classes of a version, and what is said about all of them.
+class ClassPage:
+    """Some of the classes of a version, and facts about all of them.
 
     Attributes:
         rows: the classes that are shown.
@@ -75,7 +75,7 @@ class Balance:
 
 def balance_of(
     report: Mapping[str, Any], statistics: Mapping[str, Any] | None, query: Mapping[str, str]
-) -> Balance:
+) -> ClassPage:
     """Return the classes that a page shows.
 
     Args:
@@ -90,7 +90,7 @@ def balance_of(
     is_by_count = query.get("order") == "count"
     shown = sorted(rows, key=lambda row: -row.counts.get(TRAIN, 0)) if is_by_count else rows
     start = min(whole_number(query.get("from", ""), otherwise=0), max(0, len(rows) - 1))
-    return Balance(
+    return ClassPage(
         rows=shown[start : start + CLASSES_SHOWN],
         start=start,
         total=len(rows),

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Request, Response
 from app.core.strict_json import StrictRoute
 from app.core.tasks import TASKS
 from app.web.api import ApiProblem
-from app.web.datasets.header import Header, Reference, read_header, render_tab
+from app.web.datasets.heading import Heading, Reference, read_heading, render_tab
 from app.web.datasets.version_form import body_of, class_fields, fields_of
 from app.web.forms import form_of
 from app.web.pages import InPage, Page
@@ -20,23 +20,23 @@ CONFIRMED: Final = "yes"
 @router.get("/datasets/{reference}/versions/new")
 async def show_version_form(page: InPage, reference: Reference) -> Response:
     """Show the form of a version that is read with other options."""
-    header = await read_header(page, reference)
-    report = (await page.api.get(f"/v1/datasets/{header.view['version']}/report"))["report"]
-    options = header.view["options"] or {}
+    heading = await read_heading(page, reference)
+    report = (await page.api.get(f"/v1/datasets/{heading.view['version']}/report"))["report"]
+    options = heading.view["options"] or {}
     fields = fields_of(options, report["classes"] if report else [])
-    return await _form(page, header, fields, None)
+    return await _form(page, heading, fields, None)
 
 
 @router.post("/datasets/{reference}/versions/new")
 async def make_version(page: InPage, request: Request, reference: Reference) -> Response:
     """Make the next version with the options of the form, and open it."""
     form = await form_of(request)
-    header = await read_header(page, reference)
-    body = {"version": header.view["version"], **body_of(form)}
+    heading = await read_heading(page, reference)
+    body = {"version": heading.view["version"], **body_of(form)}
     try:
-        made = await page.api.send("POST", f"/v1/datasets/{header.view['id']}/versions", body)
+        made = await page.api.send("POST", f"/v1/datasets/{heading.view['id']}/versions", body)
     except ApiProblem as refused:
-        return await _form(page, header, form.values(), refused)
+        return await _form(page, heading, form.values(), refused)
     return page.redirect(f"/datasets/{made['version']}")
 
 
@@ -44,11 +44,11 @@ async def make_version(page: InPage, request: Request, reference: Reference) -> 
 async def delete_dataset(page: InPage, request: Request, reference: Reference) -> Response:
     """Delete a dataset with all versions; asked first where no script has asked."""
     form = await form_of(request)
-    header = await read_header(page, reference)
+    heading = await read_heading(page, reference)
     refused = None
     if form.one("confirmed") == CONFIRMED:
         try:
-            await page.api.answer("DELETE", f"/v1/datasets/{header.view['id']}")
+            await page.api.answer("DELETE", f"/v1/datasets/{heading.view['id']}")
         except ApiProblem as problem:
             refused = problem
         else:
@@ -56,19 +56,19 @@ async def delete_dataset(page: InPage, request: Request, reference: Reference) -
     return await page.render(
         "datasets/delete.html",
         status=refused.status if refused else 200,
-        head=header,
-        d=header.view,
+        head=heading,
+        d=heading.view,
         refused=refused and refused.problem,
     )
 
 
 async def _form(
-    page: Page, header: Header, fields: dict[str, str], refused: ApiProblem | None
+    page: Page, heading: Heading, fields: dict[str, str], refused: ApiProblem | None
 ) -> Response:
     return await render_tab(
         page,
         "datasets/new-version.html",
-        header,
+        heading,
         status=refused.status if refused else 200,
         fields=fields,
         classes=[*class_fields(fields)],

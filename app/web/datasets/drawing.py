@@ -25,7 +25,7 @@ class Key:
 
 
 @dataclass(frozen=True)
-class Outlines:
+class ClassShape:
     """All objects of one class in a sample.
 
     Attributes:
@@ -42,7 +42,7 @@ class Outlines:
 
 
 @dataclass(frozen=True)
-class Drawing:
+class SamplePicture:
     """A sample as a drawing, `SIDE` units wide.
 
     Attributes:
@@ -58,12 +58,12 @@ class Drawing:
     file: str
     name: str
     height: int
-    outlines: Sequence[Outlines]
+    outlines: Sequence[ClassShape]
     words: str
 
 
 @dataclass(frozen=True)
-class LegendEntry:
+class LegendItem:
     """A class, or all classes that have no entry of their own, in the legend of drawings."""
 
     group: str
@@ -72,11 +72,11 @@ class LegendEntry:
 
 
 @dataclass(frozen=True)
-class Album:
+class PictureGroup:
     """Drawings with their legend, which is empty where no outline is drawn."""
 
-    drawings: Sequence[Drawing]
-    legend: Sequence[LegendEntry]
+    drawings: Sequence[SamplePicture]
+    legend: Sequence[LegendItem]
 
 
 def key_of(number: int) -> Key:
@@ -84,7 +84,7 @@ def key_of(number: int) -> Key:
     return Key(number % HUES + 1, DASHES[(number + number // HUES) % len(DASHES)])
 
 
-def album_of(samples: Sequence[Sample], classes: Sequence[str]) -> Album:
+def album_of(samples: Sequence[Sample], classes: Sequence[str]) -> PictureGroup:
     """Return samples of the API as drawings.
 
     Args:
@@ -95,14 +95,12 @@ def album_of(samples: Sequence[Sample], classes: Sequence[str]) -> Album:
     named = sorted(number for number, _ in shown.most_common(MAX_KEYS))
     drawings = [_drawing(each, classes, frozenset(named)) for each in samples]
     if not any(each.path or each.points for drawing in drawings for each in drawing.outlines):
-        return Album(drawings, [])
-    legend = [
-        LegendEntry(str(number), name_of(classes, number), key_of(number)) for number in named
-    ]
+        return PictureGroup(drawings, [])
+    legend = [LegendItem(str(number), name_of(classes, number), key_of(number)) for number in named]
     if len(shown) > len(named):
         count = len(shown) - len(named)
-        legend.append(LegendEntry(OTHER, f"{count:,} other classes", None))
-    return Album(drawings, legend)
+        legend.append(LegendItem(OTHER, f"{count:,} other classes", None))
+    return PictureGroup(drawings, legend)
 
 
 def name_of(classes: Sequence[str], number: int) -> str:
@@ -110,13 +108,13 @@ def name_of(classes: Sequence[str], number: int) -> str:
     return classes[number] if number < len(classes) else f"class {number}"
 
 
-def _drawing(sample: Sample, classes: Sequence[str], named: frozenset[int]) -> Drawing:
+def _drawing(sample: Sample, classes: Sequence[str], named: frozenset[int]) -> SamplePicture:
     height = max(1, round(SIDE * sample["height"] / max(1, sample["width"])))
     by_class = defaultdict(list)
     for each in sample["objects"]:
         by_class[each["class"]].append(each)
     outlines = [
-        Outlines(
+        ClassShape(
             group=str(number) if number in named else OTHER,
             key=key_of(number),
             path="".join(_outline(each, height) for each in objects),
@@ -124,7 +122,7 @@ def _drawing(sample: Sample, classes: Sequence[str], named: frozenset[int]) -> D
         )
         for number, objects in sorted(by_class.items())
     ]
-    return Drawing(
+    return SamplePicture(
         href=sample["preview"]["href"],
         file=sample["file"],
         name=sample["file"].removeprefix("images/"),

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from app.web.datasets import dataset_words
-from app.web.datasets.header import Header
+from app.web.datasets.heading import Heading
 from app.web.pages import Page
 
 PAGE_SIZE: Final = 50
@@ -17,7 +17,7 @@ Finding = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
-class Remedy:
+class RemedyAction:
     """A ready request that corrects a finding, for a button.
 
     Attributes:
@@ -39,17 +39,17 @@ class FoundRow:
 
     Attributes:
         found: as the API lists it.
-        remedy: what corrects it; None if no option does, or the same one stands above.
+        remedy: what corrects it; None if no option does, or the same one is above.
         is_as_above: whether a remedy above is the same.
     """
 
     found: Finding
-    remedy: Remedy | None
+    remedy: RemedyAction | None
     is_as_above: bool
 
 
 @dataclass(frozen=True)
-class FindingsShown:
+class FindingPage:
     """A page of findings.
 
     Attributes:
@@ -65,31 +65,31 @@ class FindingsShown:
     problem: str
 
     @property
-    def remedies(self) -> Sequence[Remedy]:
+    def remedies(self) -> Sequence[RemedyAction]:
         """The different remedies of errors on this page."""
         return [row.remedy for row in self.rows if row.remedy and row.found["severity"] == "error"]
 
 
-async def read_findings(page: Page, header: Header, query: Mapping[str, str]) -> FindingsShown:
+async def read_findings(page: Page, heading: Heading, query: Mapping[str, str]) -> FindingPage:
     """Read a page of findings.
 
     Args:
         page: of the user.
-        header: the version.
+        heading: the version.
         query: `severity`, `code` and `cursor`.
 
     Raises:
         ApiProblem: the API refused a filter or the cursor.
     """
-    path = f"/v1/datasets/{header.view['version']}/findings"
+    path = f"/v1/datasets/{heading.view['version']}/findings"
     listed = await page.api.get(path, {**query, "limit": PAGE_SIZE})
-    counts = header.view["findings"] or {}
+    counts = heading.view["findings"] or {}
     problem = ""
     if counts.get("error"):
         asked = {"severity": "error", "limit": COUNTED_ERRORS}
         problem = _sentence(counts["error"], await page.api.get(path, asked))
-    return FindingsShown(
-        rows=_rows(listed["data"], header.view["options"]),
+    return FindingPage(
+        rows=_rows(listed["data"], heading.view["options"]),
         query={name: value for name, value in query.items() if name != "cursor"},
         next=listed["next"],
         problem=problem,
@@ -117,16 +117,16 @@ def _rows(findings: Sequence[Finding], options: Mapping[str, Any] | None) -> lis
     return rows
 
 
-def _remedy(found: Finding, options: Mapping[str, Any] | None) -> Remedy | None:
+def _remedy(found: Finding, options: Mapping[str, Any] | None) -> RemedyAction | None:
     if found["request"] is None:
         return None
     body = found["request"]["body"]
     words = _change(body, options or {})
     if found["choices"] is None:
-        return Remedy(words, json.dumps(body), None, [])
+        return RemedyAction(words, json.dumps(body), None, [])
     field, values = found["choices"]["field"], found["choices"]["values"]
     written = [(dataset_words.value_of(field, each), json.dumps(each)) for each in values]
-    return Remedy(words, json.dumps(body), field, written)
+    return RemedyAction(words, json.dumps(body), field, written)
 
 
 def _change(body: Mapping[str, Any], options: Mapping[str, Any]) -> str:

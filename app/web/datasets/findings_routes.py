@@ -7,7 +7,7 @@ from fastapi import APIRouter, Request, Response
 from app.core.strict_json import StrictRoute, parse_json
 from app.web.api import ApiProblem
 from app.web.datasets.findings import SEVERITIES, read_findings
-from app.web.datasets.header import Reference, read_header, render_tab
+from app.web.datasets.heading import Reference, read_heading, render_tab
 from app.web.forms import form_of
 from app.web.pages import InPage, Page
 
@@ -40,13 +40,13 @@ async def apply_remedy(page: InPage, request: Request, reference: Reference) -> 
 async def _shown(
     page: Page, reference: str, query: dict[str, str], refused: ApiProblem | None
 ) -> Response:
-    header = await read_header(page, reference)
+    heading = await read_heading(page, reference)
     return await render_tab(
         page,
         "datasets/findings.html",
-        header,
+        heading,
         status=refused.status if refused else 200,
-        found=await read_findings(page, header, query),
+        found=await read_findings(page, heading, query),
         severities=SEVERITIES,
         refused=refused and refused.problem,
     )

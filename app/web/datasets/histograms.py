@@ -9,7 +9,7 @@ SHARES: Final = "share of the image"
 
 
 @dataclass(frozen=True)
-class Bar:
+class RangeCount:
     """One bar, in units of the drawing, with its range and its count."""
 
     x: float
@@ -35,14 +35,14 @@ class Histogram:
 
     title: str
     unit: str
-    bars: Sequence[Bar]
+    bars: Sequence[RangeCount]
     first: str
     last: str
     words: str
 
 
 @dataclass(frozen=True)
-class Cell:
+class CellShare:
     """A cell of the heat map with its share of the most frequent cell."""
 
     x: int
@@ -79,12 +79,12 @@ def histograms_of(statistics: Mapping[str, Any], task: str) -> Sequence[Histogra
     return [each for each in shown if each.bars]
 
 
-def heat_of(statistics: Mapping[str, Any]) -> Sequence[Cell]:
+def heat_of(statistics: Mapping[str, Any]) -> Sequence[CellShare]:
     """Return the cells in which the centre of a box lies; none if there are no boxes."""
     centres = (statistics["boxes"] or {}).get("centres", [])
     most = max((count for row in centres for count in row), default=0)
     return [
-        Cell(x, y, round(count / most, 3))
+        CellShare(x, y, round(count / most, 3))
         for y, row in enumerate(centres)
         for x, count in enumerate(row)
         if count
@@ -125,7 +125,7 @@ def _histogram(
     most = max(counts)
     width = WIDTH / len(places)
     bars = [
-        Bar(
+        RangeCount(
             x=round(width * step, 1),
             y=round(HEIGHT * (1 - counts[place] / most), 1),
             width=round(max(width - GAP, width / 2), 1),

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Response
 from app.core.strict_json import StrictRoute
 from app.web.datasets.address_numbers import whole_number
 from app.web.datasets.drawing import album_of
-from app.web.datasets.header import Reference, read_header, render_tab
+from app.web.datasets.heading import Reference, read_heading, render_tab
 from app.web.pages import InPage
 
 router = APIRouter(route_class=StrictRoute, include_in_schema=False)
@@ -21,8 +21,8 @@ MOST_CLASSES: Final = 200
 @router.get("/datasets/{reference}/samples")
 async def show_samples(page: InPage, reference: Reference) -> Response:
     """Show some images; another seed shows others."""
-    header = await read_header(page, reference)
-    version = f"/v1/datasets/{header.view['version']}"
+    heading = await read_heading(page, reference)
+    version = f"/v1/datasets/{heading.view['version']}"
     query = {name: page.query[name] for name in ("split", "class", "seed") if page.query.get(name)}
     report = (await page.api.get(f"{version}/report"))["report"]
     names = report["classes"] if report else []
@@ -30,11 +30,11 @@ async def show_samples(page: InPage, reference: Reference) -> Response:
     return await render_tab(
         page,
         "datasets/samples.html",
-        header,
+        heading,
         query=query,
         samples=samples,
         album=album_of(samples["data"], names),
         classes=names[:MOST_CLASSES] if len(names) <= MOST_CLASSES else None,
-        splits=list(header.view["images"] or {}),
+        splits=list(heading.view["images"] or {}),
         next_seed=whole_number(query.get("seed", ""), otherwise=FIRST_SEED) + 1,
     )

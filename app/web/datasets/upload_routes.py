@@ -9,7 +9,7 @@ from fastapi import APIRouter, Request, Response
 from app.core.strict_json import StrictRoute
 from app.core.tasks import TASKS
 from app.web.api import ApiProblem
-from app.web.datasets.header import VIEWER
+from app.web.datasets.heading import VIEWER
 from app.web.forms import form_of
 from app.web.pages import InPage, Page
 

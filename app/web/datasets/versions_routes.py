@@ -8,7 +8,7 @@ from fastapi import APIRouter, Response
 from app.core.strict_json import StrictRoute
 from app.web.api import ApiProblem
 from app.web.datasets import dataset_words
-from app.web.datasets.header import Reference, read_header, render_tab
+from app.web.datasets.heading import Reference, read_heading, render_tab
 from app.web.pages import InPage
 
 router = APIRouter(route_class=StrictRoute, include_in_schema=False)
@@ -20,10 +20,10 @@ COMPARABLE: Final = 200
 @router.get("/datasets/{reference}/versions")
 async def show_versions(page: InPage, reference: Reference) -> Response:
     """Show the versions, the newest first."""
-    header = await read_header(page, reference)
-    path = f"/v1/datasets/{header.view['id']}/versions"
+    heading = await read_heading(page, reference)
+    path = f"/v1/datasets/{heading.view['id']}/versions"
     listed = await page.api.get(path, {"cursor": page.query.get("cursor")})
-    return await render_tab(page, "datasets/versions.html", header, listed=listed)
+    return await render_tab(page, "datasets/versions.html", heading, listed=listed)
 
 
 @router.get("/datasets/{reference}/diff")
@@ -33,13 +33,13 @@ async def show_difference(page: InPage, reference: Reference) -> Response:
     Without `after`, the later one is the version of the page; without `before`, the earlier one is
     the ready version before it.
     """
-    header = await read_header(page, reference)
-    dataset = f"/v1/datasets/{header.view['id']}"
+    heading = await read_heading(page, reference)
+    dataset = f"/v1/datasets/{heading.view['id']}"
     versions = (await page.api.get(f"{dataset}/versions", {"limit": COMPARABLE}))["data"]
     asked = {name: page.query.get(name, "") for name in ("before", "after", "cursor")}
     ready = [each for each in versions if each["state"] == "ready"]
     if not asked["after"]:
-        shown = header.view if header.view["state"] == "ready" or not ready else ready[0]
+        shown = heading.view if heading.view["state"] == "ready" or not ready else ready[0]
         asked["after"] = shown["version"]
     before = asked["before"] or _one_before(ready, asked["after"])
     refused = None
@@ -51,7 +51,7 @@ async def show_difference(page: InPage, reference: Reference) -> Response:
     return await render_tab(
         page,
         "datasets/diff.html",
-        header,
+        heading,
         status=refused.status if refused else 200,
         refused=refused and refused.problem,
         comparable=ready,

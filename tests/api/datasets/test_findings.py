@@ -1,19 +1,14 @@
 """Findings by HTTP: pages of all of them, remedies, and ready requests sent as they are."""
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 from sqlalchemy import select, update
 
-from app.core.database import database_now
-from app.core.ids import new_id
 from app.datasets.reports.finding_codes import Code
-from app.datasets.reports.findings import Findings
-from app.datasets.reports.report import Report
-from app.datasets.repository import NewVersion, insert_version, lock_or_insert_dataset
-from app.datasets.tables import DatasetVersion, VersionState
+from app.datasets.tables import DatasetVersion
 from app.ops.garbage import named
+from tests.api.datasets.invalid_versions import Json, an_invalid_version
 from tests.api.datasets.uploading import shapes_zip, upload, verified
 from tests.api.refusals import assert_refused
 from tests.datasets.builders import Files, a_zip, label_files
@@ -22,7 +17,6 @@ from tests.worlds.server import Api
 pytestmark = [pytest.mark.integration, pytest.mark.mostly_sqlite]
 
 BAD_ROWS = b"9 0.5 0.5 0.1 0.1\n" * 20
-Json = dict[str, Any]
 
 
 def packed(files: Files, folder: Path) -> bytes:
@@ -52,41 +46,6 @@ def all_findings(api: Api, reference: str, **query: str | int) -> list[Json]:
         page = findings_of(api, reference, **query, cursor=page["next"])
         listed += page["data"]
     return listed
-
-
-def an_invalid_version(
-    api: Api,
-    folder: Path,
-    counts: dict[Code, int],
-    *,
-    name: str | None = None,
-    options: Json | None = None,
-) -> Json:
-    """Add the row of a version with these findings, as the strict policy reports them."""
-    findings = Findings("strict")
-    for code, count in counts.items():
-        for number in range(count):
-            findings.add(code, "It is wrong.", file=f"{number}.txt", line=number + 1)
-    findings.write_all(folder / "findings.jsonl")
-    listed = [*folder.glob("findings.jsonl")]
-    report = Report(
-        state="invalid", findings=findings.kept(), finding_totals=findings.totals()
-    ).model_dump(mode="json")
-    columns = {
-        "state": VersionState.INVALID,
-        "report": report,
-        "findings_sha256": api.context.store.put_file(listed[0]).sha256 if listed else None,
-        "verified_at": database_now(),
-    }
-    with api.database.write() as unit:
-        dataset = lock_or_insert_dataset(
-            unit.session, api.rows.project_id, name or new_id("x"), owner_id=api.rows.user_id
-        )
-        new = NewVersion("ab" * 32, 3, None, options or {})
-        version = insert_version(unit.session, dataset.id, new)
-        held = update(DatasetVersion).where(DatasetVersion.id == version.id)
-        unit.session.execute(held.values(**columns))
-        return {"id": dataset.id, "version": version.id, "name": dataset.name}
 
 
 class TestFirstToLast:

@@ -1,4 +1,4 @@
-"""What stands above each page of a dataset: its name, one version with its facts, and tabs."""
+"""The heading of each page of a dataset: its name, one version with its facts, and tabs."""
 
 from dataclasses import dataclass
 from typing import Annotated, Any, Final
@@ -14,7 +14,7 @@ Reference = Annotated[str, Path(max_length=40)]
 
 
 @dataclass(frozen=True)
-class Header:
+class Heading:
     """A dataset and the version that its pages show.
 
     Attributes:
@@ -48,8 +48,8 @@ class Header:
         return f"/datasets/{self.reference}"
 
 
-async def read_header(page: Page, reference: str) -> Header:
-    """Read what stands above a page of a dataset.
+async def read_heading(page: Page, reference: str) -> Heading:
+    """Read the heading of a page of a dataset.
 
     Raises:
         ApiProblem: the user has no such dataset.
@@ -58,7 +58,7 @@ async def read_header(page: Page, reference: str) -> Header:
     named = {"project": view["project"], "name": view["name"], "limit": 1}
     listed = (await page.api.get("/v1/datasets", named))["data"]
     row = listed[0] if listed else {"versions": view["number"], "jobs": 0}
-    return Header(
+    return Heading(
         view=view,
         reference=reference,
         versions=row["versions"],
@@ -70,11 +70,11 @@ async def read_header(page: Page, reference: str) -> Header:
 async def render_tab(
     page: Page,
     template: str,
-    header: Header,
+    heading: Heading,
     *,
     status: int = 200,
     **values: Any,  # noqa: ANN401 -- whatever the template shows
 ) -> Response:
     """Return one of the pages of a dataset."""
-    values |= {"head": header, "d": header.view, "say": dataset_words}
+    values |= {"head": heading, "d": heading.view, "say": dataset_words}
     return await page.render(template, status=status, **values)
