@@ -129,7 +129,7 @@ def list_models(
 
 
 @router.get("/{reference}", responses=responses_for(404))
-def show_model(context: InContext, principal: Reader, reference: str) -> ModelView:
+def read_model(context: InContext, principal: Reader, reference: str) -> ModelView:
     """Read one model by its name, or weights by their id, as in a job's `model`."""
     shipped = architecture(reference)
     if shipped is not None:

@@ -45,7 +45,7 @@ class Version(BaseModel):
 
 
 @router.get("/livez")
-async def livez() -> Alive:
+async def read_liveness() -> Alive:
     """Report that the process is alive, without checking anything else."""
     return Alive(status="alive")
 
@@ -54,7 +54,7 @@ async def livez() -> Alive:
     "/readyz",
     responses={503: {"model": Ready, "description": "Requests cannot be served now."}},
 )
-def readyz(context: InContext, response: Response) -> Ready:
+def read_readiness(context: InContext, response: Response) -> Ready:
     """Report whether database, schema and store are usable and the server is not shutting down.
 
     The broker is not checked: without it, jobs only wait.
@@ -72,7 +72,7 @@ def readyz(context: InContext, response: Response) -> Ready:
 
 
 @router.get("/version")
-async def version() -> Version:
+async def read_version() -> Version:
     """Report the running version."""
     return Version(version=VERSION)
 

@@ -6,16 +6,10 @@ from typing import Annotated, Final, Self
 from fastapi import APIRouter, Depends, Header, Query, Response
 from pydantic import BaseModel, ConfigDict, Field
 
+from app.accounts import manage_projects as manage
 from app.accounts.authentication import Principal, authenticate, needs
 from app.accounts.entity_tags import tag_of_project
 from app.accounts.errors import MemberNotFound, UserNotFound
-from app.accounts.manage_projects import (
-    change_project,
-    create_project,
-    put_member,
-    remove_member,
-    seen_projects,
-)
 from app.accounts.project_repository import (
     Member,
     member_page,
@@ -106,7 +100,7 @@ def list_projects(
     with context.database.read() as unit:
         found = project_page(
             unit.session,
-            seen_projects(principal),
+            manage.seen_projects(principal),
             after=None if after is None else str(after),
             limit=query.limit + 1,
         )
@@ -120,12 +114,12 @@ def list_projects(
 
 
 @router.post("", status_code=201, responses=responses_for(409, 413, 415, 507))
-def create_new_project(
+def create_project(
     body: ProjectRequest, response: Response, context: InContext, principal: Writer
 ) -> ProjectView:
     """Create a project, of which you become the admin. Administrators only."""
     principal.require_administrator()
-    project = create_project(
+    project = manage.create_project(
         context.database, principal.actor(), name=body.name, admin_id=principal.user_id
     )
     response.headers["Location"] = link(f"/v1/projects/{project.id}")
@@ -139,12 +133,12 @@ def read_project(
 ) -> ProjectView:
     """Read a project by its id or name."""
     with context.database.read() as unit:
-        project = project_named(unit.session, seen_projects(principal), reference)
+        project = project_named(unit.session, manage.seen_projects(principal), reference)
     return _view(context, project, principal, response)
 
 
 @router.patch("/{reference}", responses=responses_for(404, 409, 412, 413, 415, 507))
-def change_existing_project(
+def change_project(
     reference: str,
     body: ProjectChange,
     response: Response,
@@ -154,9 +148,9 @@ def change_existing_project(
 ) -> ProjectView:
     """Rename a project, archive it, or put it into use again. Administrators only."""
     with context.database.read() as unit:
-        project_named(unit.session, seen_projects(principal), reference)
+        project_named(unit.session, manage.seen_projects(principal), reference)
     principal.require_administrator()
-    project = change_project(
+    project = manage.change_project(
         context.database, principal.actor(), reference, body, if_match=if_match
     )
     return _view(context, project, principal, response)
@@ -171,7 +165,7 @@ def list_members(
 ) -> Page[MemberView]:
     """List the members of a project by name."""
     with context.database.read() as unit:
-        project = project_named(unit.session, seen_projects(principal), reference)
+        project = project_named(unit.session, manage.seen_projects(principal), reference)
         kind = f"{MEMBERS}:{project.id}"
         after = context.cursors.open(kind, query.cursor)[0] if query.cursor else None
         found = member_page(
@@ -192,7 +186,7 @@ def list_members(
 def read_member(reference: str, user: str, context: InContext, principal: Reader) -> MemberView:
     """Read the role of one member, named by id or name."""
     with context.database.read() as unit:
-        project = project_named(unit.session, seen_projects(principal), reference)
+        project = project_named(unit.session, manage.seen_projects(principal), reference)
         try:
             found = user_named(unit.session, user)
         except UserNotFound:
@@ -204,19 +198,21 @@ def read_member(reference: str, user: str, context: InContext, principal: Reader
 
 
 @router.put("/{reference}/members/{user}", responses=responses_for(404, 409, 413, 415, 507))
-def put_project_member(
+def set_member(
     reference: str, user: str, body: MemberRequest, context: InContext, principal: Writer
 ) -> MemberView:
     """Make a user a member, or change their role. Admins of the project, and administrators."""
-    return MemberView.of(put_member(context.database, principal, (reference, user), body.role))
+    return MemberView.of(
+        manage.put_member(context.database, principal, (reference, user), body.role)
+    )
 
 
 @router.delete(
     "/{reference}/members/{user}", status_code=204, responses=responses_for(404, 409, 507)
 )
-def remove_project_member(reference: str, user: str, context: InContext, principal: Writer) -> None:
+def remove_member(reference: str, user: str, context: InContext, principal: Writer) -> None:
     """End a membership; what the member made stays. Admins of the project, and administrators."""
-    remove_member(context.database, principal, (reference, user))
+    manage.remove_member(context.database, principal, (reference, user))
 
 
 def _view(

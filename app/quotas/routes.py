@@ -9,8 +9,8 @@ from app.accounts.authentication import Principal, authenticate, needs
 from app.core.context import Context, InContext
 from app.core.problems import responses_for
 from app.core.strict_json import StrictRoute
+from app.quotas import set_quotas
 from app.quotas.repository import MAX_BYTES, MAX_NUMBER, Quota, QuotaUse
-from app.quotas.set_quotas import read_quotas, set_project_quotas, set_user_quotas
 
 router = APIRouter(
     prefix="/v1",
@@ -80,7 +80,7 @@ def read_project_quotas(
 
 
 @router.put("/projects/{project_id}/quotas", responses=responses_for(413, 415, 507))
-def put_project_quotas(
+def set_project_quotas(
     project_id: SubjectId,
     body: QuotasBody,
     context: InContext,
@@ -90,7 +90,7 @@ def put_project_quotas(
     principal.require_administrator()
     limits = {Quota(name): limit for name, limit in body.model_dump().items()}
     actor = principal.actor()
-    return QuotasView.of(set_project_quotas(context.database, actor, project_id, limits))
+    return QuotasView.of(set_quotas.set_project_quotas(context.database, actor, project_id, limits))
 
 
 @router.get("/users/{user_id}/quotas")
@@ -100,7 +100,7 @@ def read_user_quotas(user_id: SubjectId, context: InContext, principal: UserRead
 
 
 @router.put("/users/{user_id}/quotas", responses=responses_for(413, 415, 507))
-def put_user_quotas(
+def set_user_quotas(
     user_id: SubjectId,
     body: QuotasBody,
     context: InContext,
@@ -110,9 +110,9 @@ def put_user_quotas(
     principal.require_administrator()
     limits = {Quota(name): limit for name, limit in body.model_dump().items()}
     actor = principal.actor()
-    return QuotasView.of(set_user_quotas(context.database, actor, user_id, limits))
+    return QuotasView.of(set_quotas.set_user_quotas(context.database, actor, user_id, limits))
 
 
 def _read(context: Context, principal: Principal, subject_id: str) -> QuotasView:
     with context.database.read() as unit:
-        return QuotasView.of(read_quotas(unit.session, principal, subject_id))
+        return QuotasView.of(set_quotas.read_quotas(unit.session, principal, subject_id))

@@ -127,7 +127,7 @@ class UploadListQuery(BaseModel):
 
 
 @router.options("", status_code=204)
-async def show_tus_options(context: InContext, principal: Reader) -> Response:
+async def read_tus_options(context: InContext, principal: Reader) -> Response:
     """Report the version, the extensions and the limits of tus on this server, as headers."""
     del principal
     return Response(

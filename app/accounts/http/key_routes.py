@@ -6,16 +6,10 @@ from typing import Annotated, Final, Self
 from fastapi import APIRouter, Depends, Query, Response
 from pydantic import BaseModel, ConfigDict, Field
 
+from app.accounts import manage_keys as manage
 from app.accounts.authentication import Principal, authenticate, needs
 from app.accounts.issue_key import IssuedKey
 from app.accounts.key_repository import ListedKey, key_page, visible_key
-from app.accounts.manage_keys import (
-    create_key,
-    keys_seen_by,
-    revoke_key,
-    revoke_reported_key,
-    rotate_key,
-)
 from app.accounts.requests import KeyReport, KeyRequest, RotationRequest
 from app.accounts.tables import KeyKind
 from app.core.context import InContext
@@ -94,7 +88,7 @@ def list_keys(
     with context.database.read() as unit:
         found = key_page(
             unit.session,
-            keys_seen_by(principal),
+            manage.keys_seen_by(principal),
             after=None if after is None else str(after[0]),
             limit=query.limit + 1,
         )
@@ -107,11 +101,11 @@ def list_keys(
 
 
 @router.post("", status_code=201, responses=responses_for(413, 415, 507))
-def create_api_key(
+def create_key(
     body: KeyRequest, response: Response, context: InContext, principal: Writer
 ) -> NewKeyView:
     """Create a key for yourself. It has at most the scopes, project and time of your credential."""
-    return _shown_once(response, create_key(context.database, principal, body))
+    return _shown_once(response, manage.create_key(context.database, principal, body))
 
 
 @router.post("/revoke", status_code=204, responses=responses_for(413, 415, 507))
@@ -120,18 +114,18 @@ def revoke_known_key(body: KeyReport, context: InContext, principal: Caller) -> 
 
     The response is the same for text that is no key.
     """
-    revoke_reported_key(context.database, principal.actor(), body.key)
+    manage.revoke_reported_key(context.database, principal.actor(), body.key)
 
 
 @router.get("/{key_id}", responses=responses_for(404))
 def read_key(key_id: str, context: InContext, principal: Reader) -> KeyView:
     """Read one key, by its id or by the last part of its prefix."""
     with context.database.read() as unit:
-        return KeyView.of(visible_key(unit.session, keys_seen_by(principal), key_id))
+        return KeyView.of(visible_key(unit.session, manage.keys_seen_by(principal), key_id))
 
 
 @router.post("/{key_id}/rotate", status_code=201, responses=responses_for(404, 409, 413, 415, 507))
-def rotate_api_key(
+def rotate_key(
     key_id: str,
     body: RotationRequest,
     response: Response,
@@ -143,16 +137,18 @@ def rotate_api_key(
     The new key is valid as long as the old one was when it was created.
     """
     overlap = timedelta(seconds=body.overlap_seconds)
-    return _shown_once(response, rotate_key(context.database, principal, key_id, overlap=overlap))
+    return _shown_once(
+        response, manage.rotate_key(context.database, principal, key_id, overlap=overlap)
+    )
 
 
 @router.delete("/{key_id}", status_code=204, responses=responses_for(404, 507))
-def revoke_api_key(key_id: str, context: InContext, principal: Writer) -> None:
+def revoke_key(key_id: str, context: InContext, principal: Writer) -> None:
     """Revoke a key: yours, one bound to a project that you administer, or any as administrator.
 
     Every request that begins after the response is refused, on every server.
     """
-    revoke_key(context.database, keys_seen_by(principal), principal.actor(), key_id)
+    manage.revoke_key(context.database, manage.keys_seen_by(principal), principal.actor(), key_id)
 
 
 def _shown_once(response: Response, issued: IssuedKey) -> NewKeyView:

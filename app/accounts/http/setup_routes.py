@@ -43,7 +43,7 @@ def _page_content() -> dict[str, Any]:
     response_model=SetupView,
     responses={200: _page_content(), **responses_for(400, 406, 410, 422, 429, 503)},
 )
-def show_setup(token: Token, request: Request, context: InContext) -> Response:
+def read_setup(token: Token, request: Request, context: InContext) -> Response:
     """Show the form that makes the first administrator; as JSON, only that the link is open."""
     attempts_of(request).setup(client_address.get())
     try:

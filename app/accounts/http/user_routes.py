@@ -6,9 +6,9 @@ from typing import Annotated, Final, Self
 from fastapi import APIRouter, Depends, Header, Query, Response
 from pydantic import BaseModel, ConfigDict, Field
 
+from app.accounts import manage_users as manage
 from app.accounts.authentication import Principal, authenticate, needs
 from app.accounts.entity_tags import tag_of_user
-from app.accounts.manage_users import change_user, create_user
 from app.accounts.requests import UserChange, UserRequest
 from app.accounts.tables import User
 from app.accounts.user_repository import user_named, user_page
@@ -85,12 +85,12 @@ def list_users(
 
 
 @router.post("", status_code=201, responses=responses_for(409, 413, 415, 507))
-def create_new_user(
+def create_user(
     body: UserRequest, response: Response, context: InContext, principal: Writer
 ) -> UserView:
     """Create a user. Administrators only. The user sees nothing before becoming a member."""
     principal.require_administrator()
-    user = create_user(context.database, principal.actor(), body)
+    user = manage.create_user(context.database, principal.actor(), body)
     response.headers["Location"] = link(f"/v1/users/{user.id}")
     return _view(response, user)
 
@@ -106,7 +106,7 @@ def read_user(
 
 
 @router.patch("/{reference}", responses=responses_for(404, 409, 412, 413, 415, 507))
-def change_existing_user(
+def change_user(
     reference: str,
     body: UserChange,
     response: Response,
@@ -116,7 +116,9 @@ def change_existing_user(
 ) -> UserView:
     """Rename, promote, demote, disable or enable a user. Administrators only."""
     principal.require_administrator()
-    user = change_user(context.database, principal.actor(), reference, body, if_match=if_match)
+    user = manage.change_user(
+        context.database, principal.actor(), reference, body, if_match=if_match
+    )
     return _view(response, user)
 
 

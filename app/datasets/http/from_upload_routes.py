@@ -52,7 +52,7 @@ class FromUploadBody(ImportOptions):
     responses=responses_for(409, 410, 413, 415, 507)
     | {200: {"model": DatasetView, "description": "A valid version already has these bytes."}},
 )
-def create_from_upload(
+def create_dataset_from_upload(
     body: FromUploadBody, response: Response, context: InContext, principal: Writer
 ) -> DatasetView:
     """Create a version from a finished upload, without sending or copying its bytes again."""

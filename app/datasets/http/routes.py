@@ -295,7 +295,7 @@ def read_report(
     | {200: {"model": DatasetView, "description": "A valid version was made in this way."}},
     dependencies=TAKES_SPACE,
 )
-def create_version(
+def create_dataset_version(
     reference: str,
     body: NewVersionBody,
     response: Response,
@@ -313,7 +313,7 @@ def create_version(
 
 
 @router.delete("/{reference}", status_code=204, responses=responses_for(404, 409, 507))
-def delete(reference: str, context: InContext, principal: Writer) -> None:
+def delete_dataset(reference: str, context: InContext, principal: Writer) -> None:
     """Delete a dataset with all its versions. Refused while a job refers to it."""
     remove_dataset(context, principal, reference)
 

@@ -124,7 +124,7 @@ class DifferenceView(BaseModel):
 
 
 @router.get("/versions")
-def list_versions(
+def list_dataset_versions(
     reference: str,
     context: InContext,
     principal: Reader,
@@ -203,7 +203,7 @@ def list_files(
 
 
 @router.get("/diff", responses=responses_for(409, 410))
-def compare_versions(
+def compare_dataset_versions(
     reference: str,
     context: InContext,
     principal: Reader,
@@ -235,7 +235,7 @@ def compare_versions(
     responses=responses_for(409, 410)
     | {200: {"description": "A zip.", "content": {"application/zip": {"schema": BINARY}}}},
 )
-def export_version(
+def export_dataset_version(
     reference: str,
     context: InContext,
     principal: Reader,

@@ -9,9 +9,9 @@ from app.core.context import TAKES_SPACE, Context, InContext
 from app.core.path_prefix import link
 from app.core.problems import responses_for
 from app.core.strict_json import StrictRoute
-from app.jobs.commands.clone import clone_job
+from app.jobs.commands import clone, extend
 from app.jobs.commands.control import apply_user_event
-from app.jobs.commands.extend import Extension, extend_job, plan_extension
+from app.jobs.commands.extend import Extension
 from app.jobs.commands.submit import Submitted
 from app.jobs.http.job_views import JobView
 from app.jobs.http.status import job_status
@@ -42,43 +42,43 @@ REPLAYED: Final[dict[int | str, dict[str, Any]]] = {
 
 
 @router.post("/cancel", status_code=202)
-def cancel(job_id: str, context: InContext, principal: Writer) -> JobView:
+def cancel_job(job_id: str, context: InContext, principal: Writer) -> JobView:
     """Cancel a job. A waiting job ends at once, a running one within two seconds."""
     return _apply(context, principal, job_id, JobEvent.CANCEL)
 
 
 @router.post("/pause", status_code=202)
-def pause(job_id: str, context: InContext, principal: Writer) -> JobView:
+def pause_job(job_id: str, context: InContext, principal: Writer) -> JobView:
     """Pause a job. It frees its slot; `resume` continues it from its last checkpoint."""
     return _apply(context, principal, job_id, JobEvent.PAUSE)
 
 
 @router.post("/resume", status_code=202, responses=responses_for(429), dependencies=TAKES_SPACE)
-def resume(job_id: str, context: InContext, principal: Writer) -> JobView:
+def resume_job(job_id: str, context: InContext, principal: Writer) -> JobView:
     """Queue a paused job again, or withdraw a pending pause."""
     return _apply(context, principal, job_id, JobEvent.RESUME)
 
 
 @router.post("/stop", status_code=202)
-def stop(job_id: str, context: InContext, principal: Writer) -> JobView:
+def stop_job(job_id: str, context: InContext, principal: Writer) -> JobView:
     """End a job early and keep its result. It succeeds with the `best.pt` trained so far."""
     return _apply(context, principal, job_id, JobEvent.STOP)
 
 
 @router.post("/retry", status_code=202, responses=responses_for(429), dependencies=TAKES_SPACE)
-def retry(job_id: str, context: InContext, principal: Writer) -> JobView:
+def retry_job(job_id: str, context: InContext, principal: Writer) -> JobView:
     """Retry a failed or cancelled job, from its last checkpoint if it has one."""
     return _apply(context, principal, job_id, JobEvent.RETRY)
 
 
 @router.delete("")
-def move_to_trash(job_id: str, context: InContext, principal: Writer) -> JobView:
+def delete_job(job_id: str, context: InContext, principal: Writer) -> JobView:
     """Move an ended job to the trash. It is deleted after `TRAINYARD_TRASH_DAYS`."""
     return _apply(context, principal, job_id, JobEvent.DELETE)
 
 
 @router.post("/restore")
-def restore(job_id: str, context: InContext, principal: Writer) -> JobView:
+def restore_job(job_id: str, context: InContext, principal: Writer) -> JobView:
     """Restore a job from the trash, unchanged."""
     return _apply(context, principal, job_id, JobEvent.RESTORE)
 
@@ -89,7 +89,7 @@ def restore(job_id: str, context: InContext, principal: Writer) -> JobView:
     responses=responses_for(413, 415, 429) | REPLAYED,
     dependencies=TAKES_SPACE,
 )
-def clone(
+def clone_job(
     job_id: str,
     response: Response,
     context: InContext,
@@ -107,7 +107,9 @@ def clone(
 
     `{"amended": true}` submits what avoids the failure of a failed job.
     """
-    submitted = clone_job(context, principal, job_id, changes, idempotency_key=idempotency_key)
+    submitted = clone.clone_job(
+        context, principal, job_id, changes, idempotency_key=idempotency_key
+    )
     return answer_made(context, principal, submitted, response)
 
 
@@ -117,7 +119,7 @@ def clone(
     responses=responses_for(413, 415, 429) | REPLAYED,
     dependencies=TAKES_SPACE,
 )
-def extend(
+def extend_job(
     job_id: str,
     extension: Extension,
     response: Response,
@@ -126,7 +128,9 @@ def extend(
     idempotency_key: IdempotencyKeyHeader = None,
 ) -> JobView:
     """Train an ended job for more epochs, as a new job."""
-    submitted = extend_job(context, principal, job_id, extension, idempotency_key=idempotency_key)
+    submitted = extend.extend_job(
+        context, principal, job_id, extension, idempotency_key=idempotency_key
+    )
     return answer_made(context, principal, submitted, response)
 
 
@@ -135,7 +139,7 @@ def validate_extension(
     job_id: str, extension: Extension, context: InContext, principal: Writer
 ) -> PlanView:
     """Plan an extension without submitting it. Makes the same checks and stores nothing."""
-    resolution = plan_extension(context, principal, job_id, extension)
+    resolution = extend.plan_extension(context, principal, job_id, extension)
     return PlanView.of(resolution.plan, resolution.spec)
 
 

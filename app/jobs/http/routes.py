@@ -12,8 +12,7 @@ from app.core.problems import responses_for
 from app.core.ranges import is_known, revision_of
 from app.core.strict_json import StrictRoute
 from app.fleet.repository import live_workers
-from app.jobs.commands.control import change_job
-from app.jobs.commands.submit import submit_job, validate_job
+from app.jobs.commands import control, submit
 from app.jobs.http.control_routes import REPLAYED, IdempotencyKeyHeader, answer_made
 from app.jobs.http.job_views import JobRow, JobView
 from app.jobs.http.listing import JobListQuery, JobPage, JobProgressRow
@@ -64,7 +63,7 @@ class JobChange(SpecModel):
     dependencies=TAKES_SPACE,
     responses=responses_for(409, 413, 415, 429, 507) | REPLAYED,
 )
-def submit(
+def submit_job(
     spec: JobSpec,
     response: Response,
     context: InContext,
@@ -72,14 +71,14 @@ def submit(
     idempotency_key: IdempotencyKeyHeader = None,
 ) -> JobView:
     """Submit a job. The job is stored durably before the response is sent."""
-    submitted = submit_job(context, principal, spec, idempotency_key=idempotency_key)
+    submitted = submit.submit_job(context, principal, spec, idempotency_key=idempotency_key)
     return answer_made(context, principal, submitted, response)
 
 
 @router.post("/jobs/validate", responses=responses_for(409, 413, 415, 429))
-def validate(spec: JobSpec, context: InContext, principal: Writer) -> PlanView:
+def validate_job(spec: JobSpec, context: InContext, principal: Writer) -> PlanView:
     """Plan a job without submitting it. Makes the same checks and stores nothing."""
-    resolution = validate_job(context, principal, spec)
+    resolution = submit.validate_job(context, principal, spec)
     return PlanView.of(resolution.plan, resolution.spec)
 
 
@@ -158,7 +157,7 @@ def _is_awaited(until: WaitTarget, status: StatusAnswer, if_none_match: str | No
 
 
 @router.patch("/jobs/{job_id}", responses=responses_for(404, 409, 412, 413, 415, 507))
-def change(
+def change_job(
     job_id: str,
     body: JobChange,
     context: InContext,
@@ -172,7 +171,7 @@ def change(
     }
     if "name" in sent:
         values["name"] = body.name or ""
-    listed = change_job(
+    listed = control.change_job(
         context,
         principal,
         job_id,

@@ -75,7 +75,7 @@ class EventsQuery(SpecModel):
 
 
 @router.get("/events")
-def list_events(
+def list_job_events(
     job_id: str,
     context: InContext,
     principal: Reader,
