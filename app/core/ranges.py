@@ -3,9 +3,10 @@
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import Annotated
 from urllib.parse import quote
 
-from fastapi import Request
+from fastapi import Header, Request
 from starlette.responses import Response, StreamingResponse
 
 from app.core.errors import FieldError, Invalid, RangeNotSatisfiable
@@ -14,6 +15,10 @@ from app.core.response_headers import REVALIDATED, SANDBOX
 
 MAX_DIGITS = 10
 """Of a revision; one with fewer digits is a number that every database has."""
+IfNoneMatch = Annotated[
+    str | None,
+    Header(description="The ETag of the copy that you have. 304: it is still current."),
+]
 ONE_RANGE = re.compile(r"bytes=(?P<first>[0-9]{0,18})-(?P<last>[0-9]{0,18})\Z")
 
 

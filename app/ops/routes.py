@@ -5,7 +5,7 @@ import shutil
 from enum import StrEnum
 
 from fastapi import APIRouter, Response
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -28,20 +28,23 @@ class Readiness(StrEnum):
 class Alive(BaseModel):
     """The process is alive."""
 
-    status: str
+    status: str = Field(description="Always `alive`.", examples=["alive"])
 
 
 class Ready(BaseModel):
     """Whether requests can be served, and the readiness of each part of the server."""
 
-    status: Readiness
-    checks: dict[str, Readiness]
+    status: Readiness = Field(description="`ready` if every part is ready.")
+    checks: dict[str, Readiness] = Field(
+        description="The readiness of each part of the server.",
+        examples=[{"server": "ready", "database": "ready", "store": "ready"}],
+    )
 
 
 class Version(BaseModel):
     """The installed version."""
 
-    version: str
+    version: str = Field(description="Version of the server.", examples=["0.5.0"])
 
 
 @router.get("/livez")

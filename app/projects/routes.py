@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Annotated, Final, Self
 
-from fastapi import APIRouter, Depends, Header, Query, Response
+from fastapi import APIRouter, Depends, Header, Path, Query, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from app.accounts import manage_projects as manage
@@ -21,7 +21,7 @@ from app.accounts.requests import MemberRequest, ProjectChange, ProjectRequest
 from app.accounts.tables import MemberRole, Project
 from app.accounts.user_repository import user_named
 from app.core.context import Context, InContext
-from app.core.pages import Page, PageSize
+from app.core.pages import Cursor, Page, PageSize
 from app.core.path_prefix import link
 from app.core.problems import responses_for
 from app.core.strict_json import StrictRoute
@@ -36,6 +36,12 @@ router = APIRouter(
 )
 Reader = Annotated[Principal, Depends(needs("projects:read"))]
 Writer = Annotated[Principal, Depends(needs("projects:write"))]
+ProjectReference = Annotated[
+    str, Path(description="Id (prj_…) or name of the project.", examples=["default"])
+]
+UserReference = Annotated[
+    str, Path(description="Id (usr_…) or name of the user.", examples=["ada"])
+]
 IfMatch = Annotated[
     str | None, Header(alias="If-Match", description="Change it only if it has this ETag.")
 ]
@@ -46,14 +52,18 @@ MEMBERS: Final = "members:name"
 class ProjectView(BaseModel):
     """A project. Numbers are counted up to 10,000."""
 
-    id: str
-    name: str
-    role: MemberRole | None = Field(description="Your role in it. null: you are no member.")
-    created_at: datetime
-    archived_at: datetime | None = Field(description="Since when it can only be read.")
-    jobs: int = Field(description="Jobs, including those in the trash.")
-    datasets: int
-    members: int
+    id: str = Field(description="Id of the project.", examples=["prj_01JZ8QD3W5X0A1B2C3D4E5F6G7"])
+    name: str = Field(description="Unique name of the project.", examples=["line-4"])
+    role: MemberRole | None = Field(
+        description="Your role in it. null: you are no member.", examples=["admin"]
+    )
+    created_at: datetime = Field(description="When it was created.")
+    archived_at: datetime | None = Field(
+        description="Since when it can only be read.", examples=[None]
+    )
+    jobs: int = Field(description="Jobs, including those in the trash.", examples=[42])
+    datasets: int = Field(description="Datasets of the project.", examples=[3])
+    members: int = Field(description="Members of the project.", examples=[5])
 
     @classmethod
     def of(cls, project: Project, contents: ProjectSummary, principal: Principal) -> Self:
@@ -72,9 +82,9 @@ class ProjectView(BaseModel):
 class MemberView(BaseModel):
     """A member of a project."""
 
-    user_id: str
-    user: str = Field(description="Name of the user.")
-    role: MemberRole
+    user_id: str = Field(description="Id of the user.", examples=["usr_01JZ8QD3W5X0A1B2C3D4E5F6G7"])
+    user: str = Field(description="Name of the user.", examples=["ada"])
+    role: MemberRole = Field(description="Role of the user in the project.", examples=["member"])
 
     @classmethod
     def of(cls, member: Member) -> Self:
@@ -87,7 +97,7 @@ class ProjectListQuery(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    cursor: str | None = Field(default=None, max_length=2000)
+    cursor: Cursor = None
     limit: PageSize = 50
 
 
@@ -129,7 +139,7 @@ def create_project(
 
 @router.get("/{reference}", responses=responses_for(404))
 def read_project(
-    reference: str, response: Response, context: InContext, principal: Reader
+    reference: ProjectReference, response: Response, context: InContext, principal: Reader
 ) -> ProjectView:
     """Read a project by its id or name."""
     with context.database.read() as unit:
@@ -139,7 +149,7 @@ def read_project(
 
 @router.patch("/{reference}", responses=responses_for(404, 409, 412, 413, 415, 507))
 def change_project(
-    reference: str,
+    reference: ProjectReference,
     body: ProjectChange,
     response: Response,
     context: InContext,
@@ -158,7 +168,7 @@ def change_project(
 
 @router.get("/{reference}/members", responses=responses_for(404))
 def list_members(
-    reference: str,
+    reference: ProjectReference,
     context: InContext,
     principal: Reader,
     query: Annotated[ProjectListQuery, Query()],
@@ -183,7 +193,9 @@ def list_members(
 
 
 @router.get("/{reference}/members/{user}", responses=responses_for(404))
-def read_member(reference: str, user: str, context: InContext, principal: Reader) -> MemberView:
+def read_member(
+    reference: ProjectReference, user: UserReference, context: InContext, principal: Reader
+) -> MemberView:
     """Read the role of one member, named by id or name."""
     with context.database.read() as unit:
         project = project_named(unit.session, manage.seen_projects(principal), reference)
@@ -199,7 +211,11 @@ def read_member(reference: str, user: str, context: InContext, principal: Reader
 
 @router.put("/{reference}/members/{user}", responses=responses_for(404, 409, 413, 415, 507))
 def set_member(
-    reference: str, user: str, body: MemberRequest, context: InContext, principal: Writer
+    reference: ProjectReference,
+    user: UserReference,
+    body: MemberRequest,
+    context: InContext,
+    principal: Writer,
 ) -> MemberView:
     """Make a user a member, or change their role. Admins of the project, and administrators."""
     return MemberView.of(
@@ -210,7 +226,9 @@ def set_member(
 @router.delete(
     "/{reference}/members/{user}", status_code=204, responses=responses_for(404, 409, 507)
 )
-def remove_member(reference: str, user: str, context: InContext, principal: Writer) -> None:
+def remove_member(
+    reference: ProjectReference, user: UserReference, context: InContext, principal: Writer
+) -> None:
     """End a membership; what the member made stays. Admins of the project, and administrators."""
     manage.remove_member(context.database, principal, (reference, user))
 

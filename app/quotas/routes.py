@@ -33,34 +33,46 @@ class QuotasBody(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
-    queued_jobs: Jobs = Field(default=None, description="Waiting jobs; 429 above it.")
-    running_jobs: Jobs = Field(default=None, description="Running jobs; more jobs wait.")
+    queued_jobs: Jobs = Field(
+        default=None, description="Waiting jobs; 429 above it.", examples=[100]
+    )
+    running_jobs: Jobs = Field(
+        default=None, description="Running jobs; more jobs wait.", examples=[4]
+    )
     stored_bytes: Bytes = Field(
-        default=None, description="Bytes of artifacts, dataset packs and uploads."
+        default=None,
+        description="Bytes of artifacts, dataset packs and uploads.",
+        examples=[500_000_000_000],
     )
     uploaded_bytes: Bytes = Field(
-        default=None, description="Announced bytes of the uploads that are kept."
+        default=None,
+        description="Announced bytes of the uploads that are kept.",
+        examples=[100_000_000_000],
     )
     verifier_seconds: Jobs = Field(
-        default=None, description="Processor seconds of verifications in a day of UTC."
+        default=None,
+        description="Processor seconds of verifications in a day of UTC.",
+        examples=[36_000],
     )
 
 
 class QuotaView(BaseModel):
     """One quota."""
 
-    limit: int | None = Field(description="null: no limit.")
-    used: int
+    limit: int | None = Field(description="null: no limit.", examples=[100])
+    used: int = Field(description="What is used now.", examples=[7])
 
 
 class QuotasView(BaseModel):
     """The quotas of a project or user, and what it uses."""
 
-    queued_jobs: QuotaView
-    running_jobs: QuotaView
-    stored_bytes: QuotaView
-    uploaded_bytes: QuotaView
-    verifier_seconds: QuotaView
+    queued_jobs: QuotaView = Field(description="Waiting jobs.")
+    running_jobs: QuotaView = Field(description="Running jobs.")
+    stored_bytes: QuotaView = Field(description="Bytes of artifacts, dataset packs and uploads.")
+    uploaded_bytes: QuotaView = Field(description="Announced bytes of the uploads that are kept.")
+    verifier_seconds: QuotaView = Field(
+        description="Processor seconds of verifications since midnight UTC."
+    )
 
     @classmethod
     def of(cls, measured: dict[Quota, QuotaUse]) -> Self:

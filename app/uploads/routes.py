@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Annotated, Any, Final, Literal, Self
 
-from fastapi import APIRouter, Depends, Header, Query, Request, Response
+from fastapi import APIRouter, Depends, Header, Path, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -11,7 +11,7 @@ from app.accounts.authentication import Principal, authenticate, needs
 from app.accounts.tables import MemberRole
 from app.core.context import Context, InContext
 from app.core.errors import FieldError, InsufficientStorage, Invalid
-from app.core.pages import Page, PageSize
+from app.core.pages import Cursor, Page, PageSize
 from app.core.path_prefix import link
 from app.core.problems import responses_for
 from app.core.strict_json import StrictRoute
@@ -30,6 +30,9 @@ from app.uploads.tables import Upload
 
 Reader = Annotated[Principal, Depends(needs("datasets:read"))]
 Writer = Annotated[Principal, Depends(needs("datasets:write"))]
+UploadId = Annotated[
+    str, Path(description="Id of the upload (upl_…).", examples=["upl_01JZ8QD3W5X0A1B2C3D4E5F6G7"])
+]
 PAGE_KIND: Final = "uploads:-created"
 PATIENCE_SECONDS: Final = 30.0
 """A request that sends nothing for this time ends, so that the client can continue in another."""
@@ -89,16 +92,28 @@ class UploadView(BaseModel):
     dataset.
     """
 
-    id: str
-    filename: str
-    project: str
-    state: Literal["receiving", "finished"]
-    size_bytes: int
-    offset_bytes: int
-    sha256: str | None
-    created_at: datetime
-    expires_at: datetime
-    links: dict[str, str]
+    id: str = Field(description="Id of the upload.", examples=["upl_01JZ8QD3W5X0A1B2C3D4E5F6G7"])
+    filename: str = Field(
+        description="Name of the file, as the client gave it.", examples=["night.zip"]
+    )
+    project: str = Field(
+        description="Name of the project that it belongs to.", examples=["default"]
+    )
+    state: Literal["receiving", "finished"] = Field(
+        description="`finished` when all bytes arrived and are stored.", examples=["receiving"]
+    )
+    size_bytes: int = Field(description="Announced size of the file.", examples=[734_003_200])
+    offset_bytes: int = Field(description="Number of bytes that arrived.", examples=[104_857_600])
+    sha256: str | None = Field(
+        description="SHA-256 of the file, in hex. null: not finished.",
+        examples=[None, "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"],
+    )
+    created_at: datetime = Field(description="When it was created.")
+    expires_at: datetime = Field(description="When it is removed, unless more bytes arrive.")
+    links: dict[str, str] = Field(
+        description="Paths that belong to it.",
+        examples=[{"self": "/v1/uploads/upl_01JZ8QD3W5X0A1B2C3D4E5F6G7"}],
+    )
 
     @classmethod
     def of(cls, upload: Upload, principal: Principal) -> Self:
@@ -122,7 +137,7 @@ class UploadListQuery(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    cursor: str | None = Field(default=None, max_length=2000)
+    cursor: Cursor = None
     limit: PageSize = 50
 
 
@@ -207,7 +222,7 @@ def list_uploads(
 )
 @router.get("/{upload_id}", responses=responses_for(404, 410))
 def read_upload(
-    upload_id: str, response: Response, context: InContext, principal: Reader
+    upload_id: UploadId, response: Response, context: InContext, principal: Reader
 ) -> UploadView:
     """Read an upload. `Upload-Offset` is the number of bytes that arrived."""
     upload = look_up(context, _named(upload_id, principal))
@@ -226,7 +241,7 @@ def read_upload(
     max_body_size=LIMITED_HERE,
 )
 async def append_to_upload(
-    upload_id: str,
+    upload_id: UploadId,
     request: Request,
     context: InContext,
     principal: Writer,
@@ -269,7 +284,7 @@ async def append_to_upload(
     responses=responses_for(404, 409, 410, 507),
     openapi_extra={"parameters": [TUS_HEADER]},
 )
-def delete_upload(upload_id: str, context: InContext, principal: Writer) -> Response:
+def delete_upload(upload_id: UploadId, context: InContext, principal: Writer) -> Response:
     """Delete an upload (tus termination). Datasets that were made from it keep their bytes."""
     remove_upload(context, _named(upload_id, principal))
     return Response(status_code=204)

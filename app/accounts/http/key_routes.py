@@ -3,7 +3,7 @@
 from datetime import datetime, timedelta
 from typing import Annotated, Final, Self
 
-from fastapi import APIRouter, Depends, Query, Response
+from fastapi import APIRouter, Depends, Path, Query, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from app.accounts import manage_keys as manage
@@ -13,7 +13,7 @@ from app.accounts.key_repository import ListedKey, key_page, visible_key
 from app.accounts.requests import KeyReport, KeyRequest, RotationRequest
 from app.accounts.tables import KeyKind
 from app.core.context import InContext
-from app.core.pages import Page, PageSize
+from app.core.pages import Cursor, Page, PageSize
 from app.core.path_prefix import link
 from app.core.problems import responses_for
 from app.core.strict_json import StrictRoute
@@ -28,27 +28,50 @@ router = APIRouter(
 Caller = Annotated[Principal, Depends(authenticate)]
 Reader = Annotated[Principal, Depends(needs("keys:read"))]
 Writer = Annotated[Principal, Depends(needs("keys:write"))]
+KeyId = Annotated[
+    str,
+    Path(
+        description="Id of the key (key_…), or the last part of its prefix.",
+        examples=["key_01JZ8QD3W5X0A1B2C3D4E5F6G7"],
+    ),
+]
 PAGE_KIND: Final = "keys:-created"
 
 
 class KeyView(BaseModel):
     """A key, without its secret."""
 
-    id: str
-    label: str
-    prefix: str = Field(description="The beginning of the key's text, by which people know it.")
-    kind: KeyKind
-    project: str | None = Field(
-        description="The one project that it may be used for. null: all of its owner's."
+    id: str = Field(description="Id of the key.", examples=["key_01JZ8QD3W5X0A1B2C3D4E5F6G7"])
+    label: str = Field(description="Its purpose, for people.", examples=["ci-nightly"])
+    prefix: str = Field(
+        description="The beginning of the key's text, by which people know it.",
+        examples=["trainyard_user_3fK9x2Lm7Qa1"],
     )
-    scopes: list[str]
-    owner: str = Field(description="Name of the user for whom it acts.")
-    created_at: datetime
+    kind: KeyKind = Field(description="The kind of caller that it is for.")
+    project: str | None = Field(
+        description="The one project that it may be used for. null: all of its owner's.",
+        examples=[None, "line-4"],
+    )
+    scopes: list[str] = Field(
+        description="What it may be used for.", examples=[["jobs:read", "jobs:write"]]
+    )
+    owner: str = Field(description="Name of the user for whom it acts.", examples=["ada"])
+    created_at: datetime = Field(description="When it was created.")
     last_used_at: datetime | None = Field(description="To the minute. null: never used.")
-    expires_at: datetime | None
-    never_expires: bool
-    revoked_at: datetime | None
-    replaces: str | None = Field(description="Id of the key that was rotated.")
+    expires_at: datetime | None = Field(
+        description="When it ends. null: it does not end by itself.",
+        examples=[None, "2027-02-28T08:00:00Z"],
+    )
+    never_expires: bool = Field(
+        description="Whether it is valid until it is revoked.", examples=[True]
+    )
+    revoked_at: datetime | None = Field(
+        description="When it was revoked. null: it was not.", examples=[None]
+    )
+    replaces: str | None = Field(
+        description="Id of the key that was rotated.",
+        examples=[None, "key_01JZ8QD3W5X0A1B2C3D4E5F6G7"],
+    )
 
     @classmethod
     def of(cls, listed: ListedKey) -> Self:
@@ -59,7 +82,10 @@ class KeyView(BaseModel):
 class NewKeyView(KeyView):
     """A new key with its text, which is never shown again."""
 
-    key: str = Field(description="Send it as Authorization: Bearer <key>.")
+    key: str = Field(
+        description="Send it as Authorization: Bearer <key>.",
+        examples=["trainyard_user_3fK9x2Lm7Qa1_…"],
+    )
 
     @classmethod
     def issued(cls, issued: IssuedKey) -> Self:
@@ -72,7 +98,7 @@ class KeyListQuery(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    cursor: str | None = Field(default=None, max_length=2000)
+    cursor: Cursor = None
     limit: PageSize = 50
 
 
@@ -118,7 +144,7 @@ def revoke_known_key(body: KeyReport, context: InContext, principal: Caller) -> 
 
 
 @router.get("/{key_id}", responses=responses_for(404))
-def read_key(key_id: str, context: InContext, principal: Reader) -> KeyView:
+def read_key(key_id: KeyId, context: InContext, principal: Reader) -> KeyView:
     """Read one key, by its id or by the last part of its prefix."""
     with context.database.read() as unit:
         return KeyView.of(visible_key(unit.session, manage.keys_seen_by(principal), key_id))
@@ -126,7 +152,7 @@ def read_key(key_id: str, context: InContext, principal: Reader) -> KeyView:
 
 @router.post("/{key_id}/rotate", status_code=201, responses=responses_for(404, 409, 413, 415, 507))
 def rotate_key(
-    key_id: str,
+    key_id: KeyId,
     body: RotationRequest,
     response: Response,
     context: InContext,
@@ -143,7 +169,7 @@ def rotate_key(
 
 
 @router.delete("/{key_id}", status_code=204, responses=responses_for(404, 507))
-def revoke_key(key_id: str, context: InContext, principal: Writer) -> None:
+def revoke_key(key_id: KeyId, context: InContext, principal: Writer) -> None:
     """Revoke a key: yours, one bound to a project that you administer, or any as administrator.
 
     Every request that begins after the response is refused, on every server.

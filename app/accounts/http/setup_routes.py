@@ -31,7 +31,9 @@ Token = Annotated[str, Path(max_length=200, description="The token in the set-up
 class SetupView(BaseModel):
     """An open set-up link."""
 
-    first_name: str = Field(description="The proposed name of the first administrator.")
+    first_name: str = Field(
+        description="The proposed name of the first administrator.", examples=["admin"]
+    )
 
 
 def _page_content() -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Annotated, Final, Self
 
-from fastapi import APIRouter, Depends, Header, Query, Response
+from fastapi import APIRouter, Depends, Header, Path, Query, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from app.accounts import manage_users as manage
@@ -13,7 +13,7 @@ from app.accounts.requests import UserChange, UserRequest
 from app.accounts.tables import User
 from app.accounts.user_repository import user_named, user_page
 from app.core.context import InContext
-from app.core.pages import Page, PageSize
+from app.core.pages import Cursor, Page, PageSize
 from app.core.path_prefix import link
 from app.core.problems import responses_for
 from app.core.strict_json import StrictRoute
@@ -27,6 +27,9 @@ router = APIRouter(
 )
 Reader = Annotated[Principal, Depends(needs("users:read"))]
 Writer = Annotated[Principal, Depends(needs("users:write"))]
+UserReference = Annotated[
+    str, Path(description="Id (usr_…) or name of the user.", examples=["ada"])
+]
 IfMatch = Annotated[
     str | None, Header(alias="If-Match", description="Change the user only with this ETag.")
 ]
@@ -36,12 +39,17 @@ PAGE_KIND: Final = "users:name"
 class UserView(BaseModel):
     """A user."""
 
-    id: str
-    name: str
-    administrator: bool
-    has_password: bool = Field(description="false: the user has API keys only.")
-    created_at: datetime
-    disabled_at: datetime | None = Field(description="Since when the user is refused.")
+    id: str = Field(description="Id of the user.", examples=["usr_01JZ8QD3W5X0A1B2C3D4E5F6G7"])
+    name: str = Field(description="Unique name of the user.", examples=["ada"])
+    administrator: bool = Field(
+        description="Whether the user manages users, projects, models and workers.",
+        examples=[False],
+    )
+    has_password: bool = Field(description="false: the user has API keys only.", examples=[True])
+    created_at: datetime = Field(description="When the user was created.")
+    disabled_at: datetime | None = Field(
+        description="Since when the user is refused.", examples=[None]
+    )
 
     @classmethod
     def of(cls, user: User) -> Self:
@@ -61,7 +69,7 @@ class UserListQuery(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    cursor: str | None = Field(default=None, max_length=2000)
+    cursor: Cursor = None
     limit: PageSize = 50
 
 
@@ -97,7 +105,7 @@ def create_user(
 
 @router.get("/{reference}", responses=responses_for(404))
 def read_user(
-    reference: str, response: Response, context: InContext, principal: Reader
+    reference: UserReference, response: Response, context: InContext, principal: Reader
 ) -> UserView:
     """Read a user by id or name. Administrators only."""
     principal.require_administrator()
@@ -107,7 +115,7 @@ def read_user(
 
 @router.patch("/{reference}", responses=responses_for(404, 409, 412, 413, 415, 507))
 def change_user(
-    reference: str,
+    reference: UserReference,
     body: UserChange,
     response: Response,
     context: InContext,

@@ -44,8 +44,14 @@ class Credentials(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    name: str = Field(min_length=1, max_length=200, pattern=r"^[^\x00]*$")
-    password: Typed
+    name: str = Field(
+        min_length=1,
+        max_length=200,
+        pattern=r"^[^\x00]*$",
+        description="Name of the user.",
+        examples=["ada"],
+    )
+    password: Typed = Field(description="Password of the user.", examples=["correct horse battery"])
 
 
 class FirstAdministrator(BaseModel):
@@ -53,18 +59,25 @@ class FirstAdministrator(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    name: Name = "admin"
-    password: Typed = Field(description="8 to 200 characters; not the name, and not a common one.")
+    name: Name = Field(default="admin", examples=["admin"])
+    password: Typed = Field(
+        description="8 to 200 characters; not the name, and not a common one.",
+        examples=["correct horse battery"],
+    )
 
 
 class Me(BaseModel):
     """The caller: the user, and the projects that the credential may be used for."""
 
-    user: str = Field(description="Name of the user.")
+    user: str = Field(description="Name of the user.", examples=["ada"])
     role: InstanceRole = Field(description="Role of the user on the whole instance.")
-    projects: dict[str, MemberRole] = Field(description="Role of the user by name of the project.")
+    projects: dict[str, MemberRole] = Field(
+        description="Role of the user by name of the project.", examples=[{"default": "member"}]
+    )
     theme: Theme = Field(description="Colours of the pages.")
-    keys: bool = Field(description="Whether the pages react to shortcuts of a single key.")
+    keys: bool = Field(
+        description="Whether the pages react to shortcuts of a single key.", examples=[True]
+    )
 
     @classmethod
     def of(cls, user: User, principal: Principal) -> Self:
@@ -88,23 +101,32 @@ class MeChange(BaseModel):
         None, description="Whether the pages react to shortcuts of a single key."
     )
     password: Typed | None = Field(
-        None, description="New password; the other sessions of the user end."
+        None,
+        description="New password; the other sessions of the user end.",
+        examples=["correct horse battery"],
     )
     current_password: Typed | None = Field(
-        None, description="The password until now; required with `password`."
+        None,
+        description="The password until now; required with `password`.",
+        examples=["a password until now"],
     )
 
 
 class SessionView(BaseModel):
     """A signed-in browser."""
 
-    id: str
+    id: str = Field(description="Id of the session.", examples=["ses_01JZ8QD3W5X0A1B2C3D4E5F6G7"])
     created_at: datetime = Field(description="Time of the sign-in.")
     last_seen_at: datetime = Field(description="Time of the last request, to about a minute.")
     expires_at: datetime = Field(description="Time at which it ends in any case.")
-    address: str | None = Field(description="Network address of the client at sign-in.")
-    user_agent: str | None = Field(description="Program of the client at sign-in.")
-    is_current: bool = Field(description="Whether this request uses it.")
+    address: str | None = Field(
+        description="Network address of the client at sign-in.", examples=["192.0.2.7"]
+    )
+    user_agent: str | None = Field(
+        description="Program of the client at sign-in.",
+        examples=["Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"],
+    )
+    is_current: bool = Field(description="Whether this request uses it.", examples=[True])
 
     @classmethod
     def of(cls, row: BrowserSession, current: str | None) -> Self:
@@ -123,8 +145,10 @@ class SessionView(BaseModel):
 class SignedIn(BaseModel):
     """A session has started; its token is in the cookie of the response."""
 
-    user: str = Field(description="Name of the user.")
-    session: str = Field(description="Id of the session.")
+    user: str = Field(description="Name of the user.", examples=["ada"])
+    session: str = Field(
+        description="Id of the session.", examples=["ses_01JZ8QD3W5X0A1B2C3D4E5F6G7"]
+    )
 
 
 def client_of(request: Request) -> Client:

@@ -26,17 +26,23 @@ router = APIRouter(
 class FromUploadBody(ImportOptions):
     """A finished upload, the dataset that it becomes a version of, and how it is read."""
 
-    upload: str = Field(max_length=40, description="Id of a finished upload (upl_…).")
+    upload: str = Field(
+        max_length=40,
+        description="Id of a finished upload (upl_…).",
+        examples=["upl_01JZ8QD3W5X0A1B2C3D4E5F6G7"],
+    )
     name: DatasetName = Field(
         min_length=1,
         max_length=200,
         pattern=NAME_PATTERN,
         description="Name of the dataset. An existing dataset gets a new version.",
+        examples=["night"],
     )
     project: str | None = Field(
         default=None,
         max_length=200,
         description="Project that owns the dataset. Default: that of the upload.",
+        examples=["default"],
     )
 
     def options(self) -> ImportOptions:

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from app.accounts.authentication import Principal, authenticate, needs
 from app.core.context import Context, InContext
-from app.core.pages import Page, PageSize
+from app.core.pages import Cursor, Page, PageSize
 from app.core.problems import responses_for
 from app.core.ranges import Download, download_response
 from app.core.response_headers import IMMUTABLE
@@ -20,6 +20,7 @@ from app.datasets.http.overview_views import (
     StatisticsView,
     reason_of,
 )
+from app.datasets.http.parameters import DatasetReference
 from app.datasets.overview_reader import OverviewReader, PlacedGroup
 from app.datasets.reports.report import Split
 from app.datasets.repository import VERSION_PREFIX, ListedDataset, visible_dataset
@@ -76,13 +77,13 @@ class DuplicatesQuery(VersionQuery):
         default="exact",
         description="exact: images with the same bytes. near: images that look alike.",
     )
-    cursor: str | None = Field(default=None, max_length=2000)
+    cursor: Cursor = None
     limit: PageSize = 50
 
 
 @router.get("/samples", response_model_exclude_unset=True)
 def read_samples(
-    reference: str,
+    reference: DatasetReference,
     context: InContext,
     principal: Reader,
     query: Annotated[SamplesQuery, Query()],
@@ -111,7 +112,7 @@ def read_samples(
     },
 )
 def read_preview(
-    reference: str,
+    reference: DatasetReference,
     number: Annotated[int, Path(ge=0, le=10**6, description="As in the `href` of a sample.")],
     request: Request,
     context: InContext,
@@ -133,7 +134,7 @@ def read_preview(
 
 @router.get("/statistics")
 def read_statistics(
-    reference: str,
+    reference: DatasetReference,
     context: InContext,
     principal: Reader,
     query: Annotated[VersionQuery, Query()],
@@ -146,7 +147,7 @@ def read_statistics(
 
 @router.get("/duplicates")
 def list_duplicates(
-    reference: str,
+    reference: DatasetReference,
     context: InContext,
     principal: Reader,
     query: Annotated[DuplicatesQuery, Query()],

@@ -11,7 +11,7 @@ from app.accounts.authentication import Principal, authenticate, needs
 from app.accounts.tables import MemberRole
 from app.core.context import TAKES_SPACE, InContext
 from app.core.errors import BadRequest
-from app.core.pages import Page, PageSize
+from app.core.pages import Cursor, Page, PageSize
 from app.core.path_prefix import link
 from app.core.problems import responses_for
 from app.core.strict_json import StrictRoute, parse_json
@@ -26,6 +26,7 @@ from app.datasets.dataset_pages import (
     jobs_of_datasets,
 )
 from app.datasets.errors import DatasetNotFound, NotAnArchive
+from app.datasets.http.parameters import DatasetReference
 from app.datasets.http.views import DatasetPage, DatasetRow, DatasetView, ReportView
 from app.datasets.remove_dataset import remove_dataset
 from app.datasets.reports.class_options import ClassMap, Colours
@@ -144,18 +145,21 @@ class NewVersionBody(ImportOptions):
         default=None,
         max_length=40,
         description="Id of the version that it is made from (dsv_…). Default: the newest.",
+        examples=["dsv_01JZ8QD3W5X0A1B2C3D4E5F6G7"],
     )
     upload: str | None = Field(
         default=None,
         max_length=40,
         description="Id of a finished upload (upl_…): an archive with files to add, or that "
         "replace files of the same paths, such as images/train/a.jpg and labels/train/a.txt.",
+        examples=["upl_01JZ8QD3W5X0A1B2C3D4E5F6G7"],
     )
     removed: list[Annotated[str, Field(min_length=1, max_length=4096)]] = Field(
         default=[],
         max_length=10_000,
         description="Paths in the version that the new one lacks, such as images/train/a.jpg. The "
         "label of a removed image is removed too.",
+        examples=[["images/train/a.jpg"]],
     )
 
     def options(self) -> ImportOptions:
@@ -169,7 +173,9 @@ class DatasetListQuery(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    project: str | None = Field(default=None, max_length=200)
+    project: str | None = Field(
+        default=None, max_length=200, description="Only datasets of the project with this name."
+    )
     name: str | None = Field(
         default=None,
         max_length=200,
@@ -189,9 +195,11 @@ class DatasetListQuery(BaseModel):
     task: Task | None = Field(
         default=None, description="Only datasets whose newest version is, or is declared, for it."
     )
-    sort: Literal["-created", "created", "name", "-name"] = "-created"
+    sort: Literal["-created", "created", "name", "-name"] = Field(
+        default="-created", description="The order; `-` is descending."
+    )
     counts: bool = Field(default=False, description="true: also count the datasets by state.")
-    cursor: str | None = Field(default=None, max_length=2000)
+    cursor: Cursor = None
     limit: PageSize = 50
 
 
@@ -263,7 +271,7 @@ def list_datasets(
 
 
 @router.get("/{reference}", responses=responses_for(404))
-def read_dataset(reference: str, context: InContext, principal: Reader) -> DatasetView:
+def read_dataset(reference: DatasetReference, context: InContext, principal: Reader) -> DatasetView:
     """Read a dataset with its newest version (`ds_…`), or with one version (`dsv_…`)."""
     with context.database.read() as unit:
         listed = visible_row(unit.session, principal.project_ids, reference)
@@ -272,7 +280,7 @@ def read_dataset(reference: str, context: InContext, principal: Reader) -> Datas
 
 @router.get("/{reference}/report", responses=responses_for(404))
 def read_report(
-    reference: str,
+    reference: DatasetReference,
     context: InContext,
     principal: Reader,
     version: Annotated[
@@ -296,7 +304,7 @@ def read_report(
     dependencies=TAKES_SPACE,
 )
 def create_dataset_version(
-    reference: str,
+    reference: DatasetReference,
     body: NewVersionBody,
     response: Response,
     context: InContext,
@@ -313,7 +321,7 @@ def create_dataset_version(
 
 
 @router.delete("/{reference}", status_code=204, responses=responses_for(404, 409, 507))
-def delete_dataset(reference: str, context: InContext, principal: Writer) -> None:
+def delete_dataset(reference: DatasetReference, context: InContext, principal: Writer) -> None:
     """Delete a dataset with all its versions. Refused while a job refers to it."""
     remove_dataset(context, principal, reference)
 

@@ -36,9 +36,17 @@ def _without_duplicates(jobs: list[str]) -> list[str]:
 class BulkChange(SpecModel):
     """The fields to change in every job; omitted fields keep their values."""
 
-    priority: Annotated[int, Field(ge=-100, le=100)] = 0
+    priority: Annotated[
+        int,
+        Field(
+            ge=-100,
+            le=100,
+            description="A job with a higher priority is claimed first.",
+            examples=[5],
+        ),
+    ] = 0
     tags: Annotated[Tags, Field(description="All tags of each job from now on.")] = Field(
-        default_factory=dict
+        default_factory=dict, examples=[{"line": "4"}]
     )
 
 
@@ -59,6 +67,7 @@ class BulkAction(SpecModel):
             max_length=MOST_JOBS,
             description="Ids, each once.",
             json_schema_extra={"uniqueItems": True},
+            examples=[["job_01JZ8QD3W5X0A1B2C3D4E5F6G7"]],
         ),
         AfterValidator(_without_duplicates),
     ]

@@ -14,6 +14,7 @@ from app.jobs.commands.control import apply_user_event
 from app.jobs.commands.extend import Extension
 from app.jobs.commands.submit import Submitted
 from app.jobs.http.job_views import JobView
+from app.jobs.http.parameters import JobId
 from app.jobs.http.status import job_status
 from app.jobs.plan.views import PlanView
 from app.jobs.states import JobEvent
@@ -42,43 +43,43 @@ REPLAYED: Final[dict[int | str, dict[str, Any]]] = {
 
 
 @router.post("/cancel", status_code=202)
-def cancel_job(job_id: str, context: InContext, principal: Writer) -> JobView:
+def cancel_job(job_id: JobId, context: InContext, principal: Writer) -> JobView:
     """Cancel a job. A waiting job ends at once, a running one within two seconds."""
     return _apply(context, principal, job_id, JobEvent.CANCEL)
 
 
 @router.post("/pause", status_code=202)
-def pause_job(job_id: str, context: InContext, principal: Writer) -> JobView:
+def pause_job(job_id: JobId, context: InContext, principal: Writer) -> JobView:
     """Pause a job. It frees its slot; `resume` continues it from its last checkpoint."""
     return _apply(context, principal, job_id, JobEvent.PAUSE)
 
 
 @router.post("/resume", status_code=202, responses=responses_for(429), dependencies=TAKES_SPACE)
-def resume_job(job_id: str, context: InContext, principal: Writer) -> JobView:
+def resume_job(job_id: JobId, context: InContext, principal: Writer) -> JobView:
     """Queue a paused job again, or withdraw a pending pause."""
     return _apply(context, principal, job_id, JobEvent.RESUME)
 
 
 @router.post("/stop", status_code=202)
-def stop_job(job_id: str, context: InContext, principal: Writer) -> JobView:
+def stop_job(job_id: JobId, context: InContext, principal: Writer) -> JobView:
     """End a job early and keep its result. It succeeds with the `best.pt` trained so far."""
     return _apply(context, principal, job_id, JobEvent.STOP)
 
 
 @router.post("/retry", status_code=202, responses=responses_for(429), dependencies=TAKES_SPACE)
-def retry_job(job_id: str, context: InContext, principal: Writer) -> JobView:
+def retry_job(job_id: JobId, context: InContext, principal: Writer) -> JobView:
     """Retry a failed or cancelled job, from its last checkpoint if it has one."""
     return _apply(context, principal, job_id, JobEvent.RETRY)
 
 
 @router.delete("")
-def delete_job(job_id: str, context: InContext, principal: Writer) -> JobView:
+def delete_job(job_id: JobId, context: InContext, principal: Writer) -> JobView:
     """Move an ended job to the trash. It is deleted after `TRAINYARD_TRASH_DAYS`."""
     return _apply(context, principal, job_id, JobEvent.DELETE)
 
 
 @router.post("/restore")
-def restore_job(job_id: str, context: InContext, principal: Writer) -> JobView:
+def restore_job(job_id: JobId, context: InContext, principal: Writer) -> JobView:
     """Restore a job from the trash, unchanged."""
     return _apply(context, principal, job_id, JobEvent.RESTORE)
 
@@ -90,7 +91,7 @@ def restore_job(job_id: str, context: InContext, principal: Writer) -> JobView:
     dependencies=TAKES_SPACE,
 )
 def clone_job(
-    job_id: str,
+    job_id: JobId,
     response: Response,
     context: InContext,
     principal: Writer,
@@ -120,7 +121,7 @@ def clone_job(
     dependencies=TAKES_SPACE,
 )
 def extend_job(
-    job_id: str,
+    job_id: JobId,
     extension: Extension,
     response: Response,
     context: InContext,
@@ -136,7 +137,7 @@ def extend_job(
 
 @router.post("/extend/validate", responses=responses_for(413, 415, 429))
 def validate_extension(
-    job_id: str, extension: Extension, context: InContext, principal: Writer
+    job_id: JobId, extension: Extension, context: InContext, principal: Writer
 ) -> PlanView:
     """Plan an extension without submitting it. Makes the same checks and stores nothing."""
     resolution = extend.plan_extension(context, principal, job_id, extension)

@@ -9,13 +9,14 @@ from app.accounts.authentication import Principal, authenticate, caller_after_wa
 from app.core.context import TAKES_SPACE, Context, InContext
 from app.core.pages import Page
 from app.core.problems import responses_for
-from app.core.ranges import is_known, revision_of
+from app.core.ranges import IfNoneMatch, is_known, revision_of
 from app.core.strict_json import StrictRoute
 from app.fleet.repository import live_workers
 from app.jobs.commands import control, submit
 from app.jobs.http.control_routes import REPLAYED, IdempotencyKeyHeader, answer_made
 from app.jobs.http.job_views import JobRow, JobView
 from app.jobs.http.listing import JobListQuery, JobPage, JobProgressRow
+from app.jobs.http.parameters import JobId
 from app.jobs.http.status import StatusAnswer, job_status, read_status
 from app.jobs.http.views import QueueView
 from app.jobs.http.waiting import waits_of
@@ -51,10 +52,28 @@ IfMatch = Annotated[
 class JobChange(SpecModel):
     """The fields of a job that can change at any time; omitted fields keep their value."""
 
-    name: Name | None = None
-    notes: Notes = ""
-    priority: Annotated[int, Field(ge=-100, le=100)] = 0
-    tags: Tags = Field(default_factory=dict)
+    name: Name | None = Field(
+        default=None,
+        description="Its name, for people. null: none.",
+        examples=["night shift, line 4"],
+    )
+    notes: Notes = Field(
+        default="", description="Free text.", examples=["First run with the new camera."]
+    )
+    priority: Annotated[
+        int,
+        Field(
+            ge=-100,
+            le=100,
+            description="A job with a higher priority is claimed first.",
+            examples=[5],
+        ),
+    ] = 0
+    tags: Tags = Field(
+        default_factory=dict,
+        description="All tags of the job from now on.",
+        examples=[{"line": "4"}],
+    )
 
 
 @router.post(
@@ -124,12 +143,12 @@ def list_jobs(
     responses=responses_for(404, 429) | {304: {"description": "Unchanged since that ETag."}},
 )
 async def read_job(
-    job_id: str,
+    job_id: JobId,
     context: InContext,
     principal: Reader,
     request: Request,
     query: Annotated[WaitQuery, Query()],
-    if_none_match: Annotated[str | None, Header()] = None,
+    if_none_match: IfNoneMatch = None,
 ) -> Response:
     """Read a job's status. To poll, send the last ETag as If-None-Match, or let it wait."""
     status = await _status(context, principal, job_id)
@@ -158,7 +177,7 @@ def _is_awaited(until: WaitTarget, status: StatusAnswer, if_none_match: str | No
 
 @router.patch("/jobs/{job_id}", responses=responses_for(404, 409, 412, 413, 415, 507))
 def change_job(
-    job_id: str,
+    job_id: JobId,
     body: JobChange,
     context: InContext,
     principal: Writer,

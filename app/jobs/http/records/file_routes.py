@@ -25,6 +25,7 @@ from app.core.problems import responses_for
 from app.core.ranges import download_response, file_headers, is_known
 from app.core.strict_json import StrictRoute
 from app.core.zip_stream import zip_stream
+from app.jobs.http.parameters import FileName, JobId
 from app.jobs.http.records.file_views import ArtifactView
 from app.jobs.http.records.made_files import MADE, MadeFile, made_files
 from app.jobs.http.records.stored_files import download_answers, stored_file
@@ -54,7 +55,7 @@ ZIP_ANSWERS: Final[dict[int | str, dict[str, Any]]] = {
 
 
 @router.get("/checkpoints")
-def list_checkpoints(job_id: str, context: InContext, principal: Reader) -> Page[ArtifactView]:
+def list_checkpoints(job_id: JobId, context: InContext, principal: Reader) -> Page[ArtifactView]:
     """List the checkpoints that a job can resume from, newest epoch first.
 
     `links.download` has the current `best.pt` and `last.pt` while the job runs. Their `checks` are
@@ -69,9 +70,9 @@ def list_checkpoints(job_id: str, context: InContext, principal: Reader) -> Page
 @router.head("/checkpoints/{epoch}/{name}", response_class=Response, responses=FILE_ANSWERS)
 @router.get("/checkpoints/{epoch}/{name}", response_class=Response, responses=FILE_ANSWERS)
 def download_checkpoint(
-    job_id: str,
+    job_id: JobId,
     epoch: EpochNumber,
-    name: str,
+    name: FileName,
     request: Request,
     context: InContext,
     principal: ArtifactReader,
@@ -89,7 +90,7 @@ def download_checkpoint(
 
 
 @router.get("/artifacts")
-def list_artifacts(job_id: str, context: InContext, principal: Reader) -> Page[ArtifactView]:
+def list_artifacts(job_id: JobId, context: InContext, principal: Reader) -> Page[ArtifactView]:
     """List a job's downloadable files, by name; `spec.json` and `plan.json` are always there."""
     with context.database.read() as unit:
         job, plan = visible_job_and_plan(unit.session, principal.project_ids, job_id)
@@ -102,7 +103,7 @@ def list_artifacts(job_id: str, context: InContext, principal: Reader) -> Page[A
 @router.head("/artifacts.zip", response_class=Response, responses=ZIP_ANSWERS)
 @router.get("/artifacts.zip", response_class=Response, responses=ZIP_ANSWERS)
 def download_artifacts(
-    job_id: str, request: Request, context: InContext, principal: ArtifactReader
+    job_id: JobId, request: Request, context: InContext, principal: ArtifactReader
 ) -> Response:
     """Download all files of a job as one zip, in the order of their names.
 
@@ -127,7 +128,7 @@ def download_artifacts(
 @router.head("/artifacts/{name}", response_class=Response, responses=FILE_ANSWERS)
 @router.get("/artifacts/{name}", response_class=Response, responses=FILE_ANSWERS)
 def download_artifact(
-    job_id: str, name: str, request: Request, context: InContext, principal: ArtifactReader
+    job_id: JobId, name: FileName, request: Request, context: InContext, principal: ArtifactReader
 ) -> Response:
     """Download a file or one range of it. The ETag is the SHA-256 of the file."""
     with context.database.read() as unit:

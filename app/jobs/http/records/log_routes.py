@@ -22,6 +22,7 @@ from app.core.response_headers import REVALIDATED, SANDBOX
 from app.core.strict_json import StrictRoute
 from app.core.text_fields import plain_text
 from app.jobs.errors import AttemptNotFound
+from app.jobs.http.parameters import JobId
 from app.jobs.http.records.stored_files import download_answers, stored_file
 from app.jobs.log_reading import log_bytes, log_size
 from app.jobs.repository import visible_job
@@ -98,19 +99,25 @@ class LogQuery(SpecModel):
 class LogLine(BaseModel):
     """One line of a log."""
 
-    n: int = Field(description="Its number, from 1.")
-    text: str = Field(description=f"Its first {LONGEST_SHOWN} characters.")
-    match: bool = Field(description="false: it is shown as a neighbour of a match.")
+    n: int = Field(description="Its number, from 1.", examples=[412])
+    text: str = Field(
+        description=f"Its first {LONGEST_SHOWN} characters.",
+        examples=["Epoch 12/100: box_loss 1.21"],
+    )
+    match: bool = Field(
+        description="false: it is shown as a neighbour of a match.", examples=[True]
+    )
 
 
 class LogMatches(BaseModel):
     """The lines of a log that contain a text, and those around them."""
 
-    lines: list[LogLine]
+    lines: list[LogLine] = Field(description="The lines in order.")
     more: bool = Field(
-        description="Further lines may match: search again with `lines` from behind `searched_to`."
+        description="Further lines may match: search again with `lines` from behind `searched_to`.",
+        examples=[False],
     )
-    searched_to: int = Field(description="The last line that was searched.")
+    searched_to: int = Field(description="The last line that was searched.", examples=[1377])
 
     @classmethod
     def of(cls, found: LineMatches) -> "LogMatches":
@@ -137,7 +144,7 @@ LOG_ANSWERS[200] |= {
 
 @router.get("/logs", response_class=Response, responses=LOG_ANSWERS)
 def read_log(
-    job_id: str,
+    job_id: JobId,
     request: Request,
     context: InContext,
     principal: Reader,

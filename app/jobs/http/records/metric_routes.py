@@ -12,7 +12,7 @@ from app.core.csv_tables import CsvTable
 from app.core.errors import FieldError, Invalid
 from app.core.media_types import preferred
 from app.core.problems import responses_for
-from app.core.ranges import is_known
+from app.core.ranges import IfNoneMatch, is_known
 from app.core.strict_json import StrictRoute
 from app.datasets.repository import class_names
 from app.jobs.class_metrics import class_series, epoch_classes, unpacked
@@ -25,6 +25,7 @@ from app.jobs.curves import (
     tag_of_curves,
 )
 from app.jobs.errors import ClassMetricsNotFound, JobNotFound, SeriesTooLong
+from app.jobs.http.parameters import JobId
 from app.jobs.http.records.epoch_range import EpochRange, EpochRangeText
 from app.jobs.http.records.metric_views import (
     ClassMetricsView,
@@ -52,7 +53,6 @@ router = APIRouter(
 )
 Reader = Annotated[Principal, Depends(needs("jobs:read"))]
 Epoch = Annotated[int, Field(ge=0, le=10**9)]
-IfNoneMatch = Annotated[str | None, Header()]
 UNCHANGED: Final[dict[int | str, dict[str, Any]]] = {
     304: {"description": "Unchanged since that ETag."}
 }
@@ -168,7 +168,7 @@ def read_metrics_of_jobs(
     },
 )
 def read_metrics(
-    job_id: str,
+    job_id: JobId,
     context: InContext,
     principal: Reader,
     query: Annotated[MetricsQuery, Query()],
@@ -198,7 +198,7 @@ def read_metrics(
     responses=responses_for(404),
 )
 def read_class_metrics(
-    job_id: str,
+    job_id: JobId,
     context: InContext,
     principal: Reader,
     query: Annotated[ClassMetricsQuery, Query()],
@@ -220,7 +220,7 @@ def read_class_metrics(
 
 @router.get("/jobs/{job_id}/metrics/system", responses=responses_for(404))
 def read_system_metrics(
-    job_id: str,
+    job_id: JobId,
     context: InContext,
     principal: Reader,
     query: Annotated[SystemQuery, Query()],

@@ -6,7 +6,7 @@ from enum import IntEnum
 from functools import partial
 from typing import Annotated, Any, Final
 
-from fastapi import APIRouter, Depends, Header, Path, Query, Request, Response
+from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from app.accounts.authentication import Principal, authenticate, needs
@@ -24,14 +24,15 @@ from app.artifacts.validation import (
 )
 from app.artifacts.worst_images import BundleReader
 from app.core.context import InContext
-from app.core.pages import Page
+from app.core.pages import Cursor, Page
 from app.core.problems import responses_for
-from app.core.ranges import Download, download_response, is_known
+from app.core.ranges import Download, IfNoneMatch, download_response, is_known
 from app.core.response_headers import IMMUTABLE
 from app.core.storage import StoredBytesCorrupt
 from app.core.strict_json import StrictRoute
 from app.datasets.errors import UnknownClass
 from app.datasets.repository import class_names
+from app.jobs.http.parameters import FileName, JobId
 from app.jobs.http.records.stored_files import stored_file
 from app.jobs.http.records.validation_views import WorstImagesPage, WorstImageView, WorstPreviewView
 from app.jobs.repository import visible_job
@@ -104,7 +105,7 @@ class WorstImagesQuery(BaseModel):
         description="Only images with an error of this kind: an object that was missed, a false "
         "prediction, or one at the right place of the wrong class.",
     )
-    cursor: str | None = Field(default=None, max_length=2000)
+    cursor: Cursor = None
     limit: int = Field(default=20, ge=1, le=MOST_WORST, description="Maximum number of images.")
 
 
@@ -114,10 +115,10 @@ class WorstImagesQuery(BaseModel):
     responses={304: {"description": "The caller's copy is current."}},
 )
 def read_curves(
-    job_id: str,
+    job_id: JobId,
     context: InContext,
     principal: Reader,
-    if_none_match: Annotated[str | None, Header(include_in_schema=False)] = None,
+    if_none_match: IfNoneMatch = None,
 ) -> Response:
     """Read curves and confusion matrix of best.pt, as its final validation computed them."""
     with context.database.read() as unit:
@@ -135,7 +136,7 @@ def read_curves(
 
 @router.get("/images/worst")
 def list_worst_images(
-    job_id: str,
+    job_id: JobId,
     context: InContext,
     principal: Reader,
     query: Annotated[WorstImagesQuery, Query()],
@@ -178,7 +179,7 @@ def list_worst_images(
 
 @router.get("/images/worst/{image}/preview", response_class=Response, responses=PREVIEW_ANSWERS)
 def read_worst_preview(
-    job_id: str,
+    job_id: JobId,
     image: Annotated[int, Path(ge=1, le=MOST_WORST, description="The `number` of the image.")],
     request: Request,
     context: InContext,
@@ -202,8 +203,8 @@ def read_worst_preview(
 
 @router.get("/artifacts/{name}/preview", response_class=Response, responses=PREVIEW_ANSWERS)
 def read_artifact_preview(
-    job_id: str,
-    name: str,
+    job_id: JobId,
+    name: FileName,
     request: Request,
     context: InContext,
     principal: ArtifactReader,

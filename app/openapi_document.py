@@ -1,0 +1,84 @@
+"""The OpenAPI document: what FastAPI makes of the routes, completed by what only we know."""
+
+import json
+from collections.abc import Callable, Iterator
+from functools import cache
+from threading import Lock
+from typing import Any, Final
+
+from fastapi import FastAPI, Request, Response
+from fastapi.routing import APIRoute
+
+from app.core.problems import Problem, responses_for
+from app.stream.messages import message_schemas
+
+UNUSED: Final = ("HTTPValidationError", "ValidationError")
+"""FastAPI's own schemas of errors, which no answer has."""
+
+
+def operation_id(route: APIRoute) -> str:
+    """Name an operation after its handler; the HEAD of a GET route gets a separate id."""
+    return f"{route.name}_head" if route.methods == {"HEAD"} else route.name
+
+
+def complete_document(app: FastAPI) -> None:
+    """Make `app.openapi()` return the complete document."""
+    original = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            document = original()
+            _complete_schemas(document.setdefault("components", {}).setdefault("schemas", {}))
+            _add_limits(document)
+            if app.state.path_prefix:
+                document["servers"] = [{"url": app.state.path_prefix}]
+            app.openapi_schema = document
+        return app.openapi_schema
+
+    app.openapi = openapi  # type: ignore[method-assign]
+
+
+def document_route(app: FastAPI) -> Callable[[Request], Response]:
+    """Return a handler for the document, which takes a second to make.
+
+    It is made in a thread, once. FastAPI's own handler would make it in the event loop.
+    """
+    making = Lock()
+
+    @cache
+    def document() -> bytes:
+        return json.dumps(app.openapi(), ensure_ascii=False).encode()
+
+    def show_document(_: Request) -> Response:
+        with making:
+            content = document()
+        return Response(content, media_type="application/json")
+
+    return show_document
+
+
+def operations_of(document: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Yield every operation of a document."""
+    for methods in document["paths"].values():
+        yield from methods.values()
+
+
+def _complete_schemas(schemas: dict[str, Any]) -> None:
+    for name in UNUSED:
+        schemas.pop(name, None)
+    schemas |= _problem_schemas() | message_schemas()
+    schemas["JsonValue"]["description"] = "Any JSON value."
+
+
+def _problem_schemas() -> dict[str, Any]:
+    schema = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
+    parts = schema.pop("$defs", {})
+    return {**parts, "Problem": schema}
+
+
+def _add_limits(document: dict[str, Any]) -> None:
+    """Add what every route with a credential can answer: that the caller is too fast."""
+    too_fast = {str(status): answer for status, answer in responses_for(429).items()}
+    for operation in operations_of(document):
+        if operation.get("security"):
+            operation["responses"] = too_fast | operation["responses"]
