@@ -10,6 +10,7 @@ from fastapi import FastAPI, Request, Response
 from fastapi.routing import APIRoute
 
 from app.core.problems import Problem, responses_for
+from app.openapi_examples import add_examples
 from app.stream.messages import message_schemas
 
 UNUSED: Final = ("HTTPValidationError", "ValidationError")
@@ -30,6 +31,7 @@ def complete_document(app: FastAPI) -> None:
             document = original()
             _complete_schemas(document.setdefault("components", {}).setdefault("schemas", {}))
             _add_limits(document)
+            add_examples(document, operations_of(document))
             if app.state.path_prefix:
                 document["servers"] = [{"url": app.state.path_prefix}]
             app.openapi_schema = document

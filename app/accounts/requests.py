@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from app.accounts.keys import KeyScope
 from app.accounts.names import Label, Name
 from app.accounts.tables import MemberRole
+from app.core.omitted_fields import change_schema
 
 DAY: Final = 24 * 60 * 60
 Lifetime = Annotated[int, Field(strict=True, ge=60, le=10 * 365 * DAY)]
@@ -82,7 +83,7 @@ class UserRequest(BaseModel):
 class UserChange(BaseModel):
     """What is different about a user; omitted fields keep their value."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", json_schema_extra=change_schema({"disabled": True}))
 
     name: Name | None = Field(default=None, description="New name of the user.", examples=["ada"])
     administrator: bool | None = Field(
@@ -110,7 +111,7 @@ class ProjectRequest(BaseModel):
 class ProjectChange(BaseModel):
     """What is different about a project; omitted fields keep their value."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", json_schema_extra=change_schema({"archived": True}))
 
     name: Name | None = Field(
         default=None, description="New name of the project.", examples=["line-4"]

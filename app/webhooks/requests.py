@@ -4,6 +4,7 @@ from typing import Annotated, Final
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
+from app.core.omitted_fields import change_schema
 from app.core.pages import Cursor, PageSize
 from app.core.text_fields import plain_text
 from app.webhooks.destinations import MAX_URL
@@ -63,7 +64,10 @@ class WebhookRequest(BaseModel):
 class WebhookChange(BaseModel):
     """What is different about a webhook; omitted fields keep their value."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra=change_schema({"events": ["job.failed"], "state": "enabled"}),
+    )
 
     url: Url | None = Field(default=None, description="Where events are posted, as at creation.")
     events: Events | None = Field(

@@ -14,6 +14,7 @@ from app.accounts.names import Name
 from app.accounts.passwords import MAX_LENGTH
 from app.accounts.tables import BrowserSession, MemberRole, Theme, User
 from app.core.access_log import client_address
+from app.core.omitted_fields import change_schema
 
 
 def _require_text(password: SecretStr) -> SecretStr:
@@ -94,7 +95,7 @@ class Me(BaseModel):
 class MeChange(BaseModel):
     """Changes of the caller's own user; absent fields stay as they are."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", json_schema_extra=change_schema({"theme": "dark"}))
 
     theme: Theme | None = Field(None, description="Colours of the pages.")
     keys: bool | None = Field(

@@ -1,7 +1,7 @@
 """`/v1/datasets/from-upload`: a dataset from a finished resumable upload."""
 
 from fastapi import APIRouter, Depends, Response
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from app.accounts.authentication import authenticate
 from app.accounts.tables import MemberRole
@@ -25,6 +25,14 @@ router = APIRouter(
 
 class FromUploadBody(ImportOptions):
     """A finished upload, the dataset that it becomes a version of, and how it is read."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {"upload": "upl_01JZ8QD3W5X0A1B2C3D4E5F6G7", "name": "night", "splits": "80:20"}
+            ]
+        }
+    )
 
     upload: str = Field(
         max_length=40,

@@ -141,6 +141,15 @@ class NewVersionBody(ImportOptions):
     version has the files of a ready version with these changes.
     """
 
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {"policy": "strict", "class_map": {"scratches": "scratch"}},
+                {"upload": "upl_01JZ8QD3W5X0A1B2C3D4E5F6G7", "removed": ["images/train/a.jpg"]},
+            ]
+        }
+    )
+
     version: str | None = Field(
         default=None,
         max_length=40,

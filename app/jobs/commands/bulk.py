@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Final, Literal, Self
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from app.accounts.authentication import Principal
@@ -13,6 +13,7 @@ from app.core.context import Context
 from app.core.database import OUTAGE
 from app.core.errors import TrainyardError, Unavailable
 from app.core.logging import get_logger
+from app.core.omitted_fields import change_schema
 from app.core.problems import DatabaseUnavailable
 from app.jobs.commands.control import QUEUES_AGAIN, apply_user_event, change_job
 from app.jobs.listed import ListedJob
@@ -36,6 +37,8 @@ def _without_duplicates(jobs: list[str]) -> list[str]:
 class BulkChange(SpecModel):
     """The fields to change in every job; omitted fields keep their values."""
 
+    model_config = ConfigDict(json_schema_extra=change_schema({"priority": 5}))
+
     priority: Annotated[
         int,
         Field(
@@ -52,6 +55,19 @@ class BulkChange(SpecModel):
 
 class BulkAction(SpecModel):
     """An action, and the jobs to apply it to."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {"do": "cancel", "jobs": ["job_01JZ8QD3W5X0A1B2C3D4E5F6G7"]},
+                {
+                    "do": "change",
+                    "jobs": ["job_01JZ8QD3W5X0A1B2C3D4E5F6G7"],
+                    "change": {"priority": 5},
+                },
+            ]
+        }
+    )
 
     do: Annotated[
         Literal["cancel", "pause", "resume", "stop", "retry", "delete", "restore", "change"],

@@ -99,7 +99,8 @@ def clone_job(
         dict[str, Any],
         Body(
             description="A JSON merge patch (RFC 7396) of the job's spec; null removes a field. "
-            "With `amended: true`, the `amended` of the job's error is applied first."
+            "With `amended: true`, the `amended` of the job's error is applied first.",
+            examples=[{"name": "twice as long", "train": {"epochs": 200}}, {"amended": True}],
         ),
     ],
     idempotency_key: IdempotencyKeyHeader = None,

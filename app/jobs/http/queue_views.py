@@ -21,7 +21,10 @@ from app.jobs.tables import Job
 from app.quotas.repository import QuotaUse
 
 Needs = Literal["gpu", "cpu", "any"]
-UNTIL = Field(description="When the back-off after an interruption ends. null: there is none.")
+UNTIL = Field(
+    description="When the back-off after an interruption ends. null: there is none.",
+    examples=[None],
+)
 STARTS = Field(
     description="Estimated from the plans of the jobs before it and the remaining time of running "
     f"ones. null: one of these has no estimate, or {ESTIMATED_PLACES} jobs or more are before it.",

@@ -3,10 +3,11 @@
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Header, Query, Request, Response
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from app.accounts.authentication import Principal, authenticate, caller_after_wait, needs
 from app.core.context import TAKES_SPACE, Context, InContext
+from app.core.omitted_fields import change_schema
 from app.core.pages import Page
 from app.core.problems import responses_for
 from app.core.ranges import IfNoneMatch, is_known, revision_of
@@ -51,6 +52,12 @@ IfMatch = Annotated[
 
 class JobChange(SpecModel):
     """The fields of a job that can change at any time; omitted fields keep their value."""
+
+    model_config = ConfigDict(
+        json_schema_extra=change_schema(
+            {"notes": "First run with the new camera.", "tags": {"line": "4"}}
+        )
+    )
 
     name: Name | None = Field(
         default=None,

@@ -258,14 +258,14 @@ class PlanWarning(BaseModel):
     """A possible mistake. The job is valid and runs."""
 
     code: WarningCode = Field(
-        description="Stable code of the warning.", examples=["few_optimizer_steps"]
+        description="Stable code of the warning.", examples=["images_dropped"]
     )
     pointer: str | None = Field(
-        description="JSON pointer to the field that causes it.", examples=["/train/epochs"]
+        description="JSON pointer to the field that causes it.", examples=[None, "/train/epochs"]
     )
     message: str = Field(
         description="What may be wrong, for people.",
-        examples=["The training has only 90 optimizer steps."],
+        examples=["The verification left out 2 images."],
     )
 
 
@@ -281,7 +281,8 @@ class StoredPlan(BaseModel):
     )
     estimate: EstimatePlan = Field(description="The estimated duration.")
     switched_on: list[SwitchedOn] = Field(
-        description="Features that another part of the spec requires and therefore switched on."
+        description="Features that another part of the spec requires and therefore switched on.",
+        examples=[[]],
     )
     warnings: list[PlanWarning] = Field(
         description="Possible mistakes. The job is valid all the same."

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Final, Literal, Self
 from pydantic import (
     AfterValidator,
     BeforeValidator,
+    ConfigDict,
     Field,
     JsonValue,
     StringConstraints,
@@ -153,6 +154,20 @@ class TrainerChoice(SpecModel):
 
 class JobSpec(SpecModel):
     """A job as its user submits it."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "name": "night shift, line 4",
+                    "dataset": "ds_01JZ8QD3W5X0A1B2C3D4E5F6G7",
+                    "model": "yolo26n.yaml",
+                    "train": {"epochs": 100, "imgsz": 640},
+                    "tags": {"line": "4"},
+                }
+            ]
+        }
+    )
 
     name: Name | None = Field(
         default=None,

@@ -43,6 +43,7 @@ MOST_SERIES_BYTES: Final = 2_000_000
 """The longest response with the classes of several epochs."""
 JSON: Final = "application/json"
 CSV: Final = "text/csv"
+CSV_EXAMPLE: Final = "epoch,metrics/mAP50(B)\n1,0.1\n2,0.2\n"
 
 router = APIRouter(
     prefix="/v1",
@@ -162,7 +163,7 @@ def read_metrics_of_jobs(
     "/jobs/{job_id}/metrics",
     response_model=MetricsView | LineageMetricsView,
     responses={
-        200: {"content": {"text/csv": {"schema": {"type": "string"}}}},
+        200: {"content": {CSV: {"schema": {"type": "string"}, "example": CSV_EXAMPLE}}},
         **responses_for(404),
         **UNCHANGED,
     },

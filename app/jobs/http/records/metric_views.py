@@ -111,7 +111,19 @@ class ManyMetricsView(BaseModel):
     """The metrics of several jobs."""
 
     jobs: dict[str, LineageMetricsView | MetricsView] = Field(
-        description="By id, in the order of the request; with `lineage` if it was asked for."
+        description="By id, in the order of the request; with `lineage` if it was asked for.",
+        examples=[
+            {
+                "job_01JZ8QD3W5X0A1B2C3D4E5F6G7": {
+                    "epochs": [1, 2],
+                    "series": {"metrics/mAP50(B)": [0.1, 0.2]},
+                    "seconds": [4.9, 9.8],
+                    "ended_at": ["2026-11-30T08:00:05Z", "2026-11-30T08:00:10Z"],
+                    "best": 2,
+                    "marks": [],
+                }
+            }
+        ],
     )
     missing: list[str] = Field(
         description="The ids that are not of a job in your projects.", examples=[[]]

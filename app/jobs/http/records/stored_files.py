@@ -17,8 +17,10 @@ log = get_logger(__name__)
 def download_answers(*media_types: str) -> dict[int | str, dict[str, Any]]:
     """Return the OpenAPI responses of a route that returns bytes, whole or by range."""
     in_bytes: dict[str, Any] = {"type": "string", "format": "binary"}
-    schemas = {name: {} if name == JSON.name else in_bytes for name in media_types}
-    content = {name: {"schema": schema} for name, schema in schemas.items()}
+    document = {"description": "Any JSON value.", "examples": [{"epochs": 100}]}
+    content = {
+        name: {"schema": document if name == JSON.name else in_bytes} for name in media_types
+    }
     return {
         200: {"description": "The whole content.", "content": content},
         206: {"description": "The requested range.", "content": content},
