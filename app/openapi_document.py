@@ -9,10 +9,28 @@ from typing import Any, Final
 from fastapi import FastAPI, Request, Response
 from fastapi.routing import APIRoute
 
+from app.core.declared_headers import ON_EVERY_ANSWER, header_components
 from app.core.problems import Problem, responses_for
 from app.openapi_examples import add_examples
 from app.stream.messages import message_schemas
 
+TAGS: Final = {
+    "operations": "Whether the server works, and its version. Without a credential.",
+    "sessions": "Sign-in by name and password, and what the caller may do.",
+    "jobs": "Trainings: submit, follow, steer, and read what they produced.",
+    "events": "What happens in the caller's projects, by polling and as a stream.",
+    "datasets": "Datasets, their versions, and what their verification found.",
+    "uploads": "Resumable uploads by tus 1.0. Answers also have `Tus-Resumable` and `Tus-Version`.",
+    "models": "Architectures and weights that a job can start from.",
+    "workers": "The slots of all workers, and their trainer plugins.",
+    "audit": "Who changed what.",
+    "keys": "API keys.",
+    "users": "The people who use this instance.",
+    "projects": "The owners of jobs and datasets, and their members.",
+    "quotas": "What projects and users may use.",
+    "webhooks": "URLs to which the events of a project are sent.",
+}
+"""What each group of operations is about."""
 UNUSED: Final = ("HTTPValidationError", "ValidationError")
 """FastAPI's own schemas of errors, which no answer has."""
 
@@ -30,6 +48,9 @@ def complete_document(app: FastAPI) -> None:
         if app.openapi_schema is None:
             document = original()
             _complete_schemas(document.setdefault("components", {}).setdefault("schemas", {}))
+            document["info"]["description"] = _introduction()
+            document["tags"] = [{"name": name, "description": it} for name, it in TAGS.items()]
+            document["components"]["headers"] = header_components()
             _add_limits(document)
             add_examples(document, operations_of(document))
             if app.state.path_prefix:
@@ -63,6 +84,11 @@ def operations_of(document: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """Yield every operation of a document."""
     for methods in document["paths"].values():
         yield from methods.values()
+
+
+def _introduction() -> str:
+    headers = "".join(f"\n- `{name}`: {meaning}" for name, meaning in ON_EVERY_ANSWER.items())
+    return f"Every answer has these headers, which operations do not declare again:\n{headers}"
 
 
 def _complete_schemas(schemas: dict[str, Any]) -> None:

@@ -23,19 +23,19 @@ def add_examples(document: dict[str, Any], operations: Iterator[dict[str, Any]])
     Raises:
         NoExample: a field has none.
     """
-    composer = Composer(document["components"]["schemas"])
+    examples = Examples(document["components"]["schemas"])
     for operation in operations:
         for media in _json_bodies(operation):
             schema = media["schema"]
             schema = schema.get("anyOf", [schema])[0]
             reference = schema.get("$ref")
             if reference is None:
-                media.setdefault("example", composer.example_of(schema, operation["operationId"]))
+                media["example"] = examples.example_of(schema, operation["operationId"])
             else:
                 name = reference.removeprefix(SCHEMAS)
-                composer.named(name)
+                examples.named(name)
                 media["examples"] = {name: {"$ref": EXAMPLES + name}}
-    shown = sorted(composer.made.items())
+    shown = sorted(examples.made.items())
     document["components"]["examples"] = {name: {"value": value} for name, value in shown}
 
 
@@ -48,7 +48,7 @@ def _json_bodies(operation: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
             yield body["content"][JSON]
 
 
-class Composer:
+class Examples:
     """Puts examples together. `made` has those that operations asked for, by schema."""
 
     def __init__(self, schemas: Mapping[str, Any]) -> None:

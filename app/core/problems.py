@@ -21,6 +21,7 @@ from starlette.routing import BaseRoute, Route
 from starlette.types import Receive, Scope, Send
 
 from app.core import errors
+from app.core.declared_headers import declared
 from app.core.errors import FieldError, TrainyardError
 from app.core.logging import get_logger
 from app.core.plain_text import shown_json
@@ -57,6 +58,13 @@ STATUS: Final[Mapping[type[TrainyardError], int]] = {
     TrainyardError: 500,
 }
 KIND_OF_STATUS: Final = {status: kind for kind, status in STATUS.items()}
+HEADER_OF_STATUS: Final = {
+    401: "WWW-Authenticate",
+    416: "Content-Range",
+    429: "Retry-After",
+    503: "Retry-After",
+}
+"""The header that the problems of a status have."""
 
 
 class DatabaseUnavailable(errors.Unavailable):
@@ -119,6 +127,7 @@ def responses_for(*statuses: int) -> dict[int | str, dict[str, Any]]:
         status: {
             "description": KIND_OF_STATUS[status].title,
             "content": {MEDIA_TYPE: {"schema": schema}},
+            **(declared(HEADER_OF_STATUS[status]) if status in HEADER_OF_STATUS else {}),
         }
         for status in statuses
     }

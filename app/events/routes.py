@@ -8,9 +8,10 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from app.accounts.authentication import Principal, authenticate, needs
 from app.core.context import Context, InContext
+from app.core.declared_headers import declared
 from app.core.pages import PageSize
 from app.core.problems import responses_for
-from app.core.ranges import IfNoneMatch, is_known
+from app.core.ranges import UNCHANGED, IfNoneMatch, is_known
 from app.core.strict_json import StrictRoute
 from app.events.log import LogPage, PositionSeal, newest_sealed, read_log
 from app.events.views import EventPage, event_item
@@ -44,7 +45,7 @@ class EventsQuery(BaseModel):
 @router.get(
     "/events",
     response_model=EventPage,
-    responses={304: {"description": "Unchanged since that ETag."}},
+    responses={200: declared("ETag"), **UNCHANGED},
 )
 def poll_events(
     context: InContext,

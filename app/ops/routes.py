@@ -10,6 +10,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
 from app.core.context import Context, InContext
+from app.core.declared_headers import declared
 from app.core.migrations import is_current
 from app.core.problems import RETRY_AFTER_SECONDS
 from app.version import VERSION
@@ -55,7 +56,13 @@ async def read_liveness() -> Alive:
 
 @router.get(
     "/readyz",
-    responses={503: {"model": Ready, "description": "Requests cannot be served now."}},
+    responses={
+        503: {
+            "model": Ready,
+            "description": "Requests cannot be served now.",
+            **declared("Retry-After"),
+        }
+    },
 )
 def read_readiness(context: InContext, response: Response) -> Ready:
     """Report whether database, schema and store are usable and the server is not shutting down.

@@ -1,7 +1,7 @@
 """`/v1/projects`: the owners of jobs and datasets, and their members."""
 
 from datetime import datetime
-from typing import Annotated, Final, Self
+from typing import Annotated, Any, Final, Self
 
 from fastapi import APIRouter, Depends, Header, Path, Query, Response
 from pydantic import BaseModel, ConfigDict, Field
@@ -21,6 +21,7 @@ from app.accounts.requests import MemberRequest, ProjectChange, ProjectRequest
 from app.accounts.tables import MemberRole, Project
 from app.accounts.user_repository import user_named
 from app.core.context import Context, InContext
+from app.core.declared_headers import declared
 from app.core.pages import Cursor, Page, PageSize
 from app.core.path_prefix import link
 from app.core.problems import responses_for
@@ -45,6 +46,8 @@ UserReference = Annotated[
 IfMatch = Annotated[
     str | None, Header(alias="If-Match", description="Change it only if it has this ETag.")
 ]
+TAGGED: Final[dict[int | str, dict[str, Any]]] = {200: declared("ETag")}
+MADE: Final[dict[int | str, dict[str, Any]]] = {201: declared("ETag", "Location")}
 PAGE_KIND: Final = "projects:name"
 MEMBERS: Final = "members:name"
 
@@ -123,7 +126,7 @@ def list_projects(
     )
 
 
-@router.post("", status_code=201, responses=responses_for(409, 413, 415, 507))
+@router.post("", status_code=201, responses=responses_for(409, 413, 415, 507) | MADE)
 def create_project(
     body: ProjectRequest, response: Response, context: InContext, principal: Writer
 ) -> ProjectView:
@@ -137,7 +140,7 @@ def create_project(
     return view.model_copy(update={"role": MemberRole.ADMIN})
 
 
-@router.get("/{reference}", responses=responses_for(404))
+@router.get("/{reference}", responses=responses_for(404) | TAGGED)
 def read_project(
     reference: ProjectReference, response: Response, context: InContext, principal: Reader
 ) -> ProjectView:
@@ -147,7 +150,7 @@ def read_project(
     return _view(context, project, principal, response)
 
 
-@router.patch("/{reference}", responses=responses_for(404, 409, 412, 413, 415, 507))
+@router.patch("/{reference}", responses=responses_for(404, 409, 412, 413, 415, 507) | TAGGED)
 def change_project(
     reference: ProjectReference,
     body: ProjectChange,

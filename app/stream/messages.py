@@ -7,6 +7,7 @@ from fastapi.sse import _SSE_EVENT_SCHEMA
 from pydantic import BaseModel, Field
 from pydantic.json_schema import models_json_schema
 
+from app.core.declared_headers import declared
 from app.datasets.packs.progress import VerificationStep
 from app.events.views import DatasetEventView, DatasetState, JobEventView
 from app.fleet.tables import Presence
@@ -147,5 +148,6 @@ def stream_answer(*events: str) -> dict[int | str, dict[str, Any]]:
             "description": "Server-sent events until the client leaves or the server says bye. "
             "The first bytes are `retry: 1000`; a comment `: ping` follows every 15 seconds.",
             "content": {"text/event-stream": {"itemSchema": {"anyOf": schemas}}},
+            **declared("X-Accel-Buffering"),
         }
     }

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from app.accounts.authentication import Principal, authenticate, needs
 from app.accounts.tables import MemberRole
 from app.core.context import Context, InContext
+from app.core.declared_headers import declared
 from app.core.errors import FieldError, InsufficientStorage, Invalid
 from app.core.pages import Cursor, Page, PageSize
 from app.core.path_prefix import link
@@ -36,6 +37,12 @@ UploadId = Annotated[
 PAGE_KIND: Final = "uploads:-created"
 PATIENCE_SECONDS: Final = 30.0
 """A request that sends nothing for this time ends, so that the client can continue in another."""
+LIMITS: Final = ("Tus-Extension", "Tus-Max-Size", "Tus-Checksum-Algorithm")
+PROGRESS: Final = ("Upload-Offset", "Upload-Expires")
+READ_ANSWERS: Final = {
+    **responses_for(404, 410),
+    200: declared(*PROGRESS, "Upload-Length", "Upload-Metadata"),
+}
 TUS_HEADER: Final[dict[str, Any]] = {
     "name": "Tus-Resumable",
     "in": "header",
@@ -141,7 +148,7 @@ class UploadListQuery(BaseModel):
     limit: PageSize = 50
 
 
-@router.options("", status_code=204)
+@router.options("", status_code=204, responses={204: declared(*LIMITS)})
 async def read_tus_options(context: InContext, principal: Reader) -> Response:
     """Report the version, the extensions and the limits of tus on this server, as headers."""
     del principal
@@ -159,7 +166,7 @@ async def read_tus_options(context: InContext, principal: Reader) -> Response:
     "",
     status_code=201,
     dependencies=[Depends(refuse_deferred_length)],
-    responses=responses_for(409, 413, 429, 507),
+    responses=responses_for(409, 413, 429, 507) | {201: declared("Location", *PROGRESS)},
     openapi_extra={"parameters": [TUS_HEADER]},
 )
 def create_upload(
@@ -217,10 +224,8 @@ def list_uploads(
     )
 
 
-@router.head(
-    "/{upload_id}", responses=responses_for(404, 410), openapi_extra={"parameters": [TUS_HEADER]}
-)
-@router.get("/{upload_id}", responses=responses_for(404, 410))
+@router.head("/{upload_id}", responses=READ_ANSWERS, openapi_extra={"parameters": [TUS_HEADER]})
+@router.get("/{upload_id}", responses=READ_ANSWERS)
 def read_upload(
     upload_id: UploadId, response: Response, context: InContext, principal: Reader
 ) -> UploadView:
@@ -236,7 +241,7 @@ def read_upload(
 @router.patch(
     "/{upload_id}",
     status_code=204,
-    responses=responses_for(404, 409, 410, 413, 415, 460, 507),
+    responses=responses_for(404, 409, 410, 413, 415, 460, 507) | {204: declared(*PROGRESS)},
     openapi_extra=CHUNK_BODY,
     max_body_size=LIMITED_HERE,
 )

@@ -1,12 +1,13 @@
 """`/v1/webhooks`: URLs to which the events of a project are sent."""
 
 from datetime import timedelta
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Depends, Header, Path, Query, Request, Response
 
 from app.accounts.authentication import Principal, authenticate, needs
 from app.core.context import InContext
+from app.core.declared_headers import declared
 from app.core.pages import Page
 from app.core.path_prefix import link
 from app.core.problems import responses_for
@@ -47,6 +48,8 @@ DeliveryId = Annotated[
     str,
     Path(description="Id of the delivery (msg_…).", examples=["msg_01JZ8QD3W5X0A1B2C3D4E5F6G7"]),
 ]
+TAGGED: Final[dict[int | str, dict[str, Any]]] = {200: declared("ETag")}
+MADE: Final[dict[int | str, dict[str, Any]]] = {201: declared("ETag", "Location")}
 PAGE_KIND: Final = "webhooks:-created"
 DELIVERIES: Final = "deliveries:-created"
 
@@ -82,7 +85,7 @@ def list_webhooks(
     )
 
 
-@router.post("", status_code=201, responses=responses_for(409, 413, 415, 507))
+@router.post("", status_code=201, responses=responses_for(409, 413, 415, 507) | MADE)
 def create_webhook(
     body: WebhookRequest,
     response: Response,
@@ -102,7 +105,7 @@ def create_webhook(
     return _shown_once(response, principal, made)
 
 
-@router.get("/{webhook_id}", responses=responses_for(404))
+@router.get("/{webhook_id}", responses=responses_for(404) | TAGGED)
 def read_webhook(
     webhook_id: WebhookId, response: Response, context: InContext, principal: Reader
 ) -> WebhookView:
@@ -113,7 +116,7 @@ def read_webhook(
     return WebhookView.of(found, principal.project_names)
 
 
-@router.patch("/{webhook_id}", responses=responses_for(404, 409, 412, 413, 415, 507))
+@router.patch("/{webhook_id}", responses=responses_for(404, 409, 412, 413, 415, 507) | TAGGED)
 def change_webhook(
     webhook_id: WebhookId,
     body: WebhookChange,
@@ -136,7 +139,7 @@ def delete_webhook(webhook_id: WebhookId, context: InContext, principal: Writer)
     manage.delete_webhook(context.database, principal, webhook_id)
 
 
-@router.post("/{webhook_id}/rotate", responses=responses_for(404, 409, 413, 415, 507))
+@router.post("/{webhook_id}/rotate", responses=responses_for(404, 409, 413, 415, 507) | TAGGED)
 def rotate_webhook_secret(
     webhook_id: WebhookId,
     body: SecretRotation,

@@ -37,8 +37,8 @@ PROGRAMMING: Final = """
 """
 EVERYDAY: Final = """
     access action actor admission announcement bound capacity change check checker choice copie
-    difference divided drop effect end fact fault group heading histogram holder input link me
-    membership origin period picture place progress project readable readiness reporting
+    difference divided drop effect end example fact fault group heading histogram holder input link
+    me membership origin period picture place progress project readable readiness reporting
     reservation resource resuming role rule severity share shipper side size start submission
     summary tag timing use warning width
 """

@@ -1,7 +1,7 @@
 """`/v1/keys`: API keys, which act for their users within scopes, project and time."""
 
 from datetime import datetime, timedelta
-from typing import Annotated, Final, Self
+from typing import Annotated, Any, Final, Self
 
 from fastapi import APIRouter, Depends, Path, Query, Response
 from pydantic import BaseModel, ConfigDict, Field
@@ -13,6 +13,7 @@ from app.accounts.key_repository import ListedKey, key_page, visible_key
 from app.accounts.requests import KeyReport, KeyRequest, RotationRequest
 from app.accounts.tables import KeyKind
 from app.core.context import InContext
+from app.core.declared_headers import declared
 from app.core.pages import Cursor, Page, PageSize
 from app.core.path_prefix import link
 from app.core.problems import responses_for
@@ -35,6 +36,7 @@ KeyId = Annotated[
         examples=["key_01JZ8QD3W5X0A1B2C3D4E5F6G7"],
     ),
 ]
+MADE: Final[dict[int | str, dict[str, Any]]] = {201: declared("Location")}
 PAGE_KIND: Final = "keys:-created"
 
 
@@ -126,7 +128,7 @@ def list_keys(
     )
 
 
-@router.post("", status_code=201, responses=responses_for(413, 415, 507))
+@router.post("", status_code=201, responses=responses_for(413, 415, 507) | MADE)
 def create_key(
     body: KeyRequest, response: Response, context: InContext, principal: Writer
 ) -> NewKeyView:
@@ -150,7 +152,9 @@ def read_key(key_id: KeyId, context: InContext, principal: Reader) -> KeyView:
         return KeyView.of(visible_key(unit.session, manage.keys_seen_by(principal), key_id))
 
 
-@router.post("/{key_id}/rotate", status_code=201, responses=responses_for(404, 409, 413, 415, 507))
+@router.post(
+    "/{key_id}/rotate", status_code=201, responses=responses_for(404, 409, 413, 415, 507) | MADE
+)
 def rotate_key(
     key_id: KeyId,
     body: RotationRequest,

@@ -1,7 +1,7 @@
 """`/v1/users`: the people who use this instance, for its administrators."""
 
 from datetime import datetime
-from typing import Annotated, Final, Self
+from typing import Annotated, Any, Final, Self
 
 from fastapi import APIRouter, Depends, Header, Path, Query, Response
 from pydantic import BaseModel, ConfigDict, Field
@@ -13,6 +13,7 @@ from app.accounts.requests import UserChange, UserRequest
 from app.accounts.tables import User
 from app.accounts.user_repository import user_named, user_page
 from app.core.context import InContext
+from app.core.declared_headers import declared
 from app.core.pages import Cursor, Page, PageSize
 from app.core.path_prefix import link
 from app.core.problems import responses_for
@@ -33,6 +34,8 @@ UserReference = Annotated[
 IfMatch = Annotated[
     str | None, Header(alias="If-Match", description="Change the user only with this ETag.")
 ]
+TAGGED: Final[dict[int | str, dict[str, Any]]] = {200: declared("ETag")}
+MADE: Final[dict[int | str, dict[str, Any]]] = {201: declared("ETag", "Location")}
 PAGE_KIND: Final = "users:name"
 
 
@@ -92,7 +95,7 @@ def list_users(
     )
 
 
-@router.post("", status_code=201, responses=responses_for(409, 413, 415, 507))
+@router.post("", status_code=201, responses=responses_for(409, 413, 415, 507) | MADE)
 def create_user(
     body: UserRequest, response: Response, context: InContext, principal: Writer
 ) -> UserView:
@@ -103,7 +106,7 @@ def create_user(
     return _view(response, user)
 
 
-@router.get("/{reference}", responses=responses_for(404))
+@router.get("/{reference}", responses=responses_for(404) | TAGGED)
 def read_user(
     reference: UserReference, response: Response, context: InContext, principal: Reader
 ) -> UserView:
@@ -113,7 +116,7 @@ def read_user(
         return _view(response, user_named(unit.session, reference))
 
 
-@router.patch("/{reference}", responses=responses_for(404, 409, 412, 413, 415, 507))
+@router.patch("/{reference}", responses=responses_for(404, 409, 412, 413, 415, 507) | TAGGED)
 def change_user(
     reference: UserReference,
     body: UserChange,

@@ -8,7 +8,7 @@ from app.accounts.tables import MemberRole
 from app.core.context import TAKES_SPACE, InContext
 from app.core.problems import responses_for
 from app.core.strict_json import StrictRoute
-from app.datasets.http.routes import NAME_PATTERN, DatasetName, Writer, answer
+from app.datasets.http.routes import NAME_PATTERN, DatasetName, Writer, answer, made_answers
 from app.datasets.http.views import DatasetView
 from app.datasets.reports.report import ImportOptions
 from app.datasets.submit_version import submit_upload
@@ -64,7 +64,7 @@ class FromUploadBody(ImportOptions):
     status_code=202,
     dependencies=TAKES_SPACE,
     responses=responses_for(409, 410, 413, 415, 507)
-    | {200: {"model": DatasetView, "description": "A valid version already has these bytes."}},
+    | made_answers("A valid version already has these bytes."),
 )
 def create_dataset_from_upload(
     body: FromUploadBody, response: Response, context: InContext, principal: Writer

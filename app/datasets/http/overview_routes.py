@@ -10,7 +10,7 @@ from app.accounts.authentication import Principal, authenticate, needs
 from app.core.context import Context, InContext
 from app.core.pages import Cursor, Page, PageSize
 from app.core.problems import responses_for
-from app.core.ranges import Download, download_response
+from app.core.ranges import DOWNLOAD_PARAMETERS, Download, download_answers, download_response
 from app.core.response_headers import IMMUTABLE
 from app.core.strict_json import StrictRoute
 from app.datasets.errors import DatasetNotFound, PreviewNotFound, UnknownClass
@@ -101,15 +101,8 @@ def read_samples(
 @router.get(
     "/previews/{number}",
     response_class=Response,
-    responses={
-        200: {
-            "description": "The preview.",
-            "content": {"image/jpeg": {"schema": {"type": "string", "format": "binary"}}},
-        },
-        206: {"description": "The requested range."},
-        304: {"description": "The caller's copy is current."},
-        **responses_for(416),
-    },
+    responses=download_answers("image/jpeg"),
+    openapi_extra=DOWNLOAD_PARAMETERS,
 )
 def read_preview(
     reference: DatasetReference,

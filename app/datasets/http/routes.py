@@ -10,6 +10,7 @@ from pydantic_core import PydanticCustomError
 from app.accounts.authentication import Principal, authenticate, needs
 from app.accounts.tables import MemberRole
 from app.core.context import TAKES_SPACE, InContext
+from app.core.declared_headers import declared
 from app.core.errors import BadRequest
 from app.core.pages import Cursor, Page, PageSize
 from app.core.path_prefix import link
@@ -51,10 +52,13 @@ NAME_PATTERN: Final = r"^\w[\w .,()+@-]*$"
 DatasetName = Annotated[str, BeforeValidator(plain_text)]
 """A name that a user gives. The pattern's `\\w` includes marks and fillers that are invisible."""
 
-BODY_TYPES: Final = ("application/zip", "application/x-tar", "application/gzip")
+BODY_TYPES: Final = (
+    *("application/zip", "application/x-tar", "application/gzip"),
+    "application/octet-stream",
+)
+"""What the OpenAPI document declares; some generators of clients know only the last one."""
 ARCHIVE_TYPES: Final = frozenset(BODY_TYPES) | {
     "",
-    "application/octet-stream",
     "application/x-zip",
     "application/x-zip-compressed",
     "application/tar",
@@ -77,6 +81,14 @@ ARCHIVE_BODY: Final[dict[str, Any]] = {
         },
     }
 }
+
+
+def made_answers(description: str) -> dict[int | str, dict[str, Any]]:
+    """Return the OpenAPI entries of a version that is made, or that existed already (200)."""
+    location = declared("Location")
+    existed = {"model": DatasetView, "description": description, **location}
+    return {200: existed, 202: location}
+
 
 router = APIRouter(
     prefix="/v1/datasets",
@@ -216,7 +228,7 @@ class DatasetListQuery(BaseModel):
     "",
     status_code=202,
     responses=responses_for(409, 413, 415, 507)
-    | {200: {"model": DatasetView, "description": "A valid version already has these bytes."}},
+    | made_answers("A valid version already has these bytes."),
     openapi_extra=ARCHIVE_BODY,
     dependencies=TAKES_SPACE,
     max_body_size=LIMITED_HERE,
@@ -309,7 +321,7 @@ def read_report(
     "/{reference}/versions",
     status_code=202,
     responses=responses_for(404, 409, 410, 413, 415, 507)
-    | {200: {"model": DatasetView, "description": "A valid version was made in this way."}},
+    | made_answers("A valid version was made in this way."),
     dependencies=TAKES_SPACE,
 )
 def create_dataset_version(

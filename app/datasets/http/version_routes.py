@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from app.accounts.authentication import Principal, authenticate, needs
 from app.core.context import Context, InContext
+from app.core.declared_headers import declared
 from app.core.pages import Cursor, Page, PageSize
 from app.core.problems import responses_for
 from app.core.strict_json import StrictRoute
@@ -254,7 +255,13 @@ def compare_dataset_versions(
     "/export",
     response_class=StreamingResponse,
     responses=responses_for(409, 410)
-    | {200: {"description": "A zip.", "content": {"application/zip": {"schema": BINARY}}}},
+    | {
+        200: {
+            "description": "A zip.",
+            "content": {"application/zip": {"schema": BINARY}},
+            **declared("Content-Disposition"),
+        }
+    },
 )
 def export_dataset_version(
     reference: DatasetReference,

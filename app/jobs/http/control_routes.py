@@ -6,6 +6,7 @@ from fastapi import APIRouter, Body, Depends, Header, Response
 
 from app.accounts.authentication import Principal, authenticate, needs
 from app.core.context import TAKES_SPACE, Context, InContext
+from app.core.declared_headers import declared
 from app.core.path_prefix import link
 from app.core.problems import responses_for
 from app.core.strict_json import StrictRoute
@@ -37,8 +38,13 @@ IdempotencyKeyHeader = Annotated[
         description="A retry with the same key and body returns the job of the first request.",
     ),
 ]
-REPLAYED: Final[dict[int | str, dict[str, Any]]] = {
-    200: {"model": JobView, "description": "The job that an earlier request with this key created."}
+CREATED: Final[dict[int | str, dict[str, Any]]] = {
+    200: {
+        "model": JobView,
+        "description": "The job that an earlier request with this key created.",
+        **declared("Location", "Idempotency-Replayed"),
+    },
+    201: declared("Location"),
 }
 
 
@@ -87,7 +93,7 @@ def restore_job(job_id: JobId, context: InContext, principal: Writer) -> JobView
 @router.post(
     "/clone",
     status_code=201,
-    responses=responses_for(413, 415, 429) | REPLAYED,
+    responses=responses_for(413, 415, 429) | CREATED,
     dependencies=TAKES_SPACE,
 )
 def clone_job(
@@ -118,7 +124,7 @@ def clone_job(
 @router.post(
     "/extend",
     status_code=201,
-    responses=responses_for(413, 415, 429) | REPLAYED,
+    responses=responses_for(413, 415, 429) | CREATED,
     dependencies=TAKES_SPACE,
 )
 def extend_job(

@@ -7,14 +7,15 @@ from pydantic import ConfigDict, Field
 
 from app.accounts.authentication import Principal, authenticate, caller_after_wait, needs
 from app.core.context import TAKES_SPACE, Context, InContext
+from app.core.declared_headers import declared
 from app.core.omitted_fields import change_schema
 from app.core.pages import Page
 from app.core.problems import responses_for
-from app.core.ranges import IfNoneMatch, is_known, revision_of
+from app.core.ranges import UNCHANGED, IfNoneMatch, is_known, revision_of
 from app.core.strict_json import StrictRoute
 from app.fleet.repository import live_workers
 from app.jobs.commands import control, submit
-from app.jobs.http.control_routes import REPLAYED, IdempotencyKeyHeader, answer_made
+from app.jobs.http.control_routes import CREATED, IdempotencyKeyHeader, answer_made
 from app.jobs.http.job_views import JobRow, JobView
 from app.jobs.http.listing import JobListQuery, JobPage, JobProgressRow
 from app.jobs.http.parameters import JobId
@@ -87,7 +88,7 @@ class JobChange(SpecModel):
     "/jobs",
     status_code=201,
     dependencies=TAKES_SPACE,
-    responses=responses_for(409, 413, 415, 429, 507) | REPLAYED,
+    responses=responses_for(409, 413, 415, 429, 507) | CREATED,
 )
 def submit_job(
     spec: JobSpec,
@@ -147,7 +148,7 @@ def list_jobs(
 @router.get(
     "/jobs/{job_id}",
     response_model=JobView,
-    responses=responses_for(404, 429) | {304: {"description": "Unchanged since that ETag."}},
+    responses=responses_for(404, 429) | {200: declared("ETag")} | UNCHANGED,
 )
 async def read_job(
     job_id: JobId,

@@ -11,6 +11,7 @@ from pydantic_core import PydanticCustomError
 
 from app.jobs.spec.base_model import SpecModel, as_one_error, keys_as_fields, without_tags
 from app.jobs.spec.metric_table import Direction
+from app.jobs.spec.text_fields import as_map
 
 MAX_KEPT: Final = 5
 """The maximum number of checkpoints that `keep_best` keeps in addition to best.pt."""
@@ -128,7 +129,9 @@ class KeepBest(SpecModel):
     direction: Direction | None = Field(
         default=None, description="Only for a trainer plugin's own metric; the others are known."
     )
-    where: Annotated[dict[MetricName, Bounds], Field(max_length=10), keys_as_fields()] = Field(
+    where: Annotated[
+        dict[MetricName, Bounds], Field(max_length=10, json_schema_extra=as_map), keys_as_fields()
+    ] = Field(
         default_factory=dict,
         description="Bounds by metric. Epochs outside of any bound are skipped.",
         examples=[{"metrics/precision(B)": {"min": 0.5}}],

@@ -55,6 +55,7 @@ from app.jobs.spec.text_fields import (
     Slug,
     TagKey,
     TagValue,
+    as_map,
     storable_json,
 )
 from app.jobs.spec.train_arguments import TrainArguments, check_task
@@ -109,7 +110,7 @@ Gpus = Annotated[
 ]
 Tags = Annotated[
     dict[TagKey, TagValue],
-    Field(max_length=32, json_schema_extra={"additionalProperties": False}),
+    Field(max_length=32, json_schema_extra=as_map),
     BeforeValidator(_tag_keys_are_words),
 ]
 

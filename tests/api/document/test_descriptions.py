@@ -2,7 +2,10 @@
 
 import pytest
 
+from app.core.declared_headers import ON_EVERY_ANSWER
 from tests.api.document.openapi_walk import openapi_document, operations, resolved, schemas
+
+ON_EVERY_UPLOAD = {"Tus-Resumable", "Tus-Version"}
 
 pytestmark = pytest.mark.unit
 
@@ -23,6 +26,24 @@ class TestOperations:
         ]
 
         assert silent == []
+
+    def test_every_tag_is_described_and_used(self) -> None:
+        described = [tag["name"] for tag in openapi_document()["tags"] if tag["description"]]
+
+        used = {tag for operation in operations() for tag in operation.content["tags"]}
+
+        assert set(described) == used
+
+    def test_every_referenced_header_is_described(self) -> None:
+        headers = openapi_document()["components"]["headers"]
+        referenced = {
+            header["$ref"].rpartition("/")[2]
+            for operation in operations()
+            for answer in operation.content["responses"].values()
+            for header in answer.get("headers", {}).values()
+        }
+
+        assert headers.keys() == referenced | ON_EVERY_ANSWER.keys() | ON_EVERY_UPLOAD
 
 
 class TestSchemas:

@@ -8,7 +8,7 @@ from fastapi.routing import APIRoute
 from jsonschema import Draft202012Validator
 
 from app.main import ROUTERS
-from app.openapi_examples import Composer, NoExample
+from app.openapi_examples import Examples, NoExample
 from tests.api.document.openapi_walk import (
     JSON,
     Node,
@@ -51,7 +51,7 @@ def routes_with_body() -> dict[tuple[str, str], APIRoute]:
         (method.lower(), route.path): route
         for route in routes
         if isinstance(route, APIRoute) and route.body_field is not None
-        for method in route.methods
+        for method in route.methods or ()
     }
 
 
@@ -70,22 +70,22 @@ class TestPresence:
         assert [place for place, media in json_bodies() if not examples_of(media)] == []
 
     def test_every_field_has_an_example_or_a_type_that_gives_one(self) -> None:
-        composer = Composer(openapi_document()["components"]["schemas"])
+        examples = Examples(openapi_document()["components"]["schemas"])
         without = []
         for place, schema in schemas():
             for name, field in schema.get("properties", {}).items():
                 try:
-                    composer.example_of(field, f"{place}.{name}")
+                    examples.example_of(field, f"{place}.{name}")
                 except NoExample as error:
                     without.append(str(error))
 
         assert without == []
 
     def test_a_field_without_an_example_is_named(self) -> None:
-        composer = Composer({"Row": {"properties": {"size": {"type": "integer"}}}})
+        examples = Examples({"Row": {"properties": {"size": {"type": "integer"}}}})
 
         with pytest.raises(NoExample, match=r"Row\.size"):
-            composer.named("Row")
+            examples.named("Row")
 
 
 class TestValidity:

@@ -20,15 +20,22 @@ from app.artifacts.repository import (
 )
 from app.artifacts.tables import Artifact
 from app.core.context import Context, InContext
+from app.core.declared_headers import declared
 from app.core.pages import Page
 from app.core.problems import responses_for
-from app.core.ranges import download_response, file_headers, is_known
+from app.core.ranges import (
+    DOWNLOAD_PARAMETERS,
+    download_answers,
+    download_response,
+    file_headers,
+    is_known,
+)
 from app.core.strict_json import StrictRoute
 from app.core.zip_stream import zip_stream
 from app.jobs.http.parameters import FileName, JobId
 from app.jobs.http.records.file_views import ArtifactView
 from app.jobs.http.records.made_files import MADE, MadeFile, made_files
-from app.jobs.http.records.stored_files import download_answers, stored_file
+from app.jobs.http.records.stored_files import stored_file
 from app.jobs.repository import visible_job, visible_job_and_plan
 
 router = APIRouter(
@@ -48,8 +55,12 @@ ZIP_ANSWERS: Final[dict[int | str, dict[str, Any]]] = {
     200: {
         "description": "The zip, streamed.",
         "content": {ZIP: {"schema": {"type": "string", "format": "binary"}}},
+        **declared("ETag", "Content-Disposition"),
     },
-    304: {"description": "The caller's copy is current."},
+    304: {
+        "description": "The caller's copy is current.",
+        **declared("ETag", "Content-Disposition"),
+    },
     **responses_for(410),
 }
 
@@ -67,8 +78,18 @@ def list_checkpoints(job_id: JobId, context: InContext, principal: Reader) -> Pa
     return Page(data=[ArtifactView.of(row) for row in rows], next=None, has_more=False)
 
 
-@router.head("/checkpoints/{epoch}/{name}", response_class=Response, responses=FILE_ANSWERS)
-@router.get("/checkpoints/{epoch}/{name}", response_class=Response, responses=FILE_ANSWERS)
+@router.head(
+    "/checkpoints/{epoch}/{name}",
+    response_class=Response,
+    responses=FILE_ANSWERS,
+    openapi_extra=DOWNLOAD_PARAMETERS,
+)
+@router.get(
+    "/checkpoints/{epoch}/{name}",
+    response_class=Response,
+    responses=FILE_ANSWERS,
+    openapi_extra=DOWNLOAD_PARAMETERS,
+)
 def download_checkpoint(
     job_id: JobId,
     epoch: EpochNumber,
@@ -125,8 +146,18 @@ def download_artifacts(
     return StreamingResponse(zip_stream(_members(context, files)), headers=headers, media_type=ZIP)
 
 
-@router.head("/artifacts/{name}", response_class=Response, responses=FILE_ANSWERS)
-@router.get("/artifacts/{name}", response_class=Response, responses=FILE_ANSWERS)
+@router.head(
+    "/artifacts/{name}",
+    response_class=Response,
+    responses=FILE_ANSWERS,
+    openapi_extra=DOWNLOAD_PARAMETERS,
+)
+@router.get(
+    "/artifacts/{name}",
+    response_class=Response,
+    responses=FILE_ANSWERS,
+    openapi_extra=DOWNLOAD_PARAMETERS,
+)
 def download_artifact(
     job_id: JobId, name: FileName, request: Request, context: InContext, principal: ArtifactReader
 ) -> Response:

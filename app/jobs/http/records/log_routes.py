@@ -15,15 +15,16 @@ from app.artifacts.repository import artifact_named
 from app.artifacts.tables import Artifact
 from app.core.context import Context, InContext
 from app.core.database import UnitOfWork
+from app.core.declared_headers import declared
 from app.core.lines import LONGEST_SHOWN, LineIndex, LineMatches, LineQuery, pieces, search
 from app.core.problems import responses_for
-from app.core.ranges import Download, download_response
+from app.core.ranges import DOWNLOAD_PARAMETERS, Download, download_answers, download_response
 from app.core.response_headers import REVALIDATED, SANDBOX
 from app.core.strict_json import StrictRoute
 from app.core.text_fields import plain_text
 from app.jobs.errors import AttemptNotFound
 from app.jobs.http.parameters import JobId
-from app.jobs.http.records.stored_files import download_answers, stored_file
+from app.jobs.http.records.stored_files import stored_file
 from app.jobs.log_reading import log_bytes, log_size
 from app.jobs.repository import visible_job
 from app.jobs.spec.base_model import SpecModel
@@ -129,20 +130,13 @@ class LogMatches(BaseModel):
 LOG_ANSWERS = download_answers("text/plain")
 LOG_ANSWERS[200] |= {
     "model": LogMatches,
-    "headers": {
-        "X-First-Line": {
-            "description": "With `tail` or `lines`: number of the first line of the body.",
-            "schema": {"type": "integer"},
-        },
-        "X-Lines": {
-            "description": "With `tail` or `lines`: number of lines of the whole log.",
-            "schema": {"type": "integer"},
-        },
-    },
+    **declared("ETag", "Accept-Ranges", "X-First-Line", "X-Lines"),
 }
 
 
-@router.get("/logs", response_class=Response, responses=LOG_ANSWERS)
+@router.get(
+    "/logs", response_class=Response, responses=LOG_ANSWERS, openapi_extra=DOWNLOAD_PARAMETERS
+)
 def read_log(
     job_id: JobId,
     request: Request,

@@ -9,10 +9,11 @@ from pydantic import BeforeValidator, ConfigDict, Field
 from app.accounts.authentication import Principal, authenticate, needs
 from app.core.context import Context, InContext
 from app.core.csv_tables import CsvTable
+from app.core.declared_headers import declared
 from app.core.errors import FieldError, Invalid
 from app.core.media_types import preferred
 from app.core.problems import responses_for
-from app.core.ranges import IfNoneMatch, is_known
+from app.core.ranges import UNCHANGED, IfNoneMatch, is_known
 from app.core.strict_json import StrictRoute
 from app.datasets.repository import class_names
 from app.jobs.class_metrics import class_series, epoch_classes, unpacked
@@ -54,9 +55,7 @@ router = APIRouter(
 )
 Reader = Annotated[Principal, Depends(needs("jobs:read"))]
 Epoch = Annotated[int, Field(ge=0, le=10**9)]
-UNCHANGED: Final[dict[int | str, dict[str, Any]]] = {
-    304: {"description": "Unchanged since that ETag."}
-}
+TAGGED: Final[dict[int | str, dict[str, Any]]] = {200: declared("ETag"), **UNCHANGED}
 
 
 def _split(values: object) -> object:
@@ -133,7 +132,7 @@ class ManyMetricsQuery(MetricsQuery):
     ]
 
 
-@router.get("/metrics", response_model=ManyMetricsView, responses=UNCHANGED)
+@router.get("/metrics", response_model=ManyMetricsView, responses=TAGGED)
 def read_metrics_of_jobs(
     context: InContext,
     principal: Reader,
@@ -163,7 +162,10 @@ def read_metrics_of_jobs(
     "/jobs/{job_id}/metrics",
     response_model=MetricsView | LineageMetricsView,
     responses={
-        200: {"content": {CSV: {"schema": {"type": "string"}, "example": CSV_EXAMPLE}}},
+        200: {
+            "content": {CSV: {"schema": {"type": "string"}, "example": CSV_EXAMPLE}},
+            **declared("ETag"),
+        },
         **responses_for(404),
         **UNCHANGED,
     },

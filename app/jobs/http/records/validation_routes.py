@@ -4,7 +4,7 @@ import zlib
 from collections.abc import Sequence
 from enum import IntEnum
 from functools import partial
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
@@ -24,9 +24,18 @@ from app.artifacts.validation import (
 )
 from app.artifacts.worst_images import BundleReader
 from app.core.context import InContext
+from app.core.declared_headers import declared
 from app.core.pages import Cursor, Page
 from app.core.problems import responses_for
-from app.core.ranges import Download, IfNoneMatch, download_response, is_known
+from app.core.ranges import (
+    DOWNLOAD_PARAMETERS,
+    UNCHANGED,
+    Download,
+    IfNoneMatch,
+    download_answers,
+    download_response,
+    is_known,
+)
 from app.core.response_headers import IMMUTABLE
 from app.core.storage import StoredBytesCorrupt
 from app.core.strict_json import StrictRoute
@@ -51,15 +60,7 @@ ArtifactReader = Annotated[Principal, Depends(needs("artifacts:read"))]
 SHOWN_BYTES: Final = 2 * CURVES_BYTES
 """The largest JSON of curves with the names of the classes."""
 GZIP: Final = 31
-PREVIEW_ANSWERS: Final[dict[int | str, dict[str, Any]]] = {
-    200: {
-        "description": "The preview.",
-        "content": {"image/jpeg": {"schema": {"type": "string", "format": "binary"}}},
-    },
-    206: {"description": "The requested range."},
-    304: {"description": "The caller's copy is current."},
-    **responses_for(416),
-}
+PREVIEW_ANSWERS: Final = download_answers("image/jpeg")
 
 
 class DigestQuery(BaseModel):
@@ -112,7 +113,7 @@ class WorstImagesQuery(BaseModel):
 @router.get(
     "/curves",
     response_model=Curves,
-    responses={304: {"description": "The caller's copy is current."}},
+    responses={200: declared("ETag"), **UNCHANGED},
 )
 def read_curves(
     job_id: JobId,
@@ -177,7 +178,12 @@ def list_worst_images(
     return WorstImagesPage.of_worst(worst, len(fitting), page)
 
 
-@router.get("/images/worst/{image}/preview", response_class=Response, responses=PREVIEW_ANSWERS)
+@router.get(
+    "/images/worst/{image}/preview",
+    response_class=Response,
+    responses=PREVIEW_ANSWERS,
+    openapi_extra=DOWNLOAD_PARAMETERS,
+)
 def read_worst_preview(
     job_id: JobId,
     image: Annotated[int, Path(ge=1, le=MOST_WORST, description="The `number` of the image.")],
@@ -201,7 +207,12 @@ def read_worst_preview(
     return _inline(request, preview, is_named=query.sha256 is not None)
 
 
-@router.get("/artifacts/{name}/preview", response_class=Response, responses=PREVIEW_ANSWERS)
+@router.get(
+    "/artifacts/{name}/preview",
+    response_class=Response,
+    responses=PREVIEW_ANSWERS,
+    openapi_extra=DOWNLOAD_PARAMETERS,
+)
 def read_artifact_preview(
     job_id: JobId,
     name: FileName,
