@@ -1,15 +1,10 @@
 """The server application: routers, middleware, and the threads and connections of its lifespan."""
 
-import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager
-from functools import cache
-from threading import Lock
-from typing import Any
 
 import anyio.to_thread
-from fastapi import APIRouter, FastAPI, Request, Response
-from fastapi.routing import APIRoute
+from fastapi import APIRouter, FastAPI
 from fastapi.telemetry import TelemetryConfig
 from starlette.routing import BaseRoute
 from starlette.types import ASGIApp
@@ -35,7 +30,7 @@ from app.core.database import Database
 from app.core.edge import EdgeMiddleware
 from app.core.pages import CursorSeal
 from app.core.path_prefix import PathPrefixMiddleware
-from app.core.problems import Problem, install_problem_handlers, responses_for
+from app.core.problems import install_problem_handlers
 from app.core.rate_limits import RateCounters
 from app.core.secrets import read_or_make_secret
 from app.core.storage import ArtifactStore
@@ -70,6 +65,7 @@ from app.jobs.http.worker_routes import router as workers
 from app.jobs.life.doorbell import Doorbell
 from app.jobs.life.reconciler import Reconciler
 from app.models.routes import router as models
+from app.openapi_document import complete_document, document_route, operation_id
 from app.ops.audit_routes import router as audit
 from app.ops.collector import Collector
 from app.ops.routes import router as operations
@@ -77,7 +73,6 @@ from app.ops.scrubber import Scrubber
 from app.projects.routes import router as projects
 from app.quotas.routes import router as quotas
 from app.settings import Settings
-from app.stream.messages import message_schemas
 from app.stream.room import open_streams
 from app.stream.routes import router as event_streams
 from app.uploads.routes import router as uploads
@@ -148,7 +143,7 @@ def create_app(settings: Settings) -> FastAPI:
         redirect_slashes=False,
         strict_content_type=True,
         telemetry=NO_TELEMETRY,
-        generate_unique_id_function=_operation_id,
+        generate_unique_id_function=operation_id,
     )
     install_problem_handlers(app)
     app.add_exception_handler(ApiProblem, answer_api_problem)
@@ -158,9 +153,9 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.access_log = settings.record.access_log
     app.state.path_prefix = settings.path_prefix
     app.state.json_body_bytes = settings.limits.json_body_bytes
-    app.add_route("/openapi.json", _document_of(app), include_in_schema=False)
+    app.add_route("/openapi.json", document_route(app), include_in_schema=False)
     app.state.routes = _routes(app)
-    _describe_problems(app)
+    complete_document(app)
     return app
 
 
@@ -244,62 +239,3 @@ def _secret(settings: Settings) -> bytes:
     if settings.secret_key is not None:
         return settings.secret_key.get_secret_value().encode()
     return read_or_make_secret(settings.home / "secret-key")
-
-
-def _operation_id(route: APIRoute) -> str:
-    """Name an operation after its handler; the HEAD of a GET route gets a separate id."""
-    return f"{route.name}_head" if route.methods == {"HEAD"} else route.name
-
-
-def _describe_problems(app: FastAPI) -> None:
-    """Replace FastAPI's own error schemas in the OpenAPI document by the schema of problems."""
-    original = app.openapi
-
-    def openapi() -> dict[str, object]:
-        if app.openapi_schema is None:
-            schema = original()
-            schemas = schema.setdefault("components", {}).setdefault("schemas", {})
-            for unused in ("HTTPValidationError", "ValidationError"):
-                schemas.pop(unused, None)
-            schemas |= _problem_schemas() | message_schemas()
-            _describe_limits(schema)
-            if app.state.path_prefix:
-                schema["servers"] = [{"url": app.state.path_prefix}]
-            app.openapi_schema = schema
-        return app.openapi_schema
-
-    app.openapi = openapi  # type: ignore[method-assign]
-
-
-def _describe_limits(schema: dict[str, Any]) -> None:
-    """Add what every route with a credential can answer: that the caller is too fast."""
-    too_fast = {str(status): answer for status, answer in responses_for(429).items()}
-    for operations_of_path in schema["paths"].values():
-        for operation in operations_of_path.values():
-            if operation.get("security"):
-                operation["responses"] = too_fast | operation["responses"]
-
-
-def _document_of(app: FastAPI) -> Callable[[Request], Response]:
-    """Return a handler for the OpenAPI document, which takes a second to make.
-
-    It is made in a thread, once. FastAPI's own handler would make it in the event loop.
-    """
-    making = Lock()
-
-    @cache
-    def document() -> bytes:
-        return json.dumps(app.openapi(), ensure_ascii=False).encode()
-
-    def show_document(_: Request) -> Response:
-        with making:
-            content = document()
-        return Response(content, media_type="application/json")
-
-    return show_document
-
-
-def _problem_schemas() -> dict[str, object]:
-    schema = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
-    parts = schema.pop("$defs", {})
-    return {**parts, "Problem": schema}

@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from app.accounts.keys import KeyScope
 from app.accounts.names import Label, Name
 from app.accounts.tables import MemberRole
+from app.core.omitted_fields import change_schema
 
 DAY: Final = 24 * 60 * 60
 Lifetime = Annotated[int, Field(strict=True, ge=60, le=10 * 365 * DAY)]
@@ -17,22 +18,25 @@ class KeyRequest(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    label: Label
+    label: Label = Field(examples=["ci-nightly"])
     scopes: list[KeyScope] = Field(
         min_length=1,
         max_length=len(KeyScope),
         description="What the key may be used for; only scopes that your credential has.",
+        examples=[["jobs:read", "jobs:write"]],
     )
     project: str | None = Field(
         default=None,
         max_length=200,
         description="Name of the one project that the key may be used for. null: all of yours, or "
         "that of the key that creates it.",
+        examples=["default"],
     )
     expires_in_seconds: Lifetime | None = Field(
         default=None,
         description="How long the key is valid. null: until it is revoked. It never outlives the "
         "key that creates it.",
+        examples=[7_776_000],
     )
 
 
@@ -47,6 +51,7 @@ class RotationRequest(BaseModel):
         ge=0,
         le=30 * DAY,
         description="How long the old key is valid beside the new one. 0: it ends at once.",
+        examples=[3600],
     )
 
 
@@ -55,7 +60,11 @@ class KeyReport(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    key: str = Field(max_length=200, description="The whole text of the key.")
+    key: str = Field(
+        max_length=200,
+        description="The whole text of the key.",
+        examples=["trainyard_user_3fK9x2Lm7Qa1_…"],
+    )
 
 
 class UserRequest(BaseModel):
@@ -63,7 +72,7 @@ class UserRequest(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    name: Name
+    name: Name = Field(examples=["ada"])
     administrator: bool = Field(
         default=False,
         strict=True,
@@ -74,14 +83,20 @@ class UserRequest(BaseModel):
 class UserChange(BaseModel):
     """What is different about a user; omitted fields keep their value."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", json_schema_extra=change_schema({"disabled": True}))
 
-    name: Name | None = None
-    administrator: bool | None = Field(default=None, strict=True)
+    name: Name | None = Field(default=None, description="New name of the user.", examples=["ada"])
+    administrator: bool | None = Field(
+        default=None,
+        strict=True,
+        description="Whether the user manages users, projects, models and workers.",
+        examples=[True],
+    )
     disabled: bool | None = Field(
         default=None,
         strict=True,
         description="true: keys and sessions of the user are refused. What they made stays.",
+        examples=[False],
     )
 
 
@@ -90,17 +105,22 @@ class ProjectRequest(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    name: Name
+    name: Name = Field(examples=["line-4"])
 
 
 class ProjectChange(BaseModel):
     """What is different about a project; omitted fields keep their value."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", json_schema_extra=change_schema({"archived": True}))
 
-    name: Name | None = None
+    name: Name | None = Field(
+        default=None, description="New name of the project.", examples=["line-4"]
+    )
     archived: bool | None = Field(
-        default=None, strict=True, description="true: the project can be read, but not changed."
+        default=None,
+        strict=True,
+        description="true: the project can be read, but not changed.",
+        examples=[True],
     )
 
 
@@ -109,4 +129,4 @@ class MemberRequest(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    role: MemberRole
+    role: MemberRole = Field(description="Role of the user in the project.", examples=["member"])

@@ -59,13 +59,18 @@ class _Stored(BaseModel):
 class Curve(_Stored):
     """One value for each `x`: of each class, and the mean over all classes."""
 
-    x: list[Share] = Field(max_length=FULL_POINTS, description="Recall, or confidence.")
+    x: list[Share] = Field(
+        max_length=FULL_POINTS, description="Recall, or confidence.", examples=[[0.0, 0.5, 1.0]]
+    )
     mean: list[Share | None] = Field(
-        max_length=FULL_POINTS, description="Mean over all classes that the labels have."
+        max_length=FULL_POINTS,
+        description="Mean over all classes that the labels have.",
+        examples=[[0.98, 0.81, 0.0]],
     )
     classes: dict[ClassName, list[Share | None]] = Field(
         max_length=MOST_CURVES,
         description="By class. Classes without an object in the labels are left out.",
+        examples=[{"scratch": [0.97, 0.78, 0.0]}],
     )
 
     @model_validator(mode="after")
@@ -87,25 +92,33 @@ class CurveSet(_Stored):
 class Confusion(_Stored):
     """Counts by predicted class (rows) and true class (columns)."""
 
-    unit: Literal["objects", "images", "pixels"]
-    conf: Share | None = Field(description="Predictions above this confidence count; null: all.")
+    unit: Literal["objects", "images", "pixels"] = Field(
+        description="What is counted.", examples=["objects"]
+    )
+    conf: Share | None = Field(
+        description="Predictions above this confidence count; null: all.", examples=[0.25]
+    )
     iou: Share | None = Field(
-        description="A prediction counts for a truth that it overlaps by more; null: no boxes."
+        description="A prediction counts for a truth that it overlaps by more; null: no boxes.",
+        examples=[0.45],
     )
     names: list[ClassName] = Field(
         max_length=MOST_MATRIX_CLASSES + 1,
         description="The classes of rows and columns. `background`, the last one where there are "
         "boxes: a truth that was missed, or a prediction without a truth.",
+        examples=[["scratch", "background"]],
     )
     matrix: list[Annotated[list[Count], Field(max_length=DENSE_CLASSES + 1)]] | None = Field(
         max_length=DENSE_CLASSES + 1,
         description=f"All counts. null: there are more than {DENSE_CLASSES} classes, see `cells`.",
+        examples=[[[37, 4], [6, 0]]],
     )
     cells: list[tuple[Count, Count, Count]] | None = Field(
         max_length=MOST_CELLS,
         description="The largest cells, largest first: row, column, count. null: see `matrix`.",
+        examples=[None, [[0, 0, 37]]],
     )
-    cells_left_out: Count = Field(description="Further cells that are not zero.")
+    cells_left_out: Count = Field(description="Further cells that are not zero.", examples=[0])
 
     @model_validator(mode="after")
     def _fits_its_names(self) -> Self:
@@ -120,8 +133,12 @@ class Confusion(_Stored):
 class Accuracy(_Stored):
     """The share of images whose class is the most likely one, or one of the five most likely."""
 
-    top1: Share
-    top5: Share
+    top1: Share = Field(
+        description="Share of images whose class is the most likely one.", examples=[0.9125]
+    )
+    top5: Share = Field(
+        description="Share of images whose class is one of the five most likely.", examples=[0.9938]
+    )
 
 
 class Curves(_Stored):
@@ -134,13 +151,20 @@ class Curves(_Stored):
     f1: Curve | None = Field(default=None, description="Of boxes: F1 by confidence.")
     precision: Curve | None = Field(default=None, description="Of boxes: precision by confidence.")
     recall: Curve | None = Field(default=None, description="Of boxes: recall by confidence.")
-    masks: CurveSet | None = Field(default=None, description="The same of masks, for segment.")
-    pose: CurveSet | None = Field(default=None, description="The same of key points, for pose.")
-    confusion: Confusion | None = None
-    accuracy: Accuracy | None = Field(default=None, description="For classify.")
+    masks: CurveSet | None = Field(
+        default=None, description="The same of masks, for segment.", examples=[None]
+    )
+    pose: CurveSet | None = Field(
+        default=None, description="The same of key points, for pose.", examples=[None]
+    )
+    confusion: Confusion | None = Field(
+        default=None, description="Counts by predicted and true class. null: not of this task."
+    )
+    accuracy: Accuracy | None = Field(default=None, description="For classify.", examples=[None])
     classes_total: Count = Field(
         description=f"Number of classes. The {MOST_CURVES} with the most objects in the labels "
-        f"have curves, and the {MOST_MATRIX_CLASSES} with the most are in the confusion matrix."
+        f"have curves, and the {MOST_MATRIX_CLASSES} with the most are in the confusion matrix.",
+        examples=[1],
     )
 
     def named(self, names: Sequence[str]) -> Self:

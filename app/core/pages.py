@@ -5,10 +5,10 @@ import hashlib
 import hmac
 import json
 from collections.abc import Callable, Sequence
-from typing import Annotated, Generic, TypeVar
+from typing import Annotated, Any, Generic, TypeVar
 
 from fastapi import Query
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict, Field
 
 from app.core.errors import BadRequest
 
@@ -22,6 +22,10 @@ Item = TypeVar("Item")
 PageSize = Annotated[
     int, Query(ge=1, le=MAX_PAGE, description="Maximum number of items to return.")
 ]
+Cursor = Annotated[
+    str | None,
+    Query(max_length=2000, description="`next` of the page before. Default: the first page."),
+]
 
 
 class BadCursor(BadRequest):
@@ -30,12 +34,22 @@ class BadCursor(BadRequest):
     slug, title = "bad-cursor", "Unknown cursor"
 
 
+def _add_description(schema: dict[str, Any]) -> None:
+    """Describe a page of any item; a page with further fields has a description of its own."""
+    schema.setdefault("description", Page.__doc__)
+
+
 class Page(BaseModel, Generic[Item]):
     """One page of a list; `next` is the cursor of the next page."""
 
-    data: list[Item]
-    next: str | None
-    has_more: bool
+    model_config = ConfigDict(json_schema_extra=_add_description)
+
+    data: list[Item] = Field(description="The items of this page.")
+    next: str | None = Field(
+        description="Cursor of the next page; send it as `cursor`. null: this is the last page.",
+        examples=[None],
+    )
+    has_more: bool = Field(description="Whether more items follow.", examples=[False])
 
     @classmethod
     def of(

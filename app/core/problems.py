@@ -11,7 +11,7 @@ from typing import Any, Final
 import structlog
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from pydantic import BaseModel, ConfigDict, JsonValue
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
 from pydantic_core import ErrorDetails
 from sqlalchemy.exc import DBAPIError, InternalError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
@@ -21,6 +21,7 @@ from starlette.routing import BaseRoute, Route
 from starlette.types import Receive, Scope, Send
 
 from app.core import errors
+from app.core.declared_headers import declared
 from app.core.errors import FieldError, TrainyardError
 from app.core.logging import get_logger
 from app.core.plain_text import shown_json
@@ -57,6 +58,13 @@ STATUS: Final[Mapping[type[TrainyardError], int]] = {
     TrainyardError: 500,
 }
 KIND_OF_STATUS: Final = {status: kind for kind, status in STATUS.items()}
+HEADER_OF_STATUS: Final = {
+    401: "WWW-Authenticate",
+    416: "Content-Range",
+    429: "Retry-After",
+    503: "Retry-After",
+}
+"""The header that the problems of a status have."""
 
 
 class DatabaseUnavailable(errors.Unavailable):
@@ -74,9 +82,16 @@ class DatabaseFull(errors.InsufficientStorage):
 class ProblemField(BaseModel):
     """One invalid field of a request."""
 
-    pointer: str
-    code: str
-    message: str
+    pointer: str = Field(
+        description="Where the field is: a JSON pointer into the body, or `query/name`, "
+        "`path/name` or `header/Name`.",
+        examples=["/train/epochs"],
+    )
+    code: str = Field(description="Stable code of what is wrong.", examples=["greater-than-equal"])
+    message: str = Field(
+        description="What is wrong, and what would be right.",
+        examples=["Input should be greater than or equal to 1"],
+    )
 
 
 class Problem(BaseModel):
@@ -84,12 +99,25 @@ class Problem(BaseModel):
 
     model_config = ConfigDict(extra="allow")
 
-    type: str
-    title: str
-    status: int
-    detail: str
-    request_id: str
-    errors: list[ProblemField] | None = None
+    type: str = Field(
+        description="Stable URN of the kind of problem.",
+        examples=["urn:trainyard:problem:job-not-found"],
+    )
+    title: str = Field(description="The kind of problem, for people.", examples=["Job not found"])
+    status: int = Field(description="HTTP status of the answer.", examples=[404])
+    detail: str = Field(
+        description="What happened in this case, for people.",
+        examples=["There is no such job in your projects."],
+    )
+    request_id: str = Field(
+        description="Id of the request, as in the logs and in `X-Request-Id`.",
+        examples=["req_01JZ8QD3W5X0A1B2C3D4E5F6G7"],
+    )
+    errors: list[ProblemField] | None = Field(
+        default=None,
+        description="The invalid fields. null or absent: the problem is not about fields.",
+        examples=[None],
+    )
 
 
 def responses_for(*statuses: int) -> dict[int | str, dict[str, Any]]:
@@ -99,6 +127,7 @@ def responses_for(*statuses: int) -> dict[int | str, dict[str, Any]]:
         status: {
             "description": KIND_OF_STATUS[status].title,
             "content": {MEDIA_TYPE: {"schema": schema}},
+            **(declared(HEADER_OF_STATUS[status]) if status in HEADER_OF_STATUS else {}),
         }
         for status in statuses
     }

@@ -3,17 +3,44 @@
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import Annotated, Any, Final
 from urllib.parse import quote
 
-from fastapi import Request
+from fastapi import Header, Request
 from starlette.responses import Response, StreamingResponse
 
+from app.core.declared_headers import declared
 from app.core.errors import FieldError, Invalid, RangeNotSatisfiable
-from app.core.problems import problem_response
+from app.core.problems import problem_response, responses_for
 from app.core.response_headers import REVALIDATED, SANDBOX
 
 MAX_DIGITS = 10
 """Of a revision; one with fewer digits is a number that every database has."""
+IfNoneMatch = Annotated[
+    str | None,
+    Header(description="The ETag of the copy that you have. 304: it is still current."),
+]
+_DOWNLOAD_HEADERS: Final = {
+    "Range": "One range of bytes, such as bytes=0-1023.",
+    "If-Range": "An ETag: the range is sent only if the file still has it, else the whole file.",
+    "If-None-Match": "The ETag of the copy that you have. 304: it is still current.",
+}
+DOWNLOAD_PARAMETERS: Final[dict[str, Any]] = {
+    "parameters": [
+        {
+            "name": name,
+            "in": "header",
+            "required": False,
+            "description": description,
+            "schema": {"type": "string"},
+        }
+        for name, description in _DOWNLOAD_HEADERS.items()
+    ]
+}
+"""For `openapi_extra` of a route that answers with `download_response`."""
+UNCHANGED: Final[dict[int | str, dict[str, Any]]] = {
+    304: {"description": "The copy with the ETag in If-None-Match is current.", **declared("ETag")}
+}
 ONE_RANGE = re.compile(r"bytes=(?P<first>[0-9]{0,18})-(?P<last>[0-9]{0,18})\Z")
 
 
@@ -36,6 +63,29 @@ class Download:
     filename: str | None
     read: Callable[[int, int], Iterable[bytes]]
     is_shown: bool = False
+
+
+def download_answers(*media_types: str) -> dict[int | str, dict[str, Any]]:
+    """Return the OpenAPI responses of a route that returns bytes, whole or by range."""
+    content = {name: _content_of(name) for name in media_types}
+    headers = ("ETag", "Accept-Ranges", "Content-Disposition")
+    return {
+        200: {"description": "The whole content.", "content": content, **declared(*headers)},
+        206: {
+            "description": "The requested range.",
+            "content": content,
+            **declared(*headers, "Content-Range"),
+        },
+        304: {"description": "The caller's copy is current.", **declared(*headers)},
+        **responses_for(410, 416),
+    }
+
+
+def _content_of(media_type: str) -> dict[str, Any]:
+    if media_type == "application/json":
+        return {"schema": {"description": "Any JSON value.", "examples": [{"epochs": 100}]}}
+    in_bytes = {} if media_type.startswith("text/") else {"format": "binary"}
+    return {"schema": {"type": "string", **in_bytes}}
 
 
 @dataclass(frozen=True)

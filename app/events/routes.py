@@ -3,14 +3,15 @@
 import hashlib
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Header, Query, Response
-from pydantic import BaseModel, Field
+from fastapi import APIRouter, Depends, Query, Response
+from pydantic import BaseModel, ConfigDict, Field
 
 from app.accounts.authentication import Principal, authenticate, needs
 from app.core.context import Context, InContext
+from app.core.declared_headers import declared
 from app.core.pages import PageSize
 from app.core.problems import responses_for
-from app.core.ranges import is_known
+from app.core.ranges import UNCHANGED, IfNoneMatch, is_known
 from app.core.strict_json import StrictRoute
 from app.events.log import LogPage, PositionSeal, newest_sealed, read_log
 from app.events.views import EventPage, event_item
@@ -42,13 +43,13 @@ class EventsQuery(BaseModel):
 @router.get(
     "/events",
     response_model=EventPage,
-    responses={304: {"description": "Unchanged since that ETag."}},
+    responses={200: declared("ETag"), **UNCHANGED},
 )
 def poll_events(
     context: InContext,
     principal: Reader,
     query: Annotated[EventsQuery, Query()],
-    if_none_match: Annotated[str | None, Header()] = None,
+    if_none_match: IfNoneMatch = None,
 ) -> Response:
     """Read what happened in your projects after a position, oldest first.
 

@@ -25,10 +25,14 @@ class JobEventView(BaseModel):
 
     job: str = Field(description="Id of the job.", examples=["job_01JZ8QD3W5X0A1B2C3D4E5F6G7"])
     project: str = Field(description="Name of the job's project.", examples=["default"])
-    seq: int = Field(description="Number of the event; counts from 1 within the job.")
+    seq: int = Field(
+        description="Number of the event; counts from 1 within the job.", examples=[41]
+    )
     type: str = Field(description="What happened, as noun.verb.", examples=["epoch.finished"])
     level: Level = Field(description="Severity of the event.")
-    data: dict[str, JsonValue] = Field(description="Details, which depend on the type.")
+    data: dict[str, JsonValue] = Field(
+        description="Details, which depend on the type.", examples=[{"epoch": 12}]
+    )
     created_at: datetime = Field(description="When it happened, by the database's clock.")
 
 
@@ -36,11 +40,17 @@ class DatasetEventView(BaseModel):
     """A state of a version of a dataset."""
 
     id: str = Field(description="Id of the dataset.", examples=["ds_01JZ8QD3W5X0A1B2C3D4E5F6G7"])
-    version: str | None = Field(description="Id of the version; null if the dataset was removed.")
+    version: str | None = Field(
+        description="Id of the version; null if the dataset was removed.",
+        examples=["dsv_01JZ8QD3W5X0A1B2C3D4E5F6G7"],
+    )
     project: str = Field(description="Name of the dataset's project.", examples=["default"])
-    state: DatasetState = Field(description="The state of the version from this moment on.")
+    state: DatasetState = Field(
+        description="The state of the version from this moment on.", examples=["ready"]
+    )
     attempt: int | None = Field(
-        description="Number of the verification, if an earlier one of the version broke off."
+        description="Number of the verification, if an earlier one of the version broke off.",
+        examples=[None, 2],
     )
     created_at: datetime = Field(description="When it happened, by the database's clock.")
 
@@ -49,7 +59,9 @@ class JobEventItem(BaseModel):
     """A row of the log about a job."""
 
     kind: Literal["event"] = Field(description="Name of the event in the stream.")
-    id: str = Field(description="Position behind this row, to continue from with `after`.")
+    id: str = Field(
+        description="Position behind this row, to continue from with `after`.", examples=["MTIzNDU"]
+    )
     data: JobEventView = Field(description="The same document as in the stream.")
 
 
@@ -57,7 +69,9 @@ class DatasetEventItem(BaseModel):
     """A row of the log about a dataset."""
 
     kind: Literal["dataset"] = Field(description="Name of the event in the stream.")
-    id: str = Field(description="Position behind this row, to continue from with `after`.")
+    id: str = Field(
+        description="Position behind this row, to continue from with `after`.", examples=["MTIzNDU"]
+    )
     data: DatasetEventView = Field(description="The same document as in the stream.")
 
 
@@ -68,13 +82,18 @@ class EventPage(BaseModel):
     """Rows of the log in order, and where to continue."""
 
     data: list[EventItem] = Field(description="Rows of the log, oldest first.")
-    next: str = Field(description="Position behind everything that was read: the next `after`.")
+    next: str = Field(
+        description="Position behind everything that was read: the next `after`.",
+        examples=["MTIzNDY"],
+    )
     has_more: bool = Field(
-        description="Whether the log goes on behind `next`; `data` may be empty all the same."
+        description="Whether the log goes on behind `next`; `data` may be empty all the same.",
+        examples=[False],
     )
     gap: bool = Field(
         description="true: rows behind `after` may be missing. Read all lists again, then continue "
-        "from `next`."
+        "from `next`.",
+        examples=[False],
     )
 
 

@@ -25,15 +25,21 @@ Reader = Annotated[Principal, Depends(needs("workers:read"))]
 class TrainerView(BaseModel):
     """A trainer plugin that a job can name, as reported by the slots that have it."""
 
-    name: str = Field(description="The value for trainer.name of a job.")
+    name: str = Field(
+        description="The value for trainer.name of a job.", examples=["weighted_boxes"]
+    )
     versions: list[str] = Field(
-        description="Installed versions. The first one defines tasks and options_schema."
+        description="Installed versions. The first one defines tasks and options_schema.",
+        examples=[["1.2.0"]],
     )
-    tasks: list[str] = Field(description="Tasks that it can train.")
+    tasks: list[str] = Field(description="Tasks that it can train.", examples=[["detect"]])
     options_schema: dict[str, JsonValue] = Field(
-        description="JSON Schema that trainer.options must satisfy."
+        description="JSON Schema that trainer.options must satisfy.",
+        examples=[{"type": "object", "properties": {"gain": {"type": "number"}}}],
     )
-    slots: int = Field(description="Number of live slots that have it; if 0, jobs wait.")
+    slots: int = Field(
+        description="Number of live slots that have it; if 0, jobs wait.", examples=[2]
+    )
 
     @classmethod
     def of(cls, known: KnownPlugin) -> Self:

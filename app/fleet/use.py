@@ -20,17 +20,31 @@ class SlotUse(BaseModel):
         ge=0,
         le=1,
         description="Busy share of its GPUs, or of all cores of the machine, from 0 to 1.",
+        examples=[0.94],
     )
     memory_bytes: int | None = Field(
-        default=None, ge=0, description="Used memory of its GPUs, or of its trainer."
+        default=None,
+        ge=0,
+        description="Used memory of its GPUs, or of its trainer.",
+        examples=[31_000_000_000],
     )
     memory_total_bytes: int | None = Field(
-        default=None, ge=0, description="Memory of its GPUs, or of the machine."
+        default=None,
+        ge=0,
+        description="Memory of its GPUs, or of the machine.",
+        examples=[80_000_000_000],
     )
-    celsius: float | None = Field(default=None, description="Temperature of its hottest GPU.")
-    watts: float | None = Field(default=None, ge=0, description="Power of its GPUs together.")
+    celsius: float | None = Field(
+        default=None, description="Temperature of its hottest GPU.", examples=[61.0]
+    )
+    watts: float | None = Field(
+        default=None, ge=0, description="Power of its GPUs together.", examples=[412.5]
+    )
     cores_busy: float | None = Field(
-        default=None, ge=0, description="Cores that its trainer uses, on average of a second."
+        default=None,
+        ge=0,
+        description="Cores that its trainer uses, on average of a second.",
+        examples=[3.8],
     )
 
 

@@ -7,14 +7,14 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Annotated, Any, Final, Literal
 
-from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from pydantic import BaseModel, Field
 
 from app.accounts.authentication import Principal, authenticate, needs
 from app.accounts.tables import MemberRole
 from app.core.context import TAKES_SPACE, InContext
-from app.core.pages import Page, PageSize
+from app.core.pages import Cursor, Page, PageSize
 from app.core.problems import responses_for
 from app.core.strict_json import StrictRoute
 from app.core.tasks import Task
@@ -36,6 +36,9 @@ router = APIRouter(
 )
 Reader = Annotated[Principal, Depends(needs("models:read"))]
 Writer = Annotated[Principal, Depends(needs("models:write"))]
+ModelReference = Annotated[
+    str, Path(description="Name of the model, or id of weights (mdl_…).", examples=["yolo26n.yaml"])
+]
 Kind = Literal["architecture", "weights"]
 PAGE_KIND: Final = "models:name"
 WEIGHTS_BODY: Final[dict[str, Any]] = {
@@ -58,41 +61,74 @@ class ModelView(BaseModel):
     yet.
     """
 
-    id: str | None
-    name: str
-    project: str | None = Field(
-        description="The project whose weights they are; null: everyone on this instance sees it."
+    id: str | None = Field(
+        description="Id of the weights. null: an architecture.",
+        examples=["mdl_01JZ8QD3W5X0A1B2C3D4E5F6G7"],
     )
-    kind: Kind
-    state: ModelState
-    task: str | None
-    architecture: str | None
-    classes: list[str] | None
-    message: str | None
-    backbone_layers: int | None
-    layers: int | None
-    source: ModelSource | None
-    sha256: str | None
-    size_bytes: int | None
+    name: str = Field(description="Name, as in a job's `model`.", examples=["yolo26n.pt"])
+    project: str | None = Field(
+        description="The project whose weights they are; null: everyone on this instance sees it.",
+        examples=[None, "line-4"],
+    )
+    kind: Kind = Field(
+        description="Whether it is an architecture, or weights.", examples=["weights"]
+    )
+    state: ModelState = Field(description="Whether a job can use it.", examples=["ready"])
+    task: str | None = Field(
+        description="The task that it is for. null: not known yet.", examples=["detect"]
+    )
+    architecture: str | None = Field(
+        description="The shipped architecture with the same structure. null: none, or not known "
+        "yet.",
+        examples=["yolo26n.yaml"],
+    )
+    classes: list[str] | None = Field(
+        description="Names of its classes. null: an architecture, or not known yet.",
+        examples=[["person", "bicycle"]],
+    )
+    message: str | None = Field(
+        description="Why it was refused. null: it was not.", examples=[None]
+    )
+    backbone_layers: int | None = Field(
+        description="Number of layers, from the first, that form the backbone.", examples=[11]
+    )
+    layers: int | None = Field(description="Number of layers.", examples=[24])
+    source: ModelSource | None = Field(
+        description="Where the weights come from. null: an architecture."
+    )
+    sha256: str | None = Field(
+        description="SHA-256 of the file, in hex. null: an architecture.",
+        examples=["9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"],
+    )
+    size_bytes: int | None = Field(
+        description="Size of the file. null: an architecture.", examples=[5_544_453]
+    )
     vouched: bool | None = Field(
         description="Whether the weights have a digest that was known before they came: false for "
-        "official weights whose bytes nothing vouches for, null for a file of the operator."
+        "official weights whose bytes nothing vouches for, null for a file of the operator.",
+        examples=[True],
     )
-    created_at: datetime | None
-    inspected_at: datetime | None
+    created_at: datetime | None = Field(
+        description="When the weights were added. null: an architecture."
+    )
+    inspected_at: datetime | None = Field(
+        description="When a worker inspected the weights. null: not yet, or an architecture."
+    )
 
 
 class ModelListQuery(BaseModel):
     """Filters and page of the list of models."""
 
-    kind: Kind | None = None
-    task: Task | None = None
+    model_config = ConfigDict(extra="forbid")
+
+    kind: Kind | None = Field(default=None, description="Only models of this kind.")
+    task: Task | None = Field(default=None, description="Only models for this task.")
     sha256: str | None = Field(
         default=None,
         pattern="^[0-9a-f]{64}$",
         description="Only weights with this SHA-256: whether they are here already.",
     )
-    cursor: str | None = Field(default=None, max_length=2000)
+    cursor: Cursor = None
     limit: PageSize = 200
 
 
@@ -127,7 +163,7 @@ def list_models(
 
 
 @router.get("/{reference}", responses=responses_for(404))
-def show_model(context: InContext, principal: Reader, reference: str) -> ModelView:
+def read_model(context: InContext, principal: Reader, reference: ModelReference) -> ModelView:
     """Read one model by its name, or weights by their id, as in a job's `model`."""
     shipped = architecture(reference)
     if shipped is not None:
@@ -193,7 +229,7 @@ async def create_model(
 
 
 @router.delete("/{reference}", status_code=204, responses=responses_for(404, 409))
-def delete_model(context: InContext, principal: Writer, reference: str) -> None:
+def delete_model(context: InContext, principal: Writer, reference: ModelReference) -> None:
     """Remove weights of a project. Jobs that start from them keep the bytes."""
     remove_model(context, principal, reference)
 

@@ -10,7 +10,7 @@ from app.accounts.authentication import Principal, authenticate, needs
 from app.audit.repository import records_before
 from app.audit.tables import AuditRecord
 from app.core.context import InContext
-from app.core.pages import Page, PageSize
+from app.core.pages import Cursor, Page, PageSize
 from app.core.problems import responses_for
 from app.core.strict_json import StrictRoute
 
@@ -28,19 +28,45 @@ LIST: Final = "audit:id"
 class AuditRecordView(BaseModel):
     """A change, a sign-in or a change of credentials, as it was when it happened."""
 
-    id: str = Field(description="Id of the record; ids grow with time.")
+    id: str = Field(
+        description="Id of the record; ids grow with time.",
+        examples=["aud_01JZ8QD3W5X0A1B2C3D4E5F6G7"],
+    )
     happened_at: datetime = Field(description="When it happened.")
     action: str = Field(description="What happened, as noun.verb.", examples=["key.created"])
-    target: str = Field(description="Id or name of what was changed.")
-    project_id: str | None = Field(description="Project of the target; null: of no project.")
-    user_id: str | None = Field(description="Who did it; null: a command on the server's machine.")
-    user_name: str | None = Field(description="Name of the user at that time.")
-    credential: str = Field(description="Public id of the key, id of the session, or `command`.")
-    address: str | None = Field(description="Network address of the client.")
-    request_id: str | None = Field(description="Id of the request, as in the logs.")
-    details: dict[str, str | int | bool | None] = Field(description="Further facts.")
-    position: int | None = Field(description="Position in the chain of hashes; null: not yet.")
-    sha256: str | None = Field(description="Hash of this record and of the one before it.")
+    target: str = Field(
+        description="Id or name of what was changed.", examples=["key_01JZ8QD3W5X0A1B2C3D4E5F6G7"]
+    )
+    project_id: str | None = Field(
+        description="Project of the target; null: of no project.",
+        examples=["prj_01JZ8QD3W5X0A1B2C3D4E5F6G7"],
+    )
+    user_id: str | None = Field(
+        description="Who did it; null: a command on the server's machine.",
+        examples=["usr_01JZ8QD3W5X0A1B2C3D4E5F6G7"],
+    )
+    user_name: str | None = Field(description="Name of the user at that time.", examples=["ada"])
+    credential: str = Field(
+        description="Public id of the key, id of the session, or `command`.",
+        examples=["key_01JZ8QD3W5X0A1B2C3D4E5F6G7"],
+    )
+    address: str | None = Field(
+        description="Network address of the client.", examples=["192.0.2.7"]
+    )
+    request_id: str | None = Field(
+        description="Id of the request, as in the logs.",
+        examples=["req_01JZ8QD3W5X0A1B2C3D4E5F6G7"],
+    )
+    details: dict[str, str | int | bool | None] = Field(
+        description="Further facts.", examples=[{"label": "ci-nightly"}]
+    )
+    position: int | None = Field(
+        description="Position in the chain of hashes; null: not yet.", examples=[1207]
+    )
+    sha256: str | None = Field(
+        description="Hash of this record and of the one before it.",
+        examples=["9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"],
+    )
 
     @classmethod
     def of(cls, record: AuditRecord) -> "AuditRecordView":
@@ -58,9 +84,7 @@ class AuditQuery(BaseModel):
         pattern="^[0-9A-Za-z_]+$",  # PostgreSQL refuses text with a NUL
         description="Id of a project; only its records.",
     )
-    cursor: str | None = Field(
-        default=None, max_length=2000, description="`next` of the page before."
-    )
+    cursor: Cursor = None
     limit: PageSize = 50
 
 

@@ -5,11 +5,12 @@ import shutil
 from enum import StrEnum
 
 from fastapi import APIRouter, Response
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
 from app.core.context import Context, InContext
+from app.core.declared_headers import declared
 from app.core.migrations import is_current
 from app.core.problems import RETRY_AFTER_SECONDS
 from app.version import VERSION
@@ -28,33 +29,42 @@ class Readiness(StrEnum):
 class Alive(BaseModel):
     """The process is alive."""
 
-    status: str
+    status: str = Field(description="Always `alive`.", examples=["alive"])
 
 
 class Ready(BaseModel):
     """Whether requests can be served, and the readiness of each part of the server."""
 
-    status: Readiness
-    checks: dict[str, Readiness]
+    status: Readiness = Field(description="`ready` if every part is ready.")
+    checks: dict[str, Readiness] = Field(
+        description="The readiness of each part of the server.",
+        examples=[{"server": "ready", "database": "ready", "store": "ready"}],
+    )
 
 
 class Version(BaseModel):
     """The installed version."""
 
-    version: str
+    version: str = Field(description="Version of the server.", examples=["0.5.0"])
 
 
 @router.get("/livez")
-async def livez() -> Alive:
+async def read_liveness() -> Alive:
     """Report that the process is alive, without checking anything else."""
     return Alive(status="alive")
 
 
 @router.get(
     "/readyz",
-    responses={503: {"model": Ready, "description": "Requests cannot be served now."}},
+    responses={
+        503: {
+            "model": Ready,
+            "description": "Requests cannot be served now.",
+            **declared("Retry-After"),
+        }
+    },
 )
-def readyz(context: InContext, response: Response) -> Ready:
+def read_readiness(context: InContext, response: Response) -> Ready:
     """Report whether database, schema and store are usable and the server is not shutting down.
 
     The broker is not checked: without it, jobs only wait.
@@ -72,7 +82,7 @@ def readyz(context: InContext, response: Response) -> Ready:
 
 
 @router.get("/version")
-async def version() -> Version:
+async def read_version() -> Version:
     """Report the running version."""
     return Version(version=VERSION)
 

@@ -1,21 +1,15 @@
 """`/v1/projects`: the owners of jobs and datasets, and their members."""
 
 from datetime import datetime
-from typing import Annotated, Final, Self
+from typing import Annotated, Any, Final, Self
 
-from fastapi import APIRouter, Depends, Header, Query, Response
-from pydantic import BaseModel, Field
+from fastapi import APIRouter, Depends, Header, Path, Query, Response
+from pydantic import BaseModel, ConfigDict, Field
 
+from app.accounts import manage_projects as manage
 from app.accounts.authentication import Principal, authenticate, needs
 from app.accounts.entity_tags import tag_of_project
 from app.accounts.errors import MemberNotFound, UserNotFound
-from app.accounts.manage_projects import (
-    change_project,
-    create_project,
-    put_member,
-    remove_member,
-    seen_projects,
-)
 from app.accounts.project_repository import (
     Member,
     member_page,
@@ -27,7 +21,8 @@ from app.accounts.requests import MemberRequest, ProjectChange, ProjectRequest
 from app.accounts.tables import MemberRole, Project
 from app.accounts.user_repository import user_named
 from app.core.context import Context, InContext
-from app.core.pages import Page, PageSize
+from app.core.declared_headers import declared
+from app.core.pages import Cursor, Page, PageSize
 from app.core.path_prefix import link
 from app.core.problems import responses_for
 from app.core.strict_json import StrictRoute
@@ -42,9 +37,17 @@ router = APIRouter(
 )
 Reader = Annotated[Principal, Depends(needs("projects:read"))]
 Writer = Annotated[Principal, Depends(needs("projects:write"))]
+ProjectReference = Annotated[
+    str, Path(description="Id (prj_…) or name of the project.", examples=["default"])
+]
+UserReference = Annotated[
+    str, Path(description="Id (usr_…) or name of the user.", examples=["ada"])
+]
 IfMatch = Annotated[
     str | None, Header(alias="If-Match", description="Change it only if it has this ETag.")
 ]
+TAGGED: Final[dict[int | str, dict[str, Any]]] = {200: declared("ETag")}
+MADE: Final[dict[int | str, dict[str, Any]]] = {201: declared("ETag", "Location")}
 PAGE_KIND: Final = "projects:name"
 MEMBERS: Final = "members:name"
 
@@ -52,14 +55,18 @@ MEMBERS: Final = "members:name"
 class ProjectView(BaseModel):
     """A project. Numbers are counted up to 10,000."""
 
-    id: str
-    name: str
-    role: MemberRole | None = Field(description="Your role in it. null: you are no member.")
-    created_at: datetime
-    archived_at: datetime | None = Field(description="Since when it can only be read.")
-    jobs: int = Field(description="Jobs, including those in the trash.")
-    datasets: int
-    members: int
+    id: str = Field(description="Id of the project.", examples=["prj_01JZ8QD3W5X0A1B2C3D4E5F6G7"])
+    name: str = Field(description="Unique name of the project.", examples=["line-4"])
+    role: MemberRole | None = Field(
+        description="Your role in it. null: you are no member.", examples=["admin"]
+    )
+    created_at: datetime = Field(description="When it was created.")
+    archived_at: datetime | None = Field(
+        description="Since when it can only be read.", examples=[None]
+    )
+    jobs: int = Field(description="Jobs, including those in the trash.", examples=[42])
+    datasets: int = Field(description="Datasets of the project.", examples=[3])
+    members: int = Field(description="Members of the project.", examples=[5])
 
     @classmethod
     def of(cls, project: Project, contents: ProjectSummary, principal: Principal) -> Self:
@@ -78,9 +85,9 @@ class ProjectView(BaseModel):
 class MemberView(BaseModel):
     """A member of a project."""
 
-    user_id: str
-    user: str = Field(description="Name of the user.")
-    role: MemberRole
+    user_id: str = Field(description="Id of the user.", examples=["usr_01JZ8QD3W5X0A1B2C3D4E5F6G7"])
+    user: str = Field(description="Name of the user.", examples=["ada"])
+    role: MemberRole = Field(description="Role of the user in the project.", examples=["member"])
 
     @classmethod
     def of(cls, member: Member) -> Self:
@@ -91,7 +98,9 @@ class MemberView(BaseModel):
 class ProjectListQuery(BaseModel):
     """The page of a list of projects or members."""
 
-    cursor: str | None = Field(default=None, max_length=2000)
+    model_config = ConfigDict(extra="forbid")
+
+    cursor: Cursor = None
     limit: PageSize = 50
 
 
@@ -104,7 +113,7 @@ def list_projects(
     with context.database.read() as unit:
         found = project_page(
             unit.session,
-            seen_projects(principal),
+            manage.seen_projects(principal),
             after=None if after is None else str(after),
             limit=query.limit + 1,
         )
@@ -117,13 +126,13 @@ def list_projects(
     )
 
 
-@router.post("", status_code=201, responses=responses_for(409, 413, 415, 507))
-def create_new_project(
+@router.post("", status_code=201, responses=responses_for(409, 413, 415, 507) | MADE)
+def create_project(
     body: ProjectRequest, response: Response, context: InContext, principal: Writer
 ) -> ProjectView:
     """Create a project, of which you become the admin. Administrators only."""
     principal.require_administrator()
-    project = create_project(
+    project = manage.create_project(
         context.database, principal.actor(), name=body.name, admin_id=principal.user_id
     )
     response.headers["Location"] = link(f"/v1/projects/{project.id}")
@@ -131,19 +140,19 @@ def create_new_project(
     return view.model_copy(update={"role": MemberRole.ADMIN})
 
 
-@router.get("/{reference}", responses=responses_for(404))
+@router.get("/{reference}", responses=responses_for(404) | TAGGED)
 def read_project(
-    reference: str, response: Response, context: InContext, principal: Reader
+    reference: ProjectReference, response: Response, context: InContext, principal: Reader
 ) -> ProjectView:
     """Read a project by its id or name."""
     with context.database.read() as unit:
-        project = project_named(unit.session, seen_projects(principal), reference)
+        project = project_named(unit.session, manage.seen_projects(principal), reference)
     return _view(context, project, principal, response)
 
 
-@router.patch("/{reference}", responses=responses_for(404, 409, 412, 413, 415, 507))
-def change_existing_project(
-    reference: str,
+@router.patch("/{reference}", responses=responses_for(404, 409, 412, 413, 415, 507) | TAGGED)
+def change_project(
+    reference: ProjectReference,
     body: ProjectChange,
     response: Response,
     context: InContext,
@@ -152,9 +161,9 @@ def change_existing_project(
 ) -> ProjectView:
     """Rename a project, archive it, or put it into use again. Administrators only."""
     with context.database.read() as unit:
-        project_named(unit.session, seen_projects(principal), reference)
+        project_named(unit.session, manage.seen_projects(principal), reference)
     principal.require_administrator()
-    project = change_project(
+    project = manage.change_project(
         context.database, principal.actor(), reference, body, if_match=if_match
     )
     return _view(context, project, principal, response)
@@ -162,14 +171,14 @@ def change_existing_project(
 
 @router.get("/{reference}/members", responses=responses_for(404))
 def list_members(
-    reference: str,
+    reference: ProjectReference,
     context: InContext,
     principal: Reader,
     query: Annotated[ProjectListQuery, Query()],
 ) -> Page[MemberView]:
     """List the members of a project by name."""
     with context.database.read() as unit:
-        project = project_named(unit.session, seen_projects(principal), reference)
+        project = project_named(unit.session, manage.seen_projects(principal), reference)
         kind = f"{MEMBERS}:{project.id}"
         after = context.cursors.open(kind, query.cursor)[0] if query.cursor else None
         found = member_page(
@@ -187,10 +196,12 @@ def list_members(
 
 
 @router.get("/{reference}/members/{user}", responses=responses_for(404))
-def read_member(reference: str, user: str, context: InContext, principal: Reader) -> MemberView:
+def read_member(
+    reference: ProjectReference, user: UserReference, context: InContext, principal: Reader
+) -> MemberView:
     """Read the role of one member, named by id or name."""
     with context.database.read() as unit:
-        project = project_named(unit.session, seen_projects(principal), reference)
+        project = project_named(unit.session, manage.seen_projects(principal), reference)
         try:
             found = user_named(unit.session, user)
         except UserNotFound:
@@ -202,19 +213,27 @@ def read_member(reference: str, user: str, context: InContext, principal: Reader
 
 
 @router.put("/{reference}/members/{user}", responses=responses_for(404, 409, 413, 415, 507))
-def put_project_member(
-    reference: str, user: str, body: MemberRequest, context: InContext, principal: Writer
+def set_member(
+    reference: ProjectReference,
+    user: UserReference,
+    body: MemberRequest,
+    context: InContext,
+    principal: Writer,
 ) -> MemberView:
     """Make a user a member, or change their role. Admins of the project, and administrators."""
-    return MemberView.of(put_member(context.database, principal, (reference, user), body.role))
+    return MemberView.of(
+        manage.put_member(context.database, principal, (reference, user), body.role)
+    )
 
 
 @router.delete(
     "/{reference}/members/{user}", status_code=204, responses=responses_for(404, 409, 507)
 )
-def remove_project_member(reference: str, user: str, context: InContext, principal: Writer) -> None:
+def remove_member(
+    reference: ProjectReference, user: UserReference, context: InContext, principal: Writer
+) -> None:
     """End a membership; what the member made stays. Admins of the project, and administrators."""
-    remove_member(context.database, principal, (reference, user))
+    manage.remove_member(context.database, principal, (reference, user))
 
 
 def _view(

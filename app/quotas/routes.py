@@ -9,8 +9,8 @@ from app.accounts.authentication import Principal, authenticate, needs
 from app.core.context import Context, InContext
 from app.core.problems import responses_for
 from app.core.strict_json import StrictRoute
+from app.quotas import set_quotas
 from app.quotas.repository import MAX_BYTES, MAX_NUMBER, Quota, QuotaUse
-from app.quotas.set_quotas import read_quotas, set_project_quotas, set_user_quotas
 
 router = APIRouter(
     prefix="/v1",
@@ -33,34 +33,46 @@ class QuotasBody(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
-    queued_jobs: Jobs = Field(default=None, description="Waiting jobs; 429 above it.")
-    running_jobs: Jobs = Field(default=None, description="Running jobs; more jobs wait.")
+    queued_jobs: Jobs = Field(
+        default=None, description="Waiting jobs; 429 above it.", examples=[100]
+    )
+    running_jobs: Jobs = Field(
+        default=None, description="Running jobs; more jobs wait.", examples=[4]
+    )
     stored_bytes: Bytes = Field(
-        default=None, description="Bytes of artifacts, dataset packs and uploads."
+        default=None,
+        description="Bytes of artifacts, dataset packs and uploads.",
+        examples=[500_000_000_000],
     )
     uploaded_bytes: Bytes = Field(
-        default=None, description="Announced bytes of the uploads that are kept."
+        default=None,
+        description="Announced bytes of the uploads that are kept.",
+        examples=[100_000_000_000],
     )
     verifier_seconds: Jobs = Field(
-        default=None, description="Processor seconds of verifications in a day of UTC."
+        default=None,
+        description="Processor seconds of verifications in a day of UTC.",
+        examples=[36_000],
     )
 
 
 class QuotaView(BaseModel):
     """One quota."""
 
-    limit: int | None = Field(description="null: no limit.")
-    used: int
+    limit: int | None = Field(description="null: no limit.", examples=[100])
+    used: int = Field(description="What is used now.", examples=[7])
 
 
 class QuotasView(BaseModel):
     """The quotas of a project or user, and what it uses."""
 
-    queued_jobs: QuotaView
-    running_jobs: QuotaView
-    stored_bytes: QuotaView
-    uploaded_bytes: QuotaView
-    verifier_seconds: QuotaView
+    queued_jobs: QuotaView = Field(description="Waiting jobs.")
+    running_jobs: QuotaView = Field(description="Running jobs.")
+    stored_bytes: QuotaView = Field(description="Bytes of artifacts, dataset packs and uploads.")
+    uploaded_bytes: QuotaView = Field(description="Announced bytes of the uploads that are kept.")
+    verifier_seconds: QuotaView = Field(
+        description="Processor seconds of verifications since midnight UTC."
+    )
 
     @classmethod
     def of(cls, measured: dict[Quota, QuotaUse]) -> Self:
@@ -80,7 +92,7 @@ def read_project_quotas(
 
 
 @router.put("/projects/{project_id}/quotas", responses=responses_for(413, 415, 507))
-def put_project_quotas(
+def set_project_quotas(
     project_id: SubjectId,
     body: QuotasBody,
     context: InContext,
@@ -90,7 +102,7 @@ def put_project_quotas(
     principal.require_administrator()
     limits = {Quota(name): limit for name, limit in body.model_dump().items()}
     actor = principal.actor()
-    return QuotasView.of(set_project_quotas(context.database, actor, project_id, limits))
+    return QuotasView.of(set_quotas.set_project_quotas(context.database, actor, project_id, limits))
 
 
 @router.get("/users/{user_id}/quotas")
@@ -100,7 +112,7 @@ def read_user_quotas(user_id: SubjectId, context: InContext, principal: UserRead
 
 
 @router.put("/users/{user_id}/quotas", responses=responses_for(413, 415, 507))
-def put_user_quotas(
+def set_user_quotas(
     user_id: SubjectId,
     body: QuotasBody,
     context: InContext,
@@ -110,9 +122,9 @@ def put_user_quotas(
     principal.require_administrator()
     limits = {Quota(name): limit for name, limit in body.model_dump().items()}
     actor = principal.actor()
-    return QuotasView.of(set_user_quotas(context.database, actor, user_id, limits))
+    return QuotasView.of(set_quotas.set_user_quotas(context.database, actor, user_id, limits))
 
 
 def _read(context: Context, principal: Principal, subject_id: str) -> QuotasView:
     with context.database.read() as unit:
-        return QuotasView.of(read_quotas(unit.session, principal, subject_id))
+        return QuotasView.of(set_quotas.read_quotas(unit.session, principal, subject_id))

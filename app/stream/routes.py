@@ -10,6 +10,7 @@ from app.accounts.authentication import Principal, authenticate, needs
 from app.core.context import InContext
 from app.core.problems import responses_for
 from app.core.strict_json import StrictRoute
+from app.jobs.http.parameters import JobId
 from app.jobs.repository import visible_job
 from app.stream.items import View
 from app.stream.messages import stream_answer
@@ -110,7 +111,7 @@ async def stream_events(
     dependencies=[Depends(find_job), Depends(take_place)],
 )
 async def stream_job_events(
-    job_id: str,
+    job_id: JobId,
     project_id: Annotated[str, Depends(find_job)],
     principal: Reader,
     streams: InStreams,

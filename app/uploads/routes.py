@@ -3,15 +3,16 @@
 from datetime import datetime
 from typing import Annotated, Any, Final, Literal, Self
 
-from fastapi import APIRouter, Depends, Header, Query, Request, Response
+from fastapi import APIRouter, Depends, Header, Path, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from pydantic import BaseModel, Field
 
 from app.accounts.authentication import Principal, authenticate, needs
 from app.accounts.tables import MemberRole
 from app.core.context import Context, InContext
+from app.core.declared_headers import declared
 from app.core.errors import FieldError, InsufficientStorage, Invalid
-from app.core.pages import Page, PageSize
+from app.core.pages import Cursor, Page, PageSize
 from app.core.path_prefix import link
 from app.core.problems import responses_for
 from app.core.strict_json import StrictRoute
@@ -30,9 +31,18 @@ from app.uploads.tables import Upload
 
 Reader = Annotated[Principal, Depends(needs("datasets:read"))]
 Writer = Annotated[Principal, Depends(needs("datasets:write"))]
+UploadId = Annotated[
+    str, Path(description="Id of the upload (upl_…).", examples=["upl_01JZ8QD3W5X0A1B2C3D4E5F6G7"])
+]
 PAGE_KIND: Final = "uploads:-created"
 PATIENCE_SECONDS: Final = 30.0
 """A request that sends nothing for this time ends, so that the client can continue in another."""
+LIMITS: Final = ("Tus-Extension", "Tus-Max-Size", "Tus-Checksum-Algorithm")
+PROGRESS: Final = ("Upload-Offset", "Upload-Expires")
+READ_ANSWERS: Final = {
+    **responses_for(404, 410),
+    200: declared(*PROGRESS, "Upload-Length", "Upload-Metadata"),
+}
 TUS_HEADER: Final[dict[str, Any]] = {
     "name": "Tus-Resumable",
     "in": "header",
@@ -89,16 +99,28 @@ class UploadView(BaseModel):
     dataset.
     """
 
-    id: str
-    filename: str
-    project: str
-    state: Literal["receiving", "finished"]
-    size_bytes: int
-    offset_bytes: int
-    sha256: str | None
-    created_at: datetime
-    expires_at: datetime
-    links: dict[str, str]
+    id: str = Field(description="Id of the upload.", examples=["upl_01JZ8QD3W5X0A1B2C3D4E5F6G7"])
+    filename: str = Field(
+        description="Name of the file, as the client gave it.", examples=["night.zip"]
+    )
+    project: str = Field(
+        description="Name of the project that it belongs to.", examples=["default"]
+    )
+    state: Literal["receiving", "finished"] = Field(
+        description="`finished` when all bytes arrived and are stored.", examples=["receiving"]
+    )
+    size_bytes: int = Field(description="Announced size of the file.", examples=[734_003_200])
+    offset_bytes: int = Field(description="Number of bytes that arrived.", examples=[104_857_600])
+    sha256: str | None = Field(
+        description="SHA-256 of the file, in hex. null: not finished.",
+        examples=[None, "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"],
+    )
+    created_at: datetime = Field(description="When it was created.")
+    expires_at: datetime = Field(description="When it is removed, unless more bytes arrive.")
+    links: dict[str, str] = Field(
+        description="Paths that belong to it.",
+        examples=[{"self": "/v1/uploads/upl_01JZ8QD3W5X0A1B2C3D4E5F6G7"}],
+    )
 
     @classmethod
     def of(cls, upload: Upload, principal: Principal) -> Self:
@@ -120,12 +142,14 @@ class UploadView(BaseModel):
 class UploadListQuery(BaseModel):
     """The page of a list of uploads."""
 
-    cursor: str | None = Field(default=None, max_length=2000)
+    model_config = ConfigDict(extra="forbid")
+
+    cursor: Cursor = None
     limit: PageSize = 50
 
 
-@router.options("", status_code=204)
-async def show_tus_options(context: InContext, principal: Reader) -> Response:
+@router.options("", status_code=204, responses={204: declared(*LIMITS)})
+async def read_tus_options(context: InContext, principal: Reader) -> Response:
     """Report the version, the extensions and the limits of tus on this server, as headers."""
     del principal
     return Response(
@@ -142,7 +166,7 @@ async def show_tus_options(context: InContext, principal: Reader) -> Response:
     "",
     status_code=201,
     dependencies=[Depends(refuse_deferred_length)],
-    responses=responses_for(409, 413, 429, 507),
+    responses=responses_for(409, 413, 429, 507) | {201: declared("Location", *PROGRESS)},
     openapi_extra={"parameters": [TUS_HEADER]},
 )
 def create_upload(
@@ -200,12 +224,10 @@ def list_uploads(
     )
 
 
-@router.head(
-    "/{upload_id}", responses=responses_for(404, 410), openapi_extra={"parameters": [TUS_HEADER]}
-)
-@router.get("/{upload_id}", responses=responses_for(404, 410))
+@router.head("/{upload_id}", responses=READ_ANSWERS, openapi_extra={"parameters": [TUS_HEADER]})
+@router.get("/{upload_id}", responses=READ_ANSWERS)
 def read_upload(
-    upload_id: str, response: Response, context: InContext, principal: Reader
+    upload_id: UploadId, response: Response, context: InContext, principal: Reader
 ) -> UploadView:
     """Read an upload. `Upload-Offset` is the number of bytes that arrived."""
     upload = look_up(context, _named(upload_id, principal))
@@ -219,12 +241,12 @@ def read_upload(
 @router.patch(
     "/{upload_id}",
     status_code=204,
-    responses=responses_for(404, 409, 410, 413, 415, 460, 507),
+    responses=responses_for(404, 409, 410, 413, 415, 460, 507) | {204: declared(*PROGRESS)},
     openapi_extra=CHUNK_BODY,
     max_body_size=LIMITED_HERE,
 )
 async def append_to_upload(
-    upload_id: str,
+    upload_id: UploadId,
     request: Request,
     context: InContext,
     principal: Writer,
@@ -267,7 +289,7 @@ async def append_to_upload(
     responses=responses_for(404, 409, 410, 507),
     openapi_extra={"parameters": [TUS_HEADER]},
 )
-def delete_upload(upload_id: str, context: InContext, principal: Writer) -> Response:
+def delete_upload(upload_id: UploadId, context: InContext, principal: Writer) -> Response:
     """Delete an upload (tus termination). Datasets that were made from it keep their bytes."""
     remove_upload(context, _named(upload_id, principal))
     return Response(status_code=204)

@@ -4,14 +4,14 @@ from typing import Annotated, Final
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
-from app.core.pages import PageSize
+from app.core.omitted_fields import change_schema
+from app.core.pages import Cursor, PageSize
 from app.core.text_fields import plain_text
 from app.webhooks.destinations import MAX_URL
 from app.webhooks.event_types import EventChoice
 from app.webhooks.tables import DeliveryState, WebhookState
 
 DAY: Final = 24 * 60 * 60
-Cursor = Annotated[str | None, Field(max_length=2000, description="`next` of the last page.")]
 
 
 def _without_repetition(choices: list[EventChoice]) -> list[EventChoice]:
@@ -51,7 +51,10 @@ class WebhookRequest(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     project: str = Field(
-        default="default", max_length=200, description="Name of the project whose events are sent."
+        default="default",
+        max_length=200,
+        description="Name of the project whose events are sent.",
+        examples=["default"],
     )
     url: Url
     events: Events
@@ -61,11 +64,16 @@ class WebhookRequest(BaseModel):
 class WebhookChange(BaseModel):
     """What is different about a webhook; omitted fields keep their value."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra=change_schema({"events": ["job.failed"], "state": "enabled"}),
+    )
 
-    url: Url | None = None
-    events: Events | None = None
-    description: Description | None = None
+    url: Url | None = Field(default=None, description="Where events are posted, as at creation.")
+    events: Events | None = Field(
+        default=None, description="All types of events, or beginnings such as job.*, from now on."
+    )
+    description: Description | None = Field(default=None, description="Its purpose, for people.")
     state: WebhookState | None = Field(
         default=None,
         description="enabled: events are sent from now on; those since it was disabled are not.",
@@ -83,6 +91,7 @@ class SecretRotation(BaseModel):
         ge=0,
         le=30 * DAY,
         description="How long messages have a signature of the previous secret, too.",
+        examples=[3600],
     )
 
 

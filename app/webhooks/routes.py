@@ -1,12 +1,13 @@
 """`/v1/webhooks`: URLs to which the events of a project are sent."""
 
 from datetime import timedelta
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
-from fastapi import APIRouter, Depends, Header, Query, Request, Response
+from fastapi import APIRouter, Depends, Header, Path, Query, Request, Response
 
 from app.accounts.authentication import Principal, authenticate, needs
 from app.core.context import InContext
+from app.core.declared_headers import declared
 from app.core.pages import Page
 from app.core.path_prefix import link
 from app.core.problems import responses_for
@@ -40,6 +41,15 @@ IfMatch = Annotated[
         description='Change it only if it still has this revision, for example `"3"`.',
     ),
 ]
+WebhookId = Annotated[
+    str, Path(description="Id of the webhook (whk_…).", examples=["whk_01JZ8QD3W5X0A1B2C3D4E5F6G7"])
+]
+DeliveryId = Annotated[
+    str,
+    Path(description="Id of the delivery (msg_…).", examples=["msg_01JZ8QD3W5X0A1B2C3D4E5F6G7"]),
+]
+TAGGED: Final[dict[int | str, dict[str, Any]]] = {200: declared("ETag")}
+MADE: Final[dict[int | str, dict[str, Any]]] = {201: declared("ETag", "Location")}
 PAGE_KIND: Final = "webhooks:-created"
 DELIVERIES: Final = "deliveries:-created"
 
@@ -75,7 +85,7 @@ def list_webhooks(
     )
 
 
-@router.post("", status_code=201, responses=responses_for(409, 413, 415, 507))
+@router.post("", status_code=201, responses=responses_for(409, 413, 415, 507) | MADE)
 def create_webhook(
     body: WebhookRequest,
     response: Response,
@@ -95,9 +105,9 @@ def create_webhook(
     return _shown_once(response, principal, made)
 
 
-@router.get("/{webhook_id}", responses=responses_for(404))
+@router.get("/{webhook_id}", responses=responses_for(404) | TAGGED)
 def read_webhook(
-    webhook_id: str, response: Response, context: InContext, principal: Reader
+    webhook_id: WebhookId, response: Response, context: InContext, principal: Reader
 ) -> WebhookView:
     """Read a webhook of a project that you administer."""
     with context.database.read() as unit:
@@ -106,9 +116,9 @@ def read_webhook(
     return WebhookView.of(found, principal.project_names)
 
 
-@router.patch("/{webhook_id}", responses=responses_for(404, 409, 412, 413, 415, 507))
+@router.patch("/{webhook_id}", responses=responses_for(404, 409, 412, 413, 415, 507) | TAGGED)
 def change_webhook(
-    webhook_id: str,
+    webhook_id: WebhookId,
     body: WebhookChange,
     response: Response,
     principal: Writer,
@@ -124,14 +134,14 @@ def change_webhook(
 
 
 @router.delete("/{webhook_id}", status_code=204, responses=responses_for(404, 409, 507))
-def delete_webhook(webhook_id: str, context: InContext, principal: Writer) -> None:
+def delete_webhook(webhook_id: WebhookId, context: InContext, principal: Writer) -> None:
     """Delete a webhook with its deliveries. Nothing more is sent to it."""
     manage.delete_webhook(context.database, principal, webhook_id)
 
 
-@router.post("/{webhook_id}/rotate", responses=responses_for(404, 409, 413, 415, 507))
+@router.post("/{webhook_id}/rotate", responses=responses_for(404, 409, 413, 415, 507) | TAGGED)
 def rotate_webhook_secret(
-    webhook_id: str,
+    webhook_id: WebhookId,
     body: SecretRotation,
     response: Response,
     context: InContext,
@@ -148,7 +158,7 @@ def rotate_webhook_secret(
 
 @router.post("/{webhook_id}/test", status_code=202, responses=responses_for(404, 409, 507))
 def send_test_event(
-    webhook_id: str, context: InContext, principal: Writer, sender: InSender
+    webhook_id: WebhookId, context: InContext, principal: Writer, sender: InSender
 ) -> DeliveryView:
     """Send the event `webhook.test`, whatever events the webhook asks for."""
     delivery = manage.send_test(context.database, principal, webhook_id)
@@ -158,7 +168,7 @@ def send_test_event(
 
 @router.get("/{webhook_id}/deliveries", responses=responses_for(404))
 def list_webhook_deliveries(
-    webhook_id: str,
+    webhook_id: WebhookId,
     context: InContext,
     principal: Reader,
     query: Annotated[DeliveryListQuery, Query()],
@@ -189,7 +199,11 @@ def list_webhook_deliveries(
     responses=responses_for(404, 409, 507),
 )
 def resend_delivery(
-    webhook_id: str, delivery_id: str, context: InContext, principal: Writer, sender: InSender
+    webhook_id: WebhookId,
+    delivery_id: DeliveryId,
+    context: InContext,
+    principal: Writer,
+    sender: InSender,
 ) -> DeliveryView:
     """Send a delivery again, with the same id and the same body."""
     delivery = manage.resend_delivery(context.database, principal, webhook_id, delivery_id)

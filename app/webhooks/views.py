@@ -20,27 +20,38 @@ from app.webhooks.tables import (
 class WebhookView(BaseModel):
     """A webhook, without its secret."""
 
-    id: str = Field(examples=["whk_01JDZ8M4N5P6Q7R8S9T0V1W2X3"])
-    project: str = Field(description="Name of the project whose events are sent.")
-    url: str = Field(examples=["https://chat.example/hooks/trainyard"])
+    id: str = Field(examples=["whk_01JDZ8M4N5P6Q7R8S9T0V1W2X3"], description="Id of the webhook.")
+    project: str = Field(
+        description="Name of the project whose events are sent.", examples=["default"]
+    )
+    url: str = Field(
+        examples=["https://chat.example/hooks/trainyard"], description="Where events are posted."
+    )
     events: list[str] = Field(
         description="Types of events, or beginnings such as job.*.", examples=[["job.*"]]
     )
-    description: str
-    state: WebhookState = Field(description="Nothing is sent to a disabled webhook.")
+    description: str = Field(description="Its purpose, for people.", examples=["Chat room"])
+    state: WebhookState = Field(
+        description="Nothing is sent to a disabled webhook.", examples=["enabled"]
+    )
     disabled_reason: DisabledReason | None = Field(
         description="by_member: someone disabled it. gone: it answered 410. failing: nothing but "
-        "failures came back for days. null: it is enabled."
+        "failures came back for days. null: it is enabled.",
+        examples=[None],
     )
     failing_since: datetime | None = Field(
-        description="First failed attempt after the last success. null: the last one succeeded."
+        description="First failed attempt after the last success. null: the last one succeeded.",
+        examples=[None],
     )
     previous_secret_ends_at: datetime | None = Field(
-        description="Until then, messages are signed with the previous secret, too."
+        description="Until then, messages are signed with the previous secret, too.",
+        examples=[None],
     )
-    created_by: str | None = Field(description="Name of the user who created it.")
-    created_at: datetime
-    revision: int = Field(description="Send it as If-Match to change only this state.")
+    created_by: str | None = Field(description="Name of the user who created it.", examples=["ada"])
+    created_at: datetime = Field(description="When it was created.")
+    revision: int = Field(
+        description="Send it as If-Match to change only this state.", examples=[3]
+    )
 
     @classmethod
     def of(cls, listed: ListedWebhook, projects: Mapping[str, str]) -> Self:
@@ -69,13 +80,10 @@ class DeliveryView(BaseModel):
         description="The header webhook-id, the same in every attempt.",
         examples=["msg_01JDZ8M4N5P6Q7R8S9T0V1W2X3"],
     )
-    type: str = Field(examples=["job.succeeded"])
-    state: DeliveryState
-    attempts: int = Field(
-        description="Number of attempts that began, without those that a stopping server "
-        "interrupted. It starts again at 0 when the delivery is sent again by request."
-    )
-    created_at: datetime
+    type: str = Field(examples=["job.succeeded"], description="Type of the event.")
+    state: DeliveryState = Field(description="Whether it was sent, or will be.")
+    attempts: int = Field(description="Number of attempts that began.", examples=[2])
+    created_at: datetime = Field(description="When the event was recorded for this webhook.")
     next_attempt_at: datetime | None = Field(description="null: no attempt follows.")
     last_attempt_at: datetime | None = Field(description="End of the last attempt.")
     last_status: int | None = Field(description="HTTP status of the last answer.", examples=[503])
@@ -83,8 +91,13 @@ class DeliveryView(BaseModel):
         description="Why the last attempt failed. status: the answer was not 2xx. expired: no "
         "attempt was possible within 24 hours. null: it succeeded, or there was none."
     )
-    last_duration_ms: int | None = Field(description="Duration of the last attempt.")
-    last_answer: str | None = Field(description="Beginning of the last answer, at most 1 KiB.")
+    last_duration_ms: int | None = Field(
+        description="Duration of the last attempt.", examples=[148]
+    )
+    last_answer: str | None = Field(
+        description="Beginning of the last answer, at most 1 KiB.",
+        examples=["upstream unavailable"],
+    )
 
     @classmethod
     def of(cls, row: WebhookDelivery) -> Self:

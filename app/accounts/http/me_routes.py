@@ -28,7 +28,7 @@ SignedInUser = Annotated[Principal, Depends(signed_in)]
 
 
 @router.get("")
-def get_me(context: InContext, principal: Caller) -> Me:
+def read_me(context: InContext, principal: Caller) -> Me:
     """Return the caller: name, role, projects and preferences. Every key may do this."""
     with context.database.read() as unit:
         return Me.of(user_with_id(unit.session, principal.user_id), principal)
@@ -55,7 +55,7 @@ def change_me(
         )
         change_password(context.database, attempts_of(request), principal.actor(), asked)
     if change.theme is None and change.keys is None:
-        return get_me(context, principal)
+        return read_me(context, principal)
     with context.database.write() as unit:
         user = change_preferences(
             unit.session, principal.user_id, theme=change.theme, shortcuts=change.keys
@@ -73,8 +73,8 @@ def list_my_sessions(context: InContext, principal: SignedInUser) -> Page[Sessio
     return Page(data=data, next=None, has_more=False)
 
 
-@router.delete("/sessions/{session_id}", status_code=204, responses=responses_for(404))
-def end_my_session(
+@router.delete("/sessions/{session_id}", status_code=204, responses=responses_for(404, 422))
+def delete_my_session(
     session_id: Annotated[str, Path(max_length=40, description="Id of the session.")],
     context: InContext,
     principal: SignedInUser,

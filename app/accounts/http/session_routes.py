@@ -1,6 +1,6 @@
 """`/session`: sign in with name and password, and sign out."""
 
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Depends, Request, Response
 from fastapi.concurrency import run_in_threadpool
@@ -18,6 +18,7 @@ from app.accounts.browser.sign_in import SignIn, end_session, sign_in
 from app.accounts.http.bodies import body_of, body_schema
 from app.accounts.http.views import Credentials, SignedIn, client_of
 from app.core.context import InContext
+from app.core.declared_headers import declared
 from app.core.head_checks import HeadCheck
 from app.core.problems import responses_for
 from app.core.strict_json import OpenRoute, StrictRoute
@@ -48,17 +49,12 @@ def attempts_of(request: Request) -> Attempts:
     return attempts
 
 
-def cookie_header(name: str = "Set-Cookie") -> dict[str, Any]:
-    """Return the OpenAPI description of the header that carries the cookie."""
-    return {name: {"description": "The session cookie.", "schema": {"type": "string"}}}
-
-
 @opening.post(
     "/session",
     dependencies=[Depends(from_own_page)],
     openapi_extra=body_schema(Credentials),
     responses={
-        200: {"headers": cookie_header()},
+        200: declared("Set-Cookie"),
         **responses_for(400, 401, 403, 406, 413, 415, 422, 429, 503),
     },
 )
@@ -82,7 +78,11 @@ async def create_session(request: Request, response: Response, context: InContex
     return SignedIn(user=credentials.name, session=started.id)
 
 
-@closing.delete("/session", status_code=204, responses=responses_for(400, 401, 403, 422, 429, 503))
+@closing.delete(
+    "/session",
+    status_code=204,
+    responses=responses_for(400, 401, 403, 429, 503) | {204: declared("Set-Cookie")},
+)
 def delete_session(
     request: Request,
     response: Response,

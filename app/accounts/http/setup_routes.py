@@ -11,11 +11,12 @@ from app.accounts.browser.cookies import set_cookie
 from app.accounts.browser.errors import SetupClosed
 from app.accounts.browser.setup import NewAdministrator, complete_setup, require_open_link
 from app.accounts.http.bodies import body_of, body_schema
-from app.accounts.http.session_routes import attempts_of, cookie_header, from_own_page
+from app.accounts.http.session_routes import attempts_of, from_own_page
 from app.accounts.http.setup_page import form_page, text_page
 from app.accounts.http.views import FirstAdministrator, SignedIn, client_of
 from app.core.access_log import client_address
 from app.core.context import InContext
+from app.core.declared_headers import declared
 from app.core.errors import Invalid
 from app.core.media_types import preferred
 from app.core.problems import responses_for
@@ -31,7 +32,9 @@ Token = Annotated[str, Path(max_length=200, description="The token in the set-up
 class SetupView(BaseModel):
     """An open set-up link."""
 
-    first_name: str = Field(description="The proposed name of the first administrator.")
+    first_name: str = Field(
+        description="The proposed name of the first administrator.", examples=["admin"]
+    )
 
 
 def _page_content() -> dict[str, Any]:
@@ -43,7 +46,7 @@ def _page_content() -> dict[str, Any]:
     response_model=SetupView,
     responses={200: _page_content(), **responses_for(400, 406, 410, 422, 429, 503)},
 )
-def show_setup(token: Token, request: Request, context: InContext) -> Response:
+def read_setup(token: Token, request: Request, context: InContext) -> Response:
     """Show the form that makes the first administrator; as JSON, only that the link is open."""
     attempts_of(request).setup(client_address.get())
     try:
@@ -59,7 +62,7 @@ def show_setup(token: Token, request: Request, context: InContext) -> Response:
     dependencies=[Depends(from_own_page)],
     openapi_extra=body_schema(FirstAdministrator),
     responses={
-        200: {"headers": cookie_header(), **_page_content()},
+        200: {**declared("Set-Cookie"), **_page_content()},
         **responses_for(400, 403, 406, 410, 413, 415, 422, 429, 503),
     },
 )

@@ -1,19 +1,20 @@
 """`/v1/users`: the people who use this instance, for its administrators."""
 
 from datetime import datetime
-from typing import Annotated, Final, Self
+from typing import Annotated, Any, Final, Self
 
-from fastapi import APIRouter, Depends, Header, Query, Response
-from pydantic import BaseModel, Field
+from fastapi import APIRouter, Depends, Header, Path, Query, Response
+from pydantic import BaseModel, ConfigDict, Field
 
+from app.accounts import manage_users as manage
 from app.accounts.authentication import Principal, authenticate, needs
 from app.accounts.entity_tags import tag_of_user
-from app.accounts.manage_users import change_user, create_user
 from app.accounts.requests import UserChange, UserRequest
 from app.accounts.tables import User
 from app.accounts.user_repository import user_named, user_page
 from app.core.context import InContext
-from app.core.pages import Page, PageSize
+from app.core.declared_headers import declared
+from app.core.pages import Cursor, Page, PageSize
 from app.core.path_prefix import link
 from app.core.problems import responses_for
 from app.core.strict_json import StrictRoute
@@ -27,21 +28,31 @@ router = APIRouter(
 )
 Reader = Annotated[Principal, Depends(needs("users:read"))]
 Writer = Annotated[Principal, Depends(needs("users:write"))]
+UserReference = Annotated[
+    str, Path(description="Id (usr_…) or name of the user.", examples=["ada"])
+]
 IfMatch = Annotated[
     str | None, Header(alias="If-Match", description="Change the user only with this ETag.")
 ]
+TAGGED: Final[dict[int | str, dict[str, Any]]] = {200: declared("ETag")}
+MADE: Final[dict[int | str, dict[str, Any]]] = {201: declared("ETag", "Location")}
 PAGE_KIND: Final = "users:name"
 
 
 class UserView(BaseModel):
     """A user."""
 
-    id: str
-    name: str
-    administrator: bool
-    has_password: bool = Field(description="false: the user has API keys only.")
-    created_at: datetime
-    disabled_at: datetime | None = Field(description="Since when the user is refused.")
+    id: str = Field(description="Id of the user.", examples=["usr_01JZ8QD3W5X0A1B2C3D4E5F6G7"])
+    name: str = Field(description="Unique name of the user.", examples=["ada"])
+    administrator: bool = Field(
+        description="Whether the user manages users, projects, models and workers.",
+        examples=[False],
+    )
+    has_password: bool = Field(description="false: the user has API keys only.", examples=[True])
+    created_at: datetime = Field(description="When the user was created.")
+    disabled_at: datetime | None = Field(
+        description="Since when the user is refused.", examples=[None]
+    )
 
     @classmethod
     def of(cls, user: User) -> Self:
@@ -59,7 +70,9 @@ class UserView(BaseModel):
 class UserListQuery(BaseModel):
     """The page of a list of users."""
 
-    cursor: str | None = Field(default=None, max_length=2000)
+    model_config = ConfigDict(extra="forbid")
+
+    cursor: Cursor = None
     limit: PageSize = 50
 
 
@@ -82,20 +95,20 @@ def list_users(
     )
 
 
-@router.post("", status_code=201, responses=responses_for(409, 413, 415, 507))
-def create_new_user(
+@router.post("", status_code=201, responses=responses_for(409, 413, 415, 507) | MADE)
+def create_user(
     body: UserRequest, response: Response, context: InContext, principal: Writer
 ) -> UserView:
     """Create a user. Administrators only. The user sees nothing before becoming a member."""
     principal.require_administrator()
-    user = create_user(context.database, principal.actor(), body)
+    user = manage.create_user(context.database, principal.actor(), body)
     response.headers["Location"] = link(f"/v1/users/{user.id}")
     return _view(response, user)
 
 
-@router.get("/{reference}", responses=responses_for(404))
+@router.get("/{reference}", responses=responses_for(404) | TAGGED)
 def read_user(
-    reference: str, response: Response, context: InContext, principal: Reader
+    reference: UserReference, response: Response, context: InContext, principal: Reader
 ) -> UserView:
     """Read a user by id or name. Administrators only."""
     principal.require_administrator()
@@ -103,9 +116,9 @@ def read_user(
         return _view(response, user_named(unit.session, reference))
 
 
-@router.patch("/{reference}", responses=responses_for(404, 409, 412, 413, 415, 507))
-def change_existing_user(
-    reference: str,
+@router.patch("/{reference}", responses=responses_for(404, 409, 412, 413, 415, 507) | TAGGED)
+def change_user(
+    reference: UserReference,
     body: UserChange,
     response: Response,
     context: InContext,
@@ -114,7 +127,9 @@ def change_existing_user(
 ) -> UserView:
     """Rename, promote, demote, disable or enable a user. Administrators only."""
     principal.require_administrator()
-    user = change_user(context.database, principal.actor(), reference, body, if_match=if_match)
+    user = manage.change_user(
+        context.database, principal.actor(), reference, body, if_match=if_match
+    )
     return _view(response, user)
 
 

@@ -14,6 +14,7 @@ from app.accounts.names import Name
 from app.accounts.passwords import MAX_LENGTH
 from app.accounts.tables import BrowserSession, MemberRole, Theme, User
 from app.core.access_log import client_address
+from app.core.omitted_fields import change_schema
 
 
 def _require_text(password: SecretStr) -> SecretStr:
@@ -44,8 +45,14 @@ class Credentials(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    name: str = Field(min_length=1, max_length=200, pattern=r"^[^\x00]*$")
-    password: Typed
+    name: str = Field(
+        min_length=1,
+        max_length=200,
+        pattern=r"^[^\x00]*$",
+        description="Name of the user.",
+        examples=["ada"],
+    )
+    password: Typed = Field(description="Password of the user.", examples=["correct horse battery"])
 
 
 class FirstAdministrator(BaseModel):
@@ -53,21 +60,24 @@ class FirstAdministrator(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    name: Name = "admin"
-    password: Typed = Field(description="8 to 200 characters; not the name, and not a common one.")
+    name: Name = Field(default="admin", examples=["admin"])
+    password: Typed = Field(
+        description="8 to 200 characters; not the name, and not a common one.",
+        examples=["correct horse battery"],
+    )
 
 
 class Me(BaseModel):
     """The caller: the user, and the projects that the credential may be used for."""
 
-    user: str = Field(description="Name of the user.")
+    user: str = Field(description="Name of the user.", examples=["ada"])
     role: InstanceRole = Field(description="Role of the user on the whole instance.")
-    projects: dict[str, MemberRole] = Field(description="Role of the user by name of the project.")
+    projects: dict[str, MemberRole] = Field(
+        description="Role of the user by name of the project.", examples=[{"default": "member"}]
+    )
     theme: Theme = Field(description="Colours of the pages.")
-    keys: bool = Field(description="Whether the pages react to shortcuts of a single key.")
-    has_password: bool = Field(
-        description="Whether the user can sign in with a password. false: by keys, or by the link "
-        "of `trainyard up`."
+    keys: bool = Field(
+        description="Whether the pages react to shortcuts of a single key.", examples=[True]
     )
 
     @classmethod
@@ -86,30 +96,39 @@ class Me(BaseModel):
 class MeChange(BaseModel):
     """Changes of the caller's own user; absent fields stay as they are."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", json_schema_extra=change_schema({"theme": "dark"}))
 
     theme: Theme | None = Field(None, description="Colours of the pages.")
     keys: bool | None = Field(
         None, description="Whether the pages react to shortcuts of a single key."
     )
     password: Typed | None = Field(
-        None, description="New password; the other sessions of the user end."
+        None,
+        description="New password; the other sessions of the user end.",
+        examples=["correct horse battery"],
     )
     current_password: Typed | None = Field(
-        None, description="The password until now; required with `password`."
+        None,
+        description="The password until now; required with `password`.",
+        examples=["a password until now"],
     )
 
 
 class SessionView(BaseModel):
     """A signed-in browser."""
 
-    id: str
+    id: str = Field(description="Id of the session.", examples=["ses_01JZ8QD3W5X0A1B2C3D4E5F6G7"])
     created_at: datetime = Field(description="Time of the sign-in.")
     last_seen_at: datetime = Field(description="Time of the last request, to about a minute.")
     expires_at: datetime = Field(description="Time at which it ends in any case.")
-    address: str | None = Field(description="Network address of the client at sign-in.")
-    user_agent: str | None = Field(description="Program of the client at sign-in.")
-    is_current: bool = Field(description="Whether this request uses it.")
+    address: str | None = Field(
+        description="Network address of the client at sign-in.", examples=["192.0.2.7"]
+    )
+    user_agent: str | None = Field(
+        description="Program of the client at sign-in.",
+        examples=["Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"],
+    )
+    is_current: bool = Field(description="Whether this request uses it.", examples=[True])
 
     @classmethod
     def of(cls, row: BrowserSession, current: str | None) -> Self:
@@ -128,8 +147,10 @@ class SessionView(BaseModel):
 class SignedIn(BaseModel):
     """A session has started; its token is in the cookie of the response."""
 
-    user: str = Field(description="Name of the user.")
-    session: str = Field(description="Id of the session.")
+    user: str = Field(description="Name of the user.", examples=["ada"])
+    session: str = Field(
+        description="Id of the session.", examples=["ses_01JZ8QD3W5X0A1B2C3D4E5F6G7"]
+    )
 
 
 def client_of(request: Request) -> Client:

@@ -7,10 +7,11 @@ from pydantic import BaseModel, Field
 
 from app.accounts.authentication import Principal, authenticate, needs
 from app.core.context import Context, InContext
-from app.core.pages import Page, PageSize
+from app.core.pages import Cursor, Page, PageSize
 from app.core.problems import responses_for
 from app.core.strict_json import StrictRoute
 from app.datasets.errors import DatasetNotFound
+from app.datasets.http.parameters import DatasetReference
 from app.datasets.http.views import finding_views
 from app.datasets.remedies.pages import FindingFilter, ListedFinding, of_file, of_report
 from app.datasets.remedies.requests import FindingView
@@ -39,9 +40,7 @@ class FindingListQuery(BaseModel):
     severity: Severity | None = Field(default=None, description="Findings of this severity only.")
     code: Code | None = Field(default=None, description="Findings of this code only.")
     limit: PageSize = 50
-    cursor: str | None = Field(
-        default=None, max_length=400, description="`next` of the previous page."
-    )
+    cursor: Cursor = None
 
     def kind(self, reference: str) -> str:
         """Return what a cursor of this list belongs to."""
@@ -50,7 +49,7 @@ class FindingListQuery(BaseModel):
 
 @router.get("/{reference}/findings", responses=responses_for(404))
 def list_findings(
-    reference: str,
+    reference: DatasetReference,
     context: InContext,
     principal: Reader,
     query: Annotated[FindingListQuery, Query()],

@@ -17,7 +17,7 @@ from app.accounts.tables import MemberRole
 from app.core.context import TAKES_SPACE, Context, InContext
 from app.core.problems import responses_for
 from app.core.strict_json import StrictRoute
-from app.datasets.http.routes import UploadQuery, Writer, answer
+from app.datasets.http.routes import UploadQuery, Writer, answer, made_answers
 from app.datasets.http.views import DatasetView
 from app.datasets.reports.report import ImportOptions
 from app.datasets.stored.listing import ListedFile, ListingInvalid, check_listing
@@ -102,8 +102,7 @@ async def find_missing_files(
     "/from-files",
     status_code=202,
     dependencies=TAKES_SPACE,
-    responses=responses_for(409, 410)
-    | {200: {"model": DatasetView, "description": "A valid version was made from these files."}},
+    responses=responses_for(409, 410) | made_answers("A valid version was made from these files."),
     openapi_extra=LISTING_BODY,
     max_body_size=LIMITED_HERE,
 )

@@ -8,9 +8,9 @@ from pydantic import BaseModel, Field
 
 from app.accounts.authentication import Principal, authenticate, needs
 from app.core.context import Context, InContext
-from app.core.pages import Page, PageSize
+from app.core.pages import Cursor, Page, PageSize
 from app.core.problems import responses_for
-from app.core.ranges import Download, download_response
+from app.core.ranges import DOWNLOAD_PARAMETERS, Download, download_answers, download_response
 from app.core.response_headers import IMMUTABLE
 from app.core.strict_json import StrictRoute
 from app.datasets.errors import DatasetNotFound, PreviewNotFound, UnknownClass
@@ -20,6 +20,7 @@ from app.datasets.http.overview_views import (
     StatisticsView,
     reason_of,
 )
+from app.datasets.http.parameters import DatasetReference
 from app.datasets.overview_reader import OverviewReader, PlacedGroup
 from app.datasets.reports.report import Split
 from app.datasets.repository import VERSION_PREFIX, ListedDataset, visible_dataset
@@ -74,13 +75,13 @@ class DuplicatesQuery(VersionQuery):
         default="exact",
         description="exact: images with the same bytes. near: images that look alike.",
     )
-    cursor: str | None = Field(default=None, max_length=2000)
+    cursor: Cursor = None
     limit: PageSize = 50
 
 
 @router.get("/samples", response_model_exclude_unset=True)
 def read_samples(
-    reference: str,
+    reference: DatasetReference,
     context: InContext,
     principal: Reader,
     query: Annotated[SamplesQuery, Query()],
@@ -98,18 +99,11 @@ def read_samples(
 @router.get(
     "/previews/{number}",
     response_class=Response,
-    responses={
-        200: {
-            "description": "The preview.",
-            "content": {"image/jpeg": {"schema": {"type": "string", "format": "binary"}}},
-        },
-        206: {"description": "The requested range."},
-        304: {"description": "The caller's copy is current."},
-        **responses_for(416),
-    },
+    responses=download_answers("image/jpeg"),
+    openapi_extra=DOWNLOAD_PARAMETERS,
 )
 def read_preview(
-    reference: str,
+    reference: DatasetReference,
     number: Annotated[int, Path(ge=0, le=10**6, description="As in the `href` of a sample.")],
     request: Request,
     context: InContext,
@@ -131,7 +125,7 @@ def read_preview(
 
 @router.get("/statistics")
 def read_statistics(
-    reference: str,
+    reference: DatasetReference,
     context: InContext,
     principal: Reader,
     query: Annotated[VersionQuery, Query()],
@@ -144,7 +138,7 @@ def read_statistics(
 
 @router.get("/duplicates")
 def list_duplicates(
-    reference: str,
+    reference: DatasetReference,
     context: InContext,
     principal: Reader,
     query: Annotated[DuplicatesQuery, Query()],

@@ -43,21 +43,28 @@ def reason_of(version: DatasetVersion) -> Reason | None:
 class PreviewView(BaseModel):
     """A small JPEG of an image; its size is in pixels."""
 
-    href: str
-    width: int
-    height: int
+    href: str = Field(
+        description="Path of the JPEG.",
+        examples=["/v1/datasets/dsv_01JZ8QD3W5X0A1B2C3D4E5F6G7/previews/0"],
+    )
+    width: int = Field(description="Width in pixels.", examples=[320])
+    height: int = Field(description="Height in pixels.", examples=[180])
 
 
 class SampleView(BaseModel):
     """One image with its objects, as the labels were verified."""
 
-    file: str = Field(description="Path of the image in the dataset.")
-    split: Split
-    width: int
-    height: int
-    preview: PreviewView
-    objects_total: int = Field(description="Number of objects, including those left out.")
-    objects: list[SampleObject]
+    file: str = Field(
+        description="Path of the image in the dataset.", examples=["images/train/0042.jpg"]
+    )
+    split: Split = Field(description="The split that has the image.")
+    width: int = Field(description="Width of the image in pixels.", examples=[1920])
+    height: int = Field(description="Height of the image in pixels.", examples=[1080])
+    preview: PreviewView = Field(description="A small JPEG of the image.")
+    objects_total: int = Field(
+        description="Number of objects, including those left out.", examples=[1]
+    )
+    objects: list[SampleObject] = Field(description="Objects of the image.")
 
     @classmethod
     def of(cls, numbered: NumberedSample, version_id: str) -> Self:
@@ -82,12 +89,16 @@ class SampleView(BaseModel):
 class SamplesView(BaseModel):
     """Some of the images that were chosen when the version was verified."""
 
-    id: str
-    version: str
+    id: str = Field(description="Id of the dataset.", examples=["ds_01JZ8QD3W5X0A1B2C3D4E5F6G7"])
+    version: str = Field(
+        description="Id of the version.", examples=["dsv_01JZ8QD3W5X0A1B2C3D4E5F6G7"]
+    )
     available: bool = AVAILABLE
     reason: Reason | None = REASON
-    total: int = Field(description="Number of chosen images that fit, of which `data` has some.")
-    data: list[SampleView]
+    total: int = Field(
+        description="Number of chosen images that fit, of which `data` has some.", examples=[120]
+    )
+    data: list[SampleView] = Field(description="The images.")
 
     @classmethod
     def of(cls, listed: ListedDataset, total: int, samples: Sequence[NumberedSample]) -> Self:
@@ -108,19 +119,25 @@ class ImpliedWeights(BaseModel):
     """The class weights that `customize.class_weights` would compute from the train split."""
 
     inverse_frequency: dict[str, float] = Field(
-        description="Of mode inverse_frequency without a cap."
+        description="Of mode inverse_frequency without a cap.",
+        examples=[{"scratch": 1.0, "dent": 3.2}],
     )
     balanced: dict[str, float] | None = Field(
         description="Of mode balanced with power 1. null: the mode is not for this task, counts "
-        "pixels, or two classes have one name."
+        "pixels, or two classes have one name.",
+        examples=[{"scratch": 0.48, "dent": 1.52}],
     )
 
 
 class NamedStatistics(StoredStatistics):
     """The statistics of a version with its class names."""
 
-    classes: list[str]
-    implied_weights: ImpliedWeights
+    classes: list[str] = Field(
+        description="Class names in class order.", examples=[["scratch", "dent"]]
+    )
+    implied_weights: ImpliedWeights = Field(
+        description="The weights that class weights of a job would compute."
+    )
 
     @classmethod
     def of_version(cls, version: DatasetVersion, measured: StoredStatistics) -> Self:
@@ -141,8 +158,10 @@ class NamedStatistics(StoredStatistics):
 class StatisticsView(BaseModel):
     """What was measured when the version was verified."""
 
-    id: str
-    version: str
+    id: str = Field(description="Id of the dataset.", examples=["ds_01JZ8QD3W5X0A1B2C3D4E5F6G7"])
+    version: str = Field(
+        description="Id of the version.", examples=["dsv_01JZ8QD3W5X0A1B2C3D4E5F6G7"]
+    )
     available: bool = AVAILABLE
     reason: Reason | None = REASON
     statistics: NamedStatistics | None = Field(description="null: not available.")
@@ -165,11 +184,13 @@ class StatisticsView(BaseModel):
 class DuplicatesPage(Page[DuplicateGroup]):
     """A page of groups of duplicates: those across splits first, then the largest."""
 
-    id: str
-    version: str
+    id: str = Field(description="Id of the dataset.", examples=["ds_01JZ8QD3W5X0A1B2C3D4E5F6G7"])
+    version: str = Field(
+        description="Id of the version.", examples=["dsv_01JZ8QD3W5X0A1B2C3D4E5F6G7"]
+    )
     available: bool = AVAILABLE
     reason: Reason | None = REASON
-    total: int = Field(description="Number of groups.")
+    total: int = Field(description="Number of groups.", examples=[1])
 
     @classmethod
     def of_version(cls, listed: ListedDataset, total: int, page: Page[DuplicateGroup]) -> Self:

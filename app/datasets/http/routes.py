@@ -10,8 +10,9 @@ from pydantic_core import PydanticCustomError
 from app.accounts.authentication import Principal, authenticate, needs
 from app.accounts.tables import MemberRole
 from app.core.context import TAKES_SPACE, InContext
+from app.core.declared_headers import declared
 from app.core.errors import BadRequest
-from app.core.pages import Page, PageSize
+from app.core.pages import Cursor, Page, PageSize
 from app.core.path_prefix import link
 from app.core.problems import responses_for
 from app.core.strict_json import StrictRoute, parse_json
@@ -26,6 +27,7 @@ from app.datasets.dataset_pages import (
     jobs_of_datasets,
 )
 from app.datasets.errors import DatasetNotFound, NotAnArchive
+from app.datasets.http.parameters import DatasetReference
 from app.datasets.http.views import DatasetPage, DatasetRow, DatasetView, ReportView
 from app.datasets.remove_dataset import remove_dataset
 from app.datasets.reports.class_options import ClassMap, Colours
@@ -50,10 +52,13 @@ NAME_PATTERN: Final = r"^\w[\w .,()+@-]*$"
 DatasetName = Annotated[str, BeforeValidator(plain_text)]
 """A name that a user gives. The pattern's `\\w` includes marks and fillers that are invisible."""
 
-BODY_TYPES: Final = ("application/zip", "application/x-tar", "application/gzip")
+BODY_TYPES: Final = (
+    *("application/zip", "application/x-tar", "application/gzip"),
+    "application/octet-stream",
+)
+"""What the OpenAPI document declares; some generators of clients know only the last one."""
 ARCHIVE_TYPES: Final = frozenset(BODY_TYPES) | {
     "",
-    "application/octet-stream",
     "application/x-zip",
     "application/x-zip-compressed",
     "application/tar",
@@ -76,6 +81,14 @@ ARCHIVE_BODY: Final[dict[str, Any]] = {
         },
     }
 }
+
+
+def made_answers(description: str) -> dict[int | str, dict[str, Any]]:
+    """Return the OpenAPI entries of a version that is made, or that existed already (200)."""
+    location = declared("Location")
+    existed = {"model": DatasetView, "description": description, **location}
+    return {200: existed, 202: location}
+
 
 router = APIRouter(
     prefix="/v1/datasets",
@@ -138,22 +151,34 @@ class NewVersionBody(ImportOptions):
     version has the files of a ready version with these changes.
     """
 
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {"policy": "strict", "class_map": {"scratches": "scratch"}},
+                {"upload": "upl_01JZ8QD3W5X0A1B2C3D4E5F6G7", "removed": ["images/train/a.jpg"]},
+            ]
+        }
+    )
+
     version: str | None = Field(
         default=None,
         max_length=40,
         description="Id of the version that it is made from (dsv_…). Default: the newest.",
+        examples=["dsv_01JZ8QD3W5X0A1B2C3D4E5F6G7"],
     )
     upload: str | None = Field(
         default=None,
         max_length=40,
         description="Id of a finished upload (upl_…): an archive with files to add, or that "
         "replace files of the same paths, such as images/train/a.jpg and labels/train/a.txt.",
+        examples=["upl_01JZ8QD3W5X0A1B2C3D4E5F6G7"],
     )
     removed: list[Annotated[str, Field(min_length=1, max_length=4096)]] = Field(
         default=[],
         max_length=10_000,
         description="Paths in the version that the new one lacks, such as images/train/a.jpg. The "
         "label of a removed image is removed too.",
+        examples=[["images/train/a.jpg"]],
     )
 
     def options(self) -> ImportOptions:
@@ -165,7 +190,11 @@ class NewVersionBody(ImportOptions):
 class DatasetListQuery(BaseModel):
     """Filters and page of a list of datasets."""
 
-    project: str | None = Field(default=None, max_length=200)
+    model_config = ConfigDict(extra="forbid")
+
+    project: str | None = Field(
+        default=None, max_length=200, description="Only datasets of the project with this name."
+    )
     name: str | None = Field(
         default=None,
         max_length=200,
@@ -185,9 +214,11 @@ class DatasetListQuery(BaseModel):
     task: Task | None = Field(
         default=None, description="Only datasets whose newest version is, or is declared, for it."
     )
-    sort: Literal["-created", "created", "name", "-name"] = "-created"
+    sort: Literal["-created", "created", "name", "-name"] = Field(
+        default="-created", description="The order; `-` is descending."
+    )
     counts: bool = Field(default=False, description="true: also count the datasets by state.")
-    cursor: str | None = Field(default=None, max_length=2000)
+    cursor: Cursor = None
     limit: PageSize = 50
 
 
@@ -195,7 +226,7 @@ class DatasetListQuery(BaseModel):
     "",
     status_code=202,
     responses=responses_for(409, 413, 415, 507)
-    | {200: {"model": DatasetView, "description": "A valid version already has these bytes."}},
+    | made_answers("A valid version already has these bytes."),
     openapi_extra=ARCHIVE_BODY,
     dependencies=TAKES_SPACE,
     max_body_size=LIMITED_HERE,
@@ -259,7 +290,7 @@ def list_datasets(
 
 
 @router.get("/{reference}", responses=responses_for(404))
-def read_dataset(reference: str, context: InContext, principal: Reader) -> DatasetView:
+def read_dataset(reference: DatasetReference, context: InContext, principal: Reader) -> DatasetView:
     """Read a dataset with its newest version (`ds_…`), or with one version (`dsv_…`)."""
     with context.database.read() as unit:
         listed = visible_row(unit.session, principal.project_ids, reference)
@@ -268,7 +299,7 @@ def read_dataset(reference: str, context: InContext, principal: Reader) -> Datas
 
 @router.get("/{reference}/report", responses=responses_for(404))
 def read_report(
-    reference: str,
+    reference: DatasetReference,
     context: InContext,
     principal: Reader,
     version: Annotated[
@@ -288,11 +319,11 @@ def read_report(
     "/{reference}/versions",
     status_code=202,
     responses=responses_for(404, 409, 410, 413, 415, 507)
-    | {200: {"model": DatasetView, "description": "A valid version was made in this way."}},
+    | made_answers("A valid version was made in this way."),
     dependencies=TAKES_SPACE,
 )
-def create_version(
-    reference: str,
+def create_dataset_version(
+    reference: DatasetReference,
     body: NewVersionBody,
     response: Response,
     context: InContext,
@@ -309,7 +340,7 @@ def create_version(
 
 
 @router.delete("/{reference}", status_code=204, responses=responses_for(404, 409, 507))
-def delete(reference: str, context: InContext, principal: Writer) -> None:
+def delete_dataset(reference: DatasetReference, context: InContext, principal: Writer) -> None:
     """Delete a dataset with all its versions. Refused while a job refers to it."""
     remove_dataset(context, principal, reference)
 

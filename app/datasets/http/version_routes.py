@@ -9,7 +9,8 @@ from pydantic import BaseModel, Field
 
 from app.accounts.authentication import Principal, authenticate, needs
 from app.core.context import Context, InContext
-from app.core.pages import Page, PageSize
+from app.core.declared_headers import declared
+from app.core.pages import Cursor, Page, PageSize
 from app.core.problems import responses_for
 from app.core.strict_json import StrictRoute
 from app.datasets.dataset_pages import jobs_of_versions
@@ -19,6 +20,7 @@ from app.datasets.errors import (
     ManifestMissing,
     NoEarlierVersion,
 )
+from app.datasets.http.parameters import DatasetReference
 from app.datasets.http.views import VersionRow
 from app.datasets.reports.report import Change
 from app.datasets.repository import (
@@ -56,7 +58,9 @@ VersionId = Annotated[
 class PageQuery(BaseModel):
     """The page of a list."""
 
-    cursor: str | None = Field(default=None, max_length=2000)
+    model_config = ConfigDict(extra="forbid")
+
+    cursor: Cursor = None
     limit: PageSize = 50
 
 
@@ -95,33 +99,53 @@ class ExportQuery(BaseModel):
 class FileView(BaseModel):
     """A file of a version: an image, a label, a mask, a depth map, or the data.yaml."""
 
-    path: str = Field(description="Path in the version, such as images/train/a.jpg.")
-    sha256: str = Field(description="SHA-256 of the bytes, hex.")
-    size_bytes: int
-    width: int | None = Field(description="Width in pixels; null: not an image.")
-    height: int | None = Field(description="Height in pixels; null: not an image.")
-    label: str | None = Field(description="SHA-256 of an image's label, mask or depth map.")
+    path: str = Field(
+        description="Path in the version, such as images/train/a.jpg.",
+        examples=["images/train/a.jpg"],
+    )
+    sha256: str = Field(
+        description="SHA-256 of the bytes, hex.",
+        examples=["9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"],
+    )
+    size_bytes: int = Field(description="Size of the file.", examples=[214_318])
+    width: int | None = Field(description="Width in pixels; null: not an image.", examples=[1920])
+    height: int | None = Field(description="Height in pixels; null: not an image.", examples=[1080])
+    label: str | None = Field(
+        description="SHA-256 of an image's label, mask or depth map.",
+        examples=["9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"],
+    )
 
 
 class ClassView(BaseModel):
     """A class of a version."""
 
-    number: int = Field(description="The class in label files, from 0.")
-    name: str
+    number: int = Field(description="The class in label files, from 0.", examples=[0])
+    name: str = Field(description="Name of the class.", examples=["scratch"])
 
 
 class DifferenceView(BaseModel):
     """An image, or the data.yaml, that two versions do not have in common."""
 
-    path: str = Field(description="Path in the versions, such as images/train/a.jpg.")
-    change: Change = Field(description="relabelled: the same image with another label.")
-    before: str | None = Field(description="SHA-256 in the earlier version; null: not in it.")
-    after: str | None = Field(description="SHA-256 in the later version; null: not in it.")
+    path: str = Field(
+        description="Path in the versions, such as images/train/a.jpg.",
+        examples=["images/train/a.jpg"],
+    )
+    change: Change = Field(
+        description="relabelled: the same image with another label.", examples=["replaced"]
+    )
+    before: str | None = Field(
+        description="SHA-256 in the earlier version; null: not in it.",
+        examples=["9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"],
+    )
+    after: str | None = Field(
+        description="SHA-256 in the later version; null: not in it.",
+        examples=["60303ae22b998861bce3b28f33eec1be758a213c86c93c076dbe9f558c11c752"],
+    )
 
 
 @router.get("/versions")
-def list_versions(
-    reference: str,
+def list_dataset_versions(
+    reference: DatasetReference,
     context: InContext,
     principal: Reader,
     query: Annotated[PageQuery, Query()],
@@ -146,7 +170,7 @@ def list_versions(
 
 @router.get("/classes")
 def list_classes(
-    reference: str,
+    reference: DatasetReference,
     context: InContext,
     principal: Reader,
     query: Annotated[FilesQuery, Query()],
@@ -170,7 +194,7 @@ def list_classes(
 
 @router.get("/files", responses=responses_for(409, 410))
 def list_files(
-    reference: str,
+    reference: DatasetReference,
     context: InContext,
     principal: Reader,
     query: Annotated[FilesQuery, Query()],
@@ -199,8 +223,8 @@ def list_files(
 
 
 @router.get("/diff", responses=responses_for(409, 410))
-def compare_versions(
-    reference: str,
+def compare_dataset_versions(
+    reference: DatasetReference,
     context: InContext,
     principal: Reader,
     query: Annotated[DiffQuery, Query()],
@@ -229,10 +253,16 @@ def compare_versions(
     "/export",
     response_class=StreamingResponse,
     responses=responses_for(409, 410)
-    | {200: {"description": "A zip.", "content": {"application/zip": {"schema": BINARY}}}},
+    | {
+        200: {
+            "description": "A zip.",
+            "content": {"application/zip": {"schema": BINARY}},
+            **declared("Content-Disposition"),
+        }
+    },
 )
-def export_version(
-    reference: str,
+def export_dataset_version(
+    reference: DatasetReference,
     context: InContext,
     principal: Reader,
     query: Annotated[ExportQuery, Query()],

@@ -26,38 +26,53 @@ class DatasetView(BaseModel):
     are null until then.
     """
 
-    id: str
-    version: str
-    number: int
-    name: str
-    project: str
-    task: str | None
-    state: VersionState
+    id: str = Field(description="Id of the dataset.", examples=["ds_01JZ8QD3W5X0A1B2C3D4E5F6G7"])
+    version: str = Field(
+        description="Id of the version.", examples=["dsv_01JZ8QD3W5X0A1B2C3D4E5F6G7"]
+    )
+    number: int = Field(description="Number of the version, from 1.", examples=[3])
+    name: str = Field(description="Name of the dataset.", examples=["night"])
+    project: str = Field(description="Name of the project that owns it.", examples=["default"])
+    task: str | None = Field(
+        description="The task that it is for. null: not known yet.", examples=["detect"]
+    )
+    state: VersionState = Field(
+        description="Whether jobs can train on the version.", examples=["ready"]
+    )
     classes: list[str] | None = Field(
-        description=f"The first {SHOWN_CLASSES} class names; `links.classes` has all."
+        description=f"The first {SHOWN_CLASSES} class names; `links.classes` has all.",
+        examples=[["scratch", "dent"]],
     )
-    class_count: int | None = Field(description="Number of classes.")
-    images: dict[str, int] | None
-    size_bytes: int
-    options: dict[str, JsonValue] | None = Field(
-        description="The options with which it is read, as in `POST …/versions`; empty: the "
-        f"defaults. null: they are longer than {MAX_OPTIONS_CHARACTERS} characters."
+    class_count: int | None = Field(description="Number of classes.", examples=[2])
+    images: dict[str, int] | None = Field(
+        description="Images that training reads, by split. null: not verified.",
+        examples=[{"train": 640, "val": 160}],
     )
+    size_bytes: int = Field(description="Size of the uploaded archive.", examples=[734_003_200])
     digest: str | None = Field(
-        description="SHA-256 of the list of its files: versions with equal digests are equal."
+        description="SHA-256 of the list of its files: versions with equal digests are equal.",
+        examples=["9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"],
     )
     changes: dict[Change, int] | None = Field(
-        description="Numbers of images that differ from the ready version before this one."
+        description="Numbers of images that differ from the ready version before this one.",
+        examples=[{"added": 12, "relabelled": 3}],
     )
     findings: dict[Severity, int] | None = Field(
-        description="Number of findings by severity. null: not verified."
+        description="Number of findings by severity. null: not verified.", examples=[{"warning": 2}]
     )
-    created_at: datetime
-    verified_at: datetime | None
+    created_at: datetime = Field(description="When the version was uploaded or made.")
+    verified_at: datetime | None = Field(
+        description="When its verification ended. null: it has not."
+    )
     progress: VerificationProgress | None = Field(
-        description="Of a running verification, a second or a few old; null: it waits or has ended."
+        description="Of a running verification, a second or a few old. "
+        "null: it waits or has ended.",
+        examples=[None],
     )
-    links: dict[str, str]
+    links: dict[str, str] = Field(
+        description="Paths that belong to it, by name.",
+        examples=[{"self": "/v1/datasets/ds_01JZ8QD3W5X0A1B2C3D4E5F6G7"}],
+    )
 
     @classmethod
     def of(cls, listed: ListedDataset, project_names: Mapping[str, str]) -> Self:
@@ -101,7 +116,7 @@ class DatasetView(BaseModel):
 class VersionRow(DatasetView):
     """A version in a list."""
 
-    jobs: int = Field(description=JOBS_COUNTED)
+    jobs: int = Field(description=JOBS_COUNTED, examples=[7])
 
     @classmethod
     def counted(cls, listed: ListedDataset, project_names: Mapping[str, str], *, jobs: int) -> Self:
@@ -112,7 +127,7 @@ class VersionRow(DatasetView):
 class DatasetRow(VersionRow):
     """A dataset in a list, with its newest version. `jobs` are those of all its versions."""
 
-    versions: int = Field(description="Number of versions.")
+    versions: int = Field(description="Number of versions.", examples=[3])
 
     @classmethod
     def counted(cls, listed: ListedDataset, project_names: Mapping[str, str], *, jobs: int) -> Self:
@@ -129,11 +144,13 @@ class DatasetPage(Page[DatasetRow]):
         exclude_if=lambda counts: counts is None,
         description="Datasets by state of the newest version, under the same filters but for "
         f"`state`, at most {MAX_COUNT} of each. Omitted unless `counts=true`.",
+        examples=[{"ready": 12, "invalid": 1}],
     )
     counts_capped: list[VersionState] | None = Field(
         default=None,
         exclude_if=lambda capped: capped is None,
         description="States of which there may be more. Omitted unless `counts=true`.",
+        examples=[[]],
     )
 
 
@@ -162,16 +179,20 @@ def _options_of(version: DatasetVersion) -> dict[str, JsonValue]:
 class FullReport(Report):
     """The result of a verification, with the remedies of its findings."""
 
-    findings: list[FindingView]  # type: ignore[assignment] # what is stored, and how to fix it
+    findings: list[FindingView] = Field(description="What was found, with remedies.")  # type: ignore[assignment] # what is stored, and how to fix it
 
 
 class ReportView(BaseModel):
     """The verification report of a version; `report` is null until the version is verified."""
 
-    id: str
-    version: str
-    state: VersionState
-    report: FullReport | None
+    id: str = Field(description="Id of the dataset.", examples=["ds_01JZ8QD3W5X0A1B2C3D4E5F6G7"])
+    version: str = Field(
+        description="Id of the version.", examples=["dsv_01JZ8QD3W5X0A1B2C3D4E5F6G7"]
+    )
+    state: VersionState = Field(
+        description="Whether jobs can train on the version.", examples=["ready"]
+    )
+    report: FullReport | None = Field(description="The report. null: not verified.")
 
     @classmethod
     def of(cls, listed: ListedDataset) -> Self:

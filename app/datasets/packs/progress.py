@@ -34,6 +34,7 @@ class VerificationProgress(BaseModel):
         le=1,
         allow_inf_nan=False,
         description="Share of this step that is done, by bytes. The step can end before it is 1.",
+        examples=[0.42],
     )
 
 

@@ -21,9 +21,15 @@ class ReadyRequest(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    method: Literal["POST"] = "POST"
-    path: str
-    body: dict[str, JsonValue]
+    method: Literal["POST"] = Field(default="POST", description="HTTP method of the request.")
+    path: str = Field(
+        description="Path to send it to.",
+        examples=["/v1/datasets/ds_01JZ8QD3W5X0A1B2C3D4E5F6G7/versions"],
+    )
+    body: dict[str, JsonValue] = Field(
+        description="Its JSON body.",
+        examples=[{"version": "dsv_01JZ8QD3W5X0A1B2C3D4E5F6G7", "policy": "lenient"}],
+    )
 
 
 class OptionChoice(BaseModel):
@@ -31,25 +37,36 @@ class OptionChoice(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    field: str
-    values: list[JsonValue]
+    field: str = Field(description="Name of the field.", examples=["task"])
+    values: list[JsonValue] = Field(
+        description="The values that fit, the likeliest first.", examples=[["detect", "segment"]]
+    )
 
 
 class FindingView(BaseModel):
     """A finding with its remedy and, if a request fixes it, that request."""
 
-    code: Code
-    severity: Severity
-    message: str
-    file: str | None
-    line: int | None = Field(description="Counts from 1.")
-    remedy: str = Field(description="What to change, in one sentence.")
+    code: Code = Field(description="Stable code of the finding.")
+    severity: Severity = Field(description="Whether it is an error.")
+    message: str = Field(
+        description="What was found, for people.",
+        examples=["The label has 6 values; 5 are expected."],
+    )
+    file: str | None = Field(
+        description="Path of the file in the archive. null: of no single file.",
+        examples=["labels/train/0042.txt"],
+    )
+    line: int | None = Field(description="Counts from 1.", examples=[3])
+    remedy: str = Field(
+        description="What to change, in one sentence.",
+        examples=["Correct the line, or remove the image."],
+    )
     request: ReadyRequest | None = Field(
         description="Reads the same bytes as the next version, without this finding. null: no "
         "option fixes it, or the options of the version are too long to repeat them here."
     )
     choices: OptionChoice | None = Field(
-        description="The values that fit, where the request had to choose one."
+        description="The values that fit, where the request had to choose one.", examples=[None]
     )
 
 

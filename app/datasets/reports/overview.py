@@ -66,16 +66,26 @@ class SampleObject(BaseModel):
     Classification and masks have the class alone.
     """
 
-    class_number: int = Field(alias="class", description="Index of the class, from 0.")
+    class_number: int = Field(
+        alias="class", description="Index of the class, from 0.", examples=[0]
+    )
     box: tuple[float, float, float, float] | None = Field(
-        None, description="Centre x, centre y, width, height."
+        None, description="Centre x, centre y, width, height.", examples=[(0.5, 0.5, 0.2, 0.1)]
     )
     keypoints: list[list[float]] | None = Field(
-        None, description="x and y of each keypoint, and its visibility if the dataset has it."
+        None,
+        description="x and y of each keypoint, and its visibility if the dataset has it.",
+        examples=[None, [[0.5, 0.5, 2.0]]],
     )
-    polygon: list[float] | None = Field(None, description="x and y of each point in turn.")
+    polygon: list[float] | None = Field(
+        None,
+        description="x and y of each point in turn.",
+        examples=[None, [0.4, 0.4, 0.6, 0.4, 0.5, 0.6]],
+    )
     corners: list[float] | None = Field(
-        None, description="x and y of the four corners of a rotated box in turn."
+        None,
+        description="x and y of the four corners of a rotated box in turn.",
+        examples=[None, [0.4, 0.4, 0.6, 0.4, 0.6, 0.6, 0.4, 0.6]],
     )
 
 
@@ -98,23 +108,30 @@ class Histogram(BaseModel):
     The first and the last count include all values beyond.
     """
 
-    edges: list[float]
-    counts: list[int]
+    edges: list[float] = Field(
+        description="Limits of the values, ascending; one more than there are counts.",
+        examples=[[0.0, 0.5, 1.0]],
+    )
+    counts: list[int] = Field(
+        description="Number of values between two limits.", examples=[[31, 9]]
+    )
 
 
 class ImageSize(BaseModel):
     """A size of images and how many images have it."""
 
-    width: int
-    height: int
-    images: int
+    width: int = Field(description="Width in pixels.", examples=[1920])
+    height: int = Field(description="Height in pixels.", examples=[1080])
+    images: int = Field(description="Number of images of this size.", examples=[800])
 
 
 class EmptyImages(BaseModel):
     """The images of a split without an object: how many, and the first of them."""
 
-    count: int
-    files: list[str]
+    count: int = Field(description="Number of images.", examples=[1])
+    files: list[str] = Field(
+        description="Paths of the first of them.", examples=[["images/train/0007.jpg"]]
+    )
 
 
 class BoxStatistics(BaseModel):
@@ -126,7 +143,8 @@ class BoxStatistics(BaseModel):
     aspect: Histogram = Field(description="Width / height in pixels.")
     centres: list[list[int]] = Field(
         description=f"Number of box centres in each cell of a grid of {GRID_SIDE} x {GRID_SIDE} "
-        "over the image: rows from the top, columns from the left."
+        "over the image: rows from the top, columns from the left.",
+        examples=[[[0, 2], [1, 0]]],
     )
 
 
@@ -134,15 +152,20 @@ class StoredStatistics(BaseModel):
     """The statistics of a version. Lists by class are in class order."""
 
     instances: dict[Split, list[int]] = Field(
-        description="Objects of each class; for masks, the images that show it."
+        description="Objects of each class; for masks, the images that show it.",
+        examples=[{"train": [1398, 446]}],
     )
-    images: dict[Split, list[int]] = Field(description="Images that show each class.")
-    empty_images: dict[Split, EmptyImages]
+    images: dict[Split, list[int]] = Field(
+        description="Images that show each class.", examples=[{"train": [512, 203]}]
+    )
+    empty_images: dict[Split, EmptyImages] = Field(
+        description="The images without an object, by split."
+    )
     image_sizes: list[ImageSize] = Field(description="The most frequent sizes.")
-    image_width: Histogram
-    image_height: Histogram
-    image_aspect: Histogram
-    objects_per_image: Histogram
+    image_width: Histogram = Field(description="Widths of the images in pixels.")
+    image_height: Histogram = Field(description="Heights of the images in pixels.")
+    image_aspect: Histogram = Field(description="Width / height of the images.")
+    objects_per_image: Histogram = Field(description="Numbers of objects of the images.")
     boxes: BoxStatistics | None = Field(
         description="null: the targets are no boxes and no polygons."
     )
@@ -151,6 +174,11 @@ class StoredStatistics(BaseModel):
 class DuplicateGroup(BaseModel):
     """Images with the same bytes, or images that look alike."""
 
-    images: int = Field(description="Number of images in the group.")
-    splits: dict[Split, int] = Field(description="Number of images by split.")
-    files: list[str] = Field(description=f"The first {MAX_FILES_OF_GROUP} of the images.")
+    images: int = Field(description="Number of images in the group.", examples=[2])
+    splits: dict[Split, int] = Field(
+        description="Number of images by split.", examples=[{"train": 1, "val": 1}]
+    )
+    files: list[str] = Field(
+        description=f"The first {MAX_FILES_OF_GROUP} of the images.",
+        examples=[["images/train/0042.jpg", "images/val/0007.jpg"]],
+    )

@@ -80,9 +80,9 @@ class SplitShares(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    train: float = Field(0.8, ge=0.001, lt=1)
-    val: float = Field(0.2, ge=0.001, lt=1)
-    test: float = Field(0.0, ge=0, lt=1)
+    train: float = Field(0.8, ge=0.001, lt=1, description="Share of the training split.")
+    val: float = Field(0.2, ge=0.001, lt=1, description="Share of the validation split.")
+    test: float = Field(0.0, ge=0, lt=1, description="Share of the test split.")
 
     @model_validator(mode="after")
     def _sum_up(self) -> Self:
@@ -125,7 +125,9 @@ class ImportOptions(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    task: Task | None = Field(default=None, description="Optional if the files determine the task.")
+    task: Task | None = Field(
+        default=None, description="Optional if the files determine the task.", examples=["detect"]
+    )
     policy: Policy = Field(
         default="lenient",
         description="lenient: an image that training would skip is dropped and reported. "
@@ -143,27 +145,32 @@ class ImportOptions(BaseModel):
         max_length=1000,
         description="Path of the data.yaml in the archive. Default: the one that describes the "
         "dataset.",
+        examples=["data.yaml"],
     )
     names: list[ClassName] | None = Field(
         default=None,
         min_length=1,
         max_length=30_000,
         description="Class names in class order. Default: as in the archive.",
+        examples=[["scratch", "dent"]],
     )
     class_map: ClassMap | None = Field(
         default=None,
         description="The new name of a class by its name in the archive. Classes that get one name "
         "become one class; null drops the objects of a class.",
+        examples=[{"scratches": "scratch", "dirt": None}],
     )
     colours: Colours | None = Field(
         default=None,
         description="For masks of colours: the red, green and blue (0 to 255) of each class, in "
         "class order.",
+        examples=[{"road": [128, 64, 128]}],
     )
     splits: Shares | None = Field(
         default=None,
         description="Divide all images again by these shares of train, val and test, such as 80:20 "
         "or 70:20:10. Default: as the author divided them; a missing val is made from train.",
+        examples=["80:20"],
     )
 
     @model_validator(mode="after")
@@ -221,19 +228,23 @@ class SplitSummary(BaseModel):
     `images` are those that training reads; `dropped` were left out because of a fault.
     """
 
-    images: int = 0
-    dropped: int = 0
-    labels: int = 0
-    backgrounds: int = 0
-    objects: int = 0
+    images: int = Field(default=0, description="Images that training reads.", examples=[640])
+    dropped: int = Field(
+        default=0, description="Images that were left out because of a fault.", examples=[2]
+    )
+    labels: int = Field(default=0, description="Label files, or masks.", examples=[631])
+    backgrounds: int = Field(default=0, description="Images without an object.", examples=[9])
+    objects: int = Field(default=0, description="Objects of all images.", examples=[1844])
 
 
 class IgnoredMembers(BaseModel):
     """The members that were ignored for one reason, with the first few names as examples."""
 
-    reason: IgnoreReason
-    count: int
-    examples: list[str]
+    reason: IgnoreReason = Field(description="Why they were ignored.")
+    count: int = Field(description="Number of members.", examples=[2])
+    examples: list[str] = Field(
+        description="Names of the first of them.", examples=[["__MACOSX/data.yaml"]]
+    )
 
 
 class TrainingFacts(BaseModel):
@@ -244,10 +255,13 @@ class TrainingFacts(BaseModel):
     running_max_objects: dict[Split, list[tuple[int, int]]] | None = Field(
         description="By split, each image with more objects than all images before it: its "
         "position in training order, from 0, and its objects without duplicates. The first one is "
-        "the first image with an object. null: the targets are no label files."
+        "the first image with an object. null: the targets are no label files.",
+        examples=[{"train": [(0, 3), (17, 8)]}],
     )
-    has_flip_idx: bool = Field(description="Whether the data.yaml has flip_idx.")
-    has_masks: bool = Field(description="Whether the targets are masks of pixels.")
+    has_flip_idx: bool = Field(description="Whether the data.yaml has flip_idx.", examples=[False])
+    has_masks: bool = Field(
+        description="Whether the targets are masks of pixels.", examples=[False]
+    )
 
 
 class Report(BaseModel):
@@ -256,20 +270,35 @@ class Report(BaseModel):
     `class_counts` counts the objects of each class; for masks, the images that show the class.
     """
 
-    task: Task | None = None
-    format: str | None = Field(None, description="The format that was recognised.")
-    state: Literal["ready", "invalid"]
-    classes: list[str] = []
-    splits: dict[Split, SplitSummary] = {}
-    class_counts: dict[Split, dict[str, int]] = {}
-    findings: list[Finding]
-    finding_totals: dict[str, int] = Field(
-        description="Number of findings by code, including those that `findings` omits."
+    task: Task | None = Field(default=None, description="The task that it is for. null: not known.")
+    format: str | None = Field(
+        None, description="The format that was recognised.", examples=["yolo"]
     )
-    ignored: list[IgnoredMembers] = []
+    state: Literal["ready", "invalid"] = Field(
+        description="`ready`: jobs can train on the version.", examples=["ready"]
+    )
+    classes: list[str] = Field(
+        default=[], description="Class names in class order.", examples=[["scratch", "dent"]]
+    )
+    splits: dict[Split, SplitSummary] = Field(default={}, description="Counts by split.")
+    class_counts: dict[Split, dict[str, int]] = Field(
+        default={},
+        description="Objects of each class by split; for masks, images that show the class.",
+        examples=[{"train": {"scratch": 1398, "dent": 446}}],
+    )
+    findings: list[Finding] = Field(description="What was found.")
+    finding_totals: dict[str, int] = Field(
+        description="Number of findings by code, including those that `findings` omits.",
+        examples=[{"image-repeated": 1}],
+    )
+    ignored: list[IgnoredMembers] = Field(
+        default=[], description="Members of the archive that were ignored."
+    )
     channels: int = Field(default=3, description="Channels of the images as a model reads them.")
     keypoints: tuple[int, int] | None = Field(
-        None, description="Of a pose dataset: number of keypoints, and values per keypoint."
+        None,
+        description="Of a pose dataset: number of keypoints, and values per keypoint.",
+        examples=[None, (17, 3)],
     )
     adds_background: bool = Field(
         default=False,
@@ -280,12 +309,18 @@ class Report(BaseModel):
         description="null: not ready, or verified by an earlier release and not yet read again.",
     )
     manifest_digest: str | None = Field(
-        None, description="SHA-256 of the manifest, hex: equal digests mean equal files."
+        None,
+        description="SHA-256 of the manifest, hex: equal digests mean equal files.",
+        examples=["9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"],
     )
     changes: dict[Change, int] | None = Field(
-        None, description="Numbers of files that differ from the ready version before this one."
+        None,
+        description="Numbers of files that differ from the ready version before this one.",
+        examples=[{"added": 12, "relabelled": 3}],
     )
-    pack_bytes: int | None = Field(None, description="Bytes of all files that training reads.")
+    pack_bytes: int | None = Field(
+        None, description="Bytes of all files that training reads.", examples=[731_118_592]
+    )
 
 
 def invalid_report(code: Code, message: str, fixes: Sequence[Fix] = ()) -> Report:

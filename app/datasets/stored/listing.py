@@ -27,9 +27,17 @@ class ListedFile(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    path: str = Field(min_length=1, max_length=4096, description="Path in the dataset, with `/`.")
-    sha256: Digest = Field(description="SHA-256 of the file's bytes, hex.")
-    size: int = Field(ge=0, le=2**40, description="Size in bytes.")
+    path: str = Field(
+        min_length=1,
+        max_length=4096,
+        description="Path in the dataset, with `/`.",
+        examples=["images/train/a.jpg"],
+    )
+    sha256: Digest = Field(
+        description="SHA-256 of the file's bytes, hex.",
+        examples=["9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"],
+    )
+    size: int = Field(ge=0, le=2**40, description="Size in bytes.", examples=[214_318])
 
 
 class ListingInvalid(Invalid):

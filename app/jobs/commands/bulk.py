@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Final, Literal, Self
 
-from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from app.accounts.authentication import Principal
@@ -13,6 +13,7 @@ from app.core.context import Context
 from app.core.database import OUTAGE
 from app.core.errors import TrainyardError, Unavailable
 from app.core.logging import get_logger
+from app.core.omitted_fields import change_schema
 from app.core.problems import DatabaseUnavailable
 from app.core.text_fields import plain_text
 from app.jobs.commands.control import QUEUES_AGAIN, apply_user_event, change_job
@@ -37,14 +38,37 @@ def _without_duplicates(jobs: list[str]) -> list[str]:
 class BulkChange(SpecModel):
     """The fields to change in every job; omitted fields keep their values."""
 
-    priority: Annotated[int, Field(ge=-100, le=100)] = 0
+    model_config = ConfigDict(json_schema_extra=change_schema({"priority": 5}))
+
+    priority: Annotated[
+        int,
+        Field(
+            ge=-100,
+            le=100,
+            description="A job with a higher priority is claimed first.",
+            examples=[5],
+        ),
+    ] = 0
     tags: Annotated[Tags, Field(description="All tags of each job from now on.")] = Field(
-        default_factory=dict
+        default_factory=dict, examples=[{"line": "4"}]
     )
 
 
 class BulkAction(SpecModel):
     """An action, and the jobs to apply it to."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {"do": "cancel", "jobs": ["job_01JZ8QD3W5X0A1B2C3D4E5F6G7"]},
+                {
+                    "do": "change",
+                    "jobs": ["job_01JZ8QD3W5X0A1B2C3D4E5F6G7"],
+                    "change": {"priority": 5},
+                },
+            ]
+        }
+    )
 
     do: Annotated[
         Literal["cancel", "pause", "resume", "stop", "retry", "delete", "restore", "change"],
@@ -60,6 +84,7 @@ class BulkAction(SpecModel):
             max_length=MOST_JOBS,
             description="Ids, each once.",
             json_schema_extra={"uniqueItems": True},
+            examples=[["job_01JZ8QD3W5X0A1B2C3D4E5F6G7"]],
         ),
         AfterValidator(_without_duplicates),
     ]

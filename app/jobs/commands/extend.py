@@ -68,10 +68,15 @@ class Extension(SpecModel):
     """The body of an extension. Everything else comes from the parent's spec as submitted."""
 
     epochs: int = Field(
-        ge=1, le=100_000, description="Epochs of the whole training, including those of the parent."
+        ge=1,
+        le=100_000,
+        description="Epochs of the whole training, including those of the parent.",
+        examples=[200],
     )
     name: Name | None = Field(
-        default=None, description="Shown in lists. Does not have to be unique."
+        default=None,
+        description="Shown in lists. Does not have to be unique.",
+        examples=["night shift, 200 epochs"],
     )
 
 

@@ -3,7 +3,7 @@
 from typing import Annotated
 
 from fastapi import APIRouter, Depends
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from app.accounts.authentication import Principal, authenticate, needs
 from app.core.context import InContext
@@ -26,15 +26,19 @@ Writer = Annotated[Principal, Depends(needs("jobs:write"))]
 class RefusedView(BaseModel):
     """A job that was left as it is, and the problem that its own route would have answered."""
 
-    job: str
-    problem: Problem
+    job: str = Field(description="Id of the job.", examples=["job_01JZ8QD3W5X0A1B2C3D4E5F6G7"])
+    problem: Problem = Field(
+        description="The problem that the job's own route would have answered."
+    )
 
 
 class BulkView(BaseModel):
     """The changed jobs and the refused ones, each in the order of the request."""
 
-    done: list[JobRow]
-    refused: list[RefusedView]
+    done: list[JobRow] = Field(description="The changed jobs, in the order of the request.")
+    refused: list[RefusedView] = Field(
+        description="The refused jobs, in the order of the request.", examples=[[]]
+    )
 
 
 @router.post("/bulk")

@@ -34,109 +34,173 @@ LINKED: Final = {
 class ProgressView(BaseModel):
     """Progress of the running or the last attempt. Epochs and batches count from 1."""
 
-    epoch: int
+    epoch: int = Field(description="The current epoch.", examples=[31])
     epochs: int = Field(
         description="The last epoch as far as is known. A stop, early stopping and `train.time` "
-        "change it; when the job has finished it is the number of trained epochs."
+        "change it; when the job has finished it is the number of trained epochs.",
+        examples=[100],
     )
     started_epoch: int | None = Field(
         description="The first epoch that this attempt trains. null: its trainer has not started, "
-        "or an earlier release ran it."
+        "or an earlier release ran it.",
+        examples=[1],
     )
-    batch: int = Field(description="Finished batches of the epoch.")
-    batches: int
-    losses: dict[str, float | None]
+    batch: int = Field(description="Finished batches of the epoch.", examples=[9])
+    batches: int = Field(description="Batches of an epoch.", examples=[13])
+    losses: dict[str, float | None] = Field(
+        description="Means of the epoch's losses so far, by name. null: not finite.",
+        examples=[{"box_loss": 1.21, "cls_loss": 0.94, "dfl_loss": 1.07}],
+    )
     eta_seconds: float | None = Field(
         description="Seconds to the end of the last epoch, and at most what is left of "
         "`train.time`. null unless the job is training or validating, and until one whole epoch "
-        "of this attempt has ended."
+        "of this attempt has ended.",
+        examples=[211.5],
     )
 
 
 class BestView(BaseModel):
     """The best epoch so far, by the metric that chooses `best.pt`."""
 
-    epoch: int
-    metric: str
-    value: float | None
-    direction: Direction = Field(description="Whether a higher or a lower value is better.")
+    epoch: int = Field(description="Number of the epoch.", examples=[27])
+    metric: str = Field(description="The metric that chooses.", examples=["fitness"])
+    value: float | None = Field(
+        description="Its value in that epoch. null: not finite.", examples=[0.4127]
+    )
+    direction: Direction = Field(
+        description="Whether a higher or a lower value is better.", examples=["higher"]
+    )
     at: dict[str, float | None] | None = Field(
         description="The metrics of that epoch, at most 4 KiB of them. null: they are gone with a "
-        "deleted parent."
+        "deleted parent.",
+        examples=[{"metrics/mAP50(B)": 0.6218, "metrics/mAP50-95(B)": 0.3895}],
     )
 
 
 class JobErrorView(BaseModel):
     """Why a job failed, and what to do about it."""
 
-    code: EndReason
-    title: str = Field(description="The failure in one line.")
-    message: str
-    hint: str
+    code: EndReason = Field(description="Why the last attempt ended.", examples=["out_of_memory"])
+    title: str = Field(description="The failure in one line.", examples=["Memory ran out"])
+    message: str = Field(
+        description="What happened, in the words of the trainer or the worker.",
+        examples=["CUDA out of memory."],
+    )
+    hint: str = Field(
+        description="What to do about it.", examples=["Lower train.batch or train.imgsz."]
+    )
     amended: dict[str, JsonValue] | None = Field(
         description="A merge patch (RFC 7396) of `spec` that avoids the failure: the body of a "
         'clone; `{"amended": true}` does the same. Empty: the machine failed, and the same spec '
-        "can run. null: none is known."
+        "can run. null: none is known.",
+        examples=[{"train": {"batch": 8}}],
     )
     log_line: int | None = Field(
         description="The line of the attempt's log that tells the failure, from 1: read it with "
-        "`logs?attempt=…&lines=…`. null: unknown."
+        "`logs?attempt=…&lines=…`. null: unknown.",
+        examples=[412],
     )
-    attempt: int | None = Field(description="The attempt that failed.")
+    attempt: int | None = Field(description="The attempt that failed.", examples=[2])
 
 
 class SlotView(BaseModel):
     """The slot that runs a job."""
 
-    worker: str
+    worker: str = Field(description="Id of the slot.", examples=["wrk_01JZ8QD3W5X0A1B2C3D4E5F6G7"])
     name: str | None = Field(
-        description="Host and slot, such as gpu-a/0. null: an earlier release claimed the job."
+        description="Host and slot, such as gpu-a/0. null: an earlier release claimed the job.",
+        examples=["gpu-a/0"],
     )
 
 
 class JobRow(BaseModel):
     """A job in a list."""
 
-    id: str
-    parent: str | None
-    name: str | None
-    project: str
-    created_by: str | None = Field(description="The user who submitted the job.")
-    state: JobState
-    phase: Phase | None
-    request: Request | None
-    attempt: int
-    revision: int
-    priority: int
-    queue: str
+    id: str = Field(description="Id of the job.", examples=["job_01JZ8QD3W5X0A1B2C3D4E5F6G7"])
+    parent: str | None = Field(
+        description="The job that this one clones or extends. null: none.",
+        examples=[None, "job_01JZ8QD3W5X0A1B2C3D4E5F6G7"],
+    )
+    name: str | None = Field(
+        description="Its name, for people. null: none.", examples=["night shift, line 4"]
+    )
+    project: str = Field(description="Name of the project that owns it.", examples=["default"])
+    created_by: str | None = Field(description="The user who submitted the job.", examples=["ada"])
+    state: JobState = Field(description="What the job does.", examples=["running"])
+    phase: Phase | None = Field(
+        description="What its attempt does. null unless the job is running.", examples=["training"]
+    )
+    request: Request | None = Field(
+        description="The pending request to a running job. null: none is pending.",
+        examples=[None],
+    )
+    attempt: int = Field(description="Number of its last attempt. 0: none has begun.", examples=[1])
+    revision: int = Field(
+        description="Counts changes of the job; send it as If-Match to change only this state.",
+        examples=[3],
+    )
+    priority: int = Field(
+        description="A job with a higher priority is claimed first.", examples=[0]
+    )
+    queue: str = Field(description="The queue that it waits in.", examples=["default"])
     slot: SlotView | None = Field(description="null unless the job is running.")
     queue_position: int | None = Field(
-        description="Place in the order of claims, from 1; 1001: beyond 1000. null unless queued."
+        description="Place in the order of claims, from 1; 1001: beyond 1000. null unless queued.",
+        examples=[None, 4],
     )
-    waiting_reason: WaitingReason | None = Field(description="null unless queued.")
-    task: str
-    model: str
-    dataset: str
-    dataset_name: str | None = Field(description="null: the dataset was deleted.")
-    dataset_version: str
-    tags: dict[str, str]
-    progress: ProgressView | None
-    best: BestView | None
-    curve: list[float | None]
-    error: JobErrorView | None
-    created_at: datetime
-    started_at: datetime | None
-    ended_at: datetime | None
+    waiting_reason: WaitingReason | None = Field(description="null unless queued.", examples=[None])
+    task: str = Field(description="The task.", examples=["detect"])
+    model: str = Field(
+        description="The model that it starts from, as in its spec.", examples=["yolo26n.pt"]
+    )
+    dataset: str = Field(
+        description="Id of the dataset.", examples=["ds_01JZ8QD3W5X0A1B2C3D4E5F6G7"]
+    )
+    dataset_name: str | None = Field(
+        description="null: the dataset was deleted.", examples=["night"]
+    )
+    dataset_version: str = Field(
+        description="Id of the version that it trains on.",
+        examples=["dsv_01JZ8QD3W5X0A1B2C3D4E5F6G7"],
+    )
+    tags: dict[str, str] = Field(
+        description="Key-value pairs to filter jobs by.", examples=[{"line": "4"}]
+    )
+    progress: ProgressView | None = Field(
+        description="Progress of the running or the last attempt. null: no attempt has reported "
+        "any."
+    )
+    best: BestView | None = Field(description="The best epoch so far. null: none yet.")
+    curve: list[float | None] = Field(
+        description="Values of the metric that chooses `best.pt`, for a small curve. null: not "
+        "finite.",
+        examples=[[0.0312, 0.1284, 0.2977, 0.4127]],
+    )
+    error: JobErrorView | None = Field(
+        description="Why the job failed. null unless it failed.", examples=[None]
+    )
+    created_at: datetime = Field(description="When it was submitted.")
+    started_at: datetime | None = Field(description="When its first attempt began. null: none has.")
+    ended_at: datetime | None = Field(
+        description="When it ended. null: it has not.", examples=[None]
+    )
     duration_seconds: float = Field(
         description="Running time of all attempts, without pauses and waiting. It grows while the "
-        "job runs, and a growing time alone does not change the `ETag`."
+        "job runs, and a growing time alone does not change the `ETag`.",
+        examples=[1284.2],
     )
-    trashed_at: datetime | None
-    kept_until: datetime | None = Field(
-        description="Until when the job can be restored; after it, it is deleted for good. null "
-        "unless it is in the trash."
+    trashed_at: datetime | None = Field(
+        description="When it was moved to the trash. null: it is not in the trash.", examples=[None]
     )
-    links: dict[str, str]
+    links: dict[str, str] = Field(
+        description="Paths that belong to it, by name.",
+        examples=[
+            {
+                "metrics": "/v1/jobs/job_01JZ8QD3W5X0A1B2C3D4E5F6G7/metrics",
+                "logs": "/v1/jobs/job_01JZ8QD3W5X0A1B2C3D4E5F6G7/logs",
+            }
+        ],
+    )
 
     @classmethod
     def fields_of(
@@ -226,18 +290,32 @@ class JobSpecView(BaseModel):
 class JobView(JobRow):
     """A job's status: its row, and its spec as submitted and as resolved."""
 
-    notes: str
+    notes: str = Field(description="Free text.", examples=["First run with the new camera."])
     resume_epoch: int | None = Field(
         description="The epoch after which the job would continue if its worker died now, or after "
         "a resume or retry. null: it would start from the beginning. A pause stores the newest "
-        "finished epoch first."
+        "finished epoch first.",
+        examples=[30],
     )
-    spec: dict[str, JsonValue]
+    spec: dict[str, JsonValue] = Field(
+        description="The spec as it was submitted.",
+        examples=[
+            {
+                "dataset": "ds_01JZ8QD3W5X0A1B2C3D4E5F6G7",
+                "model": "yolo26n.pt",
+                "train": {"epochs": 100},
+            }
+        ],
+    )
     resolved: dict[str, JsonValue] = Field(
         description="The spec with all defaults filled in. "
-        f"`class_weights` has the first {MAX_WEIGHTS_SHOWN} classes; `links.class_weights` has all."
+        f"`class_weights` has the first {MAX_WEIGHTS_SHOWN} classes; "
+        "`links.class_weights` has all.",
+        examples=[
+            {"dataset": "dsv_01JZ8QD3W5X0A1B2C3D4E5F6G7", "model": "yolo26n.pt", "task": "detect"}
+        ],
     )
-    class_weight_count: int = Field(description="Number of `class_weights`; 0: none.")
+    class_weight_count: int = Field(description="Number of `class_weights`; 0: none.", examples=[0])
 
 
 def _slot(listed: ListedJob) -> SlotView | None:

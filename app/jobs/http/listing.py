@@ -8,7 +8,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from pydantic_core import PydanticCustomError
 
 from app.core.errors import FieldError, Invalid
-from app.core.pages import PageSize
+from app.core.pages import Cursor, PageSize
 from app.core.text_fields import plain_text
 from app.jobs.http.job_views import JobRow, ProgressView, progress_view
 from app.jobs.listed import ListedJob
@@ -141,7 +141,7 @@ class JobListQuery(SpecModel):
             "except `state`."
         ),
     ] = False
-    cursor: Annotated[str | None, Field(max_length=2000)] = None
+    cursor: Cursor = None
     limit: PageSize = 50
 
     @property
@@ -180,10 +180,15 @@ class JobListQuery(SpecModel):
 class JobProgressRow(BaseModel):
     """What changes in a list while jobs run."""
 
-    id: str
-    state: JobState
-    phase: Phase | None
-    progress: ProgressView | None
+    id: str = Field(description="Id of the job.", examples=["job_01JZ8QD3W5X0A1B2C3D4E5F6G7"])
+    state: JobState = Field(description="What the job does.", examples=["running"])
+    phase: Phase | None = Field(
+        description="What its attempt does. null unless the job is running.", examples=["training"]
+    )
+    progress: ProgressView | None = Field(
+        description="Progress of the running or the last attempt. null: no attempt has reported "
+        "any."
+    )
 
     @classmethod
     def of(cls, listed: ListedJob) -> "JobProgressRow":
@@ -196,20 +201,29 @@ class JobProgressRow(BaseModel):
 class JobPage(BaseModel):
     """One page of a list of jobs; `next` is the cursor of the next page."""
 
-    data: list[JobRow] | list[JobProgressRow]
-    next: str | None
+    data: list[JobRow] | list[JobProgressRow] = Field(
+        description="The jobs of this page; with `fields=progress`, only what changes while they "
+        "run."
+    )
+    next: str | None = Field(
+        description="Cursor of the next page; send it as `cursor`. null: this is the last page.",
+        examples=[None],
+    )
     has_more: bool = Field(
         description="Whether there may be more jobs. With several filters, each of which many jobs "
-        "match, a page can have fewer jobs than `limit`, or none, although others follow."
+        "match, a page can have fewer jobs than `limit`, or none, although others follow.",
+        examples=[False],
     )
     counts: dict[JobState, int] | None = Field(
         default=None,
         exclude_if=lambda counts: counts is None,
         description="The number of jobs in each state. Only with `counts=true`.",
+        examples=[{"running": 3, "succeeded": 120}],
     )
     counts_capped: list[JobState] | None = Field(
         default=None,
         exclude_if=lambda capped: capped is None,
         description="The states that have more jobs than `counts` says: with filters, counting "
         "stops at 1000 jobs of a state. Only with `counts=true`.",
+        examples=[[]],
     )

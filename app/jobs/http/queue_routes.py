@@ -8,10 +8,10 @@ from pydantic import BaseModel, BeforeValidator, Field
 from app.accounts.authentication import Principal, authenticate, needs
 from app.accounts.keys import KeyScope
 from app.core.context import InContext
-from app.core.pages import PageSize
+from app.core.pages import Cursor, PageSize
 from app.core.problems import responses_for
 from app.core.strict_json import StrictRoute
-from app.core.text_fields import plain_text
+from app.jobs.http.parameters import JobId
 from app.jobs.http.queue_views import QueueEntryView, QueuePage, WaitingView
 from app.jobs.queue.changes import find_changes
 from app.jobs.queue.order import read_queue
@@ -32,10 +32,10 @@ Reader = Annotated[Principal, Depends(needs("jobs:read"))]
 class QueueQuery(BaseModel):
     """The queue and the page."""
 
-    queue: Annotated[
-        str, Field(max_length=64, description="Name of the queue."), BeforeValidator(plain_text)
-    ] = "default"
-    cursor: str | None = Field(default=None, max_length=2000)
+    model_config = ConfigDict(extra="forbid")
+
+    queue: str = Field(default="default", max_length=64, description="Name of the queue.")
+    cursor: Cursor = None
     limit: PageSize = 50
 
 
@@ -71,7 +71,7 @@ def list_queue(
 
 
 @router.get("/jobs/{job_id}/waiting", responses=responses_for(404, 507))
-def read_waiting_reason(job_id: str, context: InContext, principal: Reader) -> WaitingView:
+def read_waiting_reason(job_id: JobId, context: InContext, principal: Reader) -> WaitingView:
     """Read why a job waits, and which single changes would let the next claim take it.
 
     Each change that you may make is tried against the rules of claims and undone, so a suggested

@@ -21,10 +21,14 @@ from app.jobs.tables import Job
 from app.quotas.repository import QuotaUse
 
 Needs = Literal["gpu", "cpu", "any"]
-UNTIL = Field(description="When the back-off after an interruption ends. null: there is none.")
+UNTIL = Field(
+    description="When the back-off after an interruption ends. null: there is none.",
+    examples=[None],
+)
 STARTS = Field(
     description="Estimated from the plans of the jobs before it and the remaining time of running "
-    f"ones. null: one of these has no estimate, or {ESTIMATED_PLACES} jobs or more are before it."
+    f"ones. null: one of these has no estimate, or {ESTIMATED_PLACES} jobs or more are before it.",
+    examples=[1380.0],
 )
 
 
@@ -33,11 +37,12 @@ class QueueEntryView(BaseModel):
 
     place: int | None = Field(
         description="Place in the order of claims, from 1. Jobs of other projects count and are "
-        "not shown. null: a limit holds the job, and it is claimed in turn when the limit allows."
+        "not shown. null: a limit holds the job, and it is claimed in turn when the limit allows.",
+        examples=[4],
     )
-    job: JobRow
+    job: JobRow = Field(description="The waiting job.")
     needs: Needs = Field(description="The slots that it can run on.")
-    waits_for: QueueReason
+    waits_for: QueueReason = Field(description="What it waits for.")
     until: datetime | None = UNTIL
     starts_in_seconds: float | None = STARTS
 
@@ -61,29 +66,42 @@ class QueuePage(Page[QueueEntryView]):
 
     not_shown: int = Field(
         description="Number of your waiting jobs that are behind the first "
-        f"{MAX_POSITION} places, which are not looked at."
+        f"{MAX_POSITION} places, which are not looked at.",
+        examples=[0],
     )
 
 
 class RequirementsView(BaseModel):
     """What a job requires of a slot."""
 
-    queue: str
-    gpus: int | None = Field(description="Number of GPUs; 0: a CPU slot. null: any slot.")
-    trainer: str | None = Field(description="Trainer plugin. null: none.")
+    queue: str = Field(description="The queue that the job waits in.", examples=["default"])
+    gpus: int | None = Field(
+        description="Number of GPUs; 0: a CPU slot. null: any slot.", examples=[1]
+    )
+    trainer: str | None = Field(
+        description="Trainer plugin. null: none.", examples=[None, "weighted_boxes"]
+    )
 
 
 class SlotFitView(BaseModel):
     """A live slot, and which requirements of the job it meets."""
 
-    worker: str
+    worker: str = Field(description="Id of the slot.", examples=["wrk_01JZ8QD3W5X0A1B2C3D4E5F6G7"])
     name: str = Field(description="Machine and slot.", examples=["gpu-a/0"])
-    suits: bool = Field(description="It serves the queue and has the GPUs and the trainer.")
-    serves_queue: bool
-    has_gpus: bool
-    has_trainer: bool
-    cordoned: bool
-    busy: bool
+    suits: bool = Field(
+        description="It serves the queue and has the GPUs and the trainer.", examples=[True]
+    )
+    serves_queue: bool = Field(description="Whether it serves the job's queue.", examples=[True])
+    has_gpus: bool = Field(
+        description="Whether it has the GPUs that the job requires.", examples=[True]
+    )
+    has_trainer: bool = Field(
+        description="Whether it has the trainer plugin that the job requires.", examples=[True]
+    )
+    cordoned: bool = Field(
+        description="true: it takes no more jobs until it is uncordoned.", examples=[False]
+    )
+    busy: bool = Field(description="true: it runs a job, of any project.", examples=[True])
     job: RunningJobView | None = Field(description="What it runs, if you may see it.")
 
     @classmethod
@@ -105,8 +123,8 @@ class SlotFitView(BaseModel):
 class RunningLimitView(BaseModel):
     """How many jobs run, and how many may."""
 
-    running: int
-    limit: int | None = Field(description="null: no limit.")
+    running: int = Field(description="Jobs that run now.", examples=[2])
+    limit: int | None = Field(description="null: no limit.", examples=[4])
 
     @classmethod
     def of(cls, measured: QuotaUse) -> Self:
@@ -117,8 +135,8 @@ class RunningLimitView(BaseModel):
 class LimitsView(BaseModel):
     """What decides when the job is claimed, besides the slots."""
 
-    priority: int
-    project: RunningLimitView
+    priority: int = Field(description="Priority of the job.", examples=[0])
+    project: RunningLimitView = Field(description="Of the project that owns the job.")
     user: RunningLimitView = Field(description="Of the user who owns the job.")
 
 
@@ -134,15 +152,20 @@ class ChangeView(BaseModel):
         examples=[{"priority": 5}],
     )
     target: str | None = Field(
-        description="The job that is cancelled, or the slot that is uncordoned."
+        description="The job that is cancelled, or the slot that is uncordoned.",
+        examples=[None, "wrk_01JZ8QD3W5X0A1B2C3D4E5F6G7"],
     )
-    method: Literal["PATCH", "POST"]
-    href: str = Field(description="Send the patch, or an empty body, here.")
+    method: Literal["PATCH", "POST"] = Field(description="HTTP method of the request.")
+    href: str = Field(
+        description="Send the patch, or an empty body, here.",
+        examples=["/v1/jobs/job_01JZ8QD3W5X0A1B2C3D4E5F6G7"],
+    )
     starts: Literal["now", "at_next_claim"] = Field(
         description="at_next_claim: when the slot has ended the job that it runs."
     )
     slot: str | None = Field(
-        description="Machine and slot that then takes it. null: the scope workers:read is missing."
+        description="Machine and slot that then takes it. null: the scope workers:read is missing.",
+        examples=["gpu-a/0"],
     )
 
     @classmethod
@@ -168,18 +191,26 @@ class ChangeView(BaseModel):
 class WaitingView(BaseModel):
     """Why a job waits, and which changes would let it start."""
 
-    job: str
-    state: JobState
+    job: str = Field(description="Id of the job.", examples=["job_01JZ8QD3W5X0A1B2C3D4E5F6G7"])
+    state: JobState = Field(description="What the job does.", examples=["queued"])
     waits_for: QueueReason | None = Field(description="null: the job does not wait.")
-    reason: str = Field(description="The reason in one sentence.")
-    place: int | None = Field(description="Place in its queue, from 1, as in the job's status.")
+    reason: str = Field(
+        description="The reason in one sentence.",
+        examples=["All slots that suit the job are busy."],
+    )
+    place: int | None = Field(
+        description="Place in its queue, from 1, as in the job's status.", examples=[4]
+    )
     until: datetime | None = UNTIL
     starts_in_seconds: float | None = STARTS
-    requires: RequirementsView
+    requires: RequirementsView = Field(description="What the job requires of a slot.")
     slots: list[SlotFitView] | None = Field(
         description="The live slots. null: it does not wait, or the scope workers:read is missing."
     )
-    limits: LimitsView | None
+    limits: LimitsView | None = Field(
+        description="What decides when the job is claimed, besides the slots. null: it does not "
+        "wait."
+    )
     changes: list[ChangeView] = Field(
         description="Each was tried against the rules of claims. Empty: no single change that you "
         "may make lets it start."

@@ -3,21 +3,22 @@
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Header, Query, Request, Response
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from app.accounts.authentication import Principal, authenticate, caller_after_wait, needs
 from app.core.context import TAKES_SPACE, Context, InContext
+from app.core.declared_headers import declared
+from app.core.omitted_fields import change_schema
 from app.core.pages import Page
 from app.core.problems import responses_for
-from app.core.ranges import is_known, revision_of
+from app.core.ranges import UNCHANGED, IfNoneMatch, is_known, revision_of
 from app.core.strict_json import StrictRoute
 from app.fleet.repository import live_workers
-from app.jobs.commands.control import change_job
-from app.jobs.commands.submit import submit_job, validate_job
-from app.jobs.http.control_routes import REPLAYED, IdempotencyKeyHeader, answer_made
-from app.jobs.http.job_views import JobView
-from app.jobs.http.list_pages import read_page
-from app.jobs.http.listing import JobListQuery, JobPage
+from app.jobs.commands import control, submit
+from app.jobs.http.control_routes import CREATED, IdempotencyKeyHeader, answer_made
+from app.jobs.http.job_views import JobRow, JobView
+from app.jobs.http.listing import JobListQuery, JobPage, JobProgressRow
+from app.jobs.http.parameters import JobId
 from app.jobs.http.status import StatusAnswer, job_status, read_status
 from app.jobs.http.views import QueueView
 from app.jobs.http.waits import JobWaits, WaitQuery, WaitTarget
@@ -48,19 +49,43 @@ IfMatch = Annotated[
 class JobChange(SpecModel):
     """The fields of a job that can change at any time; omitted fields keep their value."""
 
-    name: Name | None = None
-    notes: Notes = ""
-    priority: Annotated[int, Field(ge=-100, le=100)] = 0
-    tags: Tags = Field(default_factory=dict)
+    model_config = ConfigDict(
+        json_schema_extra=change_schema(
+            {"notes": "First run with the new camera.", "tags": {"line": "4"}}
+        )
+    )
+
+    name: Name | None = Field(
+        default=None,
+        description="Its name, for people. null: none.",
+        examples=["night shift, line 4"],
+    )
+    notes: Notes = Field(
+        default="", description="Free text.", examples=["First run with the new camera."]
+    )
+    priority: Annotated[
+        int,
+        Field(
+            ge=-100,
+            le=100,
+            description="A job with a higher priority is claimed first.",
+            examples=[5],
+        ),
+    ] = 0
+    tags: Tags = Field(
+        default_factory=dict,
+        description="All tags of the job from now on.",
+        examples=[{"line": "4"}],
+    )
 
 
 @router.post(
     "/jobs",
     status_code=201,
     dependencies=TAKES_SPACE,
-    responses=responses_for(409, 413, 415, 429, 507) | REPLAYED,
+    responses=responses_for(409, 413, 415, 429, 507) | CREATED,
 )
-def submit(
+def submit_job(
     spec: JobSpec,
     response: Response,
     context: InContext,
@@ -68,14 +93,14 @@ def submit(
     idempotency_key: IdempotencyKeyHeader = None,
 ) -> JobView:
     """Submit a job. The job is stored durably before the response is sent."""
-    submitted = submit_job(context, principal, spec, idempotency_key=idempotency_key)
+    submitted = submit.submit_job(context, principal, spec, idempotency_key=idempotency_key)
     return answer_made(context, principal, submitted, response)
 
 
 @router.post("/jobs/validate", responses=responses_for(409, 413, 415, 429))
-def validate(spec: JobSpec, context: InContext, principal: Writer) -> PlanView:
+def validate_job(spec: JobSpec, context: InContext, principal: Writer) -> PlanView:
     """Plan a job without submitting it. Makes the same checks and stores nothing."""
-    resolution = validate_job(context, principal, spec)
+    resolution = submit.validate_job(context, principal, spec)
     return PlanView.of(resolution.plan, resolution.spec)
 
 
@@ -92,15 +117,15 @@ def list_jobs(
 @router.get(
     "/jobs/{job_id}",
     response_model=JobView,
-    responses=responses_for(404, 429) | {304: {"description": "Unchanged since that ETag."}},
+    responses=responses_for(404, 429) | {200: declared("ETag")} | UNCHANGED,
 )
 async def read_job(
-    job_id: str,
+    job_id: JobId,
     context: InContext,
     principal: Reader,
     request: Request,
     query: Annotated[WaitQuery, Query()],
-    if_none_match: Annotated[str | None, Header()] = None,
+    if_none_match: IfNoneMatch = None,
 ) -> Response:
     """Read a job's status. To poll, send the last ETag as If-None-Match, or let it wait."""
     status = await _status(context, principal, job_id)
@@ -125,8 +150,8 @@ def _is_awaited(until: WaitTarget, status: StatusAnswer, if_none_match: str | No
 
 
 @router.patch("/jobs/{job_id}", responses=responses_for(404, 409, 412, 413, 415, 507))
-def change(
-    job_id: str,
+def change_job(
+    job_id: JobId,
     body: JobChange,
     context: InContext,
     principal: Writer,
@@ -139,7 +164,7 @@ def change(
     }
     if "name" in sent:
         values["name"] = body.name or ""
-    listed = change_job(
+    listed = control.change_job(
         context,
         principal,
         job_id,

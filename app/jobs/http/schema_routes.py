@@ -46,7 +46,7 @@ class JobSchemaQuery(BaseModel):
 
 
 @router.get("/schema/job")
-def show_job_schema(_: Reader, query: Annotated[JobSchemaQuery, Query()]) -> JobSchemaView:
+def read_job_schema(_: Reader, query: Annotated[JobSchemaQuery, Query()]) -> JobSchemaView:
     """Show the training arguments by group with help, ranges and tasks, and the metrics."""
     return _schema_of(query.task)
 

@@ -22,12 +22,22 @@ class AcceptedType(BaseModel):
     """One kind of value that a field accepts."""
 
     type: ValueType = Field(description="JSON type of the value.")
-    minimum: float | None = Field(default=None, description="Lowest value, itself included.")
-    maximum: float | None = Field(default=None, description="Highest value, itself included.")
-    above: float | None = Field(default=None, description="The value must be above this one.")
-    below: float | None = Field(default=None, description="The value must be below this one.")
+    minimum: float | None = Field(
+        default=None, description="Lowest value, itself included.", examples=[1.0]
+    )
+    maximum: float | None = Field(
+        default=None, description="Highest value, itself included.", examples=[100_000.0]
+    )
+    above: float | None = Field(
+        default=None, description="The value must be above this one.", examples=[None, 0.0]
+    )
+    below: float | None = Field(
+        default=None, description="The value must be below this one.", examples=[None, 1.0]
+    )
     choices: list[JsonValue] | None = Field(
-        default=None, description="The only values of this type. null: all."
+        default=None,
+        description="The only values of this type. null: all.",
+        examples=[None, ["disk"]],
     )
 
     @classmethod
@@ -47,14 +57,21 @@ class AcceptedType(BaseModel):
 class ArgumentView(BaseModel):
     """One training argument. `type`, `minimum` and `maximum` are those of its first alternative."""
 
-    name: str = Field(description="Name of the field in `train`.")
-    type: ValueType = Field(description="JSON type of the usual value.")
-    default: JsonValue = Field(description="Ultralytics' default.")
-    minimum: float | None = Field(description="Lowest usual value; see `accepts` for open ends.")
-    maximum: float | None = Field(description="Highest usual value; see `accepts` for open ends.")
-    help: str = Field(description="What the argument does, in one or two sentences.")
+    name: str = Field(description="Name of the field in `train`.", examples=["epochs"])
+    type: ValueType = Field(description="JSON type of the usual value.", examples=["integer"])
+    default: JsonValue = Field(description="Ultralytics' default.", examples=[100])
+    minimum: float | None = Field(
+        description="Lowest usual value; see `accepts` for open ends.", examples=[1.0]
+    )
+    maximum: float | None = Field(
+        description="Highest usual value; see `accepts` for open ends.", examples=[100_000.0]
+    )
+    help: str = Field(
+        description="What the argument does, in one or two sentences.",
+        examples=["Number of epochs to train."],
+    )
     tasks: list[Task | Literal["all"]] = Field(
-        description='The tasks that it applies to; ["all"] for every task.'
+        description='The tasks that it applies to; ["all"] for every task.', examples=[["all"]]
     )
     accepts: list[AcceptedType] = Field(description="Every kind of value that it accepts.")
 
@@ -81,18 +98,22 @@ class ArgumentView(BaseModel):
 class ArgumentGroupView(BaseModel):
     """Training arguments that belong together."""
 
-    title: str = Field(description="Title of the group.")
+    title: str = Field(description="Title of the group.", examples=["Length"])
     fields: list[ArgumentView] = Field(description="Its arguments, in the order to show them in.")
 
 
 class MetricChoiceView(BaseModel):
     """A metric that can choose `best.pt` and further checkpoints."""
 
-    name: str = Field(description="Its name, as in `customize.best_model.metric`.")
+    name: str = Field(
+        description="Its name, as in `customize.best_model.metric`.",
+        examples=["metrics/mAP50-95(B)"],
+    )
     direction: Direction = Field(description="Whether a higher or a lower value is better.")
     needs: str | None = Field(
         description="The customization that computes it, such as `metrics.f1`, which choosing the "
-        "metric switches on. null: it is always there."
+        "metric switches on. null: it is always there.",
+        examples=[None, "metrics.f1"],
     )
     tasks: list[Task] = Field(description="The tasks that have it.")
 
@@ -127,18 +148,23 @@ class JobSchemaView(BaseModel):
 class LeftOutView(BaseModel):
     """An argument that is not in the spec."""
 
-    argument: str = Field(description="Its name, as it was written.")
-    because: str = Field(description="The reason, and what to do instead.")
+    argument: str = Field(description="Its name, as it was written.", examples=["device"])
+    because: str = Field(
+        description="The reason, and what to do instead.",
+        examples=["The worker chooses the device; use resources.gpus."],
+    )
 
 
 class ParsedView(BaseModel):
     """A training in Ultralytics' words as a job spec."""
 
     spec: dict[str, JsonValue] = Field(
-        description="The part of a job spec that the text gives; every field of it is valid."
+        description="The part of a job spec that the text gives; every field of it is valid.",
+        examples=[{"model": "yolo26n.pt", "train": {"epochs": 100, "imgsz": 640}}],
     )
     missing: list[Literal["model", "dataset"]] = Field(
-        description="Fields to add before the spec can be posted to /v1/jobs."
+        description="Fields to add before the spec can be posted to /v1/jobs.",
+        examples=[["dataset"]],
     )
     left_out: list[LeftOutView] = Field(description="What is not in the spec, and why.")
 

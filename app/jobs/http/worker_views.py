@@ -15,44 +15,63 @@ from app.jobs.queue.occupants import Occupant
 class PluginView(BaseModel):
     """A trainer plugin of one slot; `/v1/trainers` lists its tasks and options."""
 
-    name: str
-    version: str
-    error: str | None = Field(description="Reason why the slot cannot use it; null if it can.")
+    name: str = Field(description="Name of the plugin.", examples=["weighted_boxes"])
+    version: str = Field(description="Installed version.", examples=["1.2.0"])
+    error: str | None = Field(
+        description="Reason why the slot cannot use it; null if it can.", examples=[None]
+    )
 
 
 class RunningJobView(BaseModel):
     """The job that a slot runs, and how far it is."""
 
-    id: str
-    name: str | None
-    epoch: int | None = Field(description="The current epoch, from 1. null: it prepares.")
-    epochs: int | None = Field(description="The last epoch as far as is known.")
-    done: float | None = Field(description="Finished share of all epochs, from 0 to 1.")
+    id: str = Field(description="Id of the job.", examples=["job_01JZ8QD3W5X0A1B2C3D4E5F6G7"])
+    name: str | None = Field(
+        description="Name of the job. null: none.", examples=["night shift, line 4"]
+    )
+    epoch: int | None = Field(
+        description="The current epoch, from 1. null: it prepares.", examples=[31]
+    )
+    epochs: int | None = Field(description="The last epoch as far as is known.", examples=[100])
+    done: float | None = Field(
+        description="Finished share of all epochs, from 0 to 1.", examples=[0.3069]
+    )
 
 
 class WorkerView(BaseModel):
     """One slot: the GPUs (or the CPU) that one worker process uses."""
 
-    id: str
+    id: str = Field(description="Id of the slot.", examples=["wrk_01JZ8QD3W5X0A1B2C3D4E5F6G7"])
     name: str = Field(description="Machine and slot.", examples=["gpu-a/0"])
-    node: str
-    host: str
-    slot: str
-    state: Presence
-    cordoned: bool = Field(description="true: it takes no more jobs until it is uncordoned.")
+    node: str = Field(description="Id of the machine.", examples=["nod_01JZ8QD3W5X0A1B2C3D4E5F6G7"])
+    host: str = Field(description="Name of the machine.", examples=["gpu-a"])
+    slot: str = Field(
+        description="Name of the slot on its machine: the GPUs that it uses, or `cpu`.",
+        examples=["0"],
+    )
+    state: Presence = Field(description="Whether the slot is live.")
+    cordoned: bool = Field(
+        description="true: it takes no more jobs until it is uncordoned.", examples=[False]
+    )
     draining: bool = Field(
         description="true: it was drained, and its job is being stopped. When this is false and "
-        "`cordoned` is true and `busy` is false, the slot can be shut down."
+        "`cordoned` is true and `busy` is false, the slot can be shut down.",
+        examples=[False],
     )
-    busy: bool = Field(description="true: it runs a job, of any project.")
+    busy: bool = Field(description="true: it runs a job, of any project.", examples=[True])
     job: RunningJobView | None = Field(
         description="The job that it runs. null: none, or one of a project that is not yours."
     )
-    queues: list[str]
-    gpus: int
-    devices: list[dict[str, JsonValue]]
-    plugins: list[PluginView]
-    version: str
+    queues: list[str] = Field(description="The queues that it serves.", examples=[["default"]])
+    gpus: int = Field(description="Number of its GPUs; 0: a CPU slot.", examples=[1])
+    devices: list[dict[str, JsonValue]] = Field(
+        description="What it computes on, as the worker reported it.",
+        examples=[
+            [{"name": "NVIDIA H100 80GB HBM3", "memory_bytes": 85_520_809_984, "uuid": "GPU-5b2f"}]
+        ],
+    )
+    plugins: list[PluginView] = Field(description="Its trainer plugins.")
+    version: str = Field(description="Version of the worker.", examples=["0.5.0"])
     use: SlotUse | None = Field(
         description="Use of its devices at the last heartbeat. null: not live, or not measured."
     )
@@ -61,9 +80,11 @@ class WorkerView(BaseModel):
         "oldest first. null: not measured.",
         examples=[[0.92, 0.95]],
     )
-    started_at: datetime
-    heartbeat_at: datetime
-    stopped_at: datetime | None
+    started_at: datetime = Field(description="When it registered.")
+    heartbeat_at: datetime = Field(description="When it was heard of last.")
+    stopped_at: datetime | None = Field(
+        description="When it stopped. null: it has not.", examples=[None]
+    )
 
 
 @dataclass(frozen=True)

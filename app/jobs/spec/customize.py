@@ -11,6 +11,7 @@ from pydantic_core import PydanticCustomError
 
 from app.jobs.spec.base_model import SpecModel, as_one_error, keys_as_fields, without_tags
 from app.jobs.spec.metric_table import Direction
+from app.jobs.spec.text_fields import as_map
 
 MAX_KEPT: Final = 5
 """The maximum number of checkpoints that `keep_best` keeps in addition to best.pt."""
@@ -49,7 +50,7 @@ class ExplicitClassWeights(SpecModel):
 
     mode: Literal["explicit"] = Field(description="The weights are given.")
     weights: Annotated[dict[str, Weight], Field(min_length=1, max_length=10_000)] = Field(
-        description="Weight by class name, above 0."
+        description="Weight by class name, above 0.", examples=[{"scratch": 2.5}]
     )
 
 
@@ -60,7 +61,7 @@ class InverseFrequencyClassWeights(SpecModel):
         description="The weights are computed from the dataset."
     )
     cap: Annotated[float, Field(ge=1, le=1_000_000)] | None = Field(
-        default=None, description="Maximum weight. null: no maximum."
+        default=None, description="Maximum weight. null: no maximum.", examples=[10.0]
     )
 
 
@@ -88,7 +89,9 @@ ClassWeights = Annotated[
 class BestModel(SpecModel):
     """The metric that chooses best.pt and that early stopping watches."""
 
-    metric: MetricName = Field(description="A column of results.csv, or fitness.")
+    metric: MetricName = Field(
+        description="A column of results.csv, or fitness.", examples=["metrics/mAP50-95(B)"]
+    )
     direction: Direction | None = Field(
         default=None, description="Only for a trainer plugin's own metric; the others are known."
     )
@@ -97,8 +100,12 @@ class BestModel(SpecModel):
 class Bounds(SpecModel):
     """The range of a metric, both ends included."""
 
-    min: float | None = Field(default=None, description="Lowest value. null: no limit.")
-    max: float | None = Field(default=None, description="Highest value. null: no limit.")
+    min: float | None = Field(
+        default=None, description="Lowest value. null: no limit.", examples=[0.5]
+    )
+    max: float | None = Field(
+        default=None, description="Highest value. null: no limit.", examples=[0.9]
+    )
 
     @model_validator(mode="after")
     def _has_a_limit(self) -> Self:
@@ -113,15 +120,21 @@ class KeepBest(SpecModel):
     """An additional checkpoint, best_<name>.pt: the best epoch among those within all bounds."""
 
     name: Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_]{0,39}$")] = Field(
-        description="Part of the file name best_<name>.pt."
+        description="Part of the file name best_<name>.pt.", examples=["recall"]
     )
-    metric: MetricName = Field(description="The column of results.csv whose best value decides.")
+    metric: MetricName = Field(
+        description="The column of results.csv whose best value decides.",
+        examples=["metrics/recall(B)"],
+    )
     direction: Direction | None = Field(
         default=None, description="Only for a trainer plugin's own metric; the others are known."
     )
-    where: Annotated[dict[MetricName, Bounds], Field(max_length=10), keys_as_fields()] = Field(
+    where: Annotated[
+        dict[MetricName, Bounds], Field(max_length=10, json_schema_extra=as_map), keys_as_fields()
+    ] = Field(
         default_factory=dict,
         description="Bounds by metric. Epochs outside of any bound are skipped.",
+        examples=[{"metrics/precision(B)": {"min": 0.5}}],
     )
 
     @property
@@ -133,18 +146,21 @@ class KeepBest(SpecModel):
 class Freeze(SpecModel):
     """Layers that are not trained in the first epochs, or never."""
 
-    layers: Layers = Field(description="The layers.")
+    layers: Layers = Field(description="The layers.", examples=["backbone"])
     epochs: Annotated[int, Field(ge=1, le=100_000)] | None = Field(
-        default=None, description="Freeze the layers in epochs 1 to N. null: in all epochs."
+        default=None,
+        description="Freeze the layers in epochs 1 to N. null: in all epochs.",
+        examples=[10],
     )
 
 
 class LayerLr(SpecModel):
     """Layers with their own learning rate."""
 
-    layers: Layers = Field(description="The layers.")
+    layers: Layers = Field(description="The layers.", examples=["backbone"])
     factor: Annotated[float, Field(gt=0, le=100)] = Field(
-        description="Factor on the rate of the optimizer's group. The schedule keeps the ratio."
+        description="Factor on the rate of the optimizer's group. The schedule keeps the ratio.",
+        examples=[0.1],
     )
 
 

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Final, Literal, Self
 from pydantic import (
     AfterValidator,
     BeforeValidator,
+    ConfigDict,
     Field,
     JsonValue,
     StringConstraints,
@@ -54,6 +55,7 @@ from app.jobs.spec.text_fields import (
     Slug,
     TagKey,
     TagValue,
+    as_map,
     storable_json,
 )
 from app.jobs.spec.train_arguments import TrainArguments, check_task
@@ -108,7 +110,7 @@ Gpus = Annotated[
 ]
 Tags = Annotated[
     dict[TagKey, TagValue],
-    Field(max_length=32, json_schema_extra={"additionalProperties": False}),
+    Field(max_length=32, json_schema_extra=as_map),
     BeforeValidator(_tag_keys_are_words),
 ]
 
@@ -117,7 +119,9 @@ class Resources(SpecModel):
     """Where a job may run."""
 
     gpus: Gpus | None = Field(
-        default=None, description="0: a CPU slot. 1: a slot with one GPU. null: any slot."
+        default=None,
+        description="0: a CPU slot. 1: a slot with one GPU. null: any slot.",
+        examples=[1],
     )
     queue: Slug = Field(
         default="default",
@@ -128,7 +132,9 @@ class Resources(SpecModel):
 class TrainerChoice(SpecModel):
     """A trainer plugin that the operator installed, and its options."""
 
-    name: Slug = Field(description="Name of the plugin, as in GET /v1/trainers.")
+    name: Slug = Field(
+        description="Name of the plugin, as in GET /v1/trainers.", examples=["weighted_boxes"]
+    )
     options: Annotated[
         dict[str, JsonValue],
         as_one_error("options", "Options are a JSON object, nested a few levels deep."),
@@ -140,24 +146,46 @@ class TrainerChoice(SpecModel):
                 f"Options are at most {MAX_OPTIONS_CHARACTERS} characters of JSON.",
             )
         ),
-    ] = Field(default_factory=dict, description="Options that match the plugin's schema.")
+    ] = Field(
+        default_factory=dict,
+        description="Options that match the plugin's schema.",
+        examples=[{"gain": 2.0}],
+    )
 
 
 class JobSpec(SpecModel):
     """A job as its user submits it."""
 
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "name": "night shift, line 4",
+                    "dataset": "ds_01JZ8QD3W5X0A1B2C3D4E5F6G7",
+                    "model": "yolo26n.yaml",
+                    "train": {"epochs": 100, "imgsz": 640},
+                    "tags": {"line": "4"},
+                }
+            ]
+        }
+    )
+
     name: Name | None = Field(
-        default=None, description="Shown in lists. Does not have to be unique."
+        default=None,
+        description="Shown in lists. Does not have to be unique.",
+        examples=["night shift, line 4"],
     )
     project: ProjectName = Field(default="default", description="The project that owns the job.")
     dataset: DatasetRef = Field(
         description="A dataset (ds_…: the job uses its newest ready version) "
-        "or one version (dsv_…)."
+        "or one version (dsv_…).",
+        examples=["ds_01JZ8QD3W5X0A1B2C3D4E5F6G7"],
     )
     model: ModelRef = Field(
         description="yolo26n.pt (pretrained weights that the operator added), "
         "yolo26n.yaml (from scratch), mdl_… (a model of this service) "
-        "or job_… (that job's best.pt)."
+        "or job_… (that job's best.pt).",
+        examples=["yolo26n.pt"],
     )
     task: Task | None = Field(default=None, description="The task. null: the model's task.")
     train: TrainArguments = Field(default_factory=TrainArguments, description="Training arguments.")
@@ -182,13 +210,18 @@ class JobSpec(SpecModel):
         gt=0,
         le=8760,
         description="Hours of running after which the job is stopped. Its result is kept.",
+        examples=[12.0],
     )
     on_oom: OnOutOfMemory | None = Field(
         default=None,
         description="When memory runs out: try once more with half the batch, or fail. "
         "null: halve_batch if train.batch is not set, else fail.",
     )
-    tags: Tags = Field(default_factory=dict, description="Key-value pairs to filter jobs by.")
+    tags: Tags = Field(
+        default_factory=dict,
+        description="Key-value pairs to filter jobs by.",
+        examples=[{"line": "4"}],
+    )
     notes: Notes = Field(default="", description="Free text.")
 
     @model_validator(mode="after")

@@ -6,7 +6,7 @@ Text appears in logs, terminals, file names and HTML. Characters that people can
 
 import math
 import re
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 from pydantic import BeforeValidator, Field, JsonValue, StringConstraints
 from pydantic_core import PydanticCustomError
@@ -43,6 +43,16 @@ def storable_json(value: JsonValue) -> JsonValue:
                 storable_json(name)
                 storable_json(item)
     return value
+
+
+def as_map(schema: dict[str, Any]) -> None:
+    """Describe a mapping in a way that generators of clients understand.
+
+    Pydantic writes `patternProperties` for keys with a pattern, which they ignore.
+    """
+    ((pattern, values),) = schema.pop("patternProperties").items()
+    schema["propertyNames"] = {**schema.get("propertyNames", {}), "pattern": pattern}
+    schema["additionalProperties"] = values
 
 
 Name = Annotated[str, Field(min_length=1, max_length=200), BeforeValidator(plain_text)]

@@ -80,6 +80,7 @@ class TrainArguments(SpecModel):
         le=8760,
         description="Hours to train: epochs are re-estimated to fit. "
         "A restart starts the count again (see timeout_hours).",
+        examples=[2.5],
     )
     patience: int = Field(
         default=100,
@@ -169,6 +170,7 @@ class TrainArguments(SpecModel):
         ge=0,
         le=1,
         description="Lowest confidence in validation. null: 0.001, or 0.01 for obb.",
+        examples=[0.001],
     )
     iou: Share = Field(
         default=0.7, description="Overlap above which non-maximum suppression drops a box."

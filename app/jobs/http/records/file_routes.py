@@ -20,14 +20,22 @@ from app.artifacts.repository import (
 )
 from app.artifacts.tables import Artifact
 from app.core.context import Context, InContext
+from app.core.declared_headers import declared
 from app.core.pages import Page
 from app.core.problems import responses_for
-from app.core.ranges import download_response, file_headers, is_known
+from app.core.ranges import (
+    DOWNLOAD_PARAMETERS,
+    download_answers,
+    download_response,
+    file_headers,
+    is_known,
+)
 from app.core.strict_json import StrictRoute
 from app.core.zip_stream import zip_stream
+from app.jobs.http.parameters import FileName, JobId
 from app.jobs.http.records.file_views import ArtifactView
 from app.jobs.http.records.made_files import MADE, MadeFile, made_files
-from app.jobs.http.records.stored_files import download_answers, stored_file
+from app.jobs.http.records.stored_files import stored_file
 from app.jobs.repository import visible_job, visible_job_and_plan
 
 router = APIRouter(
@@ -47,14 +55,18 @@ ZIP_ANSWERS: Final[dict[int | str, dict[str, Any]]] = {
     200: {
         "description": "The zip, streamed.",
         "content": {ZIP: {"schema": {"type": "string", "format": "binary"}}},
+        **declared("ETag", "Content-Disposition"),
     },
-    304: {"description": "The caller's copy is current."},
+    304: {
+        "description": "The caller's copy is current.",
+        **declared("ETag", "Content-Disposition"),
+    },
     **responses_for(410),
 }
 
 
 @router.get("/checkpoints")
-def list_checkpoints(job_id: str, context: InContext, principal: Reader) -> Page[ArtifactView]:
+def list_checkpoints(job_id: JobId, context: InContext, principal: Reader) -> Page[ArtifactView]:
     """List the checkpoints that a job can resume from, newest epoch first.
 
     `links.download` has the current `best.pt` and `last.pt` while the job runs. Their `checks` are
@@ -66,12 +78,22 @@ def list_checkpoints(job_id: str, context: InContext, principal: Reader) -> Page
     return Page(data=[ArtifactView.of(row) for row in rows], next=None, has_more=False)
 
 
-@router.head("/checkpoints/{epoch}/{name}", response_class=Response, responses=FILE_ANSWERS)
-@router.get("/checkpoints/{epoch}/{name}", response_class=Response, responses=FILE_ANSWERS)
+@router.head(
+    "/checkpoints/{epoch}/{name}",
+    response_class=Response,
+    responses=FILE_ANSWERS,
+    openapi_extra=DOWNLOAD_PARAMETERS,
+)
+@router.get(
+    "/checkpoints/{epoch}/{name}",
+    response_class=Response,
+    responses=FILE_ANSWERS,
+    openapi_extra=DOWNLOAD_PARAMETERS,
+)
 def download_checkpoint(
-    job_id: str,
+    job_id: JobId,
     epoch: EpochNumber,
-    name: str,
+    name: FileName,
     request: Request,
     context: InContext,
     principal: ArtifactReader,
@@ -89,7 +111,7 @@ def download_checkpoint(
 
 
 @router.get("/artifacts")
-def list_artifacts(job_id: str, context: InContext, principal: Reader) -> Page[ArtifactView]:
+def list_artifacts(job_id: JobId, context: InContext, principal: Reader) -> Page[ArtifactView]:
     """List a job's downloadable files, by name; `spec.json` and `plan.json` are always there."""
     with context.database.read() as unit:
         job, plan = visible_job_and_plan(unit.session, principal.project_ids, job_id)
@@ -102,7 +124,7 @@ def list_artifacts(job_id: str, context: InContext, principal: Reader) -> Page[A
 @router.head("/artifacts.zip", response_class=Response, responses=ZIP_ANSWERS)
 @router.get("/artifacts.zip", response_class=Response, responses=ZIP_ANSWERS)
 def download_artifacts(
-    job_id: str, request: Request, context: InContext, principal: ArtifactReader
+    job_id: JobId, request: Request, context: InContext, principal: ArtifactReader
 ) -> Response:
     """Download all files of a job as one zip, in the order of their names.
 
@@ -124,10 +146,20 @@ def download_artifacts(
     return StreamingResponse(zip_stream(_members(context, files)), headers=headers, media_type=ZIP)
 
 
-@router.head("/artifacts/{name}", response_class=Response, responses=FILE_ANSWERS)
-@router.get("/artifacts/{name}", response_class=Response, responses=FILE_ANSWERS)
+@router.head(
+    "/artifacts/{name}",
+    response_class=Response,
+    responses=FILE_ANSWERS,
+    openapi_extra=DOWNLOAD_PARAMETERS,
+)
+@router.get(
+    "/artifacts/{name}",
+    response_class=Response,
+    responses=FILE_ANSWERS,
+    openapi_extra=DOWNLOAD_PARAMETERS,
+)
 def download_artifact(
-    job_id: str, name: str, request: Request, context: InContext, principal: ArtifactReader
+    job_id: JobId, name: FileName, request: Request, context: InContext, principal: ArtifactReader
 ) -> Response:
     """Download a file or one range of it. The ETag is the SHA-256 of the file."""
     with context.database.read() as unit:

@@ -19,22 +19,29 @@ class ChecksView(BaseModel):
     safe loader read the file. `parameters` counts all parameters, trainable or not.
     """
 
-    loads: bool
-    forward: bool
-    safe_load: bool
-    ultralytics: str
-    task: str
-    classes: int
-    parameters: int
-    imgsz: int
+    loads: bool = Field(description="The file was loaded.", examples=[True])
+    forward: bool = Field(description="One forward pass returned finite numbers.", examples=[True])
+    safe_load: bool = Field(description="Ultralytics' safe loader read the file.", examples=[True])
+    ultralytics: str = Field(
+        description="Version of Ultralytics that checked it.", examples=["8.4.190"]
+    )
+    task: str = Field(description="Task of the model.", examples=["detect"])
+    classes: int = Field(description="Number of its classes.", examples=[3])
+    parameters: int = Field(description="Number of its parameters.", examples=[2_504_940])
+    imgsz: int = Field(description="Image size of the forward pass, in pixels.", examples=[640])
 
 
 class PlotPreviewView(BaseModel):
     """A small JPEG of a plot. `href` names its digest, so it never changes; sizes in pixels."""
 
-    href: str
-    width: int
-    height: int
+    href: str = Field(
+        description="Path of the JPEG.",
+        examples=[
+            "/v1/jobs/job_01JZ8QD3W5X0A1B2C3D4E5F6G7/artifacts/results.png/preview?width=520&sha256=9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
+        ],
+    )
+    width: int = Field(description="Width in pixels.", examples=[520])
+    height: int = Field(description="Height in pixels.", examples=[260])
 
     @classmethod
     def of(cls, plot: Artifact, preview: Artifact) -> Self:
@@ -50,24 +57,39 @@ class PlotPreviewView(BaseModel):
 class ArtifactView(BaseModel):
     """A downloadable file of the job, or a checkpoint that it can resume from."""
 
-    name: str
-    kind: ArtifactKind
-    epoch: int | None
-    attempt: int
-    size_bytes: int
-    sha256: str
-    checks: ChecksView | None
-    title: str | None = Field(description="What a plot shows; null: it is no plot.")
+    name: str = Field(description="File name.", examples=["best.pt"])
+    kind: ArtifactKind = Field(description="What the file is.", examples=["weights"])
+    epoch: int | None = Field(
+        description="Epoch of a checkpoint, or of weights. null: of no epoch.", examples=[27]
+    )
+    attempt: int = Field(description="Number of the attempt that stored it.", examples=[1])
+    size_bytes: int = Field(description="Size of the file.", examples=[5_544_453])
+    sha256: str = Field(
+        description="SHA-256 of the file, in hex.",
+        examples=["9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"],
+    )
+    checks: ChecksView | None = Field(
+        description="The checks that the weights passed. null: it was not checked."
+    )
+    title: str | None = Field(
+        description="What a plot shows; null: it is no plot.",
+        examples=[None, "Losses and metrics by epoch"],
+    )
     set: PlotSet | None = Field(
         description="The set of a plot: `results` of the training, or images of `validation` or "
-        "`training` with their labels or predictions. null: it is no plot."
+        "`training` with their labels or predictions. null: it is no plot.",
+        examples=[None],
     )
     preview: PlotPreviewView | None = Field(
         description="null: it is no plot, its preview could not be made, or an earlier release "
-        "stored it."
+        "stored it.",
+        examples=[None],
     )
-    created_at: datetime
-    links: dict[str, str]
+    created_at: datetime = Field(description="When it was stored.")
+    links: dict[str, str] = Field(
+        description="Paths that belong to it; a training state has none.",
+        examples=[{"download": "/v1/jobs/job_01JZ8QD3W5X0A1B2C3D4E5F6G7/artifacts/best.pt"}],
+    )
 
     @classmethod
     def of_made(cls, job_id: str, file: MadeFile) -> Self:

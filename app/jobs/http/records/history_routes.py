@@ -9,11 +9,12 @@ from pydantic import ConfigDict, Field
 from app.accounts.authentication import Principal, authenticate, needs
 from app.core.context import InContext
 from app.core.errors import FieldError, Invalid
-from app.core.pages import Page, PageSize
+from app.core.pages import Cursor, Page, PageSize
 from app.core.problems import responses_for
 from app.core.strict_json import StrictRoute
 from app.events.repository import EventFilter, events_page
 from app.events.tables import Level
+from app.jobs.http.parameters import JobId
 from app.jobs.http.records.history_views import AttemptView, EventView
 from app.jobs.repository import attempts_of, visible_job
 from app.jobs.spec.base_model import SpecModel
@@ -56,7 +57,7 @@ class EventsQuery(SpecModel):
     level: Annotated[
         Level, Field(description="Only events of this level and above: info, warning, error.")
     ] = Level.INFO
-    cursor: Annotated[str | None, Field(max_length=2000)] = None
+    cursor: Cursor = None
     limit: PageSize = 50
 
     def chosen(self) -> EventFilter:
@@ -75,8 +76,8 @@ class EventsQuery(SpecModel):
 
 
 @router.get("/events")
-def list_events(
-    job_id: str,
+def list_job_events(
+    job_id: JobId,
     context: InContext,
     principal: Reader,
     query: Annotated[EventsQuery, Query()],
@@ -97,7 +98,7 @@ def list_events(
 
 
 @router.get("/attempts")
-def list_attempts(job_id: str, context: InContext, principal: Reader) -> Page[AttemptView]:
+def list_attempts(job_id: JobId, context: InContext, principal: Reader) -> Page[AttemptView]:
     """List a job's attempts, oldest first."""
     with context.database.read() as unit:
         visible_job(unit.session, principal.project_ids, job_id)

@@ -15,14 +15,16 @@ from app.artifacts.repository import artifact_named
 from app.artifacts.tables import Artifact
 from app.core.context import Context, InContext
 from app.core.database import UnitOfWork
+from app.core.declared_headers import declared
 from app.core.lines import LONGEST_SHOWN, LineIndex, LineMatches, LineQuery, pieces, search
 from app.core.problems import responses_for
-from app.core.ranges import Download, download_response
+from app.core.ranges import DOWNLOAD_PARAMETERS, Download, download_answers, download_response
 from app.core.response_headers import REVALIDATED, SANDBOX
 from app.core.strict_json import StrictRoute
 from app.core.text_fields import plain_text
 from app.jobs.errors import AttemptNotFound
-from app.jobs.http.records.stored_files import download_answers, stored_file
+from app.jobs.http.parameters import JobId
+from app.jobs.http.records.stored_files import stored_file
 from app.jobs.log_reading import log_bytes, log_size
 from app.jobs.repository import visible_job
 from app.jobs.spec.base_model import SpecModel
@@ -107,19 +109,25 @@ class LogQuery(SpecModel):
 class LogLine(BaseModel):
     """One line of a log."""
 
-    n: int = Field(description="Its number, from 1.")
-    text: str = Field(description=f"Its first {LONGEST_SHOWN} characters.")
-    match: bool = Field(description="false: it is shown as a neighbour of a match.")
+    n: int = Field(description="Its number, from 1.", examples=[412])
+    text: str = Field(
+        description=f"Its first {LONGEST_SHOWN} characters.",
+        examples=["Epoch 12/100: box_loss 1.21"],
+    )
+    match: bool = Field(
+        description="false: it is shown as a neighbour of a match.", examples=[True]
+    )
 
 
 class LogMatches(BaseModel):
     """The lines of a log that contain a text, and those around them."""
 
-    lines: list[LogLine]
+    lines: list[LogLine] = Field(description="The lines in order.")
     more: bool = Field(
-        description="Further lines may match: search again with `lines` from behind `searched_to`."
+        description="Further lines may match: search again with `lines` from behind `searched_to`.",
+        examples=[False],
     )
-    searched_to: int = Field(description="The last line that was searched.")
+    searched_to: int = Field(description="The last line that was searched.", examples=[1377])
 
     @classmethod
     def of(cls, found: LineMatches) -> "LogMatches":
@@ -131,22 +139,15 @@ class LogMatches(BaseModel):
 LOG_ANSWERS = download_answers("text/plain")
 LOG_ANSWERS[200] |= {
     "model": LogMatches,
-    "headers": {
-        "X-First-Line": {
-            "description": "With `tail` or `lines`: number of the first line of the body.",
-            "schema": {"type": "integer"},
-        },
-        "X-Lines": {
-            "description": "With `tail` or `lines`: number of lines of the whole log.",
-            "schema": {"type": "integer"},
-        },
-    },
+    **declared("ETag", "Accept-Ranges", "X-First-Line", "X-Lines"),
 }
 
 
-@router.get("/logs", response_class=Response, responses=LOG_ANSWERS)
+@router.get(
+    "/logs", response_class=Response, responses=LOG_ANSWERS, openapi_extra=DOWNLOAD_PARAMETERS
+)
 def read_log(
-    job_id: str,
+    job_id: JobId,
     request: Request,
     context: InContext,
     principal: Reader,

@@ -9,10 +9,11 @@ from pydantic import BeforeValidator, ConfigDict, Field
 from app.accounts.authentication import Principal, authenticate, needs
 from app.core.context import Context, InContext
 from app.core.csv_tables import CsvTable
+from app.core.declared_headers import declared
 from app.core.errors import FieldError, Invalid
 from app.core.media_types import preferred
 from app.core.problems import responses_for
-from app.core.ranges import is_known
+from app.core.ranges import UNCHANGED, IfNoneMatch, is_known
 from app.core.strict_json import StrictRoute
 from app.core.text_fields import plain_text
 from app.datasets.repository import class_names
@@ -26,6 +27,7 @@ from app.jobs.curves import (
     tag_of_curves,
 )
 from app.jobs.errors import ClassMetricsNotFound, JobNotFound, SeriesTooLong
+from app.jobs.http.parameters import JobId
 from app.jobs.http.records.epoch_range import EpochRange, EpochRangeText
 from app.jobs.http.records.metric_views import (
     ClassMetricsView,
@@ -43,6 +45,7 @@ MOST_SERIES_BYTES: Final = 2_000_000
 """The longest response with the classes of several epochs."""
 JSON: Final = "application/json"
 CSV: Final = "text/csv"
+CSV_EXAMPLE: Final = "epoch,metrics/mAP50(B)\n1,0.1\n2,0.2\n"
 
 router = APIRouter(
     prefix="/v1",
@@ -53,10 +56,7 @@ router = APIRouter(
 )
 Reader = Annotated[Principal, Depends(needs("jobs:read"))]
 Epoch = Annotated[int, Field(ge=0, le=10**9)]
-IfNoneMatch = Annotated[str | None, Header()]
-UNCHANGED: Final[dict[int | str, dict[str, Any]]] = {
-    304: {"description": "Unchanged since that ETag."}
-}
+TAGGED: Final[dict[int | str, dict[str, Any]]] = {200: declared("ETag"), **UNCHANGED}
 
 
 def _split(values: object) -> object:
@@ -133,7 +133,7 @@ class ManyMetricsQuery(MetricsQuery):
     ]
 
 
-@router.get("/metrics", response_model=ManyMetricsView, responses=UNCHANGED)
+@router.get("/metrics", response_model=ManyMetricsView, responses=TAGGED)
 def read_metrics_of_jobs(
     context: InContext,
     principal: Reader,
@@ -163,13 +163,16 @@ def read_metrics_of_jobs(
     "/jobs/{job_id}/metrics",
     response_model=MetricsView | LineageMetricsView,
     responses={
-        200: {"content": {"text/csv": {"schema": {"type": "string"}}}},
+        200: {
+            "content": {CSV: {"schema": {"type": "string"}, "example": CSV_EXAMPLE}},
+            **declared("ETag"),
+        },
         **responses_for(404),
         **UNCHANGED,
     },
 )
 def read_metrics(
-    job_id: str,
+    job_id: JobId,
     context: InContext,
     principal: Reader,
     query: Annotated[MetricsQuery, Query()],
@@ -199,7 +202,7 @@ def read_metrics(
     responses=responses_for(404),
 )
 def read_class_metrics(
-    job_id: str,
+    job_id: JobId,
     context: InContext,
     principal: Reader,
     query: Annotated[ClassMetricsQuery, Query()],
@@ -221,7 +224,7 @@ def read_class_metrics(
 
 @router.get("/jobs/{job_id}/metrics/system", responses=responses_for(404))
 def read_system_metrics(
-    job_id: str,
+    job_id: JobId,
     context: InContext,
     principal: Reader,
     query: Annotated[SystemQuery, Query()],

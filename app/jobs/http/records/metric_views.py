@@ -78,11 +78,13 @@ class GenerationView(BaseModel):
 
     job: str | None = Field(
         description="The job. null: it was deleted together with its epochs, or it is more than "
-        f"{MAX_GENERATIONS} jobs back."
+        f"{MAX_GENERATIONS} jobs back.",
+        examples=["job_01JZ8QD3W5X0A1B2C3D4E5F6G7"],
     )
-    first_epoch: int
+    first_epoch: int = Field(description="The first epoch of this part.", examples=[1])
     last_epoch: int | None = Field(
-        description="The epoch that the next job continues from. null for the job itself."
+        description="The epoch that the next job continues from. null for the job itself.",
+        examples=[None, 100],
     )
 
     @classmethod
@@ -94,7 +96,9 @@ class GenerationView(BaseModel):
 class LineageMetricsView(MetricsView):
     """The metrics of a job and of the jobs that it extends, and which job trained which epochs."""
 
-    lineage: list[GenerationView]
+    lineage: list[GenerationView] = Field(
+        description="Which job trained which epochs, the oldest first."
+    )
 
     @classmethod
     def of(cls, curve: Curve) -> "LineageMetricsView":
@@ -107,7 +111,19 @@ class ManyMetricsView(BaseModel):
     """The metrics of several jobs."""
 
     jobs: dict[str, LineageMetricsView | MetricsView] = Field(
-        description="By id, in the order of the request; with `lineage` if it was asked for."
+        description="By id, in the order of the request; with `lineage` if it was asked for.",
+        examples=[
+            {
+                "job_01JZ8QD3W5X0A1B2C3D4E5F6G7": {
+                    "epochs": [1, 2],
+                    "series": {"metrics/mAP50(B)": [0.1, 0.2]},
+                    "seconds": [4.9, 9.8],
+                    "ended_at": ["2026-11-30T08:00:05Z", "2026-11-30T08:00:10Z"],
+                    "best": 2,
+                    "marks": [],
+                }
+            }
+        ],
     )
     missing: list[str] = Field(
         description="The ids that are not of a job in your projects.", examples=[[]]
@@ -147,27 +163,43 @@ class ClassScores(BaseModel):
     `iou` belongs to semantic segmentation, whose other scores count pixels.
     """
 
-    precision: float | None = None
-    recall: float | None = None
-    f1: float | None = None
-    ap50: float | None = None
-    ap50_95: float | None = None
-    iou: float | None = None
+    precision: float | None = Field(default=None, description="Precision.", examples=[0.8125])
+    recall: float | None = Field(default=None, description="Recall.", examples=[0.7431])
+    f1: float | None = Field(
+        default=None, description="F1, of precision and recall.", examples=[0.7763]
+    )
+    ap50: float | None = Field(
+        default=None, description="Average precision at an IoU of 0.5.", examples=[0.8019]
+    )
+    ap50_95: float | None = Field(
+        default=None,
+        description="Mean of the average precision at IoUs from 0.5 to 0.95.",
+        examples=[0.5128],
+    )
+    iou: float | None = Field(
+        default=None,
+        description="Share of the pixels in labels or prediction that are in both.",
+        examples=[0.6402],
+    )
 
 
 class ClassRow(ClassScores):
     """One class: the scores of its boxes (or its only scores), and of its masks or keypoints."""
 
-    name: str
-    mask: ClassScores | None = None
-    pose: ClassScores | None = None
+    name: str = Field(description="Name of the class.", examples=["scratch"])
+    mask: ClassScores | None = Field(
+        default=None, description="Scores of the masks, for segment.", examples=[None]
+    )
+    pose: ClassScores | None = Field(
+        default=None, description="Scores of the keypoints, for pose.", examples=[None]
+    )
 
 
 class ClassMetricsView(BaseModel):
     """The per-class metrics of one epoch, in the class order of the dataset."""
 
-    epoch: int
-    classes: list[ClassRow]
+    epoch: int = Field(description="Number of the epoch.", examples=[27])
+    classes: list[ClassRow] = Field(description="The classes, in the order of the dataset.")
 
     @classmethod
     def of(cls, epoch: int, columns: Columns, names: Sequence[str]) -> Self:

@@ -8,10 +8,11 @@ from pydantic import BaseModel, Field
 
 from app.accounts.authentication import Principal, authenticate, needs
 from app.core.context import InContext
-from app.core.pages import Page, PageSize
+from app.core.pages import Cursor, Page, PageSize
 from app.core.problems import responses_for
 from app.core.strict_json import StrictRoute
 from app.jobs.errors import PlanNotFound
+from app.jobs.http.parameters import JobId
 from app.jobs.http.records.epoch_range import EpochRange, EpochRangeText
 from app.jobs.http.views import ClassWeightView
 from app.jobs.plan.rates import with_rates
@@ -43,13 +44,15 @@ class PlanQuery(BaseModel):
 class ClassWeightsQuery(BaseModel):
     """The page of a list."""
 
-    cursor: str | None = Field(default=None, max_length=2000)
+    model_config = ConfigDict(extra="forbid")
+
+    cursor: Cursor = None
     limit: PageSize = 50
 
 
 @router.get("/plan")
 def read_plan(
-    job_id: str,
+    job_id: JobId,
     context: InContext,
     principal: Reader,
     query: Annotated[PlanQuery, Query()],
@@ -69,7 +72,7 @@ def read_plan(
 
 @router.get("/class-weights")
 def list_class_weights(
-    job_id: str,
+    job_id: JobId,
     context: InContext,
     principal: Reader,
     query: Annotated[ClassWeightsQuery, Query()],

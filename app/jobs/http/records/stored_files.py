@@ -1,30 +1,15 @@
 """Stored files of jobs, as downloads."""
 
 from collections.abc import Iterable
-from typing import Any
 
 from app.artifacts.errors import ArtifactBytesMissing
-from app.artifacts.media_types import JSON, media_type_of
+from app.artifacts.media_types import media_type_of
 from app.artifacts.tables import Artifact
 from app.core.context import Context
 from app.core.logging import get_logger
-from app.core.problems import responses_for
 from app.core.ranges import Download
 
 log = get_logger(__name__)
-
-
-def download_answers(*media_types: str) -> dict[int | str, dict[str, Any]]:
-    """Return the OpenAPI responses of a route that returns bytes, whole or by range."""
-    in_bytes: dict[str, Any] = {"type": "string", "format": "binary"}
-    schemas = {name: {} if name == JSON.name else in_bytes for name in media_types}
-    content = {name: {"schema": schema} for name, schema in schemas.items()}
-    return {
-        200: {"description": "The whole content.", "content": content},
-        206: {"description": "The requested range.", "content": content},
-        304: {"description": "The caller's copy is current."},
-        **responses_for(410, 416),
-    }
 
 
 def stored_file(context: Context, artifact: Artifact, *, media_type: str | None = None) -> Download:

@@ -4,10 +4,10 @@ import zlib
 from collections.abc import Sequence
 from enum import IntEnum
 from functools import partial
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 
-from fastapi import APIRouter, Depends, Header, Path, Query, Request, Response
-from pydantic import BaseModel, Field
+from fastapi import APIRouter, Depends, Path, Query, Request, Response
+from pydantic import BaseModel, ConfigDict, Field
 
 from app.accounts.authentication import Principal, authenticate, needs
 from app.artifacts.errors import ArtifactPreviewNotFound, CurvesNotFound, WorstImagesNotFound
@@ -24,14 +24,24 @@ from app.artifacts.validation import (
 )
 from app.artifacts.worst_images import BundleReader
 from app.core.context import InContext
-from app.core.pages import Page
+from app.core.declared_headers import declared
+from app.core.pages import Cursor, Page
 from app.core.problems import responses_for
-from app.core.ranges import Download, download_response, is_known
+from app.core.ranges import (
+    DOWNLOAD_PARAMETERS,
+    UNCHANGED,
+    Download,
+    IfNoneMatch,
+    download_answers,
+    download_response,
+    is_known,
+)
 from app.core.response_headers import IMMUTABLE
 from app.core.storage import StoredBytesCorrupt
 from app.core.strict_json import StrictRoute
 from app.datasets.errors import UnknownClass
 from app.datasets.repository import class_names
+from app.jobs.http.parameters import FileName, JobId
 from app.jobs.http.records.stored_files import stored_file
 from app.jobs.http.records.validation_views import WorstImagesPage, WorstImageView, WorstPreviewView
 from app.jobs.repository import visible_job
@@ -50,15 +60,7 @@ ArtifactReader = Annotated[Principal, Depends(needs("artifacts:read"))]
 SHOWN_BYTES: Final = 2 * CURVES_BYTES
 """The largest JSON of curves with the names of the classes."""
 GZIP: Final = 31
-PREVIEW_ANSWERS: Final[dict[int | str, dict[str, Any]]] = {
-    200: {
-        "description": "The preview.",
-        "content": {"image/jpeg": {"schema": {"type": "string", "format": "binary"}}},
-    },
-    206: {"description": "The requested range."},
-    304: {"description": "The caller's copy is current."},
-    **responses_for(416),
-}
+PREVIEW_ANSWERS: Final = download_answers("image/jpeg")
 
 
 class DigestQuery(BaseModel):
@@ -100,20 +102,20 @@ class WorstImagesQuery(BaseModel):
         description="Only images with an error of this kind: an object that was missed, a false "
         "prediction, or one at the right place of the wrong class.",
     )
-    cursor: str | None = Field(default=None, max_length=2000)
+    cursor: Cursor = None
     limit: int = Field(default=20, ge=1, le=MOST_WORST, description="Maximum number of images.")
 
 
 @router.get(
     "/curves",
     response_model=Curves,
-    responses={304: {"description": "The caller's copy is current."}},
+    responses={200: declared("ETag"), **UNCHANGED},
 )
 def read_curves(
-    job_id: str,
+    job_id: JobId,
     context: InContext,
     principal: Reader,
-    if_none_match: Annotated[str | None, Header(include_in_schema=False)] = None,
+    if_none_match: IfNoneMatch = None,
 ) -> Response:
     """Read curves and confusion matrix of best.pt, as its final validation computed them."""
     with context.database.read() as unit:
@@ -131,7 +133,7 @@ def read_curves(
 
 @router.get("/images/worst")
 def list_worst_images(
-    job_id: str,
+    job_id: JobId,
     context: InContext,
     principal: Reader,
     query: Annotated[WorstImagesQuery, Query()],
@@ -172,9 +174,14 @@ def list_worst_images(
     return WorstImagesPage.of_worst(worst, len(fitting), page)
 
 
-@router.get("/images/worst/{image}/preview", response_class=Response, responses=PREVIEW_ANSWERS)
+@router.get(
+    "/images/worst/{image}/preview",
+    response_class=Response,
+    responses=PREVIEW_ANSWERS,
+    openapi_extra=DOWNLOAD_PARAMETERS,
+)
 def read_worst_preview(
-    job_id: str,
+    job_id: JobId,
     image: Annotated[int, Path(ge=1, le=MOST_WORST, description="The `number` of the image.")],
     request: Request,
     context: InContext,
@@ -196,10 +203,15 @@ def read_worst_preview(
     return _inline(request, preview, is_named=query.sha256 is not None)
 
 
-@router.get("/artifacts/{name}/preview", response_class=Response, responses=PREVIEW_ANSWERS)
+@router.get(
+    "/artifacts/{name}/preview",
+    response_class=Response,
+    responses=PREVIEW_ANSWERS,
+    openapi_extra=DOWNLOAD_PARAMETERS,
+)
 def read_artifact_preview(
-    job_id: str,
-    name: str,
+    job_id: JobId,
+    name: FileName,
     request: Request,
     context: InContext,
     principal: ArtifactReader,

@@ -19,10 +19,12 @@ from app.core.path_prefix import link
 
 BOX = Field(
     description="Center x, center y, width, height as shares of the image. null: the task has "
-    "`corners`, or no boxes."
+    "`corners`, or no boxes.",
+    examples=[[0.5, 0.5, 0.2, 0.1]],
 )
 CORNERS = Field(
-    description="For obb: x and y of the four corners as shares of the image. Otherwise null."
+    description="For obb: x and y of the four corners as shares of the image. Otherwise null.",
+    examples=[None, [0.4, 0.4, 0.6, 0.4, 0.6, 0.6, 0.4, 0.6]],
 )
 
 
@@ -35,9 +37,14 @@ class _View(BaseModel):
 class WorstPreviewView(BaseModel):
     """A small JPEG of the image. `href` names its digest, so it never changes; sizes in pixels."""
 
-    href: str
-    width: int
-    height: int
+    href: str = Field(
+        description="Path of the JPEG.",
+        examples=[
+            "/v1/jobs/job_01JZ8QD3W5X0A1B2C3D4E5F6G7/images/worst/1/preview?sha256=9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
+        ],
+    )
+    width: int = Field(description="Width in pixels.", examples=[640])
+    height: int = Field(description="Height in pixels.", examples=[480])
 
     @classmethod
     def of(cls, job_id: str, number: int, part: PreviewPart) -> Self:
@@ -50,10 +57,14 @@ class WorstPreviewView(BaseModel):
 class ClassErrorsView(_View):
     """The errors of one class in an image; `confused` counts it as truth and as prediction."""
 
-    class_: str = Field(alias="class", description="Name of the class.")
-    missed: int
-    false: int
-    confused: int
+    class_: str = Field(alias="class", description="Name of the class.", examples=["scratch"])
+    missed: int = Field(
+        description="Objects of the class that no prediction matches.", examples=[2]
+    )
+    false: int = Field(description="Predictions of the class that match no object.", examples=[1])
+    confused: int = Field(
+        description="Objects or predictions of the class that match another class.", examples=[0]
+    )
 
     @classmethod
     def of(cls, errors: ClassErrors, names: Sequence[str]) -> Self:
@@ -69,14 +80,17 @@ class ClassErrorsView(_View):
 class TrueObjectView(_View):
     """An object of the labels; of classify, the class of the image."""
 
-    class_: str = Field(alias="class", description="Name of the class.")
+    class_: str = Field(alias="class", description="Name of the class.", examples=["scratch"])
     box: list[float] | None = BOX
     corners: list[float] | None = CORNERS
     outcome: Outcome = Field(
         description="hit: a prediction of its class matches it. missed: no prediction matches it. "
-        "confused: a prediction of another class matches it."
+        "confused: a prediction of another class matches it.",
+        examples=["missed"],
     )
-    predicted_class: str | None = Field(description="With `confused`: the class of its match.")
+    predicted_class: str | None = Field(
+        description="With `confused`: the class of its match.", examples=[None, "dent"]
+    )
 
     @classmethod
     def of(cls, true: TrueObject, names: Sequence[str]) -> Self:
@@ -95,15 +109,18 @@ class TrueObjectView(_View):
 class PredictedObjectView(_View):
     """A prediction; of classify, one of the five most likely classes."""
 
-    class_: str = Field(alias="class", description="Name of the class.")
-    confidence: float
+    class_: str = Field(alias="class", description="Name of the class.", examples=["scratch"])
+    confidence: float = Field(description="Confidence of the prediction.", examples=[0.8613])
     box: list[float] | None = BOX
     corners: list[float] | None = CORNERS
     outcome: Outcome | None = Field(
         description="hit: it matches an object of its class. false: it matches none. confused: it "
-        "matches an object of another class. null: of classify, not the most likely class."
+        "matches an object of another class. null: of classify, not the most likely class.",
+        examples=["false"],
     )
-    true_class: str | None = Field(description="With `confused`: the class of its match.")
+    true_class: str | None = Field(
+        description="With `confused`: the class of its match.", examples=[None, "dent"]
+    )
 
     @classmethod
     def of(cls, found: PredictedObject, names: Sequence[str]) -> Self:
@@ -121,31 +138,45 @@ class PredictedObjectView(_View):
 class WorstImageView(BaseModel):
     """A validation image and its errors."""
 
-    number: int = Field(description="From 1, the worst image. The same under every filter.")
-    file: str = Field(description="Path of the image in the dataset.")
-    width: int | None = Field(description="In pixels; null: the image could not be shown.")
-    height: int | None = Field(description="As `width`.")
+    number: int = Field(
+        description="From 1, the worst image. The same under every filter.", examples=[1]
+    )
+    file: str = Field(
+        description="Path of the image in the dataset.", examples=["images/val/0042.jpg"]
+    )
+    width: int | None = Field(
+        description="In pixels; null: the image could not be shown.", examples=[1920]
+    )
+    height: int | None = Field(description="As `width`.", examples=[1080])
     badness: float = Field(
         description="Boxes: missed + confused + the sum of the confidences of false predictions. "
         "classify: 1 minus the probability of the true class. semantic: 1 minus the mean IoU of "
-        "the classes in labels or prediction. depth: the absolute relative error."
+        "the classes in labels or prediction. depth: the absolute relative error.",
+        examples=[3.74],
     )
-    missed: int = Field(description="Objects that no prediction matches.")
-    false: int = Field(description="Predictions that match no object.")
-    confused: int = Field(description="Objects that a prediction of another class matches.")
+    missed: int = Field(description="Objects that no prediction matches.", examples=[2])
+    false: int = Field(description="Predictions that match no object.", examples=[1])
+    confused: int = Field(
+        description="Objects that a prediction of another class matches.", examples=[0]
+    )
     classes: list[ClassErrorsView] = Field(
         description="Errors by class, the most first; at most 100 classes."
     )
     truths: list[TrueObjectView] = Field(
         description="Objects of the labels, errors first; at most 100."
     )
-    truths_total: int
+    truths_total: int = Field(
+        description="Number of objects of the labels, including those left out.", examples=[4]
+    )
     predictions: list[PredictedObjectView] = Field(
         description="Predictions above `conf`, errors first; at most 100."
     )
-    predictions_total: int
+    predictions_total: int = Field(
+        description="Number of predictions above `conf`, including those left out.", examples=[3]
+    )
     scores: dict[str, float] = Field(
-        description="classify: true_probability. semantic: mean_iou. depth: abs_rel, rmse, delta1."
+        description="classify: true_probability. semantic: mean_iou. depth: abs_rel, rmse, delta1.",
+        examples=[{}],
     )
     preview: WorstPreviewView | None = Field(description="null: it could not be made.")
 
@@ -182,13 +213,17 @@ class WorstImagesPage(Page[WorstImageView]):
     """A page of the worst validation images of best.pt, the worst first."""
 
     conf: float | None = Field(
-        description="Predictions above this confidence count. null: the task has no boxes."
+        description="Predictions above this confidence count. null: the task has no boxes.",
+        examples=[0.25],
     )
     iou: float | None = Field(
-        description="A prediction matches an object that it overlaps by more. null: as `conf`."
+        description="A prediction matches an object that it overlaps by more. null: as `conf`.",
+        examples=[0.5],
     )
-    images_total: int = Field(description="Number of validation images.")
-    total: int = Field(description="Number of images under these filters, of at most 100.")
+    images_total: int = Field(description="Number of validation images.", examples=[800])
+    total: int = Field(
+        description="Number of images under these filters, of at most 100.", examples=[100]
+    )
 
     @classmethod
     def of_worst(cls, worst: WorstImages, total: int, page: Page[WorstImageView]) -> Self:
