@@ -4,7 +4,7 @@ import hashlib
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query, Response
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 from app.accounts.authentication import Principal, authenticate, needs
 from app.core.context import Context, InContext

@@ -119,8 +119,6 @@ class ModelView(BaseModel):
 class ModelListQuery(BaseModel):
     """Filters and page of the list of models."""
 
-    model_config = ConfigDict(extra="forbid")
-
     kind: Kind | None = Field(default=None, description="Only models of this kind.")
     task: Task | None = Field(default=None, description="Only models for this task.")
     sha256: str | None = Field(

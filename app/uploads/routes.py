@@ -142,8 +142,6 @@ class UploadView(BaseModel):
 class UploadListQuery(BaseModel):
     """The page of a list of uploads."""
 
-    model_config = ConfigDict(extra="forbid")
-
     cursor: Cursor = None
     limit: PageSize = 50
 

@@ -82,7 +82,11 @@ class DeliveryView(BaseModel):
     )
     type: str = Field(examples=["job.succeeded"], description="Type of the event.")
     state: DeliveryState = Field(description="Whether it was sent, or will be.")
-    attempts: int = Field(description="Number of attempts that began.", examples=[2])
+    attempts: int = Field(
+        description="Number of attempts that began, without those that a stopping server "
+        "interrupted. It starts again at 0 when the delivery is sent again by request.",
+        examples=[2],
+    )
     created_at: datetime = Field(description="When the event was recorded for this webhook.")
     next_attempt_at: datetime | None = Field(description="null: no attempt follows.")
     last_attempt_at: datetime | None = Field(description="End of the last attempt.")

@@ -36,11 +36,11 @@ PROGRAMMING: Final = """
     unit upload user worker writer yaml
 """
 EVERYDAY: Final = """
-    access action actor admission announcement bound capacity change check checker choice copie
-    difference divided drop effect end example fact fault group heading histogram holder input link
-    me membership origin period picture place progress project readable readiness reporting
-    reservation resource resuming role rule severity share shipper side size start submission
-    summary tag timing use warning width
+    access action actor admission announcement bar bound capacity change chart check checker
+    choice copie difference divided drop effect end example fact fault group heading histogram
+    holder input link me membership origin period picture place progress project readable readiness
+    reporting reservation resource resuming role rule severity share shipper side size start
+    submission summary tag timing use warning width
 """
 HAPPENINGS: Final = """
     again alive applied collected damaged emit expired failed in now on overdue planned ready

@@ -7,12 +7,14 @@ from fastapi import APIRouter, Depends, Path, Request, Response
 from app.accounts.browser.cookies import set_cookie
 from app.accounts.browser.errors import OnlyFromThisMachine
 from app.accounts.browser.origins import is_on_loopback
-from app.accounts.browser.sign_in_links import require_open_sign_in_link, use_sign_in_link
-from app.accounts.http.session_routes import attempts_of, cookie_header, from_own_page
+from app.accounts.browser.sign_in_links import require_open_sign_in_link
+from app.accounts.browser.sign_in_links import use_sign_in_link as sign_in_by_link
+from app.accounts.http.session_routes import attempts_of, from_own_page
 from app.accounts.http.views import SignedIn, client_of
 from app.core.access_log import client_address
 from app.core.addresses import is_loopback
 from app.core.context import InContext
+from app.core.declared_headers import declared
 from app.core.problems import responses_for
 from app.core.strict_json import OpenRoute
 
@@ -32,11 +34,13 @@ def read_sign_in_link(token: Token, request: Request, context: InContext) -> Non
     "/{token}",
     dependencies=[Depends(from_own_page)],
     responses={
-        200: {"headers": cookie_header()},
+        200: declared("Set-Cookie"),
         **responses_for(400, 403, 406, 410, 413, 422, 429, 503),
     },
 )
-def use_link(token: Token, request: Request, response: Response, context: InContext) -> SignedIn:
+def use_sign_in_link(
+    token: Token, request: Request, response: Response, context: InContext
+) -> SignedIn:
     """Sign in as the first administrator by the link of `trainyard up`.
 
     A link works once, for 10 minutes, on the server's machine, while no administrator has a
@@ -45,7 +49,7 @@ def use_link(token: Token, request: Request, response: Response, context: InCont
     _require_this_machine(request)
     attempts_of(request).setup(client_address.get())
     lifetime = context.settings.accounts.session_lifetime
-    name, started = use_sign_in_link(context.database, token, client_of(request), lifetime=lifetime)
+    name, started = sign_in_by_link(context.database, token, client_of(request), lifetime=lifetime)
     set_cookie(request, response, started.token, max_age=lifetime.total_seconds())
     return SignedIn(user=name, session=started.id)
 

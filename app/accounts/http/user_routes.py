@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Annotated, Any, Final, Self
 
 from fastapi import APIRouter, Depends, Header, Path, Query, Response
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 from app.accounts import manage_users as manage
 from app.accounts.authentication import Principal, authenticate, needs
@@ -69,8 +69,6 @@ class UserView(BaseModel):
 
 class UserListQuery(BaseModel):
     """The page of a list of users."""
-
-    model_config = ConfigDict(extra="forbid")
 
     cursor: Cursor = None
     limit: PageSize = 50

@@ -79,6 +79,11 @@ class Me(BaseModel):
     keys: bool = Field(
         description="Whether the pages react to shortcuts of a single key.", examples=[True]
     )
+    has_password: bool = Field(
+        description="Whether the user can sign in with a password. false: by keys, or by the link "
+        "of `trainyard up`.",
+        examples=[True],
+    )
 
     @classmethod
     def of(cls, user: User, principal: Principal) -> Self:

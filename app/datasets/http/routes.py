@@ -4,7 +4,7 @@ from typing import Annotated, Any, Final, Literal
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
-from pydantic import BaseModel, BeforeValidator, Field, WithJsonSchema
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
 from app.accounts.authentication import Principal, authenticate, needs
@@ -189,8 +189,6 @@ class NewVersionBody(ImportOptions):
 
 class DatasetListQuery(BaseModel):
     """Filters and page of a list of datasets."""
-
-    model_config = ConfigDict(extra="forbid")
 
     project: str | None = Field(
         default=None, max_length=200, description="Only datasets of the project with this name."

@@ -58,8 +58,6 @@ VersionId = Annotated[
 class PageQuery(BaseModel):
     """The page of a list."""
 
-    model_config = ConfigDict(extra="forbid")
-
     cursor: Cursor = None
     limit: PageSize = 50
 

@@ -49,6 +49,11 @@ class DatasetView(BaseModel):
         examples=[{"train": 640, "val": 160}],
     )
     size_bytes: int = Field(description="Size of the uploaded archive.", examples=[734_003_200])
+    options: dict[str, JsonValue] | None = Field(
+        description="The options with which it is read, as in `POST …/versions`; empty: the "
+        f"defaults. null: they are longer than {MAX_OPTIONS_CHARACTERS} characters.",
+        examples=[{"policy": "strict"}],
+    )
     digest: str | None = Field(
         description="SHA-256 of the list of its files: versions with equal digests are equal.",
         examples=["9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"],

@@ -192,6 +192,11 @@ class JobRow(BaseModel):
     trashed_at: datetime | None = Field(
         description="When it was moved to the trash. null: it is not in the trash.", examples=[None]
     )
+    kept_until: datetime | None = Field(
+        description="Until when the job can be restored; after it, it is deleted for good. null "
+        "unless it is in the trash.",
+        examples=[None],
+    )
     links: dict[str, str] = Field(
         description="Paths that belong to it, by name.",
         examples=[

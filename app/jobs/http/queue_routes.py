@@ -11,6 +11,7 @@ from app.core.context import InContext
 from app.core.pages import Cursor, PageSize
 from app.core.problems import responses_for
 from app.core.strict_json import StrictRoute
+from app.core.text_fields import plain_text
 from app.jobs.http.parameters import JobId
 from app.jobs.http.queue_views import QueueEntryView, QueuePage, WaitingView
 from app.jobs.queue.changes import find_changes
@@ -32,9 +33,9 @@ Reader = Annotated[Principal, Depends(needs("jobs:read"))]
 class QueueQuery(BaseModel):
     """The queue and the page."""
 
-    model_config = ConfigDict(extra="forbid")
-
-    queue: str = Field(default="default", max_length=64, description="Name of the queue.")
+    queue: Annotated[
+        str, Field(max_length=64, description="Name of the queue."), BeforeValidator(plain_text)
+    ] = "default"
     cursor: Cursor = None
     limit: PageSize = 50
 

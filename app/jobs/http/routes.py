@@ -16,8 +16,9 @@ from app.core.strict_json import StrictRoute
 from app.fleet.repository import live_workers
 from app.jobs.commands import control, submit
 from app.jobs.http.control_routes import CREATED, IdempotencyKeyHeader, answer_made
-from app.jobs.http.job_views import JobRow, JobView
-from app.jobs.http.listing import JobListQuery, JobPage, JobProgressRow
+from app.jobs.http.job_views import JobView
+from app.jobs.http.list_pages import read_page
+from app.jobs.http.listing import JobListQuery, JobPage
 from app.jobs.http.parameters import JobId
 from app.jobs.http.status import StatusAnswer, job_status, read_status
 from app.jobs.http.views import QueueView

@@ -44,8 +44,6 @@ class PlanQuery(BaseModel):
 class ClassWeightsQuery(BaseModel):
     """The page of a list."""
 
-    model_config = ConfigDict(extra="forbid")
-
     cursor: Cursor = None
     limit: PageSize = 50
 

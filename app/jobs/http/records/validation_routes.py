@@ -7,7 +7,7 @@ from functools import partial
 from typing import Annotated, Final
 
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 from app.accounts.authentication import Principal, authenticate, needs
 from app.artifacts.errors import ArtifactPreviewNotFound, CurvesNotFound, WorstImagesNotFound
