@@ -1,5 +1,7 @@
 """What happens elsewhere changes an open page by itself, and nothing else moves."""
 
+import re
+
 import pytest
 from playwright.sync_api import BrowserContext, Locator, Page, expect
 
@@ -198,3 +200,32 @@ class TestSession:
         other.goto("/jobs")
         expect(page.locator("#live")).to_have_text("Live")
         expect(page.locator("#signed-out")).to_have_count(0)
+
+
+class TestJobPage:
+    def test_numbers_and_the_title_follow_the_training(
+        self, training: Training, signed_in_page: Page
+    ) -> None:
+        signed_in_page.goto(f"/jobs/{training.job}")
+        head = signed_in_page.locator(f"#{training.job}")
+
+        training.progress(2, batch=3, eta_seconds=61)
+
+        expect(head.locator(".ep")).to_have_text("2/9")
+        expect(head.locator(".batch")).to_have_text("3/8")
+        expect(head.locator(".eta")).to_have_text("1 min 1 s left")
+        expect(signed_in_page).to_have_title("2/9 · night-shift · Trainyard")
+
+    def test_the_header_is_replaced_when_the_state_changes(
+        self, training: Training, signed_in_page: Page
+    ) -> None:
+        signed_in_page.goto(f"/jobs/{training.job}")
+        head = signed_in_page.locator(f"#{training.job}")
+        training.progress(3)
+        expect(head.locator(".ep")).to_have_text("3/9")
+
+        training.succeed()
+
+        expect(head.locator(".st").first).to_have_text("Succeeded")
+        expect(signed_in_page).not_to_have_title(re.compile("3/9"))
+        expect(head.get_by_text("Pause")).to_have_count(0)
