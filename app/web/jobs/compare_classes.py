@@ -64,7 +64,7 @@ async def compare_classes(
         scores=scores,
         score=score,
         places=list(found),
-        rows=[(name, _values([of.get(name) for of in by_job])) for name in names[:MOST_ROWS]],
+        rows=[(name, class_values([of.get(name) for of in by_job])) for name in names[:MOST_ROWS]],
         total=len(names),
     )
 
@@ -86,7 +86,8 @@ async def _classes(api: Api, job: Mapping[str, Any]) -> list[dict[str, Any]]:
     return classes
 
 
-def _values(values: Sequence[float | None]) -> list[ClassValue]:
+def class_values(values: Sequence[float | None]) -> list[ClassValue]:
+    """Return the scores of a class, of which the highest of several is marked."""
     known = [value for value in values if value is not None]
     top = max(known) if len(known) > 1 else None
     return [ClassValue(value, value is not None and value == top) for value in values]

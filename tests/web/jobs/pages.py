@@ -41,7 +41,8 @@ class Document(HTMLParser):
 
     def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         attributes = {name: value or "" for name, value in attrs}
-        self.elements.append(Element(tag, attributes))
+        inside = tuple(each.name for each in self._open)
+        self.elements.append(Element(tag, attributes, inside=inside))
 
     def handle_endtag(self, tag: str) -> None:
         while self._open:

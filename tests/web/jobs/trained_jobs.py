@@ -58,6 +58,7 @@ CUSTOMIZED: Final[dict[str, Any]] = {
     },
     "resources": {"queue": QUEUE},
 }
+CLASS_COLUMNS: Final = ("precision(B)", "recall(B)", "f1(B)", "ap50(B)", "ap50_95(B)")
 CHECKS: Final[dict[str, JsonValue]] = {
     "loads": True,
     "forward": True,
@@ -168,9 +169,11 @@ class Training:
         with self.api.database.write() as unit:
             record_progress(unit.session, self.hold, report, lease=LEASE)
 
-    def epoch(self, number: int, *, epochs: int = 4, **values: float | None) -> None:
-        """Report a finished epoch; the F1 grows with its number unless `f1` is given."""
-        f1 = values.get("f1", number / 10)
+    def epoch(
+        self, number: int, *, f1: float | None = None, epochs: int = 4, classes: bool = True
+    ) -> None:
+        """Report a finished epoch, whose F1 grows with its number unless it is given."""
+        f1 = number / 10 if f1 is None else f1
         report = EpochReport(
             epoch=number,
             epochs=epochs,
@@ -185,10 +188,7 @@ class Training:
             },
             lr={"lr/backbone/weight": 0.0005, "lr/rest/weight": 0.002},
             system={"cpu": 1.5, "memory_bytes": 1.1e9, "loader_wait_seconds": 0.2},
-            classes={
-                name: [values.get("circle", 0.1 * number), 0.0]
-                for name in ("precision(B)", "recall(B)", "f1(B)", "ap50(B)", "ap50_95(B)")
-            },
+            classes={name: [0.1 * number, 0.0] for name in CLASS_COLUMNS} if classes else None,
             duration_seconds=2.0,
             optimizer_steps=13,
             deciding_metric=F1,

@@ -31,6 +31,7 @@ REASONS: Final = {
     "out_of_memory": "memory ran out",
     "diverged": "the training diverged",
     "trainer_crashed": "the training process crashed",
+    "trainer_bug": "the training process raised an exception",
     "trainer_killed": "the training process was killed",
     "worker_lost": "the worker was lost",
     "worker_drained": "the worker was shut down",
