@@ -124,9 +124,9 @@ class TestTheNextRequest:
 
         monkeypatch.setattr(authenticator, "caller_of", caller_of)
 
-        shared_api.client.get("/v1/jobs")
+        shared_api.client.get("/v1/datasets")
 
-        assert looked_up == ["/v1/jobs"]
+        assert looked_up == ["/v1/datasets"]
 
 
 class TestOpenRoutes:
