@@ -1,5 +1,6 @@
 """`trainyard users`: the people who use the instance."""
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -99,6 +100,29 @@ def promote_user(name: Name, *, home: Home = None) -> None:
 def demote_user(name: Name, *, home: Home = None) -> None:
     """Let a user no longer administer the instance."""
     _change(home, name, administrator=False)
+
+
+@users.command("set-password")
+def set_user_password(name: Name, *, home: Home = None) -> None:
+    """Set the password of a user, and end the user's sessions.
+
+    It is asked for twice on a terminal, and otherwise the first line of the standard input.
+    """
+    with opened_database(home) as database:
+        from app.accounts.browser.sign_in import set_password  # noqa: PLC0415
+        from app.audit.record import COMMAND  # noqa: PLC0415
+
+        set_password(database, COMMAND, name, _read_password())
+
+
+def _read_password() -> str:
+    if sys.stdin.isatty():
+        typed: str = typer.prompt("Password", hide_input=True, confirmation_prompt=True, err=True)
+        return typed
+    try:
+        return sys.stdin.buffer.readline().decode().removesuffix("\n").removesuffix("\r")
+    except UnicodeDecodeError:
+        raise failure("the password is not UTF-8") from None
 
 
 def _change(home: Path | None, name: str, **changes: Any) -> None:  # noqa: ANN401 -- fields of `UserChange`

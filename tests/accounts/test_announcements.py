@@ -82,7 +82,9 @@ CHANGES: dict[str, Change] = {
         its.database, COMMAND, its.member.user_id, its.session_id
     ),
     "a session is replaced": end_session_of_token,
-    "a password is set": lambda its: set_password(its.database, its.member.name, "quite another 7"),
+    "a password is set": lambda its: set_password(
+        its.database, COMMAND, its.member.name, "quite another 7"
+    ),
 }
 
 

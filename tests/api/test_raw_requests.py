@@ -221,7 +221,11 @@ READ_AS_AN_ID = {
 }
 
 
-BODIES = {"/extend": b'{"epochs": 1}', "/members/": b'{"role": "viewer"}'}
+BODIES = {
+    "/extend": b'{"epochs": 1}',
+    "/members/": b'{"role": "viewer"}',
+    "/password": b'{"password": "quite another 7"}',
+}
 """Bodies that are valid, by a part of the path; an empty object is valid for the others."""
 
 

@@ -208,6 +208,12 @@ CALLS: dict[tuple[str, str], Callable[[Context, Rows, Path], Call]] = {
     ("PATCH", "/v1/me"): lambda context, rows, _p: Call(
         "PATCH", "/v1/me", b'{"theme": "dark"}', session=a_session(context, rows)[1]
     ),
+    ("PUT", "/v1/me/password"): lambda context, rows, _p: Call(
+        "PUT",
+        "/v1/me/password",
+        b'{"password": "quite another 7"}',
+        session=a_session(context, rows)[1],
+    ),
     ("DELETE", "/v1/me/sessions/{session_id}"): lambda context, rows, _p: Call(
         "DELETE",
         f"/v1/me/sessions/{a_session(context, rows)[0]}",
@@ -248,6 +254,11 @@ CALLS: dict[tuple[str, str], Callable[[Context, Rows, Path], Call]] = {
     ("POST", "/v1/users"): lambda _c, _r, _p: Call("POST", "/v1/users", b'{"name": "ada"}'),
     ("PATCH", "/v1/users/{reference}"): lambda context, _r, _p: Call(
         "PATCH", f"/v1/users/{a_person(context.database).user_id}", b'{"disabled": true}'
+    ),
+    ("PUT", "/v1/users/{reference}/password"): lambda context, _r, _p: Call(
+        "PUT",
+        f"/v1/users/{a_person(context.database).user_id}/password",
+        b'{"password": "quite another 7"}',
     ),
     ("POST", "/v1/projects"): lambda _c, _r, _p: Call("POST", "/v1/projects", b'{"name": "cells"}'),
     ("PATCH", "/v1/projects/{reference}"): lambda _c, rows, _p: Call(

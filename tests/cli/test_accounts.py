@@ -1,17 +1,26 @@
 """`trainyard users`, `projects` and `keys`: the operator's way to accounts."""
 
 import json
+import os
+import pty
 import shlex
 import shutil
+import subprocess
+import termios
 from collections.abc import Iterator
+from contextlib import suppress
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from sqlalchemy import select, update
 from typer.testing import CliRunner, Result
 
+from app.accounts.browser.cookies import new_token
+from app.accounts.browser.sessions import Client, insert_session
 from app.accounts.issue_key import ensure_first_key
 from app.accounts.keys import ALL_SCOPES, SECRET_LENGTH, KeyText, parse_key
+from app.accounts.passwords import verify_password
 from app.accounts.repository import (
     KeyHolder,
     NewKey,
@@ -19,13 +28,17 @@ from app.accounts.repository import (
     holders_of,
     insert_key,
 )
-from app.accounts.tables import ApiKey, KeyKind
+from app.accounts.tables import ApiKey, BrowserSession, KeyKind, User
 from app.audit.tables import AuditRecord
 from app.cli import cli
 from app.core.database import Database
 from tests.docs.blocks import blocks
+from tests.waiting import eventually
+from tests.worlds.server import COMMAND
 
 pytestmark = pytest.mark.integration
+
+NEW = "quite another 7"
 
 
 @pytest.fixture
@@ -43,12 +56,12 @@ def database(
     database.dispose()
 
 
-def invoke(*words: str) -> Result:
-    return CliRunner().invoke(cli, words)
+def invoke(*words: str, typed: str | bytes | None = None) -> Result:
+    return CliRunner().invoke(cli, words, input=typed)
 
 
-def said(*words: str) -> str:
-    result = invoke(*words)
+def said(*words: str, typed: str | None = None) -> str:
+    result = invoke(*words, typed=typed)
     assert result.exit_code == 0, result.output
     return result.stdout.strip()
 
@@ -58,6 +71,11 @@ def holder(database: Database, text: str) -> KeyHolder | None:
     assert key is not None
     with database.read() as unit:
         return holders_of(unit.session, [key]).get(key)
+
+
+def password_hash(database: Database, name: str) -> str | None:
+    with database.read() as unit:
+        return unit.session.scalar(select(User.password_hash).where(User.name == name))
 
 
 class TestKeys:
@@ -203,6 +221,98 @@ class TestUsers:
         assert (result.exit_code, "has this name" in result.stderr) == (1, True)
 
 
+class TestPasswords:
+    def test_a_user_gets_the_first_line_of_a_pipe_as_password(self, database: Database) -> None:
+        said("users", "create", "ada")
+
+        said("users", "set-password", "ada", typed=f"{NEW}\nnot read\n")
+
+        assert verify_password(NEW, password_hash(database, "ada"))
+
+    def test_a_new_password_ends_the_sessions_of_the_user_and_is_recorded(
+        self, database: Database
+    ) -> None:
+        user_id = said("users", "create", "ada")
+        with database.write() as unit:
+            insert_session(
+                unit.session, user_id, new_token(), Client(None), lifetime=timedelta(days=1)
+            )
+
+        said("users", "set-password", "ada", typed=NEW)
+
+        with database.read() as unit:
+            sessions = unit.session.scalars(select(BrowserSession)).all()
+            newest = select(AuditRecord).order_by(AuditRecord.id.desc()).limit(1)
+            record = unit.session.scalars(newest).one()
+        assert sessions == []
+        assert (record.action, record.credential, record.target) == (
+            "password.changed",
+            "command",
+            user_id,
+        )
+        assert record.details == {"name": "ada", "sessions_ended": 1}
+
+    @pytest.mark.usefixtures("database")
+    @pytest.mark.parametrize(
+        ("name", "typed", "named"),
+        [
+            ("owner", "short\n", "8 to 200 characters"),
+            ("owner", "", "8 to 200 characters"),
+            ("owner", "password1\n", "choose another one"),
+            ("owner", b"caf\xe9 au lait\n", "not UTF-8"),
+            ("nobody", NEW, "no user"),
+        ],
+        ids=["short", "empty", "common", "latin-1", "unknown-user"],
+    )
+    def test_a_password_that_cannot_be_set_is_refused_in_one_line(
+        self, name: str, typed: str | bytes, named: str
+    ) -> None:
+        result = invoke("users", "set-password", name, typed=typed)
+
+        assert (result.exit_code, named in result.stderr) == (1, True)
+        assert result.stderr.count("\n") == 1
+
+    def test_a_terminal_does_not_show_what_is_typed(self, database: Database) -> None:
+        master, terminal = pty.openpty()
+        with subprocess.Popen(
+            [COMMAND, "users", "set-password", "owner"],
+            stdin=terminal,
+            stderr=subprocess.PIPE,
+            start_new_session=True,  # so that it asks this terminal, and not that of the tests
+        ) as asking:
+            os.close(terminal)
+            assert asking.stderr is not None
+            try:
+                for _ in range(2):
+                    while (piece := asking.stderr.read(1)) != b":":
+                        assert piece
+                    eventually(lambda: not is_echoing(master), within=20)
+                    os.write(master, f"{NEW}\n".encode())
+                asking.communicate(timeout=60)
+            finally:
+                asking.kill()
+        shown = everything_shown(master)
+
+        assert asking.returncode == 0
+        assert NEW.encode() not in shown
+        assert verify_password(NEW, password_hash(database, "owner"))
+
+
+def is_echoing(terminal: int) -> bool:
+    """Return whether a terminal shows what is typed."""
+    return bool(termios.tcgetattr(terminal)[3] & termios.ECHO)
+
+
+def everything_shown(master: int) -> bytes:
+    """Return what a terminal showed; nothing writes to it any more."""
+    shown = b""
+    with suppress(OSError):  # so Linux reports the end
+        while piece := os.read(master, 4096):
+            shown += piece
+    os.close(master)
+    return shown
+
+
 @pytest.mark.usefixtures("database")
 class TestProjects:
     def test_a_project_shows_its_members(self) -> None:
@@ -249,10 +359,10 @@ class TestDocument:
             assert owner is not None
             insert_key(unit.session, owner.id, key, NewKey("documented", ALL_SCOPES))
 
-        output = [said(*shlex.split(command)[1:]) for command in commands]
+        output = [said(*shlex.split(command)[1:], typed=NEW) for command in commands]
 
-        nightly = holder(database, output[3])
+        nightly = holder(database, output[4])
         assert nightly is None, "ada is disabled by the last command"
-        assert "nightly" in output[4]
-        assert holder(database, output[5]) is not None
+        assert "nightly" in output[5]
+        assert holder(database, output[6]) is not None
         assert holder(database, str(key)) is None

@@ -1,6 +1,6 @@
 """Errors of browser sessions, sign-in and set-up."""
 
-from app.core.errors import Forbidden, Gone, Invalid
+from app.core.errors import FieldError, Forbidden, Gone, Invalid
 
 
 class CrossSiteRequest(Forbidden):
@@ -40,6 +40,12 @@ class WrongPassword(Invalid):
     """The current password is not the one that was sent."""
 
     slug, title = "wrong-password", "Wrong current password"
+
+    def __init__(self) -> None:
+        message = "This is not your current password."
+        super().__init__(
+            message, errors=[FieldError("/current_password", "wrong-password", message)]
+        )
 
 
 class SetupClosed(Gone):

@@ -23,9 +23,10 @@ from app.accounts.passwords import (
     verify_password,
 )
 from app.accounts.tables import User
-from app.audit.record import COMMAND, Actor, record_change
+from app.accounts.user_repository import user_named
+from app.audit.record import Actor, record_change
 from app.core.database import Database
-from app.core.errors import FieldError, Unauthenticated
+from app.core.errors import FieldError, Invalid, Unauthenticated
 
 
 @dataclass(frozen=True)
@@ -123,12 +124,17 @@ def end_session(database: Database, actor: Actor, user_id: str, session_id: str)
 
 @dataclass(frozen=True)
 class PasswordChange:
-    """A user's own change of the password."""
+    """A user's own change of the password.
+
+    Attributes:
+        user_id: of the user.
+        current: the password until now, as it was typed; None: none was sent.
+        new: the new password.
+    """
 
     user_id: str
-    current: str
+    current: str | None
     new: str
-    kept_session: str
 
 
 def change_password(
@@ -137,7 +143,8 @@ def change_password(
     """Change a user's own password, and end the user's other sessions.
 
     Raises:
-        WrongPassword: the current password is another one.
+        Invalid: the user has a password, and none was sent.
+        WrongPassword: the current password is another one, or the user has none yet.
         WeakPassword: the new password is too weak.
         RateLimited, PasswordsBusy: as `sign_in`.
     """
@@ -146,39 +153,43 @@ def change_password(
     attempts.sign_in(actor.address, name)
     with database.read() as unit:
         stored = unit.session.scalar(select(User.password_hash).where(User.id == change.user_id))
-    if not verify_password(change.current, stored) or stored is None:
-        message = "This is not your current password."
-        raise WrongPassword(
-            message, errors=[FieldError("/current_password", "wrong-password", message)]
-        )
+    if change.current is None and stored is not None:
+        message = "Send your current password with the new one."
+        raise Invalid(message, errors=[FieldError("/current_password", "missing", message)])
+    if change.current is not None and not verify_password(change.current, stored):
+        raise WrongPassword
     new_hash = hash_password(change.new)
     with database.write() as unit:
         _lock_unchanged(unit.session, change.user_id, stored)
-        _set_hash(unit.session, change.user_id, new_hash)
-        ended = delete_sessions(unit.session, change.user_id, but=change.kept_session)
-        facts = {"sessions_ended": ended}
-        record_change(unit.session, actor, "password.changed", target=name, details=facts)
+        _replace_hash(unit.session, actor, change.user_id, name, new_hash)
     attempts.signed_in(actor.address, name)
 
 
-def set_password(database: Database, name: str, text: str, *, actor: Actor = COMMAND) -> None:
-    """Set the password of a user as an administrator or operator, and end all their sessions.
+def set_password(
+    database: Database, actor: Actor, reference: str, text: str, *, attempts: Attempts | None = None
+) -> None:
+    """Set the password of a user without the current one, and end the user's sessions.
+
+    Args:
+        database: to write to.
+        actor: an administrator, whose own session is kept, or the command of an operator.
+        reference: id or name of the user.
+        text: the new password.
+        attempts: counts it like a sign-in; None: it is not counted.
 
     Raises:
-        LookupError: there is no user with this name.
+        UserNotFound: there is no user with this id or name.
         WeakPassword: the password is too weak.
-        PasswordsBusy: too many passwords are being checked.
+        RateLimited, PasswordsBusy: as `sign_in`.
     """
-    check_password(text, user_name=name)
+    with database.read() as unit:
+        user = user_named(unit.session, reference)
+    check_password(text, user_name=user.name)
+    if attempts is not None:
+        attempts.sign_in(actor.address, user.name)
     new_hash = hash_password(text)
     with database.write() as unit:
-        user = _user_called(unit.session, name)
-        if user is None:
-            raise LookupError(f"there is no user named {name}")
-        _set_hash(unit.session, user.id, new_hash)
-        ended = delete_sessions(unit.session, user.id)
-        facts = {"sessions_ended": ended}
-        record_change(unit.session, actor, "password.changed", target=name, details=facts)
+        _replace_hash(unit.session, actor, user.id, user.name, new_hash)
 
 
 def _user_called(session: Session, name: str) -> User | None:
@@ -186,7 +197,7 @@ def _user_called(session: Session, name: str) -> User | None:
     return session.scalars(select(User).where(User.name == name)).one_or_none()
 
 
-def _lock_unchanged(session: Session, user_id: str, stored: str) -> None:
+def _lock_unchanged(session: Session, user_id: str, stored: str | None) -> None:
     """Lock the user's row, so that a change of the password ends the session that starts now.
 
     Raises:
@@ -201,6 +212,21 @@ def _lock_unchanged(session: Session, user_id: str, stored: str) -> None:
 
 def _set_hash(session: Session, user_id: str, password_hash: str) -> None:
     session.execute(update(User).where(User.id == user_id).values(password_hash=password_hash))
+
+
+def _replace_hash(
+    session: Session, actor: Actor, user_id: str, name: str, password_hash: str
+) -> None:
+    """Store a new password, end the sessions of the user but that of the actor, and record it."""
+    _set_hash(session, user_id, password_hash)
+    ended = delete_sessions(session, user_id, but=actor.credential)
+    record_change(
+        session,
+        actor,
+        "password.changed",
+        target=user_id,
+        details={"name": name, "sessions_ended": ended},
+    )
 
 
 def _refused() -> Unauthenticated:

@@ -9,9 +9,9 @@ from app.accounts.browser.sessions import sessions_of
 from app.accounts.browser.sign_in import PasswordChange, change_password, end_session
 from app.accounts.browser.users import change_preferences, user_with_id
 from app.accounts.http.session_routes import attempts_of
-from app.accounts.http.views import Me, MeChange, SessionView
+from app.accounts.http.views import Me, MeChange, OwnPasswordRequest, SessionView
 from app.core.context import InContext
-from app.core.errors import FieldError, Invalid, NotFound
+from app.core.errors import NotFound
 from app.core.pages import Page
 from app.core.problems import responses_for
 from app.core.strict_json import StrictRoute
@@ -35,25 +35,8 @@ def read_me(context: InContext, principal: Caller) -> Me:
 
 
 @router.patch("", responses=responses_for(413, 415))
-def change_me(
-    change: MeChange, request: Request, context: InContext, principal: SignedInUser
-) -> Me:
-    """Change the caller's preferences, or their password with the current one.
-
-    A new password ends the user's other sessions. Requires a browser session.
-    """
-    if (change.password is None) != (change.current_password is None):
-        missing = "/password" if change.password is None else "/current_password"
-        message = "A new password and the current one belong together."
-        raise Invalid(message, errors=[FieldError(missing, "missing", message)])
-    if change.password is not None and change.current_password is not None:
-        asked = PasswordChange(
-            user_id=principal.user_id,
-            current=change.current_password.get_secret_value(),
-            new=change.password.get_secret_value(),
-            kept_session=principal.credential,
-        )
-        change_password(context.database, attempts_of(request), principal.actor(), asked)
+def change_me(change: MeChange, context: InContext, principal: SignedInUser) -> Me:
+    """Change the caller's preferences. Requires a browser session."""
     if change.theme is None and change.keys is None:
         return read_me(context, principal)
     with context.database.write() as unit:
@@ -61,6 +44,20 @@ def change_me(
             unit.session, principal.user_id, theme=change.theme, shortcuts=change.keys
         )
         return Me.of(user, principal)
+
+
+@router.put("/password", status_code=204, responses=responses_for(413, 415, 422, 507))
+def change_my_password(
+    body: OwnPasswordRequest, request: Request, context: InContext, principal: SignedInUser
+) -> None:
+    """Change the caller's password, and end their other sessions. Requires a browser session."""
+    current = body.current_password
+    change = PasswordChange(
+        user_id=principal.user_id,
+        current=None if current is None else current.get_secret_value(),
+        new=body.password.get_secret_value(),
+    )
+    change_password(context.database, attempts_of(request), principal.actor(), change)
 
 
 @router.get("/sessions")

@@ -3,12 +3,15 @@
 from datetime import datetime
 from typing import Annotated, Any, Final, Self
 
-from fastapi import APIRouter, Depends, Header, Path, Query, Response
+from fastapi import APIRouter, Depends, Header, Path, Query, Request, Response
 from pydantic import BaseModel, Field
 
 from app.accounts import manage_users as manage
 from app.accounts.authentication import Principal, authenticate, needs
+from app.accounts.browser.sign_in import set_password
 from app.accounts.entity_tags import tag_of_user
+from app.accounts.http.session_routes import attempts_of
+from app.accounts.http.views import PasswordRequest
 from app.accounts.requests import UserChange, UserRequest
 from app.accounts.tables import User
 from app.accounts.user_repository import user_named, user_page
@@ -129,6 +132,28 @@ def change_user(
         context.database, principal.actor(), reference, body, if_match=if_match
     )
     return _view(response, user)
+
+
+@router.put("/{reference}/password", status_code=204, responses=responses_for(404, 413, 415, 507))
+def set_user_password(
+    reference: UserReference,
+    body: PasswordRequest,
+    request: Request,
+    context: InContext,
+    principal: Writer,
+) -> None:
+    """Set the password of a user, and end the user's sessions. Administrators only.
+
+    The session that makes the request does not end.
+    """
+    principal.require_administrator()
+    set_password(
+        context.database,
+        principal.actor(),
+        reference,
+        body.password.get_secret_value(),
+        attempts=attempts_of(request),
+    )
 
 
 def _view(response: Response, user: User) -> UserView:

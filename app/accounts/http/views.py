@@ -1,4 +1,4 @@
-"""What the routes of sign-in, set-up and `/v1/me` read and return."""
+"""What the routes of sign-in, set-up, passwords and `/v1/me` read and return."""
 
 from datetime import datetime
 from enum import StrEnum
@@ -107,14 +107,25 @@ class MeChange(BaseModel):
     keys: bool | None = Field(
         None, description="Whether the pages react to shortcuts of a single key."
     )
-    password: Typed | None = Field(
-        None,
-        description="New password; the other sessions of the user end.",
+
+
+class PasswordRequest(BaseModel):
+    """A new password of a user."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    password: Typed = Field(
+        description="8 to 200 characters; not the name, and not a common one.",
         examples=["correct horse battery"],
     )
+
+
+class OwnPasswordRequest(PasswordRequest):
+    """A new password of the caller."""
+
     current_password: Typed | None = Field(
         None,
-        description="The password until now; required with `password`.",
+        description="The password until now; required unless you have none yet.",
         examples=["a password until now"],
     )
 

@@ -18,7 +18,9 @@ from app.accounts.browser.sessions import (
     sessions_of,
 )
 from app.accounts.browser.sign_in import SignIn, set_password, sign_in
+from app.accounts.errors import UserNotFound
 from app.accounts.tables import BrowserSession, Project, User
+from app.audit.record import COMMAND, Actor
 from app.core.database import Database, database_now
 from app.core.errors import Unauthenticated
 from app.core.rate_limits import RateCounters
@@ -189,13 +191,23 @@ class TestPasswordOfAnotherUser:
     def test_a_new_password_ends_every_session(self, database: Database, owner: Owner) -> None:
         _, token = started(database, owner)
 
-        set_password(database, "user of default", "quite another 7")
+        set_password(database, COMMAND, owner.user_id, "quite another 7")
 
         assert not is_valid(database, token)
 
+    def test_an_administrator_who_sets_the_own_password_stays_signed_in(
+        self, database: Database, owner: Owner
+    ) -> None:
+        session_id, token = started(database, owner)
+        _, other = started(database, owner)
+
+        set_password(database, Actor(credential=session_id), owner.user_id, "quite another 7")
+
+        assert (is_valid(database, token), is_valid(database, other)) == (True, False)
+
     def test_an_unknown_user_is_reported(self, database: Database) -> None:
-        with pytest.raises(LookupError):
-            set_password(database, "nobody", "quite another 7")
+        with pytest.raises(UserNotFound):
+            set_password(database, COMMAND, "nobody", "quite another 7")
 
     @pytest.mark.usefixtures("owner")
     def test_a_password_that_changes_during_a_sign_in_wins(

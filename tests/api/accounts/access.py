@@ -217,6 +217,11 @@ def _of_accounts() -> dict[Route, Access]:
         ),
         ("GET", user): Access("users:read", administrator=True),
         ("PATCH", user): Access("users:write", administrator=True, request=lambda _: a_body()),
+        ("PUT", user + "/password"): Access(
+            "users:write",
+            administrator=True,
+            request=lambda _: a_body(password="quite another 7"),
+        ),
         ("GET", "/v1/projects"): Access("projects:read"),
         ("POST", "/v1/projects"): Access(
             "projects:write", administrator=True, request=lambda _: a_body(name="new")
@@ -239,6 +244,10 @@ def _of_sessions() -> dict[Route, Access]:
         ("DELETE", "/session"): Access(None),
         ("GET", "/v1/me"): Access(None),
         ("PATCH", "/v1/me"): Access(None, request=lambda _: a_body()),
+        ("PUT", "/v1/me/password"): Access(
+            None,
+            request=lambda _: a_body(password="quite another 7"),
+        ),
         ("GET", "/v1/me/sessions"): Access(None),
         ("DELETE", session): Access(None),
     }

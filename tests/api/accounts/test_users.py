@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import httpx2 as httpx
 import pytest
 from sqlalchemy import insert, select, update
 
@@ -11,8 +12,11 @@ from app.accounts.tables import BrowserSession, User
 from app.audit.tables import AuditRecord
 from app.core.database import database_now
 from app.core.ids import new_id
+from tests.api.browser.browsers import a_browser
 from tests.worlds.accounts import Caller, Person, a_person
 from tests.worlds.server import Api, on, serving
+
+NEW = "quite another 7"
 
 
 @pytest.fixture(scope="module")
@@ -42,6 +46,10 @@ def recorded(api: Api, user_id: str) -> list[str]:
     with api.database.read() as unit:
         statement = select(AuditRecord.action).where(AuditRecord.target == user_id)
         return list(unit.session.scalars(statement.order_by(AuditRecord.id)))
+
+
+def set_password(caller: Caller, person: Person, password: str) -> httpx.Response:
+    return caller("PUT", f"/v1/users/{person.user_id}/password", json={"password": password})
 
 
 @pytest.fixture
@@ -186,6 +194,75 @@ class TestChange:
 
         assert answer.status_code == 200
         assert answer.headers["ETag"] != tag
+
+
+class TestPassword:
+    def test_a_user_signs_in_with_the_password_that_an_administrator_set(
+        self, api: Api, administrator: Caller
+    ) -> None:
+        person = a_person(api.database)
+
+        answer = set_password(administrator, person, NEW)
+
+        assert answer.status_code == 204, answer.text
+        assert a_browser(api).sign_in(person.name, NEW) == 200
+        view = administrator.get(f"/v1/users/{person.user_id}").json()
+        assert view["has_password"] is True
+
+    def test_a_new_password_replaces_the_old_one_and_ends_every_session(
+        self, api: Api, administrator: Caller
+    ) -> None:
+        person = a_person(api.database)
+        set_password(administrator, person, "the first one 1")
+        browser = a_browser(api)
+        browser.sign_in(person.name, "the first one 1")
+
+        set_password(administrator, person, NEW)
+
+        assert browser.client.get("/v1/me").status_code == 401
+        assert a_browser(api).sign_in(person.name, "the first one 1") == 401
+
+    def test_a_new_password_is_recorded_with_who_set_it(
+        self, api: Api, administrator: Caller
+    ) -> None:
+        person = a_person(api.database)
+
+        set_password(administrator, person, NEW)
+
+        with api.database.read() as unit:
+            of_person = select(AuditRecord).where(AuditRecord.target == person.user_id)
+            (record,) = unit.session.scalars(of_person)
+        assert (record.action, record.user_name) == (
+            "password.changed",
+            administrator.person.name,
+        )
+        assert record.details == {"name": person.name, "sessions_ended": 0}
+
+    @pytest.mark.parametrize(
+        ("body", "pointer"),
+        [
+            ({}, "/password"),
+            ({"password": "short"}, "/password"),
+            ({"password": "Password1"}, "/password"),
+            ({"password": NEW, "current_password": NEW}, "/current_password"),
+        ],
+        ids=str,
+    )
+    def test_a_wrong_body_names_the_field(
+        self, api: Api, administrator: Caller, body: dict[str, str], pointer: str
+    ) -> None:
+        person = a_person(api.database)
+
+        answer = administrator("PUT", f"/v1/users/{person.user_id}/password", json=body)
+
+        assert answer.status_code == 422
+        assert [error["pointer"] for error in answer.json()["errors"]] == [pointer]
+
+    def test_the_password_of_an_unknown_user_is_not_found(self, administrator: Caller) -> None:
+        answer = administrator("PUT", "/v1/users/nobody/password", json={"password": NEW})
+
+        assert answer.status_code == 404
+        assert answer.json()["type"] == "urn:trainyard:problem:user-not-found"
 
 
 class TestLastAdministrator:

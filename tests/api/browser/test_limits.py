@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from app.settings import Settings
-from tests.api.browser.browsers import Browser, a_browser, with_password
+from tests.api.browser.browsers import Browser, a_browser, signed_in, with_password
 from tests.worlds.server import Api, on, serving
 
 pytestmark = pytest.mark.mostly_sqlite
@@ -50,6 +50,24 @@ class TestLimits:
         assert 1 <= int(limited.headers["retry-after"]) <= 60
         assert further == 429  # four attempts from this address
         assert guesser.api.client.get("/v1/me").status_code == 200
+
+    def test_guesses_of_the_own_password_are_refused(self, guesser: Browser) -> None:
+        browser = signed_in(guesser.api)
+        body = {"current_password": "guess", "password": "quite another 7"}
+
+        answers = [browser.client.put("/v1/me/password", json=body) for _ in range(3)]
+
+        assert [answer.status_code for answer in answers] == [422, 422, 429]
+        assert answers[2].json()["type"] == "urn:trainyard:problem:rate-limited"
+
+    def test_passwords_that_an_administrator_sets_are_limited_as_sign_ins(
+        self, guesser: Browser
+    ) -> None:
+        body = {"password": "quite another 7"}
+
+        answers = [guesser.api.client.put("/v1/users/owner/password", json=body) for _ in range(3)]
+
+        assert [answer.status_code for answer in answers] == [204, 204, 429]
 
     def test_wrong_keys_are_refused_and_right_ones_are_not(self, guesser: Browser) -> None:
         wrong = {"Authorization": "Bearer wrong"}

@@ -1,8 +1,12 @@
 """`/v1/me`: a user's own preferences, password and sessions."""
 
-import pytest
-from sqlalchemy import select
+import logging
 
+import pytest
+from sqlalchemy import select, update
+from structlog.testing import capture_logs
+
+from app.accounts.tables import User
 from app.audit.tables import AuditRecord
 from tests.api.browser.browsers import NAME, PASSWORD, Browser, a_browser, a_session
 from tests.api.browser.browsers import signed_in as another_browser
@@ -39,6 +43,7 @@ class TestMe:
         ("method", "path"),
         [
             ("PATCH", "/v1/me"),
+            ("PUT", "/v1/me/password"),
             ("GET", "/v1/me/sessions"),
             ("DELETE", "/v1/me/sessions/ses_" + "0" * 26),
         ],
@@ -64,11 +69,11 @@ class TestPassword:
     def test_a_new_password_ends_the_other_sessions(self, signed_in: Browser) -> None:
         other = another_browser(signed_in.api)
 
-        answer = signed_in.client.patch(
-            "/v1/me", json={"password": NEW, "current_password": PASSWORD}
+        answer = signed_in.client.put(
+            "/v1/me/password", json={"password": NEW, "current_password": PASSWORD}
         )
 
-        assert answer.status_code == 200, answer.text
+        assert answer.status_code == 204, answer.text
         assert other.client.get("/v1/me").status_code == 401
         assert signed_in.client.get("/v1/me").status_code == 200
         assert a_browser(signed_in.api).sign_in(password=NEW) == 200
@@ -77,7 +82,33 @@ class TestPassword:
             changed = unit.session.scalars(
                 select(AuditRecord).where(AuditRecord.action == "password.changed")
             ).one()
-        assert changed.details == {"sessions_ended": 1}
+        assert changed.details == {"name": NAME, "sessions_ended": 1}
+
+    def test_a_first_password_needs_no_current_one(self, signed_in: Browser) -> None:
+        with signed_in.api.database.write() as unit:
+            unit.session.execute(update(User).values(password_hash=None))
+
+        answer = signed_in.client.put("/v1/me/password", json={"password": NEW})
+
+        assert answer.status_code == 204, answer.text
+        assert a_browser(signed_in.api).sign_in(password=NEW) == 200
+
+    def test_a_password_is_in_no_log_line_and_no_answer(
+        self, signed_in: Browser, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        caplog.set_level(logging.DEBUG)
+        bodies = [
+            {"password": NEW, "current_password": "guessed now 9"},
+            {"password": NEW, "current_password": PASSWORD, "theme": "dark"},
+            {"password": NEW, "current_password": PASSWORD},
+        ]
+
+        with capture_logs() as lines:
+            answers = [signed_in.client.put("/v1/me/password", json=body).text for body in bodies]
+
+        shown = f"{lines} {caplog.text} {answers}"
+        assert "/v1/me/password" in shown
+        assert [each for each in (NEW, "guessed now 9", PASSWORD) if each in shown] == []
 
     @pytest.mark.parametrize(
         ("change", "pointer"),
@@ -93,7 +124,7 @@ class TestPassword:
     def test_a_wrong_change_names_the_field(
         self, signed_in: Browser, change: dict[str, str], pointer: str
     ) -> None:
-        answer = signed_in.client.patch("/v1/me", json=change)
+        answer = signed_in.client.put("/v1/me/password", json=change)
 
         assert answer.status_code == 422
         assert [error["pointer"] for error in answer.json()["errors"]] == [pointer]
