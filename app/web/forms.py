@@ -1,20 +1,13 @@
 """Forms that browsers send: urlencoded, in UTF-8, of limited size."""
 
 from typing import Final
-from urllib.parse import parse_qsl
 
 from fastapi import Request
 
-from app.core.errors import BadRequest, UnsupportedMediaType
+from app.core.errors import UnsupportedMediaType
+from app.core.url_forms import MEDIA_TYPE, form_fields
 
-MEDIA_TYPE: Final = "application/x-www-form-urlencoded"
 MAX_FIELDS: Final = 1000
-
-
-class InvalidForm(BadRequest):
-    """The body is not a form in UTF-8."""
-
-    slug, title = "invalid-form", "The body is not a valid form"
 
 
 class Form:
@@ -54,14 +47,4 @@ async def form_of(request: Request) -> Form:
         return Form([])
     if content_type != MEDIA_TYPE:
         raise UnsupportedMediaType(f"Send the form as {MEDIA_TYPE}.")
-    try:
-        pairs = parse_qsl(
-            body.decode("utf-8"),
-            keep_blank_values=True,
-            strict_parsing=True,
-            errors="strict",
-            max_num_fields=MAX_FIELDS,
-        )
-    except ValueError:  # also UnicodeDecodeError
-        raise InvalidForm(f"The body is not a form in UTF-8 of {MAX_FIELDS} fields.") from None
-    return Form(pairs)
+    return Form(form_fields(body, at_most=MAX_FIELDS))

@@ -1,27 +1,21 @@
 """Bodies of open routes: a JSON document, or an HTML form."""
 
 from typing import Any, Final, TypeVar
-from urllib.parse import parse_qsl
 
 from fastapi import Request
 from pydantic import BaseModel, ValidationError
 
-from app.core.errors import BadRequest, UnsupportedMediaType
+from app.core.errors import UnsupportedMediaType
 from app.core.media_types import is_plain_json
 from app.core.problems import invalid_fields
 from app.core.strict_json import DuplicateKey, parse_json
 from app.core.strict_request import StrictRequest
+from app.core.url_forms import MEDIA_TYPE as FORM
+from app.core.url_forms import form_fields
 
-FORM: Final = "application/x-www-form-urlencoded"
 MAX_FIELDS: Final = 20
 
 Model = TypeVar("Model", bound=BaseModel)
-
-
-class InvalidForm(BadRequest):
-    """The body is not a form in UTF-8."""
-
-    slug, title = "invalid-form", "The body is not a valid form"
 
 
 async def body_of(request: Request, model: type[Model]) -> Model:
@@ -55,16 +49,7 @@ def body_schema(model: type[BaseModel]) -> dict[str, Any]:
 
 
 def _parse_form(body: bytes) -> dict[str, str]:
-    try:
-        pairs = parse_qsl(
-            body.decode("utf-8"),
-            keep_blank_values=True,
-            strict_parsing=True,
-            errors="strict",
-            max_num_fields=MAX_FIELDS,
-        )
-    except ValueError:  # also UnicodeDecodeError
-        raise InvalidForm(f"The body is not a form in UTF-8 of {MAX_FIELDS} fields.") from None
+    pairs = form_fields(body, at_most=MAX_FIELDS)
     fields = dict(pairs)
     if len(fields) != len(pairs):
         raise DuplicateKey("The form contains a field twice.")
