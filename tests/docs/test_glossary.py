@@ -26,25 +26,25 @@ TRAINING: Final = """
     optimization optimizer pass patience plot rate run schedule score statistic target weight
 """
 PROGRAMMING: Final = """
-    acceptor answer argument authenticator background base body broker budget byte categorie
-    category chain checksum chunk client code command connection container content context
-    conversion counter credential database deadline destination digest directory download error
-    exchange failure field filter finder format head id index item key kind level limit listener log
-    memory message module name option order page path pipe process protocol query range reader
-    record resolver response result route row scope secret sender serie server session setting shape
-    signal span split store stream survey table text theme time total transaction translation type
-    unit upload user worker writer yaml
+    acceptor answer api argument authenticator background base body box broker budget byte
+    categorie category cell chain checksum chunk client code command connection container
+    content context conversion counter credential database deadline destination digest directory
+    download error exchange failure field filter finder form format head id index item key kind
+    level limit listener log memory message module name option order page path pipe process
+    protocol query question range reader record resolver response result route row scope secret
+    sender serie server session setting shape signal span split statu store stream survey table
+    text theme time total transaction translation type unit upload user value worker writer yaml
 """
 EVERYDAY: Final = """
     access action actor admission announcement bar bound capacity change chart check checker
     choice copie difference divided drop effect end example fact fault group heading histogram
-    holder input link me membership origin period picture place progress project readable readiness
-    reporting reservation resource resuming role rule severity share shipper side size start
-    submission summary tag timing use warning width
+    holder input link me membership mistake origin period picture place progress project purpose
+    readable readiness reporting reservation resource resuming role rule severity share shipper
+    side size start submission summary tag timing use warning width
 """
 HAPPENINGS: Final = """
-    again alive applied collected damaged emit expired failed in now on overdue planned ready
-    refused sent submitted unread unwatched watched
+    again alive applied collected compared damaged emit expired failed in now on overdue planned
+    ready refused sent submitted unread unwatched watched
 """
 PLAIN: Final = frozenset(f"{TRAINING} {PROGRAMMING} {EVERYDAY} {HAPPENINGS}".split())
 """Last words of class names that are used as in English, Python, HTTP or machine learning.
