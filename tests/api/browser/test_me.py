@@ -27,7 +27,7 @@ class TestMe:
             "projects": {"default": "admin"},
             "theme": "auto",
             "keys": True,
-            "has_password": False,
+            "has_password": True,
         }
 
     def test_a_key_sees_its_user(self, api: Api) -> None:
