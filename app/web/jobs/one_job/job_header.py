@@ -8,6 +8,9 @@ from app.web.pages import Page
 
 RECENT_EPOCHS: Final = 10
 """The seconds of an epoch are a mean over this many of the newest ones."""
+EMBEDDED_EPOCHS: Final = 500
+"""Curves of more epochs are fetched by the script, which gets 304 for those that it has."""
+TABLE_EPOCHS: Final = 200
 MOST_WARNINGS: Final = 100
 NOT_FOUND: Final = 404
 
@@ -16,27 +19,35 @@ Job = dict[str, Any]
 
 @dataclass(frozen=True)
 class RecentEpochs:
-    """The newest epochs of a job.
+    """The newest epochs of a job, at least `RECENT_EPOCHS` if it has them.
 
     Attributes:
-        last_epoch: the last one that has ended; 0 for none.
-        last_value: its value of the metric that chooses best.pt.
-        epoch_seconds: how long an epoch takes.
+        metrics: of these epochs.
+        is_all: whether these are all epochs, with all series.
+        key: the metric that chooses best.pt.
     """
 
-    last_epoch: int
-    last_value: float | None
-    epoch_seconds: float | None
+    metrics: dict[str, Any]
+    is_all: bool
+    key: str | None
 
-    @classmethod
-    def of(cls, metrics: dict[str, Any], key: str | None) -> "RecentEpochs":
-        """Return what the metrics of the newest epochs say."""
-        epochs, seconds = metrics["epochs"], metrics["seconds"]
-        if not epochs:
-            return cls(0, None, None)
-        values = metrics["series"].get(key) or [None]
-        took = (seconds[-1] - seconds[0]) / (len(seconds) - 1) if len(seconds) > 1 else None
-        return cls(epochs[-1], values[-1], took)
+    @property
+    def last_epoch(self) -> int:
+        """The last epoch that has ended; 0 for none."""
+        epochs: list[int] = self.metrics["epochs"]
+        return epochs[-1] if epochs else 0
+
+    @property
+    def last_value(self) -> float | None:
+        """The value of the last epoch."""
+        values: list[float | None] = self.metrics["series"].get(self.key) or [None]
+        return values[-1]
+
+    @property
+    def epoch_seconds(self) -> float | None:
+        """How long an epoch takes; None if fewer than two have ended."""
+        seconds: list[float] = self.metrics["seconds"][-RECENT_EPOCHS - 1 :]
+        return (seconds[-1] - seconds[0]) / (len(seconds) - 1) if len(seconds) > 1 else None
 
 
 @dataclass(frozen=True)
@@ -45,7 +56,6 @@ class JobHeader:
 
     Attributes:
         job: its status.
-        tag: the entity tag of the status.
         files: its downloadable files.
         recent: its newest epochs.
         warnings: how many warnings its training gave, at most `MOST_WARNINGS`.
@@ -54,7 +64,6 @@ class JobHeader:
     """
 
     job: Job
-    tag: str
     files: list[dict[str, Any]]
     recent: RecentEpochs
     warnings: int
@@ -67,30 +76,44 @@ class JobHeader:
         return f"/jobs/{self.job['id']}"
 
 
-async def read_header(page: Page, job_id: str) -> JobHeader:
+async def read_header(page: Page, job_id: str, *, with_curves: bool = False) -> JobHeader:
     """Read a job and what its header shows.
+
+    Args:
+        page: of the request.
+        job_id: of the job.
+        with_curves: whether to read all series, of all epochs or of the newest of very many.
 
     Raises:
         ApiProblem: the user cannot see such a job.
     """
     api, path = page.api, f"/v1/jobs/{job_id}"
-    answer = await api.answer("GET", path)
-    job = answer.data
-    key = job["best"]["metric"] if job["best"] else None
-    newest = job["progress"]["epoch"] if job["progress"] else 0
-    asked = {"keys": key or "none", "since": max(0, newest - RECENT_EPOCHS - 1) or None}
-    metrics = await api.get(f"{path}/metrics", asked) if newest else None
+    job = await api.get(path)
     files = await api.get(f"{path}/artifacts")
     warnings = await api.get(f"{path}/events", {"type": "trainer.warning", "limit": MOST_WARNINGS})
     return JobHeader(
         job=job,
-        tag=answer.headers.get("etag", ""),
         files=files["data"],
-        recent=RecentEpochs.of(metrics, key) if metrics else RecentEpochs(0, None, None),
+        recent=await _recent(page, job, with_curves=with_curves),
         warnings=len(warnings["data"]),
         dataset=await _dataset(page, job),
         parent=await _parent(page, job),
     )
+
+
+async def _recent(page: Page, job: Job, *, with_curves: bool) -> RecentEpochs:
+    key = job["best"]["metric"] if job["best"] else None
+    newest = job["progress"]["epoch"] if job["progress"] else 0
+    if not newest:
+        return RecentEpochs({"epochs": [], "seconds": [], "series": {}}, is_all=False, key=key)
+    is_all = with_curves and newest <= EMBEDDED_EPOCHS
+    count = TABLE_EPOCHS if with_curves else RECENT_EPOCHS
+    asked = {
+        "keys": None if with_curves else key or "none",
+        "since": None if is_all else max(0, newest - count - 1) or None,
+    }
+    metrics = await page.api.get(f"/v1/jobs/{job['id']}/metrics", asked)
+    return RecentEpochs(metrics, is_all, key)
 
 
 async def _dataset(page: Page, job: Job) -> dict[str, Any] | None:

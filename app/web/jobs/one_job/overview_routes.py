@@ -10,15 +10,12 @@ from app.core.strict_json import StrictRoute
 from app.web.api import ApiProblem
 from app.web.jobs.one_job.actions import amendment
 from app.web.jobs.one_job.class_table import read_class_table
-from app.web.jobs.one_job.job_header import JobHeader, read_header
+from app.web.jobs.one_job.job_header import TABLE_EPOCHS, JobHeader, read_header
 from app.web.jobs.one_job.log_lines import LogLine, lines_of
 from app.web.jobs.one_job.overview_charts import OWN_RATE, charts_of
 from app.web.jobs.one_job.tabs import render_tab
 from app.web.pages import HEADERS, InPage, Page
 
-EMBEDDED_EPOCHS: Final = 500
-"""Longer curves are fetched by the script, which gets 304 for those that it has."""
-TABLE_EPOCHS: Final = 200
 TABLE_COLUMNS: Final = 30
 LAST_LINES: Final = 12
 NOT_FOUND: Final = 404
@@ -51,7 +48,7 @@ async def open_latest(page: InPage) -> Response:
 @router.get("/jobs/{job_id}")
 async def show_overview(job_id: str, page: InPage) -> Response:
     """Show the charts and classes of a job, or what it waits for."""
-    header = await read_header(page, job_id)
+    header = await read_header(page, job_id, with_curves=True)
     curves = await _curves(page, header)
     plan = await _plan(page, job_id)
     needs_log = header.job["state"] == "failed" or (curves is None and header.job["attempt"])
@@ -84,15 +81,13 @@ async def download_metrics(job_id: str, page: InPage) -> Response:
 
 
 async def _curves(page: Page, header: JobHeader) -> Curves | None:
-    last = header.recent.last_epoch
-    if not last:
+    metrics = header.recent.metrics
+    if not metrics["epochs"]:
         return None
-    embedded = last <= EMBEDDED_EPOCHS
-    asked = {"since": None if embedded else last - TABLE_EPOCHS}
-    path = f"/v1/jobs/{header.job['id']}/metrics"
-    metrics = await page.api.get(path, asked)
-    system = await page.api.get(f"{path}/system", asked)
-    return Curves(metrics, system, embedded) if metrics["epochs"] else None
+    since = None if header.recent.is_all else metrics["epochs"][0] - 1
+    path = f"/v1/jobs/{header.job['id']}/metrics/system"
+    system = await page.api.get(path, {"since": since})
+    return Curves(metrics, system, header.recent.is_all)
 
 
 async def _plan(page: Page, job_id: str) -> dict[str, Any] | None:
