@@ -203,3 +203,23 @@ class TestSamples:
         expect(title).to_have_text(samples.nth(1).get_attribute("data-sample") or "")
         signed_in_page.keyboard.press("Escape")
         expect(samples.nth(1)).to_be_focused()
+
+
+class TestList:
+    def test_a_row_shows_the_next_version_without_a_reload(
+        self, site: Site, signed_in_page: Page, tmp_path: Path
+    ) -> None:
+        archive = a_zip(tmp_path / "watched.zip", label_files("detect", train=4, val=2))
+        with site.client as client:
+            sent = client.post(
+                "/v1/datasets", params={"name": "watched"}, content=archive.read_bytes()
+            )
+            dataset = sent.json()["id"]
+            signed_in_page.goto("/datasets")
+            expect(signed_in_page.locator("#live")).to_have_text("Live")
+            made = client.post(f"/v1/datasets/{dataset}/versions", json={"splits": "50:50"})
+        assert made.status_code == 202, made.text
+
+        row = signed_in_page.locator(f"#{dataset}")
+        expect(row.locator(".c-versions")).to_have_text("2", timeout=VERIFIED_MS)
+        expect(row.locator(".c-state")).to_contain_text("Ready", timeout=VERIFIED_MS)

@@ -54,11 +54,9 @@
   }
 
   async function showRow(id) {
-    const row = document.getElementById(id);
-    const page = await Trainyard.fragment(location.href);
-    const fresh = page.getElementById(id);
-    if (row && fresh) row.replaceWith(document.adoptNode(fresh));
-    Trainyard.showTimes();
+    const rows = await Trainyard.fragment(location.href);
+    const fresh = rows.getElementById(id), row = document.getElementById(id);
+    if (row && fresh) htmx.swap({ text: fresh.outerHTML, target: row, swap: "outerMorph", sourceElement: document.body });
   }
 
   document.addEventListener("trainyard:dataset", ({ detail }) => {

@@ -61,7 +61,7 @@ class TestRows:
 
         answer = browser.client.get("/datasets?q=alone", headers=asked)
 
-        assert answer.text.strip().startswith(f'<tr id="{view["id"]}"')
+        assert answer.text.strip().startswith(f'<table><tbody><tr id="{view["id"]}"')
 
 
 class TestFilters:
