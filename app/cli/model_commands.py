@@ -57,12 +57,7 @@ def add_weights(  # noqa: PLR0913 -- one for each option
         from app.models import bring_in  # noqa: PLC0415
         from app.models.download import DownloadSource  # noqa: PLC0415
 
-        if (file is None) == (official is None):
-            raise failure("pass either a FILE or --official NAME")
-        if official is not None and (name is not None or task is not None):
-            raise failure(
-                "--name and --task are for a FILE: official weights have a name and a task"
-            )
+        _check_options(file, official, for_file=(name, task))
         settings = migrated_settings(home)
         database = Database(settings.effective_database_url, pool_size=1)
         store = ArtifactStore.from_settings(settings)
@@ -78,6 +73,16 @@ def add_weights(  # noqa: PLR0913 -- one for each option
             typer.echo(UNVOUCHED, err=True)
         model = bring_in.wait_for_inspection(database, model, seconds=wait)
         _say_state(model, waited=wait > 0)
+
+
+def _check_options(
+    file: Path | None, official: str | None, *, for_file: tuple[str | None, ...]
+) -> None:
+    """End the command unless the weights have one source, and options that belong to it."""
+    if (file is None) == (official is None):
+        raise failure("pass either a FILE or --official NAME")
+    if official is not None and any(each is not None for each in for_file):
+        raise failure("--name and --task are for a FILE: official weights have a name and a task")
 
 
 def _say_state(model: "Model", *, waited: bool) -> None:

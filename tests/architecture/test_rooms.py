@@ -26,6 +26,7 @@ MAX_FILES = 18
 LARGER_ROOMS = {
     "tests/api": "one module for each kind of request, beside the clients that send them",
     "worker/trainer/mixins": "one module for each part of the trainer's class",
+    "app/web/jobs/one_job": "one or two modules for each page of a job",
     "app/core": "small modules that share no prefix; server and worker use nearly all of them",
     "tests/core": "laid out as app/core",
     "tests/docs": "one module for each kind of check and of generated part",

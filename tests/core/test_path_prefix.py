@@ -51,6 +51,8 @@ class TestPrefix:
 class TestSources:
     def test_no_response_has_a_path_that_lacks_the_prefix(self) -> None:
         made = re.compile(r'(?<!link\()f"/v1/')
-        sources = Path(path_prefix.__file__).parents[1].rglob("*.py")
+        app = Path(path_prefix.__file__).parents[1]
+        # The pages ask the API inside the process, where no path has the prefix.
+        sources = [path for path in app.rglob("*.py") if app / "web" not in path.parents]
 
         assert [str(path) for path in sources if made.search(path.read_text())] == []

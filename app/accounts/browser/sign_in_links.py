@@ -1,7 +1,7 @@
 """One-time links that sign in the first administrator while no administrator has a password.
 
 `trainyard up` prints one, so that a new user sees the pages without choosing a password first.
-Whoever can read the terminal can read the first API key as well. A link works from the server's
+A user who can read the terminal can read the first API key as well. A link works from the server's
 own machine only.
 """
 

@@ -81,7 +81,7 @@ async def create_session(request: Request, response: Response, context: InContex
 @closing.delete(
     "/session",
     status_code=204,
-    responses=responses_for(400, 401, 403, 429, 503) | {204: declared("Set-Cookie")},
+    responses=responses_for(400, 401, 403, 422, 429, 503) | {204: declared("Set-Cookie")},
 )
 def delete_session(
     request: Request,

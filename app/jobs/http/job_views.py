@@ -218,11 +218,7 @@ class JobRow(BaseModel):
     ) -> dict[str, Any]:
         """Return the fields that a row and a status share.
 
-        Args:
-            listed: the job.
-            project_names: by id.
-            wait: that of a waiting job.
-            grace: how long a job stays in the trash.
+        `wait` is that of a waiting job; a job stays in the trash for `grace`.
         """
         job, related = listed.job, listed.related
         return {

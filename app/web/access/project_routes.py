@@ -79,7 +79,7 @@ async def set_quotas(page: InPage, project_id: str) -> Response:
 
 
 def _number_or_text(text: str) -> int | str | None:
-    """Return a number; what is none is sent as it is, so that the API says what is wrong."""
+    """Return a number; other text is sent as it is, so that the API says what is wrong."""
     if not text:
         return None
     return int(text) if text.isascii() and text.isdecimal() and len(text) < 20 else text  # noqa: PLR2004

@@ -38,7 +38,7 @@ FIELD_OF_POINTER: Final = (
 
 @dataclass
 class SpecForm:
-    """What stands in the fields of the form.
+    """The text in the fields of the form.
 
     Attributes:
         values: of fields with one value, by name.
@@ -173,7 +173,7 @@ def _layers(text: str) -> Any:  # noqa: ANN401 -- a word, a number or a list, or
 
 
 def _value(text: str) -> Any:  # noqa: ANN401 -- any JSON value
-    """Return a typed value as JSON; what is none stays text."""
+    """Return a typed value as JSON; anything else stays text."""
     text = text.strip()
     try:
         value = json.loads(text)

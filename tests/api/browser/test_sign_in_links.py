@@ -39,7 +39,7 @@ def a_link(database: Database) -> str:
 
 
 class TestUse:
-    def test_it_signs_in_as_the_first_administrator(self, api: Api) -> None:
+    def test_a_link_signs_in_as_the_first_administrator(self, api: Api) -> None:
         client = a_local_client(api)
 
         answer = client.post(a_link(api.database))
@@ -59,7 +59,7 @@ class TestUse:
         assert looked.status_code == 204
         assert a_local_client(api).post(link).status_code == 200
 
-    def test_it_does_not_work_twice(self, api: Api) -> None:
+    def test_a_link_does_not_work_twice(self, api: Api) -> None:
         link = a_link(api.database)
         a_local_client(api).post(link)
 
@@ -67,7 +67,7 @@ class TestUse:
 
         assert (again.status_code, again.json()["type"]) == (410, CLOSED)
 
-    def test_of_two_uses_at_the_same_time_one_wins(self, api: Api) -> None:
+    def test_one_of_two_uses_at_the_same_time_wins(self, api: Api) -> None:
         token = new_sign_in_link(api.database)
         assert token is not None
 
@@ -87,7 +87,7 @@ class TestUse:
 
 
 class TestRefusal:
-    def test_it_does_not_work_after_10_minutes(self, api: Api) -> None:
+    def test_a_link_does_not_work_after_10_minutes(self, api: Api) -> None:
         link = a_link(api.database)
         with api.database.write() as unit:
             expiry = unit.session.scalars(select(SetupLink.expires_at)).one()
@@ -98,7 +98,7 @@ class TestRefusal:
 
         assert (answer.status_code, answer.json()["type"]) == (410, CLOSED)
 
-    def test_it_does_not_work_once_an_administrator_has_a_password(self, api: Api) -> None:
+    def test_a_link_does_not_work_once_an_administrator_has_a_password(self, api: Api) -> None:
         link = a_link(api.database)
         with_password(api)
 
@@ -114,7 +114,7 @@ class TestRefusal:
 
         assert answer.status_code == 410
 
-    def test_it_does_not_set_up(self, api: Api) -> None:
+    def test_a_sign_in_link_does_not_set_up(self, api: Api) -> None:
         token = new_sign_in_link(api.database)
 
         answer = a_local_client(api).get(f"/setup/{token}")
@@ -122,7 +122,7 @@ class TestRefusal:
         assert answer.status_code == 410
 
     @pytest.mark.parametrize("method", ["GET", "POST"])
-    def test_it_does_not_work_from_another_machine(self, api: Api, method: str) -> None:
+    def test_a_link_does_not_work_from_another_machine(self, api: Api, method: str) -> None:
         link = a_link(api.database)
 
         answer = a_local_client(api, address="192.0.2.1").request(method, link)

@@ -31,7 +31,7 @@ class TestCreate:
         answer = browser.client.get("/v1/jobs", headers={"Authorization": f"Bearer {key}"})
         assert answer.status_code == 200
 
-    def test_it_is_shown_once(self, browser: Browser) -> None:
+    def test_a_new_key_is_shown_once(self, browser: Browser) -> None:
         key = secret_on(a_key(browser, "once"))
 
         page = opened(browser, KEYS)
@@ -49,7 +49,7 @@ class TestCreate:
         assert "newkey" in answer.text
         assert "content-encoding" not in answer.headers
 
-    def test_it_has_the_ticked_scopes_and_the_chosen_life(self, browser: Browser) -> None:
+    def test_a_new_key_has_the_ticked_scopes_and_the_chosen_life(self, browser: Browser) -> None:
         a_key(browser, "narrow")
 
         (made,) = [

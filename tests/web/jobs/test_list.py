@@ -195,6 +195,17 @@ class TestOrder:
 
 
 class TestPages:
+    @pytest.fixture
+    def api(self, sqlite_template: Path, tmp_path: Path) -> Iterator[Api]:
+        """A server of its own, because other tests read the whole list."""
+        path = tmp_path / "trainyard.db"
+        path.write_bytes(sqlite_template.read_bytes())
+        yield from serving(on(f"sqlite:///{path}", tmp_path / "home"))
+
+    @pytest.fixture
+    def browser(self, api: Api) -> Browser:
+        return signed_in(api)
+
     def test_older_jobs_follow_page_by_page(self, api: Api, browser: Browser) -> None:
         for number in range(60):
             a_job(api.database, api.rows, name=f"many-{number}")

@@ -29,8 +29,8 @@ ALL_FIVE = {
 
 
 @pytest.fixture(scope="module")
-def dataset(shared_api: Api) -> Rows:
-    return shared_api.rows
+def dataset(api: Api) -> Rows:
+    return api.rows
 
 
 def filled(dataset: Rows, **more: str) -> dict[str, str]:
