@@ -113,7 +113,7 @@ class TestFilters:
 
 
 class TestSinceTheLastLook:
-    def test_it_tells_what_ended_meanwhile(self, site: Site, page: Page) -> None:
+    def test_a_line_tells_what_ended_meanwhile(self, site: Site, page: Page) -> None:
         expect(page.locator("#looked")).to_have_count(0)
         page.goto("about:blank")
         ended = {"state": JobState.SUCCEEDED, "started_at": database_now()}

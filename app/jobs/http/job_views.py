@@ -144,16 +144,11 @@ class JobRow(BaseModel):
         listed: ListedJob,
         project_names: Mapping[str, str],
         wait: Wait | None,
-        *,
         grace: timedelta,
     ) -> dict[str, Any]:
         """Return the fields that a row and a status share.
 
-        Args:
-            listed: the job.
-            project_names: by id.
-            wait: that of a waiting job.
-            grace: how long a job stays in the trash.
+        `wait` is that of a waiting job, and `grace` is how long a job stays in the trash.
         """
         job, related = listed.job, listed.related
         return {
@@ -197,7 +192,6 @@ class JobRow(BaseModel):
         listed: ListedJob,
         project_names: Mapping[str, str],
         wait: Wait | None,
-        *,
         grace: timedelta,
     ) -> Self:
         """Return the row of one job; see `fields_of`."""

@@ -87,7 +87,7 @@ class TestActions:
 
 
 class TestCancel:
-    def test_it_is_asked_first(self, api: Api, browser: Browser) -> None:
+    def test_a_cancel_is_asked_first(self, api: Api, browser: Browser) -> None:
         chosen = jobs(api, QUEUED, PAUSED)
 
         sent = submitted(browser, "/jobs/bulk", do="cancel", jobs=chosen, view="state=queued")
