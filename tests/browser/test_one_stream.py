@@ -105,6 +105,24 @@ class TestWithoutSharedWorker:
         expect(late.locator(f"#{training.job} .c-best")).to_have_text("0.625")
         expect_lamps([late], LIVE)
 
+    def test_a_sign_out_is_told_to_all_and_ends_with_the_next_sign_in(
+        self, site: Site, context: BrowserContext, complaints: Complaints
+    ) -> None:
+        complaints.allow("401")
+        context.add_init_script(NO_WORKER)
+        leader, second = tabs_of(context, 2)
+        expect_lamps([leader, second], LIVE)
+        third = context.new_page()
+        third.goto("/jobs")
+
+        third.locator("summary", has_text="owner").click()
+        third.locator("button", has_text="Sign out").click()
+        expect_lamps([leader, second], "Signed out")
+        site.sign_in(context)
+        third.goto("/jobs")
+
+        expect_lamps([leader, second, third], LIVE)
+
 
 class TestWithoutAnything:
     def test_each_tab_polls_and_says_so(self, site: Site, context: BrowserContext) -> None:

@@ -14,12 +14,15 @@
   const { prefix = "", user, after } = root.dataset;
   if (user === undefined) return; // nobody is signed in
   const script = document.currentScript.dataset.live;
-  const COLLECT_MS = 250;
+  const COLLECT_MS = 250, RETRY_MS = 5_000;
   const SHOWN_IN_HEAD = /^job\.|^trainer\.(started|finished)$/; // types of events
   const WORDS = { connecting: "Connecting", live: "Live", reconnecting: "Reconnecting", polling: "Polling every 5 s", signed_out: "Signed out" };
   const $ = (selector, within = document) => within.querySelector(selector);
   const put = (element, text) => { if (element && element.textContent !== text) element.textContent = text; };
   const announce = (kind, detail) => document.dispatchEvent(new CustomEvent(`trainyard:${kind}`, { detail }));
+
+  const stale = new Set(); // ids of parts that have changed
+  let timer = 0, isConnected = false;
 
   /* The lamp */
   function showState(state) {
@@ -27,8 +30,10 @@
     if (!lamp) return;
     put($(".word", lamp), WORDS[state]);
     lamp.className = `live live-${state}`;
+    isConnected = state === "live" || state === "polling";
     if (state === "signed_out") offerSignIn();
     else $("#signed-out")?.remove();
+    if (isConnected && stale.size) timer ||= setTimeout(refresh, COLLECT_MS);
   }
 
   function offerSignIn() {
@@ -68,9 +73,6 @@
   }
 
   /* Parts that have changed */
-  const stale = new Set();
-  let timer = 0;
-
   function markStale(id) {
     const element = document.getElementById(id);
     if (!element?.matches(".jobs tr, .jobhead")) return;
@@ -90,8 +92,8 @@
       const heads = ids.filter(isHead);
       if (heads.length) morphPage(await Trainyard.fragment(location.href), heads);
     } catch {
-      for (const id of ids) stale.add(id); // the old content stays; it is tried again
-      timer ||= setTimeout(refresh, 20 * COLLECT_MS);
+      for (const id of ids) stale.add(id); // the old content stays
+      if (isConnected) timer ||= setTimeout(refresh, RETRY_MS);
     }
   }
 
@@ -125,8 +127,8 @@
 
   /* The connection */
   const name = `trainyard-live ${prefix} ${user}`;
-  const asked = performance.timeOrigin + (performance.getEntriesByType("navigation")[0]?.requestStart ?? 0);
-  const page = { since: asked, after };
+  const { requestStart = 0 } = performance.getEntriesByType("navigation")[0] ?? {};
+  const page = { since: Date.now() - performance.now() + requestStart, after };
   const hear = ({ kind, data }) => announce(kind, data);
 
   function shareWorker() {
