@@ -22,6 +22,7 @@
     Trainyard.showTimes();
   }
 
+  $(".tabs [aria-current]")?.scrollIntoView({ block: "nearest", inline: "nearest" });
   document.querySelectorAll(".log.short").forEach((log) => { log.scrollTop = log.scrollHeight; });
 
   /* A link to a page that asks first opens its dialog instead. */
