@@ -28,15 +28,11 @@ def add_weights(  # noqa: PLR0913 -- one for each option
         typer.Option(help="Name of official weights to download, such as yolo26n.pt."),
     ] = None,
     name: Annotated[
-        str | None,
-        typer.Option(help="Name for use in jobs, for a FILE only. Default: the file's name."),
+        str | None, typer.Option(help="Name in jobs, for a FILE only. Default: the file's name.")
     ] = None,
     task: Annotated[
         str | None,
-        typer.Option(
-            help="Required task of the weights, for a FILE only. "
-            "Default: the task that a worker finds."
-        ),
+        typer.Option(help="Required task, for a FILE only. Default: the task that a worker finds."),
     ] = None,
     sha256: Annotated[
         str | None, typer.Option(help="SHA-256 that the weights must have, in hex.")

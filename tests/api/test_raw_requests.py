@@ -19,6 +19,7 @@ from tests.api.refusals import CANARY, rows_by_table
 
 pytestmark = pytest.mark.integration
 
+JSON = "Content-Type: application/json"
 MIB = 1024 * 1024
 CHUNK = b"10000\r\n" + b" " * 0x10000 + b"\r\n"
 
@@ -35,9 +36,6 @@ def _nothing_is_left_and_the_server_lives(client: RawClient) -> Iterator[None]:
     yield
     assert rows_by_table(client.database) == before
     assert client.is_alive()
-
-
-JSON = "Content-Type: application/json"
 
 
 class TestBodies:
@@ -213,13 +211,11 @@ AROUND_A_PATH = {
     "H11-scope": "/openapi.json/..{path}",
 }
 
-
 READ_AS_AN_ID = {
     "/v1/keys/revoke",
     *(f"/v1/jobs/{name}" for name in ("bulk", "parse", "validate")),
     *(f"/v1/datasets/{name}" for name in ("from-files", "from-upload", "missing-files")),
 }
-
 
 BODIES = {
     "/extend": b'{"epochs": 1}',
@@ -235,8 +231,8 @@ def read_before_the_id(template: str) -> set[int]:
         return {412}  # the request names no version of tus
     if template.startswith("/v1/me/"):
         return {403}  # a key has no session
-    has_a_number = any(part in template for part in ("/previews/", "{epoch}", "{image}"))
-    return {422} if has_a_number else set()
+    numbers = ("/previews/", "{epoch}", "{image}")
+    return {422} if any(part in template for part in numbers) else set()
 
 
 class TestPaths:

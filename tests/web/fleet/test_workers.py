@@ -1,23 +1,30 @@
 """Slots, the queue and models as pages."""
 
+from pathlib import Path
+
 import pytest
 
-from tests.api.browser.browsers import Browser
+from tests.api.browser.browsers import Browser, signed_in
 from tests.jobs.slots import a_slot
 from tests.web.jobs.pages import opened, submitted
 from tests.worlds.rows import a_job
-from tests.worlds.server import Api
+from tests.worlds.server import Api, on, serving
 
 pytestmark = pytest.mark.mostly_sqlite
 
 
-class TestWorkers:
-    def test_an_instance_without_workers_says_what_waits(self, browser: Browser) -> None:
-        page = opened(browser, "/workers")
+class TestNoWorkers:
+    def test_an_instance_without_workers_says_what_waits(
+        self, database_url: str, tmp_path: Path
+    ) -> None:
+        for api in serving(on(database_url, tmp_path / "home")):
+            page = opened(signed_in(api), "/workers")
 
         assert "No worker has registered" in page.text
         assert "trainyard worker --slots" in page.text
 
+
+class TestWorkers:
     def test_a_slot_is_shown_with_its_state_in_words(
         self, browser: Browser, shared_api: Api
     ) -> None:
