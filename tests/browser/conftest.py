@@ -41,9 +41,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.browser)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
-    """The Chromium on PATH, without a window."""
+    """The Chromium on PATH, without a window.
+
+    It lives for one module: while Playwright runs, an event loop runs in this thread, and the
+    tests of other modules in the same process could not run one.
+    """
     executable = shutil.which("chromium")
     if executable is None:
         missing = "there is no chromium on PATH; Debian's package of that name has it"

@@ -15,6 +15,13 @@ def listen(pages: Page | BrowserContext) -> None:
     pages.add_init_script(LISTEN)
 
 
+def wait_to_hear(page: Page, job: str, seq: int) -> None:
+    """Wait until the event with this number of a job was announced in a page."""
+    page.wait_for_function(
+        "([job, seq]) => heard.some(each => each.job === job && each.seq === seq)", arg=[job, seq]
+    )
+
+
 def heard_by(page: Page, job: str) -> list[int]:
     """Return the numbers of the events of a job that were announced in a page, in their order."""
     heard = page.evaluate("job => heard.filter(each => each.job === job)", job)

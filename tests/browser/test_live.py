@@ -6,7 +6,7 @@ import pytest
 from playwright.sync_api import BrowserContext, Locator, Page, expect
 
 from tests.browser.conftest import Complaints, OpenContext
-from tests.browser.pages import a_late_page, heard_by, listen
+from tests.browser.pages import a_late_page, heard_by, listen, wait_to_hear
 from tests.browser.site import Site
 from tests.browser.training import Training, a_training
 
@@ -176,6 +176,7 @@ class TestServerGone:
         training.epoch(4, 0.4)
 
         expect(row_of(page, training).locator(".c-best")).to_have_text("0.400")
+        wait_to_hear(page, training.job, 7)  # a tick may bring the numbers before the event
         assert heard_by(page, training.job) == [4, 5, 6, 7]
 
 

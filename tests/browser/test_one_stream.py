@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import BrowserContext, Page, expect
 
 from tests.browser.conftest import Complaints, OpenContext
-from tests.browser.pages import a_late_page, heard_by, listen
+from tests.browser.pages import a_late_page, heard_by, listen, wait_to_hear
 from tests.browser.site import Site
 from tests.browser.training import a_training
 
@@ -86,6 +86,7 @@ class TestWithoutSharedWorker:
 
         expect_lamps([second, third], LIVE)
         for tab in (second, third):
+            wait_to_hear(tab, training.job, 6)
             assert heard_by(tab, training.job) == [4, 5, 6]
 
     def test_a_tab_that_comes_later_gets_what_the_others_got(
