@@ -1,5 +1,6 @@
 """Rules for every test: sockets reach only this machine, and no test downloads a file."""
 
+import gc
 import ipaddress
 import socket
 from collections.abc import Iterator
@@ -21,6 +22,15 @@ settings.register_profile(
     "any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
 settings.load_profile("any machine")
+
+gc.disable()  # until all tests are collected, which makes a million objects and hardly any garbage
+
+
+def pytest_collection_finish() -> None:
+    """Leave the collected tests out of collections of garbage: each training here asks for one."""
+    gc.enable()
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session", autouse=True)
