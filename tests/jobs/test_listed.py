@@ -225,6 +225,7 @@ class TestDuration:
         assert job.ran_seconds == pytest.approx(50, abs=30)
 
 
+@pytest.mark.mostly_sqlite
 class TestErrors:
     @pytest.mark.parametrize(
         ("ended", "amended"),

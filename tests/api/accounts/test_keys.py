@@ -132,6 +132,7 @@ class TestCreate:
         assert timedelta(0) <= ends - created - timedelta(hours=1) < timedelta(minutes=5)
         assert new["never_expires"] is False
 
+    @pytest.mark.mostly_sqlite
     @pytest.mark.parametrize(
         ("changes", "pointer"),
         [

@@ -85,6 +85,7 @@ class TestCreate:
         assert answer.status_code == 409
         assert answer.json()["type"] == "urn:trainyard:problem:name-taken"
 
+    @pytest.mark.mostly_sqlite
     @pytest.mark.parametrize(
         ("body", "pointer"),
         [
@@ -238,6 +239,7 @@ class TestPassword:
         )
         assert record.details == {"name": person.name, "sessions_ended": 0}
 
+    @pytest.mark.mostly_sqlite
     @pytest.mark.parametrize(
         ("body", "pointer"),
         [
