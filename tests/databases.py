@@ -16,6 +16,7 @@ from sqlalchemy import create_engine, text
 from sqlalchemy.engine import URL, make_url
 
 from app.core.database import Database
+from app.core.files import private_folder
 from app.core.migrations import upgrade
 
 POOL_SIZE = 20
@@ -40,6 +41,21 @@ def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
         connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
     database.dispose()
     return path
+
+
+@pytest.fixture(scope="session")
+def migrated_at(sqlite_template: Path) -> Callable[[Path], str]:
+    """Return a function that makes an empty, migrated SQLite database at a path, and its URL.
+
+    It copies one, because a migration takes over a second.
+    """
+
+    def copy_to(path: Path) -> str:
+        private_folder(path.parent)
+        shutil.copyfile(sqlite_template, path)
+        return f"sqlite:///{path}"
+
+    return copy_to
 
 
 @pytest.fixture(scope="session")

@@ -3,14 +3,13 @@
 import signal
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
 
-from app.core.migrations import upgrade
 from app.server import DRAIN_SECONDS, GRACEFUL_SHUTDOWN_SECONDS
 from tests.api.raw_client import read_answer
 from tests.waiting import eventually
@@ -21,11 +20,9 @@ BODY = b"no zip " * 1000
 
 
 @pytest.fixture
-def server(tmp_path: Path) -> Iterator[Server]:
+def server(tmp_path: Path, migrated_at: Callable[[Path], str]) -> Iterator[Server]:
     home = tmp_path / "home"
-    url = f"sqlite:///{home}/trainyard.db"
-    upgrade(url)
-    with a_server(home, url) as server:
+    with a_server(home, migrated_at(home / "trainyard.db")) as server:
         yield server
 
 

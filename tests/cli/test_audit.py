@@ -1,5 +1,6 @@
 """`trainyard audit verify` checks the audit log and prints its end."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,6 @@ from app.audit.record import COMMAND, record_change
 from app.audit.tables import AuditRecord
 from app.cli import cli
 from app.core.database import Database
-from app.core.migrations import upgrade
 
 
 @pytest.fixture
@@ -22,11 +22,9 @@ def home(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def recorded(home: Path) -> Database:
+def recorded(home: Path, migrated_at: Callable[[Path], str]) -> Database:
     """Return the database of the home with two records in the chain."""
-    url = f"sqlite:///{home / 'trainyard.db'}"
-    upgrade(url)
-    database = Database(url)
+    database = Database(migrated_at(home / "trainyard.db"))
     with database.write() as unit:
         for name in ("ada", "eve"):
             record_change(unit.session, COMMAND, "user.created", target=name)

@@ -3,7 +3,7 @@
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
@@ -28,6 +28,13 @@ COMMANDS = ("up", "server", "worker", "migrate", "collect", "models", "keys")
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("TRAINYARD_HOME", str(tmp_path / "home"))
     return tmp_path / "home"
+
+
+@pytest.fixture
+def migrated(home: Path, migrated_at: Callable[[Path], str]) -> Path:
+    """Return the home with a database at the newest revision."""
+    migrated_at(home / "trainyard.db")
+    return home
 
 
 def invoke(*words: str, env: Mapping[str, str] | None = None) -> Result:
@@ -139,9 +146,8 @@ class TestMigrate:
 
 
 class TestCollect:
-    def test_collect_counts_first_and_then_collects(self, home: Path) -> None:
-        invoke("migrate")
-        orphan = home / "store" / "sha256" / "ab" / ("ab" * 32)
+    def test_collect_counts_first_and_then_collects(self, migrated: Path) -> None:
+        orphan = migrated / "store" / "sha256" / "ab" / ("ab" * 32)
         orphan.parent.mkdir(parents=True)
         orphan.write_bytes(b"of a server that was killed")
 
@@ -154,29 +160,26 @@ class TestCollect:
 
 
 class TestStorage:
-    @pytest.mark.usefixtures("home")
+    @pytest.mark.usefixtures("migrated")
     def test_storage_shows_bytes_by_use(self, tmp_path: Path) -> None:
         weights = tmp_path / "mine.pt"
         weights.write_bytes(b"PK\x03\x04 as a checkpoint begins")
-        invoke("migrate")
         invoke("models", "add", str(weights))
 
         assert invoke("storage").stdout == f"models: {weights.stat().st_size}\n"
 
 
 class TestKeysCreate:
-    def test_a_key_cannot_be_made_before_the_first_start(self, home: Path) -> None:
-        invoke("migrate", "--home", str(home))
-
+    @pytest.mark.usefixtures("migrated")
+    def test_a_key_cannot_be_made_before_the_first_start(self) -> None:
         result = invoke("keys", "create", "--label", "laptop")
 
         assert result.exit_code == 1
         assert "start the server once" in result.stderr
 
-    def test_keys_create_prints_the_key_alone(self, home: Path) -> None:
-        invoke("migrate")
-        database = Database(f"sqlite:///{home}/trainyard.db", pool_size=1)
-        ensure_first_key(database, home)
+    def test_keys_create_prints_the_key_alone(self, migrated: Path) -> None:
+        database = Database(f"sqlite:///{migrated}/trainyard.db", pool_size=1)
+        ensure_first_key(database, migrated)
         database.dispose()
 
         result = invoke("keys", "create", "--label", "laptop")
@@ -187,9 +190,8 @@ class TestKeysCreate:
 
 
 class TestModelsList:
-    def test_what_an_inspection_reports_cannot_control_the_terminal(self, home: Path) -> None:
-        invoke("migrate")
-        database = Database(f"sqlite:///{home}/trainyard.db", pool_size=1)
+    def test_what_an_inspection_reports_cannot_control_the_terminal(self, migrated: Path) -> None:
+        database = Database(f"sqlite:///{migrated}/trainyard.db", pool_size=1)
         with database.write() as unit:
             weights = NewWeights("mine.pt", None, ModelSource.FILE, "ab" * 32, 3)
             model = insert_model(unit.session, weights)
@@ -202,13 +204,11 @@ class TestModelsList:
         assert result.stdout.endswith("bad\\x1b]0;owned\\x07\\u202e\n")
 
 
-@pytest.mark.usefixtures("home")
 class TestQuotas:
     @pytest.fixture(autouse=True)
-    def _started(self, home: Path) -> None:
-        invoke("migrate")
-        database = Database(f"sqlite:///{home}/trainyard.db", pool_size=1)
-        ensure_first_key(database, home)
+    def _started(self, migrated: Path) -> None:
+        database = Database(f"sqlite:///{migrated}/trainyard.db", pool_size=1)
+        ensure_first_key(database, migrated)
         database.dispose()
 
     def test_quotas_set_changes_the_named_limits_only(self) -> None:
@@ -240,11 +240,10 @@ class TestQuotas:
         assert result.stderr.count("\n") == 1
 
 
-@pytest.mark.usefixtures("home")
+@pytest.mark.usefixtures("migrated")
 class TestWorkers:
-    def test_workers_are_listed_drained_and_uncordoned(self, home: Path) -> None:
-        invoke("migrate")
-        database = Database(f"sqlite:///{home}/trainyard.db", pool_size=1)
+    def test_workers_are_listed_drained_and_uncordoned(self, migrated: Path) -> None:
+        database = Database(f"sqlite:///{migrated}/trainyard.db", pool_size=1)
         worker_id = a_slot(database)
         database.dispose()
 
@@ -261,15 +260,13 @@ class TestWorkers:
         ]
 
     def test_workers_cordon_refuses_an_unknown_slot_in_one_line(self) -> None:
-        invoke("migrate")
-
         result = invoke("workers", "cordon", "wrk_none")
 
         assert result.exit_code == 1
         assert result.stderr.count("\n") == 1
 
 
-@pytest.mark.usefixtures("home")
+@pytest.mark.usefixtures("migrated")
 class TestModelsAdd:
     @pytest.mark.parametrize(
         "words",
@@ -290,8 +287,6 @@ class TestModelsAdd:
     def test_models_add_refuses_a_name_or_a_task_for_official_weights(
         self, words: tuple[str, ...]
     ) -> None:
-        invoke("migrate")
-
         result = invoke("models", "add", "--official", "yolo26n.pt", *words)
 
         assert result.exit_code == 1
@@ -299,8 +294,6 @@ class TestModelsAdd:
         assert result.stderr.count("\n") == 1
 
     def test_a_missing_file_is_told_in_one_line(self) -> None:
-        invoke("migrate")
-
         result = invoke("models", "add", "missing/yolo26n.pt")
 
         assert result.exit_code == 1

@@ -6,7 +6,7 @@ import sqlite3
 import stat
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
@@ -15,7 +15,6 @@ from typer.testing import CliRunner, Result
 
 from app.cli import cli
 from app.core.files import locked
-from app.core.migrations import upgrade
 
 pytestmark = pytest.mark.integration
 
@@ -73,8 +72,10 @@ class TestServerAndCommands:
         assert result.exit_code == BAD_CONFIGURATION
         assert_one_line(result.stderr, named="trainyard migrate")
 
-    def test_f12_a_database_of_a_later_release_is_refused(self, home: Path) -> None:
-        upgrade(f"sqlite:///{home}/trainyard.db")
+    def test_f12_a_database_of_a_later_release_is_refused(
+        self, home: Path, migrated_at: Callable[[Path], str]
+    ) -> None:
+        migrated_at(home / "trainyard.db")
         _set_revision(home / "trainyard.db", "9999_later")
 
         result = invoke("server", "--port", "0")
@@ -108,8 +109,10 @@ class TestServerAndCommands:
         assert result.exit_code == BAD_CONFIGURATION
         assert_one_line(result.stderr, named=revision)
 
-    def test_f12_a_database_of_an_earlier_release_is_refused(self, home: Path) -> None:
-        upgrade(f"sqlite:///{home}/trainyard.db")
+    def test_f12_a_database_of_an_earlier_release_is_refused(
+        self, home: Path, migrated_at: Callable[[Path], str]
+    ) -> None:
+        migrated_at(home / "trainyard.db")
         _set_revision(home / "trainyard.db", "0001_create_all_tables")
 
         result = invoke("server", "--port", "0")
@@ -154,8 +157,10 @@ class TestServerAndCommands:
         assert result.exit_code == FAILURE
         assert_one_line(result.stderr, named="TRAINYARD_DATABASE_URL")
 
-    def test_p6_a_second_server_on_one_home_is_refused(self, home: Path) -> None:
-        upgrade(f"sqlite:///{home}/trainyard.db")
+    def test_p6_a_second_server_on_one_home_is_refused(
+        self, home: Path, migrated_at: Callable[[Path], str]
+    ) -> None:
+        migrated_at(home / "trainyard.db")
         (home / "run").mkdir()
 
         with locked(home / "run/server.lock"):

@@ -8,14 +8,13 @@ import socket
 import stat
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
 from redis import Redis, RedisError
 
-from app.core.migrations import upgrade
 from app.core.supervision import ProcessChild
 from app.settings import Settings
 from app.up import Announcement, slot_of_this_machine
@@ -224,12 +223,17 @@ class TestAnnouncement:
         [("cpu", "one slot on the CPU"), ("0", "one slot on GPU 0"), (None, "trainyard[worker]")],
     )
     def test_up_announces_what_trains_here(
-        self, tmp_path: Path, capsys: pytest.CaptureFixture[str], slot: str | None, said: str
+        self,
+        slot: str | None,
+        said: str,
+        migrated_at: Callable[[Path], str],
+        tmp_path: Path,
+        capsys: pytest.CaptureFixture[str],
     ) -> None:
         server = ProcessChild("server", [], {})
         (tmp_path / "server.json").write_text('{"pid": null}')
         settings = Settings(home=tmp_path)
-        upgrade(settings.effective_database_url)
+        migrated_at(tmp_path / "trainyard.db")
         announcement = Announcement(settings, server, "http://127.0.0.1:1", slot)
 
         announcement.make_when_ready()

@@ -26,9 +26,8 @@ pytestmark = pytest.mark.integration
 
 
 class TestEarlierRows:
-    def test_an_upgrade_fills_in_what_lists_read(self, empty_url: str) -> None:
-        migrations.upgrade(empty_url)
-        database = Database(empty_url, pool_size=2)
+    def test_an_upgrade_fills_in_what_lists_read(self, database_url: str) -> None:
+        database = Database(database_url, pool_size=2)
         rows = some_rows(database)
         jobs = [a_job(database, rows) for _ in range(2)]
         finding = {"code": "label-class", "severity": "error"}
@@ -37,8 +36,8 @@ class TestEarlierRows:
             insert_plan(unit.session, jobs[0], {"estimate": {"seconds": 1.5}})
             unit.session.execute(update(DatasetVersion).values(report=report))
 
-        take_down(empty_url, "0019_integrity")
-        migrations.upgrade(empty_url)
+        take_down(database_url, "0019_integrity")
+        migrations.upgrade(database_url)
 
         with database.read() as unit:
             estimates = unit.session.scalars(select(Job.estimated_seconds).order_by(Job.id)).all()
@@ -49,10 +48,9 @@ class TestEarlierRows:
         assert list(counts) == [{"error": 700, "warning": 0, "info": 0}]
 
     def test_jobs_of_an_earlier_release_are_searched_ranked_and_counted(
-        self, empty_url: str
+        self, database_url: str
     ) -> None:
-        migrations.upgrade(empty_url)
-        database = Database(empty_url, pool_size=1)
+        database = Database(database_url, pool_size=1)
         rows = some_rows(database)
         plugin_spec = {
             "customize": {"best_model": {"metric": "val/sharpness", "direction": "higher"}}
@@ -65,8 +63,8 @@ class TestEarlierRows:
         ):
             a_job(database, rows, name=name, best_metric=metric, **best, **columns)
 
-        take_down(empty_url, "0019_integrity")
-        migrations.upgrade(empty_url)
+        take_down(database_url, "0019_integrity")
+        migrations.upgrade(database_url)
 
         with database.read() as unit:
             words = unit.session.scalars(select(JobWord.word).order_by(JobWord.word)).all()
@@ -78,10 +76,9 @@ class TestEarlierRows:
         assert counted["cancelled"] == 2
 
     def test_rows_of_an_earlier_release_have_best_epoch_time_and_epochs_after_an_upgrade(
-        self, empty_url: str
+        self, database_url: str
     ) -> None:
-        migrations.upgrade(empty_url)
-        database = Database(empty_url, pool_size=2)
+        database = Database(database_url, pool_size=2)
         rows = some_rows(database)
         with database.write() as unit:
             slot = Registration(
@@ -100,8 +97,8 @@ class TestEarlierRows:
             retried = {"attempt": 2, "ran_seconds": 0.0}  # an earlier release forgot the time
             unit.session.execute(update(Job).where(Job.id == job_id).values(**retried))
 
-        take_down(empty_url, "0019_integrity")
-        migrations.upgrade(empty_url)
+        take_down(database_url, "0019_integrity")
+        migrations.upgrade(database_url)
 
         with database.read() as unit:
             job = unit.session.get_one(Job, job_id)

@@ -154,51 +154,47 @@ class TestUpgrade:
 
         assert reflected(empty_url) == by_the_tables
 
-    def test_an_upgrade_can_be_reverted_and_repeated(self, empty_url: str) -> None:
-        migrations.upgrade(empty_url)
-        first = reflected(empty_url)
+    def test_an_upgrade_can_be_reverted_and_repeated(self, database_url: str) -> None:
+        first = reflected(database_url)
 
-        take_down(empty_url, "base")
-        without = reflected(empty_url)
-        migrations.upgrade(empty_url)
+        take_down(database_url, "base")
+        without = reflected(database_url)
+        migrations.upgrade(database_url)
 
-        assert (without, reflected(empty_url)) == ({}, first)
+        assert (without, reflected(database_url)) == ({}, first)
 
     def test_an_upgrade_rebuilds_tables_with_all_that_they_and_others_hold(
-        self, empty_url: str
+        self, database_url: str
     ) -> None:
-        migrations.upgrade(empty_url)
-        a_trained_job(empty_url)
-        forget_turns(empty_url)
-        before = rows_of(empty_url)
+        a_trained_job(database_url)
+        forget_turns(database_url)
+        before = rows_of(database_url)
 
-        take_down(empty_url, "0005_outage")
-        migrations.upgrade(empty_url)
+        take_down(database_url, "0005_outage")
+        migrations.upgrade(database_url)
 
-        forget_uses_of_uploads(empty_url)
-        assert rows_of(empty_url) == before
+        forget_uses_of_uploads(database_url)
+        assert rows_of(database_url) == before
         assert all(before[name] for name in ("jobs", "attempts", "epochs", "artifacts", "events"))
 
     def test_a_reverted_upgrade_names_an_end_reason_that_was_known_before(
-        self, empty_url: str
+        self, database_url: str
     ) -> None:
-        migrations.upgrade(empty_url)
-        a_trained_job(empty_url)
-        database = Database(empty_url, pool_size=1)
+        a_trained_job(database_url)
+        database = Database(database_url, pool_size=1)
         with database.write() as unit:
             ended = {"state": JobState.FAILED, "end_reason": EndReason.STATE_LOST}
             unit.session.execute(update(Job).values(**ended))
 
-        take_down(empty_url, "0006_training_states")
+        take_down(database_url, "0006_training_states")
 
         with database.read() as unit:
             reasons = unit.session.scalars(text("SELECT end_reason FROM jobs")).all()
         database.dispose()
         assert reasons == ["bad_checkpoint"]
 
-    def test_a_reverted_upgrade_revokes_the_keys_of_disabled_users(self, empty_url: str) -> None:
-        migrations.upgrade(empty_url)
-        database = Database(empty_url, pool_size=1)
+    def test_a_reverted_upgrade_revokes_the_keys_of_disabled_users(self, database_url: str) -> None:
+        database = Database(database_url, pool_size=1)
         for user_id in ("usr_1", "usr_2"):
             with database.write() as unit:
                 user = {"id": user_id, "name": user_id, "is_admin": False}
@@ -212,7 +208,7 @@ class TestUpgrade:
             disabled = update(User).where(User.id == "usr_2").values(disabled_at=database_now())
             unit.session.execute(disabled)
 
-        take_down(empty_url, "0015_stored_findings")
+        take_down(database_url, "0015_stored_findings")
 
         with database.read() as unit:
             valid = text("SELECT user_id FROM api_keys WHERE revoked_at IS NULL")
@@ -220,17 +216,16 @@ class TestUpgrade:
         database.dispose()
 
     def test_the_days_for_which_uploads_are_kept_begin_with_the_migration(
-        self, empty_url: str
+        self, database_url: str
     ) -> None:
-        migrations.upgrade(empty_url)
-        database = Database(empty_url, pool_size=1)
+        database = Database(database_url, pool_size=1)
         some_rows(database)
         with database.write() as unit:
             old = {"created_at": database_now(-timedelta(days=90))}
             unit.session.execute(update(DatasetVersion).values(old))
 
-        take_down(empty_url, "0010_import_options")
-        migrations.upgrade(empty_url)
+        take_down(database_url, "0010_import_options")
+        migrations.upgrade(database_url)
 
         with database.read() as unit:
             begun = select(DatasetVersion.upload_used_at > database_now(-timedelta(hours=1)))
@@ -249,15 +244,14 @@ class TestUpgrade:
 
         assert [process.wait(60) for process in started] == [0] * PROCESSES
 
-    def test_a_database_of_a_later_release_is_left_alone(self, empty_url: str) -> None:
-        migrations.upgrade(empty_url)
-        database = Database(empty_url, pool_size=1)
+    def test_a_database_of_a_later_release_is_left_alone(self, database_url: str) -> None:
+        database = Database(database_url, pool_size=1)
         with database.write() as unit:
             unit.session.execute(text("UPDATE alembic_version SET version_num = '9999'"))
         database.dispose()
 
         with pytest.raises(migrations.SchemaIsNewer):
-            migrations.upgrade(empty_url)
+            migrations.upgrade(database_url)
 
     def test_a_failing_migration_leaves_nothing_half_done(self, empty_url: str) -> None:
         database = Database(empty_url, pool_size=1)

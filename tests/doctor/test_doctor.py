@@ -3,6 +3,7 @@
 import json
 import shutil
 from collections import namedtuple
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 
@@ -13,7 +14,6 @@ from typer.testing import CliRunner
 from app.cli import cli
 from app.core.broker import EmbeddedBroker
 from app.core.database import Database, database_now
-from app.core.migrations import upgrade
 from app.doctor import machine_checks, service_checks
 from app.doctor.cage_checks import check_cage, check_doors
 from app.doctor.examine import examine
@@ -82,10 +82,13 @@ class TestExamine:
         assert all(each.advice for each in wrong)
 
     def test_a_check_that_breaks_does_not_hide_the_others(
-        self, settings: Settings, monkeypatch: pytest.MonkeyPatch
+        self,
+        settings: Settings,
+        migrated_at: Callable[[Path], str],
+        monkeypatch: pytest.MonkeyPatch,
     ) -> None:
         monkeypatch.setattr(service_checks, "head_revision", lambda: 1 / 0)
-        upgrade(settings.effective_database_url)
+        migrated_at(settings.home / "trainyard.db")
 
         results = examine(settings)
 

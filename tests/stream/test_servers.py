@@ -6,15 +6,15 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import psutil
 import pytest
 
 from app.accounts.tables import MemberRole
-from app.core.migrations import upgrade
 from tests.architecture.sources import ROOT
 from tests.stream.reading import reading
 from tests.waiting import eventually
@@ -56,10 +56,11 @@ class Pair:
 
 
 @pytest.fixture(scope="module")
-def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
+def pair(
+    migrated_at: Callable[[Path], str], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Pair]:
     folder = tmp_path_factory.mktemp("streams")
-    url = f"sqlite:///{folder}/trainyard.db"
-    upgrade(url)
+    url = migrated_at(folder / "trainyard.db")
     with a_cluster(folder / "cluster", url) as cluster:
         cluster.add_server().program.started()
         with cluster.database() as database:
