@@ -1,11 +1,13 @@
-"""Whole numbers in the addresses of pages."""
+"""Whole numbers in the addresses and the forms of pages."""
 
-from typing import Final
+from typing import Final, TypeVar
 
 MOST_DIGITS: Final = 9
 
+Other = TypeVar("Other")
 
-def whole_number(text: str, *, otherwise: int) -> int:
-    """Return the number that a parameter of an address has, or another one if it has none."""
-    is_number = text.isascii() and text.isdecimal() and len(text) <= MOST_DIGITS
+
+def whole_number(text: str, *, otherwise: Other, most_digits: int = MOST_DIGITS) -> int | Other:
+    """Return the number that someone typed, or something else if it is none, or too long."""
+    is_number = text.isascii() and text.isdecimal() and len(text) <= most_digits
     return int(text) if is_number else otherwise
