@@ -87,14 +87,14 @@ def test_a_new_user_trains_a_customized_model_on_photographs_and_downloads_it(
     visitor.sign_in_by_the_printed_link()
     visitor.upload(few_cells, "blood cells")
     visitor.expect_verified("Ready")
-    visitor.begin_a_job("first cells", **SMALL)
-    visitor.customize()
-    visitor.expect_the_plan_to_follow()
-    job = visitor.submit()
-    visitor.expect_epoch(1)
-    visitor.expect_epoch(2)
-    visitor.expect_state("Succeeded")
-    downloaded, named = visitor.download_best(job)
+    visitor.jobs.begin_a_job("first cells", **SMALL)
+    visitor.jobs.customize()
+    visitor.jobs.expect_the_plan_to_follow()
+    job = visitor.jobs.submit()
+    visitor.jobs.expect_epoch(1)
+    visitor.jobs.expect_epoch(2)
+    visitor.jobs.expect_state("Succeeded")
+    downloaded, named = visitor.jobs.download_best(job)
     visitor.sign_out()
 
     assert downloaded == named
@@ -114,9 +114,9 @@ def test_a_new_user_does_everything_on_the_first_day(
     visitor.expect_verified("Ready")
 
     first = trains_and_is_stopped(visitor)
-    second = visitor.clone("second", epochs=1, lr0=0.002)
-    visitor.expect_state("Succeeded")
-    visitor.compare(first, second)
+    second = visitor.jobs.clone("second", epochs=1, lr0=0.002)
+    visitor.jobs.expect_state("Succeeded")
+    visitor.jobs.compare(first, second)
     for column in ("train.epochs", "train.lr0"):
         expect(visitor.page.get_by_role("columnheader", name=column)).to_be_visible()
     fails_and_is_mended(visitor, tmp_path)
@@ -126,17 +126,17 @@ def test_a_new_user_does_everything_on_the_first_day(
 
 def trains_and_is_stopped(visitor: Visitor) -> str:
     """Train in eight tabs, lose the server, stop, and download what was learned."""
-    visitor.begin_a_job("first", **{**SMALL, "epochs": LONG, "fraction": 0.2})
-    visitor.customize()
-    visitor.expect_the_plan_to_follow()
-    job = visitor.submit()
-    visitor.expect_epoch(1)
-    visitor.expect_epoch(2)
+    visitor.jobs.begin_a_job("first", **{**SMALL, "epochs": LONG, "fraction": 0.2})
+    visitor.jobs.customize()
+    visitor.jobs.expect_the_plan_to_follow()
+    job = visitor.jobs.submit()
+    visitor.jobs.expect_epoch(1)
+    visitor.jobs.expect_epoch(2)
     tabs = visitor.open_tabs(7)
     visitor.kill_the_server()
-    visitor.head.get_by_role("button", name="Stop, keep result").click()
+    visitor.jobs.head.get_by_role("button", name="Stop, keep result").click()
     visitor.page.wait_for_url(f"**/{job}")
-    expect(visitor.head.locator(".st").first).to_have_text("Succeeded", timeout=TRAINED_MS)
+    expect(visitor.jobs.head.locator(".st").first).to_have_text("Succeeded", timeout=TRAINED_MS)
     status = visitor.server.job(job)
     assert 2 <= status["progress"]["epoch"] < LONG
     events = visitor.server.get(f"/v1/jobs/{job}/events", limit=200)["data"]
@@ -145,7 +145,7 @@ def trains_and_is_stopped(visitor: Visitor) -> str:
         heard = heard_by(tab, job)
         assert heard == list(range(heard[0], events[-1]["seq"] + 1))
         tab.close()
-    downloaded, named = visitor.download_best(job)
+    downloaded, named = visitor.jobs.download_best(job)
     assert downloaded == named
     return job
 
@@ -156,17 +156,17 @@ def fails_and_is_mended(visitor: Visitor, folder: Path) -> None:
     archive = a_zip(folder / "pose.zip", label_files("pose", train=8, val=4, **too_narrow))
     visitor.upload(archive, "points")
     visitor.expect_verified("Ready")
-    visitor.begin_a_job("diverges", **{**SMALL, "epochs": 1})
-    failed = visitor.submit()
-    visitor.expect_state("Failed")
+    visitor.jobs.begin_a_job("diverges", **{**SMALL, "epochs": 1})
+    failed = visitor.jobs.submit()
+    visitor.jobs.expect_state("Failed")
     amended = visitor.server.job(failed)["error"]["amended"]["train"]["lr0"]
-    again = visitor.retry_amended(f"Retry with lr0 = {amended}")
+    again = visitor.jobs.retry_amended(f"Retry with lr0 = {amended}")
     eventually(lambda: visitor.server.job(again)["state"] == "running", within=120)
     assert visitor.server.job(again)["spec"]["train"]["lr0"] == amended
     visitor.page.get_by_text("More", exact=True).click()
     visitor.page.get_by_role("link", name="Cancel").click()
     visitor.page.get_by_role("button", name="Cancel the job").click()
-    expect(visitor.head.locator(".st").first).to_have_text("Cancelled", timeout=120_000)
+    expect(visitor.jobs.head.locator(".st").first).to_have_text("Cancelled", timeout=120_000)
 
 
 def is_mended_by_a_button(visitor: Visitor, folder: Path) -> None:

@@ -26,47 +26,11 @@ IS_MARKED: Final = "globalThis.isStillTheSamePage === true"
 
 
 @dataclass(frozen=True)
-class Visitor:
-    """A person with a browser in front of a `trainyard up`."""
+class JobPages:
+    """The pages of jobs, as a person uses them."""
 
     page: Page
     server: Server
-
-    def sign_in_by_the_printed_link(self) -> None:
-        """Open the link that `trainyard up` has printed, and press its button."""
-        eventually(lambda: LINK.search(self.server.text), within=60)
-        (link,) = LINK.findall(self.server.text)
-        self.page.goto(link)
-        self.page.get_by_role("button", name="Sign in").click()
-        self.page.wait_for_url("**/jobs")
-
-    def open_tabs(self, count: int) -> list[Page]:
-        """Open the page that is shown in more tabs; each has to be live."""
-        tabs = [self.page.context.new_page() for _ in range(count)]
-        for tab in tabs:
-            tab.goto(self.page.url)
-        for tab in tabs:
-            expect(tab.locator("#live")).to_have_text("Live")
-        return tabs
-
-    def kill_the_server(self) -> None:
-        """Kill the server process; `trainyard up` starts another one."""
-        (server,) = self.server.processes("--listener")
-        server.kill()
-        expect(self.page.locator("#live")).not_to_have_text("Live")
-        expect(self.page.locator("#live")).to_have_text("Live", timeout=STARTED_MS)
-
-    def upload(self, archive: Path, name: str) -> None:
-        """Upload an archive, and wait until its version is verified."""
-        self.page.goto("/datasets/new")
-        self.page.locator("#u-file").set_input_files(archive)
-        self.page.locator("#u-name").fill(name)
-        self.page.get_by_role("button", name="Upload", exact=True).click()
-        self.page.wait_for_url(OF_A_VERSION)
-
-    def expect_verified(self, state: str) -> None:
-        """Wait until the page of a dataset shows how its verification ended."""
-        expect(self.page.locator(".facts")).to_contain_text(state, timeout=VERIFIED_MS)
 
     def begin_a_job(self, name: str, **arguments: object) -> None:
         """From the page of a dataset, open the form of a job, and fill it in."""
@@ -155,6 +119,55 @@ class Visitor:
         self.page.wait_for_url(OF_A_JOB)
         self.page.evaluate(MARK)
         return self.page.url.rpartition("/")[2]
+
+
+@dataclass(frozen=True)
+class Visitor:
+    """A person with a browser in front of a `trainyard up`."""
+
+    page: Page
+    server: Server
+
+    @property
+    def jobs(self) -> JobPages:
+        """The pages of jobs."""
+        return JobPages(self.page, self.server)
+
+    def sign_in_by_the_printed_link(self) -> None:
+        """Open the link that `trainyard up` has printed, and press its button."""
+        eventually(lambda: LINK.search(self.server.text), within=60)
+        (link,) = LINK.findall(self.server.text)
+        self.page.goto(link)
+        self.page.get_by_role("button", name="Sign in").click()
+        self.page.wait_for_url("**/jobs")
+
+    def open_tabs(self, count: int) -> list[Page]:
+        """Open the page that is shown in more tabs; each has to be live."""
+        tabs = [self.page.context.new_page() for _ in range(count)]
+        for tab in tabs:
+            tab.goto(self.page.url)
+        for tab in tabs:
+            expect(tab.locator("#live")).to_have_text("Live")
+        return tabs
+
+    def kill_the_server(self) -> None:
+        """Kill the server process; `trainyard up` starts another one."""
+        (server,) = self.server.processes("--listener")
+        server.kill()
+        expect(self.page.locator("#live")).not_to_have_text("Live")
+        expect(self.page.locator("#live")).to_have_text("Live", timeout=STARTED_MS)
+
+    def upload(self, archive: Path, name: str) -> None:
+        """Upload an archive, and wait until its version is verified."""
+        self.page.goto("/datasets/new")
+        self.page.locator("#u-file").set_input_files(archive)
+        self.page.locator("#u-name").fill(name)
+        self.page.get_by_role("button", name="Upload", exact=True).click()
+        self.page.wait_for_url(OF_A_VERSION)
+
+    def expect_verified(self, state: str) -> None:
+        """Wait until the page of a dataset shows how its verification ended."""
+        expect(self.page.locator(".facts")).to_contain_text(state, timeout=VERIFIED_MS)
 
     def mend_by_the_button_of_a_finding(self, option: str) -> None:
         """Read an invalid version again with the option that its first finding offers."""

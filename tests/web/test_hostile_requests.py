@@ -102,7 +102,7 @@ def weird(kind: str, ids: dict[str, str]) -> str:
 
 @pytest.fixture(scope="module")
 def ids(shared_api: Api, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """What stands in the paths of the routes, as far as it can be seen by the user."""
+    """The ids in the paths of the routes; of some kinds the user has nothing."""
     folder = tmp_path_factory.mktemp("jobs")
     job = a_succeeded_job(shared_api, folder)
     rows = shared_api.rows

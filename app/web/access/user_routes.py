@@ -45,7 +45,7 @@ async def set_password(page: InPage) -> Response:
     form = await form_of(page.request)
     try:
         path = f"{path_below('/v1/users', form.one('user'))}/password"
-        await page.api.send("PUT", path, {"password": form.one("password")})
+        await page.api.send("PUT", path, {"password": form.typed("password")})
     except ApiProblem as refused:
         return await _users_page(page, refused)
     return page.redirect(USERS)

@@ -41,7 +41,8 @@ class TestModel:
     def test_the_model_fits_the_task_of_the_dataset(self, api: Api, browser: Browser) -> None:
         with api.database.write() as unit:
             rows = api.rows
-            _, version = a_dataset(unit.session, rows.project_id, rows.user_id, task="pose")
+            owner = (rows.project_id, rows.user_id)
+            _, version = a_dataset(unit.session, *owner, name="points", task="pose")
 
         page = opened(browser, f"{NEW}?dataset={version}")
 

@@ -70,7 +70,7 @@ async def _events(
 
 
 def _moment(text: str) -> str | None:
-    """Return the moment that an address names; None if it is none, or has no time zone."""
+    """Return the moment that an address names; None for other text, or without a time zone."""
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
