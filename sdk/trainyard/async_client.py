@@ -1,18 +1,18 @@
 """The client with `await`."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Self, TypeVar
 
 from trainyard.async_job import AsyncJob
+from trainyard.async_sections import AsyncDatasets, AsyncJobs, AsyncModels
 from trainyard.configuration import find_server
 from trainyard.core.connection import Connection
 from trainyard.core.drivers import AsyncDriver
 from trainyard.core.steps import Operation
-from trainyard.operations import jobs as job_operations
-from trainyard.operations.pages import Listing
-from trainyard.paging import AsyncPager
-from trainyard.views.jobs import JobRow, ParsedView, PlanView
-from trainyard.views.results import ManyMetricsView
+from trainyard.operations import training
+from trainyard.operations.pushes import OnProgress
+from trainyard.views.datasets import DatasetView
 
 T = TypeVar("T")
 
@@ -36,6 +36,8 @@ class AsyncClient:
         self.connection = Connection(self.server.url, patience_seconds)
         self.driver = AsyncDriver(self.server)
         self.jobs = AsyncJobs(self)
+        self.datasets = AsyncDatasets(self)
+        self.models = AsyncModels(self)
 
     async def __aenter__(self) -> Self:
         return self
@@ -79,58 +81,58 @@ class AsyncClient:
         options = {"params": params, "json": json, "headers": headers}
         return await self.run(self.connection.json(method, path, **options))
 
-
-class AsyncJobs:
-    """The jobs of the server.
-
-    Args:
-        client: that reads them.
-    """
-
-    def __init__(self, client: AsyncClient) -> None:
-        self._client = client
-
-    def list(self, **filters: Any) -> AsyncPager[JobRow]:  # noqa: ANN401
-        """Return the jobs, newest first.
-
-        Args:
-            filters: the query parameters of `GET /v1/jobs`: `state`, `dataset`, `q`, `sort`, …
-        """
-        listing = Listing(self._client.connection, "/v1/jobs", JobRow, filters)
-        return AsyncPager(self._client.driver, listing)
-
-    async def get(self, job: str) -> AsyncJob:
-        """Return a job by its id."""
-        view = await self._client.run(job_operations.read_job(self._client.connection, job))
-        return AsyncJob(self._client, view)
-
-    async def submit(self, spec: Mapping[str, Any], idempotency_key: str | None = None) -> AsyncJob:
-        """Submit a job.
+    async def train(  # noqa: PLR0913 - the fields of a training
+        self,
+        data: str | Path | DatasetView,
+        model: str | Path,
+        *,
+        customize: Mapping[str, Any] | None = None,
+        name: str | None = None,
+        project: str | None = None,
+        task: str | None = None,
+        queue: str | None = None,
+        gpus: int | None = None,
+        priority: int | None = None,
+        tags: Mapping[str, str] | None = None,
+        notes: str | None = None,
+        idempotency_key: str | None = None,
+        progress: OnProgress | None = None,
+        **arguments: Any,  # noqa: ANN401
+    ) -> AsyncJob:
+        """Send the dataset and the weights as far as the server lacks them, and submit a job.
 
         Args:
-            spec: the body of `POST /v1/jobs`.
-            idempotency_key: submits once, however often it is sent with the same spec; a new one
-                if it is None.
+            data: a data.yaml, a folder or an archive of this machine, as `yolo` takes them; or a
+                dataset of the server: its id, its name, or what `datasets.push` returned.
+            model: a `.pt` file of this machine, or a model of the server.
+            customize: the customizations of the training.
+            name: of the job.
+            project: of the server.
+            task: None: the task of the model.
+            queue: to wait in.
+            gpus: 0 or 1; None: any slot.
+            priority: a job with a higher one runs first.
+            tags: to filter jobs by.
+            notes: free text.
+            idempotency_key: submits once, however often it is sent with the same spec.
+            progress: told how far the sending of the dataset is.
+            arguments: training arguments, such as `epochs` and `imgsz`.
+
+        Raises:
+            LayoutError: the dataset cannot be sent; nothing was sent.
+            DatasetInvalidError: its verification found errors.
+            InvalidError: the server refuses the spec.
         """
-        connection = self._client.connection
-        view = await self._client.run(job_operations.submit_job(connection, spec, idempotency_key))
-        return AsyncJob(self._client, view)
-
-    async def plan(self, spec: Mapping[str, Any]) -> PlanView:
-        """Return what a job would do, without submitting it."""
-        return await self._client.run(job_operations.plan_job(self._client.connection, spec))
-
-    async def parse(self, text: str) -> ParsedView:
-        """Return a training in Ultralytics' words as a spec."""
-        return await self._client.run(job_operations.parse_job(self._client.connection, text))
-
-    async def compare(self, jobs: Sequence[str], **params: Any) -> ManyMetricsView:  # noqa: ANN401
-        """Return the metrics of up to 20 jobs.
-
-        Args:
-            jobs: their ids.
-            params: `keys`, `since` and `until` of `GET /v1/metrics`.
-        """
-        return await self._client.run(
-            job_operations.compare_jobs(self._client.connection, jobs, params)
+        spec = training.spec_of(
+            train=arguments,
+            customize=customize,
+            name=name,
+            project=project,
+            task=task,
+            resources={"queue": queue, "gpus": gpus},
+            priority=priority,
+            tags=tags,
+            notes=notes,
         )
+        wanted = training.Training(data, model, spec, idempotency_key, progress)
+        return AsyncJob(self, await self.run(training.train(self.connection, wanted)))

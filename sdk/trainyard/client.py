@@ -1,6 +1,7 @@
 """The client with blocking calls."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Self, TypeVar
 
 from trainyard.configuration import find_server
@@ -8,11 +9,10 @@ from trainyard.core.connection import Connection
 from trainyard.core.drivers import SyncDriver
 from trainyard.core.steps import Operation
 from trainyard.job import Job
-from trainyard.operations import jobs as job_operations
-from trainyard.operations.pages import Listing
-from trainyard.paging import Pager
-from trainyard.views.jobs import JobRow, ParsedView, PlanView
-from trainyard.views.results import ManyMetricsView
+from trainyard.operations import training
+from trainyard.operations.pushes import OnProgress
+from trainyard.sections import Datasets, Jobs, Models
+from trainyard.views.datasets import DatasetView
 
 T = TypeVar("T")
 
@@ -36,6 +36,8 @@ class Client:
         self.connection = Connection(self.server.url, patience_seconds)
         self.driver = SyncDriver(self.server)
         self.jobs = Jobs(self)
+        self.datasets = Datasets(self)
+        self.models = Models(self)
 
     def __enter__(self) -> Self:
         return self
@@ -79,56 +81,58 @@ class Client:
         options = {"params": params, "json": json, "headers": headers}
         return self.run(self.connection.json(method, path, **options))
 
-
-class Jobs:
-    """The jobs of the server.
-
-    Args:
-        client: that reads them.
-    """
-
-    def __init__(self, client: Client) -> None:
-        self._client = client
-
-    def list(self, **filters: Any) -> Pager[JobRow]:  # noqa: ANN401
-        """Return the jobs, newest first.
-
-        Args:
-            filters: the query parameters of `GET /v1/jobs`: `state`, `dataset`, `q`, `sort`, …
-        """
-        listing = Listing(self._client.connection, "/v1/jobs", JobRow, filters)
-        return Pager(self._client.driver, listing)
-
-    def get(self, job: str) -> Job:
-        """Return a job by its id."""
-        view = self._client.run(job_operations.read_job(self._client.connection, job))
-        return Job(self._client, view)
-
-    def submit(self, spec: Mapping[str, Any], idempotency_key: str | None = None) -> Job:
-        """Submit a job.
+    def train(  # noqa: PLR0913 - the fields of a training
+        self,
+        data: str | Path | DatasetView,
+        model: str | Path,
+        *,
+        customize: Mapping[str, Any] | None = None,
+        name: str | None = None,
+        project: str | None = None,
+        task: str | None = None,
+        queue: str | None = None,
+        gpus: int | None = None,
+        priority: int | None = None,
+        tags: Mapping[str, str] | None = None,
+        notes: str | None = None,
+        idempotency_key: str | None = None,
+        progress: OnProgress | None = None,
+        **arguments: Any,  # noqa: ANN401
+    ) -> Job:
+        """Send the dataset and the weights as far as the server lacks them, and submit a job.
 
         Args:
-            spec: the body of `POST /v1/jobs`.
-            idempotency_key: submits once, however often it is sent with the same spec; a new one
-                if it is None.
+            data: a data.yaml, a folder or an archive of this machine, as `yolo` takes them; or a
+                dataset of the server: its id, its name, or what `datasets.push` returned.
+            model: a `.pt` file of this machine, or a model of the server.
+            customize: the customizations of the training.
+            name: of the job.
+            project: of the server.
+            task: None: the task of the model.
+            queue: to wait in.
+            gpus: 0 or 1; None: any slot.
+            priority: a job with a higher one runs first.
+            tags: to filter jobs by.
+            notes: free text.
+            idempotency_key: submits once, however often it is sent with the same spec.
+            progress: told how far the sending of the dataset is.
+            arguments: training arguments, such as `epochs` and `imgsz`.
+
+        Raises:
+            LayoutError: the dataset cannot be sent; nothing was sent.
+            DatasetInvalidError: its verification found errors.
+            InvalidError: the server refuses the spec.
         """
-        connection = self._client.connection
-        view = self._client.run(job_operations.submit_job(connection, spec, idempotency_key))
-        return Job(self._client, view)
-
-    def plan(self, spec: Mapping[str, Any]) -> PlanView:
-        """Return what a job would do, without submitting it."""
-        return self._client.run(job_operations.plan_job(self._client.connection, spec))
-
-    def parse(self, text: str) -> ParsedView:
-        """Return a training in Ultralytics' words as a spec."""
-        return self._client.run(job_operations.parse_job(self._client.connection, text))
-
-    def compare(self, jobs: Sequence[str], **params: Any) -> ManyMetricsView:  # noqa: ANN401
-        """Return the metrics of up to 20 jobs.
-
-        Args:
-            jobs: their ids.
-            params: `keys`, `since` and `until` of `GET /v1/metrics`.
-        """
-        return self._client.run(job_operations.compare_jobs(self._client.connection, jobs, params))
+        spec = training.spec_of(
+            train=arguments,
+            customize=customize,
+            name=name,
+            project=project,
+            task=task,
+            resources={"queue": queue, "gpus": gpus},
+            priority=priority,
+            tags=tags,
+            notes=notes,
+        )
+        wanted = training.Training(data, model, spec, idempotency_key, progress)
+        return Job(self, self.run(training.train(self.connection, wanted)))

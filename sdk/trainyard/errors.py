@@ -3,7 +3,13 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from trainyard.views.datasets import DatasetView, FindingView
+    from trainyard.views.jobs import JobView
 
 PREFIX: Final = "urn:trainyard:problem:"
 
@@ -137,6 +143,66 @@ BY_STATUS: Final[Mapping[int, type[ProblemError]]] = {
     503: UnavailableError,
     504: UnavailableError,
 }
+
+
+class DatasetInvalidError(TrainyardError):
+    """The verification of a dataset found errors.
+
+    Args:
+        version: the version of the dataset, as `DatasetView`.
+        findings: its errors, as `FindingView`, each with what to change.
+    """
+
+    def __init__(self, version: "DatasetView", findings: "Sequence[FindingView]") -> None:
+        lines = [f"{_place(each)}{each.message} {each.remedy}" for each in findings[:SHOWN]]
+        more = [f"… and {len(findings) - SHOWN} more"] if len(findings) > SHOWN else []
+        head = f"The dataset {version.name} (version {version.number}) is invalid:"
+        super().__init__("\n  ".join([head, *lines, *more]))
+        self.version = version
+        self.findings = list(findings)
+
+
+class ModelRefusedError(TrainyardError):
+    """The inspection of weights refused them."""
+
+
+class JobFailed(TrainyardError):
+    """A job failed or was cancelled.
+
+    Args:
+        job: as `JobView`.
+        log_tail: the last lines of its log.
+
+    Attributes:
+        reason: the end reason, such as `out_of_memory`; `cancelled` for a cancelled job.
+        hint: what to do.
+    """
+
+    def __init__(self, job: "JobView", log_tail: str = "") -> None:
+        error = job.error
+        self.job = job
+        self.reason = job.state if error is None else error.code
+        self.hint = "" if error is None else error.hint
+        self.log_tail = log_tail
+        said = f"was {job.state}" if error is None else f"failed: {error.title}. {error.message}"
+        parts = [f"The job {job.name or job.id} {said}", self.hint]
+        super().__init__("\n".join(part for part in parts if part))
+
+
+class WaitTimeout(TrainyardError, TimeoutError):
+    """What was waited for did not happen in time. The job goes on."""
+
+
+class DamagedDownloadError(TrainyardError):
+    """The bytes of a file are not those that the server announced; nothing was kept."""
+
+
+SHOWN: Final = 20
+
+
+def _place(finding: "FindingView") -> str:
+    line = "" if finding.line is None else f", line {finding.line}"
+    return "" if finding.file is None else f"{finding.file}{line}: "
 
 
 def problem_error(document: object, status: int) -> ProblemError:

@@ -49,17 +49,26 @@ class Connection:
             UnreachableError: no answer came.
             ProblemError: the server refused the request, or failed.
         """
-        answer = yield from self._repeat(request, Send)
+        answer = yield from self._repeat(request)
         if answer.status >= HTTPStatus.BAD_REQUEST:
             raise problem_error(_json_or_none(answer), answer.status)
         return answer
 
     def open(self, request: Request) -> Operation[Answer]:
-        """Send a request and return the head of its answer; the driver then receives the rest."""
-        answer = yield from self._repeat(request, Open)
-        if answer.status >= HTTPStatus.BAD_REQUEST:
-            raise problem_error(_json_or_none(answer), answer.status)
-        return answer
+        """Send a request once and return the head of its answer; `Receive` gives the rest.
+
+        Raises:
+            UnreachableError: no answer came.
+            ProblemError: the server refused the request, or failed.
+        """
+        plain = replace(request, headers={"Accept-Encoding": "identity", **request.headers})
+        outcome = yield from _once(Open(plain))
+        if not isinstance(outcome, Answer):
+            raise UnreachableError(self.url, str(outcome)) from outcome
+        self.has_answered = True
+        if outcome.status >= HTTPStatus.BAD_REQUEST:
+            raise problem_error(_json_or_none(outcome), outcome.status)
+        return outcome
 
     def json(self, method: str, path: str, **options: Any) -> Operation[Any]:  # noqa: ANN401
         """Send a request and return the JSON of the answer; text as text, None without a body.
@@ -72,10 +81,10 @@ class Connection:
         answer = yield from self.send(request_of(method, path, **options))
         return content_of(answer)
 
-    def _repeat(self, request: Request, step: type[Send] | type[Open]) -> Operation[Answer]:
+    def _repeat(self, request: Request) -> Operation[Answer]:
         patience = Patience(self.patience_seconds)
         while True:
-            outcome = yield from _once(step(request))
+            outcome = yield from _once(Send(request))
             again = self._may_send_again(request, outcome)
             at_least = retry_after(outcome.headers) if isinstance(outcome, Answer) else 0.0
             wait = patience.next_wait(at_least) if again else None

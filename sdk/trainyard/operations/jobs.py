@@ -9,6 +9,7 @@ from trainyard.core.steps import Operation
 from trainyard.views.base import parsed
 from trainyard.views.jobs import JobView, ParsedView, PlanView
 from trainyard.views.results import ManyMetricsView
+from trainyard.views.stream import JobEvent
 
 
 def submit_job(
@@ -86,3 +87,25 @@ def compare_jobs(
     query = {**params, "jobs": ",".join(jobs)}
     document = yield from connection.json("GET", "/v1/metrics", params=query)
     return parsed(ManyMetricsView, document)
+
+
+def change_job(connection: Connection, job: str, fields: Mapping[str, Any]) -> Operation[JobView]:
+    """Change some fields of a job."""
+    document = yield from connection.json(
+        "PATCH", f"/v1/jobs/{job}", json=dict(fields), is_repeatable=True
+    )
+    return parsed(JobView, document)
+
+
+def delete_job(connection: Connection, job: str) -> Operation[JobView]:
+    """Move a job to the trash."""
+    document = yield from connection.json("DELETE", f"/v1/jobs/{job}")
+    return parsed(JobView, document)
+
+
+def read_events(
+    connection: Connection, job: str, params: Mapping[str, Any]
+) -> Operation[list[JobEvent]]:
+    """Read a page of the events of a job."""
+    page = yield from connection.json("GET", f"/v1/jobs/{job}/events", params=params)
+    return [parsed(JobEvent, {**row, "job": job}) for row in page["data"]]
