@@ -25,7 +25,7 @@ def _a_person_without_configuration(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setenv("TRAINYARD_HOME", str(empty / "home"))
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def site(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """Run a server without a broker and without workers."""
     with a_site(tmp_path_factory.mktemp("site"), sqlite_template) as site:

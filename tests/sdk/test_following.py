@@ -111,6 +111,7 @@ class TestFollow:
 
         assert_whole(items, site, training.job)
 
+    @pytest.mark.slow
     @pytest.mark.faults
     def test_a_restart_of_the_server_costs_nothing(self, client: Client, site: Site) -> None:
         training = a_training(site, "restarted")
