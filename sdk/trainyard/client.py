@@ -109,15 +109,18 @@ class Client:
             name: of the job.
             project: of the server.
             task: None: the task of the model.
-            queue, gpus, priority, tags, notes: as in a spec.
+            queue: to wait in.
+            gpus: 0 or 1; None: any slot.
+            priority: higher ones run first.
+            tags: to filter by.
+            notes: free text.
             idempotency_key: submits once, however often it is sent with the same spec.
             progress: told how far the sending of the dataset is.
             arguments: training arguments, such as `epochs` and `imgsz`.
 
         Raises:
-            LayoutError: the dataset cannot be sent; nothing was sent.
-            DatasetInvalidError: its verification found errors.
-            InvalidError: the server refuses the spec.
+            LayoutError: the dataset cannot be read; nothing was sent.
+            DatasetInvalidError: the verification found errors.
         """
         texts = {"name": name, "project": project, "task": task, "notes": notes}
         placed = {"resources": {"queue": queue, "gpus": gpus}, "priority": priority, "tags": tags}
