@@ -18,6 +18,7 @@ import pytest
 
 from app.core.migrations import head_revision
 from tests.architecture.sources import ROOT
+from trainyard.version import VERSION
 
 pytestmark = pytest.mark.integration
 
@@ -144,11 +145,10 @@ class TestClientWheel:
         assert scripts["server"] == {"trainyard.commands": {"server": "app.verbs:VERBS"}}
 
     def test_both_have_one_version_and_the_server_needs_this_client(self) -> None:
-        client = tomllib.loads((ROOT / "sdk/pyproject.toml").read_text())["project"]
         server = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 
-        assert client["version"] == server["version"]
-        assert f"trainyard-client=={client['version']}" in server["dependencies"]
+        assert server["version"] == VERSION
+        assert f"trainyard-client=={VERSION}" in server["dependencies"]
 
 
 def entry_points(wheel: Path) -> dict[str, dict[str, str]]:

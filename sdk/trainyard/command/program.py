@@ -11,6 +11,7 @@ from typer.core import TyperCommand, TyperGroup
 from typer.main import get_command, get_group
 
 from trainyard.command.tables import OWN, Verb, tables
+from trainyard.version import VERSION
 
 NO_RICH: Final = None
 """Help is plain text: rich takes longer to import than everything else of it."""
@@ -107,7 +108,13 @@ def reads_this_machine(words: Sequence[str]) -> bool:
         return "--home" in options
     if os.environ.get("TRAINYARD_URL"):
         return False
-    return bool(os.environ.get("TRAINYARD_HOME")) or not Path("trainyard.toml").exists()
+    return bool(os.environ.get("TRAINYARD_HOME")) or not _names_a_server()
+
+
+def _names_a_server() -> bool:
+    from trainyard.configuration import PROJECT_FILE, user_file  # noqa: PLC0415 -- seldom needed
+
+    return Path(PROJECT_FILE).exists() or user_file().exists()
 
 
 def _made(name: str, verb: Verb) -> Any:
@@ -141,9 +148,7 @@ app = typer.Typer(
 
 def _print_version(asked: bool) -> None:  # noqa: FBT001 -- Typer calls it so
     if asked:
-        from importlib.metadata import version  # noqa: PLC0415 -- slow
-
-        typer.echo(version("trainyard-client"))
+        typer.echo(VERSION)
         raise typer.Exit
 
 
