@@ -9,7 +9,7 @@ import json
 import os
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -37,7 +37,7 @@ class Server:
     """
 
     url: str
-    key: str | None
+    key: str | None = field(repr=False)
     source: str
 
 
