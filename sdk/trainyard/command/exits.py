@@ -4,6 +4,7 @@ from typing import Final
 
 from trainyard.command.shared import UnknownJob
 from trainyard.command.text import say
+from trainyard.configuration import NO_SERVER
 from trainyard.errors import (
     AccessError,
     ConfigurationError,
@@ -61,6 +62,8 @@ def told(error: Exception) -> int | None:
         return None
     status = next((code for kind, code in STATUSES if isinstance(error, kind)), FAILURE)
     say(f"trainyard: {error}")
+    if str(error) == NO_SERVER:
+        say("  `trainyard train --up …` starts one that stays.")
     if status in ADVICE:
         say(f"  {ADVICE[status]}")
     if isinstance(error, ProblemError) and error.request_id and status in {FAILURE, NO_ACCESS}:

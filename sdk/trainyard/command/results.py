@@ -7,9 +7,11 @@ from typing import Annotated, Any
 
 import typer
 
-from trainyard.command.run_folder import fetch
+from trainyard.client import Client
 from trainyard.command.shared import AsJson, Reference, Url, find_job, opened
 from trainyard.command.text import put, put_json, put_rows, say
+from trainyard.job import Job
+from trainyard.operations.runs import fetch_run
 from trainyard.views.results import MetricsView
 
 
@@ -81,8 +83,7 @@ def download(
     with opened(url) as client:
         found = find_job(client, job)
         if not names:
-            folder = output or Path(found.name or found.id)
-            paths = fetch(found, folder)
+            paths = _all_files(client, found, output or Path(found.name or found.id))
         else:
             if output is not None and len(names) > 1:
                 output.mkdir(parents=True, exist_ok=True)
@@ -97,3 +98,10 @@ def download(
         put(str(path))
     if not paths:
         say("The job has no files yet.")
+
+
+def _all_files(client: Client, job: Job, folder: Path) -> list[Path]:
+    """Download what `yolo` would have written into a folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    own = {"model": job.view.model, "data": job.view.dataset_name}
+    return client.run(fetch_run(client.connection, job.id, folder, own))

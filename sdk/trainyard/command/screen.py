@@ -57,10 +57,12 @@ class JobScreen:
         view = self._job.view
         title = Text(printable(f"{view.name or view.id}  {view.state} {view.phase or ''}".rstrip()))
         title.stylize("bold")
-        parts: list[Text | Table | ProgressBar] = [title, Text(printable(self._job.url), "dim")]
+        parts: list[Text | Table] = [title, Text(printable(self._job.url), "dim")]
         done = self._done()
         if done is not None:
-            parts.append(ProgressBar(total=1.0, completed=done, width=self._width))
+            bar = Table.grid()  # a bar alone would not end its line
+            bar.add_row(ProgressBar(total=1.0, completed=done, width=self._width))
+            parts.append(bar)
         parts.append(self._table())
         values = [value for value in view.curve if value is not None]
         if len(values) > 1:

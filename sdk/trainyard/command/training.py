@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Any
 
 import typer
 
@@ -11,18 +11,18 @@ from trainyard.client import Client
 from trainyard.command import local_server
 from trainyard.command.datasets import tell_layout
 from trainyard.command.progress import shown_progress
-from trainyard.command.run_folder import WEIGHTS, RunFolder, fetch
 from trainyard.command.shared import AsJson, Url, opened
 from trainyard.command.text import duration, put, put_json, say
 from trainyard.command.watching import show_until_end
 from trainyard.command.words import Words, merge, read_job_file
+from trainyard.errors import ConfigurationError
 from trainyard.job import Job
 from trainyard.operations import training
 from trainyard.operations.pushes import OnProgress
+from trainyard.operations.runs import fetch_run
+from trainyard.operations.yolo_words import translate
+from trainyard.run_folder import WEIGHTS, make_run_folder
 from trainyard.views.jobs import PlanView
-
-HERE: Final = frozenset({"data", "model"})
-"""Words that the server cannot place, and that are placed here."""
 
 WordList = Annotated[
     list[str] | None,
@@ -57,9 +57,10 @@ def train(
         job = _submitted(client, wanted)
         say(f"{job.id}  {job.url}")
         show_until_end(job, sys.stderr)
+        folder = make_run_folder(written.place(), job.view.task)
+        own = {"model": wanted.model, "data": wanted.data, **written.of_folder()}
+        paths = client.run(fetch_run(client.connection, job.id, folder, own))
         job.wait(timeout=60)
-        folder = written_folder(written, wanted).of_task(job.view.task)
-        paths = fetch(job, folder)
     if as_json:
         put_json({"job": job.id, "folder": str(folder), "files": [str(path) for path in paths]})
     else:
@@ -125,14 +126,14 @@ class Wanted:
             typer.BadParameter: data or model is missing, or a word has no meaning here.
         """
         spec = {} if file is None else read_job_file(file)
-        spec = merge(spec, _translated(client, written))
-        if written.customize:
-            spec = merge(spec, {"customize": written.customize})
         data = written.here.get("data") or spec.pop("data", None) or spec.get("dataset")
         model = written.here.get("model") or spec.get("model")
         if not data or not model:
             missing = [name for name, value in (("data", data), ("model", model)) if not value]
             raise typer.BadParameter(f"name the {' and the '.join(missing)}, as data=data.yaml")
+        spec = merge(spec, _translated(client, written, str(model)))
+        if written.customize:
+            spec = merge(spec, {"customize": written.customize})
         kept = {name: each for name, each in spec.items() if name not in {"dataset", "model"}}
         return cls(str(data), str(model), kept)
 
@@ -146,40 +147,23 @@ class Wanted:
         return training.Training(self.data, self.model, self.spec, on_progress=on_progress)
 
 
-def written_folder(written: Words, wanted: Wanted) -> RunFolder:
-    """Return the folder for the results that the words name."""
-    here = written.here
-    return RunFolder(
-        here.get("project", ""),
-        str(wanted.spec.get("name") or ""),
-        exist_ok=written.flag("exist_ok"),
-        save_dir=here.get("save_dir", ""),
-    )
-
-
 def _read(words: list[str] | None, file: Path | None) -> Words:
     if not words and file is None:
         raise typer.BadParameter("write what to train, as data=data.yaml model=yolo26n.pt")
     written = Words.of(words or [])
-    written.flag("exist_ok")
+    written.place()
     return written
 
 
-def _translated(client: Client, written: Words) -> dict[str, Any]:
-    """Let the server translate Ultralytics' words; one that it leaves out is refused here."""
-    model = Path(written.here["model"]).name if written.here.get("model") else None
-    theirs = [*written.theirs, *([] if model is None else [f"model={model}"])]
-    if not theirs:
-        return {}
-    parsed = client.jobs.parse(" ".join(map(_quoted, theirs)))
-    refused = [each for each in parsed.left_out if each.argument not in HERE]
-    if refused:
-        raise typer.BadParameter("; ".join(f"{it.argument}: {it.because}" for it in refused))
-    return {name: value for name, value in parsed.spec.items() if name != "model"}
-
-
-def _quoted(word: str) -> str:
-    return '"' + word.replace('"', "'") + '"' if any(each.isspace() for each in word) else word
+def _translated(client: Client, written: Words, model: str) -> dict[str, Any]:
+    """Let the server translate Ultralytics' words; those that it refuses are refused here."""
+    try:
+        found = client.run(translate(client.connection, model, written.theirs))
+    except ConfigurationError as error:
+        raise typer.BadParameter(str(error)) from None
+    for name, because in found.left_out.items():
+        say(f"{name}: {because}")
+    return found.spec
 
 
 def _submitted(client: Client, wanted: Wanted) -> Job:

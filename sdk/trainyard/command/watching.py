@@ -2,7 +2,7 @@
 
 import json
 import sys
-from typing import TextIO
+from typing import Final, TextIO
 
 import typer
 
@@ -12,7 +12,9 @@ from trainyard.command.text import printable, put, put_json, say
 from trainyard.job import Job
 from trainyard.views.stream import EpochView, JobEvent, StreamItem
 
-EPOCH = "epoch.finished"
+EPOCH: Final = "epoch.finished"
+SHOWN: Final = ("train/", "metrics/")
+"""How the columns begin that a line shows."""
 
 
 def watch(job: Reference, *, url: Url = None, as_json: AsJson = False) -> None:
@@ -78,8 +80,11 @@ def epoch_line(epoch: EpochView, job: Job) -> str:
     total = job.view.spec.get("train", {}).get("epochs") or job.view.resolved.get("epochs")
     if job.view.progress is not None:
         total = job.view.progress.epochs
-    numbers = {name.rpartition("/")[2]: value for name, value in epoch.metrics.items()}
-    shown = [f"{name} {value:.4g}" for name, value in numbers.items() if value is not None]
+    shown = [
+        f"{name.partition('/')[2]} {value:.4g}"
+        for name, value in epoch.metrics.items()
+        if value is not None and name.startswith(SHOWN)
+    ]
     return f"epoch {epoch.epoch}{f'/{total}' if total else ''}  {'  '.join(shown)}".rstrip()
 
 

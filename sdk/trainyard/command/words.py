@@ -11,8 +11,11 @@ from typing import Any, Final
 
 import typer
 
-HERE: Final = ("data", "model", "project", "exist_ok", "save_dir")
+from trainyard.run_folder import RunPlace
+
+HERE: Final = frozenset({"data", "model", "project", "exist_ok"})
 """Words about files of this machine, which no server can read."""
+MODE: Final = "train"
 TRUE: Final = frozenset({"true", "1", "yes"})
 FALSE: Final = frozenset({"false", "0", "no", "none", ""})
 
@@ -29,7 +32,7 @@ class Words:
 
     here: dict[str, str] = field(default_factory=dict)
     customize: dict[str, Any] = field(default_factory=dict)
-    theirs: list[str] = field(default_factory=list)
+    theirs: dict[str, str] = field(default_factory=dict)
 
     @classmethod
     def of(cls, words: Iterable[str]) -> "Words":
@@ -46,21 +49,28 @@ class Words:
                 found.here[name] = value
             elif equals and "." in name:
                 customizations.append(word)
-            else:
-                found.theirs.append(word)
+            elif equals and name:
+                found.theirs[name] = value
+            elif word != MODE:  # as in `yolo detect train`
+                found.theirs["task"] = word
         found.customize = set_by_words(customizations)
         return found
 
-    def flag(self, name: str) -> bool:
-        """Return a word that is true or false; one that is missing is false.
+    def place(self) -> RunPlace:
+        """Return the folder for the results that the words name.
 
         Raises:
-            typer.BadParameter: it is neither.
+            typer.BadParameter: `exist_ok` is neither true nor false.
         """
-        value = self.here.get(name, "false").lower()
-        if value not in TRUE | FALSE:
-            raise typer.BadParameter(f"{name}={value}: write True or False")
-        return value in TRUE
+        exist_ok = self.here.get("exist_ok", "false").lower()
+        if exist_ok not in TRUE | FALSE:
+            raise typer.BadParameter(f"exist_ok={exist_ok}: write True or False")
+        return RunPlace(self.here.get("project"), self.theirs.get("name"), exist_ok in TRUE)
+
+    def of_folder(self) -> dict[str, Any]:
+        """Return what an args.yaml has about the folder."""
+        place = self.place()
+        return {"project": place.project, "exist_ok": place.exist_ok}
 
 
 def set_by_words(words: Iterable[str]) -> dict[str, Any]:
