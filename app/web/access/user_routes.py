@@ -46,7 +46,7 @@ async def set_password(page: InPage) -> Response:
     form = await form_of(page.request)
     path = f"/v1/users/{quote(form.one('user'), safe='')}/password"
     try:
-        await page.api.send("PUT", path, {"password": form.one("password")})
+        await page.api.send("PUT", path, {"password": form.typed("password")})
     except ApiProblem as refused:
         return await _users_page(page, refused)
     return page.redirect(USERS)

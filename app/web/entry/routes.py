@@ -35,7 +35,7 @@ async def sign_in(request: Request) -> Response:
     """Sign in, and open the page that the browser asked for first."""
     form = await form_of(request)
     name, to = form.one("name"), form.one("next")
-    credentials = {"name": name, "password": form.one("password")}
+    credentials = {"name": name, "password": form.typed("password")}
     try:
         answer = await Api(request).answer("POST", "/session", document=credentials)
     except ApiProblem as refused:
