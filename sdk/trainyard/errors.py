@@ -150,7 +150,7 @@ class DatasetInvalidError(TrainyardError):
 
     Args:
         version: the version of the dataset, as `DatasetView`.
-        findings: its errors, as `FindingView`, each with what to change.
+        findings: its errors and warnings, as `FindingView`, each with what to change.
     """
 
     def __init__(self, version: "DatasetView", findings: "Sequence[FindingView]") -> None:

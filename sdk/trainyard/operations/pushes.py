@@ -175,17 +175,13 @@ def wait_until_verified(
         document = yield from connection.json("GET", f"/v1/datasets/{view.version}")
         view = parsed(DatasetView, document)
     if view.state == "invalid":
-        findings = yield from read_findings(connection, view, severity="error")
-        raise DatasetInvalidError(view, findings)
+        findings = yield from read_findings(connection, view)
+        raise DatasetInvalidError(view, [each for each in findings if each.severity != "info"])
     return view
 
 
-def read_findings(
-    connection: Connection,
-    view: DatasetView,
-    **filters: Any,  # noqa: ANN401
-) -> Operation[list[FindingView]]:
-    """Read the first findings of a version."""
-    params = {"version": view.version, "limit": SHOWN_FINDINGS, **filters}
+def read_findings(connection: Connection, view: DatasetView) -> Operation[list[FindingView]]:
+    """Read the first findings of a version, errors first."""
+    params = {"version": view.version, "limit": SHOWN_FINDINGS}
     page = yield from connection.json("GET", f"/v1/datasets/{view.id}/findings", params=params)
     return [parsed(FindingView, each) for each in page["data"]]
