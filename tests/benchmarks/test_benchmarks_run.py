@@ -29,6 +29,7 @@ class TestScripts:
             "datasets",
             "hostile",
             "stream",
+            "web",
         ],
     )
     def test_each_runs_as_a_script(self, name: str) -> None:
