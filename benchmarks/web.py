@@ -35,6 +35,17 @@ TRAINING_MS = 1_200_000
 Row = Sequence[str]
 
 
+class Answers:
+    """The answers that a page has got."""
+
+    def __init__(self) -> None:
+        self.answers: list[Response] = []
+
+    def add(self, answer: Response) -> None:
+        """Keep an answer."""
+        self.answers.append(answer)
+
+
 def main() -> None:
     """Measure and print; the exit status reports only whether the measurement succeeded."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -163,11 +174,11 @@ def bytes_row(browser: SignedInBrowser, paths: Sequence[str]) -> Row:
     weights: dict[str, int] = {}
     for path in paths:
         with browser.profile(viewport=WIDE) as context:
-            page, answers = context.new_page(), list[Response]()
-            page.on("response", lambda answer, heard=answers: heard.append(answer))  # type: ignore[misc]
+            page, heard = context.new_page(), Answers()
+            page.on("response", heard.add)
             page.goto(path, timeout=PATIENCE_MS)
             page.wait_for_load_state("load")
-            weights[path] = sum(size_of(each) for each in answers)
+            weights[path] = sum(size_of(each) for each in heard.answers)
     if not all(weights.values()):
         raise Failed(f"a page has no bytes: {weights}")
     heaviest = max(weights, key=lambda path: weights[path])

@@ -12,6 +12,7 @@ from app.web.access.webhook_routes import router as webhooks
 from app.web.datasets.routes import DATASETS
 from app.web.entry.account_routes import router as account
 from app.web.entry.demo_routes import router as demo
+from app.web.entry.login_routes import router as logins
 from app.web.entry.routes import for_strangers, for_users
 from app.web.entry.setup_routes import router as setup
 from app.web.fleet.model_routes import router as models
@@ -29,6 +30,7 @@ PAGES: Final[tuple[APIRouter, ...]] = (
     for_users,
     setup,
     account,
+    logins,
     demo,
     new_job,
     compare,

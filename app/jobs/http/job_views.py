@@ -7,6 +7,7 @@ from typing import Any, Final, Self
 from pydantic import BaseModel, Field, JsonValue
 
 from app.core.path_prefix import link
+from app.core.tasks import TASK_NAMES
 from app.jobs.end_reasons import EndReason
 from app.jobs.http.waiting import Wait, WaitingReason
 from app.jobs.listed import ListedJob
@@ -149,7 +150,12 @@ class JobRow(BaseModel):
         examples=[None, 4],
     )
     waiting_reason: WaitingReason | None = Field(description="null unless queued.", examples=[None])
-    task: str = Field(description="The task.", examples=["detect"])
+    starts_in_seconds: float | None = Field(
+        description="Estimated as in `/v1/queue`. null unless queued, without an estimate, and in "
+        "the response to a change of the job.",
+        examples=[None, 1380.0],
+    )
+    task: str = Field(description="The task.", examples=["detect"], json_schema_extra=TASK_NAMES)
     model: str = Field(
         description="The model that it starts from, as in its spec.", examples=["yolo26n.pt"]
     )
@@ -237,6 +243,7 @@ class JobRow(BaseModel):
             "slot": _slot(listed),
             "queue_position": wait and wait.position,
             "waiting_reason": wait and wait.reason,
+            "starts_in_seconds": wait and wait.starts_in_seconds,
             "task": job.task,
             "model": job.model,
             "dataset": job.dataset_id,

@@ -10,6 +10,7 @@ from app.web.jobs.one_job.job_header import Job, JobHeader
 
 HEADLINES: Final = ("metrics/mAP50-95(B)", "metrics/mAP50-95(M)", "metrics/accuracy_top1")
 """Metrics that people know, of which the first one is shown with the one that decides."""
+FITNESS: Final = "fitness"
 
 
 @dataclass(frozen=True)
@@ -120,7 +121,9 @@ def _not_yet(job: Job) -> list[Fact]:
         return []
     chosen = job["resolved"]["customize"]["best_model"]["metric"]
     known = HEADLINES[2] if job["task"] == "classify" else HEADLINES[0]
-    labels = [f"Best {short_metric(chosen)}", f"Last {short_metric(chosen)}"]
+    labels = [f"Best {short_metric(chosen)}"]
+    if chosen != FITNESS:  # epochs have no value of it
+        labels.append(f"Last {short_metric(chosen)}")
     if known != chosen:
         labels.append(f"{short_metric(known)} at best")
     return [Fact(label, UNKNOWN, is_big=True) for label in labels]
