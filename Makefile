@@ -3,7 +3,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
-.PHONY: help setup up demo wheels test test-slow test-class-weights soak lint format requirements oracle-fixtures sbom advisories pin-images clean
+.PHONY: help setup up demo screenshots wheels test test-slow test-class-weights soak lint format requirements oracle-fixtures sbom advisories pin-images clean
 
 PYTHON ?= python3
 UV_VERSION := 0.13.9
@@ -49,6 +49,9 @@ up: $(STAMP)  ## run server, broker and one worker slot on this machine; UP_ARGS
 
 demo: $(STAMP)  ## train a detector on drawn shapes, from an upload to a downloaded best.pt
 	$(BIN)/python examples/demo.py $(DEMO_ARGS)
+
+screenshots: $(STAMP)  ## train, and take every page into docs/images; needs chromium, 20 minutes
+	$(BIN)/python -m tests.browser.screenshots
 
 test: $(STAMP)  ## run the tests; TEST_ARGS="tests/core" for some, PARALLEL= for one file at a time
 	$(BIN)/python -m pytest $(PARALLEL) --durations=20 $(TEST_ARGS)

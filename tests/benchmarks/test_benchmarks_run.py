@@ -27,6 +27,7 @@ NAMES = (
     "datasets",
     "hostile",
     "stream",
+    "web",
 )
 PROGRAM = """
 import contextlib, io, json, runpy, sys

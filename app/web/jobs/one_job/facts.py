@@ -5,11 +5,12 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from app.web import words
-from app.web.formats import duration, number, short_metric
+from app.web.formats import UNKNOWN, duration, number, short_metric
 from app.web.jobs.one_job.job_header import Job, JobHeader
 
 HEADLINES: Final = ("metrics/mAP50-95(B)", "metrics/mAP50-95(M)", "metrics/accuracy_top1")
 """Metrics that people know, of which the first one is shown with the one that decides."""
+FITNESS: Final = "fitness"
 
 
 @dataclass(frozen=True)
@@ -100,7 +101,7 @@ def _ranking(header: JobHeader) -> list[Fact]:
     """Return the best value, the last one, and a well-known metric of the best epoch."""
     best = header.job["best"]
     if best is None:
-        return []
+        return _not_yet(header.job)
     name, value = short_metric(best["metric"]), best["value"]
     label = f"Best {name}, epoch {best['epoch']}"
     facts = [Fact(label, number(value), is_big=True, is_zero=value == 0)]
@@ -112,6 +113,20 @@ def _ranking(header: JobHeader) -> list[Fact]:
         at_best = number(best["at"][known])
         facts.append(Fact(f"{short_metric(known)} at best", at_best, is_big=True))
     return facts
+
+
+def _not_yet(job: Job) -> list[Fact]:
+    """Return the places of what the first epoch brings, so that nothing moves when it ends."""
+    if job["state"] != "running":
+        return []
+    chosen = job["resolved"]["customize"]["best_model"]["metric"]
+    known = HEADLINES[2] if job["task"] == "classify" else HEADLINES[0]
+    labels = [f"Best {short_metric(chosen)}"]
+    if chosen != FITNESS:  # epochs have no value of it
+        labels.append(f"Last {short_metric(chosen)}")
+    if known != chosen:
+        labels.append(f"{short_metric(known)} at best")
+    return [Fact(label, UNKNOWN, is_big=True) for label in labels]
 
 
 def _model_path(job: Job) -> str:
