@@ -49,7 +49,7 @@ class Training:
             record_progress(unit.session, self.hold, report, lease=HOUR)
 
     def epoch(self, number: int, value: float | None) -> None:
-        """Report a finished epoch, the best one so far; without a value, all its numbers are NaN."""
+        """Report a finished epoch, the best one so far; None makes its numbers NaN."""
         report = EpochReport(
             epoch=number,
             epochs=EPOCHS,
