@@ -48,17 +48,17 @@ class Training:
         with self.site.database.write() as unit:
             record_progress(unit.session, self.hold, report, lease=HOUR)
 
-    def epoch(self, number: int, value: float) -> None:
-        """Report a finished epoch, the best one so far."""
+    def epoch(self, number: int, value: float | None) -> None:
+        """Report a finished epoch, the best one so far; None makes its numbers NaN."""
         report = EpochReport(
             epoch=number,
             epochs=EPOCHS,
-            metrics={METRIC: value, "train/box_loss": 2 - value},
+            metrics={METRIC: value, "train/box_loss": None if value is None else 2 - value},
             duration_seconds=1.0,
             deciding_metric=METRIC,
             value=value,
             rank=value,
-            is_best=True,
+            is_best=value is not None,
         )
         with self.site.database.write() as unit:
             record_epoch(unit.session, self.hold, report, recorded_of(unit.session, self.hold))

@@ -1,6 +1,7 @@
 """The home page, signing in and signing out."""
 
 from typing import Annotated, Final
+from urllib.parse import quote
 
 from fastapi import APIRouter, Query, Request, Response
 
@@ -11,6 +12,8 @@ from app.web.forms import form_of
 from app.web.pages import InPage, redirect, rendered
 
 HOME: Final = "/jobs"
+IN_ADDRESSES: Final = "%/?#[]@!$&'()*+,;=:"
+"""Characters of an address that have a meaning in it, or are escaped already."""
 Next = Annotated[str, Query(alias="next", max_length=2000)]
 
 for_users = APIRouter(route_class=StrictRoute, include_in_schema=False)
@@ -87,4 +90,4 @@ def _is_own_path(to: str) -> bool:
 
 
 def _opened(to: str) -> Response:
-    return Response(status_code=303, headers={"Location": to})
+    return Response(status_code=303, headers={"Location": quote(to, safe=IN_ADDRESSES)})

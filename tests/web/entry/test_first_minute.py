@@ -100,6 +100,15 @@ class TestSignIn:
         assert (signed.status_code, signed.headers["location"]) == (303, "/jobs?state=running")
         assert client.get("/jobs").status_code == 200
 
+    def test_the_way_back_can_have_any_alphabet(self, api: Api) -> None:
+        with_password(api)
+
+        signed = a_local_browser(api).post(
+            "/sign-in", data={"name": "owner", "password": "correct horse 5", "next": "/jobs?q=日"}
+        )
+
+        assert signed.headers["location"] == "/jobs?q=%E6%97%A5"
+
     @pytest.mark.parametrize("to", ["//evil.test/", "https://evil.test/", "/\\evil.test", "x"])
     def test_the_way_back_never_leads_elsewhere(self, api: Api, to: str) -> None:
         with_password(api)
