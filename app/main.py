@@ -15,6 +15,8 @@ from app.accounts.browser.session_keeper import SessionKeeper
 from app.accounts.browser.setup import first_password, set_first_password
 from app.accounts.http.key_routes import router as keys
 from app.accounts.http.link_routes import router as sign_in_links
+from app.accounts.http.login_routes import for_programs as program_logins
+from app.accounts.http.login_routes import for_users as user_logins
 from app.accounts.http.me_routes import router as me
 from app.accounts.http.session_routes import closing as sign_out
 from app.accounts.http.session_routes import opening as sign_in
@@ -89,6 +91,8 @@ ROUTERS: tuple[APIRouter, ...] = (
     sign_in,
     sign_out,
     sign_in_links,
+    program_logins,
+    user_logins,
     setup,
     me,
     job_schema,

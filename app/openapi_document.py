@@ -16,7 +16,7 @@ from app.stream.messages import message_schemas
 
 TAGS: Final = {
     "operations": "Whether the server works, and its version. Without a credential.",
-    "sessions": "Sign-in by name and password, and what the caller may do.",
+    "sessions": "Sign-in by name and password, logins of programs, and the caller.",
     "jobs": "Trainings: submit, follow, steer, and read what they produced.",
     "events": "What happens in the caller's projects, by polling and as a stream.",
     "datasets": "Datasets, their versions, and what their verification found.",

@@ -1,4 +1,4 @@
-"""Users, projects, memberships, API keys, browser sessions and set-up links."""
+"""Users, projects, memberships, API keys, sessions, and the ways to get in."""
 
 from datetime import datetime
 from enum import StrEnum
@@ -148,3 +148,32 @@ class SetupLink(Base):
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
     expires_at: Mapped[datetime] = mapped_column(UtcDateTime)
     used_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+
+
+class LoginState(StrEnum):
+    """Where the login of a program is."""
+
+    WAITING = "waiting"
+    CONFIRMED = "confirmed"
+    REFUSED = "refused"
+    USED = "used"
+
+
+class Login(Base):
+    """A program that asks for a key; only hashes of its secret and of its short code are stored."""
+
+    __tablename__ = "logins"
+
+    id: Mapped[str] = mapped_column(String(40), primary_key=True)
+    device_sha256: Mapped[bytes] = mapped_column(LargeBinary(32), unique=True)
+    code_sha256: Mapped[bytes] = mapped_column(LargeBinary(32), unique=True)
+    host: Mapped[str] = mapped_column(String(200), doc="name of the machine, as the program says")
+    address: Mapped[str | None] = mapped_column(String(60), doc="of the program")
+    scopes: Mapped[list[str]] = mapped_column(Json, doc="of the key")
+    key_seconds: Mapped[int] = mapped_column(doc="how long the key is valid")
+    state: Mapped[LoginState] = mapped_column(checked_enum(LoginState, "login_state"))
+    user_id: Mapped[str | None] = mapped_column(
+        ForeignKey("users.id", ondelete="CASCADE"), index=True, doc="who confirmed or refused it"
+    )
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    expires_at: Mapped[datetime] = mapped_column(UtcDateTime, index=True)

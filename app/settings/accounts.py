@@ -25,6 +25,19 @@ class AccountSettings(BaseModel):
     setups_per_minute: int = Field(
         30, ge=1, le=10_000, description="Uses of set-up links from one address."
     )
+    logins_per_minute: int = Field(
+        30,
+        ge=1,
+        le=10_000,
+        description="Logins of programs that are begun, and short codes that are looked up, from "
+        "one address.",
+    )
+    login_polls_per_minute: int = Field(
+        240,
+        ge=1,
+        le=100_000,
+        description="Questions whether a login was confirmed, from one address.",
+    )
     wrong_keys_per_minute: int = Field(
         120,
         ge=1,

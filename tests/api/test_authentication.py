@@ -18,6 +18,8 @@ WAYS_IN = {
     ("POST", "/session"),
     ("GET", "/session/links/{token}"),
     ("POST", "/session/links/{token}"),
+    ("POST", "/v1/logins"),
+    ("POST", "/v1/logins/poll"),
     ("GET", "/setup/{token}"),
     ("POST", "/setup/{token}"),
 }
@@ -42,7 +44,7 @@ class TestEveryRoute:
             *(("GET", path) for path in OPEN - {"/openapi.json"}),
             *WAYS_IN,
         }
-        assert {statuses[route] for route in WAYS_IN} == {403, 410, 415}
+        assert {statuses[route] for route in WAYS_IN} == {400, 403, 410, 415}
 
     def test_the_document_names_every_route_there_is(self, api: Api) -> None:
         registered = {route.path for route in api.app.routes if isinstance(route, APIRoute)} | {

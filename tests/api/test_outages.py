@@ -43,7 +43,14 @@ class _AnyId(dict[str, str]):
         return ANY_ID
 
 
-JUDGED_FIRST = {"/session", "/session/links/{token}", "/v1/keys/revoke", "/setup/{token}"}
+JUDGED_FIRST = {
+    "/session",
+    "/session/links/{token}",
+    "/setup/{token}",
+    "/v1/keys/revoke",
+    "/v1/logins",
+    "/v1/logins/poll",
+}
 """Routes that judge a body or a token before they need the database."""
 
 

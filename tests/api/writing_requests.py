@@ -13,7 +13,9 @@ from app.accounts.browser.cookies import new_token
 from app.accounts.browser.sessions import Client, insert_session
 from app.accounts.browser.setup import new_setup_link
 from app.accounts.browser.sign_in_links import new_sign_in_link
-from app.accounts.tables import User
+from app.accounts.logins.log_in import begin_login
+from app.accounts.logins.requests import LoginRequest
+from app.accounts.tables import Login, LoginState, User
 from app.core.context import Context
 from app.core.database import database_now
 from app.fleet.tables import Cordon
@@ -108,6 +110,26 @@ def a_sign_in(context: Context) -> bytes:
     with context.database.write() as unit:
         unit.session.execute(update(User).values(password_hash=HASH))
     return json.dumps({"name": NAME, "password": PASSWORD}).encode()
+
+
+def a_confirmed_login(context: Context, rows: Rows) -> bytes:
+    """Return the request of the program that takes the key of a confirmed login."""
+    begun = begin_login(context.database, LoginRequest(host="laptop"), Client(None))
+    with context.database.write() as unit:
+        confirmed = {"state": LoginState.CONFIRMED, "user_id": rows.user_id}
+        unit.session.execute(update(Login).values(**confirmed))
+    return json.dumps({"device_code": begun.device_code}).encode()
+
+
+def of_login(decision: str) -> Callable[[Context, Rows, Path], Call]:
+    """Return a function that makes the request of a session about a new login."""
+
+    def make(context: Context, rows: Rows, _: Path) -> Call:
+        begun = begin_login(context.database, LoginRequest(host="laptop"), Client(None))
+        path = f"/v1/logins/{begun.user_code}/{decision}"
+        return Call("POST", path, session=a_session(context, rows)[1])
+
+    return make
 
 
 def a_session(context: Context, rows: Rows) -> tuple[str, str]:
@@ -239,6 +261,14 @@ CALLS: dict[tuple[str, str], Callable[[Context, Rows, Path], Call]] = {
     ("DELETE", "/v1/datasets/{reference}"): lambda context, rows, _p: Call(
         "DELETE", f"/v1/datasets/{unused_dataset(context, rows)}"
     ),
+    ("POST", "/v1/logins"): lambda _c, _r, _p: Call("POST", "/v1/logins", b'{"host": "laptop"}'),
+    ("POST", "/v1/logins/poll"): lambda context, rows, _p: Call(
+        "POST", "/v1/logins/poll", a_confirmed_login(context, rows)
+    ),
+    **{
+        ("POST", f"/v1/logins/{{user_code}}/{decision}"): of_login(decision)
+        for decision in ("confirm", "refuse")
+    },
     ("POST", "/v1/keys"): lambda _c, _r, _p: Call(
         "POST", "/v1/keys", b'{"label": "new", "scopes": ["jobs:read"]}'
     ),

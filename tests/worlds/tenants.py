@@ -82,6 +82,7 @@ class Tenant:
             "project_id": self.project_id,
             "user_id": self.people[MemberRole.MEMBER].user_id,
             "session_id": "ses_" + "0" * 26,
+            "user_code": "BCDF-0000",
             "worker_id": "wrk_" + "0" * 26,
             "name": BEST,
             "epoch": "1",

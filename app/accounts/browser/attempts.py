@@ -18,6 +18,8 @@ class Attempts:
         self._account = Rate("sign-in", settings.sign_ins_per_minute)
         self._address = Rate("sign-in-address", settings.address_sign_ins_per_minute)
         self._setup = Rate("setup", settings.setups_per_minute)
+        self._login = Rate("login", settings.logins_per_minute)
+        self._login_poll = Rate("login-poll", settings.login_polls_per_minute)
         self._wrong_key = Rate("wrong-key", settings.wrong_keys_per_minute)
         self._write = Rate("write", settings.writes_per_minute)
 
@@ -34,6 +36,14 @@ class Attempts:
     def setup(self, address: str | None) -> None:
         """Count a use of a set-up link, right or wrong."""
         self._counters.hit(self._setup, subject_of(address))
+
+    def login(self, address: str | None) -> None:
+        """Count a login of a program that is begun, or a short code that is looked up."""
+        self._counters.hit(self._login, subject_of(address))
+
+    def login_poll(self, address: str | None) -> None:
+        """Count a question whether a login was confirmed."""
+        self._counters.hit(self._login_poll, subject_of(address))
 
     def wrong_key(self, address: str | None) -> None:
         """Count a request with a wrong key."""

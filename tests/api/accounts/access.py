@@ -25,6 +25,8 @@ OPEN: Final[frozenset[Route]] = frozenset(
         ("POST", "/session"),
         ("GET", "/session/links/{token}"),
         ("POST", "/session/links/{token}"),
+        ("POST", "/v1/logins"),
+        ("POST", "/v1/logins/poll"),
         ("GET", "/setup/{token}"),
         ("POST", "/setup/{token}"),
     }
@@ -238,8 +240,8 @@ def _of_accounts() -> dict[Route, Access]:
 
 
 def _of_sessions() -> dict[Route, Access]:
-    """Return the routes of the caller's own account; keys have no session to list or to end."""
-    session = "/v1/me/sessions/{session_id}"
+    """Return the routes of the caller's own account, most of which need a session, not a key."""
+    session, login = "/v1/me/sessions/{session_id}", "/v1/logins/{user_code}"
     return {
         ("DELETE", "/session"): Access(None),
         ("GET", "/v1/me"): Access(None),
@@ -250,6 +252,9 @@ def _of_sessions() -> dict[Route, Access]:
         ),
         ("GET", "/v1/me/sessions"): Access(None),
         ("DELETE", session): Access(None),
+        ("GET", login): Access(None),
+        ("POST", login + "/confirm"): Access(None),
+        ("POST", login + "/refuse"): Access(None),
     }
 
 

@@ -16,6 +16,8 @@ LIMITS = {
     "address_sign_ins_per_minute": 4,
     "wrong_keys_per_minute": 3,
     "setups_per_minute": 3,
+    "logins_per_minute": 3,
+    "login_polls_per_minute": 2,
     "writes_per_minute": 5,
 }
 
@@ -85,6 +87,24 @@ class TestLimits:
 
         assert statuses(guesser.api, 5, "GET", path) == [410, 410, 410, 429, 429]
         assert statuses(guesser.api, 1, "POST", path, json={"password": "x"}) == [429]
+
+    def test_logins_of_programs_that_are_begun_are_limited(self, guesser: Browser) -> None:
+        body = {"host": "laptop"}
+
+        assert statuses(guesser.api, 4, "POST", "/v1/logins", json=body) == [201, 201, 201, 429]
+
+    def test_guesses_of_the_short_code_of_a_login_are_refused(self, guesser: Browser) -> None:
+        client = signed_in(guesser.api).client
+
+        found = [client.get("/v1/logins/BCDF-0000").status_code for _ in range(4)]
+        confirmed = client.post("/v1/logins/BCDF-0001/confirm").status_code
+
+        assert (found, confirmed) == ([404, 404, 404, 429], 429)
+
+    def test_questions_for_the_key_of_a_login_are_limited(self, guesser: Browser) -> None:
+        body = {"device_code": "guess"}
+
+        assert statuses(guesser.api, 3, "POST", "/v1/logins/poll", json=body) == [410, 410, 429]
 
     def test_writes_of_one_key_are_limited_and_its_reads_are_not(self, guesser: Browser) -> None:
         client = guesser.api.client
