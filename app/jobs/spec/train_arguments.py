@@ -266,10 +266,14 @@ class TrainArguments(SpecModel):
 
     @model_validator(mode="after")
     def _auto_optimizer_chooses_alone(self) -> Self:
-        """Refuse arguments that `auto` ignores (Ultralytics 8.4.190, trainer.py:1173-1180)."""
+        """Refuse arguments that `auto` ignores (Ultralytics 8.4.190, trainer.py:1173-1180).
+
+        The default value is accepted: programs send it without meaning anything by it.
+        """
         if self.optimizer != "auto":
             return self
-        ignored = [name for name in _CHOSEN_BY_AUTO if name in self.model_fields_set]
+        fields = type(self).model_fields
+        ignored = [name for name in _CHOSEN_BY_AUTO if getattr(self, name) != fields[name].default]
         if ignored:
             message = (
                 'The optimizer "auto" (the default) chooses this value and would ignore yours: '
@@ -362,19 +366,20 @@ def arguments_of(task: Task) -> tuple[str, ...]:
 
 
 def check_task(train: TrainArguments, task: Task) -> list[SpecProblem]:
-    """Return a problem for each argument that was set and does not apply to the task.
+    """Return a problem for each argument that was changed and does not apply to the task.
 
-    `loc` is relative to `train`.
+    Programs send default values without meaning anything by it. `loc` is relative to `train`.
     """
     misplaced = train.model_fields_set.difference(arguments_of(task))
+    fields = TrainArguments.model_fields
     return [
         SpecProblem(
             (name,),
             "not_for_this_task",
             f"This argument does not apply to {task}, only to {', '.join(sorted(tasks_of(name)))}.",
         )
-        for name in TrainArguments.model_fields
-        if name in misplaced
+        for name, field in fields.items()
+        if name in misplaced and getattr(train, name) != field.default
     ]
 
 
