@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import Counter
+from contextvars import Context
 from enum import StrEnum
 
 from app.core.logging import get_logger
@@ -71,7 +72,9 @@ class Record:
         self._timers[cut] = loop.call_later(SECONDS_BETWEEN_LINES, self._log, cut)
 
     def _write(self, cut: CutReason) -> None:
-        log.warning(
+        # The context may be that of a request on this connection, whose id the line must not have.
+        Context().run(
+            log.warning,
             "connections.refused",
             kind=cut.value,
             count=self.counts[cut] - self._logged[cut],

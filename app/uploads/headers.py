@@ -3,10 +3,14 @@
 import base64
 import binascii
 import hashlib
+import re
 from dataclasses import dataclass
 from datetime import datetime
 from email.utils import format_datetime
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Annotated, Final
+
+from pydantic import BeforeValidator, Field
+from pydantic_core import PydanticCustomError
 
 from app.core.errors import FieldError, Invalid
 from app.core.plain_text import is_plain
@@ -22,6 +26,21 @@ CHUNK_TYPE: Final = "application/offset+octet-stream"
 MAX_METADATA: Final = 4096
 MAX_FILENAME: Final = 255
 METADATA_POINTER: Final = "header/Upload-Metadata"
+DIGITS: Final = re.compile(r"[0-9]{1,20}")
+
+
+def _only_digits(value: object) -> object:
+    if isinstance(value, str) and DIGITS.fullmatch(value) is None:
+        message = "Write a whole number in digits only, such as 12."
+        raise PydanticCustomError("whole_number", message)
+    return value
+
+
+# Without the check, +12, 1_2 and 12.0 would be read, too.
+Offset = Annotated[int, Field(ge=0), BeforeValidator(_only_digits)]
+"""A number of bytes as tus writes it."""
+Length = Annotated[int, Field(ge=1), BeforeValidator(_only_digits)]
+"""The same, of a file that is not empty."""
 
 
 @dataclass(frozen=True)

@@ -172,7 +172,8 @@ def create_upload(
     context: InContext,
     principal: Writer,
     upload_length: Annotated[
-        int, Header(alias="Upload-Length", ge=1, description="Size of the file in bytes.")
+        headers.Length,
+        Header(alias="Upload-Length", description="Size of the file in bytes."),
     ],
     upload_metadata: Annotated[
         str | None,
@@ -249,10 +250,9 @@ async def append_to_upload(
     context: InContext,
     principal: Writer,
     upload_offset: Annotated[
-        int,
+        headers.Offset,
         Header(
             alias="Upload-Offset",
-            ge=0,
             description="Offset of the first byte; all before it have arrived.",
         ),
     ],

@@ -5,6 +5,7 @@ which files the project lacks, and sends only these.
 """
 
 import hashlib
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Final
@@ -20,12 +21,15 @@ Digest = Annotated[str, StringConstraints(pattern=DIGEST_PATTERN)]
 
 MAX_FILES: Final = 500_000
 MAX_LINE_BYTES: Final = 32 * 1024
+QUOTES: Final = 10
+"""Of a line with each key once, unless its path has some: then the keys are counted."""
+EXPECTED: Final = 'expected {"path": …, "sha256": …, "size": …} on one line'
 
 
 class ListedFile(BaseModel):
     """One line of a list of files."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     path: str = Field(
         min_length=1,
@@ -66,6 +70,8 @@ def read_listing(path: Path) -> Iterator[ListedFile]:
                 file = ListedFile.model_validate_json(line)
             except ValidationError as error:
                 raise ListingInvalid(number, _reason(error)) from None
+            if line.count(b'"') != QUOTES and _has_a_key_twice(line):
+                raise ListingInvalid(number, f"A key is there twice; {EXPECTED}.")
             if normalised_name(file.path) != file.path:
                 text = f"{shown(file.path)} is not a path inside the dataset, such as images/a.jpg."
                 raise ListingInvalid(number, text)
@@ -75,8 +81,12 @@ def read_listing(path: Path) -> Iterator[ListedFile]:
 def _reason(error: ValidationError) -> str:
     first = error.errors(include_url=False, include_input=False)[0]
     place = ".".join(str(part) for part in first["loc"])
-    expected = 'expected {"path": …, "sha256": …, "size": …} on one line'
-    return f"{place + ': ' if place else ''}{first['msg']}; {expected}."
+    return f"{place + ': ' if place else ''}{first['msg']}; {EXPECTED}."
+
+
+def _has_a_key_twice(line: bytes) -> bool:
+    pairs: list[tuple[str, object]] = json.loads(line, object_pairs_hook=list)
+    return len(dict(pairs)) != len(pairs)
 
 
 def check_listing(path: Path) -> None:

@@ -6,8 +6,6 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Self
 
-from sqlalchemy.orm import Session
-
 from app.core.context import Context
 from app.core.database import UnitOfWork
 from app.fleet.repository import KnownSlot, known_slots
@@ -62,7 +60,7 @@ def wait_of(
     """
     if job.state is not JobState.QUEUED:
         return None
-    slots = _slots(_live(unit.session, context) if known is None else known)
+    slots = _slots(_live(unit, context) if known is None else known)
     until = back_offs_of(unit.session, [job]).get(job.id)
     reason = _reason(job, slots, until, None)
     if reason is WaitingReason.WAITING_FOR_WORKER:
@@ -80,14 +78,14 @@ def waits_of(unit: UnitOfWork, context: Context, jobs: Iterable[Job]) -> dict[st
     if not waiting:
         return {}
     session = unit.session
-    live = _live(session, context)
+    live = _live(unit, context)
     lanes, until = lanes_around(session, waiting), back_offs_of(session, waiting)
     places, slots = places_of(session, waiting, lanes), _slots(live)
     reasons = {
         job.id: _reason(job, slots, until.get(job.id), places[job.id].limit) for job in waiting
     }
     queues = {job.queue for job in waiting if _is_estimated(places[job.id], reasons[job.id])}
-    starts = _starts(session, live, {queue: lanes[queue] for queue in queues})
+    starts = _starts(unit, live, {queue: lanes[queue] for queue in queues})
     return {
         job.id: Wait(places[job.id].position, reasons[job.id], starts.get(job.id))
         for job in waiting
@@ -100,22 +98,22 @@ def _is_estimated(place: Place, reason: WaitingReason) -> bool:
 
 
 def _starts(
-    session: Session, live: Sequence[KnownSlot], lanes: LanesByQueue
+    unit: UnitOfWork, live: Sequence[KnownSlot], lanes: LanesByQueue
 ) -> dict[str, float | None]:
     """Return the estimated starts of the first jobs of these queues."""
     if not lanes:
         return {}
-    running = occupants(session)
+    running = occupants(unit.session)
     fleet = Fleet([LiveSlot.of(slot, is_busy=slot.id in running) for slot in live], running)
     return {
         job_id: start
         for of_queue in lanes.values()
-        for job_id, start in starts_of(first_places(session, of_queue), fleet).items()
+        for job_id, start in starts_of(first_places(unit.session, of_queue), fleet).items()
     }
 
 
-def _live(session: Session, context: Context) -> list[KnownSlot]:
-    known = known_slots(session, silent=context.settings.timing.worker_silence)
+def _live(unit: UnitOfWork, context: Context) -> list[KnownSlot]:
+    known = known_slots(unit.session, silent=context.settings.timing.worker_silence)
     return [slot for slot in known if slot.is_live]
 
 

@@ -299,7 +299,15 @@ class TestFromFiles:
 
     @pytest.mark.parametrize(
         "body",
-        [b"nothing\n", b"[]\n", b'{"path": "a"}\n', b'{"path": 1, "sha256": "", "size": -1}\n'],
+        [
+            b"nothing\n",
+            b"[]\n",
+            b'{"path": "a"}\n',
+            b'{"path": 1, "sha256": "", "size": -1}\n',
+            b'{"path": "a", "sha256": "%s", "size": "9"}\n' % (b"0" * 64),
+            b'{"path": "a", "sha256": "%s", "size": 9, "size": 8}\n' % (b"0" * 64),
+            b'{"path": "a", "sha256": "%s", "size": 9, "p\\u0061th": "b"}\n' % (b"0" * 64),
+        ],
     )
     def test_a_damaged_line_is_named(self, shared_api: Api, body: bytes) -> None:
         good = lines_of([{"path": "a.jpg", "sha256": "0" * 64, "size": 9}])
@@ -308,6 +316,13 @@ class TestFromFiles:
 
         assert_refused(answer, status=422, slug="listing-invalid")
         assert "Line 2" in answer.text
+
+    def test_a_path_may_have_quotes(self, shared_api: Api) -> None:
+        line = {"path": 'images/"a".jpg', "sha256": "0" * 64, "size": 9}
+
+        answer = shared_api.client.post("/v1/datasets/missing-files", content=lines_of([line]))
+
+        assert json.loads(answer.text) == line
 
 
 class TestExport:

@@ -114,6 +114,16 @@ class TestCreation:
         ("headers", "status", "slug", "pointer"),
         [
             pytest.param({}, 422, "validation-error", "header/Upload-Length", id="no-length"),
+            *(
+                pytest.param(
+                    {"Upload-Length": length},
+                    422,
+                    "validation-error",
+                    "header/Upload-Length",
+                    id=length,
+                )
+                for length in ("+12", "1_2", "12.0", " 12.0 ")
+            ),
             pytest.param(
                 {"Upload-Length": "0"}, 422, "validation-error", "header/Upload-Length", id="empty"
             ),
