@@ -1,6 +1,12 @@
 """Requests, problems and pages, with both surfaces."""
 
 import pytest
+
+from tests.browser.site import Site
+from tests.faults.proxy import Direction, FaultProxy
+from tests.sdk.surfaces import a_client, meanwhile
+from tests.waiting import eventually
+from tests.worlds.rows import NO_JOB
 from trainyard import (
     AccessError,
     Client,
@@ -8,12 +14,6 @@ from trainyard import (
     NotFoundError,
     UnreachableError,
 )
-
-from tests.browser.site import Site
-from tests.faults.proxy import Direction, FaultProxy
-from tests.sdk.surfaces import a_client, meanwhile
-from tests.waiting import eventually
-from tests.worlds.rows import NO_JOB
 
 pytestmark = pytest.mark.integration
 

@@ -1,6 +1,7 @@
 """Arguments of Ultralytics' `YOLO.train` become a spec, or are refused with the reason."""
 
 import pytest
+
 from trainyard import Client, ConfigurationError
 from trainyard.operations.yolo_words import YoloTraining, translate
 
