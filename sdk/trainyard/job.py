@@ -195,7 +195,7 @@ class Job(JobControls, JobResults):
     def follow(self, after: int = 0) -> Iterator[StreamItem]:
         """Yield what happens until the job has ended.
 
-        Each event comes once, in order, whatever happens to the connection or the server.
+        Each event comes once, in order, also when the connection breaks or the server restarts.
 
         Args:
             after: `seq` of the last event that you have; 0 begins with the first one.

@@ -15,7 +15,7 @@ from trainyard import Client
 
 @pytest.fixture(autouse=True)
 def _a_person_without_configuration(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Hide the configuration and the servers of whoever runs the tests."""
+    """Hide the configuration and the servers of the user of this machine."""
     empty = tmp_path / "person"
     empty.mkdir()
     for name in ("TRAINYARD_URL", "TRAINYARD_API_KEY", "YOLO_CONFIG_DIR"):

@@ -3,14 +3,14 @@
 import asyncio
 import inspect
 import threading
-from collections.abc import AsyncIterator, Coroutine, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from typing import Any, cast
 
 from trainyard import AsyncClient, Client
 
-WRAPPED = "trainyard."
-FACTS = ("trainyard.views.", "trainyard.configuration", "trainyard.packing.", "trainyard.core.")
+WRAPPED = ("trainyard.async_", "trainyard.paging")
+"""Modules whose objects have calls to await."""
 
 
 class Loop:
@@ -69,7 +69,7 @@ class Blocking:
         if inspect.iscoroutine(value):
             return self._plain(self._loop.result(value))
         module = str(getattr(type(value), "__module__", ""))
-        is_ours = module.startswith(WRAPPED) and not module.startswith(FACTS)
+        is_ours = module.startswith(WRAPPED)
         if is_ours or inspect.ismethod(value) or hasattr(value, "__aiter__"):
             return Blocking(value, self._loop)
         return value
@@ -112,3 +112,22 @@ def a_client(
     finally:
         loop.result(inner.close())
         loop.close()
+
+
+@contextmanager
+def meanwhile(work: Callable[[], None]) -> Iterator[None]:
+    """Run something in another thread; raise what it raises."""
+    failures: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            work()
+        except BaseException as failure:  # noqa: BLE001 - raised again below
+            failures.append(failure)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    yield
+    thread.join()
+    if failures:
+        raise failures[0]

@@ -1,15 +1,13 @@
 """Follow and wait for jobs, while connections break and the server restarts."""
 
 import random
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 
 import pytest
 
 from tests.browser.site import Site
 from tests.browser.training import a_training
 from tests.faults.proxy import FaultProxy
+from tests.sdk.surfaces import meanwhile
 from trainyard import Client, JobFailed, WaitTimeout
 from trainyard.operations import following
 from trainyard.views.stream import JobEvent, StreamItem, Tick
@@ -27,25 +25,6 @@ def assert_whole(items: list[StreamItem], site: Site, job: str) -> None:
         stored = reader.get(f"/v1/jobs/{job}/events", params={"limit": 200}).json()["data"]
     seen = [(event.seq, event.type) for event in events_of(items)]
     assert seen == [(row["seq"], row["type"]) for row in stored]
-
-
-@contextmanager
-def meanwhile(work: Callable[[], None]) -> Iterator[None]:
-    """Run something in another thread; raise what it raises."""
-    failures: list[BaseException] = []
-
-    def run() -> None:
-        try:
-            work()
-        except BaseException as failure:  # noqa: BLE001 - raised again below
-            failures.append(failure)
-
-    thread = threading.Thread(target=run)
-    thread.start()
-    yield
-    thread.join()
-    if failures:
-        raise failures[0]
 
 
 class TestFollow:

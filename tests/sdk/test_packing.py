@@ -48,7 +48,7 @@ class TestDataYaml:
         }
         assert packing.images == {"train": 1, "val": 1}
 
-    def test_its_paths_are_relative_to_its_path(self, tmp_path: Path) -> None:
+    def test_paths_are_relative_to_its_path(self, tmp_path: Path) -> None:
         a_set(tmp_path / "far", "images/train/a.jpg", "images/val/b.jpg")
         text = f"path: {tmp_path / 'far'}\ntrain: images/train\nval: images/val\n{NAMES}"
         data = a_file(tmp_path / "here" / "data.yaml", text)

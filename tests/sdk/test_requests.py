@@ -1,12 +1,11 @@
 """Requests, problems and pages, with both surfaces."""
 
-import threading
-
 import pytest
 
 from tests.browser.site import Site
 from tests.faults.proxy import Direction, FaultProxy
-from tests.sdk.surfaces import a_client
+from tests.sdk.surfaces import a_client, meanwhile
+from tests.waiting import eventually
 from tests.worlds.rows import NO_JOB
 from trainyard import (
     AccessError,
@@ -17,6 +16,13 @@ from trainyard import (
 )
 
 pytestmark = pytest.mark.integration
+
+
+def jobs_named(site: Site, name: str) -> list[str]:
+    """Return the ids of the jobs with a name."""
+    with site.client as reader:
+        listed = reader.get("/v1/jobs", params={"name": name}).json()["data"]
+    return [each["id"] for each in listed]
 
 
 class TestRequests:
@@ -70,25 +76,12 @@ class TestSubmits:
         proxy.cut_after(10, Direction.TO_CLIENT)
         proxy.break_connections()
         spec = {"dataset": site.rows.dataset_id, "model": "yolo26n.yaml", "name": name}
-        healed = Healing(proxy)
 
-        with healed:
+        def heal_when_the_job_is_there() -> None:
+            eventually(lambda: jobs_named(site, name), within=60)
+            proxy.heal()
+
+        with meanwhile(heal_when_the_job_is_there):
             job = far_client.jobs.submit(spec)
 
-        with site.client as reader:
-            listed = reader.get("/v1/jobs", params={"name": name}).json()["data"]
-        assert [each["id"] for each in listed] == [job.id]
-
-
-class Healing:
-    """Heals a network after it has carried the first request and lost its answer."""
-
-    def __init__(self, proxy: FaultProxy) -> None:
-        self._proxy = proxy
-        self._timer = threading.Timer(1.5, proxy.heal)
-
-    def __enter__(self) -> None:
-        self._timer.start()
-
-    def __exit__(self, *_: object) -> None:
-        self._timer.join()
+        assert jobs_named(site, name) == [job.id]

@@ -61,7 +61,7 @@ def kinds_of(annotation: Any) -> set[str]:  # noqa: ANN401
 @pytest.mark.unit
 class TestViews:
     @pytest.mark.parametrize("name", sorted(VIEWS))
-    def test_its_fields_are_those_of_the_schema(self, name: str) -> None:
+    def test_fields_are_those_of_the_schema(self, name: str) -> None:
         schema = SCHEMAS[name]
         wrong = []
         for field_name, field in VIEWS[name].model_fields.items():

@@ -116,7 +116,7 @@ class Call:
 
 @dataclass(frozen=True)
 class Emit:
-    """Hand an item to the caller of an operation that has many."""
+    """Offer an item to the caller of an operation that has many."""
 
     item: Any
 

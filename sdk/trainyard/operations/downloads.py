@@ -17,7 +17,7 @@ ATTEMPTS: Final = 2
 """Whole downloads: a part that an earlier program left may be damaged."""
 
 OnBytes = Callable[[int, int], None]
-"""Told how many bytes of how many have arrived; of 0 if nobody knows."""
+"""Told how many bytes of how many have arrived; of 0 if the size is not known."""
 
 
 class _Changed(Exception):

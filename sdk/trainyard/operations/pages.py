@@ -11,7 +11,7 @@ V = TypeVar("V", bound=View)
 
 
 class Listing(Generic[V]):
-    """A list of the server, read page by page while somebody takes its items.
+    """A list of the server, read page by page while its items are taken.
 
     Args:
         connection: to the server.

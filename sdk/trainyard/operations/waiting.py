@@ -21,7 +21,7 @@ LONGEST_WAIT: Final = 50.0
 """Seconds that one request waits; a proxy may end one after a minute."""
 POLL_SECONDS: Final = 2.0
 LONG_PATIENCE: Final = 600.0
-"""How long somebody who waits for a training bears a server that does not answer."""
+"""How long a server may not answer while a training is waited for."""
 LOG_TAIL: Final = 30
 UNTIL: Final = frozenset({"ended", "started"})
 

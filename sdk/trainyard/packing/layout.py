@@ -229,7 +229,7 @@ def _read_classes(folder: Path) -> Packing:
 
 
 def _read_all(folder: Path) -> Packing:
-    """Return all images and annotations, in whatever format; the server finds out which it is."""
+    """Return all images and annotations, in any format; the server finds out which it is."""
     packing = Packing(folder)
     for path in files_below(folder):
         if path.suffix[1:].lower() in IMAGE_SUFFIXES | ANNOTATIONS:

@@ -6,7 +6,7 @@ from typing import Any, Final
 from trainyard.views.base import View
 
 ENDED: Final = frozenset({"succeeded", "failed", "cancelled"})
-"""The states in which a job stays unless somebody acts."""
+"""The states in which a job stays until a person acts."""
 
 
 class SlotView(View):
