@@ -52,7 +52,7 @@ def commands(group: Any, path: tuple[str, ...] = ()) -> dict[tuple[str, ...], An
     if not isinstance(group, TyperGroup):
         return {path: group}
     context: Any = typer.Context(group)
-    found = {}
+    found: dict[tuple[str, ...], Any] = {}
     for name in group.list_commands(context):
         below = group.get_command(context, name)
         found |= commands(below, (*path, name))

@@ -116,7 +116,7 @@ class Terminal:
 
         def is_connected() -> bool:
             found = psutil.Process(self.process.pid).net_connections(kind="tcp")
-            return any(it.raddr and it.raddr[1] == port for it in found)
+            return any(it.raddr[1:2] == (port,) for it in found)
 
         eventually(is_connected, within=SECONDS, message=lambda: self.text)
 

@@ -5,12 +5,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from trainyard import Client
 
 from tests.browser.site import Site, a_site
 from tests.datasets.builders import a_detect_zip
 from tests.faults.proxy import FaultProxy, fault_proxy
 from tests.sdk.surfaces import a_client
+from trainyard import Client
 
 
 @pytest.fixture(autouse=True)

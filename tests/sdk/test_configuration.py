@@ -6,6 +6,7 @@ import stat
 from pathlib import Path
 
 import pytest
+
 from trainyard import ConfigurationError
 from trainyard.configuration import find_server, store_login
 

@@ -5,7 +5,6 @@ import random
 from pathlib import Path
 
 import pytest
-from trainyard import Client, NotFoundError
 
 from app.artifacts.names import ArtifactKind
 from app.artifacts.repository import insert_artifact
@@ -14,6 +13,7 @@ from app.settings import Settings
 from tests.browser.site import Site
 from tests.browser.training import a_training
 from tests.faults.proxy import Direction, FaultProxy
+from trainyard import Client, NotFoundError
 
 pytestmark = pytest.mark.integration
 BYTES = random.Random(5).randbytes(900_000)

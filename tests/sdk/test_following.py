@@ -6,13 +6,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import pytest
-from trainyard import Client, JobFailed, WaitTimeout
-from trainyard.operations import following
-from trainyard.views.stream import JobEvent, StreamItem, Tick
 
 from tests.browser.site import Site
 from tests.browser.training import a_training
 from tests.faults.proxy import FaultProxy
+from trainyard import Client, JobFailed, WaitTimeout
+from trainyard.operations import following
+from trainyard.views.stream import JobEvent, StreamItem, Tick
 
 pytestmark = pytest.mark.integration
 

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+
 from trainyard import LayoutError
 from trainyard.packing import read_dataset
 from trainyard.packing.yaml_keys import entries_of

@@ -3,6 +3,11 @@
 import threading
 
 import pytest
+
+from tests.browser.site import Site
+from tests.faults.proxy import Direction, FaultProxy
+from tests.sdk.surfaces import a_client
+from tests.worlds.rows import NO_JOB
 from trainyard import (
     AccessError,
     Client,
@@ -10,11 +15,6 @@ from trainyard import (
     NotFoundError,
     UnreachableError,
 )
-
-from tests.browser.site import Site
-from tests.faults.proxy import Direction, FaultProxy
-from tests.sdk.surfaces import a_client
-from tests.worlds.rows import NO_JOB
 
 pytestmark = pytest.mark.integration
 

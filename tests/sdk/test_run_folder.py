@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+
 from trainyard import TrainyardError
 from trainyard.run_folder import RunPlace, make_run_folder, run_files, write_own_arguments
 from trainyard.views.results import ArtifactView

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from PIL import Image
+
 from trainyard import Client, DatasetInvalidError, LayoutError
 
 if TYPE_CHECKING:

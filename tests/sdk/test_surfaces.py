@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 
 import pytest
+
 from trainyard import async_client, async_job, async_sections, client, errors, job, sections
 from trainyard.errors import PREFIX, ProblemError, problem_error
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from trainyard.views import datasets, jobs, models, results, stream
 from trainyard.views.base import View
 
