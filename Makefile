@@ -32,7 +32,8 @@ MINUTES ?= 3
 DATABASE ?= sqlite
 SOAK_ARGS ?=
 # Run two test files at once, not more: trainings share the machine's memory.
-PARALLEL ?= --numprocesses=2 --dist=loadfile
+# Long files come first (tests/conftest.py); xdist would begin with those that have most tests.
+PARALLEL ?= --numprocesses=2 --dist=loadfile --no-loadscope-reorder
 
 help:  ## list the verbs
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-20s%s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))

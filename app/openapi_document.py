@@ -12,6 +12,7 @@ from fastapi.routing import APIRoute
 from app.core.declared_headers import ON_EVERY_ANSWER, header_components
 from app.core.problems import Problem, responses_for
 from app.openapi_examples import add_examples
+from app.openapi_schemas import complete_schemas
 from app.stream.messages import message_schemas
 
 TAGS: Final = {
@@ -31,6 +32,7 @@ TAGS: Final = {
     "webhooks": "URLs to which the events of a project are sent.",
 }
 """What each group of operations is about."""
+LICENSE: Final = {"name": "AGPL-3.0-or-later", "identifier": "AGPL-3.0-or-later"}
 UNUSED: Final = ("HTTPValidationError", "ValidationError")
 """FastAPI's own schemas of errors, which no answer has."""
 
@@ -47,14 +49,15 @@ def complete_document(app: FastAPI) -> None:
     def openapi() -> dict[str, Any]:
         if app.openapi_schema is None:
             document = original()
-            _complete_schemas(document.setdefault("components", {}).setdefault("schemas", {}))
+            _add_schemas(document.setdefault("components", {}).setdefault("schemas", {}))
             document["info"]["description"] = _introduction()
             document["tags"] = [{"name": name, "description": it} for name, it in TAGS.items()]
             document["components"]["headers"] = header_components()
-            _add_limits(document)
+            document["info"]["license"] = LICENSE
+            document["servers"] = [{"url": app.state.path_prefix or "/"}]
+            _add_answers_of_all(document)
+            complete_schemas(document)
             add_examples(document, operations_of(document))
-            if app.state.path_prefix:
-                document["servers"] = [{"url": app.state.path_prefix}]
             app.openapi_schema = document
         return app.openapi_schema
 
@@ -91,7 +94,7 @@ def _introduction() -> str:
     return f"Every answer has these headers, which operations do not declare again:\n{headers}"
 
 
-def _complete_schemas(schemas: dict[str, Any]) -> None:
+def _add_schemas(schemas: dict[str, Any]) -> None:
     for name in UNUSED:
         schemas.pop(name, None)
     schemas |= _problem_schemas() | message_schemas()
@@ -104,9 +107,14 @@ def _problem_schemas() -> dict[str, Any]:
     return {**parts, "Problem": schema}
 
 
-def _add_limits(document: dict[str, Any]) -> None:
-    """Add what every route with a credential can answer: that the caller is too fast."""
+def _add_answers_of_all(document: dict[str, Any]) -> None:
+    """Add what every route can answer: a fault of ours and, with a credential, too many requests.
+
+    A path answers every other method with 405, which has no operation of its own; so each operation
+    of the path declares it.
+    """
+    of_all = {str(status): answer for status, answer in responses_for(405, 500).items()}
     too_fast = {str(status): answer for status, answer in responses_for(429).items()}
     for operation in operations_of(document):
-        if operation.get("security"):
-            operation["responses"] = too_fast | operation["responses"]
+        added = of_all | (too_fast if operation.get("security") else {})
+        operation["responses"] = added | operation["responses"]

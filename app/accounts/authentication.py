@@ -39,7 +39,9 @@ from app.core.errors import FieldError, Unauthenticated
 from app.core.head_checks import HeadCheck
 from app.core.shared_reads import BatchedReads
 
-bearer = HTTPBearer(auto_error=False, description="An API key of this instance.")
+bearer = HTTPBearer(
+    auto_error=False, scheme_name="ApiKey", description="An API key of this instance."
+)
 
 
 @dataclass(frozen=True)

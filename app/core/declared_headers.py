@@ -15,6 +15,7 @@ ON_EVERY_ANSWER: Final[Mapping[str, str]] = {
 """What the server adds to every answer; operations do not declare it again."""
 
 _ON_SOME_ANSWERS: Final[Mapping[str, str]] = {
+    "Allow": "The methods of the path.",
     "Accept-Ranges": "That one range of bytes can be asked for.",
     "Content-Disposition": "Whether a browser shows or saves the file, and under which name.",
     "Content-Range": "Which bytes these are, and how many there are.",

@@ -5,7 +5,7 @@ import hashlib
 import hmac
 import json
 from collections.abc import Callable, Sequence
-from typing import Annotated, Any, Generic, TypeVar
+from typing import Annotated, Any, Generic, Literal, TypeVar
 
 from fastapi import Query
 from pydantic import BaseModel, ConfigDict, Field
@@ -37,6 +37,14 @@ class BadCursor(BadRequest):
 def _add_description(schema: dict[str, Any]) -> None:
     """Describe a page of any item; a page with further fields has a description of its own."""
     schema.setdefault("description", Page.__doc__)
+
+
+def _describe_list(schema: dict[str, Any]) -> None:
+    """Describe a whole list of any item, whose fields are always there."""
+    schema["description"] = WholeList.__doc__
+    schema["required"] = list(schema["properties"])
+    for field in schema["properties"].values():
+        field.pop("default", None)
 
 
 class Page(BaseModel, Generic[Item]):
@@ -74,6 +82,20 @@ class Page(BaseModel, Generic[Item]):
             next=seal(shown[-1]) if has_more else None,
             has_more=has_more,
         )
+
+
+class WholeList(BaseModel, Generic[Item]):
+    """A list that is always whole: it has no pages, so there is no cursor to ask for the next."""
+
+    model_config = ConfigDict(json_schema_extra=_describe_list)
+
+    data: list[Item] = Field(description="All items.")
+    next: None = Field(
+        default=None, description="Always null, as on the last page of a list.", examples=[None]
+    )
+    has_more: Literal[False] = Field(
+        default=False, description="Always false, as on the last page of a list."
+    )
 
 
 class CursorSeal:

@@ -60,6 +60,7 @@ STATUS: Final[Mapping[type[TrainyardError], int]] = {
 KIND_OF_STATUS: Final = {status: kind for kind, status in STATUS.items()}
 HEADER_OF_STATUS: Final = {
     401: "WWW-Authenticate",
+    405: "Allow",
     416: "Content-Range",
     429: "Retry-After",
     503: "Retry-After",

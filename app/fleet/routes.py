@@ -7,7 +7,7 @@ from pydantic import BaseModel, Field, JsonValue
 
 from app.accounts.authentication import Principal, authenticate, needs
 from app.core.context import InContext
-from app.core.pages import Page
+from app.core.pages import WholeList
 from app.core.problems import responses_for
 from app.core.strict_json import StrictRoute
 from app.fleet.repository import KnownPlugin, known_plugins
@@ -54,11 +54,9 @@ class TrainerView(BaseModel):
 
 
 @router.get("/trainers")
-def list_trainers(context: InContext, _: Reader) -> Page[TrainerView]:
+def list_trainers(context: InContext, _: Reader) -> WholeList[TrainerView]:
     """List the trainer plugins that workers have reported. The operator installs them there."""
     silent = context.settings.timing.worker_silence
     with context.database.read() as unit:
         known = known_plugins(unit.session, silent=silent)
-    return Page(
-        data=[TrainerView.of(plugin) for plugin in known.values()], next=None, has_more=False
-    )
+    return WholeList(data=[TrainerView.of(plugin) for plugin in known.values()])

@@ -102,8 +102,8 @@ class Client:
         """Send the dataset and the weights as far as the server lacks them, and submit a job.
 
         Args:
-            data: a data.yaml, a folder or an archive of this machine, as `yolo` takes them; or a
-                dataset of the server: its id, its name, or what `datasets.push` returned.
+            data: a data.yaml, folder or archive of this machine, as for `yolo`; or a dataset of the
+                server: its id, its name, or what `datasets.push` returned.
             model: a `.pt` file of this machine, or a model of the server.
             customize: the customizations of the training.
             name: of the job.
@@ -111,28 +111,19 @@ class Client:
             task: None: the task of the model.
             queue: to wait in.
             gpus: 0 or 1; None: any slot.
-            priority: a job with a higher one runs first.
-            tags: to filter jobs by.
+            priority: higher ones run first.
+            tags: to filter by.
             notes: free text.
             idempotency_key: submits once, however often it is sent with the same spec.
             progress: told how far the sending of the dataset is.
             arguments: training arguments, such as `epochs` and `imgsz`.
 
         Raises:
-            LayoutError: the dataset cannot be sent; nothing was sent.
-            DatasetInvalidError: its verification found errors.
-            InvalidError: the server refuses the spec.
+            LayoutError: the dataset cannot be read; nothing was sent.
+            DatasetInvalidError: the verification found errors.
         """
-        spec = training.spec_of(
-            train=arguments,
-            customize=customize,
-            name=name,
-            project=project,
-            task=task,
-            resources={"queue": queue, "gpus": gpus},
-            priority=priority,
-            tags=tags,
-            notes=notes,
-        )
+        texts = {"name": name, "project": project, "task": task, "notes": notes}
+        placed = {"resources": {"queue": queue, "gpus": gpus}, "priority": priority, "tags": tags}
+        spec = training.spec_of(train=arguments, customize=customize, **texts, **placed)
         wanted = training.Training(data, model, spec, idempotency_key, progress)
         return Job(self, self.run(training.train(self.connection, wanted)))

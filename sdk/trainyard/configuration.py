@@ -7,6 +7,7 @@ is only ever sent to the server for which it was stored.
 
 import json
 import os
+import sys
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -68,6 +69,11 @@ def _address(url: str | None) -> tuple[str | None, str]:
     if os.environ.get(URL):
         return os.environ[URL], URL
     project = _table(Path(PROJECT_FILE))
+    if project.keys() & {"key", "keys", "api_key"}:
+        raise ConfigurationError(
+            f"{PROJECT_FILE} has a key, and such files get into repositories. Revoke it, set {KEY},"
+            " or run `trainyard login`."
+        )
     if "url" in project:
         return _text(project, "url", Path(PROJECT_FILE)), PROJECT_FILE
     own = user_file()
@@ -137,7 +143,8 @@ def _running_up() -> Server | None:
     try:
         note = json.loads((home / "server.json").read_text(encoding="utf-8"))
         url, pid = normal_url(str(note["url"])), int(note["pid"])
-        os.kill(pid, 0)
+        if not _is_alive(pid):
+            return None
     except (OSError, ValueError, KeyError, TypeError, ConfigurationError):
         return None
     try:
@@ -145,6 +152,18 @@ def _running_up() -> Server | None:
     except OSError:
         key = None
     return Server(url, key, str(home))
+
+
+def _is_alive(pid: int) -> bool:
+    if sys.platform == "win32":
+        return True  # no signal asks without consequences
+    try:
+        os.kill(pid, 0)
+    except PermissionError:
+        return True
+    except ProcessLookupError:
+        return False
+    return True
 
 
 def _table(path: Path) -> Mapping[str, Any]:

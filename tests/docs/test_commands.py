@@ -28,7 +28,7 @@ from app.events.views import EventPage
 from app.jobs.http.job_views import JobView
 from app.jobs.http.records.file_views import ArtifactView
 from app.jobs.http.records.log_routes import LogMatches
-from app.jobs.http.records.metric_views import ClassMetricsView, LineageMetricsView, MetricsView
+from app.jobs.http.records.metric_views import ClassMetricsView, MetricsView
 from app.jobs.http.records.validation_views import WorstImageView
 from app.jobs.http.schema_views import ParsedView
 from app.jobs.plan.views import PlanView
@@ -57,7 +57,6 @@ SHOWN: Final[dict[str, Any]] = {
         JobSpec,
         JobView,
         ListedFile,
-        LineageMetricsView,
         LogMatches,
         MetricsView,
         FindingView,

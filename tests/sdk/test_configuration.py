@@ -85,6 +85,12 @@ class TestKeys:
         assert find_server("https://one.example").key == "1"
         assert find_server().key == "2"
 
+    def test_a_key_in_the_file_of_a_project_is_refused(self, folder: Path) -> None:
+        (folder / "trainyard.toml").write_text('url = "https://a.example"\nkey = "secret"\n')
+
+        with pytest.raises(ConfigurationError, match="repositories"):
+            find_server()
+
 
 class TestAddresses:
     @pytest.mark.parametrize("url", ["server:80", "ftp://a", "https://me:pw@a", "https://a?key=1"])

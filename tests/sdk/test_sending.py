@@ -29,6 +29,16 @@ class TestPush:
         assert (version.state, version.images) == ("ready", {"train": 6, "val": 3})
         assert [step.step for step in told if step.done == 1.0][:2] == ["reading", "sending"]
 
+    def test_an_unchanged_dataset_is_neither_sent_nor_verified_again(
+        self, client: Client, shapes: Path, surface: str
+    ) -> None:
+        name = f"unchanged {surface}"
+        first = client.datasets.push(shapes, name)
+
+        second = client.datasets.push(shapes, name, wait=False)
+
+        assert second.version == first.version
+
     @pytest.mark.slow
     def test_only_new_files_are_sent(self, client: Client, shapes: Path, surface: str) -> None:
         name = f"grows {surface}"

@@ -99,7 +99,7 @@ class LoginView(BaseModel):
 @for_programs.post(
     "", status_code=201, responses=responses_for(400, 406, 413, 415, 422, 429, 503, 507)
 )
-def begin_login(
+def create_login(
     body: LoginRequest, request: Request, response: Response, context: InContext
 ) -> BegunLoginView:
     """Begin the login of a program: it shows the short code, and asks for its key until it comes.

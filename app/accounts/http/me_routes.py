@@ -12,7 +12,7 @@ from app.accounts.http.session_routes import attempts_of
 from app.accounts.http.views import Me, MeChange, OwnPasswordRequest, SessionView
 from app.core.context import InContext
 from app.core.errors import NotFound
-from app.core.pages import Page
+from app.core.pages import WholeList
 from app.core.problems import responses_for
 from app.core.strict_json import StrictRoute
 
@@ -61,13 +61,13 @@ def change_my_password(
 
 
 @router.get("/sessions")
-def list_my_sessions(context: InContext, principal: SignedInUser) -> Page[SessionView]:
+def list_my_sessions(context: InContext, principal: SignedInUser) -> WholeList[SessionView]:
     """List the browser sessions of the user, newest first. Requires a browser session."""
     idle = context.settings.accounts.session_idle
     with context.database.read() as unit:
         rows = sessions_of(unit.session, principal.user_id, idle=idle)
     data = [SessionView.of(row, principal.session_id) for row in rows]
-    return Page(data=data, next=None, has_more=False)
+    return WholeList(data=data)
 
 
 @router.delete("/sessions/{session_id}", status_code=204, responses=responses_for(404, 422))

@@ -7,6 +7,7 @@ from typing import Any, Final, Self
 from pydantic import BaseModel, Field, JsonValue
 
 from app.core.path_prefix import link
+from app.core.tasks import TASK_NAMES
 from app.jobs.end_reasons import EndReason
 from app.jobs.http.waiting import Wait, WaitingReason
 from app.jobs.listed import ListedJob
@@ -154,7 +155,7 @@ class JobRow(BaseModel):
         "the response to a change of the job.",
         examples=[None, 1380.0],
     )
-    task: str = Field(description="The task.", examples=["detect"])
+    task: str = Field(description="The task.", examples=["detect"], json_schema_extra=TASK_NAMES)
     model: str = Field(
         description="The model that it starts from, as in its spec.", examples=["yolo26n.pt"]
     )

@@ -9,7 +9,7 @@ from app.accounts.authentication import Principal, authenticate, caller_after_wa
 from app.core.context import TAKES_SPACE, Context, InContext
 from app.core.declared_headers import declared
 from app.core.omitted_fields import change_schema
-from app.core.pages import Page
+from app.core.pages import WholeList
 from app.core.problems import responses_for
 from app.core.ranges import UNCHANGED, IfNoneMatch, is_known, revision_of
 from app.core.strict_json import StrictRoute
@@ -177,7 +177,7 @@ def change_job(
 
 
 @router.get("/queues")
-def list_queues(context: InContext, principal: Reader) -> Page[QueueView]:
+def list_queues(context: InContext, principal: Reader) -> WholeList[QueueView]:
     """List the queues that contain jobs or that a live worker serves."""
     silent = context.settings.timing.worker_silence
     with context.database.read() as unit:
@@ -193,4 +193,4 @@ def list_queues(context: InContext, principal: Reader) -> Page[QueueView]:
         )
         for name in sorted({*served, *(queue for queue, _, _ in counts)})
     ]
-    return Page(data=views, next=None, has_more=False)
+    return WholeList(data=views)

@@ -10,8 +10,7 @@ from sqlalchemy.orm import Session
 
 from app.core.context import Context
 from app.core.database import UnitOfWork
-from app.fleet.repository import live_workers
-from app.fleet.tables import Worker
+from app.fleet.repository import KnownSlot, known_slots
 from app.jobs.life.claim import Demand
 from app.jobs.places import LanesByQueue, Place, lanes_around, places_of
 from app.jobs.queue.occupants import occupants
@@ -54,11 +53,16 @@ class Wait:
     starts_in_seconds: float | None
 
 
-def wait_of(unit: UnitOfWork, context: Context, job: Job) -> Wait | None:
-    """Return why a job waits that was just written, without an estimate; None if not queued."""
+def wait_of(
+    unit: UnitOfWork, context: Context, job: Job, known: Sequence[KnownSlot] | None
+) -> Wait | None:
+    """Return why a job waits that was just written, without an estimate; None if not queued.
+
+    The slots are read unless they are `known`.
+    """
     if job.state is not JobState.QUEUED:
         return None
-    slots = _slots(live_workers(unit.session, silent=context.settings.timing.worker_silence))
+    slots = _slots(_live(unit.session, context) if known is None else known)
     until = back_offs_of(unit.session, [job]).get(job.id)
     reason = _reason(job, slots, until, None)
     if reason is WaitingReason.WAITING_FOR_WORKER:
@@ -76,7 +80,7 @@ def waits_of(unit: UnitOfWork, context: Context, jobs: Iterable[Job]) -> dict[st
     if not waiting:
         return {}
     session = unit.session
-    live = live_workers(session, silent=context.settings.timing.worker_silence)
+    live = _live(session, context)
     lanes, until = lanes_around(session, waiting), back_offs_of(session, waiting)
     places, slots = places_of(session, waiting, lanes), _slots(live)
     reasons = {
@@ -96,13 +100,13 @@ def _is_estimated(place: Place, reason: WaitingReason) -> bool:
 
 
 def _starts(
-    session: Session, live: Sequence[Worker], lanes: LanesByQueue
+    session: Session, live: Sequence[KnownSlot], lanes: LanesByQueue
 ) -> dict[str, float | None]:
     """Return the estimated starts of the first jobs of these queues."""
     if not lanes:
         return {}
     running = occupants(session)
-    fleet = Fleet([LiveSlot.of(worker, is_busy=worker.id in running) for worker in live], running)
+    fleet = Fleet([LiveSlot.of(slot, is_busy=slot.id in running) for slot in live], running)
     return {
         job_id: start
         for of_queue in lanes.values()
@@ -110,9 +114,14 @@ def _starts(
     }
 
 
-def _slots(live: Iterable[Worker]) -> list[LiveSlot]:
+def _live(session: Session, context: Context) -> list[KnownSlot]:
+    known = known_slots(session, silent=context.settings.timing.worker_silence)
+    return [slot for slot in known if slot.is_live]
+
+
+def _slots(known: Iterable[KnownSlot]) -> list[LiveSlot]:
     # Whether a slot is busy does not matter to the reason: a busy one is a slot to wait for.
-    return [LiveSlot.of(worker, is_busy=False) for worker in live]
+    return [LiveSlot.of(slot, is_busy=False) for slot in known if slot.is_live]
 
 
 def _reason(

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Depends, Path
 
 from app.accounts.authentication import Principal, authenticate, needs
 from app.core.context import Context, InContext
-from app.core.pages import Page
+from app.core.pages import WholeList
 from app.core.problems import responses_for
 from app.core.strict_json import StrictRoute
 from app.fleet.cordons import set_cordon
@@ -29,7 +29,7 @@ CHANGE = responses_for(404, 422, 507)
 
 
 @router.get("")
-def list_workers(context: InContext, principal: Reader) -> Page[WorkerView]:
+def list_workers(context: InContext, principal: Reader) -> WholeList[WorkerView]:
     """List the slots. A slot that has stopped is listed for `TRAINYARD_RETENTION__WORKER_DAYS`.
 
     Workers belong to the instance, not to a project.
@@ -42,7 +42,7 @@ def list_workers(context: InContext, principal: Reader) -> Page[WorkerView]:
             occupants(unit.session),
             principal.project_ids,
         )
-    return Page(data=[watched.view(row) for row in rows], next=None, has_more=False)
+    return WholeList(data=[watched.view(row) for row in rows])
 
 
 @router.post("/{worker_id}/drain", status_code=202, responses=CHANGE)

@@ -249,16 +249,26 @@ class ResolvedSpec(JobSpec):
     checked when the job was submitted: an earlier release accepted more characters.
     """
 
-    name: str | None = None
-    tags: dict[str, str] = Field(default_factory=dict)
-    notes: str = ""
-    dataset: DatasetVersionRef
-    task: Task
+    name: str | None = Field(
+        default=None, description="Display name. null: none.", examples=["night-shift"]
+    )
+    tags: dict[str, str] = Field(
+        default_factory=dict,
+        description="Key-value pairs to filter jobs by.",
+        examples=[{"line": "4"}],
+    )
+    notes: str = Field(default="", description="Free text.")
+    dataset: DatasetVersionRef = Field(
+        description="The version of the dataset.", examples=["dsv_01JZ8QD3W5X0A1B2C3D4E5F6G7"]
+    )
+    task: Task = Field(description="The task.", examples=["detect"])
     customize: Annotated[Customize, BeforeValidator(lambda value: value or Customize())] = Field(
         default_factory=Customize,
         description="The customizations, including those that another part switched on.",
     )
-    on_oom: OnOutOfMemory
+    on_oom: OnOutOfMemory = Field(
+        description="When memory runs out: try once more with half the batch, or fail."
+    )
     architecture: str | None = Field(
         default=None, description="The shipped yaml of the model. null: another architecture."
     )

@@ -78,7 +78,8 @@ class Push:
             "data",
             "dataset",
         }
-        return absolute.parent.name if is_folder_of_yaml else absolute.name.partition(".")[0]
+        name = absolute.parent.name if is_folder_of_yaml else absolute.name.partition(".")[0]
+        return name or "dataset"
 
     def tell(self, step: str, done: int = 0, total: int = 0) -> None:
         """Report that a step went on."""

@@ -104,8 +104,7 @@ class LogFollowing:
                 continue
             patience.renew()
             if view.has_ended:
-                if self._rest:
-                    yield Emit(self._rest.decode("utf-8", "replace"))
+                yield from self._last_line()
                 return
             yield Wait(LOG_POLL)
 
@@ -116,7 +115,14 @@ class LogFollowing:
             yield from self._new_of_attempt()
             if self._attempt >= view.attempt:
                 return
+            yield from self._last_line()
             self._attempt, self._read = self._attempt + 1, 0
+
+    def _last_line(self) -> Operation[None]:
+        """Emit a line that never got its end."""
+        rest, self._rest = self._rest, b""
+        if rest:
+            yield Emit(rest.decode("utf-8", "replace"))
 
     def _new_of_attempt(self) -> Operation[None]:
         request = Request(

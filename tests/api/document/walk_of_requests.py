@@ -78,7 +78,16 @@ class Walker:
 def walk_through(api: Api) -> list[Answer]:
     """Ask most operations once, and return the answers."""
     walker = Walker(api)
-    for walk in (_accounts, _webhooks, _jobs, _job_records, _datasets, _uploads, _refusals):
+    for walk in (
+        _accounts,
+        _logins,
+        _webhooks,
+        _jobs,
+        _job_records,
+        _datasets,
+        _uploads,
+        _refusals,
+    ):
         walk(walker, api)
     return walker.answers
 
@@ -114,6 +123,14 @@ def _accounts(walker: Walker, _: Api) -> None:
     walker.ask("read_project_quotas", project_id=project)
     walker.ask("change_project", reference=project)
     walker.ask("change_user", reference=user)
+
+
+def _logins(walker: Walker, _: Api) -> None:
+    login = walker.ask("create_login")
+    walker.ask("read_login", user_code=login["user_code"])
+    walker.ask("poll_login", example={"device_code": login["device_code"]})
+    walker.ask("confirm_login", user_code=login["user_code"])
+    walker.ask("refuse_login", user_code=login["user_code"])
 
 
 def _webhooks(walker: Walker, _: Api) -> None:

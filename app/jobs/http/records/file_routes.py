@@ -21,7 +21,7 @@ from app.artifacts.repository import (
 from app.artifacts.tables import Artifact
 from app.core.context import Context, InContext
 from app.core.declared_headers import declared
-from app.core.pages import Page
+from app.core.pages import WholeList
 from app.core.problems import responses_for
 from app.core.ranges import (
     DOWNLOAD_PARAMETERS,
@@ -66,7 +66,9 @@ ZIP_ANSWERS: Final[dict[int | str, dict[str, Any]]] = {
 
 
 @router.get("/checkpoints")
-def list_checkpoints(job_id: JobId, context: InContext, principal: Reader) -> Page[ArtifactView]:
+def list_checkpoints(
+    job_id: JobId, context: InContext, principal: Reader
+) -> WholeList[ArtifactView]:
     """List the checkpoints that a job can resume from, newest epoch first.
 
     `links.download` has the current `best.pt` and `last.pt` while the job runs. Their `checks` are
@@ -75,7 +77,7 @@ def list_checkpoints(job_id: JobId, context: InContext, principal: Reader) -> Pa
     with context.database.read() as unit:
         visible_job(unit.session, principal.project_ids, job_id)
         rows = checkpoints_of(unit.session, job_id)
-    return Page(data=[ArtifactView.of(row) for row in rows], next=None, has_more=False)
+    return WholeList(data=[ArtifactView.of(row) for row in rows])
 
 
 @router.head(
@@ -111,14 +113,14 @@ def download_checkpoint(
 
 
 @router.get("/artifacts")
-def list_artifacts(job_id: JobId, context: InContext, principal: Reader) -> Page[ArtifactView]:
+def list_artifacts(job_id: JobId, context: InContext, principal: Reader) -> WholeList[ArtifactView]:
     """List a job's downloadable files, by name; `spec.json` and `plan.json` are always there."""
     with context.database.read() as unit:
         job, plan = visible_job_and_plan(unit.session, principal.project_ids, job_id)
         rows = artifacts_and_previews_of(unit.session, job_id)
     views = [ArtifactView.of(*row) for row in rows if row[0].name not in MADE]
     views += [ArtifactView.of_made(job_id, file) for file in made_files(job, plan)]
-    return Page(data=sorted(views, key=lambda view: view.name), next=None, has_more=False)
+    return WholeList(data=sorted(views, key=lambda view: view.name))
 
 
 @router.head("/artifacts.zip", response_class=Response, responses=ZIP_ANSWERS)

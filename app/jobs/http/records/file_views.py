@@ -9,6 +9,7 @@ from app.artifacts.names import STATE, ArtifactKind
 from app.artifacts.plots import PREVIEW_WIDTH, PlotSet, set_of_plot, title_of
 from app.artifacts.tables import Artifact
 from app.core.path_prefix import link
+from app.core.tasks import TASK_NAMES
 from app.jobs.http.records.made_files import MadeFile
 
 
@@ -25,7 +26,9 @@ class ChecksView(BaseModel):
     ultralytics: str = Field(
         description="Version of Ultralytics that checked it.", examples=["8.4.190"]
     )
-    task: str = Field(description="Task of the model.", examples=["detect"])
+    task: str = Field(
+        description="Task of the model.", examples=["detect"], json_schema_extra=TASK_NAMES
+    )
     classes: int = Field(description="Number of its classes.", examples=[3])
     parameters: int = Field(description="Number of its parameters.", examples=[2_504_940])
     imgsz: int = Field(description="Image size of the forward pass, in pixels.", examples=[640])

@@ -9,7 +9,7 @@ from pydantic import ConfigDict, Field
 from app.accounts.authentication import Principal, authenticate, needs
 from app.core.context import InContext
 from app.core.errors import FieldError, Invalid
-from app.core.pages import Cursor, Page, PageSize
+from app.core.pages import Cursor, Page, PageSize, WholeList
 from app.core.problems import responses_for
 from app.core.strict_json import StrictRoute
 from app.events.repository import EventFilter, events_page
@@ -98,9 +98,9 @@ def list_job_events(
 
 
 @router.get("/attempts")
-def list_attempts(job_id: JobId, context: InContext, principal: Reader) -> Page[AttemptView]:
+def list_attempts(job_id: JobId, context: InContext, principal: Reader) -> WholeList[AttemptView]:
     """List a job's attempts, oldest first."""
     with context.database.read() as unit:
         visible_job(unit.session, principal.project_ids, job_id)
         rows = attempts_of(unit.session, job_id)
-    return Page(data=[AttemptView.of(row) for row in rows], next=None, has_more=False)
+    return WholeList(data=[AttemptView.of(row) for row in rows])

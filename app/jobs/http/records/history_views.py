@@ -86,6 +86,7 @@ class AttemptView(BaseModel):
         description="How it continued: `none` from the beginning, `exact` with the training state, "
         "`plain` with Ultralytics' own resume.",
         examples=["none"],
+        json_schema_extra={"enum": ["none", "exact", "plain"]},
     )
     resumed_from: int | None = Field(
         description="The epoch after which it resumed. null: it started from the beginning.",

@@ -32,7 +32,6 @@ from app.jobs.http.records.epoch_range import EpochRange, EpochRangeText
 from app.jobs.http.records.metric_views import (
     ClassMetricsView,
     ClassSeriesView,
-    LineageMetricsView,
     ManyMetricsView,
     MetricsView,
     SystemView,
@@ -161,7 +160,7 @@ def read_metrics_of_jobs(
 
 @router.get(
     "/jobs/{job_id}/metrics",
-    response_model=MetricsView | LineageMetricsView,
+    response_model=MetricsView,
     responses={
         200: {
             "content": {CSV: {"schema": {"type": "string"}, "example": CSV_EXAMPLE}},
@@ -241,7 +240,7 @@ def read_system_metrics(
 
 
 def _view(curve: Curve, query: MetricsQuery) -> MetricsView:
-    return LineageMetricsView.of(curve) if query.lineage else MetricsView.of(curve)
+    return MetricsView.of(curve, lineage=query.lineage)
 
 
 def _class_series(

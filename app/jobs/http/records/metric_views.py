@@ -35,44 +35,6 @@ class MarkView(BaseModel):
     )
 
 
-class MetricsView(BaseModel):
-    """The metrics of every finished epoch, as columns of equal length."""
-
-    epochs: list[int] = Field(description="Numbers of the epochs.", examples=[[1, 2]])
-    series: dict[str, list[float | None]] = Field(
-        description="By name, the value of each epoch. null: not finite, or not of that epoch.",
-        examples=[{"metrics/mAP50(B)": [0.1, 0.2]}],
-    )
-    seconds: list[float] = Field(
-        description="The job's running time at the end of each epoch: of all attempts until then, "
-        "without the time in which the job waited or was paused.",
-        examples=[[4.9, 9.8]],
-    )
-    ended_at: list[datetime] = Field(description="When each epoch was recorded.")
-    best: int | None = Field(
-        description="The best epoch, by the metric that chooses `best.pt`.", examples=[2]
-    )
-    marks: list[MarkView] = Field(description="What changed at the start of which epoch, in order.")
-
-    @classmethod
-    def of(cls, curve: Curve) -> "MetricsView":
-        """Return the view of a curve."""
-        return cls.model_construct(**cls._fields_of(curve))
-
-    @classmethod
-    def _fields_of(cls, curve: Curve) -> dict[str, Any]:
-        return {
-            "epochs": curve.epochs,
-            "series": curve.series,
-            "seconds": curve.seconds,
-            "ended_at": curve.ended_at,
-            "best": curve.best,
-            "marks": [
-                MarkView.model_construct(epoch=mark.epoch, kind=mark.kind) for mark in curve.marks
-            ],
-        }
-
-
 class GenerationView(BaseModel):
     """The part of a curve that one job trained."""
 
@@ -93,24 +55,51 @@ class GenerationView(BaseModel):
         return cls(job=row.job_id, first_epoch=row.first_epoch, last_epoch=row.last_epoch)
 
 
-class LineageMetricsView(MetricsView):
-    """The metrics of a job and of the jobs that it extends, and which job trained which epochs."""
+class MetricsView(BaseModel):
+    """The metrics of every finished epoch, as columns of equal length."""
 
-    lineage: list[GenerationView] = Field(
-        description="Which job trained which epochs, the oldest first."
+    epochs: list[int] = Field(description="Numbers of the epochs.", examples=[[1, 2]])
+    series: dict[str, list[float | None]] = Field(
+        description="By name, the value of each epoch. null: not finite, or not of that epoch.",
+        examples=[{"metrics/mAP50(B)": [0.1, 0.2]}],
+    )
+    seconds: list[float] = Field(
+        description="The job's running time at the end of each epoch: of all attempts until then, "
+        "without the time in which the job waited or was paused.",
+        examples=[[4.9, 9.8]],
+    )
+    ended_at: list[datetime] = Field(description="When each epoch was recorded.")
+    best: int | None = Field(
+        description="The best epoch, by the metric that chooses `best.pt`.", examples=[2]
+    )
+    marks: list[MarkView] = Field(description="What changed at the start of which epoch, in order.")
+
+    lineage: list[GenerationView] | None = Field(
+        description="Which job trained which epochs, the oldest first. null unless the query has "
+        "`lineage=true`.",
+        examples=[None],
     )
 
     @classmethod
-    def of(cls, curve: Curve) -> "LineageMetricsView":
-        """Return the view of a curve."""
-        lineage = [GenerationView.of(generation) for generation in curve.lineage]
-        return cls.model_construct(**cls._fields_of(curve), lineage=lineage)
+    def of(cls, curve: Curve, *, lineage: bool) -> "MetricsView":
+        """Return the view of a curve; with `lineage`, also which job trained which epochs."""
+        return cls.model_construct(
+            epochs=curve.epochs,
+            series=curve.series,
+            seconds=curve.seconds,
+            ended_at=curve.ended_at,
+            best=curve.best,
+            marks=[
+                MarkView.model_construct(epoch=mark.epoch, kind=mark.kind) for mark in curve.marks
+            ],
+            lineage=[GenerationView.of(each) for each in curve.lineage] if lineage else None,
+        )
 
 
 class ManyMetricsView(BaseModel):
     """The metrics of several jobs."""
 
-    jobs: dict[str, LineageMetricsView | MetricsView] = Field(
+    jobs: dict[str, MetricsView] = Field(
         description="By id, in the order of the request; with `lineage` if it was asked for.",
         examples=[
             {
@@ -121,6 +110,7 @@ class ManyMetricsView(BaseModel):
                     "ended_at": ["2026-11-30T08:00:05Z", "2026-11-30T08:00:10Z"],
                     "best": 2,
                     "marks": [],
+                    "lineage": [],
                 }
             }
         ],
