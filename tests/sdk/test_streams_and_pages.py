@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from trainyard.core.connection import Patience, retry_after
 from trainyard.notebook import job_html
 from trainyard.operations.sse import MessageReader
