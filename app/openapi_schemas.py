@@ -60,7 +60,7 @@ def _list_name(found: re.Match[str]) -> str:
 
 def problem_types() -> list[str]:
     """Return the type of every problem that this release can answer with."""
-    kinds = [TrainyardError, *_subclasses(TrainyardError)]
+    kinds: list[type[TrainyardError]] = [TrainyardError, *_subclasses(TrainyardError)]
     return sorted({URN + kind.slug for kind in kinds if kind.__module__.startswith("app.")})
 
 
@@ -158,7 +158,7 @@ def _open_place(place: Schema, schemas: Mapping[str, Any]) -> Schema:
         return {**place, "anyOf": [*place["anyOf"], ANY_TEXT]}
     if not _is_enumeration(place, schemas):
         return place
-    said = {key: place[key] for key in ("title", "description", "examples") if key in place}
+    said: Schema = {key: place[key] for key in ("title", "description", "examples") if key in place}
     members = {key: value for key, value in place.items() if key not in said}
     return {"anyOf": [members, ANY_TEXT], **said}
 
