@@ -16,6 +16,13 @@ COMPILE := $(UV) pip compile pyproject.toml sdk/pyproject.toml --quiet --univers
 SBOM := $(BIN)/cyclonedx-py requirements --pyproject pyproject.toml --output-reproducible
 PIP_AUDIT_VERSION := 2.10.1
 
+# An index with other builds of torch, such as those for the CPU alone; `make setup` remembers it.
+TORCH_INDEX ?= $(shell cat .venv/torch.index 2>/dev/null)
+TORCH_LOCK := $(if $(TORCH_INDEX),.venv/torch.lock)
+LOCKS := $(if $(TORCH_INDEX),.venv/other.lock .venv/torch.lock --extra-index-url "$(TORCH_INDEX)" --index-strategy unsafe-best-match,requirements-dev.txt)
+# Of the packages in requirements-dev.txt, what torch's usual builds bring along.
+OF_TORCH := ^(torch|torchvision|triton|cuda-.*|nvidia-(cu|nccl|nv[^=]*).*)==
+
 # torch alone has thousands of files to compile, which takes long on a small machine.
 export UV_COMPILE_BYTECODE_TIMEOUT ?= 900
 UP_ARGS ?=
@@ -39,10 +46,18 @@ $(BIN)/uv: Makefile
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
 	@touch $@
 
-$(STAMP): $(BIN)/uv requirements-dev.txt pyproject.toml sdk/pyproject.toml
-	$(UV) pip sync --python $(BIN)/python --require-hashes --no-build --compile-bytecode requirements-dev.txt
+$(STAMP): $(BIN)/uv requirements-dev.txt pyproject.toml sdk/pyproject.toml $(TORCH_LOCK)
+	@echo "This installs 6.5 GB into .venv (torch and its CUDA libraries are most of it), and takes 5 to 15 minutes."
+	@echo "docs/install.md: the client alone (20 MB), the server alone (350 MB), torch from another index."
+	$(UV) pip sync --python $(BIN)/python --require-hashes --no-build --compile-bytecode $(LOCKS)
 	$(UV) pip install --python $(BIN)/python --no-deps --no-build-isolation --editable ./sdk --editable .
 	@touch $@
+
+.venv/torch.lock: $(BIN)/uv requirements-dev.txt
+	echo "$(TORCH_INDEX)" > .venv/torch.index
+	sed -nE 's/^(torch|torchvision)==([^ ;]+).*/\1==\2/p' requirements-dev.txt | $(UV) pip compile - --quiet --no-deps \
+		--python $(BIN)/python --generate-hashes --no-emit-index-url --no-header --index-url "$(TORCH_INDEX)" --output-file $@
+	awk '/^[a-zA-Z]/ { skips = $$0 ~ /$(OF_TORCH)/ } !skips' requirements-dev.txt > .venv/other.lock
 
 up: $(STAMP)  ## run server, broker and one worker slot on this machine; UP_ARGS="--port 9000"
 	$(BIN)/trainyard up $(UP_ARGS)

@@ -40,6 +40,7 @@ VERBS: Final = {
     "projects": ("Manage projects and their members.", "app.cli.project_commands:projects"),
     "quotas": ("Show and set quotas.", "app.cli.quota_commands:quotas"),
     "workers": ("List slots, and drain or cordon them.", "app.cli.worker_commands:workers"),
+    "plugins": ("Check and try installed trainer plugins.", "app.cli.plugin_commands:plugins"),
     "audit": ("Check the audit log.", "app.cli.instance_commands:audit"),
     "collect": (
         "Remove unneeded data now. Servers do the same periodically.",

@@ -31,7 +31,6 @@ OURS: Final = {
     "trainyard.command",
     "trainyard.command.program",
     "trainyard.command.tables",
-    "trainyard.command.verbs",
     "trainyard.version",
 }
 HEAVY: Final = {"httpx2", "pydantic", "rich", "importlib.metadata", "platformdirs", "fastapi"}

@@ -1,0 +1,127 @@
+"""`trainyard plugins`: whether installed trainer plugins work, before any user's job needs them."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import typer
+
+from app.cli.shared import AsJson, exit_on_expected_errors, failure, say
+
+REPORT: Final = (sys.executable, "-m", "worker.trainer.plugin_report")
+UP: Final = (sys.executable, "-m", "app.cli", "up", "--no-browser", "--port", "0")
+TRAIN: Final = (sys.executable, "-m", "trainyard.command", "train", "-f")
+REPORT_SECONDS: Final = 180
+START_SECONDS: Final = 180
+STOP_SECONDS: Final = 60
+LAST_CHARACTERS: Final = 2000
+TINY: Final = {"epochs": 2, "imgsz": 64, "batch": 4, "plots": False}
+
+plugins = typer.Typer(no_args_is_help=True, help="Check and try installed trainer plugins.")
+
+
+@plugins.command("check")
+def check_plugins(*, as_json: AsJson = False) -> None:
+    """Import every installed plugin as a worker does, and say which can be used.
+
+    The exit status is 1 if one cannot be used.
+    """
+    with exit_on_expected_errors(), tempfile.TemporaryDirectory(prefix="trainyard-") as folder:
+        found = _reports(Path(folder))
+        if as_json:
+            typer.echo(json.dumps(found, indent=2))
+        for plugin in () if as_json else found:
+            what = plugin.get("error") or f"trains {', '.join(plugin['tasks'])}"
+            say(f"{plugin['name']} {plugin['version']}: {what}")
+        if not found:
+            typer.echo("No plugin is installed in this environment.", err=True)
+        if any("error" in plugin for plugin in found):
+            raise typer.Exit(1)
+
+
+@plugins.command("try")
+def try_plugin(
+    name: Annotated[str, typer.Argument(help="Name of the plugin's entry point.")],
+    *,
+    data: Annotated[Path, typer.Option(help="A data.yaml, a folder or an archive.")],
+    model: Annotated[str, typer.Option(help="Architecture to train.")] = "yolo26n.yaml",
+    options: Annotated[str, typer.Option(help="Options of the plugin, as JSON.")] = "{}",
+) -> None:
+    """Train two epochs with a plugin, with a server and a home that exist for that only.
+
+    The exit status is that of `trainyard train`.
+    """
+    with exit_on_expected_errors(), tempfile.TemporaryDirectory(prefix="trainyard-") as made:
+        folder = Path(made)
+        trainer = {"name": name, "options": _options(options)}
+        job = {"data": str(data.absolute()), "model": model, "train": TINY, "trainer": trainer}
+        (folder / "job.json").write_text(json.dumps(job))
+        with _server(folder) as environment:
+            done = subprocess.run(
+                [*TRAIN, str(folder / "job.json")], cwd=folder, env=environment, check=False
+            )
+    raise typer.Exit(done.returncode)
+
+
+def _options(text: str) -> Any:  # noqa: ANN401 -- JSON
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        raise failure(f"--options: {error}") from None
+
+
+def _reports(folder: Path) -> list[dict[str, Any]]:
+    """Describe all plugins in a process of their own: importing one runs its code."""
+    report = folder / "report.json"
+    done = subprocess.run(
+        [*REPORT, str(report)],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=REPORT_SECONDS,
+        check=False,
+    )
+    if not report.exists():
+        raise failure(f"the plugins could not be described: {done.stderr[-LAST_CHARACTERS:]}")
+    found: list[dict[str, Any]] = json.loads(report.read_text())
+    return found
+
+
+@contextmanager
+def _server(folder: Path) -> Iterator[dict[str, str]]:
+    """Run everything in a new home; yield the environment of a client of that server."""
+    home, log = folder / "home", folder / "up.log"
+    environment = {
+        key: value for key, value in os.environ.items() if not key.startswith("TRAINYARD_")
+    } | {"TRAINYARD_HOME": str(home), "YOLO_CONFIG_DIR": str(folder)}
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            UP, env=environment, stdout=output, stderr=output, start_new_session=True
+        )
+    try:
+        url = _url(process, home / "server.json", log)
+        key = (home / "api-key").read_text().strip()
+        yield {**environment, "TRAINYARD_URL": url, "TRAINYARD_API_KEY": key}
+    finally:
+        process.send_signal(signal.SIGINT)
+        process.wait(STOP_SECONDS)
+
+
+def _url(process: "subprocess.Popen[bytes]", note: Path, log: Path) -> str:
+    deadline = time.monotonic() + START_SECONDS
+    while process.poll() is None and time.monotonic() < deadline:
+        try:
+            url: str = json.loads(note.read_text())["url"]
+        except (FileNotFoundError, ValueError):
+            time.sleep(0.2)  # noqa: TID251 -- another process writes the file that is waited for
+        else:
+            return url
+    raise failure(f"the server did not start: {log.read_text()[-LAST_CHARACTERS:]}")
