@@ -3,15 +3,15 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
-.PHONY: help setup up demo test test-slow test-class-weights soak lint format requirements oracle-fixtures sbom advisories pin-images clean
+.PHONY: help setup up demo wheels test test-slow test-class-weights soak lint format requirements oracle-fixtures sbom advisories pin-images clean
 
 PYTHON ?= python3
 UV_VERSION := 0.13.9
 BIN := .venv/bin
 STAMP := .venv/.stamp
 UV := $(BIN)/uv --no-config
-COMPILE := $(UV) pip compile pyproject.toml --quiet --universal --python-version 3.11 \
-	--generate-hashes --no-emit-index-url --no-annotate --custom-compile-command "make requirements"
+COMPILE := $(UV) pip compile pyproject.toml sdk/pyproject.toml --quiet --universal --python-version 3.11 \
+	--no-emit-package trainyard-client --generate-hashes --no-emit-index-url --no-annotate --custom-compile-command "make requirements"
 
 SBOM := $(BIN)/cyclonedx-py requirements --pyproject pyproject.toml --output-reproducible
 PIP_AUDIT_VERSION := 2.10.1
@@ -25,7 +25,8 @@ MINUTES ?= 3
 DATABASE ?= sqlite
 SOAK_ARGS ?=
 # Run two test files at once, not more: trainings share the machine's memory.
-PARALLEL ?= --numprocesses=2 --dist=loadfile
+# Long files come first (tests/conftest.py); xdist would begin with those that have most tests.
+PARALLEL ?= --numprocesses=2 --dist=loadfile --no-loadscope-reorder
 
 help:  ## list the verbs
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-20s%s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -38,9 +39,9 @@ $(BIN)/uv: Makefile
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
 	@touch $@
 
-$(STAMP): $(BIN)/uv requirements-dev.txt pyproject.toml
+$(STAMP): $(BIN)/uv requirements-dev.txt pyproject.toml sdk/pyproject.toml
 	$(UV) pip sync --python $(BIN)/python --require-hashes --no-build --compile-bytecode requirements-dev.txt
-	$(UV) pip install --python $(BIN)/python --no-deps --no-build-isolation --editable .
+	$(UV) pip install --python $(BIN)/python --no-deps --no-build-isolation --editable ./sdk --editable .
 	@touch $@
 
 up: $(STAMP)  ## run server, broker and one worker slot on this machine; UP_ARGS="--port 9000"
@@ -81,6 +82,11 @@ requirements: $(BIN)/uv  ## compile the requirement files with the versions they
 oracle-fixtures: $(BIN)/uv  ## ask supervision and globox again for the boxes of tests/data/first_try
 	$(UV) run --isolated --no-project --python $(BIN)/python \
 		--with-requirements tests/data/oracles/requirements.txt python -W ignore tests/data/oracles/ask.py
+
+wheels: $(STAMP)  ## build the wheels of client and server into dist, with their SHA-256
+	rm -rf dist
+	for project in . sdk; do $(UV) build --quiet --wheel --no-build-isolation --python $(BIN)/python --out-dir dist $$project; done
+	cd dist && sha256sum *.whl > SHA256SUMS
 
 sbom: $(STAMP)  ## write the bills of materials of server and worker to build/sbom
 	@mkdir -p build/sbom

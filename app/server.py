@@ -17,7 +17,7 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from app.core.cage.plan import CagePlan
-from app.core.logging import configure_logging
+from app.core.logging import configure_logging, get_logger
 from app.core.secrets import write_private
 from app.http_server.acceptor import Acceptor
 from app.http_server.admission import Admission
@@ -28,6 +28,8 @@ from app.http_server.tls import tls_context
 from app.listening import NOTE, url_of
 from app.main import create_app
 from app.settings import Settings
+
+log = get_logger(__name__)
 
 EXIT_START_FAILED = 3
 DRAIN_SECONDS = 7.0
@@ -148,7 +150,16 @@ class Server(uvicorn.Server):
         deadline = clock() + DRAIN_SECONDS
         while self.server_state.tasks and not self.force_exit and clock() < deadline:  # noqa: ASYNC110
             await asyncio.sleep(DRAIN_POLL_SECONDS)  # uvicorn does not signal the end of its tasks
+        self._abort_requests()
         await super().shutdown(sockets)
+
+    def _abort_requests(self) -> None:
+        """Cancel the requests that are left; uvicorn would, but after more time and as an error."""
+        tasks = list(self.server_state.tasks)
+        if tasks:
+            log.warning("server.requests_aborted", requests=len(tasks))
+        for task in tasks:
+            task.cancel()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Stop at the first signal; stop without waiting at a second SIGINT.

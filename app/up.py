@@ -146,7 +146,7 @@ class Announcement:
     def _text(self, page: str, *, signs_in: bool) -> str:
         key = self.settings.home / "api-key"
         slots = {
-            None: "none; training requires the worker's packages: pip install 'trainyard[worker]'",
+            None: "none; the worker's packages are not installed, see docs/install.md",
             "cpu": "one slot on the CPU",
         }
         return (

@@ -2,4 +2,4 @@
 
 from importlib.metadata import version
 
-VERSION = version("trainyard")
+VERSION = version("trainyard-server")

@@ -13,7 +13,8 @@ COPY pyproject.toml README.md LICENSE requirements-dev.txt ./
 COPY alembic alembic
 COPY app app
 COPY worker worker
-RUN uv pip install --no-cache --python /opt/trainyard/bin/python --no-deps --compile-bytecode --build-constraints requirements-dev.txt .
+COPY sdk sdk
+RUN uv pip install --no-cache --python /opt/trainyard/bin/python --no-deps --compile-bytecode --build-constraints requirements-dev.txt ./sdk .
 
 FROM python:3.11.14-slim-trixie
 

@@ -1,5 +1,6 @@
 """Rules for every test: sockets reach only this machine, and no test downloads a file."""
 
+import gc
 import ipaddress
 import socket
 from collections.abc import Iterator
@@ -14,6 +15,9 @@ pytest_plugins = ["tests.databases", "tests.worlds.rows", "tests.core.empty_data
 PILLOWS_OPEN = Image.open
 """An import of Ultralytics replaces `Image.open` in this process (8.4.190, utils/patches.py:83)."""
 
+LONG = ("tests/e2e/", "tests/faults/", "tests/worker/trainer/", "tests/browser/", "tests/api/test_")
+"""Beginnings of the names of files that take long, although some have a single test."""
+
 LOOPBACK_NAMES = {"localhost", "", None}
 
 # The speed at which examples are made and run depends on the load of the machine.
@@ -21,6 +25,20 @@ settings.register_profile(
     "any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
 settings.load_profile("any machine")
+
+gc.disable()  # until all tests are collected, which makes a million objects and hardly any garbage
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the long files, so that no process waits at the end for another's long file."""
+    items.sort(key=lambda item: not item.nodeid.startswith(LONG))
+
+
+def pytest_collection_finish() -> None:
+    """Leave the collected tests out of collections of garbage: each training here asks for one."""
+    gc.enable()
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session", autouse=True)

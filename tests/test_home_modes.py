@@ -27,6 +27,36 @@ class TestSecureHome:
             home.secure_home(Path("/"))
 
 
+class TestWarning:
+    def test_what_was_open_is_told_in_one_line_with_its_mode(
+        self, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        tmp_path.chmod(0o755)
+        (tmp_path / "api-key").touch()
+        (tmp_path / "api-key").chmod(0o644)
+        (tmp_path / "run").mkdir(mode=0o700)
+
+        home.secure_home(tmp_path)
+
+        (record,) = caplog.records
+        assert record.levelname == "WARNING"
+        assert record.getMessage() == (
+            f"closed to other users of this machine: '{tmp_path}' (mode 0755), "
+            f"'{tmp_path}/api-key' (mode 0644)"
+        )
+
+    def test_a_home_that_is_closed_already_is_not_told(
+        self, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        tmp_path.chmod(0o755)
+        home.secure_home(tmp_path)
+        caplog.clear()
+
+        home.secure_home(tmp_path)
+
+        assert caplog.records == []
+
+
 class TestForeignFolders:
     def test_a_folder_of_other_things_is_refused_and_keeps_its_modes(self, tmp_path: Path) -> None:
         folder = tmp_path / "downloads"

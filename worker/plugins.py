@@ -57,7 +57,7 @@ def installed_plugins(*, patience_seconds: float = PATIENCE_SECONDS) -> tuple[Re
 def _null_trainer() -> ReportedPlugin:
     return ReportedPlugin(
         name=null_trainer.NAME,
-        version=version("trainyard"),
+        version=version("trainyard-server"),
         tasks=("detect",),
         options_schema=null_trainer.NullOptions.model_json_schema(),
     )

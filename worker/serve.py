@@ -89,7 +89,7 @@ def _served_slot(
             host=host_name(),
             queues=queues,
             gpus=len(slot.gpus),
-            version=version("trainyard"),
+            version=version("trainyard-server"),
             devices=_devices_of(slot),
             plugins=plugins,
         )

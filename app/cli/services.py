@@ -177,7 +177,7 @@ def run_worker(
     from importlib.util import find_spec  # noqa: PLC0415
 
     if any(find_spec(name) is None for name in ("worker", "torch", "ultralytics")):
-        raise failure("the worker's packages are not installed: pip install 'trainyard[worker]'")
+        raise failure("the worker's packages are not installed, see docs/install.md: A GPU machine")
     with exit_on_expected_errors():
         from app.configuration import load_settings  # noqa: PLC0415
 

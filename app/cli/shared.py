@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
+from app.core.files import private_files
+
 if TYPE_CHECKING:
     from app.core.database import Database
     from app.settings import Settings
@@ -25,10 +27,13 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a ta
 
 @contextmanager
 def exit_on_expected_errors() -> Iterator[None]:
-    """Exit with one line on stderr on errors that the user can fix, see `app.core.exits`."""
+    """Exit with one line on stderr on errors that the user can fix, see `app.core.exits`.
+
+    Every verb that touches a home runs in here, so that its files are the owner's only.
+    """
     from app.core.exits import one_line_for_expected_errors  # noqa: PLC0415
 
-    with one_line_for_expected_errors():
+    with private_files(), one_line_for_expected_errors():
         yield
 
 

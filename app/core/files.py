@@ -29,6 +29,16 @@ def create_privately() -> None:
     os.umask(PRIVATE_UMASK)
 
 
+@contextmanager
+def private_files() -> Iterator[None]:
+    """Create all files of this process and its children in the block for their owner only."""
+    before = os.umask(PRIVATE_UMASK)
+    try:
+        yield
+    finally:
+        os.umask(before)
+
+
 def private_folder(path: Path) -> None:
     """Create a folder that only its owner can access, if it does not exist.
 

@@ -181,11 +181,14 @@ def task_of_valid_versions(session: Session, dataset_id: str) -> str | None:
 
 
 def valid_versions_of(
-    session: Session, dataset_id: str, archive_sha256: str
+    session: Session, dataset_id: str, archive_sha256: str, listing_sha256: str | None
 ) -> Sequence[DatasetVersion]:
-    """Return the ready and validating versions of one archive or recipe, newest first."""
+    """Return the ready and validating versions of one archive, recipe or list, newest first."""
     narrow = select(DatasetVersion).options(*WITHOUT_CLASSES)
-    statement = narrow.where(*_valid(dataset_id), DatasetVersion.archive_sha256 == archive_sha256)
+    made_of = DatasetVersion.archive_sha256 == archive_sha256
+    if listing_sha256 is not None:
+        made_of |= DatasetVersion.listing_sha256 == listing_sha256
+    statement = narrow.where(*_valid(dataset_id), made_of)
     return session.scalars(statement.order_by(DatasetVersion.number.desc())).all()
 
 

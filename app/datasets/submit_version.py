@@ -181,6 +181,16 @@ class VersionOrigin:
             version.archive_sha256, version.archive_bytes, version.recipe, version.listing_sha256
         )
 
+    def is_that_of(self, version: DatasetVersion) -> bool:
+        """Return whether a version was made from the same files.
+
+        Of a ready version, the list tells all files: it does not matter which of them an archive
+        brought.
+        """
+        if self.listing is not None and version.state is VersionState.READY:
+            return version.listing_sha256 == self.listing
+        return self.of_version(version) == self
+
 
 def derive_version(
     context: Context,
@@ -319,11 +329,11 @@ def _add_version(
     if options.task and task and options.task != task:
         raise DatasetTaskMismatch(dataset.name, task, options.task)
     stored_options = options.model_dump(mode="json", exclude={"task"}, exclude_defaults=True)
-    for version in valid_versions_of(session, dataset.id, source.sha256):
+    for version in valid_versions_of(session, dataset.id, source.sha256, source.listing):
         of_version = version.task or version.declared_task
         # As text: the order of colours is that of the classes.
         is_alike = json.dumps(version.options or {}) == json.dumps(stored_options)
-        is_alike = is_alike and VersionOrigin.of_version(version) == source
+        is_alike = is_alike and source.is_that_of(version)
         if is_alike and options.task in {None, of_version}:
             restore_upload(session, version.id)
             return SubmittedVersion(ListedDataset(dataset, version), created=False)

@@ -17,7 +17,7 @@ from app.settings.units import GIB, MIB
 from app.version import VERSION
 
 SHARED_MEMORY: Final = Path("/dev/shm")  # noqa: S108 -- the kernel's name for it
-DISTRIBUTION: Final = "trainyard"
+DISTRIBUTION: Final = "trainyard-server"
 
 
 def check_disks(settings: Settings) -> Iterator[CheckResult]:

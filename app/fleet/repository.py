@@ -1,20 +1,20 @@
 """Queries and writes of workers: one row per slot, with its offer and its last heartbeat."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import cache, partial
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue
-from sqlalchemy import ColumnElement, Select, delete, func, insert, select, update
+from sqlalchemy import ColumnElement, Select, and_, delete, func, insert, select, update
 from sqlalchemy.orm import Session, load_only, undefer
 
 from app.core.database import database_now
 from app.core.ids import new_id
 from app.core.plain_text import shown
 from app.fleet.errors import WorkerNotFound
-from app.fleet.tables import Worker
+from app.fleet.tables import Cordon, Worker, slot_name
 from app.fleet.use import MeasuredUse
 
 Word = Annotated[str, Field(max_length=100), AfterValidator(partial(shown, limit=100))]
@@ -209,6 +209,31 @@ def live_workers(session: Session, *, silent: timedelta) -> Sequence[Worker]:
     return session.scalars(_live_workers(silent)).all()
 
 
+@dataclass(frozen=True)
+class KnownSlot:
+    """A slot that is not forgotten: what it offers, and whether it is live."""
+
+    id: str
+    name: str
+    queues: Sequence[str]
+    gpus: int
+    devices: Sequence[Mapping[str, JsonValue]]
+    plugin_names: Sequence[str]
+    cordon: Cordon | None
+    is_live: bool
+
+
+def known_slots(session: Session, *, silent: timedelta) -> list[KnownSlot]:
+    """Return every slot that is not forgotten, by id, with what `all_workers` has more left out.
+
+    Every submit and every status of a waiting job reads them.
+    """
+    return [
+        KnownSlot(row.id, slot_name(row.host, row.slot), *row[3:])
+        for row in session.connection().execute(_known_slots(silent))
+    ]
+
+
 def live_ids(session: Session, *, silent: timedelta) -> Sequence[str]:
     """Return the ids of the live slots."""
     return session.scalars(_live_workers(silent).with_only_columns(Worker.id)).all()
@@ -252,10 +277,18 @@ def _known(reports: Sequence[tuple[ReportedPlugin, bool]]) -> KnownPlugin:
     )
 
 
-@cache  # every status of a waiting job runs this, and building it takes longer than running it
-def _live_workers(silent: timedelta) -> Select[Worker]:
-    return (
-        select(Worker)
-        .where(Worker.stopped_at.is_(None), Worker.heartbeat_at > database_now(-silent))
-        .order_by(Worker.id)
+@cache  # building it takes longer than running it
+def _known_slots(silent: timedelta) -> Select[*tuple[Any, ...]]:
+    offered = (Worker.queues, Worker.gpus, Worker.devices, Worker.plugin_names, Worker.cordon)
+    return select(Worker.id, Worker.host, Worker.slot, *offered, _is_live(silent)).order_by(
+        Worker.id
     )
+
+
+@cache  # building it takes longer than running it
+def _live_workers(silent: timedelta) -> Select[Worker]:
+    return select(Worker).where(_is_live(silent)).order_by(Worker.id)
+
+
+def _is_live(silent: timedelta) -> ColumnElement[bool]:
+    return and_(Worker.stopped_at.is_(None), Worker.heartbeat_at > database_now(-silent))

@@ -81,5 +81,10 @@ class Worker(Base):
 
     @property
     def name(self) -> str:
-        """Machine and slot, such as `gpu-a/0`; the host also names the process."""
-        return f"{self.host.partition(' (pid ')[0]}/{self.slot}"
+        """Machine and slot, such as `gpu-a/0`."""
+        return slot_name(self.host, self.slot)
+
+
+def slot_name(host: str, slot: str) -> str:
+    """Return machine and slot, such as `gpu-a/0`; the host also names the process."""
+    return f"{host.partition(' (pid ')[0]}/{slot}"

@@ -281,7 +281,7 @@ class HttpProtocol(asyncio.Protocol):
         except TooManyConnections as error:
             self._refuse(error, CutReason.TOO_MANY_OF_ADDRESS, origin.client[0])
         except asyncio.CancelledError:
-            self._transport.close()
+            self._transport.abort()  # the process stops: it cannot wait for a client that reads
             raise
         except Exception:
             log.exception("request.failed")

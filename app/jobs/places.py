@@ -1,11 +1,11 @@
 """The places of several waiting jobs in the order of claims, and the limits that hold them.
 
-A page of a list takes three statements, however many of its jobs wait. None reads more than
-`MAX_POSITION` jobs of a lane. `app.jobs.repository.queue_position` and
+A page of a list takes three statements with `lanes_around`, however many of its jobs wait. None
+reads more than `MAX_POSITION` jobs of a lane. `app.jobs.repository.queue_position` and
 `app.quotas.lanes.limit_that_holds` answer the same for one job.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import bindparam, func, literal, select
@@ -49,14 +49,22 @@ _BEFORE_IN_LANES = select(
 ).where(Job.id.in_(bindparam("job_ids", expanding=True)))
 
 
-def places_of(session: Session, waiting: Sequence[Job]) -> dict[str, Place]:
-    """Return the place of each of these waiting jobs, by id."""
+LanesByQueue = Mapping[str, Sequence[WaitingLane]]
+"""The lanes of queues, in turn."""
+
+
+def lanes_around(session: Session, waiting: Sequence[Job]) -> LanesByQueue:
+    """Return the lanes of the queues in which these jobs wait."""
+    queues, project_ids = {job.queue for job in waiting}, {job.project_id for job in waiting}
+    return lanes_of_queues(session, queues, project_ids, limit=MAX_POSITION)
+
+
+def places_of(session: Session, waiting: Sequence[Job], lanes: LanesByQueue) -> dict[str, Place]:
+    """Return the place of each of these waiting jobs, by id; `lanes` are those around them."""
     if not waiting:
         return {}
     ids = {"job_ids": [job.id for job in waiting]}
     before: dict[str, int] = dict(session.execute(_BEFORE_IN_LANES, ids).all())
-    queues, project_ids = {job.queue for job in waiting}, {job.project_id for job in waiting}
-    lanes = lanes_of_queues(session, queues, project_ids, limit=MAX_POSITION)
     subjects = {it for job in waiting for it in (job.project_id, job.owner_id)}
     held = subjects_at_limit(session, subjects)
     return {

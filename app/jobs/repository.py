@@ -161,7 +161,7 @@ def queue_position(session: Session, job: Job) -> int:
         "owner_id": job.owner_id,
         "job_id": job.id,
     }
-    in_lane = session.scalars(_BEFORE_IN_LANE, place).one()
+    in_lane: int = session.connection().execute(_BEFORE_IN_LANE, place).scalar_one()
     lanes = lanes_before(session, lane, limit=MAX_POSITION)
     return min(jobs_before(lanes, lane, in_lane), MAX_POSITION) + 1
 

@@ -8,7 +8,7 @@ import json
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache, lru_cache
+from functools import cache, cached_property, lru_cache
 from importlib.resources import files
 from typing import Any, Final, Literal
 
@@ -46,7 +46,7 @@ class TensorCount:
     elements: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class LayerRow:
     """One layer: its index from 0, its class without module path, and its tensors by kind."""
 
@@ -54,10 +54,15 @@ class LayerRow:
     module: str
     counts: tuple[TensorCount, ...]
 
-    @property
+    @cached_property
     def parameters(self) -> int:
         """The number of parameters of the layer, as Ultralytics prints it."""
         return sum(count.elements for count in self.counts)
+
+    @cached_property
+    def trainable(self) -> int:
+        """The number of parameters that are ever trained."""
+        return sum(count.elements for count in self.counts if not count.kind.fixed)
 
 
 @lru_cache(maxsize=512)

@@ -1,4 +1,4 @@
-"""Delete outdated rows: trashed jobs, training states, uploads, idempotency keys, credentials.
+"""Delete outdated rows: trashed jobs, training states, uploads, idempotency keys, API keys.
 
 Uploaded archives that are no longer used lose their reference, and then their bytes.
 """
@@ -11,7 +11,7 @@ from typing import Final
 from sqlalchemy import ColumnElement, Select, and_, delete, func, or_, select, tuple_, update
 from sqlalchemy.orm import Session
 
-from app.accounts.tables import ApiKey, BrowserSession
+from app.accounts.tables import ApiKey
 from app.artifacts.names import STATE, ArtifactKind
 from app.artifacts.repository import condemn, drop_superseded_checkpoints
 from app.artifacts.resume_sets import KeptSets
@@ -179,10 +179,10 @@ def _expired_uploads() -> Select[Upload]:
 
 
 def delete_expired_rows(database: Database, *, grace: timedelta) -> int:
-    """Delete one batch of unusable keys and sessions; return how many.
+    """Delete one batch of idempotency keys and API keys of no further use; return how many.
 
-    Expired or revoked API keys and sessions are kept for `grace`, so that an operator can see why
-    they are refused.
+    Expired or revoked API keys are kept for `grace`, so that an operator can see why they are
+    refused. `app.accounts.browser.session_keeper` deletes sessions.
     """
     with database.write() as unit:
         session = unit.session
@@ -196,14 +196,12 @@ def delete_expired_rows(database: Database, *, grace: timedelta) -> int:
         )
         credentials = list(session.scalars(_api_keys(grace).limit(AT_ONCE)))
         session.execute(delete(ApiKey).where(ApiKey.id.in_(credentials)))
-        sessions = list(session.scalars(_sessions(grace).limit(AT_ONCE)))
-        session.execute(delete(BrowserSession).where(BrowserSession.id.in_(sessions)))
-    return len(keys) + len(credentials) + len(sessions)
+    return len(keys) + len(credentials)
 
 
 def count_expired_rows(session: Session, *, grace: timedelta) -> int:
     """Return how many rows `delete_expired_rows` would delete in all."""
-    selects = (_idempotency_keys(None), _api_keys(grace), _sessions(grace))
+    selects = (_idempotency_keys(None), _api_keys(grace))
     counts = (session.scalar(select(func.count()).select_from(rows.subquery())) for rows in selects)
     return sum(count or 0 for count in counts)
 
@@ -220,7 +218,3 @@ def _idempotency_keys(limit: int | None) -> Select[str, str]:
 def _api_keys(grace: timedelta) -> Select[str]:
     since = database_now(-grace)
     return select(ApiKey.id).where(or_(ApiKey.expires_at < since, ApiKey.revoked_at < since))
-
-
-def _sessions(grace: timedelta) -> Select[str]:
-    return select(BrowserSession.id).where(BrowserSession.expires_at < database_now(-grace))

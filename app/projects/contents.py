@@ -18,31 +18,30 @@ MAX_COUNT: Final = 10_000
 
 
 class ProjectSummary(NamedTuple):
-    """Numbers of what a project has, each at most `MAX_COUNT`."""
+    """Numbers of what a project has, each at most `MAX_COUNT`, and its bytes with their limit."""
 
     jobs: int
     datasets: int
     members: int
+    stored_bytes: int
+    quota_bytes: int | None
 
 
 def contents_of(session: Session, project_ids: Collection[str]) -> Mapping[str, ProjectSummary]:
     """Return the numbers of these projects, by id."""
     owned = (Dataset.project_id, Membership.project_id)
     counts = [_count(select(literal(1)).where(column == Project.id)) for column in owned]
+    # The counters, which triggers keep; those of jobs include the trash.
+    jobs = reduce(add, (getattr(Usage, name) for name in JOB_COUNTERS))
     rows = session.execute(
-        select(Project.id, _number_of_jobs(), *counts).where(Project.id.in_(project_ids))
+        select(Project.id, jobs, *counts, Usage.stored_bytes, Usage.max_stored_bytes)
+        .outerjoin(Usage, Usage.subject_id == Project.id)
+        .where(Project.id.in_(project_ids))
     )
     return {
-        project_id: ProjectSummary(min(jobs or 0, MAX_COUNT), *numbers)
-        for project_id, jobs, *numbers in rows
+        project_id: ProjectSummary(min(jobs or 0, MAX_COUNT), datasets, members, size or 0, limit)
+        for project_id, jobs, datasets, members, size, limit in rows
     }
-
-
-def _number_of_jobs() -> ScalarSelect[int]:
-    """Return the sum of the counters of jobs, which triggers keep, the trash included."""
-    counters = (getattr(Usage, name) for name in JOB_COUNTERS)
-    number = reduce(add, counters)
-    return select(number).where(Usage.subject_id == Project.id).scalar_subquery()
 
 
 def _count(rows: Select[int]) -> ScalarSelect[int]:

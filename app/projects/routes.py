@@ -53,7 +53,7 @@ MEMBERS: Final = "members:name"
 
 
 class ProjectView(BaseModel):
-    """A project. Numbers are counted up to 10,000."""
+    """A project. Jobs, datasets and members are counted up to 10,000."""
 
     id: str = Field(description="Id of the project.", examples=["prj_01JZ8QD3W5X0A1B2C3D4E5F6G7"])
     name: str = Field(description="Unique name of the project.", examples=["line-4"])
@@ -67,6 +67,12 @@ class ProjectView(BaseModel):
     jobs: int = Field(description="Jobs, including those in the trash.", examples=[42])
     datasets: int = Field(description="Datasets of the project.", examples=[3])
     members: int = Field(description="Members of the project.", examples=[5])
+    stored_bytes: int = Field(
+        description="Bytes of artifacts, dataset packs and uploads.", examples=[81_604_378_624]
+    )
+    quota_bytes: int | None = Field(
+        description="The limit of `stored_bytes`. null: no limit.", examples=[500_000_000_000]
+    )
 
     @classmethod
     def of(cls, project: Project, contents: ProjectSummary, principal: Principal) -> Self:

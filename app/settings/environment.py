@@ -34,7 +34,8 @@ OTHER_VARIABLES: Final = frozenset(
         "TRAINYARD_WORKER_MEMORY",
         "TRAINYARD_WORKER_CPUS",
         "TRAINYARD_URL",  # clients: the address of the server
-        "TRAINYARD_KEY",  # clients: the API key
+        "TRAINYARD_API_KEY",  # clients: the API key
+        "TRAINYARD_KEY",  # the same, in scripts of before there was a client
         "TRAINYARD_ATTEMPT",  # a worker marks the processes of an attempt
         "TRAINYARD_PROBE",  # trainyard doctor --probe marks what no cage may show
         "TRAINYARD_EVENTS_FD",  # a worker passes a pipe to its trainer

@@ -1,5 +1,6 @@
 """Who has access to the home of an instance: its owner alone."""
 
+import logging
 import os
 import stat
 from contextlib import suppress
@@ -7,6 +8,8 @@ from pathlib import Path
 from typing import Final
 
 from pydantic_settings import SettingsError
+
+log = logging.getLogger(__name__)
 
 PRIVATE_FOLDER: Final = 0o700
 PRIVATE_FILE: Final = 0o600
@@ -39,13 +42,14 @@ def secure_home(home: Path) -> None:
     mode 0700 and files 0600; what is deeper is behind a folder with mode 0700. Links are left
     alone. A home that does not exist is left to the code that creates it. A folder that contains
     other things and nothing of an instance was named by mistake, such as `~` or `/etc`: its modes
-    stay as they are.
+    stay as they are. One warning names what was open, with its mode until then.
 
     Raises:
         SettingsError: the home is a file, or the root of the machine, or a folder of other things;
             or it, or something of ours in it, belongs to another user, or its mode cannot be
             changed.
     """
+    closed: list[str] = []
     try:
         status = home.stat()
         if not stat.S_ISDIR(status.st_mode) or home == home.parent:
@@ -54,26 +58,32 @@ def secure_home(home: Path) -> None:
         if names and not names & OURS:
             message = "contains other files and no instance; name an empty or a new folder"
             raise SettingsError(_message(home, message))
-        _close(home, status)  # first, so that no other user exchanges what is in it meanwhile
+        closed += _close(home, status)  # first: no other user exchanges what is in it
         for name in sorted(names & OURS):
             path = home / name
             with suppress(FileNotFoundError):  # a temporary file of another process
-                _close(path, path.lstat())
+                closed += _close(path, path.lstat())
     except FileNotFoundError:
         return
     except OSError as error:
         raise SettingsError(_message(home, os.strerror(error.errno or 0).lower())) from None
+    finally:
+        if closed:
+            log.warning("closed to other users of this machine: %s", ", ".join(closed))
 
 
-def _close(path: Path, status: os.stat_result) -> None:
+def _close(path: Path, status: os.stat_result) -> list[str]:
+    """Take the access of other users; return the path with its mode until then, if it was open."""
     if stat.S_ISLNK(status.st_mode):
-        return
+        return []
     if status.st_uid != os.getuid():
         advice = f"this process is user {os.getuid()}; run it as that user, or use another --home"
         raise SettingsError(_message(path, f"belongs to user {status.st_uid}, but {advice}"))
-    if stat.S_IMODE(status.st_mode) & ~PRIVATE_FOLDER:
-        mode = PRIVATE_FOLDER if stat.S_ISDIR(status.st_mode) else PRIVATE_FILE
-        path.chmod(mode)
+    before = stat.S_IMODE(status.st_mode)
+    if not before & ~PRIVATE_FOLDER:
+        return []
+    path.chmod(PRIVATE_FOLDER if stat.S_ISDIR(status.st_mode) else PRIVATE_FILE)
+    return [f"{str(path)!r} (mode {before:04o})"]
 
 
 def _message(path: Path, what: str) -> str:

@@ -9,12 +9,15 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
-from urllib.parse import unquote, urlencode
+from urllib.parse import quote, urlencode
 
 import anyio
 from pydantic_core import from_json
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Scope
+
+from app.core.errors import NotFound
+from app.core.problems import problem_of
 
 KEPT_OF_SCOPE: Final = (
     "asgi",
@@ -87,6 +90,18 @@ class Answer:
         return from_json(self.body) if self.body else None
 
 
+def path_below(path: str, name: str) -> str:
+    """Return the path of the resource in a collection that an id or a name in a form names.
+
+    Raises:
+        ApiProblem: it is empty or has a slash, so that the path would lead to something else.
+    """
+    if not name or "/" in name:
+        problem = problem_of(NotFound(f"There is nothing with the id or name {name!r}."))
+        raise ApiProblem(problem.status, problem.model_dump())
+    return f"{path}/{name}"
+
+
 class Api:
     """The API, for the caller of one request.
 
@@ -102,7 +117,7 @@ class Api:
         """Return the document at a path.
 
         Args:
-            path: such as `/v1/jobs`, with what people typed quoted.
+            path: such as `/v1/jobs`, not percent-encoded; `path_below` adds what people typed.
             query: its parameters; those that are None or empty are left out.
 
         Raises:
@@ -169,8 +184,8 @@ class Api:
         return {
             **{name: outer[name] for name in KEPT_OF_SCOPE if name in outer},
             "method": method,
-            "path": unquote(path),
-            "raw_path": path.encode(),
+            "path": path,
+            "raw_path": quote(path).encode(),
             "query_string": urlencode(given, doseq=True).encode(),
             "headers": [
                 *kept,

@@ -20,6 +20,10 @@ class Form:
         """Return the last value of a field without spaces around it; empty if there is none."""
         return next((value.strip() for key, value in reversed(self._pairs) if key == name), "")
 
+    def typed(self, name: str) -> str:
+        """Return the last value of a field as it was typed, such as a password."""
+        return self.values().get(name, "")
+
     def all(self, name: str) -> list[str]:
         """Return every value of a field."""
         return [value for key, value in self._pairs if key == name]

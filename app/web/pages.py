@@ -137,7 +137,8 @@ async def rendered(
 
 
 def _rendered(template: str, values: Mapping[str, Any]) -> bytes:
-    return TEMPLATES.get_template(template).render(values).encode()
+    text = TEMPLATES.get_template(template).render(values)
+    return text.encode(errors="replace")  # half a surrogate pair, which JSON can have
 
 
 async def _open(request: Request, principal: Annotated[Principal, Depends(signed_in)]) -> Page:

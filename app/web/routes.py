@@ -14,6 +14,7 @@ from app.web.entry.account_routes import router as account
 from app.web.entry.demo_routes import router as demo
 from app.web.entry.login_routes import router as logins
 from app.web.entry.routes import for_strangers, for_users
+from app.web.entry.setup_routes import router as setup
 from app.web.fleet.model_routes import router as models
 from app.web.fleet.worker_routes import router as workers
 from app.web.jobs.bulk_routes import router as job_bulk
@@ -27,6 +28,7 @@ PAGES: Final[tuple[APIRouter, ...]] = (
     static_files,
     for_strangers,
     for_users,
+    setup,
     account,
     logins,
     demo,

@@ -15,6 +15,26 @@ STATES: Final = {
     "failed": "Failed",
     "cancelled": "Cancelled",
 }
+OTHER_STATES: Final = {
+    "validating": "Validating",
+    "ready": "Ready",
+    "invalid": "Invalid",
+    "inspecting": "Inspecting",
+    "refused": "Refused",
+    "live": "Live",
+    "silent": "Silent",
+    "stopped": "Stopped",
+    "cordoned": "Cordoned",
+    "draining": "Draining",
+    "enabled": "Enabled",
+    "disabled": "Disabled",
+    "pending": "Pending",
+    "delivered": "Delivered",
+    "error": "Error",
+    "warning": "Warning",
+    "info": "Info",
+}
+"""Of versions of datasets, models, slots, webhooks and deliveries, and severities."""
 PHASES: Final = {
     "preparing": "preparing",
     "training": "training",
@@ -42,7 +62,29 @@ WAITING_IN_SHORT: Final = {
     "project_running_limit": "limit of the project",
     "user_running_limit": "limit of its user",
 }
+DISABLED: Final = {
+    "by_member": "by a member",
+    "gone": "it answered 410 Gone",
+    "failing": "nothing but failures for days",
+}
+"""Why nothing is sent to a webhook."""
+SEND_ERRORS: Final = {
+    "status": "not accepted",
+    "timeout": "no answer in time",
+    "address_not_allowed": "address not allowed",
+    "url_not_allowed": "URL not allowed",
+    "host_not_found": "host not found",
+    "connection_failed": "connection failed",
+    "tls_failed": "TLS failed",
+    "invalid_answer": "no valid answer",
+    "expired": "given up",
+}
 ENDINGS: Final = {1: "st", 2: "nd", 3: "rd"}
+
+
+def word_of(state: str) -> str:
+    """Return the word of a state of anything; a state without one is shown by its name."""
+    return STATES.get(state) or OTHER_STATES.get(state) or state.replace("_", " ").capitalize()
 
 
 def state_of(job: dict[str, Any]) -> str:

@@ -35,7 +35,7 @@ class Passage:
 def documents() -> list[Path]:
     """Every Markdown document."""
     top = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")]
-    below = (ROOT / folder for folder in ("docs", "examples", "app", "worker"))
+    below = (ROOT / folder for folder in ("docs", "examples", "app", "sdk", "worker"))
     return [*top, *sorted(path for folder in below for path in folder.rglob("*.md"))]
 
 

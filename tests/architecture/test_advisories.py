@@ -73,7 +73,7 @@ class TestBillOfMaterials:
         document = sbom("requirements.txt", tmp_path / "sbom.json")
 
         program = document["metadata"]["component"]
-        assert program["name"] == "trainyard"
+        assert program["name"] == "trainyard-server"
         assert program["licenses"][0]["license"]["id"] == "AGPL-3.0-or-later"
 
 

@@ -22,7 +22,7 @@ from tests.architecture.prose import (
 )
 from tests.architecture.sources import ROOT, python_files, relative
 
-PYTHON_FOLDERS: Final = ("app", "worker", "tests", "alembic", "benchmarks", "examples")
+PYTHON_FOLDERS: Final = ("app", "sdk", "worker", "tests", "alembic", "benchmarks", "examples")
 Reader = Callable[[str, str], Iterator[Passage]]
 
 

@@ -58,7 +58,7 @@ def used() -> set[str]:
 def sizes() -> dict[str, int]:
     """Return the number of modules in each folder of the code and the tests."""
     counts: dict[str, int] = {}
-    for path in python_files("app", "worker", "tests"):
+    for path in python_files("app", "sdk", "worker", "tests"):
         if path.name != "__init__.py":
             folder = relative(path.parent)
             counts[folder] = counts.get(folder, 0) + 1

@@ -1,6 +1,8 @@
 """The benchmarks start, count the answers, and judge ratios by the budgets in their tables."""
 
 import asyncio
+import json
+import os
 import subprocess
 import sys
 from itertools import count
@@ -15,32 +17,58 @@ from benchmarks.statistics_of_pairs import ratio_of_means
 SCRIPTS = Path(__file__).parents[2] / "benchmarks"
 
 
+NAMES = (
+    "overhead",
+    "start",
+    "requests",
+    "cancel",
+    "training_state",
+    "download",
+    "datasets",
+    "hostile",
+    "stream",
+)
+PROGRAM = """
+import contextlib, io, json, runpy, sys
+
+answers = {}
+for path in sys.argv[1:]:
+    status, output = None, io.StringIO()
+    sys.argv = [path, "--help"]
+    try:
+        with contextlib.redirect_stdout(output):
+            runpy.run_path(path, run_name="__main__")
+    except SystemExit as end:
+        status = end.code
+    answers[path] = status, output.getvalue()
+print(json.dumps(answers))
+"""
+
+
+@pytest.fixture(scope="module")
+def answers() -> dict[str, tuple[int, str]]:
+    """Return each script's status and output on --help, all from one process: imports take long."""
+    scripts = [str(SCRIPTS / f"{name}.py") for name in NAMES]
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM, *scripts],
+        env=os.environ | {"PYTHONPATH": str(SCRIPTS)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    found: dict[str, tuple[int, str]] = json.loads(done.stdout)
+    return found
+
+
 class TestScripts:
     @pytest.mark.integration
-    @pytest.mark.parametrize(
-        "name",
-        [
-            "overhead",
-            "start",
-            "requests",
-            "cancel",
-            "training_state",
-            "download",
-            "datasets",
-            "hostile",
-            "stream",
-        ],
-    )
-    def test_each_runs_as_a_script(self, name: str) -> None:
-        done = subprocess.run(
-            [sys.executable, SCRIPTS / f"{name}.py", "--help"],
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+    @pytest.mark.parametrize("name", NAMES)
+    def test_each_runs_as_a_script(self, name: str, answers: dict[str, tuple[int, str]]) -> None:
+        status, output = answers[str(SCRIPTS / f"{name}.py")]
 
-        assert done.returncode == 0, done.stderr
-        assert done.stdout.startswith(f"usage: {name}.py")
+        assert status == 0
+        assert output.startswith(f"usage: {name}.py")
 
 
 class TestLoad:

@@ -207,11 +207,22 @@ class TestModes:
         assert len(found) > 1
         assert {path: mode for path, mode in found.items() if mode & 0o077} == {}
 
+    @pytest.mark.usefixtures("home")
+    def test_f23_the_second_command_on_a_new_home_has_nothing_to_close(self) -> None:
+        program = [sys.executable, "-m", "app.cli"]
+        subprocess.run([*program, "migrate"], umask=0, check=True)
+
+        second = subprocess.run(
+            [*program, "keys", "list"], umask=0, check=True, capture_output=True, text=True
+        )
+
+        assert second.stderr == ""
+
     @pytest.mark.skipif(os.getuid() != 0, reason="gives a folder to another user")
     @pytest.mark.parametrize("what", ["home", "file"])
     def test_f23_a_home_of_another_user_is_refused(self, home: Path, what: str) -> None:
-        home.mkdir()
-        (home / "secret-key").touch()
+        home.mkdir(mode=0o700)
+        (home / "secret-key").touch(mode=0o600)
         os.chown(home if what == "home" else home / "secret-key", 12_345, -1)
 
         result = invoke("migrate")

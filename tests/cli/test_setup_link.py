@@ -15,7 +15,7 @@ from tests.worlds.server import a_server
 
 pytestmark = pytest.mark.integration
 
-LINK = re.compile(r"http://\S+/setup/[A-Za-z0-9_-]{43}\b")
+LINK = re.compile(r"http://\S+/sign-in/set-up/[A-Za-z0-9_-]{43}\b")
 
 
 @pytest.fixture
@@ -37,7 +37,7 @@ class TestSetupLink:
         links = [LINK.findall(result.stdout) for result in (first, second)]
         assert [len(found) for found in links] == [1, 1]
         assert links[0] != links[1]
-        assert links[0][0].startswith("http://127.0.0.1:8080/setup/")
+        assert links[0][0].startswith("http://127.0.0.1:8080/sign-in/set-up/")
 
     def test_there_is_none_after_an_administrator_has_a_password(
         self, home: Path, sqlite_url: str

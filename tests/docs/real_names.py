@@ -9,7 +9,17 @@ from typing import Final
 from tests.architecture.sources import ROOT
 
 CODE: Final = re.compile(r"`([^`\n]+)`")
-FOLDERS: Final = ("app", "worker", "tests", "docs", "alembic", "docker", "examples", "benchmarks")
+FOLDERS: Final = (
+    "app",
+    "sdk",
+    "worker",
+    "tests",
+    "docs",
+    "alembic",
+    "docker",
+    "examples",
+    "benchmarks",
+)
 
 
 def resolves(name: str) -> bool:

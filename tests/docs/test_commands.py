@@ -14,9 +14,9 @@ from typing import Any, Final
 import pytest
 import typer
 from pydantic import TypeAdapter
+from typer.core import TyperGroup
 
 from app.artifacts.validation import Confusion
-from app.cli import cli
 from app.core.problems import Problem
 from app.datasets.http.overview_views import SamplesView
 from app.datasets.http.routes import NewVersionBody
@@ -38,6 +38,7 @@ from tests.architecture.sources import ROOT
 from tests.docs.blocks import Block, blocks
 from tests.docs.real_names import resolves
 from tests.docs.worked_changes import MODULE
+from trainyard.command.program import app
 
 pytestmark = pytest.mark.unit
 
@@ -86,12 +87,13 @@ def bash_reads(script: str) -> bool:
 def unknown_parts(command: str) -> list[str]:
     """Return the words of a `trainyard` command line that its parser does not know."""
     words = command.split()
-    found: Any = typer.main.get_command(cli)
-    while (commands := getattr(found, "commands", None)) is not None:
+    found: Any = typer.main.get_command(app)
+    while isinstance(found, TyperGroup) and words and not words[0].startswith("-"):
         name = words.pop(0)
-        if name not in commands:
+        below: Any = found.get_command(typer.Context(found), name)
+        if below is None:
             return [name]
-        found = commands[name]
+        found = below
     options = {option for parameter in found.params for option in parameter.opts}
     return [word for word in words if word.startswith("--") and word not in options]
 

@@ -46,7 +46,11 @@ def exists(path: str) -> bool:
 
 @cache
 def words_of_the_code() -> frozenset[str]:
-    files = [*python_files("app", "worker", "examples"), ROOT / "pyproject.toml", ROOT / "Makefile"]
+    files = [
+        *python_files("app", "sdk", "worker", "examples"),
+        ROOT / "pyproject.toml",
+        ROOT / "Makefile",
+    ]
     return frozenset(word for path in files for word in re.findall(r"\w+", path.read_text()))
 
 

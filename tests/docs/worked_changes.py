@@ -22,6 +22,7 @@ FOLDERS: Final = (
     "docker",
     "docs",
     "examples",
+    "sdk",
     "tests",
     "worker",
 )

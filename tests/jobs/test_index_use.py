@@ -12,7 +12,7 @@ from app.core.database import Database
 from app.events.repository import EventFilter, events_page
 from app.events.tables import Level
 from app.jobs.life.claim import SlotOffer, claim_job
-from app.jobs.places import places_of
+from app.jobs.places import lanes_around, places_of
 from app.jobs.plan.estimate import alike_jobs
 from app.jobs.queue.occupants import occupants
 from app.jobs.repository import queue_counts, queue_position
@@ -149,7 +149,9 @@ class TestPlaces:
     ) -> None:
         job = job_row(sqlite, a_job(sqlite, rows))
 
-        plans = plans_of(sqlite, lambda session: places_of(session, [job]))
+        plans = plans_of(
+            sqlite, lambda session: places_of(session, [job], lanes_around(session, [job]))
+        )
 
         lane = "queue=? AND priority=? AND project_id=? AND owner_id=? AND id<?"
         assert f"SEARCH jobs_1 USING INDEX ix_jobs_waiting ({lane})" in plans

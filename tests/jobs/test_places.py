@@ -7,7 +7,7 @@ from sqlalchemy import insert, select, update
 
 from app.accounts.tables import MemberRole, Membership, User
 from app.core.database import Database, database_now
-from app.jobs.places import Place, places_of
+from app.jobs.places import Place, lanes_around, places_of
 from app.jobs.repository import lane_of, queue_position
 from app.jobs.states import JobState
 from app.jobs.tables import Job
@@ -57,7 +57,7 @@ class TestPlacesOf:
                 )
                 for job in waiting
             }
-            together = places_of(unit.session, waiting)
+            together = places_of(unit.session, waiting, lanes_around(unit.session, waiting))
 
         assert together == alone
         assert {place.limit for place in together.values()} == {
@@ -78,7 +78,8 @@ class TestPlacesOf:
         limit_running_jobs(database, held.project_id, 0)
 
         with database.read() as unit:
-            places = places_of(unit.session, unit.session.scalars(select(Job)).all())
+            waiting = unit.session.scalars(select(Job)).all()
+            places = places_of(unit.session, waiting, lanes_around(unit.session, waiting))
 
         assert places[job_id] == Place(2, None)
         assert {place.position for place in places.values()} == {1, 2}
@@ -93,7 +94,7 @@ class TestPlacesOf:
         with database.read() as unit:
             waiting = unit.session.scalars(select(Job)).all()
             alone = {job.id: queue_position(unit.session, job) for job in waiting}
-            together = places_of(unit.session, waiting)
+            together = places_of(unit.session, waiting, lanes_around(unit.session, waiting))
 
         assert [alone[job_id] for job_id in ids] == [1, 2, 3]
         assert [together[job_id].position for job_id in ids] == [1, 2, 3]
@@ -107,12 +108,12 @@ class TestPlacesOf:
             waiting = unit.session.scalars(select(Job)).all()
 
             with statements_to(database) as statements:
-                places_of(unit.session, waiting)
+                places_of(unit.session, waiting, lanes_around(unit.session, waiting))
 
-        assert statements == ["SELECT jobs", "SELECT lanes", "SELECT usage"]
+        assert statements == ["SELECT lanes", "SELECT jobs", "SELECT usage"]
 
     def test_no_waiting_job_takes_no_statement(self, database: Database) -> None:
         with database.read() as unit, statements_to(database) as statements:
-            assert places_of(unit.session, []) == {}
+            assert places_of(unit.session, [], {}) == {}
 
         assert statements == []

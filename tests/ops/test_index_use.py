@@ -89,12 +89,10 @@ class TestQuestions:
     ) -> None:
         assert scans(sqlite, reading(sqlite, ask)) == []
 
-    def test_the_query_for_expired_rows_uses_indexes_but_for_keys_and_sessions(
-        self, sqlite: Database
-    ) -> None:
+    def test_the_query_for_expired_rows_uses_indexes_but_for_keys(self, sqlite: Database) -> None:
         found = scans(sqlite, lambda: delete_expired_rows(sqlite, grace=DAY))
 
-        assert set(found) <= {"SCAN api_keys", "SCAN sessions"}, "few, for every person"
+        assert set(found) <= {"SCAN api_keys"}, "few, for every person"
 
     def test_the_removal_of_unused_uploads_uses_indexes(self, sqlite: Database) -> None:
         some_rows(sqlite)

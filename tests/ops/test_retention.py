@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import delete, func, insert, select, update
 
 from app.accounts.authentication import Principal
-from app.accounts.tables import ApiKey, BrowserSession, KeyKind
+from app.accounts.tables import ApiKey, KeyKind
 from app.artifacts.repository import checkpoints_of
 from app.core.context import Context
 from app.core.database import database_now
@@ -246,7 +246,7 @@ class TestExpiredRows:
         with instance.database.read() as unit:
             assert unit.session.scalars(select(IdempotencyKey.key)).all() == ["new"]
 
-    def test_credentials_go_a_grace_after_they_could_be_used(self, instance: Instance) -> None:
+    def test_api_keys_go_a_grace_after_they_could_be_used(self, instance: Instance) -> None:
         user_id = some_rows(instance.database).user_id
         times: dict[str, dict[str, object]] = {
             "expired": {"expires_at": database_now(LONG_AGO)},
@@ -257,11 +257,10 @@ class TestExpiredRows:
         with instance.database.write() as unit:
             for label, columns in times.items():
                 unit.session.execute(insert(ApiKey).values(**_key(user_id, label), **columns))
-            unit.session.execute(insert(BrowserSession).values(**_session(user_id)))
 
         planned, collected = instance.collector().dry_run(), instance.collect()
 
-        assert (planned.expired_rows, collected.expired_rows) == (3, 3)
+        assert (planned.expired_rows, collected.expired_rows) == (2, 2)
         with instance.database.read() as unit:
             left = set(unit.session.scalars(select(ApiKey.label)))
         assert left == {"lately", "for ever"}
@@ -277,15 +276,4 @@ def _key(user_id: str, label: str) -> dict[str, object]:
         "label": label,
         "scopes": [],
         "created_at": database_now(LONG_AGO),
-    }
-
-
-def _session(user_id: str) -> dict[str, object]:
-    return {
-        "id": new_id("ses"),
-        "user_id": user_id,
-        "token_sha256": b"0" * 32,
-        "created_at": database_now(LONG_AGO),
-        "expires_at": database_now(LONG_AGO),
-        "last_seen_at": database_now(LONG_AGO),
     }

@@ -25,6 +25,7 @@ from tests.worlds.rows import a_ready_dataset
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(240)]
 
 LEAVERS = 40
+STREAMS_OF_A_KEY = 20
 REVOKED_SECONDS = 30
 EXIT_SECONDS = 60
 
@@ -153,6 +154,25 @@ class TestShutdown:
 
         assert after.jobs() == [*missed, last]
 
+    @pytest.mark.parametrize("streams", [40, pytest.param(1000, marks=pytest.mark.slow)])
+    def test_every_stream_of_a_stopped_server_gets_bye_and_none_holds_it_up(
+        self, pair: Pair, streams: int
+    ) -> None:
+        node = pair.cluster.servers[1]
+        keys = [pair.person().key for _ in range(streams // STREAMS_OF_A_KEY)]
+        crowd = [opened(pair.url(1), keys[number % len(keys)]) for number in range(streams)]
+
+        process_of(node).send_signal(signal.SIGTERM)
+        ends = [rest_of(connection) for connection in crowd]
+        status = node.program.died(within=EXIT_SECONDS)
+        said = node.program.tail()
+        node.program.started()
+
+        bye = b'event: bye\ndata: {"reason":"shutdown"}'
+        assert sum(bye in end for end in ends) == streams
+        assert status == 0
+        assert "server.requests_aborted" not in said
+
 
 class TestExample:
     def test_the_example_follows_a_job_to_its_end(self, pair: Pair) -> None:
@@ -183,3 +203,12 @@ def opened(url: str, key: str) -> socket.socket:
     while b"event: hello" not in received:
         received += connection.recv(4096)
     return connection
+
+
+def rest_of(connection: socket.socket) -> bytes:
+    """Return what comes until the server closes the connection."""
+    received = b""
+    with connection:
+        while piece := connection.recv(65536):
+            received += piece
+    return received

@@ -1,16 +1,73 @@
 """Everything that the API names has words on the pages, and each state a shape."""
 
+import json
+import re
 from collections.abc import Mapping
-from enum import StrEnum
-from typing import Any
+from typing import Any, Final
 
 import pytest
 
-from app.jobs.http.waiting import WaitingReason
-from app.jobs.states import JobState, Phase, Request
+from app.datasets.reports.finding_codes import Severity
+from app.datasets.tables import VersionState
+from app.events.tables import Level
+from app.fleet.tables import Cordon, Presence
+from app.jobs.curves import MarkKind
+from app.jobs.states import JobState
+from app.models.tables import ModelState
 from app.web import words
+from app.web.datasets import dataset_words
+from app.web.jobs.one_job.event_words import EVENTS, REASONS
 from app.web.pages import TEMPLATES
+from app.webhooks.tables import DeliveryState, WebhookState
+from tests.architecture.sources import ROOT
 
+DOCUMENT: Final = ROOT / "docs" / "schema" / "openapi.json"
+CHARTS: Final = ROOT / "app" / "web" / "static" / "charts.js"
+STATES: Final = {**words.STATES, **words.OTHER_STATES}
+WORDS: Final[Mapping[str, Mapping[str, object]]] = {
+    "Change": dataset_words.CHANGES,
+    "DeliveryState": STATES,
+    "DisabledReason": words.DISABLED,
+    "EndReason": REASONS,
+    "EventChoice": EVENTS,
+    "JobState": words.STATES,
+    "Level": STATES,
+    "ModelState": STATES,
+    "Phase": words.PHASES,
+    "Presence": STATES,
+    "Request": words.REQUESTS,
+    "SendError": words.SEND_ERRORS,
+    "Severity": dataset_words.SEVERITIES,
+    "VersionState": STATES,
+    "WaitingReason": words.WAITING,
+    "WebhookState": STATES,
+}
+"""The words for each enum of the API, by its name in the OpenAPI document."""
+WITHOUT_WORDS: Final = {
+    "ArtifactKind": "groups of files",
+    "ByeReason": "why a stream ended, which live.js reads",
+    "ChangeKind": "sentences of jobs/one_job/waiting.html",
+    "Code": "the API describes each finding in a sentence",
+    "DatasetState": "the state of its newest version",
+    "EventOrder": "a parameter",
+    "ExportFormat": "a parameter",
+    "InstanceRole": "one word already",
+    "KeyKind": "one word already",
+    "KeyScope": "people type it",
+    "MarkKind": "charts.js",
+    "MemberRole": "people type it",
+    "ModelSource": "not shown",
+    "QueueReason": "shown as the job's waiting reason",
+    "Readiness": "not shown",
+    "Theme": "a form",
+    "WaitTarget": "a parameter",
+}
+"""Enums that need no words, and why."""
+DRAWN: Final = (
+    *(state.value for kind in (JobState, VersionState, ModelState, Presence) for state in kind),
+    *(state.value for kind in (Cordon, WebhookState, DeliveryState, Severity) for state in kind),
+)
+"""States that a page shows as a shape with a word."""
 QUEUED = {
     "state": "queued",
     "waiting_reason": "waiting_for_worker",
@@ -22,26 +79,50 @@ QUEUED = {
 }
 
 
-class TestEnums:
-    @pytest.mark.parametrize(
-        ("enum", "table"),
-        [
-            (JobState, words.STATES),
-            (Phase, words.PHASES),
-            (Request, words.REQUESTS),
-            (WaitingReason, words.WAITING),
-            (WaitingReason, words.WAITING_IN_SHORT),
-        ],
-    )
-    def test_every_member_has_words(self, enum: type[StrEnum], table: Mapping[str, str]) -> None:
-        assert set(table) == set(enum)
+def enums() -> dict[str, set[str]]:
+    """Return the members of each enum of words that the API names."""
+    schemas = json.loads(DOCUMENT.read_text())["components"]["schemas"]
+    return {
+        name: set(schema["enum"])
+        for name, schema in schemas.items()
+        if "enum" in schema and schema["type"] == "string"
+    }
 
-    @pytest.mark.parametrize("state", JobState)
-    def test_every_state_has_a_shape_and_its_word(self, state: JobState) -> None:
+
+class TestEnums:
+    def test_every_enum_of_the_api_has_words_or_a_reason_to_have_none(self) -> None:
+        assert enums().keys() == WORDS.keys() | WITHOUT_WORDS.keys()
+
+    @pytest.mark.parametrize("name", WORDS)
+    def test_every_member_has_words(self, name: str) -> None:
+        shown = {
+            each
+            for each in enums()[name]
+            if not each.endswith("*") and not each.startswith(("dataset.", "epoch.", "webhook."))
+        }
+
+        assert shown - WORDS[name].keys() == set()
+
+    def test_every_reason_to_wait_has_short_words(self) -> None:
+        assert words.WAITING_IN_SHORT.keys() == words.WAITING.keys()
+
+    @pytest.mark.parametrize("state", dict.fromkeys(DRAWN))
+    def test_every_state_has_a_shape_and_its_word(self, state: str) -> None:
         drawn = TEMPLATES.get_template("macros.html").module.st(state)  # type: ignore[attr-defined]
 
-        assert "<svg" in drawn
-        assert words.STATES[state] in drawn
+        assert re.search("<(circle|path)", drawn)
+        assert STATES[state] in drawn
+
+    @pytest.mark.parametrize("shape", {each.icon for each in EVENTS.values()} | {*Level})
+    def test_every_event_has_a_shape(self, shape: str) -> None:
+        drawn = TEMPLATES.get_template("macros.html").module.icon(shape)  # type: ignore[attr-defined]
+
+        assert re.search("<(circle|path)", drawn)
+
+    def test_charts_know_every_mark(self) -> None:
+        (rows,) = re.findall(r"const rows = \{(.*?)\}", CHARTS.read_text())
+
+        assert set(re.findall(r"(\w+):", rows)) == {"best", *MarkKind}
 
 
 class TestShortWords:

@@ -26,6 +26,8 @@ from app.core.database import Database
 from app.core.errors import FieldError, Invalid
 from app.settings import Settings
 
+SETUP_PAGE: Final = "/sign-in/set-up"
+"""The path of the page of a set-up link, without its token."""
 LINK_LIFETIME: Final = timedelta(minutes=30)
 MAX_FILE_BYTES: Final = 4096
 SETTING: Final = "admin_password_file (TRAINYARD_ADMIN_PASSWORD_FILE)"
@@ -54,7 +56,7 @@ def setup_url(settings: Settings, token: str, *, local_url: str) -> str:
     """Return the set-up link for a browser; `local_url` is the server's own on this machine."""
     is_public = settings.behind_proxy and settings.allowed_hosts
     base = f"https://{settings.allowed_hosts[0]}" if is_public else local_url
-    return f"{base}{settings.path_prefix}/setup/{token}"
+    return f"{base}{settings.path_prefix}{SETUP_PAGE}/{token}"
 
 
 def require_open_link(database: Database, token: str) -> None:

@@ -50,7 +50,7 @@ def clone_job(
     resolution = validate_job(context, principal, spec)
     with context.database.write() as unit:
         listed = write_job(unit, context, principal, draft, resolution)
-    return Submitted(listed, replayed=False)
+    return Submitted(listed, replayed=False, slots=resolution.slots)
 
 
 def merge_patch(document: object, patch: object) -> object:

@@ -147,7 +147,9 @@ def extend_job(
         joint = {"epoch": epoch, "best_epoch": best_epoch, "best_value": best_value}
         unit.session.execute(insert(Joint).values(job_id=listed.job.id, **joint))
         copy_checkpoints(unit.session, planned.taken.files.values(), listed.job.id)
-    return Submitted(replace(listed, resume_epoch=epoch), replayed=False)
+    return Submitted(
+        replace(listed, resume_epoch=epoch), replayed=False, slots=planned.resolution.slots
+    )
 
 
 def plan_extension(
@@ -339,7 +341,7 @@ def _resolution(
     joint = PlannedJoint(parent.id, taken.epoch, taken.last_epoch, taken.rates)
     data = TrainingData.of(version)
     plan = plan_of(spec, resolved, data, capacity, joint=joint, overridden=changed)
-    return Resolution(parent.project_id, dataset, version, model, resolved, plan)
+    return Resolution(parent.project_id, dataset, version, model, resolved, plan, capacity.slots)
 
 
 def _digest(job_id: str, extension: Extension) -> str:

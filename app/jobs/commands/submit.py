@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
@@ -27,6 +27,7 @@ from app.core.tasks import Task
 from app.datasets.repository import resolve_version, training_labels
 from app.datasets.tables import Dataset, DatasetVersion
 from app.events.repository import append_event
+from app.fleet.repository import KnownSlot
 from app.jobs.commands.idempotency import (
     KeyUse,
     again_after_lost_race,
@@ -67,10 +68,14 @@ BOXES_FROM_OUTLINES = frozenset({"segment", "obb"})
 
 @dataclass(frozen=True)
 class Submitted:
-    """A job, and whether an earlier request with the same key created it."""
+    """A job, and whether an earlier request with the same key created it.
+
+    `slots` are those that its plan was made with; None if the job was there before.
+    """
 
     listed: ListedJob
     replayed: bool
+    slots: Sequence[KnownSlot] | None = None
 
 
 @dataclass(frozen=True)
@@ -94,7 +99,7 @@ class JobDraft:
 
 @dataclass(frozen=True)
 class Resolution:
-    """The resolved references of a spec, the resolved spec and the plan."""
+    """The resolved references of a spec, the resolved spec, the plan, and the slots it is for."""
 
     project_id: str
     dataset: Dataset
@@ -102,6 +107,7 @@ class Resolution:
     model: ResolvedModel
     spec: ResolvedSpec
     plan: StoredPlan
+    slots: Sequence[KnownSlot]
 
 
 def validate_job(context: Context, principal: Principal, spec: JobSpec) -> Resolution:
@@ -135,7 +141,7 @@ def submit_job(
     resolution = validate_job(context, principal, spec)
     with context.database.write() as unit:
         listed = write_job(unit, context, principal, draft, resolution)
-    return Submitted(listed, replayed=False)
+    return Submitted(listed, replayed=False, slots=resolution.slots)
 
 
 def check_admission(
@@ -208,7 +214,7 @@ def resolve(
     capacity = read_capacity(session, principal.project_ids, resolved, silent=silent)
     changed = overridden(asked_of(chosen, facts), spec.train)
     plan = plan_of(spec, resolved, TrainingData.of(version), capacity, overridden=changed)
-    return Resolution(project_id, dataset, version, model, resolved, plan)
+    return Resolution(project_id, dataset, version, model, resolved, plan, capacity.slots)
 
 
 def _resolve_model(session: Session, principal: Principal, reference: str) -> ResolvedModel:

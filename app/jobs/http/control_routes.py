@@ -159,7 +159,7 @@ def answer_made(
     if submitted.replayed:
         response.status_code = 200
         response.headers["Idempotency-Replayed"] = "true"
-    return job_status(context, principal, submitted.listed)
+    return job_status(context, principal, submitted.listed, submitted.slots)
 
 
 def _apply(context: Context, principal: Principal, job_id: str, event: JobEvent) -> JobView:

@@ -150,6 +150,11 @@ class JobRow(BaseModel):
         examples=[None, 4],
     )
     waiting_reason: WaitingReason | None = Field(description="null unless queued.", examples=[None])
+    starts_in_seconds: float | None = Field(
+        description="Estimated as in `/v1/queue`. null unless queued, without an estimate, and in "
+        "the response to a change of the job.",
+        examples=[None, 1380.0],
+    )
     task: str = Field(description="The task.", examples=["detect"], json_schema_extra=TASK_NAMES)
     model: str = Field(
         description="The model that it starts from, as in its spec.", examples=["yolo26n.pt"]
@@ -238,6 +243,7 @@ class JobRow(BaseModel):
             "slot": _slot(listed),
             "queue_position": wait and wait.position,
             "waiting_reason": wait and wait.reason,
+            "starts_in_seconds": wait and wait.starts_in_seconds,
             "task": job.task,
             "model": job.model,
             "dataset": job.dataset_id,

@@ -50,7 +50,8 @@ class QueueEntryView(BaseModel):
     def of(cls, waiting: WaitingJob, project_names: Mapping[str, str], *, grace: timedelta) -> Self:
         """Return the view of one waiting job; see `JobRow.fields_of`."""
         gpus = waiting.listed.job.gpus
-        wait = Wait(waiting.place, WaitingReason.of(waiting.waits_for))
+        reason = WaitingReason.of(waiting.waits_for)
+        wait = Wait(waiting.place, reason, waiting.starts_in_seconds)
         return cls(
             place=waiting.place,
             job=JobRow.of(waiting.listed, project_names, wait, grace=grace),

@@ -1,7 +1,7 @@
 """A job's status: its row, why it waits, and the entity tag for polling."""
 
 import json
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import lru_cache
@@ -14,6 +14,7 @@ from app.accounts.authentication import Principal
 from app.core.context import Context
 from app.core.database import UnitOfWork
 from app.core.ranges import is_known
+from app.fleet.repository import KnownSlot
 from app.jobs.changes import JobMark
 from app.jobs.errors import JobNotFound
 from app.jobs.http.job_views import JobRow, JobSpecView, JobView
@@ -81,11 +82,16 @@ def read_statuses(
     }
 
 
-def job_status(context: Context, principal: Principal, listed: ListedJob) -> JobView:
-    """Return the status of a job that was just written."""
+def job_status(
+    context: Context,
+    principal: Principal,
+    listed: ListedJob,
+    slots: Sequence[KnownSlot] | None = None,
+) -> JobView:
+    """Return the status of a job that was just written; without `slots` they are read."""
     job = listed.job
     with context.database.read() as unit:
-        wait = wait_of(unit, context, job)
+        wait = wait_of(unit, context, job, slots)
     return JobView(
         **JobRow.fields_of(
             listed, principal.project_names, wait, grace=context.settings.trash_grace

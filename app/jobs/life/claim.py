@@ -22,7 +22,7 @@ from sqlalchemy.orm import Session
 
 from app.core.database import database_now
 from app.events.repository import append_event
-from app.fleet.repository import lock_slot
+from app.fleet.repository import KnownSlot, lock_slot
 from app.fleet.tables import Worker
 from app.jobs.guards import sources_of
 from app.jobs.spec.job_spec import SPEC_VERSION
@@ -67,7 +67,7 @@ class SlotOffer:
     plugins: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, worker: Worker) -> Self:
+    def of(cls, worker: Worker | KnownSlot) -> Self:
         """Return the offer of a registered slot."""
         return cls(worker.id, tuple(worker.queues), worker.gpus, tuple(worker.plugin_names))
 

@@ -13,8 +13,7 @@ from sqlalchemy.orm import Session
 from app.core.class_weights import balanced_weights
 from app.core.problems import json_pointer
 from app.datasets.tables import DatasetVersion
-from app.fleet.repository import all_workers, live_workers
-from app.fleet.tables import Worker
+from app.fleet.repository import KnownSlot, known_slots
 from app.jobs.life.claim import Demand, SlotOffer
 from app.jobs.plan.estimate import (
     NO_ARCHITECTURE,
@@ -104,11 +103,15 @@ class TrainingData:
 
 @dataclass(frozen=True)
 class Capacity:
-    """Whether a live slot can run a job, the devices, and past jobs to estimate from."""
+    """Whether a live slot can run a job, the devices, and past jobs to estimate from.
+
+    `slots` are all slots that were read.
+    """
 
     has_live_slot: bool
     devices: tuple[str, ...] = ()
     alike: tuple[AlikeJob, ...] = ()
+    slots: tuple[KnownSlot, ...] = ()
 
 
 def layers_of_model(
@@ -125,13 +128,13 @@ def layers_of_model(
 
 def learning_layers(layers: tuple[LayerRow, ...]) -> frozenset[int]:
     """Return the indices of the layers with trainable parameters."""
-    return frozenset(layer.index for layer in layers if _learning(layer))
+    return frozenset(layer.index for layer in layers if layer.trainable)
 
 
 def read_capacity(
     session: Session, project_ids: Collection[str], spec: ResolvedSpec, *, silent: timedelta
 ) -> Capacity:
-    """Read the slots, and past jobs on their devices, in at most two queries plus one per device.
+    """Read the slots, and past jobs on their devices, in one query plus one per device.
 
     Args:
         session: to read with.
@@ -144,10 +147,11 @@ def read_capacity(
         gpus=spec.resources.gpus,
         trainer=spec.trainer.name if spec.trainer else None,
     )
-    live = _devices(live_workers(session, silent=silent), demand)
+    slots = tuple(known_slots(session, silent=silent))
+    live = _devices([slot for slot in slots if slot.is_live], demand)
     if spec.architecture is None or spec.train.time is not None:
-        return Capacity(has_live_slot=bool(live), devices=live)
-    devices = live or _devices(all_workers(session), demand)
+        return Capacity(has_live_slot=bool(live), devices=live, slots=slots)
+    devices = live or _devices(slots, demand)
     alike = alike_jobs(
         session,
         project_ids,
@@ -155,7 +159,7 @@ def read_capacity(
         imgsz=spec.train.imgsz,
         devices=devices,
     )
-    return Capacity(bool(live), devices, tuple(alike))
+    return Capacity(bool(live), devices, tuple(alike), slots)
 
 
 def plan_of(
@@ -213,14 +217,10 @@ def _classes_built(data: TrainingData, *, single_cls: bool) -> int:
     return 1 if single_cls else max(1, len(data.classes) + data.adds_background)
 
 
-def _learning(layer: LayerRow) -> int:
-    return sum(count.elements for count in layer.counts if not count.kind.fixed)
-
-
-def _devices(workers: Collection[Worker], demand: Demand) -> tuple[str, ...]:
+def _devices(slots: Collection[KnownSlot], demand: Demand) -> tuple[str, ...]:
     """Return the names of the devices of all slots that can run the job."""
-    able = [worker for worker in workers if SlotOffer.of(worker).suits(demand)]
-    names = {str(worker.devices[0]["name"]) if worker.devices else CPU for worker in able}
+    able = [slot for slot in slots if SlotOffer.of(slot).suits(demand)]
+    names = {str(slot.devices[0]["name"]) if slot.devices else CPU for slot in able}
     return tuple(sorted(names))
 
 
@@ -241,7 +241,7 @@ def _model(spec: ResolvedSpec, layers: tuple[LayerRow, ...]) -> ModelPlan | None
         )
         for layer in layers
     ]
-    learning = {layer.index: _learning(layer) for layer in layers}
+    learning = {layer.index: layer.trainable for layer in layers}
     return ModelPlan(
         architecture=shipped.name,
         backbone_layers=backbone_layers,

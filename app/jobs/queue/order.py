@@ -165,9 +165,11 @@ def read_queue(
     )
 
 
-def first_places(session: Session, queue: str) -> list[NarrowJob]:
-    """Return the jobs at the estimated places of a queue, in the order of claims."""
-    lanes = lanes_of_queues(session, [queue], (), limit=MAX_POSITION)[queue]
+def first_places(session: Session, lanes: Sequence[WaitingLane]) -> list[NarrowJob]:
+    """Return the jobs at the estimated places of a queue with these lanes, in order of claims.
+
+    At most one statement.
+    """
     places = _places(lanes)[:ESTIMATED_PLACES]
     rows = _rows_at(session, places) if places else {}
     return [rows[key] for place in places if (key := _key(place)) in rows]

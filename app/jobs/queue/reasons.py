@@ -6,6 +6,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Self
 
+from app.fleet.repository import KnownSlot
 from app.fleet.tables import Worker
 from app.jobs.life.claim import Demand, SlotOffer
 
@@ -32,7 +33,7 @@ class LiveSlot:
     is_busy: bool
 
     @classmethod
-    def of(cls, worker: Worker, *, is_busy: bool) -> Self:
+    def of(cls, worker: Worker | KnownSlot, *, is_busy: bool) -> Self:
         """Return a registered slot."""
         return cls(
             worker_id=worker.id,

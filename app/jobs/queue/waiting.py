@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 
 from app.core.database import database_now
 from app.jobs.life.claim import Demand
+from app.jobs.places import lanes_around
 from app.jobs.queue.occupants import Occupant
 from app.jobs.queue.order import first_places, read_fleet, starts_of
 from app.jobs.queue.reasons import LiveSlot, QueueReason, reason_of
@@ -68,7 +69,8 @@ def read_waiting(
     demand, fleet = Demand.of(job), read_fleet(session, silent=silent)
     until = back_offs_of(session, [job]).get(job.id)
     limit = limit_that_holds(session, lane_of(job))
-    starts = starts_of(first_places(session, job.queue), fleet)
+    lanes = lanes_around(session, [job])
+    starts = starts_of(first_places(session, lanes[job.queue]), fleet)
     return job, WaitingFacts(
         job=job,
         waits_for=reason_of(demand, until=until, limit=limit, slots=fleet.slots),

@@ -4,6 +4,7 @@ Names, defaults and meaning are those of `ultralytics/cfg/default.yaml` (8.4.190
 compares them.
 """
 
+from functools import cache
 from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import (
@@ -306,11 +307,7 @@ class TrainArguments(SpecModel):
         """
         unknown_yet = _CHOSEN_BY_AUTO if self.optimizer == "auto" else ()
         return TrainArguments(
-            **{
-                name: getattr(self, name)
-                for name in TrainArguments.model_fields
-                if task in tasks_of(name) and name not in unknown_yet
-            }
+            **{name: getattr(self, name) for name in arguments_of(task) if name not in unknown_yet}
         )
 
     def to_ultralytics(self) -> dict[str, object]:
@@ -362,11 +359,18 @@ def tasks_of(name: str) -> frozenset[Task]:
     return TASKS_OF_ARGUMENT.get(name, ALL_TASKS)
 
 
+@cache  # every submit asks it for each argument
+def arguments_of(task: Task) -> tuple[str, ...]:
+    """Return the arguments that apply to a task."""
+    return tuple(name for name in TrainArguments.model_fields if task in tasks_of(name))
+
+
 def check_task(train: TrainArguments, task: Task) -> list[SpecProblem]:
     """Return a problem for each argument that was changed and does not apply to the task.
 
     Programs send default values without meaning anything by it. `loc` is relative to `train`.
     """
+    misplaced = train.model_fields_set.difference(arguments_of(task))
     fields = TrainArguments.model_fields
     return [
         SpecProblem(
@@ -375,7 +379,7 @@ def check_task(train: TrainArguments, task: Task) -> list[SpecProblem]:
             f"This argument does not apply to {task}, only to {', '.join(sorted(tasks_of(name)))}.",
         )
         for name, field in fields.items()
-        if task not in tasks_of(name) and getattr(train, name) != field.default
+        if name in misplaced and getattr(train, name) != field.default
     ]
 
 

@@ -9,6 +9,7 @@ from app.core.strict_json import StrictRoute
 from app.web.api import ApiProblem
 from app.web.forms import Form, form_of
 from app.web.pages import InPage, Page
+from app.web.typed_numbers import whole_number
 
 router = APIRouter(route_class=StrictRoute, include_in_schema=False)
 
@@ -31,12 +32,12 @@ async def show_keys(page: InPage) -> Response:
 async def create_key(page: InPage) -> Response:
     """Create a key, and show its text once."""
     form = await form_of(page.request)
-    days = form.one("days")
+    days = whole_number(form.one("days"), otherwise=0)
     wanted = {
         "label": form.one("label"),
         "scopes": form.all("scope"),
         "project": form.one("project") or None,
-        "expires_in_seconds": int(days) * DAY if days.isdecimal() and int(days) else None,
+        "expires_in_seconds": days * DAY if days else None,
     }
     try:
         made = await page.api.send("POST", "/v1/keys", wanted)

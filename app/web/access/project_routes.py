@@ -1,18 +1,19 @@
 """Projects, their members and their quotas."""
 
 from typing import Any, Final
-from urllib.parse import quote
 
 from fastapi import APIRouter, Response
 
 from app.core.strict_json import StrictRoute
-from app.web.api import ApiProblem
+from app.web.api import ApiProblem, path_below
 from app.web.forms import Form, form_of
 from app.web.pages import InPage, Page
+from app.web.typed_numbers import whole_number
 
 router = APIRouter(route_class=StrictRoute, include_in_schema=False)
 
 PROJECTS: Final = "/access/projects"
+MOST_DIGITS: Final = 19
 ROLES: Final = ("viewer", "member", "admin")
 QUOTAS: Final = {
     "queued_jobs": "Waiting jobs",
@@ -58,37 +59,43 @@ async def change_project(page: InPage, project_id: str) -> Response:
 async def put_member(page: InPage, project_id: str) -> Response:
     """Give a user a role in a project."""
     form = await form_of(page.request)
-    path = f"/v1/projects/{project_id}/members/{quote(form.one('user'), safe='')}"
-    return await _sent(page, project_id, "PUT", path, {"role": form.one("role")})
+    path, role = f"/v1/projects/{project_id}/members", {"role": form.one("role")}
+    return await _sent(page, project_id, "PUT", path, role, name=form.one("user"))
 
 
 @router.post("/access/projects/{project_id}/members/remove")
 async def remove_member(page: InPage, project_id: str) -> Response:
     """Remove a member from a project."""
     form = await form_of(page.request)
-    path = f"/v1/projects/{project_id}/members/{quote(form.one('user'), safe='')}"
-    return await _sent(page, project_id, "DELETE", path, None)
+    path = f"/v1/projects/{project_id}/members"
+    return await _sent(page, project_id, "DELETE", path, None, name=form.one("user"))
 
 
 @router.post("/access/projects/{project_id}/quotas")
 async def set_quotas(page: InPage, project_id: str) -> Response:
     """Set all quotas of a project; an empty field means no limit."""
     form = await form_of(page.request)
-    limits = {name: _number_or_text(form.one(name)) for name in QUOTAS}
+    limits = {name: _limit(form.one(name)) for name in QUOTAS}
     return await _sent(page, project_id, "PUT", f"/v1/projects/{project_id}/quotas", limits)
 
 
-def _number_or_text(text: str) -> int | str | None:
+def _limit(text: str) -> int | str | None:
     """Return a number; other text is sent as it is, so that the API says what is wrong."""
-    if not text:
-        return None
-    return int(text) if text.isascii() and text.isdecimal() and len(text) < 20 else text  # noqa: PLR2004
+    return whole_number(text, otherwise=text, most_digits=MOST_DIGITS) if text else None
 
 
 async def _sent(
-    page: Page, project_id: str, method: str, path: str, document: dict[str, Any] | None
+    page: Page,
+    project_id: str,
+    method: str,
+    path: str,
+    document: dict[str, Any] | None,
+    *,
+    name: str | None = None,
 ) -> Response:
+    """Send a request for a path, or for what a form names below it, and show the project."""
     try:
+        path = path if name is None else path_below(path, name)
         await page.api.send(method, path, document)
     except ApiProblem as refused:
         return await _project_page(page, project_id, refused)

@@ -1,12 +1,11 @@
 """Users: for administrators of the instance."""
 
 from typing import Final
-from urllib.parse import quote
 
 from fastapi import APIRouter, Response
 
 from app.core.strict_json import StrictRoute
-from app.web.api import ApiProblem
+from app.web.api import ApiProblem, path_below
 from app.web.forms import Form, form_of
 from app.web.pages import InPage, Page
 
@@ -44,9 +43,9 @@ async def create_user(page: InPage) -> Response:
 async def set_password(page: InPage) -> Response:
     """Set the password of a user, who is signed out everywhere."""
     form = await form_of(page.request)
-    path = f"/v1/users/{quote(form.one('user'), safe='')}/password"
     try:
-        await page.api.send("PUT", path, {"password": form.one("password")})
+        path = f"{path_below('/v1/users', form.one('user'))}/password"
+        await page.api.send("PUT", path, {"password": form.typed("password")})
     except ApiProblem as refused:
         return await _users_page(page, refused)
     return page.redirect(USERS)

@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from app.web.datasets.address_numbers import whole_number
 from app.web.datasets.drawing import Key, key_of
+from app.web.typed_numbers import whole_number
 
 CLASSES_SHOWN: Final = 50
 TRAIN: Final = "train"

@@ -5,10 +5,10 @@ from typing import Final
 from fastapi import APIRouter, Response
 
 from app.core.strict_json import StrictRoute
-from app.web.datasets.address_numbers import whole_number
 from app.web.datasets.drawing import album_of
 from app.web.datasets.heading import Reference, read_heading, render_tab
 from app.web.pages import InPage
+from app.web.typed_numbers import whole_number
 
 router = APIRouter(route_class=StrictRoute, include_in_schema=False)
 

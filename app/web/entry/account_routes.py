@@ -24,9 +24,9 @@ async def show_account(page: InPage) -> Response:
 async def set_own_password(page: InPage) -> Response:
     """Set the password; the other browsers of the user are signed out."""
     form = await form_of(page.request)
-    wanted = {"password": form.one("password")}
+    wanted = {"password": form.typed("password")}
     if page.me["has_password"]:
-        wanted["current_password"] = form.one("current_password")
+        wanted["current_password"] = form.typed("current_password")
     return await _sent(page, "PUT", "/v1/me/password", wanted, done="password")
 
 

@@ -1,7 +1,6 @@
 """The home page, signing in and signing out."""
 
 from typing import Annotated, Final
-from urllib.parse import quote
 
 from fastapi import APIRouter, Query, Request, Response
 
@@ -35,7 +34,7 @@ async def sign_in(request: Request) -> Response:
     """Sign in, and open the page that the browser asked for first."""
     form = await form_of(request)
     name, to = form.one("name"), form.one("next")
-    credentials = {"name": name, "password": form.one("password")}
+    credentials = {"name": name, "password": form.typed("password")}
     try:
         answer = await Api(request).answer("POST", "/session", document=credentials)
     except ApiProblem as refused:
@@ -50,7 +49,7 @@ async def sign_in(request: Request) -> Response:
 async def show_sign_in_link(request: Request, token: str) -> Response:
     """Show the button that signs in by the link of `trainyard up`."""
     try:
-        await Api(request).answer("GET", f"/session/links/{quote(token)}")
+        await Api(request).answer("GET", f"/session/links/{token}")
     except ApiProblem as closed:
         return await _closed_link(request, closed)
     return await rendered(request, "entry/link.html", {"problem": None})
@@ -60,7 +59,7 @@ async def show_sign_in_link(request: Request, token: str) -> Response:
 async def use_sign_in_link(request: Request, token: str) -> Response:
     """Sign in by the link, and offer to set a password."""
     try:
-        answer = await Api(request).answer("POST", f"/session/links/{quote(token)}")
+        answer = await Api(request).answer("POST", f"/session/links/{token}")
     except ApiProblem as closed:
         return await _closed_link(request, closed)
     response = redirect(HOME)

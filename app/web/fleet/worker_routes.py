@@ -6,7 +6,7 @@ from typing import Any, Final
 from fastapi import APIRouter, Response
 
 from app.core.strict_json import StrictRoute
-from app.web.api import ApiProblem
+from app.web.api import ApiProblem, path_below
 from app.web.forms import form_of
 from app.web.pages import InPage, Page
 
@@ -39,8 +39,8 @@ async def control_slot(page: InPage, worker_id: str, action: str) -> Response:
 async def raise_priority(page: InPage) -> Response:
     """Raise the priority of a waiting job by one."""
     form = await form_of(page.request)
-    path = f"/v1/jobs/{form.one('job')}"
     try:
+        path = path_below("/v1/jobs", form.one("job"))
         job = await page.api.get(path)
         await page.api.answer(
             "PATCH",

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Response
 
 from app.core.path_prefix import link
 from app.core.strict_json import StrictRoute
-from app.web.api import Api, ApiProblem
+from app.web.api import Api, ApiProblem, path_below
 from app.web.formats import short_metric
 from app.web.jobs.compare_classes import compare_classes
 from app.web.jobs.compare_table import compare_table
@@ -96,7 +96,7 @@ async def _compared(page: Page) -> Compared:
     jobs = []
     for job_id in ids[:MOST_JOBS]:
         try:
-            jobs.append(await page.api.get(f"/v1/jobs/{job_id}"))
+            jobs.append(await page.api.get(path_below("/v1/jobs", job_id)))
         except ApiProblem as refused:
             if refused.status != NOT_FOUND:
                 raise

@@ -1,6 +1,7 @@
 """A new job: one form, the plan beside it, and the submission."""
 
 import json
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Final
 from uuid import uuid4
@@ -8,7 +9,7 @@ from uuid import uuid4
 from fastapi import APIRouter, Response
 
 from app.core.strict_json import StrictRoute
-from app.web.api import ApiProblem, Content
+from app.web.api import ApiProblem, Content, path_below
 from app.web.forms import Form, form_of
 from app.web.jobs.spec_form import Spec, SpecForm, field_of, form_of_spec, sent_form, spec_of
 from app.web.pages import InPage, Page
@@ -18,6 +19,16 @@ router = APIRouter(route_class=StrictRoute, include_in_schema=False)
 MAIN_ARGUMENTS: Final = ("epochs", "imgsz", "batch", "patience", "optimizer", "lr0", "seed")
 INVALID: Final = 422
 DEFAULT_TASK: Final = "detect"
+DEFAULT_MODELS: Final = {
+    "detect": "yolo26n.yaml",
+    "segment": "yolo26n-seg.yaml",
+    "semantic": "yolo26n-sem.yaml",
+    "depth": "yolo26n-depth.yaml",
+    "classify": "yolo26n-cls.yaml",
+    "pose": "yolo26n-pose.yaml",
+    "obb": "yolo26n-obb.yaml",
+}
+"""What the form names for a dataset of a task, until someone names another model."""
 
 
 @dataclass
@@ -49,11 +60,12 @@ async def show_new_job(page: InPage) -> Response:
     """Show the form: empty, or filled from a job, a dataset or a model of the address."""
     query = page.query
     if query.get("clone"):
-        job = await page.api.get(f"/v1/jobs/{query['clone']}")
+        job = await page.api.get(path_below("/v1/jobs", query["clone"]))
         form = form_of_spec(job["spec"])
     else:
         named = {name: query[name] for name in ("dataset", "model", "project") if name in query}
-        form = form_of_spec({"model": "yolo26n.yaml"} | named)
+        form = form_of_spec({"model": DEFAULT_MODELS[DEFAULT_TASK]} | named)
+        await _fit_model(page, form)
     outcome = _Outcome()
     if form.get("dataset"):
         await _plan(page, form, outcome)
@@ -71,6 +83,8 @@ async def send_new_job(page: InPage) -> Response:
         form = await _pasted(page, sent, form, outcome)
         return await _form_page(page, form, outcome)
     if action in {"plan", "form"}:
+        if action == "form":
+            await _fit_model(page, form)
         await _plan(page, form, outcome)
         if page.is_fragment and action == "plan":
             return await page.render("jobs/new-plan.html", outcome=outcome, form=form)
@@ -85,6 +99,15 @@ async def send_new_job(page: InPage) -> Response:
         _note(refused, outcome)
         return await _form_page(page, form, outcome)
     return page.redirect(f"/jobs/{answer.data['id']}")
+
+
+async def _fit_model(page: Page, form: SpecForm) -> None:
+    """Name the model for the task of the chosen dataset, unless someone has named one."""
+    if not form.get("dataset") or form.get("model") not in DEFAULT_MODELS.values():
+        return
+    with suppress(ApiProblem):  # the plan says what is wrong with the dataset
+        dataset = await page.api.get(path_below("/v1/datasets", form.get("dataset")))
+        form.values["model"] = DEFAULT_MODELS.get(dataset["task"], form.get("model"))
 
 
 async def _plan(page: Page, form: SpecForm, outcome: _Outcome) -> None:

@@ -4,11 +4,13 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from app.accounts.tables import MemberRole
 from app.audit.tables import AuditRecord
 from app.projects import contents
+from app.quotas.repository import Quota, set_limits
+from app.quotas.tables import Usage
 from tests.worlds.accounts import Caller, Person, a_person, a_project
 from tests.worlds.rows import Rows, a_dataset, a_job
 from tests.worlds.server import Api, on, serving
@@ -102,6 +104,23 @@ class TestProjects:
 
         assert [view[name] for name in ("jobs", "datasets", "members")] == [3, 1, 1]
         assert at_most["jobs"] == 2
+
+    def test_a_project_shows_its_stored_bytes_and_their_limit(
+        self, api: Api, administrator: Caller, project: str
+    ) -> None:
+        def shown() -> list[int | None]:
+            view = administrator.get(f"/v1/projects/{project}").json()
+            assert view in administrator.get("/v1/projects").json()["data"]
+            return [view["stored_bytes"], view["quota_bytes"]]
+
+        before = shown()
+        with api.database.write() as unit:
+            set_limits(unit.session, project, {Quota.STORED_BYTES: 2**41})
+            used = update(Usage).where(Usage.subject_id == project)
+            unit.session.execute(used.values(stored_bytes=2**40))
+
+        assert before == [0, None]
+        assert shown() == [2**40, 2**41]
 
     def test_an_archived_project_is_read_until_it_is_restored(
         self, api: Api, admin: Caller, project: str, administrator: Caller

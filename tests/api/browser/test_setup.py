@@ -35,7 +35,6 @@ from tests.worlds.accounts import a_person
 from tests.worlds.server import Api, on, serving
 
 GIVEN = {"name": "ada", "password": PASSWORD}
-PAGE = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
 CLOSED = "urn:trainyard:problem:setup-closed"
 
 
@@ -71,36 +70,6 @@ class TestLink:
         with api.database.read() as unit:
             recorded = unit.session.scalars(select(AuditRecord.action)).all()
         assert sorted(recorded) == ["session.started", "setup.completed"]
-
-    def test_a_browser_sees_a_form_without_scripts(self, api: Api) -> None:
-        answer = a_browser(api).client.get(a_link(api), headers=PAGE)
-
-        assert answer.status_code == 200
-        assert answer.headers["content-type"].startswith("text/html")
-        assert answer.headers["cache-control"] == "no-store"
-        assert "default-src 'none'" in answer.headers["content-security-policy"]
-        assert "frame-ancestors 'none'" in answer.headers["content-security-policy"]
-        assert '<form method="post">' in answer.text
-        assert "<script" not in answer.text
-
-    def test_the_form_of_a_browser_works(self, api: Api) -> None:
-        client = a_browser(api).client
-
-        answer = client.post(a_link(api), data=GIVEN, headers=PAGE)
-
-        assert answer.status_code == 200
-        assert "signed in as ada" in answer.text
-        assert client.get("/v1/me").status_code == 200
-
-    def test_a_form_with_a_weak_password_is_shown_again(self, api: Api) -> None:
-        link = a_link(api)
-        weak = {"name": "ada", "password": "password"}
-
-        answer = a_browser(api).client.post(link, data=weak, headers=PAGE)
-
-        assert answer.status_code == 422
-        assert 'role="alert"' in answer.text
-        assert a_browser(api).client.get(link).json() == {"first_name": "admin"}
 
     @pytest.mark.parametrize(
         ("given", "pointer"),
@@ -139,11 +108,9 @@ class TestLink:
 
         again = a_browser(api).client.post(link, json={**GIVEN, "name": "eve"})
         shown = a_browser(api).client.get(link)
-        page = a_browser(api).client.get(link, headers=PAGE)
 
         assert (again.status_code, again.json()["type"]) == (410, CLOSED)
         assert (shown.status_code, shown.json()["type"]) == (410, CLOSED)
-        assert (page.status_code, page.headers["cache-control"]) == (410, "no-store")
         assert administrators(api.database) == ["ada"]
 
     def test_a_link_does_not_work_after_30_minutes(self, api: Api) -> None:
@@ -299,12 +266,12 @@ class TestUrl:
 
         link = setup_url(settings, "token", local_url="http://127.0.0.1:8080")
 
-        assert link == "https://train.example/yolo/setup/token"
+        assert link == "https://train.example/yolo/sign-in/set-up/token"
 
     def test_the_link_begins_with_the_address_of_the_server(self) -> None:
         link = setup_url(Settings(), "token", local_url="http://127.0.0.1:8080")
 
-        assert link == "http://127.0.0.1:8080/setup/token"
+        assert link == "http://127.0.0.1:8080/sign-in/set-up/token"
 
 
 def test_links_expire_by_the_clock_of_the_database(database: Database) -> None:

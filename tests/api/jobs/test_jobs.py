@@ -15,6 +15,7 @@ from app.jobs.tables import Job
 from tests.api.asked import sql_on
 from tests.api.jobs.running_job import claimed
 from tests.api.refusals import assert_refused
+from tests.jobs.slots import a_slot
 from tests.worlds.rows import a_dataset, a_job, job_row, some_rows
 from tests.worlds.server import Api
 
@@ -207,6 +208,18 @@ class TestList:
         assert api.client.get(f"/v1/jobs/{foreign}").status_code == 404
         assert api.client.post(f"/v1/jobs/{foreign}/cancel").status_code == 404
         assert api.client.patch(f"/v1/jobs/{foreign}", json={"name": "mine"}).status_code == 404
+
+    def test_a_submit_costs_few_statements(self, api: Api) -> None:
+        a_slot(api.database)
+        api.submit()
+        job = api.spec(train={"epochs": 3, "imgsz": 64})
+
+        with sql_on(api.database) as asked:
+            api.client.post("/v1/jobs", json=job).raise_for_status()
+
+        # Dataset, slots, jobs alike, quotas before and after, limits, place in the lane, lanes; the
+        # job, its plan, its event and an audit entry.
+        assert (asked.reads, asked.writes) == (8, 4)
 
     def test_a_page_costs_the_same_number_of_queries_whatever_its_length(self, api: Api) -> None:
         counts = []

@@ -22,9 +22,11 @@ from app.jobs.life.transitions import AttemptEnd, apply_event
 from app.jobs.locks import Hold, lock_held
 from app.jobs.states import JobEvent
 from app.jobs.tables import Job
+from app.quotas.tables import Usage
 from tests.api.asked import sql_on
 from tests.api.refusals import assert_refused
-from tests.worlds.rows import an_owner, principal_of
+from tests.jobs.slots import a_slot
+from tests.worlds.rows import a_job, an_owner, principal_of
 from tests.worlds.server import Api
 
 pytestmark = [pytest.mark.integration, pytest.mark.mostly_sqlite]
@@ -157,6 +159,40 @@ class TestWaiting:
         statuses = [api.client.get(f"/v1/jobs/{job_id}").json() for job_id in ids]
         assert shown == [(it["queue_position"], it["waiting_reason"]) for it in statuses]
         assert [position for position, _ in shown] == [2, 1, 3]
+
+    def test_a_list_and_a_status_have_the_estimated_starts_of_the_queue(self, api: Api) -> None:
+        a_slot(api.database)
+        for seconds, queue in ((600.0, "default"), (60.0, "default"), (5.0, "night")):
+            a_job(api.database, api.rows, estimated_seconds=seconds, queue=queue)
+
+        rows = api.client.get("/v1/jobs").json()["data"]
+
+        starts = {row["id"]: row["starts_in_seconds"] for row in rows}
+        waiting = api.client.get("/v1/queue").json()["data"]
+        in_queue = {it["job"]["id"]: it["starts_in_seconds"] for it in waiting}
+        assert list(in_queue.values()) == [0.0, 600.0]
+        assert starts == in_queue | {rows[0]["id"]: None}, "no slot serves the queue night"
+        statuses = [api.client.get(f"/v1/jobs/{job_id}").json() for job_id in starts]
+        assert {it["id"]: it["starts_in_seconds"] for it in statuses} == starts
+
+    def test_estimates_take_two_statements_more_and_none_while_a_limit_holds_all(
+        self, api: Api
+    ) -> None:
+        a_slot(api.database)
+        for _ in range(4):
+            api.submit()
+
+        counts = []
+        for limit in (None, 0):
+            with api.database.write() as unit:
+                limited = update(Usage).where(Usage.subject_id == api.rows.project_id)
+                unit.session.execute(limited.values(max_running_jobs=limit))
+            with sql_on(api.database) as asked:
+                api.client.get("/v1/jobs").raise_for_status()
+            counts.append(asked.reads)
+
+        # Seven as above; then the running jobs, and the first places of the queue.
+        assert counts == [9, 7]
 
 
 class TestError:

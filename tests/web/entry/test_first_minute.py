@@ -146,7 +146,15 @@ class TestTwoClicks:
     @pytest.fixture
     def empty(self, api: Api) -> Browser:
         """A browser of a user who has no dataset yet."""
-        return signed_in(api)
+        browser = signed_in(api)
+        deleted = browser.client.delete(f"/v1/datasets/{api.rows.dataset_id}")
+        assert deleted.status_code == 204, deleted.text
+        return browser
+
+    def test_a_home_without_a_dataset_offers_the_demo(self, empty: Browser) -> None:
+        page = opened(empty, "/jobs")
+
+        assert "/demo/dataset" in page.actions
 
     def test_the_first_click_uploads_the_demo_dataset(self, empty: Browser) -> None:
         sent = submitted(empty, "/demo/dataset")
@@ -155,12 +163,12 @@ class TestTwoClicks:
         names = [each["name"] for each in empty.client.get("/v1/datasets").json()["data"]]
         assert "shapes" in names
 
-    def test_the_second_click_starts_a_job_on_it(self, empty: Browser) -> None:
-        dataset = empty.api.rows.dataset_id
+    def test_the_second_click_starts_a_job_on_it(self, api: Api) -> None:
+        browser = signed_in(api)
 
-        sent = submitted(empty, "/demo/job", dataset=dataset)
+        sent = submitted(browser, "/demo/job", dataset=api.rows.dataset_id)
 
-        job = empty.client.get(sent.location.replace("/jobs/", "/v1/jobs/")).json()
+        job = browser.client.get(sent.location.replace("/jobs/", "/v1/jobs/")).json()
         assert (job["state"], job["model"]) == ("queued", SPEC["model"])
 
     def test_the_dataset_has_every_shape_and_a_label_for_each_image(self) -> None:

@@ -7,6 +7,7 @@ import pytest
 from app.jobs.end_reasons import EndReason
 from app.jobs.http.job_views import JobView
 from app.jobs.states import USER_EVENTS, JobEvent, JobState, Request
+from app.web.formats import moment
 from app.web.jobs.one_job.actions import DONE, MEANWHILE, REQUESTED, amendment
 from tests.api.browser.browsers import Browser
 from tests.web.jobs.pages import Document, opened, submitted
@@ -193,7 +194,8 @@ class TestActions:
         assert f"{path}/retry" in opened(browser, path).actions
         submitted(browser, f"{path}/trash")
         page = opened(browser, path)
-        assert "In the trash since" in page.text
+        kept_until = browser.client.get(f"/v1{path}").json()["kept_until"]
+        assert f"It can be restored until {moment(kept_until)};" in page.text
         assert {each for each in page.actions if each.startswith(path)} == {
             f"{path}/restore",
             f"{path}/cancel",

@@ -4,7 +4,7 @@ import pytest
 
 from tests.api.browser.browsers import Browser
 from tests.web.jobs.pages import opened, submitted
-from tests.worlds.rows import Rows
+from tests.worlds.rows import Rows, a_dataset
 from tests.worlds.server import Api
 
 pytestmark = pytest.mark.mostly_sqlite
@@ -35,6 +35,25 @@ def dataset(api: Api) -> Rows:
 
 def filled(dataset: Rows, **more: str) -> dict[str, str]:
     return {"dataset": dataset.dataset_id, "model": "yolo26n.yaml", "project": "default", **more}
+
+
+class TestModel:
+    def test_the_model_fits_the_task_of_the_dataset(self, api: Api, browser: Browser) -> None:
+        with api.database.write() as unit:
+            rows = api.rows
+            owner = (rows.project_id, rows.user_id)
+            _, version = a_dataset(unit.session, *owner, name="points", task="pose")
+
+        page = opened(browser, f"{NEW}?dataset={version}")
+
+        assert page.one("input", id="f-model").attributes["value"] == "yolo26n-pose.yaml"
+
+    def test_a_model_that_someone_named_stays(self, api: Api, browser: Browser) -> None:
+        dataset = api.rows.dataset_id
+
+        page = opened(browser, f"{NEW}?dataset={dataset}&model=mine.pt")
+
+        assert page.one("input", id="f-model").attributes["value"] == "mine.pt"
 
 
 class TestSubmit:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from app.web.api import Api, ApiProblem
+from app.web.typed_numbers import whole_number
 
 NOT_FOUND: Final = 404
 TOO_LONG: Final = "series-too-long"
@@ -77,7 +78,7 @@ async def read_class_table(
     """
     best: int | None = job["best"]["epoch"] if job["best"] else None
     asked = query.get("epoch", "")
-    wanted = int(asked) if asked.isdecimal() else best
+    wanted = whole_number(asked, otherwise=best)
     columns = await _columns(api, f"/v1/jobs/{job['id']}/metrics/classes", wanted)
     if columns is None or not columns["epochs"]:
         return None

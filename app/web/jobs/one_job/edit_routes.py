@@ -12,6 +12,7 @@ from app.web.jobs.one_job.actions import refusal
 from app.web.jobs.one_job.job_header import JobHeader, read_header
 from app.web.jobs.one_job.tabs import render_tab
 from app.web.pages import InPage, Page
+from app.web.typed_numbers import whole_number
 
 MOVED: Final = 412
 SHOWN_AGAIN: Final = frozenset({409, 412, 422})
@@ -73,7 +74,7 @@ async def extend(job_id: str, page: InPage) -> Response:
     """Train the job for more epochs as a new job, and open that."""
     form = await form_of(page.request)
     typed = {name: form.one(name) for name in ("epochs", "name")}
-    epochs: Any = int(typed["epochs"]) if typed["epochs"].isdecimal() else typed["epochs"]
+    epochs: Any = whole_number(typed["epochs"], otherwise=typed["epochs"])
     try:
         made = await page.api.answer(
             "POST",

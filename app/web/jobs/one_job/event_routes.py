@@ -1,5 +1,6 @@
 """The events and attempts of a job."""
 
+from datetime import datetime
 from typing import Any, Final
 
 from fastapi import APIRouter, Response
@@ -63,6 +64,15 @@ async def _events(
     if show != "main" or not header.recent.last_epoch:
         return events, found["next"]
     metrics = await page.api.get(f"{path}/metrics", {"keys": metric or "none"})
-    before = page.query.get("before")
+    before = _moment(page.query.get("before", ""))
     folded = with_epochs(events, metrics, metric, before=before, is_oldest=found["next"] is None)
     return folded, found["next"]
+
+
+def _moment(text: str) -> str | None:
+    """Return the moment that an address names; None for other text, or without a time zone."""
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return None if moment.tzinfo is None else text

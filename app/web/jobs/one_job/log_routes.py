@@ -11,6 +11,7 @@ from app.web.jobs.one_job.job_header import read_header
 from app.web.jobs.one_job.log_lines import LogLine, lines_of, matches_of
 from app.web.jobs.one_job.tabs import render_tab
 from app.web.pages import InPage, Page
+from app.web.typed_numbers import whole_number
 
 SHOWN: Final = 2000
 MOST_MATCHES: Final = 200
@@ -62,7 +63,7 @@ async def show_log(job_id: str, page: InPage) -> Response:
         return await render_tab(page, header, "Log", "log-none.html")
     part = await _part(page, path)
     newest = header.job["attempt"]
-    shown = int(attempt) if attempt else newest
+    shown = whole_number(attempt or "", otherwise=newest)
     return await render_tab(
         page,
         header,
@@ -98,5 +99,4 @@ async def _part(page: Page, path: str) -> LogPart:
 
 def _number(text: str | None) -> int | None:
     """Return the number of a line; None for something else."""
-    is_number = text is not None and text.isascii() and text.isdecimal() and len(text) < 10  # noqa: PLR2004 -- digits of the longest log
-    return int(text or "0") or None if is_number else None
+    return whole_number(text or "", otherwise=None) or None

@@ -38,13 +38,6 @@ class Curves:
     embedded: bool
 
 
-@router.get("/jobs/latest")
-async def open_latest(page: InPage) -> Response:
-    """Open the newest job; the list if there is none."""
-    newest = await page.api.get("/v1/jobs", {"limit": 1})
-    return page.redirect(f"/jobs/{newest['data'][0]['id']}" if newest["data"] else "/jobs")
-
-
 @router.get("/jobs/{job_id}")
 async def show_overview(job_id: str, page: InPage) -> Response:
     """Show the charts and classes of a job, or what it waits for."""

@@ -43,10 +43,14 @@ pytestmark = pytest.mark.timeout(300)
 
 # The same weights as IN_ORDER: triangle keeps the default of 1.0.
 EXPLICIT = {"mode": "explicit", "weights": {"disc": 4.0, "square": 0.5}}
-DETECTORS = ("yolo26n.yaml", "yolov8n.yaml")
+DETECTORS = ("yolo26n.yaml", pytest.param("yolov8n.yaml", marks=pytest.mark.slow))
 SUFFIXES: dict[Task, str] = {"detect": "", "segment": "-seg", "pose": "-pose", "obb": "-obb"}
+QUICK_BOXES = {*(f"yolo26n{suffix}.yaml" for suffix in SUFFIXES.values()), "yolov8n.yaml"}
 BOXES = [
-    (task, f"{family}{suffix}.yaml")
+    pytest.param(
+        *(task, f"{family}{suffix}.yaml"),
+        marks=() if f"{family}{suffix}.yaml" in QUICK_BOXES else pytest.mark.slow,
+    )
     for family in ("yolo26n", "yolo11n", "yolov8n")
     for task, suffix in SUFFIXES.items()
 ]
@@ -248,8 +252,8 @@ class TestTheCheckpoint:
     @pytest.mark.parametrize(
         "task",
         [
-            *(pytest.param(each, marks=pytest.mark.slow) for each in ("detect", "semantic")),
-            "classify",
+            "detect",
+            *(pytest.param(each, marks=pytest.mark.slow) for each in ("classify", "semantic")),
         ],
     )
     def test_a_checkpoint_with_class_weights_needs_no_class_of_ours(

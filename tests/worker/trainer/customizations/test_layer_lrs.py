@@ -36,6 +36,9 @@ EPOCHS = 3
 # learn in its tests.
 FROZEN_FOR_MUSGD = sorted(set(range(22)) - {0, 2, 15})
 
+QUICK = {"SGD", "AdamW", "MuSGD", "auto"}
+"""One optimizer of each kind; `make test` has no time for those that resemble AdamW."""
+
 LASTING = ("initial_lr", "param_group", "use_muon", "weight_decay")
 
 Options = dict[str, Any]
@@ -171,7 +174,13 @@ def recorded(job_of: Callable[..., JobFile]) -> Callable[..., Training]:
 
 
 class TestGroups:
-    @pytest.mark.parametrize("name", get_args(Optimizer))
+    @pytest.mark.parametrize(
+        "name",
+        [
+            pytest.param(each, marks=() if each in QUICK else pytest.mark.slow)
+            for each in get_args(Optimizer)
+        ],
+    )
     def test_groups_differ_from_stock_ones_by_the_factor_alone(
         self, name: str, job_of: Callable[..., JobFile]
     ) -> None:

@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Callable, Iterator, Mapping
+from functools import cache
 from pathlib import Path
 from types import MappingProxyType
 
@@ -47,6 +48,8 @@ FREEZE: Mapping[str, object] = MappingProxyType({"freeze": {"layers": "backbone"
 SHARE = "grayscale/share"
 SOME = 0.5
 
+Trainings = Callable[[float | None], Training]
+
 
 def with_plugin(job: JobFile, name: str = "mine", **options: object) -> JobFile:
     choice = TrainerChoice.model_validate({"name": name, "options": options})
@@ -75,17 +78,21 @@ def trainings(
     example: Path,
     drawn: Callable[[Task], Path],
     tmp_path_factory: pytest.TempPathFactory,
-) -> Mapping[float | None, Training]:
-    """Train three jobs that differ only in the plugin: without it, and with two probabilities."""
+) -> Trainings:
+    """Return a function that trains a job without the plugin (None), or with a probability.
+
+    It trains each job once.
+    """
     assert example.is_dir()
 
+    @cache
     def train(probability: float | None) -> Training:
         job = a_job(drawn("detect"), tmp_path_factory.mktemp("job"), customize=dict(FREEZE))
         if probability is not None:
             job = with_plugin(job, "grayscale", probability=probability)
         return train_here(job if probability != SOME else chosen_by_share(job))
 
-    return {probability: train(probability) for probability in (None, 0.0, SOME)}
+    return train
 
 
 def losses(training: Training) -> list[dict[str, str]]:
@@ -93,39 +100,37 @@ def losses(training: Training) -> list[dict[str, str]]:
 
 
 class TestTheExample:
-    def test_every_run_makes_optimizer_steps(
-        self, trainings: Mapping[float | None, Training]
-    ) -> None:
-        for training in trainings.values():
-            training.assert_it_trained()
+    def test_every_run_makes_optimizer_steps(self, trainings: Trainings) -> None:
+        for probability in (0.0, SOME):
+            trainings(probability).assert_it_trained()
 
     @pytest.mark.slow
     def test_the_example_plugin_with_probability_0_changes_no_training(
-        self, trainings: Mapping[float | None, Training]
+        self, trainings: Trainings
     ) -> None:
-        assert losses(trainings[0.0]) == losses(trainings[None])
-        assert differing_tensors(trainings[0.0].trainer.last, trainings[None].trainer.last) == []
+        assert losses(trainings(0.0)) == losses(trainings(None))
+        assert differing_tensors(trainings(0.0).trainer.last, trainings(None).trainer.last) == []
 
     def test_the_option_of_the_example_plugin_changes_the_training(
-        self, trainings: Mapping[float | None, Training]
+        self, trainings: Trainings
     ) -> None:
-        assert losses(trainings[SOME])[0] != losses(trainings[0.0])[0]
-        assert differing_tensors(trainings[SOME].trainer.last, trainings[0.0].trainer.last)
+        assert losses(trainings(SOME))[0] != losses(trainings(0.0))[0]
+        assert differing_tensors(trainings(SOME).trainer.last, trainings(0.0).trainer.last)
 
     def test_the_metric_of_the_example_plugin_is_a_column_and_in_the_epochs_event(
-        self, trainings: Mapping[float | None, Training]
+        self, trainings: Trainings
     ) -> None:
-        column = [float(row[SHARE]) for row in trainings[SOME].rows]
+        column = [float(row[SHARE]) for row in trainings(SOME).rows]
 
-        assert column == [event.metrics[SHARE] for event in trainings[SOME].of("epoch")]
+        assert column == [event.metrics[SHARE] for event in trainings(SOME).of("epoch")]
         assert all(0 < share < 1 for share in column)
-        assert [row[SHARE] for row in trainings[0.0].rows] == ["0", "0"]
+        assert [row[SHARE] for row in trainings(0.0).rows] == ["0", "0"]
 
     @pytest.mark.slow
     def test_freezing_beside_the_example_plugin_works_as_without_it(
-        self, trainings: Mapping[float | None, Training]
+        self, trainings: Trainings
     ) -> None:
-        told = {key: [event.code for event in run.of("notice")] for key, run in trainings.items()}
+        told = {key: [event.code for event in trainings(key).of("notice")] for key in (None, SOME)}
 
         assert told[SOME] == told[None]
         assert told[None]
@@ -144,23 +149,23 @@ class TestTheExample:
             each.shows(run)
 
     def test_the_metric_of_the_example_plugin_can_choose_the_best_epoch(
-        self, trainings: Mapping[float | None, Training]
+        self, trainings: Trainings
     ) -> None:
-        shares = [event.metrics[SHARE] for event in trainings[SOME].of("epoch")]
-        (final,) = trainings[SOME].of("final")
+        shares = [event.metrics[SHARE] for event in trainings(SOME).of("epoch")]
+        (final,) = trainings(SOME).of("final")
 
         assert shares[0] != shares[1]
         assert final.best_epoch == 1 + shares.index(min(shares))
 
     @pytest.mark.slow
     def test_a_resumed_job_draws_for_an_epoch_what_it_would_have_drawn(
-        self, trainings: Mapping[float | None, Training], tmp_path: Path
+        self, trainings: Trainings, tmp_path: Path
     ) -> None:
-        job = next_attempt(trainings[SOME], tmp_path, epoch=1)
+        job = next_attempt(trainings(SOME), tmp_path, epoch=1)
 
         resumed = train_here(job)
 
-        assert [row[SHARE] for row in resumed.rows] == [row[SHARE] for row in trainings[SOME].rows]
+        assert [row[SHARE] for row in resumed.rows] == [row[SHARE] for row in trainings(SOME).rows]
 
 
 MIXIN = """

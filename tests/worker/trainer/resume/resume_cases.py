@@ -77,7 +77,10 @@ CUSTOMIZED: Final = {
 CASES: Final[dict[str, Case]] = {
     "plain": Case(),
     "workers": Case(workers=2),
-    "yolov8n": Case(architecture="yolov8n.yaml", train={"optimizer": "AdamW"}, workers=2),
+    "yolov8n": Case(
+        architecture="yolov8n.yaml", train={"optimizer": "AdamW"}, workers=2, kills=(2,)
+    ),
+    "yolov8n-twice": Case(architecture="yolov8n.yaml", train={"optimizer": "AdamW"}, workers=2),
     "defaults": Case(train=DEFAULTS),
     "defaults-workers": Case(train=DEFAULTS, workers=2),
     "three-a-step": Case(train={"nbs": 12, "optimizer": "MuSGD"}, kills=(1, 2, 3)),

@@ -1,0 +1,69 @@
+"""`--up`: a server on this machine that stays when the command ends."""
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Final
+
+from trainyard.client import Client
+from trainyard.command.tables import tables
+from trainyard.command.text import say
+from trainyard.configuration import find_server
+from trainyard.errors import ConfigurationError, TrainyardError
+
+SECONDS: Final = 180
+PAUSE: Final = 0.5
+LOG: Final = "up.log"
+
+
+def start() -> None:
+    """Start `trainyard up` unless a server is known, and wait until it is ready.
+
+    Raises:
+        TrainyardError: the server's distribution is not installed, or the server does not start.
+    """
+    try:
+        find_server()
+    except ConfigurationError:
+        pass
+    else:
+        return
+    if not any("up" in table for table in tables().values()):
+        raise TrainyardError(
+            "--up needs the server's distribution trainyard-server beside the client, see"
+            " docs/install.md of the repository."
+        )
+    log = _home() / LOG
+    log.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    say(f"Starting a server on this machine, which stays; its log is {log} …")
+    with log.open("ab") as file:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "trainyard.command", "up", "--no-browser"],
+            stdin=subprocess.DEVNULL,
+            stdout=file,
+            stderr=file,
+            start_new_session=True,
+        )
+    _wait(process, log)
+    say(f"It is ready. Stop it with: kill {process.pid}")
+
+
+def _home() -> Path:
+    return Path(os.environ.get("TRAINYARD_HOME") or Path.home() / ".trainyard")
+
+
+def _wait(process: "subprocess.Popen[bytes]", log: Path) -> None:
+    deadline = time.monotonic() + SECONDS
+    while time.monotonic() < deadline:
+        if process.poll() is not None:
+            break
+        try:
+            with Client(patience_seconds=PAUSE) as client:
+                client.request("GET", "/livez")
+        except TrainyardError:
+            time.sleep(PAUSE)  # noqa: TID251 -- another process writes the file that is waited for
+        else:
+            return
+    raise TrainyardError(f"The server did not start; {log} says why.")

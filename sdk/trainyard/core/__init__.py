@@ -1,0 +1,1 @@
+"""The core: operations that ask for steps, and the two drivers that take them."""

@@ -1,0 +1,1 @@
+"""What the client can do, each written once for both drivers."""
