@@ -48,7 +48,7 @@ SPECS: list[tuple[dict[str, Any], str, str]] = [
     ({"train": {"cos_lr": "true"}}, "/train/cos_lr", "leave the quotes away"),
     ({"train": []}, "/train", "an object in braces"),
     ({"tags": ["a"]}, "/tags", "an object in braces"),
-    ({"resources": {"queue": "my queue"}}, "/resources/queue", "not allowed"),
+    ({"resources": {"queue": "my queue"}}, "/resources/queue", "letters, digits"),
     ({"task": "detection"}, "/task", 'Did you mean "detect"?'),
 ]
 
