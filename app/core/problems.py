@@ -25,6 +25,7 @@ from app.core.declared_headers import declared
 from app.core.errors import FieldError, TrainyardError
 from app.core.logging import get_logger
 from app.core.plain_text import shown_json
+from app.core.refusal_words import refusal_of
 
 log = get_logger(__name__)
 
@@ -91,7 +92,7 @@ class ProblemField(BaseModel):
     code: str = Field(description="Stable code of what is wrong.", examples=["greater-than-equal"])
     message: str = Field(
         description="What is wrong, and what would be right.",
-        examples=["Input should be greater than or equal to 1"],
+        examples=["It must be at least 1."],
     )
 
 
@@ -284,7 +285,8 @@ def invalid_request(fields: list[FieldError]) -> errors.Invalid:
 
 def _field_error(location: tuple[int | str, ...], detail: ErrorDetails) -> FieldError:
     """Convert pydantic's error detail, without the invalid value."""
-    return FieldError(json_pointer(location), detail["type"].replace("_", "-"), detail["msg"])
+    code, message = refusal_of(detail)
+    return FieldError(json_pointer(location), code, message)
 
 
 def json_pointer(location: tuple[int | str, ...]) -> str:

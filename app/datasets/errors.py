@@ -30,9 +30,25 @@ class UnknownDataset(Invalid):
 
     slug, title = "unknown-dataset", "Unknown dataset"
 
-    def __init__(self) -> None:
-        message = "There is no dataset or version with this id in your projects."
+    def __init__(self, nearest: str | None) -> None:
+        meant = f' Did you mean "{nearest}"?' if nearest else ""
+        message = (
+            f"Your projects have no such dataset.{meant} Write its name as bccd (the newest ready "
+            "version) or bccd@3, or an id (ds_…, dsv_…); GET /v1/datasets lists them."
+        )
         super().__init__(message, errors=[FieldError("/dataset", "unknown-dataset", message)])
+
+
+class AmbiguousDatasetName(Invalid):
+    """Several projects of the caller have a dataset with the name."""
+
+    slug, title = "ambiguous-dataset-name", "The name means several datasets"
+
+    def __init__(self) -> None:
+        message = "Several of your projects have a dataset with this name: use its id (ds_…)."
+        super().__init__(
+            message, errors=[FieldError("/dataset", "ambiguous-dataset-name", message)]
+        )
 
 
 class DatasetNotReady(Conflict):

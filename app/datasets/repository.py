@@ -4,7 +4,6 @@ Queries for a caller are limited to the caller's projects: `visible_x` raises `D
 `x_of` returns None.
 """
 
-import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -17,11 +16,11 @@ from app.core.database import database_now, upsert
 from app.core.ids import new_id
 from app.core.words import words_of
 from app.datasets.errors import DatasetInUse, DatasetNotFound, DatasetNotReady, UnknownDataset
+from app.datasets.named import REFERENCE, id_of
 from app.datasets.tables import Dataset, DatasetVersion, DatasetWord, VersionState
 from app.events.repository import append_version_event, replace_dataset_events
 
 VERSION_PREFIX = "dsv_"
-REFERENCE = re.compile(r"(ds|dsv)_[0-9A-Z]{26}\Z")
 """Other text is never sent to the database: PostgreSQL, for example, refuses text with a NUL."""
 
 
@@ -78,10 +77,17 @@ def resolve_version(
 ) -> tuple[Dataset, DatasetVersion]:
     """Return the version to train on: a dataset's newest ready version, or the named version.
 
+    Args:
+        session: to read from.
+        project_ids: the projects of the caller.
+        reference: an id (`ds_…`, `dsv_…`), a name, or a name with a number (`bccd@3`).
+
     Raises:
-        UnknownDataset: the caller's projects have no dataset or version with this id.
+        UnknownDataset: the caller's projects have no such dataset or version, or several with the
+            name.
         DatasetNotReady: there is no ready version, or the named version is not ready.
     """
+    named, reference = reference, id_of(session, project_ids, reference)
     parameters = {"project_ids": list(project_ids), "reference": reference}
     is_version = reference.startswith(VERSION_PREFIX)
     ready = _READY_BY_VERSION if is_version else _READY_BY_DATASET
@@ -90,8 +96,8 @@ def resolve_version(
         if row is not None and row.DatasetVersion.state is VersionState.READY:
             return row.Dataset, row.DatasetVersion
     if row is None:
-        raise UnknownDataset
-    raise DatasetNotReady(reference, row.DatasetVersion.state)
+        raise UnknownDataset(None)
+    raise DatasetNotReady(named, row.DatasetVersion.state)
 
 
 def training_labels(version: DatasetVersion) -> dict[str, int]:

@@ -5,6 +5,7 @@ A contract test compares every row with the installed yaml files.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from difflib import get_close_matches
 from types import MappingProxyType
 from typing import Final, Literal
 
@@ -82,6 +83,22 @@ def architecture(name: str) -> Architecture | None:
 def architecture_of_pretrained(name: str) -> Architecture | None:
     """Return the architecture of the official weights with this name (`yolo26n.pt`), or None."""
     return _BY_PRETRAINED_NAME.get(name)
+
+
+def nearest_model(name: str) -> str | None:
+    """Return the architecture or the official weights that a wrong name probably means, or None.
+
+    The weights, unless the name ends like a yaml file.
+    """
+    stem, _, ending = name.lower().rpartition(".")
+    if not stem:
+        stem, ending = name.lower(), "pt"
+    known = {row.pretrained_name.removesuffix(".pt"): row for row in ARCHITECTURES.values()}
+    found = get_close_matches(stem, known, n=1, cutoff=0.75)
+    if not found:
+        return None
+    row = known[found[0]]
+    return row.name if ending.startswith("y") else row.pretrained_name
 
 
 def _all_architectures() -> Iterator[Architecture]:

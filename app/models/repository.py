@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 
 from app.core.database import database_now
 from app.core.ids import new_id
-from app.models.architectures import architecture, architecture_of_pretrained
+from app.models.architectures import architecture, architecture_of_pretrained, nearest_model
 from app.models.errors import (
     AmbiguousModelName,
     ModelNameTaken,
@@ -91,8 +91,8 @@ def resolve_model(session: Session, project_ids: Collection[str], reference: str
         shipped = architecture(reference)
         if shipped is None:
             raise UnknownModel(
-                "This service has no such architecture; GET /v1/models lists them "
-                "(for example yolo26n.yaml)."
+                f"This service has no such architecture.{_meant(reference)} GET /v1/models lists "
+                "them (for example yolo26n.yaml)."
             )
         return ResolvedModel("architecture", shipped.name, shipped.task, None, shipped.name)
     found = model_of(session, project_ids, reference)
@@ -260,6 +260,12 @@ def _how_to_add(reference: str) -> str:
             f"`trainyard models add --official {reference}`."
         )
     return (
-        "There are no weights with this name on this instance; its operator can add a file with "
-        "`trainyard models add FILE`."
+        f"There are no weights with this name on this instance.{_meant(reference)} Official "
+        "weights are those of YOLO26, YOLO11 and YOLOv8. Send a file with POST /v1/models, or let "
+        "the operator add it with `trainyard models add FILE`."
     )
+
+
+def _meant(reference: str) -> str:
+    guess = nearest_model(reference)
+    return f' Did you mean "{guess}"?' if guess else ""

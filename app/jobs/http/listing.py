@@ -15,7 +15,7 @@ from app.jobs.listed import ListedJob
 from app.jobs.listing.filters import JobFilter
 from app.jobs.listing.orders import JobOrder
 from app.jobs.search import Search, search_of
-from app.jobs.spec.base_model import SpecModel
+from app.jobs.spec.base_model import SpecModel, as_one_error
 from app.jobs.states import JobState, Phase
 
 MAX_IDS: Final = 200
@@ -116,7 +116,13 @@ class JobListQuery(SpecModel):
         bool, Field(description="true: only jobs in the trash. false: only jobs outside it.")
     ] = False
     tag: Annotated[
-        list[Annotated[str, Field(pattern=r"^[^:\x00-\x1f]{1,63}:[^\x00-\x1f]{0,256}$")]],
+        list[
+            Annotated[
+                str,
+                Field(pattern=r"^[^:\x00-\x1f]{1,63}:[^\x00-\x1f]{0,256}$"),
+                as_one_error("tag_filter", "Write a tag as key:value, such as line:4."),
+            ]
+        ],
         Field(
             max_length=10,
             description="Only jobs with this tag, as key:value. Repeat it to require several.",

@@ -6,7 +6,6 @@ code, so that the HTTP layer can point at it without repeating the value.
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from difflib import get_close_matches
 from itertools import islice
 from typing import Any, ClassVar, Self
 
@@ -20,6 +19,8 @@ from pydantic import (
     model_validator,
 )
 from pydantic_core import InitErrorDetails, PydanticCustomError
+
+from app.core.refusal_words import nearest, refusal_of
 
 _MAX_SHOWN_KEY = 100
 _MAX_REFUSED = 150
@@ -59,6 +60,8 @@ class SpecModel(BaseModel):
 
     refusals: ClassVar[Mapping[str, Refusal]] = {}
     meant_as: ClassVar[Mapping[str, str]] = {}
+    elsewhere: ClassVar[Mapping[str, str]] = {}
+    """Pointers to fields that users look for here, by name."""
 
     @model_validator(mode="wrap")
     @classmethod
@@ -88,8 +91,9 @@ class SpecModel(BaseModel):
 
     @classmethod
     def _unknown_field_message(cls, shown: str) -> str:
-        close = get_close_matches(shown, cls.model_fields, n=1)
-        guess = cls.meant_as.get(shown.lower()) or next(iter(close), None)
+        if shown in cls.elsewhere:
+            return f"There is no such field here; it is {cls.elsewhere[shown]}."
+        guess = cls.meant_as.get(shown.lower()) or nearest(shown, list(cls.model_fields))
         return "There is no such field here." + (f' Did you mean "{guess}"?' if guess else "")
 
 
@@ -177,8 +181,9 @@ def refuse_if(condition: Callable[[Any], bool], code: str, message: str) -> Call
 
 def _problems_of(error: ValidationError) -> list[SpecProblem]:
     return [
-        SpecProblem(tuple(_shown(part) for part in found["loc"]), found["type"], found["msg"])
-        for found in error.errors(include_url=False, include_context=False, include_input=False)
+        SpecProblem(tuple(_shown(part) for part in found["loc"]), code.replace("-", "_"), message)
+        for found in error.errors(include_url=False)
+        for code, message in (refusal_of(found),)
     ]
 
 

@@ -4,6 +4,7 @@ Imports no torch: the server checks and resolves it, the trainer reads it.
 """
 
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Annotated, Final, Literal, Self
 
 from pydantic import Field, StringConstraints, field_validator, model_validator
@@ -29,7 +30,9 @@ Layers = Annotated[
     ),
 ]
 MetricName = Annotated[
-    str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_./()-]*$", max_length=100)
+    str,
+    StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_./()-]*$", max_length=100),
+    as_one_error("name", "Name a column of results.csv, such as metrics/mAP50(B)."),
 ]
 Weight = Annotated[float, Field(gt=0, le=1000)]
 
@@ -119,9 +122,11 @@ class Bounds(SpecModel):
 class KeepBest(SpecModel):
     """An additional checkpoint, best_<name>.pt: the best epoch among those within all bounds."""
 
-    name: Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_]{0,39}$")] = Field(
-        description="Part of the file name best_<name>.pt.", examples=["recall"]
-    )
+    name: Annotated[
+        str,
+        StringConstraints(pattern=r"^[a-z0-9][a-z0-9_]{0,39}$"),
+        as_one_error("name", "Use 1 to 40 letters from a to z, digits and _, not _ first."),
+    ] = Field(description="Part of the file name best_<name>.pt.", examples=["recall"])
     metric: MetricName = Field(
         description="The column of results.csv whose best value decides.",
         examples=["metrics/recall(B)"],
@@ -166,6 +171,10 @@ class LayerLr(SpecModel):
 
 class Customize(SpecModel):
     """The five customizations, alone or in any combination, and additional checkpoints."""
+
+    elsewhere = MappingProxyType(
+        {name: f"/customize/metrics/{name}" for name in MetricsChoice.model_fields}
+    )
 
     metrics: MetricsChoice = Field(
         default_factory=MetricsChoice, description="F1 and per-class metrics every epoch."

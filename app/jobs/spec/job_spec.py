@@ -45,10 +45,10 @@ from app.jobs.spec.override_conditions import AskedArguments
 from app.jobs.spec.overriding import as_it_runs, problems_of
 from app.jobs.spec.spec_facts import SpecFacts
 from app.jobs.spec.text_fields import (
-    DATASET_PATTERN,
     DATASET_VERSION_PATTERN,
-    MODEL_PATTERN,
     TAG_KEY_PATTERN,
+    DatasetRef,
+    ModelRef,
     Name,
     Notes,
     ProjectName,
@@ -96,9 +96,7 @@ def _tag_keys_are_words(tags: object) -> object:
     return tags
 
 
-DatasetRef = Annotated[str, StringConstraints(pattern=DATASET_PATTERN)]
 DatasetVersionRef = Annotated[str, StringConstraints(pattern=DATASET_VERSION_PATTERN)]
-ModelRef = Annotated[str, StringConstraints(pattern=MODEL_PATTERN)]
 Gpus = Annotated[
     int,
     Field(ge=0, json_schema_extra={"maximum": 1}),
@@ -153,9 +151,17 @@ class TrainerChoice(SpecModel):
     )
 
 
+ELSEWHERE: Final = {
+    **{name: f"/train/{name}" for name in TrainArguments.model_fields},
+    **{name: f"/customize/{name}" for name in Customize.model_fields},
+    **{name: f"/resources/{name}" for name in Resources.model_fields},
+}
+
+
 class JobSpec(SpecModel):
     """A job as its user submits it."""
 
+    elsewhere = ELSEWHERE
     model_config = ConfigDict(
         json_schema_extra={
             "examples": [
@@ -177,8 +183,8 @@ class JobSpec(SpecModel):
     )
     project: ProjectName = Field(default="default", description="The project that owns the job.")
     dataset: DatasetRef = Field(
-        description="A dataset (ds_…: the job uses its newest ready version) "
-        "or one version (dsv_…).",
+        description="A dataset by id or name (ds_…, bccd: the job uses its newest ready version) "
+        "or one version (dsv_…, bccd@3).",
         examples=["ds_01JZ8QD3W5X0A1B2C3D4E5F6G7"],
     )
     model: ModelRef = Field(
