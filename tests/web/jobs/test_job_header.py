@@ -7,7 +7,7 @@ import pytest
 from app.jobs.end_reasons import EndReason
 from app.jobs.http.job_views import JobView
 from app.jobs.states import USER_EVENTS, JobEvent, JobState, Request
-from app.web.formats import moment
+from app.web.formats import UNKNOWN, moment
 from app.web.jobs.one_job.actions import DONE, MEANWHILE, REQUESTED, amendment
 from tests.api.browser.browsers import Browser
 from tests.web.jobs.pages import Document, opened, submitted
@@ -66,6 +66,17 @@ class TestHeader:
         assert len(page.all("time", class_="ends-at")) == 1
         assert float(page.one("progress").attributes["value"]) == pytest.approx(0.6731)
         assert len(page.all("circle", class_="arc")) == 1
+
+    def test_facts_have_their_places_before_the_first_epoch_ends(
+        self, browser: Browser, api: Api, folder: Path
+    ) -> None:
+        training = a_training(api, folder)
+        training.start()
+
+        found = facts(opened(browser, training.path))
+
+        assert list(found)[:3] == ["Best F1", "Last F1", "mAP50-95 at best"]
+        assert list(found.values())[:3] == [UNKNOWN] * 3
 
     def test_facts_name_the_best_value_first_then_the_last_one(
         self, browser: Browser, running: Training
