@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.api.datasets.uploading import upload, verified
+from tests.api.datasets.uploading import DAMAGED_LINES, upload, verified
 from tests.api.refusals import assert_refused
 from tests.datasets.builders import Files, a_zip, an_image, class_files, label_files
 from tests.datasets.stored_uploads import packs_of
@@ -297,18 +297,7 @@ class TestFromFiles:
 
         assert_refused(answer, status=409, slug="files-missing")
 
-    @pytest.mark.parametrize(
-        "body",
-        [
-            b"nothing\n",
-            b"[]\n",
-            b'{"path": "a"}\n',
-            b'{"path": 1, "sha256": "", "size": -1}\n',
-            b'{"path": "a", "sha256": "%s", "size": "9"}\n' % (b"0" * 64),
-            b'{"path": "a", "sha256": "%s", "size": 9, "size": 8}\n' % (b"0" * 64),
-            b'{"path": "a", "sha256": "%s", "size": 9, "p\\u0061th": "b"}\n' % (b"0" * 64),
-        ],
-    )
+    @pytest.mark.parametrize("body", DAMAGED_LINES)
     def test_a_damaged_line_is_named(self, shared_api: Api, body: bytes) -> None:
         good = lines_of([{"path": "a.jpg", "sha256": "0" * 64, "size": 9}])
 

@@ -9,6 +9,17 @@ from app.web.entry.shapes import write_shapes
 from tests.waiting import eventually
 from tests.worlds.server import Api
 
+DAMAGED_LINES = (
+    b"nothing\n",
+    b"[]\n",
+    b'{"path": "a"}\n',
+    b'{"path": 1, "sha256": "", "size": -1}\n',
+    b'{"path": "a", "sha256": "%s", "size": "9"}\n' % (b"0" * 64),
+    b'{"path": "a", "sha256": "%s", "size": 9, "size": 8}\n' % (b"0" * 64),
+    b'{"path": "a", "sha256": "%s", "size": 9, "p\\u0061th": "b"}\n' % (b"0" * 64),
+)
+"""Lines of a list of files that are refused."""
+
 
 @cache
 def shapes_zip(seed: int) -> bytes:
