@@ -130,7 +130,7 @@ class Patience:
         self.renew()
 
     def renew(self) -> None:
-        """Begin again, because something went on."""
+        """Begin again, because there was progress."""
         self._deadline = time.monotonic() + self._seconds
         self._pause = FIRST_PAUSE
 

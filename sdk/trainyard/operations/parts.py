@@ -17,7 +17,7 @@ class Part:
 
     Args:
         target: the file that it becomes.
-        digest: SHA-256 of the whole file; None: it is not known, and the part begins anew.
+        digest: SHA-256 of the whole file; None: it is not known, and the part is empty at first.
     """
 
     def __init__(self, target: Path, digest: str | None) -> None:
@@ -53,7 +53,7 @@ class Part:
         self.size += len(piece)
 
     def clear(self) -> None:
-        """Begin anew."""
+        """Begin from the beginning."""
         self._file.seek(0)
         self._file.truncate()
         self._hash = hashlib.sha256()
