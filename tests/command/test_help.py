@@ -3,12 +3,12 @@
 import json
 import subprocess
 import sys
-from typing import Any, Final
+from typing import Final
 
 import pytest
 import typer
-from typer.core import TyperGroup
 
+from tests.command.listing import commands
 from tests.command.typed import Person
 from trainyard.command.program import app
 from trainyard.command.tables import tables
@@ -44,18 +44,6 @@ def loaded_by(*words: str) -> set[str]:
         [sys.executable, "-c", LOADED, *words], capture_output=True, text=True, check=True
     )
     return set(json.loads(finished.stdout.splitlines()[-1]))
-
-
-def commands(group: Any, path: tuple[str, ...] = ()) -> dict[tuple[str, ...], Any]:  # noqa: ANN401
-    """Return every command below a group by its words."""
-    if not isinstance(group, TyperGroup):
-        return {path: group}
-    context: Any = typer.Context(group)
-    found: dict[tuple[str, ...], Any] = {}
-    for name in group.list_commands(context):
-        below = group.get_command(context, name)
-        found |= commands(below, (*path, name))
-    return found
 
 
 class TestCost:

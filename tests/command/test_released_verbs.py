@@ -6,7 +6,7 @@ from typing import Final
 import pytest
 import typer
 
-from tests.command.test_help import commands
+from tests.command.listing import commands
 from tests.command.typed import Person
 from trainyard.command.program import app, reads_this_machine
 
@@ -106,7 +106,7 @@ class TestReleasedVerbs:
             (["list", "--url=http://a"], {"TRAINYARD_HOME": "/a"}, False),
         ],
     )
-    def test_which_of_both_is_meant(
+    def test_a_verb_of_both_means_the_one_that_fits(
         self,
         monkeypatch: pytest.MonkeyPatch,
         nobody: Person,

@@ -22,8 +22,8 @@ LINK: Final = re.compile(r"(?<!!)\[[^]]*\]\((?P<target>[^)#\s]*)(?:#(?P<anchor>[
 PATH: Final = re.compile(rf"(?:{'|'.join(FOLDERS)})/[\w./*-]*|\.ci/\w+|[\w-]+\.(?:md|toml)")
 DOTTED: Final = re.compile(r"(?:app|worker|tests)(?:\.\w+)+")
 WORD: Final = re.compile(r"[A-Za-z]+(?:_[A-Za-z]+)+|(?:[A-Z][a-z]+){2,}")
-ELSEWHERE: Final = frozenset({"app/_alembic", "config.toml", "trainyard.toml"})
-"""The folder of the migrations in an installed wheel, and files of the client's users."""
+ELSEWHERE: Final = frozenset({"app/_alembic", "config.toml", "docs/images/all", "trainyard.toml"})
+"""The migrations in an installed wheel, files of the client's users, and pictures of a command."""
 
 
 def ids(path: Path) -> str:

@@ -27,10 +27,10 @@ TRAINING: Final = """
 """
 PROGRAMMING: Final = """
     acceptor answer api argument authenticator background base body box broker budget byte
-    categorie category cell chain checksum chunk client code command connection container
-    content context conversion counter credential database deadline destination digest directory
-    download error exchange failure field filter finder form format head id index item key kind
-    level limit listener log memory message module name option order page path pipe process
+    categorie category cell chain checksum chunk client code command connection container content
+    context conversion counter credential database deadline destination digest directory download
+    error exchange failure field filter finder form format head id index item key kind level limit
+    list listener log login memory message module name option order page path pipe poll process
     protocol query question range reader record resolver response result route row scope secret
     sender serie server session setting shape signal span split statu store stream survey table
     text theme time total transaction translation type unit upload user value worker writer yaml

@@ -1,39 +1,18 @@
 """The same arguments and seed give bit-equal runs in Trainyard and in plain Ultralytics."""
 
-import csv
 import zipfile
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from tests.datasets import builders
 from tests.e2e.conftest import Plain
-from tests.worlds.server import MODELS, TINY, TRAIN_IMAGES, VAL_IMAGES, Server
+from tests.e2e.equal_runs import plain_arguments, rows_of
+from tests.worlds.server import MODELS, TRAIN_IMAGES, VAL_IMAGES, Server
 
 JOB_SECONDS = 240.0
 STEPS_AN_EPOCH = 5
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
-
-
-def plain_arguments(task: str, folder: Path, save_dir: Path) -> dict[str, Any]:
-    """Return the arguments that a person would write for the same run on the same folder."""
-    data = folder if task == "classify" else folder / "data.yaml"
-    return {
-        **TINY,
-        "model": MODELS[task],
-        "data": str(data),
-        "device": "cpu",
-        "save_dir": str(save_dir),
-    }
-
-
-def rows_of(results: Path) -> list[dict[str, str]]:
-    with results.open() as file:
-        return [
-            {name: value for name, value in row.items() if name != "time"}
-            for row in csv.DictReader(file)
-        ]
 
 
 class TestEqualRuns:

@@ -10,7 +10,7 @@ import pytest
 
 from tests.datasets import builders
 from tests.e2e.conftest import Plain
-from tests.e2e.test_parity import plain_arguments, rows_of
+from tests.e2e.equal_runs import plain_arguments, rows_of
 from tests.worlds.server import COMMAND, MODELS, TRAIN_IMAGES, VAL_IMAGES, Server
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(1200)]

@@ -21,7 +21,7 @@ from app.accounts.logins.errors import (
     LoginNotFound,
     LoginRefused,
 )
-from app.accounts.logins.repository import insert_login, login_of_code, login_of_device
+from app.accounts.logins.repository import insert_login, login_of_code, login_of_device, spend
 from app.accounts.logins.requests import LoginRequest
 from app.accounts.repository import NewKey
 from app.accounts.tables import Login, LoginState, User
@@ -86,7 +86,7 @@ def take_key(database: Database, device_code: str, client: Client) -> IssuedKey:
     """Make the key of a confirmed login, once. Of requests at the same time, one gets it.
 
     Raises:
-        AuthorizationPending: nobody has confirmed it yet.
+        AuthorizationPending: it is not confirmed yet.
         LoginRefused: the user refused it.
         LoginClosed: it is unknown, used or too old, or its user has been disabled.
     """
@@ -98,7 +98,7 @@ def take_key(database: Database, device_code: str, client: Client) -> IssuedKey:
         user = session.get(User, login.user_id)
         if user is None or user.disabled_at is not None:
             raise LoginClosed
-        login.state = LoginState.USED
+        spend(login)
         actor = Actor(user.id, user.name, login.id, client.address, client.request_id)
         lifetime = timedelta(seconds=login.key_seconds)
         new = NewKey(f"login on {login.host}", login.scopes, lifetime=lifetime)

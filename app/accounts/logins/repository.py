@@ -51,6 +51,11 @@ def login_of_code(session: Session, code: str, *, locked: bool = False) -> Login
     return _open_login(session, Login.code_sha256 == digest_of(code), locked=locked)
 
 
+def spend(login: Login) -> None:
+    """Write that the key of a login was given, so that it gives none again."""
+    login.state = LoginState.USED
+
+
 def _open_login(session: Session, named: ColumnElement[bool], *, locked: bool) -> Login | None:
     statement = select(Login).where(named, Login.expires_at > database_now())
     if locked:

@@ -25,7 +25,7 @@ TASKS: Final = {
 }
 """The task by the end of a model's name."""
 UNSAID: Final = frozenset({"detect", "classify"})
-"""Tasks that need not be said of a dataset: a detector also learns from outlines."""
+"""Tasks that need not be named for a dataset: a detector also learns from outlines."""
 
 
 @dataclass(frozen=True)

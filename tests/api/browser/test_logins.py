@@ -123,7 +123,7 @@ class TestConfirm:
         assert (seen["scopes"], seen["key_expires_in_seconds"]) == (["jobs:read"], 3600)
         assert seen["user_code"] == login["user_code"]
 
-    def test_it_is_in_the_audit_log(self, program: Browser, user: Browser) -> None:
+    def test_a_confirmed_login_is_in_the_audit_log(self, program: Browser, user: Browser) -> None:
         login = begun(program)
         decide(user, login)
         poll(program, login)
@@ -166,7 +166,7 @@ class TestConfirm:
 
 
 class TestKey:
-    def test_it_is_shown_once(self, program: Browser, user: Browser) -> None:
+    def test_the_key_is_shown_once(self, program: Browser, user: Browser) -> None:
         login = begun(program)
         decide(user, login)
         poll(program, login)

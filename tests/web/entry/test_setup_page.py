@@ -24,7 +24,7 @@ def api(database_url: str, tmp_path: Path) -> Iterator[Api]:
 
 @pytest.fixture
 def stranger(api: Api) -> TestClient:
-    """A browser of nobody yet."""
+    """A browser in which no user is signed in."""
     headers = {**OWN, "Accept": "text/html,*/*;q=0.8"}
     return TestClient(api.app, base_url="http://127.0.0.1", headers=headers, follow_redirects=False)
 
