@@ -43,7 +43,7 @@ class BegunLoginView(BaseModel):
     """A login that waits to be confirmed by a signed-in user."""
 
     device_code: str = Field(
-        description="The secret by which the program asks for its key. Show it to nobody.",
+        description="The secret by which the program asks for its key. Keep it secret.",
         examples=["dvw5dFJc1xTnbi8kZQ0bYvJ6mCqT1oGm0Pp2yQ9sX1A"],
     )
     user_code: str = Field(

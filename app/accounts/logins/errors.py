@@ -16,13 +16,13 @@ class LoginNotFound(NotFound):
 
 
 class AuthorizationPending(Conflict):
-    """Nobody has confirmed the login yet; ask again after `Retry-After` seconds."""
+    """The login is not confirmed yet; ask again after `Retry-After` seconds."""
 
     slug, title = "authorization-pending", "The login is not confirmed yet"
 
     def __init__(self, interval: int) -> None:
         super().__init__(
-            "Nobody has confirmed the code yet. Ask again after some seconds.",
+            "The code is not confirmed yet. Ask again after some seconds.",
             retry_after=interval,
         )
 

@@ -86,7 +86,7 @@ def take_key(database: Database, device_code: str, client: Client) -> IssuedKey:
     """Make the key of a confirmed login, once. Of requests at the same time, one gets it.
 
     Raises:
-        AuthorizationPending: nobody has confirmed it yet.
+        AuthorizationPending: it is not confirmed yet.
         LoginRefused: the user refused it.
         LoginClosed: it is unknown, used or too old, or its user has been disabled.
     """
