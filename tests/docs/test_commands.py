@@ -111,6 +111,11 @@ class TestBlocks:
     def test_scripts_are_read_by_bash(self, block: Block) -> None:
         assert bash_reads(block.text)
 
+    @pytest.mark.parametrize("block", [it for it in SCRIPTS if "curl" in it.text], ids=str)
+    def test_curl_fails_where_the_server_refuses(self, block: Block) -> None:
+        # Otherwise it saves the problem as `best.pt` and ends with 0.
+        assert re.findall(r"\bcurl (?!-fsS)", block.text) == []
+
     @pytest.mark.parametrize("block", [it for it in SCRIPTS if it.needs is None], ids=str)
     def test_scripts_without_a_mark_call_make_or_a_module_of_ours(self, block: Block) -> None:
         others = [line for line in block.text.splitlines() if not TARGET.match(line)]

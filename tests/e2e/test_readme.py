@@ -31,14 +31,7 @@ CHANGES: Final = {
 }
 """The texts that a test must replace: the server's address, the key, and the training's length."""
 
-PREAMBLE: Final = """
-set -euo pipefail
-curl() { command curl --fail-with-body "$@"; }
-job_has_ended() {
-    curl -s -H "$AUTH" "$URL/v1/jobs/$JOB" | grep -qE '"state":"(succeeded|failed|cancelled)"'
-}
-"""
-WAIT: Final = "until job_has_ended; do read -rt 1 <> <(:) || :; done"
+PREAMBLE: Final = "set -euo pipefail"
 RESULT: Final = 'printf "\\n%s %s\\n" "$DATASET" "$JOB"'
 
 
@@ -79,7 +72,7 @@ def first_job(server: Server, tmp_path_factory: pytest.TempPathFactory) -> First
     others = ("docs/api.md", "docs/datasets.md", "docs/operations.md")
     more = [text for document in others for text in script_of(document)]
     done = subprocess.run(
-        [BASH, "-c", "\n".join([PREAMBLE, readme, WAIT, download, *more, RESULT])],
+        [BASH, "-c", "\n".join([PREAMBLE, readme, download, *more, RESULT])],
         cwd=folder,
         env={**os.environ, "TRAINYARD_HOME": str(server.home)},
         capture_output=True,
