@@ -113,7 +113,7 @@ class TestEnums:
         assert re.search("<(circle|path)", drawn)
         assert STATES[state] in drawn
 
-    @pytest.mark.parametrize("shape", {each.icon for each in EVENTS.values()} | {*Level})
+    @pytest.mark.parametrize("shape", sorted({each.icon for each in EVENTS.values()} | {*Level}))
     def test_every_event_has_a_shape(self, shape: str) -> None:
         drawn = TEMPLATES.get_template("macros.html").module.icon(shape)  # type: ignore[attr-defined]
 
