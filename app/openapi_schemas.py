@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from app.core.errors import TrainyardError
 from app.core.problems import URN
+from app.http_server import errors as _connection_errors  # noqa: F401 -- they are answers, too
 from app.jobs.spec.job_spec import JobSpec, ResolvedSpec
 
 REFERENCE: Final = "#/components/schemas/"
@@ -26,6 +27,10 @@ LIST_NAME: Final = re.compile(r"(?P<kind>Page|WholeList)_(?P<item>\w+)_")
 ANY_TEXT: Final = {"type": "string"}
 
 Schema = dict[str, Any]
+OF_PROGRAMS: Final = frozenset(
+    {"app.core.database_errors", "app.core.devices", "app.core.home", "app.listening"}
+)
+"""Modules of errors that end a program, which no response has, whether or not it is loaded."""
 
 
 def complete_schemas(document: Schema) -> None:
@@ -61,7 +66,8 @@ def _list_name(found: re.Match[str]) -> str:
 def problem_types() -> list[str]:
     """Return the type of every problem that this release can answer with."""
     kinds: list[type[TrainyardError]] = [TrainyardError, *_subclasses(TrainyardError)]
-    return sorted({URN + kind.slug for kind in kinds if kind.__module__.startswith("app.")})
+    answered = [kind for kind in kinds if kind.__module__ not in OF_PROGRAMS]
+    return sorted({URN + kind.slug for kind in answered if kind.__module__.startswith("app.")})
 
 
 def _subclasses(kind: type[TrainyardError]) -> Iterator[type[TrainyardError]]:

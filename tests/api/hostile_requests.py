@@ -247,7 +247,7 @@ JOBS = {
         "/train/save_dir", json.dumps({"train": {"save_dir": f"/srv/{CANARY}"}}).encode()
     ),
     "J1-clone-parent": clone("/parent", json.dumps({"parent": CANARY}).encode()),
-    "J1-dataset-path": invalid("/dataset", spec(dataset=f"/etc/{CANARY}")),
+    "J1-dataset-path": Hostile(422, "unknown-dataset", "/dataset", spec(dataset=f"/etc/{CANARY}")),
     "J1-queue": invalid("/resources/queue", spec(resources={"queue": f"a/{CANARY}"})),
     "J1-trainer": invalid("/trainer/name", spec(trainer={"name": CANARY})),
     "J1-customize": invalid("/customize/metrics", spec(customize={"metrics": CANARY})),
@@ -296,7 +296,7 @@ JOBS = {
     "J2-lr0-0": invalid("/train/lr0", train(optimizer="SGD", lr0=0)),
     "J2-lr0-2": invalid("/train/lr0", train(optimizer="SGD", lr0=2)),
     "J2-lr0-nan": invalid("/train/lr0", train(optimizer="SGD", lr0=float("nan"))),
-    "J2-lr0-with-auto": invalid("/train/lr0", train(lr0=0.01)),
+    "J2-lr0-with-auto": invalid("/train/lr0", train(lr0=0.02)),
     "J2-priority": invalid("/priority", spec(priority=101)),
     "J2-restarts": invalid("/max_restarts", spec(max_restarts=-1)),
     "J2-no-time": invalid("/timeout_hours", spec(timeout_hours=0)),
@@ -307,8 +307,8 @@ JOBS = {
     "J3-model-and-data": mismatched("/dataset", spec(model="yolo26n-seg.yaml")),
     "J3-task-and-model": mismatched("/model", spec(task="pose")),
     "J3-task-and-data": mismatched("/dataset", spec(model="yolo26n-cls.yaml", task="classify")),
-    "J3-argument-and-task": invalid("/train/pose", train(pose=12.0)),
-    "J3-argument-and-named-task": invalid("/train/kobj", spec(task="detect", train={"kobj": 1.0})),
+    "J3-argument-and-task": invalid("/train/pose", train(pose=11.0)),
+    "J3-argument-and-named-task": invalid("/train/kobj", spec(task="detect", train={"kobj": 2.0})),
 }
 
 ROWS = BODIES | PLACES | JOBS

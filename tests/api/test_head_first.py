@@ -130,11 +130,12 @@ class TestTheNextRequest:
 
 
 class TestOpenRoutes:
-    def test_only_signing_in_and_set_up_are_open_to_a_body(self, shared_api: Api) -> None:
+    def test_only_signing_in_set_up_and_logins_are_open_to_a_body(self, shared_api: Api) -> None:
         routes = [each for each in shared_api.app.state.routes if isinstance(each, OpenRoute)]
         posted = [route for route in routes if "POST" in (route.methods or ())]
 
-        assert {route.path.split("/")[1] for route in posted} == {"session", "setup", "sign-in"}
+        opened = {route.path.removeprefix("/v1").split("/")[1] for route in posted}
+        assert opened == {"session", "setup", "sign-in", "logins"}
 
     def test_a_body_above_4_kib_is_refused_unparsed(self, shared_api: Api) -> None:
         document = b"[" * (OPEN_BODY_BYTES + 1)

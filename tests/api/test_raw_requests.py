@@ -213,6 +213,7 @@ AROUND_A_PATH = {
 
 READ_AS_AN_ID = {
     "/v1/keys/revoke",
+    "/v1/logins/poll",
     *(f"/v1/jobs/{name}" for name in ("bulk", "parse", "validate")),
     *(f"/v1/datasets/{name}" for name in ("from-files", "from-upload", "missing-files")),
 }
@@ -229,7 +230,7 @@ def read_before_the_id(template: str) -> set[int]:
     """Return the status of a route that reads something else of the request before the id."""
     if template.startswith("/v1/uploads/"):
         return {412}  # the request names no version of tus
-    if template.startswith("/v1/me/"):
+    if template.startswith(("/v1/me/", "/v1/logins/")):
         return {403}  # a key has no session
     numbers = ("/previews/", "{epoch}", "{image}")
     return {422} if any(part in template for part in numbers) else set()

@@ -47,8 +47,9 @@ def database(
 ) -> Iterator[Database]:
     """The database of an instance whose server was started once, in the home of the commands."""
     home = tmp_path / "home"
-    home.mkdir()
+    home.mkdir(mode=0o700)
     shutil.copyfile(sqlite_template, home / "trainyard.db")
+    (home / "trainyard.db").chmod(0o600)  # an open one is closed with a warning
     monkeypatch.setenv("TRAINYARD_HOME", str(home))
     database = Database(f"sqlite:///{home}/trainyard.db", pool_size=2)
     ensure_first_key(database, home)

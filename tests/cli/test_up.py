@@ -220,7 +220,7 @@ class TestSlotOfThisMachine:
 class TestAnnouncement:
     @pytest.mark.parametrize(
         ("slot", "said"),
-        [("cpu", "one slot on the CPU"), ("0", "one slot on GPU 0"), (None, "trainyard[worker]")],
+        [("cpu", "one slot on the CPU"), ("0", "one slot on GPU 0"), (None, "docs/install.md")],
     )
     def test_up_announces_what_trains_here(
         self,

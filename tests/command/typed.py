@@ -72,6 +72,8 @@ class Person:
         """Run a command at a terminal; it is killed when the block ends."""
         master, slave = pty.openpty()
         fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+        if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # tests that run in the background
+            signal.signal(signal.SIGINT, signal.default_int_handler)
         process = subprocess.Popen(
             [*COMMAND, *words],
             cwd=self.folder,

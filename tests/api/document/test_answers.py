@@ -61,6 +61,10 @@ def own_headers(answer: Answer) -> set[str]:
     return {name.lower() for name in answer.response.headers} - everywhere
 
 
+NOT_YET: Final = '{"type":"urn:trainyard:problem:authorization-pending"'
+"""The answer to a good question of a program whose login is not confirmed."""
+
+
 class TestAnswers:
     def test_most_operations_are_asked(self, answers: list[Answer]) -> None:
         asked = {answer.operation.id for answer in answers}
@@ -105,7 +109,9 @@ class TestAnswers:
         refused = [
             f"{answer.name}: {answer.response.text}"
             for answer in answers
-            if answer.sent_example and answer.response.is_error
+            if answer.sent_example
+            and answer.response.is_error
+            and not answer.response.text.startswith(NOT_YET)
         ]
 
         assert refused == []

@@ -104,7 +104,7 @@ class TestSubmit:
     def test_an_argument_of_another_task_is_refused_when_the_task_comes_from_the_model(
         self, api: Api
     ) -> None:
-        answer = api.client.post("/v1/jobs", json=api.spec(train={"pose": 12.0}))
+        answer = api.client.post("/v1/jobs", json=api.spec(train={"pose": 11.0}))
 
         assert answer.status_code == 422
         assert answer.json()["errors"][0]["pointer"] == "/train/pose"

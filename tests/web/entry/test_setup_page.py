@@ -66,7 +66,7 @@ def test_a_password_with_spaces_at_its_ends_is_kept_as_typed(
 @pytest.mark.parametrize(
     ("field", "value", "said"),
     [
-        ("name", "<b>Ada", "pattern"),
+        ("name", "<b>Ada", "not allowed"),
         ("password", "password", "first that are tried"),
         ("password", "short", "8 to 200 characters"),
     ],

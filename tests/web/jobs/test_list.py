@@ -149,7 +149,7 @@ class TestFilters:
         ("query", "said", "status"),
         [
             ("q=%2D", "words, tags", 422),
-            ("state=lost", "'running'", 422),
+            ("state=lost", "queued, running", 422),
             ("sort=-best", "not comparable", 422),
             ("cursor=made-up", "cursor", 400),
             ("ended_after=yesterday", "a time with its zone", 422),

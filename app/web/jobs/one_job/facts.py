@@ -119,7 +119,8 @@ def _not_yet(job: Job) -> list[Fact]:
     """Return the places of what the first epoch brings, so that nothing moves when it ends."""
     if job["state"] != "running":
         return []
-    chosen = job["resolved"]["customize"]["best_model"]["metric"]
+    best_model = (job["resolved"].get("customize") or {}).get("best_model") or {}
+    chosen = best_model.get("metric", FITNESS)
     known = HEADLINES[2] if job["task"] == "classify" else HEADLINES[0]
     labels = [f"Best {short_metric(chosen)}"]
     if chosen != FITNESS:  # epochs have no value of it

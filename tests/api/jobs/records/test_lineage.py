@@ -45,7 +45,7 @@ class TestMetricsOfALineage:
         view = api.client.get(f"/v1/jobs/{line[-1]}/metrics").json()
 
         assert view["epochs"] == [6, 7]
-        assert "lineage" not in view
+        assert view["lineage"] is None
 
     def test_since_and_keys_narrow_a_lineage_and_it_comes_as_a_table(
         self, api: Api, line: list[str]

@@ -210,6 +210,7 @@ class TestManyJobs:
         view = curves_of(api, job)["jobs"][job]
 
         assert view == {
+            "lineage": None,
             "epochs": [],
             "series": {},
             "seconds": [],
