@@ -120,6 +120,7 @@ class TestOtherVariables:
 
 
 def _variables_in_programs() -> Iterator[str]:
-    files = [ROOT / "docker-compose.yml", ROOT / "Makefile", *(ROOT / "docker").iterdir()]
+    docker = [path for path in (ROOT / "docker").rglob("*") if path.is_file()]
+    files = [ROOT / "docker-compose.yml", ROOT / "Makefile", *docker]
     for path in [*files, *(ROOT / "app").rglob("*.py"), *(ROOT / "worker").rglob("*.py")]:
         yield from re.findall(r"\bTRAINYARD_[A-Z0-9_]*[A-Z0-9]\b(?!_)", path.read_text())
