@@ -1,12 +1,11 @@
 """The page on which a signed-in user confirms the short code of a program that wants a key."""
 
 from typing import Annotated, Any, Final
-from urllib.parse import quote
 
 from fastapi import APIRouter, Query, Response
 
 from app.core.strict_json import StrictRoute
-from app.web.api import ApiProblem
+from app.web.api import ApiProblem, path_below
 from app.web.forms import form_of
 from app.web.pages import InPage, Page
 
@@ -23,7 +22,7 @@ async def show_login(page: InPage, code: Code = "") -> Response:
     if not typed:
         return await _shown(page)
     try:
-        login = await page.api.get(f"/v1/logins/{quote(typed, safe='')}")
+        login = await page.api.get(path_below("/v1/logins", typed))
     except ApiProblem as refused:
         return await _shown(page, typed=typed, refused=refused)
     return await _shown(page, login=login)
@@ -37,7 +36,7 @@ async def decide_login(page: InPage) -> Response:
     if decision not in DECISIONS:
         return page.redirect("/login", {"code": code})
     try:
-        await page.api.send("POST", f"/v1/logins/{quote(code, safe='')}/{decision}")
+        await page.api.send("POST", f"{path_below('/v1/logins', code)}/{decision}")
     except ApiProblem as refused:
         return await _shown(page, typed=code, refused=refused)
     return await _shown(page, done=decision)

@@ -1,7 +1,6 @@
 """The page of a set-up link, where the first administrator chooses a name and a password."""
 
 from typing import Final
-from urllib.parse import quote
 
 from fastapi import APIRouter, Request, Response
 
@@ -23,7 +22,7 @@ router = APIRouter(prefix=SETUP_PAGE, route_class=OpenRoute, include_in_schema=F
 async def show_setup(request: Request, token: str) -> Response:
     """Show the form, with the name that the API proposes."""
     try:
-        proposed = await Api(request).get(f"/setup/{quote(token)}")
+        proposed = await Api(request).get(f"/setup/{token}")
     except ApiProblem as refused:
         return await _shown(request, "", refused)
     return await _shown(request, proposed["first_name"])
@@ -36,7 +35,7 @@ async def set_up(request: Request, token: str) -> Response:
     name = form.one("name")
     given = {"name": name, "password": form.typed("password")}
     try:
-        answer = await Api(request).answer("POST", f"/setup/{quote(token)}", document=given)
+        answer = await Api(request).answer("POST", f"/setup/{token}", document=given)
     except ApiProblem as refused:
         return await _shown(request, name, refused)
     response = redirect("/")

@@ -44,6 +44,23 @@ class TestLogin:
         assert "gets its key" in sent.page.text
         assert polled(browser, login) == 200
 
+    def test_a_code_may_be_typed_with_a_space(
+        self, browser: Browser, login: dict[str, str]
+    ) -> None:
+        typed = login["user_code"].replace("-", " ").lower()
+
+        shown = opened(browser, f"/login?code={typed}")
+        submitted(browser, "/login", code=typed, decision="confirm")
+
+        assert "ada-laptop" in shown.text
+        assert polled(browser, login) == 200
+
+    @pytest.mark.parametrize("code", ["BCDF/1234", "BCDF%2F1234", "..", "🚃"])
+    def test_text_that_is_no_code_is_told(self, browser: Browser, code: str) -> None:
+        page = opened(browser, f"/login?code={code}", status=404)
+
+        assert page.one("input", id="code").attributes["name"] == "code"
+
     def test_refusing_gives_none(self, browser: Browser, login: dict[str, str]) -> None:
         submitted(browser, "/login", code=login["user_code"], decision="refuse")
 
