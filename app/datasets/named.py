@@ -12,6 +12,7 @@ from app.datasets.errors import AmbiguousDatasetName, UnknownDataset
 from app.datasets.tables import Dataset, DatasetVersion
 
 REFERENCE: Final = re.compile(r"(ds|dsv)_[0-9A-Z]{26}\Z")
+"""An id. Routes look up no other text as one: PostgreSQL refuses text with a NUL."""
 NUMBERED: Final = re.compile(r"(?P<name>.+)@(?P<number>[1-9][0-9]{0,8})\Z", re.DOTALL)
 MOST_GUESSED: Final = 500
 """The names among which the nearest one is looked for: the newest datasets."""

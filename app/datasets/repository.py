@@ -21,7 +21,6 @@ from app.datasets.tables import Dataset, DatasetVersion, DatasetWord, VersionSta
 from app.events.repository import append_version_event, replace_dataset_events
 
 VERSION_PREFIX = "dsv_"
-"""Other text is never sent to the database: PostgreSQL, for example, refuses text with a NUL."""
 
 
 @dataclass(frozen=True)
@@ -83,8 +82,8 @@ def resolve_version(
         reference: an id (`ds_…`, `dsv_…`), a name, or a name with a number (`bccd@3`).
 
     Raises:
-        UnknownDataset: the caller's projects have no such dataset or version, or several with the
-            name.
+        UnknownDataset: the caller's projects have no such dataset or version.
+        AmbiguousDatasetName: several of the caller's projects have a dataset with the name.
         DatasetNotReady: there is no ready version, or the named version is not ready.
     """
     named, reference = reference, id_of(session, project_ids, reference)

@@ -35,6 +35,7 @@ class TestStatesChangeInOnePlace:
         [
             "job.state = 'queued'",
             "job.state: str = 'queued'",
+            "job.state, job.user_id = 'queued', user",
             "update(Job).values({'state': 'queued'})",
             "session.execute(update(Job).where(Job.id == i).values(error=None, state=s))",
             "INSPECTIONS.finish(session, hold, values)",

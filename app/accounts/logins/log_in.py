@@ -21,7 +21,13 @@ from app.accounts.logins.errors import (
     LoginNotFound,
     LoginRefused,
 )
-from app.accounts.logins.repository import insert_login, login_of_code, login_of_device, spend
+from app.accounts.logins.repository import (
+    decide,
+    insert_login,
+    login_of_code,
+    login_of_device,
+    spend,
+)
 from app.accounts.logins.requests import LoginRequest
 from app.accounts.repository import NewKey
 from app.accounts.tables import Login, LoginState, User
@@ -109,7 +115,7 @@ def _decide(database: Database, principal: Principal, typed: str, state: LoginSt
     code = _code_in(typed)
     with database.write() as unit:
         login = _waiting(unit.session, code, locked=True)
-        login.state, login.user_id = state, principal.user_id
+        decide(login, state, principal.user_id)
         record_change(
             unit.session,
             principal.actor(),

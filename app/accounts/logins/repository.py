@@ -51,6 +51,11 @@ def login_of_code(session: Session, code: str, *, locked: bool = False) -> Login
     return _open_login(session, Login.code_sha256 == digest_of(code), locked=locked)
 
 
+def decide(login: Login, state: LoginState, user_id: str) -> None:
+    """Write what a user decided about a login that waits."""
+    login.state, login.user_id = state, user_id
+
+
 def spend(login: Login) -> None:
     """Write that the key of a login was given, so that it gives none again."""
     login.state = LoginState.USED
