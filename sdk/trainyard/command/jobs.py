@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 import typer
 
-from trainyard.command.shared import AsJson, Reference, Url, find_job, opened
+from trainyard.command.shared import AsJson, Reference, Url, find_job, opened, show_in_browser
 from trainyard.command.text import cell, duration, put, put_fields, put_json, put_rows, say
 from trainyard.views.jobs import JobRow, JobView
 
@@ -106,7 +106,7 @@ def open_page(
         put_json({"url": address})
     else:
         put(address)
-    if typer.launch(address) != 0:
+    if not show_in_browser(address):
         say("No browser could be opened.")
 
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Final
 import typer
 
 from trainyard.client import Client
-from trainyard.command.shared import AsJson
+from trainyard.command.shared import AsJson, show_in_browser
 from trainyard.command.text import put_json, say
 from trainyard.configuration import store_login
 from trainyard.errors import ConfigurationError, ProblemError, TooManyRequestsError, TrainyardError
@@ -41,8 +41,8 @@ def login(
     with Client(address, key) as client:
         user = client.request("GET", "/v1/me")
     path = store_login(address, key)
-    name = (user.get("user") or user).get("name")
-    say(f"Signed in at {address}{f' as {name}' if name else ''}; the key is in {path}.")
+    name = user["user"]
+    say(f"Signed in at {address} as {name}; the key is in {path}.")
     if as_json:
         put_json({"url": address, "user": name, "file": str(path)})
 
@@ -62,7 +62,7 @@ def _begun(client: Client, scopes: list[str] | None, days: int) -> dict[str, Any
     begun: dict[str, Any] = client.request("POST", "/v1/logins", json=body)
     page = begun.get("verification_url_complete") or begun["verification_url"]
     say(f"Open {page} and confirm the code {begun['user_code']}.")
-    typer.launch(page)
+    show_in_browser(page)
     return begun
 
 

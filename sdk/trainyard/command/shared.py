@@ -1,5 +1,8 @@
-"""What all verbs share: their options, the client, and how a job is named."""
+"""What all verbs share: their options, the client, how a job is named, and the browser."""
 
+import os
+import sys
+import webbrowser
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Annotated, Final
@@ -49,3 +52,14 @@ def find_job(client: Client, reference: str) -> Job:
     if found is None:
         raise UnknownJob(f"No job is called {reference}. `trainyard jobs` lists them.")
     return client.jobs.get(found.id)
+
+
+def show_in_browser(address: str) -> bool:
+    """Open an address in the browser of this desktop; return whether one opened.
+
+    Without a desktop a browser of texts would take over the terminal.
+    """
+    has_windows = sys.platform in {"darwin", "win32"} or any(
+        os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY")
+    )
+    return has_windows and webbrowser.open(address)
