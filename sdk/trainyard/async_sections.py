@@ -1,6 +1,7 @@
 """The parts of a client with `await`: jobs, datasets and models."""
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -137,13 +138,13 @@ class AsyncDatasets:
         return self._listing("/v1/datasets", DatasetRow, filters)
 
     async def get(self, reference: str) -> DatasetView:
-        """Return a dataset by its id or name, or a version by its id."""
+        """Return a dataset by its id or name, or a version by its id or as `bccd@3`."""
         operation = dataset_operations.read_dataset(self._client.connection, reference)
         return await self._client.run(operation)
 
     def versions(self, reference: str) -> AsyncPager[VersionRow]:
         """Return the versions of a dataset, newest first."""
-        return self._listing(f"/v1/datasets/{reference}/versions", VersionRow, {})
+        return self._listing_below(reference, "versions", VersionRow, {})
 
     def findings(self, reference: str, **filters: Any) -> AsyncPager[FindingView]:  # noqa: ANN401
         """Return what the verification found, errors first.
@@ -152,7 +153,7 @@ class AsyncDatasets:
             reference: of the dataset or the version.
             filters: `severity`, `code` or `version`.
         """
-        return self._listing(f"/v1/datasets/{reference}/findings", FindingView, filters)
+        return self._listing_below(reference, "findings", FindingView, filters)
 
     async def fix(self, finding: FindingView, **options: Any) -> DatasetView:  # noqa: ANN401
         """Make the next version with the request that fixes a finding, and wait for it.
@@ -198,6 +199,17 @@ class AsyncDatasets:
         return AsyncPager(
             self._client.driver, Listing(self._client.connection, path, kind, filters)
         )
+
+    def _listing_below(
+        self,
+        reference: str,
+        part: str,
+        kind: Any,  # noqa: ANN401
+        filters: Mapping[str, Any],
+    ) -> AsyncPager[Any]:
+        connection = self._client.connection
+        path = partial(dataset_operations.path_below, connection, reference, part)
+        return AsyncPager(self._client.driver, Listing(connection, path, kind, filters))
 
 
 class AsyncModels:

@@ -1,6 +1,7 @@
 """The parts of a client: jobs, datasets and models."""
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -135,13 +136,13 @@ class Datasets:
         return self._listing("/v1/datasets", DatasetRow, filters)
 
     def get(self, reference: str) -> DatasetView:
-        """Return a dataset by its id or name, or a version by its id."""
+        """Return a dataset by its id or name, or a version by its id or as `bccd@3`."""
         operation = dataset_operations.read_dataset(self._client.connection, reference)
         return self._client.run(operation)
 
     def versions(self, reference: str) -> Pager[VersionRow]:
         """Return the versions of a dataset, newest first."""
-        return self._listing(f"/v1/datasets/{reference}/versions", VersionRow, {})
+        return self._listing_below(reference, "versions", VersionRow, {})
 
     def findings(self, reference: str, **filters: Any) -> Pager[FindingView]:  # noqa: ANN401
         """Return what the verification found, errors first.
@@ -150,7 +151,7 @@ class Datasets:
             reference: of the dataset or the version.
             filters: `severity`, `code` or `version`.
         """
-        return self._listing(f"/v1/datasets/{reference}/findings", FindingView, filters)
+        return self._listing_below(reference, "findings", FindingView, filters)
 
     def fix(self, finding: FindingView, **options: Any) -> DatasetView:  # noqa: ANN401
         """Make the next version with the request that fixes a finding, and wait for it.
@@ -194,6 +195,17 @@ class Datasets:
 
     def _listing(self, path: str, kind: Any, filters: Mapping[str, Any]) -> Pager[Any]:  # noqa: ANN401
         return Pager(self._client.driver, Listing(self._client.connection, path, kind, filters))
+
+    def _listing_below(
+        self,
+        reference: str,
+        part: str,
+        kind: Any,  # noqa: ANN401
+        filters: Mapping[str, Any],
+    ) -> Pager[Any]:
+        connection = self._client.connection
+        path = partial(dataset_operations.path_below, connection, reference, part)
+        return Pager(self._client.driver, Listing(connection, path, kind, filters))
 
 
 class Models:

@@ -15,7 +15,9 @@ from trainyard.views.datasets import DatasetView, FindingView
 
 datasets = typer.Typer(no_args_is_help=True, help="Send, list, examine, fix and fetch datasets.")
 
-Dataset = Annotated[str, typer.Argument(metavar="DATASET", help="Name or id of the dataset.")]
+Dataset = Annotated[
+    str, typer.Argument(metavar="DATASET", help="Name or id, or a version as bccd@3.")
+]
 COLUMNS = ("id", "name", "number", "state", "task", "images", "class_count", "jobs")
 
 
@@ -83,7 +85,7 @@ def show(dataset: Dataset, *, url: Url = None, as_json: AsJson = False) -> None:
 def findings(
     dataset: Dataset,
     *,
-    severity: Annotated[str | None, typer.Option(help="error, warning or note.")] = None,
+    severity: Annotated[str | None, typer.Option(help="error, warning or info.")] = None,
     url: Url = None,
     as_json: AsJson = False,
 ) -> None:

@@ -1,6 +1,6 @@
 """Lists that come in pages."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Generic, TypeVar
 
 from trainyard.core.connection import Connection
@@ -15,13 +15,17 @@ class Listing(Generic[V]):
 
     Args:
         connection: to the server.
-        path: of the list.
+        path: of the list; or an operation that finds it, when the list is read.
         kind: of its items.
         params: filters; None values are left out.
     """
 
     def __init__(
-        self, connection: Connection, path: str, kind: type[V], params: Mapping[str, Any]
+        self,
+        connection: Connection,
+        path: str | Callable[[], Operation[str]],
+        kind: type[V],
+        params: Mapping[str, Any],
     ) -> None:
         self._connection = connection
         self._path = path
@@ -30,10 +34,11 @@ class Listing(Generic[V]):
 
     def items(self) -> Operation[None]:
         """Emit each item."""
+        path = self._path if isinstance(self._path, str) else (yield from self._path())
         cursor: str | None = None
         while True:
             params = {**self._params, "cursor": cursor}
-            page = yield from self._connection.json("GET", self._path, params=params)
+            page = yield from self._connection.json("GET", path, params=params)
             for document in page["data"]:
                 yield Emit(parsed(self._kind, document))
             cursor = page.get("next")
