@@ -5,8 +5,10 @@ from pathlib import Path
 
 import pytest
 import yaml
+from ultralytics.utils import get_user_config_dir
 
 from trainyard import TrainyardError
+from trainyard.packing.ultralytics_settings import settings_folder
 from trainyard.run_folder import RunPlace, make_run_folder, run_files, write_own_arguments
 from trainyard.views.results import ArtifactView
 
@@ -26,6 +28,35 @@ def an_artifact(name: str, kind: str) -> ArtifactView:
         created_at=now,
         links={},
     )
+
+
+class TestSettings:
+    @pytest.mark.parametrize("set_", [(), ("XDG_CONFIG_HOME",), ("YOLO_CONFIG_DIR",)])
+    def test_the_settings_are_those_that_ultralytics_reads(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, set_: tuple[str, ...]
+    ) -> None:
+        monkeypatch.delenv("XDG_CONFIG_HOME")
+        for name in set_:
+            monkeypatch.setenv(name, str(tmp_path / name))
+        other = Path.home() / ".config" / "Ultralytics"
+        other.mkdir(parents=True)
+        (other / "settings.json").write_text('{"runs_dir": "/other"}')
+        theirs = get_user_config_dir() / "settings.json"  # type: ignore[no-untyped-call] # no types
+
+        theirs.write_text('{"runs_dir": "/theirs"}')
+
+        assert settings_folder("runs_dir") == Path("/theirs")
+
+    def test_settings_elsewhere_are_not_read(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        other = Path.home() / ".config" / "Ultralytics"
+        other.mkdir(parents=True)
+        (other / "settings.json").write_text('{"runs_dir": "/other"}')
+
+        monkeypatch.setenv("YOLO_CONFIG_DIR", str(tmp_path))
+
+        assert settings_folder("runs_dir") is None
 
 
 class TestPlace:
@@ -55,7 +86,10 @@ class TestPlace:
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setenv("YOLO_CONFIG_DIR", str(tmp_path))
-        (tmp_path / "settings.json").write_text(f'{{"runs_dir": "{tmp_path}/elsewhere"}}')
+        (tmp_path / "Ultralytics").mkdir()
+        (tmp_path / "Ultralytics" / "settings.json").write_text(
+            f'{{"runs_dir": "{tmp_path}/elsewhere"}}'
+        )
 
         folder = make_run_folder(RunPlace(), "detect")
 

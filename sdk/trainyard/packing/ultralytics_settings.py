@@ -12,21 +12,21 @@ def settings_folder(name: str) -> Path | None:
     Args:
         name: `datasets_dir`, `weights_dir` or `runs_dir`.
     """
-    for folder in _candidates():
-        try:
-            value = json.loads((folder / "settings.json").read_text(encoding="utf-8"))[name]
-        except (OSError, ValueError, KeyError, TypeError):
-            continue
-        if isinstance(value, str) and value:
-            return Path(value)
-    return None
+    try:
+        text = (_configuration() / "Ultralytics" / "settings.json").read_text(encoding="utf-8")
+        value = json.loads(text)[name]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return Path(value) if isinstance(value, str) and value else None
 
 
-def _candidates() -> list[Path]:
+def _configuration() -> Path:
+    """Return the folder above Ultralytics' own, as `ultralytics.utils.get_user_config_dir` does."""
     own = os.environ.get("YOLO_CONFIG_DIR")
-    home = Path.home()
-    usual = {
-        "win32": home / "AppData" / "Roaming" / "Ultralytics",
-        "darwin": home / "Library" / "Application Support" / "Ultralytics",
-    }.get(sys.platform, home / ".config" / "Ultralytics")
-    return [*([Path(own) / "Ultralytics", Path(own)] if own else []), usual]
+    if own:
+        return Path(own).expanduser()
+    if sys.platform == "win32":
+        return Path.home() / "AppData" / "Roaming"
+    if sys.platform == "darwin":
+        return Path.home() / "Library" / "Application Support"
+    return Path(os.environ.get("XDG_CONFIG_HOME", Path.home() / ".config"))
