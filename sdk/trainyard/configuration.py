@@ -137,9 +137,14 @@ def normal_url(url: str) -> str:
     return f"{parts.scheme}://{parts.netloc.lower()}{parts.path}"
 
 
+def instance_home() -> Path:
+    """Return the home of the server that this user runs on this machine; it need not exist."""
+    return Path(os.environ.get("TRAINYARD_HOME") or Path.home() / ".trainyard")
+
+
 def _running_up() -> Server | None:
     """Return the server of `trainyard up` or `trainyard server` in the home of this user."""
-    home = Path(os.environ.get("TRAINYARD_HOME") or Path.home() / ".trainyard")
+    home = instance_home()
     try:
         note = json.loads((home / "server.json").read_text(encoding="utf-8"))
         url, pid = normal_url(str(note["url"])), int(note["pid"])

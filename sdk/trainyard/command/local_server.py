@@ -10,12 +10,13 @@ from typing import Final
 from trainyard.client import Client
 from trainyard.command.tables import tables
 from trainyard.command.text import say
-from trainyard.configuration import find_server
+from trainyard.configuration import find_server, instance_home
 from trainyard.errors import ConfigurationError, TrainyardError
 
 SECONDS: Final = 180
 PAUSE: Final = 0.5
-LOG: Final = "up.log"
+LOG: Final = Path("run") / "up.log"
+"""Below the home, in a folder of the server's own: it refuses a home of other things."""
 
 
 def start() -> None:
@@ -35,10 +36,11 @@ def start() -> None:
             "--up needs the server's distribution trainyard-server beside the client, see"
             " docs/install.md of the repository."
         )
-    log = _home() / LOG
-    log.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    log = instance_home() / LOG
+    for folder in (log.parent.parent, log.parent):
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     say(f"Starting a server on this machine, which stays; its log is {log} …")
-    with log.open("ab") as file:
+    with os.fdopen(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "ab") as file:
         process = subprocess.Popen(
             [sys.executable, "-m", "trainyard.command", "up", "--no-browser"],
             stdin=subprocess.DEVNULL,
@@ -48,10 +50,6 @@ def start() -> None:
         )
     _wait(process, log)
     say(f"It is ready. Stop it with: kill {process.pid}")
-
-
-def _home() -> Path:
-    return Path(os.environ.get("TRAINYARD_HOME") or Path.home() / ".trainyard")
 
 
 def _wait(process: "subprocess.Popen[bytes]", log: Path) -> None:
