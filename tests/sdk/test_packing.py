@@ -7,7 +7,7 @@ import yaml
 
 from trainyard import LayoutError
 from trainyard.packing import read_dataset
-from trainyard.packing.yaml_keys import entries_of
+from trainyard.packing.yaml_keys import YamlError, entries_of, without
 
 pytestmark = pytest.mark.unit
 NAMES = "names: [disc, ring]\n"
@@ -165,25 +165,53 @@ class TestFolders:
         assert set(read_dataset(tmp_path).files) == {"train/a.jpg", "train/_annotations.coco.json"}
 
 
+PATHS = {"path", "train", "val", "test"}
 TEXTS = [
     "train: images/train # comment\nval: 'it''s here'\ntest:\n",
     'train: ["a b", c/d]\nval: [\n  x,\n  "y, z"\n]\n',
     "path: ../datasets/coco8 # root\ntrain:\n  - a\n  - 'b: c'\nval: images/val\nnc: 2\n",
     "train:\n- a\n- b\n\n# note\nval: ~\nnames:\n  0: x\n  train: y\n",
     '"train": a#b\nval: null\n',
+    "path: &root >-\n  a\n  b\ntrain: *root\nval: |\n  x\nnames: {0: a}\n",
+    "%YAML 1.1\n---\ntrain: a\n  b\nval: ['x', \"y\\u00e9\"]  # two\n...\n",
 ]
 
 
 class TestYamlKeys:
     @pytest.mark.parametrize("text", TEXTS)
+    def test_the_text_without_paths_has_the_other_values(self, text: str) -> None:
+        entries = entries_of(text)
+
+        rest = yaml.safe_load(without(text, [entries[key] for key in entries if key in PATHS]))
+
+        theirs = yaml.safe_load(text)
+        assert (rest or {}) == {key: theirs[key] for key in theirs if key not in PATHS}
+
+    def test_bytes_that_are_not_utf_8_and_control_characters_are_kept(self) -> None:
+        kept = b"names: [caf\xe9, \x07]\n".decode("utf-8", "surrogateescape")
+        path = b"\xe9t\xe9".decode("utf-8", "surrogateescape")
+        text = f"{kept}train: {path}\nval: x\n"
+
+        entries = entries_of(text)
+
+        assert entries["train"].paths() == [path]
+        assert without(text, [entries["train"]]) == f"{kept}val: x\n"
+
+    @pytest.mark.parametrize(
+        ("text", "line"),
+        [("a: [1\nb: 2\n", 2), ("{train: a, val: b}", 1), ("- a\n", 1), ("  a: b\n", 1)],
+    )
+    def test_what_cannot_be_read_is_told_with_its_line(self, text: str, line: int) -> None:
+        with pytest.raises(YamlError) as caught:
+            entries_of(text)
+
+        assert caught.value.line == line
+
+    @pytest.mark.parametrize("text", TEXTS)
     def test_values_are_those_of_a_yaml_library(self, text: str) -> None:
         theirs = yaml.safe_load(text)
 
-        ours = {
-            key: entry.paths()
-            for key, entry in entries_of(text).items()
-            if key in {"path", "train", "val", "test"}
-        }
+        ours = {key: entry.paths() for key, entry in entries_of(text).items() if key in PATHS}
 
         for key, value in ours.items():
             wanted = theirs[key] or []

@@ -107,7 +107,7 @@ def merge(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def read_job_file(path: Path) -> dict[str, Any]:
-    """Return the spec in a file: JSON, TOML, or YAML where PyYAML is installed.
+    """Return the spec in a file: JSON, TOML or YAML.
 
     Raises:
         typer.BadParameter: the file cannot be read, or has no object.
@@ -128,12 +128,8 @@ def _read_toml(text: str) -> Any:  # noqa: ANN401 -- whatever the file has
 
 
 def _read_yaml(text: str) -> Any:  # noqa: ANN401 -- whatever the file has
-    try:
-        import yaml  # noqa: PLC0415 -- optional
-    except ModuleNotFoundError:
-        raise ValueError(
-            "it is YAML, and PyYAML is not installed; write the job as JSON or TOML"
-        ) from None
+    import yaml  # noqa: PLC0415 -- seldom needed
+
     try:
         return yaml.safe_load(text)
     except yaml.YAMLError as error:

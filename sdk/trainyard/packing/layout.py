@@ -94,8 +94,8 @@ def _yaml_of(folder: Path) -> Path | None:
 
 def _read_yaml(yaml: Path, task: str | None) -> Packing:
     text = yaml.read_bytes().decode("utf-8-sig", "surrogateescape")
-    entries = entries_of(text)
     try:
+        entries = entries_of(text)
         splits = _splits_of(yaml, entries)
         masks = entries["masks_dir"].paths() if "masks_dir" in entries else []
     except YamlError as error:
