@@ -58,6 +58,14 @@ def make_run_folder(place: RunPlace, task: str) -> Path:
     raise TrainyardError(f"{first.parent} has too many runs; choose another name.")
 
 
+def folder_of_job(name: str | None, job: str) -> Path:
+    """Return the folder in the working directory for the files of a job.
+
+    It is called as the job, unless that name would lead elsewhere: other people name jobs, too.
+    """
+    return Path(name if name and PLAIN_NAME.fullmatch(name) else job)
+
+
 def run_files(artifacts: Iterable[ArtifactView], folder: Path) -> dict[str, Path]:
     """Return where each file of a job goes that `yolo` would write, by its name.
 

@@ -12,6 +12,7 @@ from trainyard.command.shared import AsJson, Reference, Url, find_job, opened
 from trainyard.command.text import put, put_json, put_rows, say
 from trainyard.job import Job
 from trainyard.operations.runs import fetch_run
+from trainyard.run_folder import folder_of_job
 from trainyard.views.results import MetricsView
 
 
@@ -83,7 +84,7 @@ def download(
     with opened(url) as client:
         found = find_job(client, job)
         if not names:
-            paths = _all_files(client, found, output or Path(found.name or found.id))
+            paths = _all_files(client, found, output or folder_of_job(found.name, found.id))
         else:
             if output is not None and len(names) > 1:
                 output.mkdir(parents=True, exist_ok=True)
