@@ -7,10 +7,12 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import timedelta
+from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, TypeVar
 
 import typer
 
@@ -22,8 +24,11 @@ TRAIN: Final = (sys.executable, "-m", "trainyard.command", "train", "-f")
 REPORT_SECONDS: Final = 180
 START_SECONDS: Final = 180
 STOP_SECONDS: Final = 60
+SLOT_SILENCE: Final = timedelta(minutes=1)
 LAST_CHARACTERS: Final = 2000
 TINY: Final = {"epochs": 2, "imgsz": 64, "batch": 4, "plots": False}
+
+T = TypeVar("T")
 
 plugins = typer.Typer(no_args_is_help=True, help="Check and try installed trainer plugins.")
 
@@ -68,6 +73,7 @@ def try_plugin(
             done = subprocess.run(
                 [*TRAIN, str(folder / "job.json")], cwd=folder, env=environment, check=False
             )
+    typer.echo("The server and the results are removed: this was only a try.", err=True)
     raise typer.Exit(done.returncode)
 
 
@@ -107,7 +113,8 @@ def _server(folder: Path) -> Iterator[dict[str, str]]:
             UP, env=environment, stdout=output, stderr=output, start_new_session=True
         )
     try:
-        url = _url(process, home / "server.json", log)
+        url = _awaited(process, log, partial(_url, home))
+        _awaited(process, log, partial(_slot, home))
         key = (home / "api-key").read_text().strip()
         yield {**environment, "TRAINYARD_URL": url, "TRAINYARD_API_KEY": key}
     finally:
@@ -115,13 +122,33 @@ def _server(folder: Path) -> Iterator[dict[str, str]]:
         process.wait(STOP_SECONDS)
 
 
-def _url(process: "subprocess.Popen[bytes]", note: Path, log: Path) -> str:
+def _awaited(process: "subprocess.Popen[bytes]", log: Path, find: Callable[[], T | None]) -> T:
+    """Return what is found after some time, while a process runs."""
     deadline = time.monotonic() + START_SECONDS
     while process.poll() is None and time.monotonic() < deadline:
-        try:
-            url: str = json.loads(note.read_text())["url"]
-        except (FileNotFoundError, ValueError):
-            time.sleep(0.2)  # noqa: TID251 -- another process writes the file that is waited for
-        else:
-            return url
+        found = find()
+        if found is not None:
+            return found
+        time.sleep(0.2)  # noqa: TID251 -- another process writes what is waited for
     raise failure(f"the server did not start: {log.read_text()[-LAST_CHARACTERS:]}")
+
+
+def _url(home: Path) -> str | None:
+    try:
+        url: str = json.loads((home / "server.json").read_text())["url"]
+    except (FileNotFoundError, ValueError):
+        return None
+    return url
+
+
+def _slot(home: Path) -> str | None:
+    """Return the slot, which registers with its plugins some time after the server is ready."""
+    from app.core.database import Database  # noqa: PLC0415
+    from app.fleet.repository import live_ids  # noqa: PLC0415
+
+    database = Database(f"sqlite:///{home / 'trainyard.db'}", pool_size=1)
+    try:
+        with database.read() as unit:
+            return next(iter(live_ids(unit.session, silent=SLOT_SILENCE)), None)
+    finally:
+        database.dispose()

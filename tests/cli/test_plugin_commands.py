@@ -1,0 +1,81 @@
+"""`trainyard plugins check` and `try`: whether a plugin works, before a user's job needs it."""
+
+import json
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.datasets.builders import a_detect_zip
+from tests.plugins import install_example, write_plugin
+from tests.worlds.server import COMMAND
+
+SECONDS = 280
+
+
+def trainyard(
+    folder: Path, plugins: Path, *words: str | Path
+) -> "subprocess.CompletedProcess[str]":
+    """Run the command where these plugins are installed, as a person without a configuration."""
+    person = folder / "person"
+    person.mkdir(exist_ok=True)
+    environment = {
+        "PATH": os.environ["PATH"],
+        "HOME": str(person),
+        "LANG": "C.UTF-8",
+        "PYTHONPATH": str(plugins),
+    }
+    return subprocess.run(
+        [COMMAND, "plugins", *words],
+        cwd=person,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=SECONDS,
+        check=False,
+    )
+
+
+class TestCheck:
+    def test_a_plugin_that_works_is_told_with_its_tasks(self, tmp_path: Path) -> None:
+        install_example(tmp_path / "plugins")
+
+        finished = trainyard(tmp_path, tmp_path / "plugins", "check", "--json")
+
+        (plugin,) = json.loads(finished.stdout)
+        assert finished.returncode == 0, finished.stderr
+        assert (plugin["name"], "detect" in plugin["tasks"]) == ("grayscale", True)
+
+    def test_a_plugin_that_cannot_be_imported_is_told_with_the_reason(self, tmp_path: Path) -> None:
+        write_plugin(tmp_path / "plugins", "import no_such_module\n")
+
+        finished = trainyard(tmp_path, tmp_path / "plugins", "check")
+
+        assert finished.returncode == 1
+        assert "no_such_module" in finished.stdout
+        assert "Traceback" not in finished.stdout + finished.stderr
+
+
+class TestTry:
+    def test_options_that_are_no_json_are_refused_before_anything_starts(
+        self, tmp_path: Path
+    ) -> None:
+        finished = trainyard(
+            tmp_path, tmp_path, "try", "grayscale", "--data", tmp_path, "--options", "{"
+        )
+
+        assert finished.returncode != 0
+        assert "--options" in finished.stderr
+        assert "Traceback" not in finished.stderr
+
+    @pytest.mark.slow
+    def test_two_epochs_are_trained_and_nothing_is_left(self, tmp_path: Path) -> None:
+        install_example(tmp_path / "plugins")
+        archive = a_detect_zip(tmp_path / "shapes.zip")
+
+        finished = trainyard(tmp_path, tmp_path / "plugins", "try", "grayscale", "--data", archive)
+
+        assert finished.returncode == 0, finished.stderr
+        assert "epoch 2/2" in finished.stderr
+        assert list((tmp_path / "person").rglob("*.pt")) == []
