@@ -5,13 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.worlds.server import Api, on, serving
+from tests.worlds.server import Api, serving_alone
 
 
 @pytest.fixture(scope="module")
 def api(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
     """One server for a module."""
-    folder = tmp_path_factory.mktemp("stream")
-    path = folder / "trainyard.db"
-    path.write_bytes(sqlite_template.read_bytes())
-    yield from serving(on(f"sqlite:///{path}", folder / "home"))
+    yield from serving_alone(sqlite_template, tmp_path_factory.mktemp("stream"))

@@ -12,7 +12,7 @@ from tests.jobs.slots import a_slot
 from tests.web.datasets.worlds import Datasets
 from tests.web.jobs.pages import opened
 from tests.web.jobs.trained_jobs import Training, a_failed_job, a_succeeded_job, a_training
-from tests.worlds.server import Api, on, serving
+from tests.worlds.server import Api, serving_alone
 
 pytestmark = pytest.mark.integration
 
@@ -52,10 +52,7 @@ STATEMENTS: Final[Mapping[str, int]] = {
 
 @pytest.fixture(scope="module")
 def api(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
-    folder = tmp_path_factory.mktemp("statements")
-    path = folder / "trainyard.db"
-    path.write_bytes(sqlite_template.read_bytes())
-    yield from serving(on(f"sqlite:///{path}", folder / "home"))
+    yield from serving_alone(sqlite_template, tmp_path_factory.mktemp("statements"))
 
 
 @pytest.fixture(scope="module")

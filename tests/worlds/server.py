@@ -311,6 +311,18 @@ def serving(settings: Settings) -> Iterator[Api]:
         yield Api(app, client, a_ready_dataset(app.state.context.database), key)
 
 
+def serving_alone(template: Path, folder: Path) -> Iterator[Api]:
+    """Run the application in this process on a copy of an empty SQLite database.
+
+    Args:
+        template: the migrated database.
+        folder: for the copy and the home.
+    """
+    path = folder / "trainyard.db"
+    path.write_bytes(template.read_bytes())
+    yield from serving(on(f"sqlite:///{path}", folder / "home"))
+
+
 def _command_line(process: psutil.Process) -> list[str]:
     try:
         return process.cmdline()

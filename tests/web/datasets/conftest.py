@@ -7,16 +7,13 @@ import pytest
 
 from tests.api.browser.browsers import Browser, signed_in
 from tests.web.datasets.worlds import Datasets
-from tests.worlds.server import Api, on, serving
+from tests.worlds.server import Api, serving_alone
 
 
 @pytest.fixture(scope="session")
 def datasets_api(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
     """One server for all tests of these pages; tests that change a dataset make their own."""
-    folder = tmp_path_factory.mktemp("datasets")
-    path = folder / "trainyard.db"
-    path.write_bytes(sqlite_template.read_bytes())
-    yield from serving(on(f"sqlite:///{path}", folder / "home"))
+    yield from serving_alone(sqlite_template, tmp_path_factory.mktemp("datasets"))
 
 
 @pytest.fixture(scope="session")

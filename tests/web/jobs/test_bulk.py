@@ -9,15 +9,12 @@ from app.jobs.states import JobState
 from tests.api.browser.browsers import Browser, a_browser, signed_in
 from tests.web.jobs.pages import submitted
 from tests.worlds.rows import a_job, job_row
-from tests.worlds.server import Api, on, serving
+from tests.worlds.server import Api, serving_alone
 
 
 @pytest.fixture(scope="module")
 def api(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
-    folder = tmp_path_factory.mktemp("bulk")
-    path = folder / "trainyard.db"
-    path.write_bytes(sqlite_template.read_bytes())
-    yield from serving(on(f"sqlite:///{path}", folder / "home"))
+    yield from serving_alone(sqlite_template, tmp_path_factory.mktemp("bulk"))
 
 
 @pytest.fixture(scope="module")

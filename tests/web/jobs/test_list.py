@@ -14,7 +14,7 @@ from app.web.jobs.list_query import ListQuery
 from tests.api.browser.browsers import Browser, a_browser, signed_in
 from tests.web.jobs.pages import Document, Element, opened
 from tests.worlds.rows import Rows, a_dataset, a_job, insert_owner
-from tests.worlds.server import Api, on, serving
+from tests.worlds.server import Api, serving_alone
 
 HOSTILE = "<script>alert(1)</script>\"'\u202e&amp;"
 ENDED = {"started_at": database_now(), "ended_at": database_now()}
@@ -23,10 +23,7 @@ BEST = {"best_epoch": 2, "best_metric": "metrics/F1(B)", "best_value": 0.4321}
 
 @pytest.fixture(scope="module")
 def api(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
-    folder = tmp_path_factory.mktemp("list")
-    path = folder / "trainyard.db"
-    path.write_bytes(sqlite_template.read_bytes())
-    for running in serving(on(f"sqlite:///{path}", folder / "home")):
+    for running in serving_alone(sqlite_template, tmp_path_factory.mktemp("list")):
         fill(running)
         yield running
 
@@ -198,9 +195,7 @@ class TestPages:
     @pytest.fixture
     def api(self, sqlite_template: Path, tmp_path: Path) -> Iterator[Api]:
         """A server of its own, because other tests read the whole list."""
-        path = tmp_path / "trainyard.db"
-        path.write_bytes(sqlite_template.read_bytes())
-        yield from serving(on(f"sqlite:///{path}", tmp_path / "home"))
+        yield from serving_alone(sqlite_template, tmp_path)
 
     @pytest.fixture
     def browser(self, api: Api) -> Browser:
@@ -288,9 +283,7 @@ class TestEmpty:
     def test_an_empty_home_says_what_a_job_is_and_how_to_start(
         self, sqlite_template: Path, tmp_path: Path
     ) -> None:
-        path = tmp_path / "trainyard.db"
-        path.write_bytes(sqlite_template.read_bytes())
-        for empty in serving(on(f"sqlite:///{path}", tmp_path / "home")):
+        for empty in serving_alone(sqlite_template, tmp_path):
             page = opened(signed_in(empty), "/jobs")
             latest = signed_in(empty).client.get("/jobs/latest", follow_redirects=False)
 
