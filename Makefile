@@ -34,6 +34,8 @@ SOAK_ARGS ?=
 # Run two test files at once, not more: trainings share the machine's memory.
 # Long files come first (tests/conftest.py); xdist would begin with those that have most tests.
 PARALLEL ?= --numprocesses=2 --dist=loadfile --no-loadscope-reorder
+# The order of the tests and their random examples. Another number tries others: SEED=$$RANDOM.
+SEED ?= 1
 
 help:  ## list the verbs
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-20s%s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -68,11 +70,11 @@ demo: $(STAMP)  ## train a detector on drawn shapes, from an upload to a downloa
 screenshots: $(STAMP)  ## train, and take every page into docs/images; needs chromium, 20 minutes
 	$(BIN)/python -m tests.browser.screenshots
 
-test: $(STAMP)  ## run the tests; TEST_ARGS="tests/core" for some, PARALLEL= for one file at a time
-	$(BIN)/python -m pytest $(PARALLEL) --durations=20 $(TEST_ARGS)
+test: $(STAMP)  ## run the tests; TEST_ARGS="tests/core" for some, PARALLEL= for one file at a time, SEED=2 for another order
+	$(BIN)/python -m pytest $(PARALLEL) --randomly-seed=$(SEED) --durations=20 $(TEST_ARGS)
 
 test-slow: $(STAMP)  ## run the tests that `make test` leaves out; TEST_ARGS as above
-	$(BIN)/python -m pytest $(PARALLEL) --durations=20 -m slow $(TEST_ARGS)
+	$(BIN)/python -m pytest $(PARALLEL) --randomly-seed=$(SEED) --durations=20 -m slow $(TEST_ARGS)
 
 test-class-weights: $(STAMP)  ## measure what class weights do to the rarest kind of blood cell
 	$(BIN)/python -m pytest -m slow tests/e2e/test_weighted_blood_cells.py

@@ -2,6 +2,7 @@
 
 import gc
 import ipaddress
+import logging
 import socket
 from collections.abc import Iterator
 
@@ -20,8 +21,8 @@ LONG = ("tests/e2e/", "tests/faults/", "tests/worker/trainer/", "tests/browser/"
 
 LOOPBACK_NAMES = {"localhost", "", None}
 
-# The speed at which examples are made and run depends on the load of the machine. Every run tries
-# other examples, also where `CI` is set.
+# The speed at which examples are made and run depends on the load of the machine. pytest-randomly's
+# seed gives the examples, also where `CI` is set.
 settings.register_profile(
     "any machine",
     deadline=None,
@@ -60,6 +61,16 @@ def _tracebacks_are_plain() -> None:
         colors=False, exception_formatter=structlog.dev.plain_traceback
     )
     structlog.configure(processors=[*structlog.get_config()["processors"][:-1], plain])
+
+
+@pytest.fixture(autouse=True)
+def _logging_as_before() -> Iterator[None]:
+    """Undo what a program that ran in this process configured: its stream is closed."""
+    root, configured = logging.getLogger(), structlog.get_config()
+    handlers, level = root.handlers[:], root.level
+    yield
+    root.handlers, root.level = handlers, level
+    structlog.configure(**configured)
 
 
 @pytest.fixture(autouse=True)

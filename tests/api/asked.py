@@ -1,16 +1,14 @@
-"""The SQL statements of requests, without those of background threads and key look-ups."""
+"""The SQL statements of requests, without those of background threads and of keys."""
 
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+import structlog
 from sqlalchemy import event
 
 from app.core.database import Database
-from tests.counting import PERIODIC
 
-BACKGROUND = (*PERIODIC, "verif")
 OF_A_KEY = ("api_keys", "memberships")
 """The tables that every request reads for its key."""
 
@@ -37,7 +35,7 @@ def sql_on(database: Database) -> Iterator[Asked]:
 
     def note(*seen: object) -> None:
         statement = str(seen[2])
-        is_of_a_request = not threading.current_thread().name.startswith(BACKGROUND)
+        is_of_a_request = "request_id" in structlog.contextvars.get_contextvars()
         if is_of_a_request and not any(table in statement for table in OF_A_KEY):
             asked.statements.append(statement)
 

@@ -17,7 +17,7 @@ from tests.worlds.server import Api, serving_alone
 pytestmark = pytest.mark.integration
 
 STATEMENTS: Final[Mapping[str, int]] = {
-    "/jobs": 9,
+    "/jobs": 15,
     "/jobs?trashed=true": 7,
     "{job}": 18,
     "{job}/plan": 13,
@@ -38,7 +38,7 @@ STATEMENTS: Final[Mapping[str, int]] = {
     "{dataset}/statistics": 8,
     "{dataset}/duplicates": 6,
     "{dataset}/versions": 8,
-    "/workers": 8,
+    "/workers": 14,
     "/models": 3,
     "/access/keys": 2,
     "/access/users": 3,
@@ -70,6 +70,7 @@ def places(api: Api, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]
     running.epoch(1)
     running.progress(2, 4, 9, 125.0)
     a_slot(api.database, "gpu-a")
+    api.submit(name="waits for a slot")
     return {
         "job": job.path,
         "failed": failed.path,

@@ -18,7 +18,7 @@ pytestmark = [pytest.mark.integration, pytest.mark.mostly_sqlite]
 
 
 @pytest.fixture(scope="module")
-def other(api: Api, folder: Path) -> Training:
+def other(api: Api, folder: Path, succeeded: Training) -> Training:
     """A job that differs in its learning rate and its layers."""
     return a_succeeded_job(
         api,
@@ -26,6 +26,7 @@ def other(api: Api, folder: Path) -> Training:
         name="cells-fast",
         train={**CUSTOMIZED["train"], "lr0": 0.02},
         customize={name: of for name, of in CUSTOMIZED["customize"].items() if name != "layer_lrs"},
+        resources={"queue": succeeded.queue},
     )
 
 

@@ -75,7 +75,7 @@ class TestHeader:
 
         found = facts(opened(browser, training.path))
 
-        assert list(found)[:3] == ["Best F1", "Last F1", "mAP50-95 at best"]
+        assert list(found)[:3] == [f"Best F1, epoch {UNKNOWN}", "Last F1", "mAP50-95 at best"]
         assert list(found.values())[:3] == [UNKNOWN] * 3
 
     def test_facts_name_the_best_value_first_then_the_last_one(

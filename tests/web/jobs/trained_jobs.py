@@ -2,6 +2,7 @@
 
 import gzip
 import hashlib
+import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
@@ -36,9 +37,10 @@ from app.jobs.spec.deciding_metric import DecidingMetric
 from app.jobs.states import JobEvent
 from tests.worlds.server import Api
 
-LEASE: Final = timedelta(seconds=90)
+NUMBERS: Final = itertools.count()
+LEASE: Final = timedelta(hours=2)
+"""Longer than a module of tests takes on a slow machine: no worker renews it."""
 F1: Final = "metrics/F1(B)"
-QUEUE: Final = "pages"
 JPEG: Final = b"\xff\xd8\xff a picture that no test decodes"
 LOG: Final = (
     "Starting training for 4 epochs...\n"
@@ -56,7 +58,6 @@ CUSTOMIZED: Final[dict[str, Any]] = {
         "freeze": {"layers": "backbone", "epochs": 1},
         "layer_lrs": [{"layers": "backbone", "factor": 0.25}],
     },
-    "resources": {"queue": QUEUE},
 }
 CLASS_COLUMNS: Final = ("precision(B)", "recall(B)", "f1(B)", "ap50(B)", "ap50_95(B)")
 CHECKS: Final[dict[str, JsonValue]] = {
@@ -137,6 +138,7 @@ class Training:
 
     api: Api
     folder: Path
+    queue: str
     hold: Hold
 
     @property
@@ -274,7 +276,7 @@ class Training:
 
     def again(self, *, after: int, epochs: int = 4) -> None:
         """Claim the job again, which continues exactly after an epoch."""
-        self.hold = claim(self.api)
+        self.hold = claim(self.api, self.queue)
         with self.api.database.write() as unit:
             note_resumed(unit.session, self.hold, "exact", after)
             trim_epochs_after(
@@ -288,9 +290,9 @@ class Training:
         self.start(first_epoch=after + 1, epochs=epochs)
 
 
-def claim(api: Api) -> Hold:
-    """Claim the next job of these tests."""
-    offer = SlotOffer("wrk_pages", (QUEUE,), gpus=0)
+def claim(api: Api, queue: str) -> Hold:
+    """Claim the next job of a queue."""
+    offer = SlotOffer("wrk_pages", (queue,), gpus=0)
     with api.database.write() as unit:
         job = claim_job(unit.session, offer, lease=LEASE)
     assert job is not None
@@ -298,9 +300,15 @@ def claim(api: Api) -> Hold:
 
 
 def a_training(api: Api, folder: Path, **changes: Any) -> Training:  # noqa: ANN401
-    """Submit a job with customizations, changed as given, and claim it."""
-    api.submit(**(CUSTOMIZED | changes))
-    return Training(api, folder, claim(api))
+    """Submit a job with customizations, changed as given, and claim it.
+
+    Unless `changes` give a queue, it has one of its own, so that no job which another test requeued
+    is claimed in its place.
+    """
+    resources = {"queue": f"pages-{next(NUMBERS)}"} | changes.pop("resources", {})
+    queue = resources["queue"]
+    api.submit(**(CUSTOMIZED | changes), resources=resources)
+    return Training(api, folder, queue, claim(api, queue))
 
 
 def a_succeeded_job(api: Api, folder: Path, **changes: Any) -> Training:  # noqa: ANN401

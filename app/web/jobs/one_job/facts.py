@@ -122,7 +122,7 @@ def _not_yet(job: Job) -> list[Fact]:
     best_model = (job["resolved"].get("customize") or {}).get("best_model") or {}
     chosen = best_model.get("metric", FITNESS)
     known = HEADLINES[2] if job["task"] == "classify" else HEADLINES[0]
-    labels = [f"Best {short_metric(chosen)}"]
+    labels = [f"Best {short_metric(chosen)}, epoch {UNKNOWN}"]
     if chosen != FITNESS:  # epochs have no value of it
         labels.append(f"Last {short_metric(chosen)}")
     if known != chosen:
