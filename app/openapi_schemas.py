@@ -38,6 +38,7 @@ def complete_schemas(document: Schema) -> None:
     _rename_lists(document)
     schemas = document["components"]["schemas"]
     _type_stored_specs(schemas)
+    _title_by_name(schemas)
     schemas["Problem"]["properties"]["type"]["enum"] = problem_types()
     closed = _reachable(schemas, _of_requests(document))
     for name in schemas.keys() - closed:
@@ -100,6 +101,16 @@ def _as_stored(part: Schema) -> Schema:
     stored.pop("examples", None)
     stored.pop("required", None)
     return stored
+
+
+def _title_by_name(schemas: Schema) -> None:
+    """Give each schema its name as title: some generators name classes by titles.
+
+    Two with one title would be one class too few.
+    """
+    for name, part in schemas.items():
+        if "title" in part:
+            part["title"] = name
 
 
 def _of_requests(document: Schema) -> Iterator[str]:

@@ -32,11 +32,18 @@ Reader = Annotated[Principal, Depends(needs("datasets:read"))]
 PIECE_BYTES: Final = 1024 * 1024
 MAX_LISTING_BYTES: Final = 256 * 1024 * 1024
 LINES: Final = "application/x-ndjson"
+LINES_CONTENT: Final[dict[str, Any]] = {
+    LINES: {
+        "schema": {"type": "string", "format": "binary"},
+        "example": '{"path": "images/train/a.jpg", "sha256": "9f86d081…", "size": 214318}\n',
+    }
+}
+"""A schema would be that of one line, which programs would take for the whole."""
 LISTING_BODY: Final[dict[str, Any]] = {
     "requestBody": {
         "required": True,
         "description": "The files, one JSON object a line: path, sha256 and size.",
-        "content": {LINES: {"schema": ListedFile.model_json_schema()}},
+        "content": LINES_CONTENT,
     }
 }
 
@@ -77,7 +84,7 @@ class FromFilesQuery(UploadQuery):
     responses={
         200: {
             "description": "The lines of the files that the project lacks.",
-            "content": {LINES: {"schema": ListedFile.model_json_schema()}},
+            "content": LINES_CONTENT,
         }
     },
     openapi_extra=LISTING_BODY,

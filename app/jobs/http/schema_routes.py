@@ -23,9 +23,13 @@ TEXT_BODY: Final[dict[str, Any]] = {
     "requestBody": {
         "required": True,
         "description": "An args.yaml, a `yolo train …` command, or key=value pairs, in UTF-8.",
-        "content": {"text/plain": {"schema": {"type": "string"}, "example": EXAMPLE}},
+        "content": {
+            "text/plain": {"schema": {"type": "string"}, "example": EXAMPLE},
+            "application/octet-stream": {"schema": {"type": "string", "format": "binary"}},
+        },
     }
 }
+"""The type of the body is not read; some generators of clients know only bytes."""
 
 router = APIRouter(
     prefix="/v1",
