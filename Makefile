@@ -3,15 +3,21 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
-.PHONY: help setup up demo screenshots wheels test test-slow test-class-weights soak lint format requirements oracle-fixtures sbom advisories pin-images clean
+.PHONY: help setup up demo screenshots wheels test test-slow generated-clients test-class-weights soak lint format requirements oracle-fixtures sbom advisories pin-images clean
 
 PYTHON ?= python3
 UV_VERSION := 0.13.9
 BIN := .venv/bin
 STAMP := .venv/.stamp
 UV := $(BIN)/uv --no-config
-COMPILE := $(UV) pip compile pyproject.toml sdk/pyproject.toml --quiet --universal --python-version 3.11 \
+COMPILE := $(UV) pip compile --quiet --universal --python-version 3.11 \
 	--no-emit-package trainyard-client --generate-hashes --no-emit-index-url --no-annotate --custom-compile-command "make requirements"
+OURS := pyproject.toml sdk/pyproject.toml
+
+# Generators of clients, in an environment of their own: one needs an older typer than the server.
+CLIENTS := tests/generated_clients
+GENERATORS := .venv/generators/.stamp
+NPM_QUIET := --ignore-scripts --no-audit --no-fund --loglevel=error
 
 SBOM := $(BIN)/cyclonedx-py requirements --pyproject pyproject.toml --output-reproducible
 PIP_AUDIT_VERSION := 2.10.1
@@ -73,8 +79,18 @@ screenshots: $(STAMP)  ## train, and take every page into docs/images; needs chr
 test: $(STAMP)  ## run the tests; TEST_ARGS="tests/core" for some, PARALLEL= for one file at a time, SEED=2 for another order
 	$(BIN)/python -m pytest $(PARALLEL) --randomly-seed=$(SEED) --durations=20 $(TEST_ARGS)
 
-test-slow: $(STAMP)  ## run the tests that `make test` leaves out; TEST_ARGS as above
+test-slow: $(STAMP) $(GENERATORS)  ## run the tests that `make test` leaves out; TEST_ARGS as above
 	$(BIN)/python -m pytest $(PARALLEL) --randomly-seed=$(SEED) --durations=20 -m slow $(TEST_ARGS)
+
+generated-clients: $(STAMP) $(GENERATORS)  ## generate a Python and a TypeScript client, and run a job with the first
+	$(BIN)/python -m pytest -m slow --durations=5 $(CLIENTS)
+
+$(GENERATORS): $(BIN)/uv $(CLIENTS)/requirements.txt $(CLIENTS)/package.json $(CLIENTS)/package-lock.json
+	$(UV) venv --quiet --clear --python $(BIN)/python $(@D)
+	$(UV) pip sync --quiet --python $(@D)/bin/python --require-hashes --no-build $(CLIENTS)/requirements.txt
+	cp $(CLIENTS)/package.json $(CLIENTS)/package-lock.json $(@D)
+	cd $(@D) && PATH="$$PWD/bin:$$PATH" npm ci $(NPM_QUIET)
+	@touch $@
 
 test-class-weights: $(STAMP)  ## measure what class weights do to the rarest kind of blood cell
 	$(BIN)/python -m pytest -m slow tests/e2e/test_weighted_blood_cells.py
@@ -94,9 +110,12 @@ format: $(STAMP)  ## format the code, and fix what ruff can fix by itself
 	$(BIN)/ruff format .
 
 requirements: $(BIN)/uv  ## compile the requirement files with the versions they hold; REQUIREMENTS_ARGS=--upgrade for the newest
-	$(COMPILE) $(REQUIREMENTS_ARGS) --all-extras --output-file requirements-dev.txt
-	$(COMPILE) --constraint requirements-dev.txt --extra postgres --output-file requirements.txt
-	$(COMPILE) --constraint requirements-dev.txt --extra worker --extra postgres --output-file requirements-worker.txt
+	$(COMPILE) $(OURS) $(REQUIREMENTS_ARGS) --all-extras --output-file requirements-dev.txt
+	$(COMPILE) $(OURS) --constraint requirements-dev.txt --extra postgres --output-file requirements.txt
+	$(COMPILE) $(OURS) --constraint requirements-dev.txt --extra worker --extra postgres --output-file requirements-worker.txt
+	$(COMPILE) $(CLIENTS)/requirements.in $(REQUIREMENTS_ARGS) --output-file $(CLIENTS)/requirements.txt
+	cd $(CLIENTS) && ../../$(UV) run --isolated --no-project --python ../../$(BIN)/python --with-requirements requirements.txt \
+		bash -c "npm install --package-lock-only --omit-lockfile-registry-resolved $(NPM_QUIET) && node without_addresses.mjs"
 
 # They run in an environment of their own, because nothing else here needs them.
 oracle-fixtures: $(BIN)/uv  ## ask supervision and globox again for the boxes of tests/data/first_try

@@ -39,6 +39,8 @@ def complete_schemas(document: Schema) -> None:
     schemas = document["components"]["schemas"]
     _type_stored_specs(schemas)
     _title_by_name(schemas)
+    for part in _parts_of(document):
+        _write_choices_as_enumerations(part)
     schemas["Problem"]["properties"]["type"]["enum"] = problem_types()
     closed = _reachable(schemas, _of_requests(document))
     for name in schemas.keys() - closed:
@@ -183,6 +185,16 @@ def _open_place(place: Schema, schemas: Mapping[str, Any]) -> Schema:
 def _is_enumeration(part: Schema, schemas: Mapping[str, Any]) -> bool:
     named = schemas.get(str(part.get("$ref", "")).removeprefix(REFERENCE), part)
     return "enum" in named and named.get("type", "string") == "string"
+
+
+def _write_choices_as_enumerations(part: Schema) -> None:
+    """Write a value that is one of several choices as an enumeration with one member.
+
+    Some generators refuse every other choice beside a `const`.
+    """
+    for choice in part.get("anyOf", ()):
+        if "const" in choice:
+            choice["enum"] = [choice.pop("const")]
 
 
 def _write_bounds_as_integers(part: Schema) -> None:

@@ -1,6 +1,7 @@
 """Imported packages are declared; the hashed requirement files agree with that and each other."""
 
 import ast
+import json
 import re
 import sys
 import tomllib
@@ -23,6 +24,11 @@ FILES = {
 OURS = {"app", "worker"}
 NEEDS_AN_EXTRA = ROOT / "app/core/postgres.py"
 """The only module of the server that needs an extra; it is imported late, for PostgreSQL."""
+
+GENERATORS = "tests/generated_clients/requirements.txt"
+"""What the generators of clients need, in an environment of their own."""
+
+NPM_LOCK = ROOT / "tests/generated_clients/package-lock.json"
 
 each_file = pytest.mark.parametrize("name", FILES)
 
@@ -100,13 +106,21 @@ class TestRequirements:
 
         assert outside == [], "run: make requirements"
 
-    @each_file
+    @pytest.mark.parametrize("name", [*FILES, GENERATORS])
     def test_every_pin_has_a_hash_and_no_file_names_a_registry(self, name: str) -> None:
         text = (ROOT / name).read_text()
         entries = re.split(r"^(?=[\w.-]+(?:\[[\w,-]+\])?==)", text, flags=re.MULTILINE)[1:]
 
         assert [entry for entry in entries if "--hash=sha256:" not in entry] == []
         assert not re.search(r"://|--(extra-)?index-url|--find-links|\s@\s", text)
+
+    def test_every_package_of_npm_has_a_digest_and_no_address(self) -> None:
+        packages = json.loads(NPM_LOCK.read_text())["packages"]
+
+        ours = packages.pop("")
+        assert [name for name, each in packages.items() if "integrity" not in each] == []
+        assert {f"node_modules/{name}" for name in ours["devDependencies"]} <= packages.keys()
+        assert "://" not in NPM_LOCK.read_text()
 
     def test_a_package_has_the_same_versions_in_every_file(self) -> None:
         everything = pinned(ROOT / "requirements-dev.txt")

@@ -112,6 +112,35 @@ class TestSpecs:
 
 
 class TestWhole:
+    def test_the_title_of_a_schema_is_its_name(self) -> None:
+        named = openapi_document()["components"]["schemas"]
+
+        assert [name for name, it in named.items() if it.get("title", name) != name] == []
+
+    def test_a_single_choice_is_an_enumeration(self) -> None:
+        with_const = [
+            place
+            for place, schema in schemas()
+            if any("const" in choice for choice in schema.get("anyOf", ()))
+        ]
+
+        assert with_const == []
+
+    def test_lines_of_json_are_bytes(self) -> None:
+        # Programs would take the schema of one line for that of the whole.
+        lines = [
+            media["schema"]
+            for each in operations()
+            for media_type, media in (
+                *each.request_bodies().items(),
+                *((media_type, media) for _, media_type, media in each.successes()),
+            )
+            if media_type == "application/x-ndjson"
+        ]
+
+        assert len(lines) == 3
+        assert [it for it in lines if it != {"type": "string", "format": "binary"}] == []
+
     def test_bounds_of_integers_are_integers(self) -> None:
         floats = [
             place
