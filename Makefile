@@ -83,7 +83,7 @@ test-slow: $(STAMP) $(GENERATORS)  ## run the tests that `make test` leaves out;
 	$(BIN)/python -m pytest $(PARALLEL) --randomly-seed=$(SEED) --durations=20 -m slow $(TEST_ARGS)
 
 generated-clients: $(STAMP) $(GENERATORS)  ## generate a Python and a TypeScript client, and run a job with the first
-	$(BIN)/python -m pytest -m slow --durations=5 $(CLIENTS)
+	$(BIN)/python -m pytest -m slow --randomly-seed=$(SEED) --durations=5 $(CLIENTS)
 
 $(GENERATORS): $(BIN)/uv $(CLIENTS)/requirements.txt $(CLIENTS)/package.json $(CLIENTS)/package-lock.json
 	$(UV) venv --quiet --clear --python $(BIN)/python $(@D)

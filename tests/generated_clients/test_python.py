@@ -13,6 +13,7 @@ from typing import Any, Final, TypeAlias
 
 import pytest
 
+from app.jobs.spec.train_arguments import TrainArguments
 from tests.datasets.builders import a_detect_zip
 from tests.generated_clients.conftest import DOCUMENT, GENERATORS
 from tests.waiting import eventually
@@ -169,6 +170,25 @@ class TestGeneration:
 
         assert warnings == [("parsing POST /v1/jobs/parse within jobs.", "")]
         assert "Unsupported content type text/plain" in generated.output
+
+    def test_each_example_of_the_document_is_read(self, generated: Generated) -> None:
+        examples = json.loads(DOCUMENT.read_text())["components"]["examples"]
+
+        read = {
+            name: getattr(generated.models, name).from_dict(example["value"]).to_dict()
+            for name, example in examples.items()
+        }
+
+        assert {
+            name for name in read if read[name].keys() != examples[name]["value"].keys()
+        } == set()
+
+    def test_every_argument_of_a_stored_spec_is_read(self, generated: Generated) -> None:
+        arguments = TrainArguments().model_dump(mode="json")
+
+        read = generated.models.StoredTrainArguments.from_dict(arguments)
+
+        assert read.to_dict() == arguments
 
 
 class TestWaitingJob:
