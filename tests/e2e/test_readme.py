@@ -152,7 +152,7 @@ class TestReadme:
         datasets = first_job.server.get("/v1/datasets", name="large")["data"]
 
         digest = hashlib.sha256((first_job.folder / "shapes.zip").read_bytes()).hexdigest()
-        assert [it["sha256"] for it in uploads] == [digest] * 2
+        assert [it["sha256"] for it in uploads].count(digest) == 2  # other tests use this server
         assert len(datasets) == 1
 
 
