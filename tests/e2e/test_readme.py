@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
 
@@ -144,6 +145,19 @@ class TestReadme:
         assert {it["name"] for it in artifacts if it["preview"]} == plots
         for name in ("worst.jpg", "plot.jpg"):
             assert (first_job.folder / name).read_bytes().startswith(b"\xff\xd8\xff")
+
+    def test_the_provenance_names_the_weights_and_the_libraries_that_made_them(
+        self, first_job: FirstJob
+    ) -> None:
+        path = f"/v1/jobs/{first_job.job}/artifacts/provenance.json"
+
+        found = first_job.server.get(path)
+
+        (attempt,) = found["attempts"]
+        assert attempt["environment"]["ultralytics"] == version("ultralytics")
+        assert attempt["environment"]["device"] == attempt["device_name"] == "cpu"
+        digest = hashlib.sha256((first_job.folder / "best.pt").read_bytes()).hexdigest()
+        assert digest in {it["sha256"] for it in found["files"] if it["name"] == "best.pt"}
 
     def test_the_examples_of_large_uploads_sent_the_archive_and_made_a_dataset(
         self, first_job: FirstJob
