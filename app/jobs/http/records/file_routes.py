@@ -128,7 +128,7 @@ def list_artifacts(job_id: JobId, context: InContext, principal: Reader) -> Whol
         job, plan = visible_job_and_plan(unit.session, principal.project_ids, job_id)
         rows = artifacts_and_previews_of(unit.session, job_id)
         stored = [row for row, _ in rows]
-        made = with_provenance(unit.session, job, made_files(job, plan), stored)
+        made = with_provenance(unit, job, made_files(job, plan), stored)
     views = [ArtifactView.of(*row) for row in rows if row[0].name not in MADE]
     views += [ArtifactView.of_made(job_id, file) for file in made]
     return WholeList(data=sorted(views, key=lambda view: view.name))
@@ -146,7 +146,7 @@ def download_artifacts(
     with context.database.read() as unit:
         job, plan = visible_job_and_plan(unit.session, principal.project_ids, job_id)
         rows = [row for row in artifacts_of(unit.session, job_id) if row.name not in MADE]
-        made = with_provenance(unit.session, job, made_files(job, plan), rows)
+        made = with_provenance(unit, job, made_files(job, plan), rows)
     unordered: list[Artifact | MadeFile] = [*rows, *made]
     files = sorted(unordered, key=lambda file: file.name)
     listed = "".join(f"{file.sha256} {file.name}\n" for file in files)
@@ -181,7 +181,7 @@ def download_artifact(
             job, plan = visible_job_and_plan(unit.session, principal.project_ids, job_id)
             made = made_files(job, plan)
             if name == PROVENANCE:
-                made = with_provenance(unit.session, job, made, artifacts_of(unit.session, job_id))
+                made = with_provenance(unit, job, made, artifacts_of(unit.session, job_id))
             download = next((file.download() for file in made if file.name == name), None)
         else:
             visible_job(unit.session, principal.project_ids, job_id)

@@ -7,12 +7,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from sqlalchemy.orm import Session
-
 from app.artifacts.tables import Artifact
+from app.core.database import UnitOfWork
 from app.core.ranges import Download
-from app.jobs.http.records.provenance import provenance_of
 from app.jobs.plan.views import PlanView
+from app.jobs.provenance import provenance_of
 from app.jobs.tables import Job, JobPlan
 
 SPEC: Final = "spec.json"
@@ -61,12 +60,12 @@ def made_files(job: Job, plan: JobPlan | None) -> list[MadeFile]:
 
 
 def with_provenance(
-    session: Session, job: Job, made: list[MadeFile], stored: Iterable[Artifact]
+    unit: UnitOfWork, job: Job, made: list[MadeFile], stored: Iterable[Artifact]
 ) -> list[MadeFile]:
     """Return the made files of a job, with its provenance once it has ended.
 
     Args:
-        session: an open session.
+        unit: an open transaction.
         job: the job.
         made: its spec and its plan.
         stored: its stored files for download.
@@ -75,6 +74,6 @@ def with_provenance(
         return made
     digests = {file.name: file.sha256 for file in made}
     files = [file for file in stored if file.name not in MADE]
-    content = provenance_of(session, job, files, (digests[SPEC], digests.get(PLAN)))
+    content = provenance_of(unit.session, job, files, (digests[SPEC], digests.get(PLAN)))
     text = content.model_dump_json(indent=2) + "\n"
     return [*made, MadeFile(PROVENANCE, text.encode(), job.ended_at)]
