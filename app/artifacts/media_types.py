@@ -34,6 +34,7 @@ _BY_NAME: Final = {
     "args.yaml": MediaType("application/yaml"),
     "spec.json": JSON,
     "plan.json": JSON,
+    "provenance.json": JSON,
     "results.png": _PNG,
     "confusion_matrix.png": _PNG,
     "confusion_matrix_normalized.png": _PNG,

@@ -1,6 +1,6 @@
 """Writes of the event log, and queries of the events of one job."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, cast
 
@@ -53,6 +53,9 @@ _INSERT_OF_VERSION = _insert(
     project_id=_project_of(_DATASETS, _DATASET.scalar_subquery()), dataset_id=_DATASET
 )
 _INSERT_OF_DATASET = _insert(project_id=_project_of(_DATASETS, bindparam("of_dataset")))
+
+# As text: with a parameter SQLite does not use the partial index.
+_IS_OF_NO_EPOCH = EventRow.type != literal_column(f"'{EPOCH_FINISHED}'")
 
 PREFIX_END: Final = ".*"
 
@@ -135,6 +138,16 @@ def newest_event(session: Session, job_id: str, type_: str) -> EventRow | None:
     return session.scalars(statement).first()
 
 
+def events_of_types(session: Session, job_id: str, types: Collection[str]) -> Sequence[EventRow]:
+    """Return a job's events of some types, none of which is that of finished epochs, in order."""
+    statement = (
+        select(EventRow)
+        .where(EventRow.job_id == job_id, EventRow.type.in_(types), _IS_OF_NO_EPOCH)
+        .order_by(EventRow.seq)
+    )
+    return session.scalars(statement).all()
+
+
 def events_page(
     session: Session, job_id: str, chosen: EventFilter, *, after: int | None, limit: int
 ) -> Sequence[EventRow]:
@@ -147,8 +160,7 @@ def events_page(
         is_behind = EventRow.seq < after if chosen.newest_first else EventRow.seq > after
         clauses.append(is_behind)
     if chosen.excludes_epochs:
-        # As text: with a parameter SQLite does not use the partial index.
-        clauses.append(EventRow.type != literal_column(f"'{EPOCH_FINISHED}'"))
+        clauses.append(_IS_OF_NO_EPOCH)
     if chosen.level is not Level.INFO:
         levels = list(Level)
         clauses.append(EventRow.level.in_(levels[levels.index(chosen.level) :]))

@@ -20,6 +20,7 @@ def jobs(site: Site) -> dict[str, str]:
     """Jobs by their names; the last one is the newest."""
     ended = {"state": JobState.FAILED, "started_at": database_now(), "ended_at": database_now()}
     return {
+        "cancelled": site.a_job(name="cancelled"),  # by a test
         "ended": site.a_job(name="ended", **ended),
         "third": site.a_job(name="third"),
         "second": site.a_job(name="second"),
@@ -76,18 +77,18 @@ class TestSelection:
     def test_a_cancel_is_asked_and_can_be_left(
         self, site: Site, page: Page, jobs: dict[str, str]
     ) -> None:
-        box_of(page, jobs["second"]).check()
+        box_of(page, jobs["cancelled"]).check()
         page.locator("#cancel").click()
         question = page.locator("dialog.confirm")
         expect(question).to_contain_text("Cancel the selected jobs?")
 
         page.keyboard.press("Escape")
         expect(question).to_have_count(0)
-        assert job_row(site.database, jobs["second"]).state is JobState.QUEUED
+        assert job_row(site.database, jobs["cancelled"]).state is JobState.QUEUED
 
         page.locator("#cancel").click()
         question.locator("button.danger").click()
-        expect(page.locator(f"#{jobs['second']} .c-state")).to_have_text("Cancelled")
+        expect(page.locator(f"#{jobs['cancelled']} .c-state")).to_have_text("Cancelled")
 
 
 class TestFilters:

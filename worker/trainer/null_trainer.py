@@ -200,6 +200,7 @@ class _Training:
                 lr0=None,
                 train_images=0,
                 val_images=0,
+                environment={},
             )
         )
 

@@ -203,6 +203,10 @@ class StartedEvent(Event):
     lr0: float | None
     train_images: Count
     val_images: Count
+    environment: Data = Field(
+        description="What the numbers depend on, by name: versions of Python and of libraries, "
+        "threads, CPU and device."
+    )
 
 
 class BatchEvent(Event):

@@ -60,6 +60,7 @@ CUSTOMIZED: Final[dict[str, Any]] = {
     },
 }
 CLASS_COLUMNS: Final = ("precision(B)", "recall(B)", "f1(B)", "ap50(B)", "ap50_95(B)")
+ENVIRONMENT: Final[dict[str, JsonValue]] = {"python": "3.11", "torch": "2.9.1", "threads": 1}
 CHECKS: Final[dict[str, JsonValue]] = {
     "loads": True,
     "forward": True,
@@ -159,6 +160,7 @@ class Training:
             "threads": 1,
             "train_images": 205,
             "val_images": 87,
+            "environment": ENVIRONMENT,
         }
         with self.api.database.write() as unit:
             note_started(

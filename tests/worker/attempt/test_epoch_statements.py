@@ -27,6 +27,7 @@ STARTED = StartedEvent(
     lr0=0.01,
     train_images=18,
     val_images=8,
+    environment={"torch": "2.9.1"},
 )
 
 

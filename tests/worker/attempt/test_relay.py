@@ -221,6 +221,7 @@ def started_event(*, seq: int, first_epoch: int = 1) -> StartedEvent:
         lr0=0.01,
         train_images=18,
         val_images=8,
+        environment={"torch": "2.9.1"},
     )
 
 

@@ -42,6 +42,7 @@ EVENTS: list[Event] = [
         lr0=None,
         train_images=18,
         val_images=8,
+        environment={"torch": "2.9.1"},
     ),
     BatchEvent(
         epoch=1,

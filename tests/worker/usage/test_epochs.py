@@ -24,6 +24,7 @@ STARTED = StartedEvent(
     lr0=None,
     train_images=1,
     val_images=1,
+    environment={"torch": "2.9.1"},
 )
 
 

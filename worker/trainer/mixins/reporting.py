@@ -17,6 +17,7 @@ from worker.trainer.protocol import (
     WarningEvent,
 )
 from worker.trainer.run import TrainerMixin
+from worker.trainer.state.sameness import environment_of
 from worker.trainer.upstream import Untyped, device_name, threads_in_use
 
 SECONDS_BETWEEN_BATCH_EVENTS: Final = 1.0
@@ -42,7 +43,7 @@ class Reporting(TrainerMixin):
         super().__init__(overrides=overrides)
 
     def hook_after_setup(self) -> None:
-        """Report the start: batches, epochs, device, optimizer, images."""
+        """Report the start: batches, epochs, device, optimizer, images, environment."""
         super().hook_after_setup()
         self.run.pipe.emit(
             StartedEvent(
@@ -56,6 +57,7 @@ class Reporting(TrainerMixin):
                 lr0=self.args.lr0,
                 train_images=len(self.train_loader.dataset),
                 val_images=len(self.test_loader.dataset),
+                environment=dict(environment_of(self.run.job)),
             )
         )
         self.__enter(Phase.TRAINING)

@@ -34,7 +34,13 @@ from app.core.strict_json import StrictRoute
 from app.core.zip_stream import zip_stream
 from app.jobs.http.parameters import FileName, JobId
 from app.jobs.http.records.file_views import ArtifactView
-from app.jobs.http.records.made_files import MADE, MadeFile, made_files
+from app.jobs.http.records.made_files import (
+    MADE,
+    PROVENANCE,
+    MadeFile,
+    made_files,
+    with_provenance,
+)
 from app.jobs.http.records.stored_files import stored_file
 from app.jobs.repository import visible_job, visible_job_and_plan
 
@@ -114,12 +120,17 @@ def download_checkpoint(
 
 @router.get("/artifacts")
 def list_artifacts(job_id: JobId, context: InContext, principal: Reader) -> WholeList[ArtifactView]:
-    """List a job's downloadable files, by name; `spec.json` and `plan.json` are always there."""
+    """List a job's downloadable files, by name.
+
+    `spec.json` and `plan.json` are always there, and `provenance.json` once the job has ended.
+    """
     with context.database.read() as unit:
         job, plan = visible_job_and_plan(unit.session, principal.project_ids, job_id)
         rows = artifacts_and_previews_of(unit.session, job_id)
+        stored = [row for row, _ in rows]
+        made = with_provenance(unit, job, made_files(job, plan), stored)
     views = [ArtifactView.of(*row) for row in rows if row[0].name not in MADE]
-    views += [ArtifactView.of_made(job_id, file) for file in made_files(job, plan)]
+    views += [ArtifactView.of_made(job_id, file) for file in made]
     return WholeList(data=sorted(views, key=lambda view: view.name))
 
 
@@ -135,7 +146,8 @@ def download_artifacts(
     with context.database.read() as unit:
         job, plan = visible_job_and_plan(unit.session, principal.project_ids, job_id)
         rows = [row for row in artifacts_of(unit.session, job_id) if row.name not in MADE]
-    unordered: list[Artifact | MadeFile] = [*rows, *made_files(job, plan)]
+        made = with_provenance(unit, job, made_files(job, plan), rows)
+    unordered: list[Artifact | MadeFile] = [*rows, *made]
     files = sorted(unordered, key=lambda file: file.name)
     listed = "".join(f"{file.sha256} {file.name}\n" for file in files)
     etag = f'"{hashlib.sha256(listed.encode()).hexdigest()}"'
@@ -167,8 +179,10 @@ def download_artifact(
     with context.database.read() as unit:
         if name in MADE:
             job, plan = visible_job_and_plan(unit.session, principal.project_ids, job_id)
-            made = next((file for file in made_files(job, plan) if file.name == name), None)
-            download = None if made is None else made.download()
+            made = made_files(job, plan)
+            if name == PROVENANCE:
+                made = with_provenance(unit, job, made, artifacts_of(unit.session, job_id))
+            download = next((file.download() for file in made if file.name == name), None)
         else:
             visible_job(unit.session, principal.project_ids, job_id)
             artifact = artifact_named(unit.session, job_id, name)

@@ -1,18 +1,23 @@
-"""`spec.json` and `plan.json`: files of a job that are made from its rows for each request."""
+"""Files of a job that are made from its rows for each request: its spec, plan and provenance."""
 
 import hashlib
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
+from app.artifacts.tables import Artifact
+from app.core.database import UnitOfWork
 from app.core.ranges import Download
 from app.jobs.plan.views import PlanView
+from app.jobs.provenance import provenance_of
 from app.jobs.tables import Job, JobPlan
 
 SPEC: Final = "spec.json"
 PLAN: Final = "plan.json"
-MADE: Final = frozenset({SPEC, PLAN})
+PROVENANCE: Final = "provenance.json"
+MADE: Final = frozenset({SPEC, PLAN, PROVENANCE})
 """Names that no stored file of a job takes in lists and downloads."""
 
 
@@ -41,7 +46,7 @@ class MadeFile:
 
 
 def made_files(job: Job, plan: JobPlan | None) -> list[MadeFile]:
-    """Return a job's made files, by name.
+    """Return the spec and the plan of a job.
 
     `spec.json` is the spec as it was submitted, which can be posted again; `plan.json` is the
     answer of `/plan`, with the spec as it runs. Jobs that are older than plans have none.
@@ -51,4 +56,24 @@ def made_files(job: Job, plan: JobPlan | None) -> list[MadeFile]:
     if plan is not None:
         text = PlanView.stored(plan, job).model_dump_json(indent=2) + "\n"
         files.append(MadeFile(PLAN, text.encode(), job.created_at))
-    return sorted(files, key=lambda file: file.name)
+    return files
+
+
+def with_provenance(
+    unit: UnitOfWork, job: Job, made: list[MadeFile], stored: Iterable[Artifact]
+) -> list[MadeFile]:
+    """Return the made files of a job, with its provenance once it has ended.
+
+    Args:
+        unit: an open transaction.
+        job: the job.
+        made: its spec and its plan.
+        stored: its stored files for download.
+    """
+    if job.ended_at is None:
+        return made
+    digests = {file.name: file.sha256 for file in made}
+    files = [file for file in stored if file.name not in MADE]
+    content = provenance_of(unit.session, job, files, (digests[SPEC], digests.get(PLAN)))
+    text = content.model_dump_json(indent=2) + "\n"
+    return [*made, MadeFile(PROVENANCE, text.encode(), job.ended_at)]

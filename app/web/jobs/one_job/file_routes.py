@@ -19,6 +19,7 @@ PURPOSES: Final = {
     "args.yaml": "The arguments as Ultralytics got them",
     "spec.json": "The spec as it was sent",
     "plan.json": "The plan made when the job was submitted",
+    "provenance.json": "Digests, versions and machines behind the results",
     "train.log": "Log of the last attempt",
 }
 EARLIER_LOG: Final = re.compile(r"train\.(\d+)\.log")
