@@ -235,12 +235,14 @@ class TestWords:
 
 
 class TestFinishedJob:
-    def test_its_status_has_the_tags_and_customizations_as_submitted(self, finished: Made) -> None:
+    def test_the_status_of_a_job_has_the_tags_and_customizations_as_submitted(
+        self, finished: Made
+    ) -> None:
         assert finished.spec.tags.additional_properties == {"line": "4"}
         assert finished.spec.customize.freeze.layers == "backbone"
         assert finished.spec.customize.class_weights.mode == "inverse_frequency"
 
-    def test_its_metrics_have_a_value_for_each_epoch(
+    def test_the_metrics_of_a_job_have_a_value_for_each_epoch(
         self, generated: Generated, client: Made, finished: Made
     ) -> None:
         metrics = generated.function("read_metrics").sync(finished.id, client=client)
@@ -248,13 +250,15 @@ class TestFinishedJob:
         assert metrics.epochs == [1]
         assert len(metrics.series["metrics/F1(B)"]) == 1
 
-    def test_its_log_is_text(self, generated: Generated, client: Made, finished: Made) -> None:
+    def test_the_log_of_a_job_is_text(
+        self, generated: Generated, client: Made, finished: Made
+    ) -> None:
         log = generated.function("read_log").sync(finished.id, client=client)
 
         assert isinstance(log, str)
         assert "box_loss" in log
 
-    def test_its_weights_are_the_bytes_of_the_artifact(
+    def test_downloaded_weights_are_the_bytes_of_the_artifact(
         self, generated: Generated, client: Made, finished: Made
     ) -> None:
         listed = generated.function("list_artifacts").sync(finished.id, client=client)

@@ -39,6 +39,7 @@ router = APIRouter(
 )
 Reader = Annotated[Principal, Depends(needs("jobs:read"))]
 LOG_NAME: Final = "train.log"
+MATCHES: Final = 100
 LINES: Final = re.compile(r"([1-9][0-9]{0,8})-([1-9][0-9]{0,8})?")
 
 
@@ -86,14 +87,15 @@ class LogQuery(SpecModel):
     ] = 0
     limit: Annotated[
         int, Field(ge=1, le=200, description="With `q`: maximum number of matches.")
-    ] = 100
+    ] = MATCHES
 
     @model_validator(mode="after")
     def _check_combination(self) -> "LogQuery":
         if self.tail is not None and (self.lines is not None or self.q is not None):
             message = "Give either tail, or lines and q."
             raise PydanticCustomError("tail_and_lines", message)
-        if self.q is None and self.model_fields_set & {"context", "limit"}:
+        # Some programs send every default.
+        if self.q is None and (self.context, self.limit) != (0, MATCHES):
             raise PydanticCustomError("search_without_text", "context and limit belong to q.")
         return self
 

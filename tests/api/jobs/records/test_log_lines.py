@@ -63,6 +63,11 @@ class TestLines:
         assert (answer.status_code, answer.content) == (200, b"")
         assert answer.headers["X-Lines"] == "1000"
 
+    def test_the_defaults_of_a_search_change_nothing_without_one(self, ask: Ask) -> None:
+        answer = ask(lines="1-2", context=0, limit=100)
+
+        assert answer.text.splitlines() == LINES[:2]
+
     @pytest.mark.parametrize("query", [{}, {"q": "line"}])
     def test_lines_that_end_before_they_begin_are_refused(
         self, ask: Ask, query: dict[str, str]
