@@ -199,6 +199,7 @@ class _Connection:
         self._tasks: list[asyncio.Task[None]] = []
         self._transaction = b""
         self._answer_is_lost = False
+        self._is_aborted = False
 
     async def carry(self) -> None:
         """Carry bytes both ways until either side ends or `abort` is called."""
@@ -208,6 +209,9 @@ class _Connection:
             self.abort()
             return
         self._writers.append(server_writer)
+        if self._is_aborted:  # while it connected
+            self.abort()
+            return
         pumps = (
             self._pump(Direction.TO_SERVER, self._reader, server_writer),
             self._pump(Direction.TO_CLIENT, server_reader, self._writers[0]),
@@ -218,6 +222,7 @@ class _Connection:
 
     def abort(self) -> None:
         """Break both sides at once; undelivered bytes are lost."""
+        self._is_aborted = True
         for writer in self._writers:
             writer.transport.abort()
         for task in self._tasks:
