@@ -19,7 +19,13 @@ def test_a_client_that_names_gzip_reads_it(offered: list[str]) -> None:
 
 
 @pytest.mark.parametrize(
-    "offered", [[], [""], ["identity"], ["gzip;q=0"], ["gzip; q=0.000, br"], ["*"]], ids=str
+    "offered",
+    [
+        *([], [""], ["identity"], ["*"], ["agzip"]),
+        *(["gzip;q=0"], ["gzip; q=0.000, br"], ["gzip;\tq=0"]),
+        *(["gzip;q=-1"], ["gzip;q=x"], ["gzip;q=0;a=b"]),
+    ],
+    ids=str,
 )
 def test_a_client_that_does_not_name_gzip_reads_it_not(offered: list[str]) -> None:
     assert not takes_gzip(a_request(*offered))
