@@ -3,6 +3,7 @@
 import ast
 import importlib.util
 import shlex
+import subprocess
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -43,3 +44,11 @@ def foreign_names(script: Path) -> set[str]:
         elif isinstance(node, ast.Attribute) and node.attr.startswith("_"):
             found.add(node.attr)
     return found - sys.stdlib_module_names
+
+
+def drawn_shapes(folder: Path) -> Path:
+    """Draw a dataset of twelve small images; return its archive."""
+    archive = folder / "shapes.zip"
+    few = ("--train", "8", "--val", "4", "--size", "64")
+    subprocess.run([sys.executable, EXAMPLES / "shapes.py", archive, *few], check=True)
+    return archive

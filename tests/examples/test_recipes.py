@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import pytest
 
-from tests.examples.scripts import EXAMPLES, commands_of, foreign_names, loaded
+from tests.examples.scripts import EXAMPLES, commands_of, drawn_shapes, foreign_names, loaded
 from tests.worlds.server import Api, trainyard_up
 from trainyard import Client
 from trainyard.command.training import Wanted
@@ -74,16 +74,13 @@ class TestRecipes:
 @pytest.mark.integration
 @pytest.mark.timeout(SECONDS * 2)
 def test_a_recipe_trains_and_leaves_best_pt(tmp_path: Path) -> None:
-    archive = tmp_path / "shapes.zip"
-    few = ("--train", "8", "--val", "4", "--size", "64")
-    subprocess.run([sys.executable, EXAMPLES / "shapes.py", archive, *few], check=True)
     recipe = EXAMPLES / "recipes" / "f1_each_epoch.py"
     options = ("--model", MODEL, "--epochs", "2", "--imgsz", "64")
 
     with trainyard_up(tmp_path / "home") as server:
         access = {"TRAINYARD_URL": server.url, "TRAINYARD_API_KEY": server.key}
         done = subprocess.run(
-            [sys.executable, recipe, archive, *options],
+            [sys.executable, recipe, drawn_shapes(tmp_path), *options],
             cwd=tmp_path,
             env={**os.environ, **access},
             capture_output=True,
