@@ -1,4 +1,4 @@
-"""The service in `examples/service` starts trainings, shows them and hands out best.pt."""
+"""The service in `examples/service` starts trainings, shows them and publishes best.pt."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,7 +11,7 @@ from tests.examples.scripts import EXAMPLES, drawn_shapes, loaded
 from tests.waiting import eventually
 from tests.worlds.server import trainyard_up
 
-SCRIPT = EXAMPLES / "service" / "service.py"
+SCRIPT = EXAMPLES / "service" / "on_demand.py"
 NOBODY = "job_01JD9Z6T3QK5W8XN2V7M4B1RCE"
 SECONDS = 600
 

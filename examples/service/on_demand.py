@@ -1,6 +1,6 @@
-"""A service that trains on demand: it submits jobs to Trainyard and hands out their weights.
+"""A service that trains on demand: it submits jobs to Trainyard and publishes their weights.
 
-`uvicorn --app-dir examples/service service:app` needs fastapi, uvicorn and the client of Trainyard.
+`uvicorn --app-dir examples/service on_demand:app` needs fastapi, uvicorn and Trainyard's client.
 TRAINYARD_URL and TRAINYARD_API_KEY name the server. Who may use the service is for you to add.
 """
 
