@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, Self, cast
 
 from pydantic import BaseModel, Field, JsonValue
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, load_only
 
 from app.artifacts.tables import Artifact
 from app.datasets.tables import DatasetVersion
@@ -101,7 +101,11 @@ def provenance_of(
         files: its stored files for download, by name.
         digests: those of `spec.json` and of `plan.json`.
     """
-    version = session.get_one(DatasetVersion, job.dataset_version_id)
+    # Reports of verifications are large.
+    columns = load_only(
+        DatasetVersion.number, DatasetVersion.archive_sha256, DatasetVersion.manifest_digest
+    )
+    version = session.get_one(DatasetVersion, job.dataset_version_id, options=[columns])
     spec_sha256, plan_sha256 = digests
     return Provenance(
         job=job.id,
