@@ -69,7 +69,8 @@ def _logging_as_before() -> Iterator[None]:
     root, configured = logging.getLogger(), structlog.get_config()
     handlers, level = root.handlers[:], root.level
     yield
-    root.handlers, root.level = handlers, level
+    root.handlers = handlers
+    root.setLevel(level)
     structlog.configure(**configured)
 
 
