@@ -1,7 +1,8 @@
 """End with status 1 if the best value of a metric is below a bound.
 
-`trainyard metrics JOB | python gate.py "metrics/mAP50(B)" 0.5` reads the epochs of a job as CSV. If
-the job has `best_model.metric` set to the same metric, the best value is that of best.pt.
+`trainyard metrics JOB | python gate.py "metrics/mAP50(B)" 0.5` reads the epochs of a job as CSV.
+The highest value is the best one, so the metric must not be a loss. If the job has
+`best_model.metric` set to the same metric, the best value is that of best.pt.
 """
 
 import argparse

@@ -2,15 +2,17 @@
 
 import inspect
 import os
+import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
 import pytest
 
 from tests.examples.scripts import EXAMPLES, commands_of, drawn_shapes, foreign_names, loaded
-from tests.worlds.server import Api, trainyard_up
+from tests.worlds.server import Api, Server, trainyard_up
 from trainyard import Client
 from trainyard.command.training import Wanted
 from trainyard.command.words import Words
@@ -18,6 +20,14 @@ from trainyard.command.words import Words
 RECIPES: Final = sorted((EXAMPLES / "recipes").glob("*.py"))
 MODEL: Final = "yolo26n.yaml"
 SECONDS: Final = 600
+PRINTED: Final = {
+    "f1_each_epoch": r"^epoch 6: F1 0\.",
+    "class_weights": r"^circle \d+\.",
+    "best_by_metric": r"^epoch [1-6]: metrics/recall\(B\) ",
+    "freeze_then_unfreeze": r"layers_unfrozen",
+    "layer_rates": r"^lr/backbone/\S+ \d",
+}
+"""A line that each recipe prints."""
 
 
 def submitted_spec(client: Client, api: Api, recipe: Path) -> dict[str, Any]:
@@ -70,25 +80,36 @@ class TestRecipes:
         assert {**wanted.spec, "dataset": api.rows.dataset_id, "model": MODEL} == expected
 
 
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    with trainyard_up(tmp_path_factory.mktemp("recipes") / "home") as server:
+        yield server
+
+
 @pytest.mark.slow
 @pytest.mark.integration
 @pytest.mark.timeout(SECONDS * 2)
-def test_a_recipe_trains_and_leaves_best_pt(tmp_path: Path) -> None:
-    recipe = EXAMPLES / "recipes" / "f1_each_epoch.py"
-    options = ("--model", MODEL, "--epochs", "2", "--imgsz", "64")
+@pytest.mark.parametrize(("recipe", "printed"), PRINTED.items())
+def test_a_recipe_trains_and_prints_what_it_is_about(
+    server: Server, tmp_path: Path, recipe: str, printed: str
+) -> None:
+    options = ("--model", MODEL, "--epochs", "6", "--imgsz", "64")
+    access = {"TRAINYARD_URL": server.url, "TRAINYARD_API_KEY": server.key}
 
-    with trainyard_up(tmp_path / "home") as server:
-        access = {"TRAINYARD_URL": server.url, "TRAINYARD_API_KEY": server.key}
-        done = subprocess.run(
-            [sys.executable, recipe, drawn_shapes(tmp_path), *options],
-            cwd=tmp_path,
-            env={**os.environ, **access},
-            capture_output=True,
-            text=True,
-            timeout=SECONDS,
-            check=False,
-        )
+    done = subprocess.run(
+        [sys.executable, EXAMPLES / f"recipes/{recipe}.py", drawn_shapes(tmp_path), *options],
+        cwd=tmp_path,
+        env={**os.environ, **access},
+        capture_output=True,
+        text=True,
+        timeout=SECONDS,
+        check=False,
+    )
 
     assert done.returncode == 0, done.stderr
-    assert "epoch 2: F1 0." in done.stdout
+    assert re.search(printed, done.stdout, re.MULTILINE), done.stdout
     assert (tmp_path / "best.pt").stat().st_size > 1_000_000
+
+
+def test_every_recipe_is_run() -> None:
+    assert {recipe.stem for recipe in RECIPES} == PRINTED.keys()
