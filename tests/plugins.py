@@ -1,5 +1,6 @@
 """Trainer plugins for tests: the example, installed as an operator would, and small ones."""
 
+import re
 import shutil
 import subprocess
 import sys
@@ -8,6 +9,7 @@ from pathlib import Path
 from tests.architecture.sources import ROOT
 
 EXAMPLE = ROOT / "examples" / "plugin"
+GUIDE = ROOT / "docs" / "how-to" / "write-a-plugin.md"
 
 
 def install_example(folder: Path) -> Path:
@@ -33,4 +35,13 @@ def write_plugin(folder: Path, code: str, *, name: str = "mine", package: str = 
     (described / "entry_points.txt").write_text(
         f"[trainyard.trainers]\n{name} = {package}:Plugin\n", encoding="utf-8"
     )
+    return folder
+
+
+def write_guides_plugin(folder: Path) -> Path:
+    """Write the files that docs/how-to/write-a-plugin.md shows into an empty folder."""
+    named = re.compile(r"^`([\w./]+)`:\n\n```\w+\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+    for name, content in named.findall(GUIDE.read_text(encoding="utf-8")):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(content, encoding="utf-8")
     return folder
