@@ -9,14 +9,19 @@ from pathlib import Path
 from tests.architecture.sources import ROOT
 
 EXAMPLE = ROOT / "examples" / "plugin"
-GUIDE = ROOT / "docs" / "how-to" / "write-a-plugin.md"
+GUIDE = ROOT / "docs" / "write-a-plugin.md"
 
 
 def install_example(folder: Path) -> Path:
     """Install the example plugin into an empty folder, to be put on a PYTHONPATH."""
+    return install_plugin(folder, EXAMPLE)
+
+
+def install_plugin(folder: Path, package: Path) -> Path:
+    """Install a plugin's package into an empty folder, to be put on a PYTHONPATH."""
     uv = shutil.which("uv", path=str(Path(sys.executable).parent)) or "uv"
     source = folder.with_name(f"{folder.name}-source")  # keeps build files out of the checkout
-    shutil.copytree(EXAMPLE, source)
+    shutil.copytree(package, source)
     flags = ["--quiet", "--offline", "--no-deps", "--no-build-isolation", "--python"]
     command = [uv, "--no-config", "pip", "install", *flags, sys.executable, "--target"]
     subprocess.run([*command, folder, source], check=True)
@@ -39,7 +44,7 @@ def write_plugin(folder: Path, code: str, *, name: str = "mine", package: str = 
 
 
 def write_guides_plugin(folder: Path) -> Path:
-    """Write the files that docs/how-to/write-a-plugin.md shows into an empty folder."""
+    """Write the files that docs/write-a-plugin.md shows into an empty folder."""
     named = re.compile(r"^`([\w./]+)`:\n\n```\w+\n(.*?)^```$", re.MULTILINE | re.DOTALL)
     for name, content in named.findall(GUIDE.read_text(encoding="utf-8")):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)

@@ -3,12 +3,20 @@
 import json
 import os
 import subprocess
+import tomllib
 from pathlib import Path
 
 import pytest
 
+from app.jobs.spec.job_spec import JobSpec
 from tests.datasets.builders import a_detect_zip
-from tests.plugins import EXAMPLE, install_example, write_guides_plugin, write_plugin
+from tests.plugins import (
+    EXAMPLE,
+    install_example,
+    install_plugin,
+    write_guides_plugin,
+    write_plugin,
+)
 from tests.worlds.server import COMMAND
 
 SECONDS = 280
@@ -79,6 +87,17 @@ class TestCheckOfAFolder:
         assert finished.stdout.startswith("brighter 1.0.0: trains ")
         assert sorted(folder.rglob("*")) == files
 
+    def test_the_job_of_the_guide_is_valid_and_names_its_plugin(self, tmp_path: Path) -> None:
+        folder = write_guides_plugin(tmp_path / "brighter")
+        job = json.loads((folder / "job.json").read_text())
+        del job["data"]
+        points = tomllib.loads((folder / "pyproject.toml").read_text())["project"]["entry-points"]
+
+        spec = JobSpec.model_validate({**job, "dataset": "shapes"})
+
+        assert spec.trainer is not None
+        assert spec.trainer.name in points["trainyard.trainers"]
+
     def test_a_module_that_cannot_be_imported_is_told_in_one_line(self, tmp_path: Path) -> None:
         folder = tmp_path / "mine"
         folder.mkdir()
@@ -136,3 +155,14 @@ class TestTry:
         assert finished.returncode == 0, finished.stderr
         assert "epoch 2/2" in finished.stderr
         assert list((tmp_path / "person").rglob("*.pt")) == []
+
+    @pytest.mark.slow
+    def test_the_plugin_of_the_guide_is_installed_and_trains(self, tmp_path: Path) -> None:
+        plugins = install_plugin(tmp_path / "plugins", write_guides_plugin(tmp_path / "brighter"))
+        archive = a_detect_zip(tmp_path / "shapes.zip")
+        options = ("--options", '{"factor": 1.5}')
+
+        finished = trainyard(tmp_path, plugins, "try", "brighter", "--data", archive, *options)
+
+        assert finished.returncode == 0, finished.stderr
+        assert "epoch 2/2" in finished.stderr
