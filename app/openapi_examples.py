@@ -44,8 +44,9 @@ def _json_bodies(operation: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
         answer for status, answer in operation["responses"].items() if status.startswith("2")
     ]
     for body in [operation.get("requestBody", {}), *successes]:
-        if JSON in body.get("content", {}):
-            yield body["content"][JSON]
+        media = body.get("content", {}).get(JSON, {})
+        if "schema" in media:  # a range of a file has none
+            yield media
 
 
 class Examples:

@@ -20,6 +20,7 @@ IfNoneMatch = Annotated[
     str | None,
     Header(description="The ETag of the copy that you have. 304: it is still current."),
 ]
+JSON: Final = "application/json"
 _DOWNLOAD_HEADERS: Final = {
     "Range": "One range of bytes, such as bytes=0-1023.",
     "If-Range": "An ETag: the range is sent only if the file still has it, else the whole file.",
@@ -75,7 +76,8 @@ def download_answers(*media_types: str) -> dict[int | str, dict[str, Any]]:
         200: {"description": "The whole content.", "content": content, **declared(*headers)},
         206: {
             "description": "The requested range.",
-            "content": content,
+            # A range of a JSON file is no JSON value, and has no schema.
+            "content": {**content, **{name: {} for name in content if name == JSON}},
             **declared(*headers, "Content-Range"),
         },
         304: {"description": "The caller's copy is current.", **declared(*headers)},
@@ -84,7 +86,7 @@ def download_answers(*media_types: str) -> dict[int | str, dict[str, Any]]:
 
 
 def _content_of(media_type: str) -> dict[str, Any]:
-    if media_type == "application/json":
+    if media_type == JSON:
         return {"schema": {"description": "Any JSON value.", "examples": [{"epochs": 100}]}}
     in_bytes = {} if media_type.startswith("text/") else {"format": "binary"}
     return {"schema": {"type": "string", **in_bytes}}

@@ -12,11 +12,12 @@ from fastapi.concurrency import run_in_threadpool
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from app.accounts.authentication import Principal, signed_in
+from app.core.encodings import takes_gzip
 from app.core.path_prefix import link
 from app.version import VERSION
 from app.web import formats, words
 from app.web.api import Api
-from app.web.static_files import static_link, takes_gzip
+from app.web.static_files import static_link
 
 POLICY: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "

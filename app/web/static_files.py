@@ -13,6 +13,7 @@ from typing import Annotated, Final
 from fastapi import APIRouter, Request, Response
 from fastapi import Path as InPath
 
+from app.core.encodings import takes_gzip
 from app.core.errors import NotFound
 from app.core.path_prefix import link
 from app.core.response_headers import IMMUTABLE
@@ -93,9 +94,3 @@ def read_static_file(
         packed = headers | {"Content-Encoding": "gzip"}
         return Response(found.packed, media_type=found.media_type, headers=packed)
     return Response(found.body, media_type=found.media_type, headers=headers)
-
-
-def takes_gzip(request: Request) -> bool:
-    """Return whether the client of a request reads gzip."""
-    offered = ",".join(request.headers.getlist("accept-encoding"))
-    return any(each.strip() == "gzip" for each in offered.split(","))

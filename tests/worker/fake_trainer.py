@@ -74,7 +74,7 @@ class FakeTrainer:
         self.say(
             "started", batches_per_epoch=1, epochs=EPOCHS, first_epoch=self.first_epoch(),
             batch_size=self.batch_size, threads=1, device_name="fake", optimizer="none", lr0=None,
-            train_images=4, val_images=2,
+            train_images=4, val_images=2, environment={},
         )  # fmt: skip
 
     def say_how_it_resumed(self) -> None:

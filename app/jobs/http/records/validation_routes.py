@@ -25,6 +25,7 @@ from app.artifacts.validation import (
 from app.artifacts.worst_images import BundleReader
 from app.core.context import InContext
 from app.core.declared_headers import declared
+from app.core.encodings import takes_gzip
 from app.core.pages import Cursor, Page
 from app.core.problems import responses_for
 from app.core.ranges import (
@@ -113,22 +114,31 @@ class WorstImagesQuery(BaseModel):
 )
 def read_curves(
     job_id: JobId,
+    request: Request,
     context: InContext,
     principal: Reader,
     if_none_match: IfNoneMatch = None,
 ) -> Response:
-    """Read curves and confusion matrix of best.pt, as its final validation computed them."""
+    """Read curves and confusion matrix of best.pt, as its final validation computed them.
+
+    They are sent as they are stored, in gzip, to clients that read it.
+    """
     with context.database.read() as unit:
         visible_job(unit.session, principal.project_ids, job_id)
         row = shown_artifact(unit.session, job_id, ArtifactKind.VALIDATION, CURVES)
     if row is None:
         raise CurvesNotFound
     file = stored_file(context, row)
-    headers = {"ETag": file.etag or ""}
-    if file.etag and is_known(file.etag, if_none_match):
+    etag = f'W/"{row.sha256}"'  # weak: of both encodings
+    headers = {"ETag": etag, "Vary": "Accept-Encoding"}
+    if is_known(etag, if_none_match):
         return Response(status_code=304, headers=headers)
     packed = b"".join(file.read(0, file.size_bytes))
-    return Response(_unpacked(packed, row.sha256), headers=headers, media_type="application/json")
+    content = _unpacked(packed, row.sha256)
+    if takes_gzip(request):
+        headers["Content-Encoding"] = "gzip"
+        content = packed
+    return Response(content, headers=headers, media_type="application/json")
 
 
 @router.get("/images/worst")

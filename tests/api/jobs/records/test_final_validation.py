@@ -125,6 +125,20 @@ class TestCurves:
         assert answer.json() == json.loads(SHOWN.model_dump_json())
         assert answer.headers["Content-Type"] == "application/json"
 
+    @pytest.mark.parametrize(
+        ("offered", "encoding"), [("gzip, br", "gzip"), ("br, gzip;q=0", None), ("identity", None)]
+    )
+    def test_curves_are_sent_in_gzip_to_clients_that_read_it(
+        self, shown: Shown, offered: str, encoding: str | None
+    ) -> None:
+        answer = shown.get("/curves", headers={"Accept-Encoding": offered})
+
+        assert answer.headers.get("Content-Encoding") == encoding
+        assert answer.headers["Vary"] == "Accept-Encoding"
+        is_packed = int(answer.headers["Content-Length"]) < len(answer.content)
+        assert is_packed == (encoding is not None)
+        assert answer.json() == json.loads(SHOWN.model_dump_json())
+
     def test_curves_that_the_caller_has_are_not_sent_again(self, shown: Shown) -> None:
         tag = shown.get("/curves").headers["ETag"]
 

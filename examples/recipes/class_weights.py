@@ -1,0 +1,50 @@
+r"""Weight the classes in the loss, so that rare ones count more.
+
+The weights come from the labels; `explicit` takes your own by the name of the class.
+
+From a shell:
+
+    trainyard train data=data.yaml model=yolo26n.pt epochs=50 imgsz=640 \
+      class_weights.mode=inverse_frequency class_weights.cap=10
+
+With Python: `python examples/recipes/class_weights.py DATA`.
+DATA is a data.yaml, a folder or an archive of this machine, or a dataset of the server.
+`Client()` finds the server as docs/client.md says.
+"""
+
+import argparse
+
+from trainyard import Client, Job
+
+
+def submit(
+    client: Client, data: str, model: str = "yolo26n.pt", epochs: int = 50, imgsz: int = 640
+) -> Job:
+    """Submit the training."""
+    return client.train(
+        data=data,
+        model=model,
+        epochs=epochs,
+        imgsz=imgsz,
+        customize={"class_weights": {"mode": "inverse_frequency", "cap": 10}},
+    )
+
+
+def main() -> None:
+    """Read the command line, train, and print what the recipe is about."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("data")
+    parser.add_argument("--model", default="yolo26n.pt")
+    parser.add_argument("--epochs", type=int, default=50)
+    parser.add_argument("--imgsz", type=int, default=640)
+    with Client() as client:
+        job = submit(client, **vars(parser.parse_args()))
+        print(job.url)
+        job.wait()
+        for name, weight in job.view.resolved["class_weights"].items():
+            print(name, weight)
+        print(job.best.download())
+
+
+if __name__ == "__main__":
+    main()
