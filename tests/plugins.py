@@ -1,5 +1,6 @@
 """Trainer plugins for tests: the example, installed as an operator would, and small ones."""
 
+import re
 import shutil
 import subprocess
 import sys
@@ -8,13 +9,19 @@ from pathlib import Path
 from tests.architecture.sources import ROOT
 
 EXAMPLE = ROOT / "examples" / "plugin"
+GUIDE = ROOT / "docs" / "write-a-plugin.md"
 
 
 def install_example(folder: Path) -> Path:
     """Install the example plugin into an empty folder, to be put on a PYTHONPATH."""
+    return install_plugin(folder, EXAMPLE)
+
+
+def install_plugin(folder: Path, package: Path) -> Path:
+    """Install a plugin's package into an empty folder, to be put on a PYTHONPATH."""
     uv = shutil.which("uv", path=str(Path(sys.executable).parent)) or "uv"
     source = folder.with_name(f"{folder.name}-source")  # keeps build files out of the checkout
-    shutil.copytree(EXAMPLE, source)
+    shutil.copytree(package, source)
     flags = ["--quiet", "--offline", "--no-deps", "--no-build-isolation", "--python"]
     command = [uv, "--no-config", "pip", "install", *flags, sys.executable, "--target"]
     subprocess.run([*command, folder, source], check=True)
@@ -33,4 +40,13 @@ def write_plugin(folder: Path, code: str, *, name: str = "mine", package: str = 
     (described / "entry_points.txt").write_text(
         f"[trainyard.trainers]\n{name} = {package}:Plugin\n", encoding="utf-8"
     )
+    return folder
+
+
+def write_guides_plugin(folder: Path) -> Path:
+    """Write the files that docs/write-a-plugin.md shows into an empty folder."""
+    named = re.compile(r"^`([\w./]+)`:\n\n```\w+\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+    for name, content in named.findall(GUIDE.read_text(encoding="utf-8")):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(content, encoding="utf-8")
     return folder

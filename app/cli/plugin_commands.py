@@ -1,4 +1,4 @@
-"""`trainyard plugins`: whether installed trainer plugins work, before any user's job needs them."""
+"""`trainyard plugins`: whether trainer plugins work, before any user's job needs them."""
 
 import json
 import os
@@ -16,6 +16,7 @@ from typing import Annotated, Any, Final, TypeVar
 
 import typer
 
+from app.cli.plugin_folder import PluginFolder, read_plugin_folder
 from app.cli.shared import AsJson, exit_on_expected_errors, failure, say
 
 REPORT: Final = (sys.executable, "-m", "worker.trainer.plugin_report")
@@ -30,17 +31,24 @@ TINY: Final = {"epochs": 2, "imgsz": 64, "batch": 4, "plots": False}
 
 T = TypeVar("T")
 
-plugins = typer.Typer(no_args_is_help=True, help="Check and try installed trainer plugins.")
+plugins = typer.Typer(no_args_is_help=True, help="Check and try trainer plugins.")
 
 
 @plugins.command("check")
-def check_plugins(*, as_json: AsJson = False) -> None:
-    """Import every installed plugin as a worker does, and say which can be used.
+def check_plugins(
+    folder: Annotated[
+        Path | None, typer.Argument(help="Folder of a plugin that is not installed.")
+    ] = None,
+    *,
+    as_json: AsJson = False,
+) -> None:
+    """Import every installed plugin, or that of a folder, as a worker does; say which can be used.
 
     The exit status is 1 if one cannot be used.
     """
-    with exit_on_expected_errors(), tempfile.TemporaryDirectory(prefix="trainyard-") as folder:
-        found = _reports(Path(folder))
+    with exit_on_expected_errors(), tempfile.TemporaryDirectory(prefix="trainyard-") as made:
+        unpacked = None if folder is None else read_plugin_folder(folder)
+        found = _reports(Path(made), unpacked)
         if as_json:
             typer.echo(json.dumps(found, indent=2))
         for plugin in () if as_json else found:
@@ -84,12 +92,14 @@ def _options(text: str) -> Any:  # noqa: ANN401 -- JSON
         raise failure(f"--options: {error}") from None
 
 
-def _reports(folder: Path) -> list[dict[str, Any]]:
-    """Describe all plugins in a process of their own: importing one runs its code."""
+def _reports(folder: Path, unpacked: PluginFolder | None) -> list[dict[str, Any]]:
+    """Describe plugins in a process of their own: importing one runs its code."""
     report = folder / "report.json"
+    only = [] if unpacked is None else [unpacked.version, json.dumps(unpacked.points)]
     done = subprocess.run(
-        [*REPORT, str(report)],
+        [*REPORT, str(report), *only],
         cwd=folder,
+        env=None if unpacked is None else unpacked.environment(),
         capture_output=True,
         text=True,
         timeout=REPORT_SECONDS,

@@ -2,6 +2,8 @@
 
 It runs as a separate process in the environment of a trainer: importing a plugin runs its code, and
 most plugins import torch. The worker starts it when a slot starts, if any plugin is installed.
+`trainyard plugins check FOLDER` adds the version and the entry points of a plugin that is not
+installed, and whose folder is on the PYTHONPATH: then only that is described.
 """
 
 import json
@@ -24,22 +26,33 @@ MAX_ERROR_CHARACTERS: Final = 500
 
 
 def main(arguments: list[str]) -> None:
-    """Write the descriptions of all plugins to the file."""
+    """Write the descriptions of all plugins, or of the named ones, to the file."""
+    file, *unpacked = arguments
+    reports = _unpacked_reports(*unpacked) if unpacked else _installed_reports()
+    Path(file).write_text(json.dumps(reports), encoding="utf-8")
+
+
+def _unpacked_reports(version: str, points: str) -> list[dict[str, Any]]:
+    named = sorted(json.loads(points).items())
+    return [describe(EntryPoint(name, value, GROUP), version=version) for name, value in named]
+
+
+def _installed_reports() -> list[dict[str, Any]]:
     points = sorted(entry_points(group=GROUP), key=lambda point: point.name)
     times = Counter(point.name for point in points)
     unique = {point.name: point for point in points}
-    reports = [describe(point, packages=times[name]) for name, point in unique.items()]
-    Path(arguments[0]).write_text(json.dumps(reports), encoding="utf-8")
+    return [describe(point, packages=times[name]) for name, point in unique.items()]
 
 
-def describe(point: EntryPoint, *, packages: int = 1) -> dict[str, Any]:
+def describe(point: EntryPoint, *, packages: int = 1, version: str = "unknown") -> dict[str, Any]:
     """Return a plugin's name, version, tasks and options schema, or the error that excludes it.
 
     Args:
         point: The plugin's entry point.
         packages: The number of installed packages with an entry point of this name.
+        version: The version of a package that is not installed.
     """
-    known = {"name": point.name[:100], "version": point.dist.version if point.dist else "unknown"}
+    known = {"name": point.name[:100], "version": point.dist.version if point.dist else version}
     try:
         if packages > 1:
             raise TypeError(f"{packages} packages provide it; keep only one installed.")  # noqa: TRY301
