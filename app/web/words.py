@@ -62,6 +62,15 @@ WAITING_IN_SHORT: Final = {
     "project_running_limit": "limit of the project",
     "user_running_limit": "limit of its user",
 }
+UNKNOWN_START: Final = {
+    "slot": "not known",
+    "back_off": "not known",
+    "no_matching_worker": "no slot suits it",
+    "cordoned": "no slot takes jobs",
+    "project_running_limit": "when the project's limit allows",
+    "user_running_limit": "when your limit allows",
+}
+"""When a job would start that has no estimate, by what it would wait for."""
 DISABLED: Final = {
     "by_member": "by a member",
     "gone": "it answered 410 Gone",
@@ -127,6 +136,14 @@ def reason_of(job: dict[str, Any]) -> str:
     """Return why a queued job does not run yet."""
     reason: str = WAITING.get(job["waiting_reason"], job["waiting_reason"])
     return reason.format(queue=job["queue"])
+
+
+def start_of(forecast: dict[str, Any]) -> str:
+    """Return when a job would start if it were submitted now."""
+    seconds = forecast["starts_in_seconds"]
+    if seconds is None:
+        return UNKNOWN_START.get(forecast["waits_for"], UNKNOWN_START["slot"])
+    return f"in {duration(seconds)}" if round(seconds) else "now"
 
 
 def share_of(job: dict[str, Any]) -> float:

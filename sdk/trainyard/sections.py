@@ -15,7 +15,7 @@ from trainyard.operations.pages import Listing
 from trainyard.operations.pushes import OnProgress, Push, push_dataset
 from trainyard.paging import Pager
 from trainyard.views.datasets import DatasetRow, DatasetView, FindingView, VersionRow
-from trainyard.views.jobs import JobRow, ParsedView, PlanView
+from trainyard.views.jobs import JobRow, ParsedView, ValidatedJobView
 from trainyard.views.models import ModelView
 from trainyard.views.results import ManyMetricsView
 
@@ -59,7 +59,7 @@ class Jobs:
         view = self._client.run(job_operations.submit_job(connection, spec, idempotency_key))
         return Job(self._client, view)
 
-    def plan(self, spec: Mapping[str, Any]) -> PlanView:
+    def plan(self, spec: Mapping[str, Any]) -> ValidatedJobView:
         """Return what a job would do, without submitting it."""
         return self._client.run(job_operations.plan_job(self._client.connection, spec))
 

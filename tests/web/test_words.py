@@ -12,6 +12,7 @@ from app.datasets.tables import VersionState
 from app.events.tables import Level
 from app.fleet.tables import Cordon, Presence
 from app.jobs.curves import MarkKind
+from app.jobs.queue.reasons import QueueReason
 from app.jobs.states import JobState
 from app.models.tables import ModelState
 from app.web import words
@@ -145,3 +146,19 @@ class TestShortWords:
         gone = {"waiting_reason": None, "queue_position": None} if "state" in change else {}
 
         assert words.short_state_of({**QUEUED, **gone, **change}).startswith(said)
+
+
+class TestStart:
+    @pytest.mark.parametrize(
+        ("seconds", "said"), [(0.0, "now"), (0.4, "now"), (95.0, "in 1 min 35 s")]
+    )
+    def test_an_estimated_start_is_a_time(self, seconds: float, said: str) -> None:
+        assert words.start_of({"starts_in_seconds": seconds, "waits_for": "slot"}) == said
+
+    @pytest.mark.parametrize("reason", [*QueueReason])
+    def test_a_start_without_an_estimate_has_words_for_each_reason(
+        self, reason: QueueReason
+    ) -> None:
+        said = words.start_of({"starts_in_seconds": None, "waits_for": reason.value})
+
+        assert said == words.UNKNOWN_START[reason]

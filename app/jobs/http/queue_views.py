@@ -11,7 +11,9 @@ from app.core.path_prefix import link
 from app.jobs.http.job_views import JobRow
 from app.jobs.http.waiting import Wait, WaitingReason
 from app.jobs.http.worker_views import RunningJobView, running_job_view
+from app.jobs.plan.views import PlanView
 from app.jobs.queue.changes import Change, ChangeKind
+from app.jobs.queue.forecast import Forecast
 from app.jobs.queue.order import ESTIMATED_PLACES, WaitingJob
 from app.jobs.queue.reasons import QueueReason
 from app.jobs.queue.waiting import SlotCheck, WaitingFacts, sentence_of
@@ -69,6 +71,43 @@ class QueuePage(Page[QueueEntryView]):
         description="Number of your waiting jobs that are behind the first "
         f"{MAX_POSITION} places, which are not looked at.",
         examples=[0],
+    )
+
+
+class ForecastView(BaseModel):
+    """Where a job would wait if it were submitted now."""
+
+    place: int | None = Field(
+        description="Place in the order of claims, from 1. null: a limit would hold the job, or it "
+        f"would be behind the first {MAX_POSITION} places, which are not looked at.",
+        examples=[1],
+    )
+    waits_for: QueueReason = Field(description="What it would wait for.", examples=["slot"])
+    slot: str | None = Field(
+        description="Machine and slot that would take it. null: not known, or the scope "
+        "workers:read is missing.",
+        examples=["gpu-a/0"],
+    )
+    starts_in_seconds: float | None = STARTS
+
+    @classmethod
+    def of(cls, forecast: Forecast, *, shows_slots: bool) -> Self:
+        """Return the view of a forecast."""
+        return cls(
+            place=forecast.place,
+            waits_for=forecast.waits_for,
+            slot=forecast.slot.name if forecast.slot and shows_slots else None,
+            starts_in_seconds=forecast.starts_in_seconds,
+        )
+
+
+class ValidatedJobView(PlanView):
+    """The plan of a job that is not stored, where it would wait, and its spec."""
+
+    queue: ForecastView = Field(description="Where it would wait if it were submitted now.")
+    spec: dict[str, JsonValue] = Field(
+        description="The spec as a submit would store it.",
+        examples=[{"dataset": "bccd", "model": "yolo26n.pt", "train": {"epochs": 100}}],
     )
 
 

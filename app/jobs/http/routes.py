@@ -6,6 +6,7 @@ from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from pydantic import ConfigDict, Field
 
 from app.accounts.authentication import Principal, authenticate, caller_after_wait, needs
+from app.accounts.keys import KeyScope
 from app.core.context import TAKES_SPACE, Context, InContext
 from app.core.declared_headers import declared
 from app.core.omitted_fields import change_schema
@@ -20,10 +21,12 @@ from app.jobs.http.job_views import JobView
 from app.jobs.http.list_pages import read_page
 from app.jobs.http.listing import JobListQuery, JobPage
 from app.jobs.http.parameters import JobId
+from app.jobs.http.queue_views import ForecastView, ValidatedJobView
 from app.jobs.http.status import StatusAnswer, job_status, read_status
 from app.jobs.http.views import QueueView
 from app.jobs.http.waits import JobWaits, WaitQuery, WaitTarget
 from app.jobs.plan.views import PlanView
+from app.jobs.queue.forecast import forecast
 from app.jobs.repository import queue_counts
 from app.jobs.spec.base_model import SpecModel
 from app.jobs.spec.job_spec import JobSpec, Tags
@@ -99,10 +102,17 @@ def submit_job(
 
 
 @router.post("/jobs/validate", responses=responses_for(409, 413, 415, 429))
-def validate_job(spec: JobSpec, context: InContext, principal: Writer) -> PlanView:
+def validate_job(spec: JobSpec, context: InContext, principal: Writer) -> ValidatedJobView:
     """Plan a job without submitting it. Makes the same checks and stores nothing."""
     resolution = submit.validate_job(context, principal, spec)
-    return PlanView.of(resolution.plan, resolution.spec)
+    with context.database.read() as unit:
+        expected = forecast(unit.session, principal.user_id, resolution)
+    shows_slots = KeyScope.WORKERS_READ in principal.scopes
+    return ValidatedJobView(
+        **dict(PlanView.of(resolution.plan, resolution.spec)),
+        queue=ForecastView.of(expected, shows_slots=shows_slots),
+        spec=spec.model_dump(mode="json", exclude_unset=True),
+    )
 
 
 @router.get("/jobs", response_model=JobPage)

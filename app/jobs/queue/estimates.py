@@ -21,10 +21,18 @@ class QueuedJob:
     back_off_seconds: float
 
 
+@dataclass(frozen=True)
+class Start:
+    """The slot that a waiting job takes, and the seconds until then."""
+
+    worker_id: str
+    seconds: float
+
+
 def estimated_starts(
     jobs: Iterable[QueuedJob], slots: Sequence[LiveSlot], free_in: Mapping[str, float | None]
-) -> dict[str, float | None]:
-    """Return the seconds until each job starts, if each takes the first slot that is free for it.
+) -> dict[str, Start | None]:
+    """Return where and when each job starts, if each takes the first slot that is free for it.
 
     None where no uncordoned slot suits the job, or where the time at which a suitable slot is free
     depends on a job without an estimate.
@@ -36,7 +44,7 @@ def estimated_starts(
     """
     open_slots = [slot for slot in slots if not slot.is_cordoned]
     free = {slot.worker_id: free_in.get(slot.worker_id, 0.0) for slot in open_slots}
-    starts: dict[str, float | None] = {}
+    starts: dict[str, Start | None] = {}
     for job in jobs:
         suitable = [slot.worker_id for slot in open_slots if slot.offer.suits(job.demand)]
         starts[job.id] = _take_slot(free, suitable, job)
@@ -45,8 +53,8 @@ def estimated_starts(
 
 def _take_slot(
     free: dict[str, float | None], suitable: Sequence[str], job: QueuedJob
-) -> float | None:
-    """Let a job take the first suitable slot, and return when."""
+) -> Start | None:
+    """Let a job take the first suitable slot, and return which and when."""
     known = {slot: seconds for slot in suitable if (seconds := free[slot]) is not None}
     first = min(known, key=known.__getitem__, default=None)
     if first is None or (len(known) < len(suitable) and known[first] > 0):
@@ -55,4 +63,4 @@ def _take_slot(
     start = max(known[first], job.back_off_seconds)
     estimated = job.estimated_seconds
     free[first] = None if estimated is None else start + estimated
-    return start
+    return Start(first, start)

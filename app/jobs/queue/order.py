@@ -14,7 +14,8 @@ from sqlalchemy import SelectBase, literal, select, union_all
 from sqlalchemy.orm import Session
 
 from app.core.database import database_now
-from app.fleet.repository import live_workers
+from app.fleet.repository import KnownSlot, live_workers
+from app.fleet.tables import Worker
 from app.jobs.life.claim import Demand
 from app.jobs.listed import ListedJob, with_records
 from app.jobs.queue.estimates import QueuedJob, estimated_starts
@@ -52,6 +53,11 @@ class NarrowJob:
         if self.not_before_at is None:
             return 0.0
         return max(0.0, (self.not_before_at - self.now).total_seconds())
+
+    @property
+    def queued(self) -> QueuedJob:
+        """What decides its start."""
+        return QueuedJob(self.id, self.demand, self.estimated_seconds, self.back_off_seconds)
 
     @property
     def until(self) -> datetime | None:
@@ -114,8 +120,12 @@ class _Place:
 
 def read_fleet(session: Session, *, silent: timedelta) -> Fleet:
     """Return the live slots and what they run. Two statements."""
+    return fleet_of(session, live_workers(session, silent=silent))
+
+
+def fleet_of(session: Session, workers: Iterable[Worker | KnownSlot]) -> Fleet:
+    """Return these live slots and what they run. One statement."""
     running = occupants(session)
-    workers = live_workers(session, silent=silent)
     return Fleet([LiveSlot.of(row, is_busy=row.id in running) for row in workers], running)
 
 
@@ -177,10 +187,35 @@ def first_places(session: Session, lanes: Sequence[WaitingLane]) -> list[NarrowJ
 
 def starts_of(jobs: Iterable[NarrowJob], fleet: Fleet) -> dict[str, float | None]:
     """Return the estimated starts of jobs that are in the order of claims."""
-    queued = (
-        QueuedJob(job.id, job.demand, job.estimated_seconds, job.back_off_seconds) for job in jobs
-    )
-    return estimated_starts(queued, fleet.slots, fleet.free_in)
+    starts = estimated_starts((job.queued for job in jobs), fleet.slots, fleet.free_in)
+    return {job_id: start.seconds if start else None for job_id, start in starts.items()}
+
+
+def place_of(lanes: Sequence[WaitingLane], lane: LaneKey, number: int) -> int | None:
+    """Return the place of a lane's job, from 1; None behind all places that are looked at."""
+    places = (it.place for it in _places(lanes) if (it.lane.key, it.number) == (lane, number))
+    return next(places, None)
+
+
+def queued_with(
+    session: Session, lanes: Sequence[WaitingLane], lane: LaneKey, number: int, job: QueuedJob
+) -> list[QueuedJob]:
+    """Return the jobs at the estimated places, with one that is not stored among them.
+
+    At most one statement.
+
+    Args:
+        session: session to read with.
+        lanes: of a queue, in turn; that of the job counts it already.
+        lane: of the job.
+        number: of the job in its lane, from 0.
+        job: the job.
+    """
+    places = _places(lanes)[:ESTIMATED_PLACES]
+    rows = _rows_at(session, places) if places else {}
+    keys = (_key(place) for place in places)
+    found = (job if key == (lane, number) else rows.get(key) for key in keys)
+    return [it.queued if isinstance(it, NarrowJob) else it for it in found if it is not None]
 
 
 def _places(lanes: Sequence[WaitingLane]) -> list[_Place]:

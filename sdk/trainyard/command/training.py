@@ -22,7 +22,7 @@ from trainyard.operations.pushes import OnProgress
 from trainyard.operations.runs import fetch_run
 from trainyard.operations.yolo_words import translate
 from trainyard.run_folder import WEIGHTS, make_run_folder
-from trainyard.views.jobs import PlanView
+from trainyard.views.jobs import ForecastView, ValidatedJobView
 
 WordList = Annotated[
     list[str] | None,
@@ -180,13 +180,24 @@ def _spec(client: Client, wanted: training.Training) -> Any:  # noqa: ANN401 -- 
     return {**wanted.spec, "dataset": dataset, "model": model}
 
 
-def _print_plan(view: PlanView) -> None:
+def _print_plan(view: ValidatedJobView) -> None:
     extent, estimate = view.extent, view.estimate
     put(f"epochs {extent.epochs}, {extent.batches_per_epoch} batches each")
     put(f"images {extent.training_images} to train, {extent.validation_images} to validate")
     put(f"optimizer steps {extent.optimizer_steps}")
     put(f"takes about {duration(estimate.seconds)}")
+    put(f"starts {_start_of(view.queue)}")
     for switched in view.switched_on:
         put(f"also {switched.field}: {switched.because}")
     for warning in view.warnings:
         put(f"warning {warning.code}: {warning.message}")
+
+
+def _start_of(queue: ForecastView) -> str:
+    """Return when a job would start, and on which slot, for people."""
+    if queue.starts_in_seconds is None:
+        return f"at a time that is not known; it would wait for {queue.waits_for.replace('_', ' ')}"
+    slot = f" on {queue.slot}" if queue.slot else ""
+    return (
+        f"in {duration(queue.starts_in_seconds)}{slot}" if queue.starts_in_seconds else f"now{slot}"
+    )

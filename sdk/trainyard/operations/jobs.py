@@ -7,7 +7,7 @@ from typing import Any
 from trainyard.core.connection import Connection
 from trainyard.core.steps import Operation
 from trainyard.views.base import parsed
-from trainyard.views.jobs import JobView, ParsedView, PlanView
+from trainyard.views.jobs import JobView, ParsedView, ValidatedJobView
 from trainyard.views.results import ManyMetricsView
 from trainyard.views.stream import JobEvent
 
@@ -60,12 +60,12 @@ def steer_job(connection: Connection, job: str, action: str) -> Operation[JobVie
     return parsed(JobView, document)
 
 
-def plan_job(connection: Connection, spec: Mapping[str, Any]) -> Operation[PlanView]:
+def plan_job(connection: Connection, spec: Mapping[str, Any]) -> Operation[ValidatedJobView]:
     """Plan a job without submitting it."""
     document = yield from connection.json(
         "POST", "/v1/jobs/validate", json=dict(spec), is_repeatable=True
     )
-    return parsed(PlanView, document)
+    return parsed(ValidatedJobView, document)
 
 
 def parse_job(connection: Connection, text: str) -> Operation[ParsedView]:

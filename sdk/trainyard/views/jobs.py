@@ -175,6 +175,15 @@ class SwitchedOn(View):
     because: str
 
 
+class ForecastView(View):
+    """Where a job would wait if it were submitted now."""
+
+    place: int | None
+    waits_for: str
+    slot: str | None
+    starts_in_seconds: float | None
+
+
 class PlanView(View):
     """What a training would do. Model, classes and optimizer are as the server sends them."""
 
@@ -186,6 +195,13 @@ class PlanView(View):
     switched_on: list[SwitchedOn]
     warnings: list[PlanWarning]
     resolved: dict[str, Any]
+
+
+class ValidatedJobView(PlanView):
+    """The plan of a job that is not stored, where it would wait, and its spec."""
+
+    queue: ForecastView
+    spec: dict[str, Any]
 
 
 class LeftOutView(View):

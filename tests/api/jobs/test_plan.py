@@ -108,7 +108,7 @@ class TestValidate:
 
         kept = api.client.get(job["links"]["plan"]).json()
 
-        assert kept == plan
+        assert kept == {name: plan[name] for name in plan if name not in {"queue", "spec"}}
         assert {**kept["resolved"], "threads": None} == job["resolved"]
 
     def test_a_stored_plan_has_the_rates_of_the_epochs_that_are_asked_for(self, api: Api) -> None:
@@ -290,7 +290,9 @@ class TestCost:
                 validated(api)
             counts.append((asked.reads, asked.writes))
 
-        assert counts == [(4, 0), (4, 0)], "dataset, slots, jobs alike, quotas"
+        assert counts == [(8, 0), (8, 0)], (
+            "dataset, slots, jobs alike, quotas; running jobs, limits, lanes, waiting jobs"
+        )
 
     def test_reading_a_plan_asks_once(self, api: Api) -> None:
         plan = api.submit()["links"]["plan"]

@@ -127,8 +127,8 @@ class TestOrder:
         assert statements == [
             "SELECT lanes",
             "SELECT jobs",  # the narrow rows of all places
-            "SELECT jobs",  # what slots run
             "SELECT workers",
+            "SELECT jobs",  # what slots run
             "SELECT jobs",
             "SELECT jobs",  # with what other rows tell of them
             "SELECT job_tags",

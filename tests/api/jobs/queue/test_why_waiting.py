@@ -15,7 +15,7 @@ from app.jobs.locks import lock_job
 from app.jobs.states import JobEvent, JobState
 from app.jobs.tables import Job
 from app.quotas.tables import Lane, Usage
-from tests.api.jobs.waiting_jobs import LEASE, a_stranger, emptied, takes
+from tests.api.jobs.queue.waiting_jobs import LEASE, a_stranger, emptied, takes
 from tests.counting import statements_to
 from tests.jobs.slots import a_slot
 from tests.worlds.accounts import a_key, a_person

@@ -8,7 +8,7 @@ from app.jobs.life.transitions import AttemptEnd, apply_event
 from app.jobs.locks import lock_job
 from app.jobs.states import JobEvent
 from app.jobs.tables import Job
-from tests.api.jobs.waiting_jobs import a_stranger, emptied, takes
+from tests.api.jobs.queue.waiting_jobs import a_stranger, emptied, takes
 from tests.counting import statements_to
 from tests.jobs.slots import a_slot, change_slot
 from tests.worlds.rows import Rows, a_job
