@@ -20,7 +20,7 @@ pytestmark = pytest.mark.integration
 PINNED = ROOT / "docs" / "schema" / "openapi.json"
 SCHEMATHESIS = Path(sys.executable).with_name("st")
 CONFIGURATION = Path(__file__).with_name("schemathesis.toml")
-SECONDS = 240
+SECONDS = 900
 
 
 class TestDocument:
@@ -60,7 +60,7 @@ class TestConformance:
                 check=False,
             )
 
-        report = said.stdout[-20_000:] + said.stderr
+        report = said.stdout[-60_000:] + said.stderr
         assert said.returncode == 0, report
         assert f"Tested: {number_of_operations()}\n" in said.stdout, report
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 import pytest
+from ultralytics.models.yolo.detect import DetectionTrainer
 from ultralytics.utils import LOGGER
 
 from app.core.tasks import Task
@@ -26,9 +27,12 @@ from worker.trainer.mixins.divergence import Divergence
 from worker.trainer.mixins.exact_resume import ExactResuming
 from worker.trainer.mixins.finalizing import Finalizing
 from worker.trainer.mixins.loader_notes import LoaderNotes
+from worker.trainer.mixins.loader_wait import LoaderWait
 from worker.trainer.mixins.log_rows import LogRows
 from worker.trainer.mixins.named_failures import NamedFailures
 from worker.trainer.mixins.plain_resume import Resuming
+from worker.trainer.mixins.plot_failures import PlotFailures
+from worker.trainer.mixins.prepared_data import PreparedData
 from worker.trainer.mixins.reporting import Reporting
 from worker.trainer.mixins.stopping import StopOnRequest
 from worker.trainer.mixins.training_states import TrainingStates
@@ -141,6 +145,31 @@ def names_what_is_wrong_with_data(whole: Training, directory: Path) -> bool:
     raise AssertionError("there is nothing to train on")
 
 
+def knows_how_long_it_waited(whole: Training, directory: Path) -> bool:
+    epochs = train_here(again(whole, directory)).of("epoch")
+    return all(each.loader_wait_seconds > 0 for each in epochs)
+
+
+def goes_on_without_a_plot(whole: Training, directory: Path) -> bool:
+    def fails(*_: object) -> None:
+        raise ArithmeticError("a name that cannot be drawn")
+
+    job = again(whole, directory, spec=with_arguments(whole, plots=True))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(DetectionTrainer, "plot_training_samples", fails)
+        try:
+            training = train_here(job)
+        except ArithmeticError:
+            return False
+    return [each.code for each in training.of("warning")] == ["plot_failed"]
+
+
+def warns_that_it_has_no_arrays(whole: Training, directory: Path) -> bool:
+    spec = with_arguments(whole, cache="disk")
+    training = train_here(again(whole, directory, spec=spec, without_arrays="no room"))
+    return [each.code for each in training.of("warning")] == ["no_disk_cache"]
+
+
 WHAT_FOR: Final[dict[type[TrainerMixin], Callable[[Training, Path], bool]]] = {
     Divergence: knows_its_first_losses,
     Finalizing: gives_its_artifacts,
@@ -155,10 +184,16 @@ WHAT_FOR: Final[dict[type[TrainerMixin], Callable[[Training, Path], bool]]] = {
     LoaderNotes: leaves_a_state,
     NamedFailures: names_a_batch_size_that_leaves_one_image,
     DataFailures: names_what_is_wrong_with_data,
+    LoaderWait: knows_how_long_it_waited,
+    PlotFailures: goes_on_without_a_plot,
+    PreparedData: warns_that_it_has_no_arrays,
 }
 
 
 class TestMutants:
+    def test_each_mixin_has_a_mutant(self) -> None:
+        assert {*compose.AROUND, *compose.INNERMOST} == set(WHAT_FOR)
+
     @pytest.mark.parametrize(
         "mixin",
         [
@@ -171,6 +206,9 @@ class TestMutants:
             LogRows,
             NamedFailures,
             DataFailures,
+            LoaderWait,
+            PlotFailures,
+            PreparedData,
         ],
     )
     @pytest.mark.slow
