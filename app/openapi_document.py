@@ -110,10 +110,11 @@ def _problem_schemas() -> dict[str, Any]:
 def _add_answers_of_all(document: dict[str, Any]) -> None:
     """Add what every route can answer: a fault of ours and, with a credential, too many requests.
 
+    Before any route, a request can have come too slowly (408) or with too large a head (431).
     A path answers every other method with 405, which has no operation of its own; so each operation
     of the path declares it.
     """
-    of_all = {str(status): answer for status, answer in responses_for(405, 500).items()}
+    of_all = {str(status): answer for status, answer in responses_for(405, 408, 431, 500).items()}
     too_fast = {str(status): answer for status, answer in responses_for(429).items()}
     for operation in operations_of(document):
         added = of_all | (too_fast if operation.get("security") else {})

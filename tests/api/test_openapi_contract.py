@@ -60,7 +60,6 @@ class TestConformance:
                 check=False,
             )
 
-        Path("/tmp/me/st.txt").write_text(said.stdout)
         report = said.stdout[-60_000:] + said.stderr
         assert said.returncode == 0, report
         assert f"Tested: {number_of_operations()}\n" in said.stdout, report

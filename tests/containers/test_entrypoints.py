@@ -95,13 +95,18 @@ def run_line(line: str, python_home: Path, source: Path, environment: dict[str, 
     )
 
 
+def log_of(home: Path) -> Path:
+    """Return where a command in `home` prints to: beside it, because a new home is empty."""
+    return home.with_name("output.log")
+
+
 @contextmanager
 def running(
     arguments: list[str], home: Path, settings: dict[str, str]
 ) -> Iterator["subprocess.Popen[bytes]"]:
     """Run a command in `home` with PATH, the home and these settings; kill it if it stays."""
     environment = {"PATH": os.environ["PATH"], "TRAINYARD_HOME": str(home)} | settings
-    with (home / "output.log").open("wb") as log:
+    with log_of(home).open("wb") as log:
         process = subprocess.Popen(
             arguments, cwd=home, env=environment, stdout=log, stderr=subprocess.STDOUT
         )
@@ -149,12 +154,13 @@ class TestServerImage:
         migrate = [server_image.arguments()[0], "migrate"]
 
         with running(migrate, server_image.home, settings) as migration:
-            assert migration.wait(START_SECONDS) == 0
+            status = migration.wait(START_SECONDS)
+            assert status == 0, log_of(server_image.home).read_text()
         with running(server_image.arguments(), server_image.home, settings) as server:
             eventually(
                 lambda: answers(f"http://127.0.0.1:{port}/livez"),
                 within=START_SECONDS,
-                message=(server_image.home / "output.log").read_text,
+                message=log_of(server_image.home).read_text,
             )
             server.send_signal(signal.SIGTERM)
 

@@ -77,7 +77,7 @@ def _rows(table: Path) -> list[dict[str, str]]:
 
 
 def _told_of(server: Server, job_id: str) -> dict[str, Any]:
-    """Return what the API reports: a job's epochs, its best epoch and its final evaluation."""
+    """Return a job's epochs, best and final evaluation as the API reports them, without times."""
     events = server.get(f"/v1/jobs/{job_id}/events", limit=200)["data"]
     # An epoch is reported twice if the kill came before it was stored.
     steps = {
@@ -87,9 +87,11 @@ def _told_of(server: Server, job_id: str) -> dict[str, Any]:
     }
     assert min(steps.values()) >= FEWEST_STEPS
     (final,) = [each["data"] for each in events if each["type"] == "trainer.finished"]
+    metrics = server.get(f"/v1/jobs/{job_id}/metrics")
+    metrics["marks"] = [each for each in metrics["marks"] if each["kind"] != "resumed"]
     return {
         "steps": steps,
         "final": final,
         "best": server.job(job_id)["best"],
-        "metrics": server.get(f"/v1/jobs/{job_id}/metrics"),
+        "metrics": {name: metrics[name] for name in ("epochs", "series", "best", "marks")},
     }
