@@ -23,6 +23,7 @@ LINT: Final = "make lint"
 MINUTES: Final = 30
 """mypy begins without a cache, and every page runs the tests that guard its change."""
 ENDED: Final = re.compile(r"^(?P<ended>[A-Z]+) (?P<test>tests/\S+)", re.MULTILINE)
+FOLLOWS: Final = re.compile(r'^\+down_revision = "(\w+)"$', re.MULTILINE)
 SQLITE_ALONE: Final = ("-k", "not postgresql")
 EVERY_PAGE: Final = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 
@@ -59,6 +60,16 @@ class TestPages:
         assert [name for name in change.added if (ROOT / name).exists()] == []
         assert [name for name in change.edited if not (ROOT / name).exists()] == []
         assert [it for it in others if not MAKE_TEST.fullmatch(it)] == []
+
+    def test_a_worked_change_applies_to_this_tree(self, page: Path, tmp_path: Path) -> None:
+        change = change_of(page)
+
+        assert Tree.of_files(change.edited, tmp_path / "tree").apply(change) == ""
+
+    def test_a_migration_of_a_page_follows_the_newest(self, page: Path) -> None:
+        newest = max((ROOT / "alembic/versions").glob("[0-9]*.py")).stem
+
+        assert set(FOLLOWS.findall(change_of(page).diff)) <= {newest}
 
 
 @dataclass(frozen=True)

@@ -124,6 +124,14 @@ class Tree:
         (folder / LARGE).symlink_to(ROOT / LARGE)
         return cls(folder)
 
+    @classmethod
+    def of_files(cls, names: Iterable[str], folder: Path) -> "Tree":
+        """Copy some files of this checkout."""
+        for name in names:
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, folder / name)
+        return cls(folder)
+
     def apply(self, change: WorkedChange) -> str:
         """Apply a change, whose context may have moved; return "" or why it does not apply."""
         done = self._run("git", "apply", "-C1", "-", input_text=change.diff)
