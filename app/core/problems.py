@@ -208,6 +208,11 @@ def _answer_ours(_: Request, error: Exception) -> Response:
 
 
 def _answer_database(_: Request, error: Exception) -> Response:
+    return database_problem(error)
+
+
+def database_problem(error: Exception) -> Response:
+    """Return the response for a database that is full or cannot be reached, and log why."""
     log.error("database.unavailable", error=type(error).__name__, cause=_driver_words(error))
     if _is_full(error):
         return problem_response(DatabaseFull("The database has no space left; free some space."))

@@ -14,6 +14,7 @@ from urllib.parse import parse_qsl
 
 from fastapi import Response
 from pydantic import ValidationError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -21,6 +22,7 @@ from app.accounts.authentication import Authenticator, Principal
 from app.accounts.keys import KeyScope, KeyText, parse_key
 from app.core.context import Context
 from app.core.media_types import accepts
+from app.core.problems import database_problem
 from app.core.shared_reads import BatchedReads
 from app.jobs.http.list_pages import read_page
 from app.jobs.http.listing import JobListQuery
@@ -102,6 +104,8 @@ class QuickReadsMiddleware:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
             response = await _response(scope)
+        except PoolTimeout as error:  # the route would wait as long again for a connection
+            response = database_problem(error)
         except Exception:  # noqa: BLE001 -- the route meets it again, if it concerns this request
             response = None
         answered = self._app if response is None else response

@@ -8,6 +8,7 @@ from datetime import timedelta
 
 import pytest
 from sqlalchemy import update
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.testclient import TestClient
 
 from app.accounts.tables import ApiKey, MemberRole
@@ -217,6 +218,23 @@ class TestSameAnswers:
             world.ask("GET", world.paths["running"], headers)
 
         assert len(calls) == 1
+
+    @pytest.mark.parametrize("path", ["/v1/jobs", f"/v1/jobs/{NO_JOB}"])
+    def test_a_request_waits_for_a_connection_once(
+        self, world: World, monkeypatch: pytest.MonkeyPatch, path: str
+    ) -> None:
+        waits: list[str] = []
+
+        def never_free() -> None:
+            waits.append(path)
+            raise PoolTimeout
+
+        monkeypatch.setattr(world.api.context.database, "read", never_free)
+
+        refused = world.ask("GET", path, world.callers["owner"])
+
+        assert (refused.status, refused.headers["retry-after"]) == (503, "5")
+        assert waits == [path]
 
 
 @pytest.fixture

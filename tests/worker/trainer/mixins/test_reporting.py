@@ -155,14 +155,15 @@ class TestRealTraining:
         self, drawn: Callable[[Task], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(reporting, "SECONDS_BETWEEN_BATCH_EVENTS", 0.0)
-        seconds = 1.0
+        seconds = 4.0
         job = a_job(drawn("detect"), tmp_path, train={"epochs": 100, "time": seconds / 3600})
 
         training = train_here(job)
 
         epochs = training.of("epoch")
         phases = [event.epochs_done for event in training.of("phase") if event.epochs_done]
-        assert all(event.eta_seconds <= seconds for event in training.of("batch"))
+        estimates = [event.eta_seconds for event in training.of("batch")]
+        assert max(each for each in estimates if each is not None) <= seconds
         assert (epochs[-1].epoch, epochs[-1].eta_seconds) == (epochs[-1].epochs, None)
         assert phases == [len(epochs)]
         assert len(epochs) < 100
