@@ -29,7 +29,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.engine import Connection, ExceptionContext, make_url
 from sqlalchemy.exc import InterfaceError, InternalError, OperationalError
-from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.orm import DeclarativeBase, Session
 from sqlalchemy.pool import ConnectionPoolEntry
@@ -54,7 +54,10 @@ POOL_TIMEOUT_SECONDS = 5.0
 _ANNOUNCED = "announced"
 _BUSY_TIMEOUT = "busy timeout"
 
-OUTAGE = (OperationalError, InterfaceError, InternalError, PoolTimeoutError)
+NoFreeConnection = PoolTimeout
+"""Raised when the pool has had no connection for as long as a caller waits."""
+
+OUTAGE = (OperationalError, InterfaceError, InternalError, NoFreeConnection)
 """Exceptions that are raised while the database is unreachable, restarting or failing over."""
 
 
@@ -263,7 +266,7 @@ class _Turn:
         with _longest_wait() as seconds:
             if not self._lock.acquire(timeout=seconds):
                 message = f"The database was locked for more than {seconds:g} seconds."
-                raise PoolTimeoutError(message)
+                raise NoFreeConnection(message)
 
     def __exit__(self, *_: object) -> None:
         self._lock.release()

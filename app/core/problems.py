@@ -14,13 +14,13 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 from pydantic_core import ErrorDetails
 from sqlalchemy.exc import DBAPIError, InternalError, OperationalError
-from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 from starlette.types import Receive, Scope, Send
 
 from app.core import errors
+from app.core.database import NoFreeConnection
 from app.core.declared_headers import declared
 from app.core.errors import FieldError, TrainyardError
 from app.core.logging import get_logger
@@ -199,7 +199,7 @@ def install_problem_handlers(app: FastAPI) -> None:
     app.add_exception_handler(HTTPException, _answer_framework)
     app.add_exception_handler(OperationalError, _answer_database)
     app.add_exception_handler(InternalError, _answer_database)
-    app.add_exception_handler(PoolTimeout, _answer_database)
+    app.add_exception_handler(NoFreeConnection, _answer_database)
 
 
 def _answer_ours(_: Request, error: Exception) -> Response:

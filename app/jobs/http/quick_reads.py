@@ -14,13 +14,13 @@ from urllib.parse import parse_qsl
 
 from fastapi import Response
 from pydantic import ValidationError
-from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app.accounts.authentication import Authenticator, Principal
 from app.accounts.keys import KeyScope, KeyText, parse_key
 from app.core.context import Context
+from app.core.database import NoFreeConnection
 from app.core.media_types import accepts
 from app.core.problems import database_problem
 from app.core.shared_reads import BatchedReads
@@ -104,7 +104,7 @@ class QuickReadsMiddleware:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
             response = await _response(scope)
-        except PoolTimeout as error:  # the route would wait as long again for a connection
+        except NoFreeConnection as error:  # the route would wait as long again for a connection
             response = database_problem(error)
         except Exception:  # noqa: BLE001 -- the route meets it again, if it concerns this request
             response = None
