@@ -1,6 +1,7 @@
 """Draining in real processes: `python -m worker` and the slot that it starts."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -45,7 +46,8 @@ def serving(
     """Run a worker and its broker; each trainer that starts is replaced by the fake one."""
     packages = folder / "packages"
     packages.mkdir()
-    program = FAKE_INSTEAD.format(fake=str(FAKE_TRAINER), scenario=scenario)
+    fake = shutil.copy2(FAKE_TRAINER, packages)  # a cage shows this folder, and no tests
+    program = FAKE_INSTEAD.format(fake=str(fake), scenario=scenario)
     (packages / "sitecustomize.py").write_text(program)
     home = worker.context.settings.home
     environment = {
