@@ -93,7 +93,7 @@ $(GENERATORS): $(BIN)/uv $(CLIENTS)/requirements.txt $(CLIENTS)/package.json $(C
 	@touch $@
 
 test-class-weights: $(STAMP)  ## measure what class weights do to the rarest kind of blood cell
-	$(BIN)/python -m pytest -m slow tests/e2e/test_weighted_blood_cells.py
+	$(BIN)/python -m pytest -m measurement tests/e2e/test_weighted_blood_cells.py
 
 # 12 null jobs and 1 real training in 3 minutes, 200 and 4 in 30 minutes.
 soak: $(STAMP)  ## kill processes at random while jobs run; MINUTES=3 DATABASE=sqlite

@@ -11,7 +11,7 @@ import pytest
 
 from tests.worlds.server import Server
 
-pytestmark = [pytest.mark.integration, pytest.mark.real_data, pytest.mark.slow]
+pytestmark = [pytest.mark.integration, pytest.mark.real_data, pytest.mark.measurement]
 
 BCCD = Path(__file__).parents[1] / "data" / "bccd-yolo.zip"
 JOB_SECONDS = 3000.0

@@ -1,6 +1,7 @@
 """Send datasets and weights to a real server, also over connections that break."""
 
 import random
+import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from trainyard.operations.pushes import PushProgress
 
 from tests.browser.site import Site
+from tests.datasets.builders import a_classify_zip
 from tests.faults.proxy import Direction, FaultProxy
 
 pytestmark = pytest.mark.integration
@@ -102,6 +104,19 @@ class TestPush:
         assert version.images == {"train": 9, "val": 3}
 
     @pytest.mark.slow
+    def test_a_folder_that_is_called_as_one_of_another_task_becomes_a_dataset_of_its_own(
+        self, client: Client, shapes: Path, surface: str, tmp_path: Path
+    ) -> None:
+        name = f"called alike {surface}"
+        client.datasets.push(shapes, name)
+        with zipfile.ZipFile(a_classify_zip(tmp_path / "classes.zip")) as archive:
+            archive.extractall(tmp_path / name)
+
+        job = client.train(data=tmp_path / name, model="yolo26n-cls.yaml", epochs=1)
+
+        trained_on = client.datasets.get(job.view.dataset)
+        assert (trained_on.name, trained_on.task) == (f"{name}-classify", "classify")
+
     def test_a_version_can_be_pulled(
         self, client: Client, shapes: Path, tmp_path: Path, surface: str
     ) -> None:

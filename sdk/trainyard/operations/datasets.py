@@ -50,13 +50,20 @@ def path_below(connection: Connection, reference: str, part: str) -> Operation[s
     return f"/v1/datasets/{dataset}/{part}"
 
 
-def _with_name(connection: Connection, name: str) -> Operation[str | None]:
-    params = {"name": name, "limit": 2}
+def datasets_named(
+    connection: Connection, name: str, project: str | None = None
+) -> Operation[list[DatasetRow]]:
+    """Return up to two datasets with a name: of a project, or of all that the caller can read."""
+    params = {"name": name, "project": project, "limit": 2}
     try:
         page = yield from connection.json("GET", "/v1/datasets", params=params)
     except InvalidError:  # no dataset can have such a name
-        return None
-    rows = [parsed(DatasetRow, document) for document in page["data"]]
+        return []
+    return [parsed(DatasetRow, document) for document in page["data"]]
+
+
+def _with_name(connection: Connection, name: str) -> Operation[str | None]:
+    rows = yield from datasets_named(connection, name)
     if len(rows) > 1:
         raise TrainyardError(f"Several projects have a dataset {name}: use its id (ds_…).")
     return rows[0].id if rows else None

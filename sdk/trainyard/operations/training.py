@@ -1,13 +1,14 @@
 """`train`: from a dataset and a model of this machine to a job."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
 from trainyard.core.connection import Connection
 from trainyard.core.steps import Operation
 from trainyard.errors import NotFoundError, TrainyardError
+from trainyard.operations.datasets import datasets_named
 from trainyard.operations.jobs import submit_job
 from trainyard.operations.models import ModelPush, push_model, read_model
 from trainyard.operations.pushes import OnProgress, Push, push_dataset
@@ -91,8 +92,22 @@ def dataset_of(connection: Connection, training: Training, task: str | None) -> 
         task=None if task in UNSAID else task,
         on_progress=training.on_progress,
     )
-    view = yield from push_dataset(connection, push)
+    name = yield from _name_for_task(connection, push.dataset_name, training.project, task)
+    view = yield from push_dataset(connection, replace(push, name=name))
     return view.version
+
+
+def _name_for_task(
+    connection: Connection, name: str, project: str | None, task: str | None
+) -> Operation[str]:
+    """Return the name of the folder, or the name with the task if a dataset of another has it.
+
+    Many folders are called `data`, and all versions of a dataset have one task.
+    """
+    rows = yield from datasets_named(connection, name, project)
+    present = {row.task for row in rows if row.task is not None}
+    fits = not present or task is None or task in present
+    return name if fits or (task == "detect" and "segment" in present) else f"{name}-{task}"
 
 
 def model_of(connection: Connection, training: Training) -> Operation[tuple[str, str | None]]:

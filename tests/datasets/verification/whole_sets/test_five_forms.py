@@ -36,7 +36,8 @@ def brought_in(folder: Path, form: str, photos: Sequence[Photograph]) -> Report:
     options = ImportOptions(names=list(NAMES))
     report = verify(VerificationRequest(archive=archive, output=folder, options=options))
     assert report.state == "ready", report.findings
-    assert {found.code for found in report.findings} <= {Code.FORMAT_CONVERTED, Code.SPLIT_LOOKALIKE}
+    known = {Code.FORMAT_CONVERTED, Code.SPLIT_LOOKALIKE}
+    assert {found.code for found in report.findings} <= known
     return report
 
 

@@ -41,7 +41,8 @@ def trained(
 
 @pytest.fixture
 def dataset(drawn: Callable[[Task], Path], tmp_path: Path) -> Path:
-    return shutil.copytree(drawn("detect"), tmp_path / "data").resolve()
+    left_by_others = shutil.ignore_patterns("*.cache", "*.npy")
+    return shutil.copytree(drawn("detect"), tmp_path / "data", ignore=left_by_others).resolve()
 
 
 @pytest.fixture
@@ -93,7 +94,9 @@ class TestTrainingsOnPreparedData:
     def test_classes_without_arrays_are_read_from_images(
         self, drawn: Callable[[Task], Path], tmp_path: Path
     ) -> None:
-        folder = shutil.copytree(drawn("classify"), tmp_path / "data").resolve()
+        folder = shutil.copytree(
+            drawn("classify"), tmp_path / "data", ignore=shutil.ignore_patterns("*.cache", "*.npy")
+        ).resolve()
         stock = trained(shutil.copytree(folder, tmp_path / "stock"), tmp_path / "a", "classify")
 
         without = trained(folder, tmp_path / "b", "classify", without_arrays=NO_ROOM)
