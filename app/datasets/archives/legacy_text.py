@@ -44,7 +44,7 @@ LEAST_LEAD: Final = 0.1
 MISFIT: Final = 0.1
 MAX_JUDGED_BYTES: Final = 32 * 1024
 WIDE_BEGINNING: Final = 8
-"""A text without a mark is UTF-16 if so many bytes at its beginning are."""
+"""The number of bytes at the beginning of a text without a mark that tell whether it is UTF-16."""
 
 MARKS: Final = (
     (codecs.BOM_UTF8, "utf-8"),

@@ -189,7 +189,7 @@ def _read_header(content: bytes, rules: ImageRules, limits: Limits) -> _Header |
 
 
 def _what_instead_of_image(content: bytes) -> str:
-    """Say what a file is that has the name of an image, and is none."""
+    """Say what a file is that is called an image, but is not one."""
     beginning = content[:MARKUP_BYTES].lstrip().lower()
     if not content:
         return "It is empty."
