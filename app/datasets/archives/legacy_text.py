@@ -43,6 +43,8 @@ LEAST_PLAUSIBLE: Final = 0.65
 LEAST_LEAD: Final = 0.1
 MISFIT: Final = 0.1
 MAX_JUDGED_BYTES: Final = 32 * 1024
+WIDE_BEGINNING: Final = 8
+"""The number of bytes at the beginning of a text without a mark that tell whether it is UTF-16."""
 
 MARKS: Final = (
     (codecs.BOM_UTF8, "utf-8"),
@@ -67,12 +69,30 @@ def decode_text(content: bytes) -> tuple[str, str] | None:
         if content.startswith(mark):
             text = _decoded(content, encoding)
             return None if text is None else (text.removeprefix("\ufeff"), encoding)
+    unmarked = _utf_16_without_mark(content)
+    if unmarked is not None:
+        return unmarked
     text = _decoded(content, "utf-8")
     if text is not None:
         return text, "utf-8"
     found = _told_apart(content.splitlines(), dos_share=DOS_SHARE_IN_FILES)
     text = None if found is None else _decoded(content, found)
     return None if found is None or text is None else (text, found)
+
+
+def _utf_16_without_mark(content: bytes) -> tuple[str, str] | None:
+    """Return the text of UTF-16 that is mostly ASCII: every other byte at its beginning is 0."""
+    beginning = content[:WIDE_BEGINNING]
+    if len(beginning) < WIDE_BEGINNING or len(content) % 2:
+        return None
+    for encoding, zeros, others in (
+        ("utf-16-le", beginning[1::2], beginning[::2]),
+        ("utf-16-be", beginning[::2], beginning[1::2]),
+    ):
+        if not any(zeros) and all(others):
+            text = _decoded(content, encoding)
+            return None if text is None else (text, encoding)
+    return None
 
 
 def decode_legacy(samples: Sequence[bytes]) -> str | None:

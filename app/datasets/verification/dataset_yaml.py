@@ -72,11 +72,12 @@ def _class_name(value: object) -> str:
 
 
 def _class_names(value: object) -> list[str]:
-    """Return the names in class order, from a list or from `{0: name, …}`."""
+    """Return the names in class order: from a list, `{0: name, …}`, `{name: 0, …}` or a text."""
+    value = _joined_mappings(_listed_in_text(value))
     if isinstance(value, list):
         names = value
     elif isinstance(value, dict):
-        by_class = {_integer(key): name for key, name in value.items()}
+        by_class = _by_class(value)
         if sorted(by_class) != list(range(len(value))):
             raise UnfitValueError("class numbers must be 0, 1, 2, … without a gap")
         names = [by_class[number] for number in range(len(value))]
@@ -85,6 +86,43 @@ def _class_names(value: object) -> list[str]:
     if not 1 <= len(names) <= MAX_CLASSES:
         raise UnfitValueError(f"there must be 1 to {MAX_CLASSES} classes")
     return [_class_name(name) for name in names]
+
+
+def _by_class(value: dict[Any, Any]) -> dict[int, Any]:
+    """Return names by class number, from a mapping in either direction."""
+    try:
+        return {_integer(key): name for key, name in value.items()}
+    except UnfitValueError:
+        if not all(isinstance(key, str) and _is_integer(number) for key, number in value.items()):
+            raise
+        return {_integer(number): name for name, number in value.items()}
+
+
+def _is_integer(value: object) -> bool:
+    return isinstance(value, str) and value.strip().isdecimal()
+
+
+def _listed_in_text(value: object) -> object:
+    """Return the names of a text such as `disc, ring` or `['disc', 'ring']` as a list."""
+    if not isinstance(value, str) or not value.strip() or _is_file(value):
+        return value
+    inner = value.strip()
+    if inner.startswith("[") and inner.endswith("]"):
+        inner = inner[1:-1]
+    return [name.strip().strip("\"'") for name in inner.split(",")]
+
+
+def _is_file(value: str) -> bool:
+    return value.strip().lower().endswith((".txt", ".names", ".yaml", ".yml", ".json"))
+
+
+def _joined_mappings(value: object) -> object:
+    """Return a list of mappings, such as `[{0: disc}, {1: ring}]`, as one mapping."""
+    if not isinstance(value, list) or not value:
+        return value
+    pairs = [pair for each in value if isinstance(each, dict) for pair in each.items()]
+    is_joined = all(isinstance(each, dict) for each in value) and len(dict(pairs)) == len(pairs)
+    return dict(pairs) if is_joined else value
 
 
 def _integer(value: object) -> int:
@@ -236,6 +274,9 @@ def _is_empty(value: object) -> bool:
 
 def _validated(keys: dict[str, Any], file: str, findings: Findings) -> DatasetFields | None:
     given = {key: value for key, value in keys.items() if not _is_empty(value)}
+    names = given.get("names")
+    if isinstance(names, str) and _is_file(names):  # the names are read from a file of names
+        del given["names"]
     try:
         return DatasetFields.model_validate(given)
     except ValidationError as invalid:

@@ -77,6 +77,8 @@ IMAGE_FORMATS: Final = ("JPEG", "PNG", "BMP", "WEBP", "TIFF", "AVIF", "JPEG2000"
 Pillow reads a JPEG of several pictures, MPO, as JPEG.
 """
 
+LFS_POINTER: Final = b"version https://git-lfs"
+MARKUP_BYTES: Final = 256
 MIN_SIDE: Final = 10
 ORIENTATION_TAG: Final = 274
 SIDEWAYS: Final = frozenset({5, 6, 7, 8})
@@ -181,12 +183,21 @@ def _read_header(content: bytes, rules: ImageRules, limits: Limits) -> _Header |
     except (Image.DecompressionBombError, Image.DecompressionBombWarning, MemoryError):
         return Remark(Code.IMAGE_TOO_LARGE, f"It has more than {limits.max_image_pixels} pixels.")
     except UnidentifiedImageError:
-        return Remark(
-            Code.IMAGE_UNREADABLE,
-            f"Its content is not in one of the formats {', '.join(IMAGE_FORMATS)}.",
-        )
+        return Remark(Code.IMAGE_UNREADABLE, _what_instead_of_image(content))
     except DECODING_ERRORS as error:
         return Remark(Code.IMAGE_UNREADABLE, shown(f"It cannot be decoded: {error}."))
+
+
+def _what_instead_of_image(content: bytes) -> str:
+    """Say what a file is that is called an image, but is not one."""
+    beginning = content[:MARKUP_BYTES].lstrip().lower()
+    if not content:
+        return "It is empty."
+    if beginning.startswith(LFS_POINTER):
+        return "It is a pointer of Git LFS, not the image: run `git lfs pull`, and pack again."
+    if beginning.startswith((b"<!doctype html", b"<html")):
+        return "It is a web page (HTML), not the image: download the image again."
+    return f"Its content is not in one of the formats {', '.join(IMAGE_FORMATS)}."
 
 
 def _is_within(width: int, height: int, limits: Limits) -> bool:

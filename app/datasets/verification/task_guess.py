@@ -16,6 +16,10 @@ MAX_ROWS: Final = 100
 PREFIX_BYTES: Final = 64 * 1024
 BOX: Final = "box"
 CORNERS: Final = "corners"
+KEYPOINTS: Final = "keypoints"
+KEYPOINT_VALUES: Final = 3
+VISIBLE: Final = b"2"
+VISIBILITIES: Final = frozenset({b"0", b"1", VISIBLE})
 POLYGON: Final = "polygon"
 
 
@@ -30,6 +34,13 @@ def guess_task(labels: Sequence[str], fields: DatasetFields, members: MemberRead
         return "pose"
     kinds = Counter(filter(None, (_kind_of(path, members) for path in _sampled(labels))))
     corners, polygons = kinds[CORNERS], kinds[POLYGON]
+    if kinds[KEYPOINTS] > kinds[BOX] + corners + polygons:
+        members.findings.add(
+            Code.KPT_SHAPE_MISSING,
+            "The rows are boxes with keypoints (x, y, visibility). Add `kpt_shape: [keypoints, 3]`"
+            " to the data.yaml.",
+        )
+        return None
     if not kinds or kinds[BOX] >= corners + polygons:
         return "detect"
     if polygons:
@@ -51,12 +62,16 @@ def _sampled(labels: Sequence[str]) -> Iterable[str]:
 def _kind_of(path: str, members: MemberReader) -> str | None:
     """Return what most rows of a label file are; None if they are of no kind."""
     lines = members.prefix(path, PREFIX_BYTES).splitlines()[:MAX_ROWS]
-    columns = [len(line.split()) for line in lines if line.strip()]
-    kinds = Counter(filter(None, map(_kind_of_row, columns)))
+    rows = [line.split() for line in lines if line.strip()]
+    kinds = Counter(filter(None, map(_kind_of_row, rows)))
     return kinds.most_common(1)[0][0] if kinds else None
 
 
-def _kind_of_row(columns: int) -> str | None:
+def _kind_of_row(row: Sequence[bytes]) -> str | None:
+    columns = len(row)
+    visibilities = row[BOX_COLUMNS + KEYPOINT_VALUES - 1 :: KEYPOINT_VALUES]
+    if (columns - BOX_COLUMNS) % KEYPOINT_VALUES == 0 and VISIBLE in visibilities:
+        return KEYPOINTS if VISIBILITIES.issuperset(visibilities) else POLYGON
     if columns == BOX_COLUMNS:
         return BOX
     if columns == OBB_COLUMNS:

@@ -22,7 +22,7 @@ from app.datasets.verification.images import IMAGE_SUFFIXES
 
 YAML_SUFFIXES: Final = frozenset({".yaml", ".yml"})
 ANNOTATION_SUFFIXES: Final = frozenset(
-    {".json", ".jsonl", ".ndjson", ".xml", ".csv", ".names", ".data", ".labels"}
+    {".json", ".jsonl", ".ndjson", ".xml", ".csv", ".tsv", ".names", ".data", ".labels"}
 )
 READ_SUFFIXES: Final = IMAGE_SUFFIXES | YAML_SUFFIXES | ANNOTATION_SUFFIXES | {".txt", ".npy"}
 DESCRIBING_TEXTS: Final = frozenset(

@@ -186,6 +186,7 @@ def _read(run: Run, members: MemberReader) -> Samples | None:
     run.progress.begin("reading", READINGS * run.tree.size_of(annotations))
     source = run.source = read_source(upload)
     if source is None:
+        _note_unused_annotations(run)
         return None
     apply_class_options(source, upload)
     if source.task == "classify":
@@ -197,6 +198,14 @@ def _read(run: Run, members: MemberReader) -> Samples | None:
     _judge_splits(run, source, samples)
     _note_unused(run, source)
     return samples
+
+
+def _note_unused_annotations(run: Run) -> None:
+    """Make sure that an archive without a dataset has an error, also where all was left out."""
+    if not run.findings.has_errors:
+        text = "No annotation of the archive can be used; the other findings say why."
+        named = (found.file for found in run.findings.kept() if found.file is not None)
+        run.findings.add(Code.ANNOTATIONS_MISSING, text, file=next(named, None))
 
 
 def _judge_splits(run: Run, source: Source, samples: Samples) -> None:

@@ -44,7 +44,6 @@ REFUSED: dict[str, tuple[str | bytes, Code]] = {
     "U20-duplicate-class": ("names: {0: a, 0: b}\n", Code.YAML_INVALID),
     "U20-two-documents": (NAMES + "---\n" + NAMES, Code.YAML_INVALID),
     "class-gap": ("names: {0: a, 2: b}\n", Code.YAML_VALUE),
-    "names-as-text": ("names: a, b\n", Code.YAML_VALUE),
     "control-character-in-name": ('names: ["a\\nb"]\n', Code.YAML_VALUE),
     "no-mapping": ("- a\n- b\n", Code.YAML_INVALID),
     "empty": ("", Code.YAML_INVALID),

@@ -48,7 +48,9 @@ class Drops:
         if text is not None:
             fixes = [{"max_bad_ratio": _ratio(total.dropped, every)}]
             findings.add(
-                Code.TOO_MANY_DROPPED, f"{text} {self._cure()}", fixes=fixes if is_enough else ()
+                Code.TOO_MANY_DROPPED,
+                f"{text} {self._cure(findings)}",
+                fixes=fixes if is_enough else (),
             )
 
     def _nothing_left(
@@ -62,13 +64,16 @@ class Drops:
             return f"After {dropped} images of train were dropped, no image has an object."
         return None
 
-    def _cure(self) -> str:
+    def _cure(self, findings: Findings) -> str:
         codes = sum(self._codes.values(), Counter[Code]())
+        most = [code for code, _ in codes.most_common(1)]
+        first = next((each for each in findings.kept() if each.code in most and each.file), None)
+        example = "" if first is None else f" The first: {first.file}: {first.message}"
         often = "".join(f"{code.value} ({n} images)" for code, n in codes.most_common(1))
         often = often or Code.IMAGE_TYPE_UNREAD.value
         return (
             f"Most often: {often}. Correct these files, or send a larger"
-            " max_bad_ratio if they are to be left out."
+            f" max_bad_ratio if they are to be left out.{example}"
         )
 
 

@@ -4,7 +4,7 @@ Class folders lie in folders that are named like splits (`train`, `Training`, `s
 directly at the root. The classes are the folders of train, sorted, as in Ultralytics.
 """
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from typing import Final
 
 from app.datasets.reports.finding_codes import Code
@@ -29,17 +29,25 @@ def read_classes(upload: Upload) -> Source | None:
         return None
     _compare_names(upload, classes)
     numbers = {name: number for number, name in enumerate(classes)}
+    in_any_case = _in_any_case(classes)
     images: dict[Split | None, list[SourceImage]] = {}
     for split, by_class in divided.items():
         found = images.setdefault(split, [])
         for name in sorted(by_class):
-            if name not in numbers:
+            number = numbers.get(name, in_any_case.get(name.casefold()))
+            if number is None:
                 _note_unknown(upload, split, name, by_class[name])
                 continue
-            found.extend(
-                SourceImage(path, below, label=numbers[name]) for path, below in by_class[name]
-            )
+            found.extend(SourceImage(path, below, label=number) for path, below in by_class[name])
     return Source(NAME, "classify", classes, images)
+
+
+def _in_any_case(classes: list[str]) -> dict[str, int]:
+    """Return the numbers of the classes whose names differ from all others in more than case."""
+    held = Counter(name.casefold() for name in classes)
+    return {
+        name.casefold(): number for number, name in enumerate(classes) if held[name.casefold()] == 1
+    }
 
 
 def _divided(tree: Tree) -> dict[Split | None, ByClass]:

@@ -7,8 +7,10 @@ The usual folders are `images/train` beside `labels/train`, or Roboflow's `train
 import posixpath
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 from typing import Final
 
+from app.datasets.archives.inner import ARCHIVE_SUFFIXES
 from app.datasets.reports.finding_codes import Code
 from app.datasets.reports.findings import shown
 from app.datasets.reports.report import Split
@@ -19,7 +21,9 @@ from app.datasets.verification.formats.yolo_splits import Divided, YoloSplits
 from app.datasets.verification.formats.yolo_yaml import ChosenYaml
 from app.datasets.verification.source import YOLO, Source, SourceImage, Upload
 from app.datasets.verification.task_guess import guess_task
-from app.datasets.verification.tree import Tree, suffix
+from app.datasets.verification.tree import ANNOTATION_SUFFIXES, Tree, suffix
+
+MAX_NAMED: Final = 5
 
 
 @dataclass(frozen=True)
@@ -93,6 +97,19 @@ def _targets(upload: Upload, fields: DatasetFields) -> Targets:
 def _has_images(upload: Upload, divided: Divided) -> bool:
     if any(divided.values()):
         return True
+    archives = [
+        path
+        for path in upload.tree.ignored["unread-type"]
+        if PurePosixPath(path).suffix.lower() in ARCHIVE_SUFFIXES
+    ]
+    if archives:
+        text = (
+            f"The images are not in the upload, but {len(archives)} archives are:"
+            f" {shown(', '.join(archives[:MAX_NAMED]))}. Unpack them, and send all files in one"
+            " archive."
+        )
+        upload.findings.add(Code.IMAGES_MISSING, text, file=archives[0])
+        return False
     labels = sum(suffix(path) == ".txt" for path in upload.tree.files)
     upload.findings.add(
         Code.IMAGES_MISSING,
@@ -124,11 +141,7 @@ def _source(
     if targets is DEPTH:
         return Source(YOLO, "depth", ["depth"], {}, fields, read=read)
     if targets is LABELS and not found:
-        upload.findings.add(
-            Code.ANNOTATIONS_MISSING,
-            "No image has a label file. Labels are text files with the names of their images, in"
-            " `labels/` beside `images/`, or annotations in one of the formats of the docs.",
-        )
+        _note_no_labels(upload)
         return None
     names = _names(upload, fields, read)
     task = upload.options.task if targets is LABELS else "semantic"
@@ -142,6 +155,21 @@ def _source(
         )
         return None
     return Source(YOLO, task, names, {}, fields, targets is not LABELS, read)
+
+
+def _note_no_labels(upload: Upload) -> None:
+    """Say that no image has a label, and which files could have been meant as annotations."""
+    text = (
+        "No image has a label file. Labels are text files with the names of their images, in"
+        " `labels/` beside `images/`, or annotations in one of the formats of the docs."
+    )
+    tables = sorted(path for path in upload.tree.files if suffix(path) in ANNOTATION_SUFFIXES)
+    if tables:
+        named = ", ".join(tables[:MAX_NAMED])
+        more = f" and {len(tables) - MAX_NAMED} more" if len(tables) > MAX_NAMED else ""
+        text += f" These files are in none of them: {shown(named)}{more}."
+    file = tables[0] if tables else None
+    upload.findings.add(Code.ANNOTATIONS_MISSING, text, file=file)
 
 
 def _names(upload: Upload, fields: DatasetFields, read: set[str]) -> list[str] | None:

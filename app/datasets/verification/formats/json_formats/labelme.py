@@ -32,6 +32,8 @@ from app.datasets.verification.source import Source, Upload
 
 NAME: Final = Kind.LABELME.value
 CIRCLE_POINTS: Final = 36
+TURNED: Final = "rotation"
+"""The four corners of an oriented box, as X-AnyLabeling writes them."""
 HINT: Final = "Images that are embedded as imageData are not read."
 NO_SHAPES: Final = "A JSON file without shapes is not of LabelMe and is left out."
 NO_LABEL: Final = "A shape without a label is left out."
@@ -90,7 +92,7 @@ def _join(first: Shape, other: Shape) -> None:
 def _shape(value: dict[str, Any], max_pixels: int) -> Shape | None:
     kind = value.get("shape_type") or "polygon"
     points = value.get("points")
-    if kind == "polygon":
+    if kind in {"polygon", TURNED}:
         outline = outline_of(points)
         return None if outline is None else Shape(outlines=[outline])
     two = _points_of(points)

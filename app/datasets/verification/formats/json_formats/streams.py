@@ -4,6 +4,7 @@ A file that is not JSON is a finding, whatever its bytes are.
 """
 
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final
@@ -18,6 +19,9 @@ from app.datasets.verification.source import Upload
 
 CHUNK_BYTES: Final = 64 * 1024
 MAX_DEPTH: Final = 100
+NOT_NUMBER: Final = re.compile(rb'(?<!\\)(": ?)(?:NaN|-?Infinity)(?=[,}\r\n ])')
+"""The value of a key that Python writes and JSON lacks; as null it is no number either."""
+LONGEST_NOT_NUMBER: Final = 16
 UTF8_MARK: Final = b"\xef\xbb\xbf"
 QUOTE: Final = 2
 MARKS: Final = np.zeros(256, dtype=np.int8)
@@ -59,16 +63,28 @@ class _GuardedStream:
     is_inside: bool = False
     rest: bytes = b""
     is_first: bool = True
+    held: bytes = b""
 
     def read(self, size: int = CHUNK_BYTES) -> bytes:
         """Return the next bytes. Raises JsonRefusedError if they are nested too deeply."""
-        chunk = self.stream.read(size)
+        chunk = self._next(size)
         if self.is_first and chunk:
             self.is_first = False
             chunk = chunk.removeprefix(UTF8_MARK)
         if self._deepest_in(chunk) > MAX_DEPTH:
             raise JsonRefusedError(f"it has more than {MAX_DEPTH} levels")
         return chunk
+
+    def _next(self, size: int) -> bytes:
+        """Return the next bytes with null for what is no number; a key is held until its value."""
+        while True:
+            fresh = self.stream.read(size)
+            text = self.held + fresh
+            quote = text.rfind(b'"', -LONGEST_NOT_NUMBER) if fresh else -1
+            cut = len(text) if quote < 0 else max(quote - 1, 0)
+            text, self.held = text[:cut], text[cut:]
+            if text or not fresh:
+                return NOT_NUMBER.sub(rb"\1null", text)
 
     def _deepest_in(self, chunk: bytes) -> int:
         """Return the deepest level in the next bytes; brackets inside strings do not count."""

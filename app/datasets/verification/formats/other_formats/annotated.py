@@ -124,15 +124,19 @@ class Annotations:
         rows.boxes += box_row
 
     def _fitted(self, shape: Shape, size: Size | None, place: Place) -> Box | None:
-        """Return the box cut at its image, as fractions if the size is known."""
-        left, top, right, bottom = shape.box
+        """Return the box cut at its image, as fractions if the size is known.
+
+        Any two opposite corners are those of one box.
+        """
+        left, right = sorted(shape.box[::2])
+        top, bottom = sorted(shape.box[1::2])
         if right <= left or bottom <= top:
             text = f"It has no area: {left:g}, {top:g} to {right:g}, {bottom:g}."
             self.ignore(text, place)
             return None
         if size is None:
-            return shape.box
-        box = clipped(shape.box, size)
+            return left, top, right, bottom
+        box = clipped((left, top, right, bottom), size)
         if box[2] <= box[0] or box[3] <= box[1]:
             self.ignore("It lies outside its image.", place)
             return None
@@ -205,6 +209,7 @@ class Annotations:
                 Code.IMAGES_MISSING,
                 f"The annotations ({self._format}) belong to no image of the archive; export them"
                 " with the images.",
+                file=min(read, default=None),
             )
             return None
         names = self._names(order)

@@ -1,8 +1,10 @@
 """Boxes in CSV: a row for each box, with the file and the class of the box.
 
 Roboflow and TensorFlow write `filename,width,height,class,xmin,ymin,xmax,ymax`, RetinaNet
-`path,x1,y1,x2,y2,class` without a header, and Open Images `ImageID,LabelName,XMin,XMax,YMin,YMax`
-in fractions. Columns are found by their names, in any order.
+`path,x1,y1,x2,y2,class` and makesense.ai `class,x,y,width,height,file,…`, both without a header.
+Some have the four sides of a box in one cell, `bbox`. Open Images has
+`ImageID,LabelName,XMin,XMax,YMin,YMax` in fractions. Columns are found by their names, in any
+order.
 """
 
 import csv
@@ -50,12 +52,16 @@ COLUMNS: Final[Mapping[str, str]] = {
         "h": "h bboxheight boxheight bboxh",
         "width": "width imagewidth imgwidth imgw",
         "height": "height imageheight imgheight imgh",
+        "bbox": "bbox box boundingbox",
     }.items()
     for name in names.split()
 }
 CORNER_COLUMNS: Final = ("left", "top", "right", "bottom")
 SIDE_COLUMNS: Final = ("x", "y", "w", "h")
+BOX_COLUMN: Final = "bbox"
+TABLE_SUFFIXES: Final = frozenset({".csv", ".tsv"})
 RETINANET: Final = ("file", *CORNER_COLUMNS, "class")
+MAKESENSE: Final = ("class", *SIDE_COLUMNS, "file", "width", "height")
 OPEN_IMAGES: Final = frozenset({"imageid", "labelname", "xmin"})
 DELIMITERS: Final = ",;\t"
 NOT_LETTERS: Final = re.compile(r"[\W_]+")
@@ -73,8 +79,14 @@ class Table:
 
     def box(self, cells: Sequence[str]) -> Box | None:
         """Return the corners of a row, or None if they are no finite numbers."""
-        names = CORNER_COLUMNS if "right" in self.columns else SIDE_COLUMNS
-        first, second, third, fourth = (number(self.cell(cells, name)) for name in names)
+        has_corners = "right" in self.columns and BOX_COLUMN not in self.columns
+        names = CORNER_COLUMNS if has_corners else SIDE_COLUMNS
+        sides = [self.cell(cells, name) for name in names]
+        if BOX_COLUMN in self.columns:
+            sides = self.cell(cells, BOX_COLUMN).strip("[]() ").replace(",", " ").split()
+            if len(sides) != len(SIDE_COLUMNS):
+                return None
+        first, second, third, fourth = map(number, sides)
         if first is None or second is None or third is None or fourth is None:
             return None
         if names is SIDE_COLUMNS:
@@ -94,7 +106,7 @@ class Table:
 
 def recognise(upload: Upload) -> list[str]:
     """Return the CSV files whose columns are a file, a class and a box."""
-    files = sorted(path for path in upload.tree.files if suffix(path) == ".csv")
+    files = sorted(path for path in upload.tree.files if suffix(path) in TABLE_SUFFIXES)
     return [path for path in files if table_of(upload, path) is not None]
 
 
@@ -109,13 +121,18 @@ def table_of(upload: Upload, file: str) -> Table | None:
     for position, name in enumerate(names):
         if name in COLUMNS:
             columns.setdefault(COLUMNS[name], position)
-    corners = set(columns) >= {*CORNER_COLUMNS} or set(columns) >= {*SIDE_COLUMNS}
-    if corners and {"file", "class"} <= set(columns):
+    if any(set(columns) >= {*needed} for needed in (CORNER_COLUMNS, SIDE_COLUMNS)):
+        columns.pop(BOX_COLUMN, None)
+        has_boxes = True
+    else:
+        has_boxes = BOX_COLUMN in columns
+    if has_boxes and {"file", "class"} <= set(columns):
         return Table(delimiter, columns, has_header=True, is_open_images=set(names) >= OPEN_IMAGES)
     rows = [line.split(delimiter) for line in lines]
-    if all(map(_is_retinanet, rows)):
-        columns = {name: position for position, name in enumerate(RETINANET)}
-        return Table(delimiter, columns, has_header=False)
+    for form, is_of in ((RETINANET, _is_retinanet), (MAKESENSE, _is_makesense)):
+        if all(map(is_of, rows)):
+            columns = {name: position for position, name in enumerate(form)}
+            return Table(delimiter, columns, has_header=False)
     return None
 
 
@@ -130,6 +147,14 @@ def _is_retinanet(cells: Sequence[str]) -> bool:
     box, label = [number(cell) for cell in cells[1:5]], cells[5].strip()
     is_empty = not any(cell.strip() for cell in cells[1:])
     return is_empty or (None not in box and bool(label))
+
+
+def _is_makesense(cells: Sequence[str]) -> bool:
+    """Return whether a row is a class, a box by its sides, an image and the size of the image."""
+    if len(cells) != len(MAKESENSE) or suffix(cells[5].strip()) not in IMAGE_SUFFIXES:
+        return False
+    values = [*cells[1:5], *cells[6:]]
+    return bool(cells[0].strip()) and all(number(cell) is not None for cell in values)
 
 
 def read(upload: Upload, files: Sequence[str]) -> Source | None:

@@ -98,6 +98,8 @@ def _is_multilabel(upload: Upload, path: str) -> bool:
 
 
 def _has_regions(upload: Upload, path: str) -> bool:
+    if suffix(path) == ".json":
+        return b'"region_attributes"' in upload.members.prefix(path, 1 << 16)
     lines = first_lines(upload, path) if suffix(path) == ".csv" else []
     return bool(lines) and "region_shape_attributes" in lines[0]
 
@@ -117,7 +119,7 @@ TEXTS: Final[tuple[Unread, ...]] = (
     Unread("MOT", _is_mot, TRACKING),
     Unread("VisDrone", _is_visdrone, "Convert its annotations to YOLO labels."),
     Unread("YOLO Keras", _is_keras),
-    Unread("VGG Image Annotator CSV", _has_regions, "Export it as COCO JSON."),
+    Unread("VGG Image Annotator", _has_regions, "Export it as COCO JSON."),
     Unread("Panoptic COCO", _is_panoptic, "Export it as COCO JSON for instance segmentation."),
     Unread("WIDER FACE", _ends("_bbx_gt.txt"), "Convert its annotations to YOLO labels."),
     Unread("CrowdHuman", _named(".odgt"), "Convert its annotations to YOLO labels."),

@@ -20,6 +20,8 @@ UNKNOWN_ENCODING: Final = "Its encoding cannot be read; save it as UTF-8."
 MAX_DEPTH: Final = 50
 MAX_ELEMENTS_OF_A_CHILD: Final = 1_000_000
 DECLARATION: Final = re.compile(rb"^\s*<\?xml[^>]*?encoding\s*=\s*[\"']([\w.-]+)[\"'][^>]*\?>")
+WIDE_DECLARATION: Final = re.compile(r"^<\?xml[^>]*?\?>")
+"""The declaration of a text in UTF-16: its encoding is no longer that of the text."""
 COMMENT: Final = re.compile(r"<!--.*?(-->|$)", re.DOTALL)
 ROOT: Final = re.compile(r"<([A-Za-z_][\w.:-]*)")
 TOLD_BY_CONTENT: Final = frozenset({"utf-8", "utf8", "us-ascii", "ascii", "utf-16"})
@@ -105,6 +107,7 @@ def _children(stream: Readable) -> Iterator["Element"]:
 
 def _in_utf8(content: bytes) -> bytes:
     """Return the XML in an encoding that the parser reads: it knows no GBK or Shift-JIS."""
+    content = content.lstrip()
     declared = DECLARATION.match(content[:200])
     body = content if declared is None else content[declared.end() :]
     name = "" if declared is None else declared[1].decode("ascii").lower()
@@ -113,7 +116,7 @@ def _in_utf8(content: bytes) -> bytes:
     text = decoded(body)
     if text is None:
         raise ValueError("unknown encoding")
-    return text.encode()
+    return WIDE_DECLARATION.sub("", text.lstrip("\ufeff \t\r\n"), count=1).encode()
 
 
 def texts_in(element: "Element | None") -> dict[str, str]:
