@@ -153,7 +153,7 @@ def trains_and_is_stopped(visitor: Visitor) -> str:
 def fails_and_is_mended(visitor: Visitor, folder: Path) -> None:
     """Train where all losses become NaN, and again with the rate that the page offers."""
     too_narrow = {**POSE_KEYS, "kpt_oks_sigmas": [1e-25] * 4}
-    archive = a_zip(folder / "pose.zip", label_files("pose", train=8, val=4, **too_narrow))
+    archive = a_zip(folder / "pose.zip", label_files("pose", train=24, val=4, **too_narrow))
     visitor.upload(archive, "points")
     visitor.expect_verified("Ready")
     visitor.jobs.begin_a_job("diverges", **{**SMALL, "epochs": 1})
