@@ -165,7 +165,9 @@ def _lock_next_lane(
     """Return the next lane with a job for the slot, with the rows of its limits locked.
 
     Transactions that claim or add jobs of a project or user at the same time take turns, so no
-    limit is exceeded. First a project that is not locked is taken, as its turn is next anyway.
+    limit is exceeded. First a project that is not locked is taken, as its turn is next anyway. If
+    all are locked, one is waited for, and the next lane is chosen again: by the order from before,
+    all that waited for one project would claim of it.
     """
     lanes = _lanes_for(offer.queues, offer.gpus, offer.plugins)
     if tried:
@@ -174,8 +176,11 @@ def _lock_next_lane(
     if session.get_bind().dialect.name != "postgresql":  # writers are serial
         found = session.execute(lanes).one_or_none()
     else:
-        found = session.execute(lanes.with_for_update(of=limits, skip_locked=True)).one_or_none()
-        found = found or session.execute(lanes.with_for_update(of=limits)).one_or_none()
+        unlocked = lanes.with_for_update(of=limits, skip_locked=True)
+        found = session.execute(unlocked).one_or_none()
+        if found is None:
+            waited_for = session.execute(lanes.with_for_update(of=limits)).one_or_none()
+            found = waited_for and (session.execute(unlocked).one_or_none() or waited_for)
     return None if found is None else LaneKey(*found)
 
 
