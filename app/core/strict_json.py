@@ -103,6 +103,8 @@ class StrictRoute(APIRoute):
         async def handle_strictly(request: Request) -> Response:
             for check in checks:
                 await check.check_head(request)
+            if any("\0" in str(value) for value in request.path_params.values()):
+                raise error_of_status(404)  # PostgreSQL takes no such text; nothing is called so
             if offered and not accepts(", ".join(request.headers.getlist("accept")), offered):
                 raise NotAcceptable(f"This route returns {' or '.join(offered)}.")
             strict = StrictRequest(request, self.body_field, parse_json, self._limit(request))

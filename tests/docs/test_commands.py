@@ -70,6 +70,7 @@ SHOWN: Final[dict[str, Any]] = {
     )
 }
 SHELL: Final = frozenset({"sh", "bash"})
+MOST_LINES: Final = 8
 READERS: Final = {"json": json.loads, "toml": tomllib.loads}
 BASH: Final = shutil.which("bash") or "bash"
 MAKE: Final = shutil.which("make") or "make"
@@ -115,6 +116,17 @@ class TestBlocks:
     def test_curl_fails_where_the_server_refuses(self, block: Block) -> None:
         # Otherwise it saves the problem as `best.pt` and ends with 0.
         assert re.findall(r"\bcurl (?!-fsS)", block.text) == []
+
+    def test_the_readme_leads_from_a_job_to_its_weights_in_few_lines(self) -> None:
+        first_job, download = (
+            it.text for it in SCRIPTS if it.document == "README.md" and "$URL/v1/" in it.text
+        )
+
+        submit = first_job[first_job.index("JOB=$(") : first_job.index("# 3.")]
+
+        lines = [line for line in (submit + download).splitlines() if line]
+        assert lines[-1].endswith('/artifacts/best.pt"')
+        assert len(lines) <= MOST_LINES
 
     @pytest.mark.parametrize("block", [it for it in SCRIPTS if it.needs is None], ids=str)
     def test_scripts_without_a_mark_call_make_or_a_module_of_ours(self, block: Block) -> None:

@@ -24,7 +24,7 @@ class TestForm:
 
         assert "at most 68.7 GB" in page.text
         command = page.one("pre", id="curl").text
-        assert "curl -X POST -T data.zip" in command
+        assert "curl -fsS -X POST -T data.zip" in command
         assert "'http://127.0.0.1/v1/datasets?name=NAME&project=default'" in command
         assert "needs JavaScript" in page.one("noscript").text
 

@@ -44,7 +44,7 @@ class TestFiles:
             if "data-copy" in each.attributes
         ]
         path = f"/v1{succeeded.path}/artifacts"
-        command = 'curl -H "Authorization: Bearer $KEY"'
+        command = 'curl -fsS -H "Authorization: Bearer $KEY"'
         assert f"{command} -O http://127.0.0.1{path}/best.pt" in copied
         assert f"{command} -OJ http://127.0.0.1{path}.zip" in copied
         assert any(len(text) == 64 for text in copied)

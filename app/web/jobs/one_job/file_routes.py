@@ -89,7 +89,7 @@ def _curl(origin: str, file: dict[str, Any]) -> str:
 
 
 def _command(origin: str, path: str, option: str) -> str:
-    return f'curl -H "Authorization: Bearer $KEY" {option} {origin}{path}'
+    return f'curl -fsS -H "Authorization: Bearer $KEY" {option} {origin}{path}'
 
 
 def _purpose(file: dict[str, Any], header: JobHeader) -> str:

@@ -14,7 +14,7 @@ from app.web.jobs.one_job.tabs import render_tab
 from app.web.pages import InPage
 
 CURL: Final = """\
-curl -X POST {url} \\
+curl -fsS -X POST {url} \\
   -H "Authorization: Bearer $KEY" -H 'Content-Type: application/json' \\
   -d @- <<'EOF'
 {spec}
