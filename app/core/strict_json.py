@@ -13,7 +13,7 @@ from fastapi import Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 
-from app.core.errors import BadRequest, NotAcceptable, TrainyardError
+from app.core.errors import BadRequest, NotAcceptable, NotFound, TrainyardError
 from app.core.head_checks import head_checks_of
 from app.core.media_types import accepts
 from app.core.query_parameters import check_parameters, parameters_of
@@ -104,7 +104,7 @@ class StrictRoute(APIRoute):
             for check in checks:
                 await check.check_head(request)
             if any("\0" in str(value) for value in request.path_params.values()):
-                raise error_of_status(404)  # PostgreSQL takes no such text; nothing is called so
+                raise NotFound("Not found.")  # PostgreSQL has no such text
             if offered and not accepts(", ".join(request.headers.getlist("accept")), offered):
                 raise NotAcceptable(f"This route returns {' or '.join(offered)}.")
             strict = StrictRequest(request, self.body_field, parse_json, self._limit(request))

@@ -4,6 +4,7 @@ A new route is tried as soon as it has a row in access.py.
 """
 
 import json
+import re
 from collections.abc import Iterator
 from typing import Any, Final
 
@@ -78,6 +79,22 @@ def test_every_parameter_of_a_query_refuses_nul(world: World) -> None:
 
     assert len(answers) > 60
     assert not_refused(answers) == ANSWERED
+
+
+def test_nothing_has_a_name_with_nul(world: World) -> None:
+    admin = world.ours.people[ADMIN]
+    headers = {"Authorization": f"Bearer {admin.key}"}
+    routes = [(method, path) for method, path in ACCESS if "{" in path]
+
+    answers = {
+        (method, path): world.api.client.request(
+            method, re.sub(r"\{\w+\}", "a%00", path), headers=headers
+        ).status_code
+        for method, path in routes
+    }
+
+    assert len(answers) > 60
+    assert answers == dict.fromkeys(routes, 404)
 
 
 def test_every_text_of_a_body_refuses_nul(world: World) -> None:
