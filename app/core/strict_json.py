@@ -103,8 +103,7 @@ class StrictRoute(APIRoute):
         async def handle_strictly(request: Request) -> Response:
             for check in checks:
                 await check.check_head(request)
-            if any("\0" in str(value) for value in request.path_params.values()):
-                raise NotFound("Not found.")  # PostgreSQL has no such text
+            _check_path(request)
             if offered and not accepts(", ".join(request.headers.getlist("accept")), offered):
                 raise NotAcceptable(f"This route returns {' or '.join(offered)}.")
             strict = StrictRequest(request, self.body_field, parse_json, self._limit(request))
@@ -143,6 +142,12 @@ class OpenRoute(StrictRoute):
     def _limit(self, request: Request) -> int:
         del request
         return OPEN_BODY_BYTES
+
+
+def _check_path(request: Request) -> None:
+    """Find nothing by an id or name with NUL, which PostgreSQL refuses as text."""
+    if any("\0" in str(value) for value in request.path_params.values()):
+        raise NotFound("Not found.")
 
 
 async def _answered(handle: Handler, request: StrictRequest) -> Response:
