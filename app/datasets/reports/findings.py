@@ -84,7 +84,7 @@ class Findings:
     """
 
     def __init__(self, policy: Policy = "strict") -> None:
-        self._policy = policy
+        self.policy = policy
         self._kept: list[Finding] = []
         self._counts: Counter[Code] = Counter()
         self._lines: dict[Code, list[bytes]] = defaultdict(list)
@@ -92,7 +92,7 @@ class Findings:
 
     def severity_of(self, code: Code) -> Severity:
         """Return the severity of a code: a warning if the policy drops the image instead."""
-        if code.drops and self._policy == "lenient":
+        if code.drops and self.policy == "lenient":
             return Severity.WARNING
         return code.severity
 

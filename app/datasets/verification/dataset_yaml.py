@@ -247,7 +247,7 @@ def read_keys(content: bytes, file: str, findings: Findings) -> dict[str, Any] |
     if encoding != UTF_8:
         findings.add(Code.YAML_ENCODING, f"It was read as {encoding}. Save it as UTF-8.", file=file)
     try:
-        return load_plain_yaml(text)
+        return load_plain_yaml(text, may_repeat=findings.policy == "lenient")
     except YamlRefusedError as error:
         findings.add(Code.YAML_INVALID, str(error), file=file, line=error.line)
         return None

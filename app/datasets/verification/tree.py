@@ -73,6 +73,11 @@ def suffix(path: str) -> str:
     return name[dot:].lower() if 0 < dot < len(name) - 1 else ""
 
 
+def is_yaml(path: str) -> bool:
+    """Return whether the name is that of a YAML file; an editor may have added `.txt` to it."""
+    return suffix(path.lower().removesuffix(".txt")) in YAML_SUFFIXES
+
+
 @dataclass
 class Tree:
     """The files that are read. Their names are relative to the folder around everything, if any.

@@ -33,6 +33,8 @@ def bomb() -> str:
 REFUSED: dict[str, tuple[str | bytes, Code]] = {
     "U20-download": ("download: |\n  import os\n" + NAMES, Code.YAML_DOWNLOAD),
     "U20-anchors-bomb": (bomb(), Code.YAML_INVALID),
+    "U20-alias-of-a-long-text": (f"a: &a {'x' * 1001}\nb: [*a, *a]\n" + NAMES, Code.YAML_INVALID),
+    "U20-alias-of-nothing": ("a: *b\n" + NAMES, Code.YAML_INVALID),
     "U20-merge": ("a: &a {x: 1}\nb: {<<: *a}\n", Code.YAML_INVALID),
     "U20-deep": ("names: " + "[" * 20_000, Code.YAML_INVALID),
     "U20-tag": ("names: !!python/object/apply:os.system ['id']\n", Code.YAML_INVALID),

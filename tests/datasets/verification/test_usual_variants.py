@@ -100,6 +100,24 @@ VARIANTS: Final[Mapping[str, Files]] = {
     "names-in-a-file": named("classes.txt") | {"classes.txt": b"disc\nring\n"},
     "yaml-in-utf-16-without-mark": labelled(WITH_NAMES.encode("utf-16-le")),
     "yaml-in-utf-16-be-without-mark": labelled(WITH_NAMES.encode("utf-16-be")),
+    "a-text-that-an-alias-repeats": labelled(
+        "one: &first disc\ntrain: train/images\nval: val/images\nnames: [*first, ring]\n"
+    ),
+    "a-key-twice-with-one-value": labelled(f"{WITH_NAMES}nc: 2\nnames: [disc, ring]\n"),
+    "yaml-with-the-suffix-of-an-editor": {
+        name.replace("data.yaml", "data.yaml.txt"): content
+        for name, content in labelled(WITH_NAMES).items()
+    },
+    "lists-with-quotes": labelled(
+        "train: train.txt\nval: val.txt\nnames: [disc, ring]\n",
+        train="".join(f'"train/images/im{n}.jpg"\n' for n in TRAIN).encode(),
+        val="".join(f"'val/images/im{n}.jpg'\n" for n in VAL).encode(),
+    ),
+    "lists-without-suffixes": labelled(
+        "train: train.txt\nval: val.txt\nnames: [disc, ring]\n",
+        train="".join(f"im{n}\n" for n in TRAIN).encode(),
+        val="".join(f"im{n}\n" for n in VAL).encode(),
+    ),
     "voc-in-utf-16": {
         **documents('<?xml version="1.0" encoding="UTF-16"?>' + VOC, encoding="utf-16"),
         **split_images(),

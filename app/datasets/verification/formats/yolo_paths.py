@@ -6,14 +6,17 @@ own machine. The splits that both names contain must agree: `valid/images` is ne
 """
 
 import posixpath
+from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
+from app.datasets.verification.images import IMAGE_SUFFIXES
 from app.datasets.verification.matching import PathIndex, parts_of, split_of
 from app.datasets.verification.tree import Tree, suffix
 
 MAX_CANDIDATES_SHOWN: Final = 5
+QUOTES: Final = "\"'"
 
 
 @dataclass(frozen=True)
@@ -85,20 +88,29 @@ class ListedImages:
     """Finds the images that lists name, one path a line, on the author's machine."""
 
     def __init__(self, tree: Tree) -> None:
-        self._tree = tree
         self._index = PathIndex(tree.images_below(""), tree.root)
+        self._by_stem: dict[str, list[str]] = defaultdict(list)
+        for image in tree.images_below(""):
+            self._by_stem[image.rpartition(".")[0]].append(image)
+        self._stems = PathIndex(self._by_stem, tree.root)
 
     def find(self, lines: Iterable[str], file: str) -> tuple[list[str], list[str]]:
         """Return the images of a list in its order, and the lines that name no image."""
         found: dict[str, None] = {}
         missing = []
         for line in lines:
-            name = line.strip()
+            name = line.strip().strip(QUOTES)
             if not name:
                 continue
-            candidates = self._index.find(name, posixpath.dirname(file))
+            candidates = self._named(name, posixpath.dirname(file))
             if len(candidates) == 1:
                 found[candidates[0]] = None
             else:
                 missing.append(name)
         return list(found), missing
+
+    def _named(self, name: str, near: str) -> list[str]:
+        """Return the images with a name, which may lack its suffix as in lists of Pascal VOC."""
+        if suffix(name) in IMAGE_SUFFIXES:
+            return self._index.find(name, near)
+        return [image for stem in self._stems.find(name, near) for image in self._by_stem[stem]]

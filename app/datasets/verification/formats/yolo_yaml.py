@@ -16,7 +16,7 @@ from app.datasets.verification.dataset_yaml import (
 from app.datasets.verification.formats.yolo_paths import YamlPaths
 from app.datasets.verification.matching import PathIndex
 from app.datasets.verification.source import Upload
-from app.datasets.verification.tree import YAML_SUFFIXES, suffix
+from app.datasets.verification.tree import is_yaml
 
 PREFERRED_NAMES: Final = ("data.yaml", "data.yml", "dataset.yaml", "dataset.yml")
 TRAINING_OUTPUT: Final = "runs"
@@ -48,13 +48,13 @@ def yaml_files(upload: Upload) -> list[str]:
     found = [
         path
         for path in upload.tree.files
-        if suffix(path) in YAML_SUFFIXES and TRAINING_OUTPUT not in path.split("/")[:-1]
+        if is_yaml(path) and TRAINING_OUTPUT not in path.split("/")[:-1]
     ]
     return sorted(found, key=_preference)[:MAX_YAML_FILES]
 
 
 def _preference(path: str) -> tuple[bool, int, int, str]:
-    name = path.rpartition("/")[2].lower()
+    name = path.rpartition("/")[2].lower().removesuffix(".txt")
     usual = PREFERRED_NAMES.index(name) if name in PREFERRED_NAMES else len(PREFERRED_NAMES)
     return "/" in path, usual, path.count("/"), path
 
@@ -70,7 +70,7 @@ def choose_yaml(upload: Upload) -> ChosenYaml | None:
             fixes = _choices(yaml_files(upload)) or [{"data_yaml": None}]
             upload.findings.add(Code.YAML_MISSING, text, fixes=fixes)
             return None
-    elif files and "/" not in files[0] and files[0].lower() in PREFERRED_NAMES:
+    elif files and "/" not in files[0] and files[0].lower().removesuffix(".txt") in PREFERRED_NAMES:
         files = files[:1]
     candidates = [_read(upload, path) for path in files]
     return _one_of(upload, [each for each in candidates if each is not None], files)
@@ -131,7 +131,7 @@ def _one_of(
 
 
 def _is_usual(path: str) -> bool:
-    return path.rpartition("/")[2].lower() in PREFERRED_NAMES
+    return path.rpartition("/")[2].lower().removesuffix(".txt") in PREFERRED_NAMES
 
 
 def _lead_to(upload: Upload, candidate: _Candidate) -> str:
