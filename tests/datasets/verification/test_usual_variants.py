@@ -172,6 +172,16 @@ class TestUsualVariants:
         assert report.state == "ready"
         assert report.class_counts["val"] == {"disc": 2, "square": 2, "triangle": 2}
 
+    def test_class_folders_beside_a_yaml_with_their_names_ask_for_the_task(
+        self, verified: Verify
+    ) -> None:
+        yaml = b"train: train\nval: val\nnames: [disc, square, triangle]\n"
+
+        report = verified(class_files() | {"data.yaml": yaml})
+
+        (error,) = [each for each in report.findings if each.severity == "error"]
+        assert (error.code, error.fixes) == ("task-needed", ({"task": "classify"},))
+
     def test_classes_that_differ_in_letter_case_stay_apart(self, verified: Verify) -> None:
         files = class_files() | {"train/Disc/x.jpg": an_image(77), "val/Disc/y.jpg": an_image(78)}
 

@@ -141,7 +141,7 @@ def _source(
     if targets is DEPTH:
         return Source(YOLO, "depth", ["depth"], {}, fields, read=read)
     if targets is LABELS and not found:
-        _note_no_labels(upload)
+        _note_no_labels(upload, fields)
         return None
     names = _names(upload, fields, read)
     task = upload.options.task if targets is LABELS else "semantic"
@@ -157,8 +157,16 @@ def _source(
     return Source(YOLO, task, names, {}, fields, targets is not LABELS, read)
 
 
-def _note_no_labels(upload: Upload) -> None:
-    """Say that no image has a label, and which files could have been meant as annotations."""
+def _note_no_labels(upload: Upload, fields: DatasetFields) -> None:
+    """Say that no image has a label, and what could have been meant instead."""
+    folders = {image.split("/")[-2] for image in upload.tree.images_below("") if "/" in image}
+    if fields.names is not None and folders == set(fields.names):
+        text = (
+            "No image has a label file, and the folders of the images have the names of the"
+            " classes. To train a classifier, send `task` with the value classify."
+        )
+        upload.findings.add(Code.TASK_NEEDED, text, fixes=[{"task": "classify"}])
+        return
     text = (
         "No image has a label file. Labels are text files with the names of their images, in"
         " `labels/` beside `images/`, or annotations in one of the formats of the docs."
