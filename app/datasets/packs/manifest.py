@@ -25,10 +25,17 @@ LABEL_FOLDERS: Final = frozenset({"labels", "masks", "depth"})
 FORMAT: Final = 2
 """1 was a single JSON object, which no release stored."""
 DIGEST_PATTERN: Final = "^[0-9a-f]{64}$"
+_COMPACT: Final = json.JSONEncoder(separators=(",", ":"))
+"""Made once: `json.dumps` would make another for each of the lines."""
 
 
 class ManifestCorruptError(Exception):
     """The bytes are not a manifest that the verifier wrote."""
+
+
+def encoded_line(content: dict[str, object]) -> bytes:
+    """Return an object as a line of compact JSON."""
+    return _COMPACT.encode(content).encode() + b"\n"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +63,7 @@ class ManifestFile:
         content: dict[str, object] = {"path": self.path, "sha256": self.sha256, "size": self.size}
         if self.is_image:
             content |= {"width": self.width, "height": self.height, "label": self.label}
-        return json.dumps(content, separators=(",", ":")).encode() + b"\n"
+        return encoded_line(content)
 
     @classmethod
     def of_line(cls, line: bytes) -> Self:

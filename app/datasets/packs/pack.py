@@ -7,14 +7,14 @@ the same bytes. Workers import this module, so it uses neither the database nor 
 import hashlib
 import json
 from collections.abc import Container, Iterable, Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
 from app.core.guarded_files import open_regular
 from app.datasets.archives.zip_members import StoredZipWriter
-from app.datasets.packs.manifest import ManifestFile
+from app.datasets.packs.manifest import ManifestFile, encoded_line
 from app.datasets.reports.report import GIB, Limits
 
 WRITE_BUFFER_BYTES: Final = 1024 * 1024
@@ -41,7 +41,7 @@ class PackedFile:
 
     def to_line(self) -> bytes:
         """Return the line of this file in a list of packed files."""
-        return json.dumps(asdict(self), separators=(",", ":")).encode() + b"\n"
+        return encoded_line({"sha256": self.sha256, "offset": self.offset, "size": self.size})
 
 
 class PackWriter:
@@ -87,8 +87,8 @@ class PackWriter:
 
     def describe(self, path: str, size: tuple[int, int], label: str | None) -> None:
         """Note that an added file is an image of this width and height, and its label's SHA-256."""
-        width, height = size
-        self._files[path] = replace(self._files[path], width=width, height=height, label=label)
+        file = self._files[path]
+        self._files[path] = ManifestFile(path, file.sha256, file.size, *size, label)
 
     def sha256_of(self, path: str) -> str | None:
         """Return the SHA-256 (hex) of an added file, or None if the path was not added."""

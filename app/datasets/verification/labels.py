@@ -135,12 +135,18 @@ def _plain_labels(lines: Sequence[_Line], rules: LabelRules) -> CheckedLabels | 
     rows: list[bytes] = []
     try:
         for line in lines:
-            number, *box = map(float, line.tokens)
-            is_plain = len(line.tokens) == BOX_COLUMNS and number.is_integer()
-            if not is_plain or not all(SMALLEST_PLAIN < value <= 1 for value in box):
+            number, x, y, width, height = map(float, line.tokens)
+            is_plain = (
+                number.is_integer()
+                and SMALLEST_PLAIN < x <= 1
+                and SMALLEST_PLAIN < y <= 1
+                and SMALLEST_PLAIN < width <= 1
+                and SMALLEST_PLAIN < height <= 1
+            )
+            if not is_plain:
                 return None
             classes[int(number)] += 1
-            rows.append(PLAIN_ROW.pack(number, *box))
+            rows.append(PLAIN_ROW.pack(number, x, y, width, height))
     except (ValueError, OverflowError):
         return None
     if len(set(rows)) < len(rows) or not 0 <= min(classes) <= max(classes) < rules.classes:
