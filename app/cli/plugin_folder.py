@@ -25,9 +25,20 @@ class PluginFolder:
     version: str
     points: dict[str, str]
 
+    @property
+    def places(self) -> tuple[Path, Path]:
+        """The folders in which the package of the plugin may lie."""
+        return self.path / "src", self.path
+
+    def lacks(self, module: str) -> bool:
+        """Return whether neither place has the module; an installed one would be imported then."""
+        package = module.partition(".")[0]
+        names = (package, f"{package}.py")
+        return not any((place / name).exists() for place in self.places for name in names)
+
     def environment(self) -> dict[str, str]:
         """Return an environment whose imports find the folder first, and write nothing into it."""
-        places = [str(self.path / "src"), str(self.path), os.environ.get("PYTHONPATH", "")]
+        places = [*map(str, self.places), os.environ.get("PYTHONPATH", "")]
         found = os.pathsep.join(filter(None, places))
         return {**os.environ, "PYTHONPATH": found, "PYTHONDONTWRITEBYTECODE": "1"}
 
@@ -36,7 +47,8 @@ def read_plugin_folder(folder: Path) -> PluginFolder:
     """Read the pyproject.toml of an unpacked plugin.
 
     Raises:
-        SystemExit: The folder has none, it cannot be read, or it has no entry point of a plugin.
+        SystemExit: The folder has none, it cannot be read, it has no entry point of a plugin, or
+            the folder lacks the module of one.
     """
     file = folder.absolute() / "pyproject.toml"
     try:
@@ -51,7 +63,13 @@ def read_plugin_folder(folder: Path) -> PluginFolder:
     if not named:
         line = f'[project.entry-points."{GROUP}"]'
         raise failure(f"{file} has no entry point of a trainer plugin: add one below {line}.")
-    return PluginFolder(file.parent, str(project.get("version", "unknown")), named)
+    found = PluginFolder(file.parent, str(project.get("version", "unknown")), named)
+    for name, value in named.items():
+        module = value.partition(":")[0].strip()
+        if found.lacks(module):
+            text = f"the entry point {name} names the module {module}, which the folder lacks"
+            raise failure(f"{file}: {text}: put it below src or beside pyproject.toml.")
+    return found
 
 
 def _table(value: object) -> dict[str, Any]:

@@ -101,7 +101,8 @@ class TestCheckOfAFolder:
     def test_a_module_that_cannot_be_imported_is_told_in_one_line(self, tmp_path: Path) -> None:
         folder = tmp_path / "mine"
         folder.mkdir()
-        (folder / "pyproject.toml").write_text(f"{POINTS}\nmine = 'no_such_module:Plugin'\n")
+        (folder / "pyproject.toml").write_text(f"{POINTS}\nmine = 'mine:Plugin'\n")
+        (folder / "mine.py").write_text("import no_such_module\n")
 
         finished = trainyard(tmp_path, tmp_path, "check", folder)
 
@@ -116,6 +117,7 @@ class TestCheckOfAFolder:
             ("[project]\nname = 'mine'\n", "has no entry point of a trainer plugin"),
             (POINTS, "has no entry point of a trainer plugin"),
             ("[project", "cannot be read"),
+            (f"{POINTS}\nmine = 'json.tool:Plugin'\n", "json.tool, which the folder lacks"),
         ],
     )
     def test_a_folder_that_is_no_plugin_is_refused_in_one_line(
